@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Install what is needed into .venv (once, and again when requirements.txt changes), then open the window.
+#   ./launch.sh                open the window          ./launch.sh --demo [--out DIR]   train and draw once, no window
+#   ./launch.sh --test [...]   run all tests            other options go to app.py, see ./launch.sh --help
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+find_python() {
+    local name
+    for name in ${PYTHON:+"$PYTHON"} python3.12 python3.13 python3.11 python3.14 python3 python; do
+        if command -v "$name" >/dev/null && "$name" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "LoRA Studio needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module, and found none." >&2
+    echo "Get Python 3.12 from https://www.python.org/downloads/ (Debian, Ubuntu: sudo apt install python3 python3-venv) and start again." >&2
+    return 1
+}
+
+# ensure FILE: once for each content of FILE
+ensure() {
+    local stamp=".venv/installed-$(echo "$1" | tr / -)"
+    cmp -s "$1" "$stamp" && return
+    echo "Installing what $1 lists; the first time this takes some minutes ..." >&2
+    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" >&2; then
+        echo "Installing did not work. Check the internet connection and the free disk space (about 8 GB), then start again." >&2
+        return 1
+    fi
+    cp "$1" "$stamp"
+}
+
+if ! .venv/bin/python -c '' 2>/dev/null; then
+    python=$(find_python)
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+ensure requirements.txt
+
+case "${1:-}" in
+    --demo)
+        shift
+        exec .venv/bin/python -m lora_gui demo --json "$@"
+        ;;
+    --test)
+        shift
+        ensure tests/requirements.txt
+        exec .venv/bin/python -m pytest "$@"
+        ;;
+    *)
+        exec .venv/bin/python app.py "$@"
+        ;;
+esac

@@ -1,0 +1,104 @@
+"""What a family of bases is: facts that anyone may read, and the methods that training and drawing call.
+
+Facts cost nothing to import; a family's methods import torch and diffusers when they are called, so that the window,
+which only needs the facts, opens at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import nn
+
+    from lora_gui.settings import DrawSettings, TrainSettings
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """A base that can be had: `repo` is its name on the model hub (empty: ships with the app), `size_gb` what it downloads."""
+
+    key: str
+    title: str
+    repo: str
+    licence: str
+    size_gb: float
+    defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a family without loading anything."""
+
+    key: str
+    title: str
+    bases: tuple[KnownBase, ...]
+    pipeline: str  # `_class_name` in the base's model_index.json
+    resolution: int  # px, native
+    train_defaults: dict[str, Any]  # over the fields of TrainSettings
+    draw_defaults: dict[str, Any]  # over the fields of DrawSettings
+    size_step: int  # px; width and height are multiples of it
+    architecture: str  # modelspec.architecture of its LoRA files
+    base_model_version: str  # ss_base_model_version of its LoRA files
+    dialects: tuple[str, ...] = ("kohya", "diffusers")  # the first is written by default
+
+
+class Family(ABC):
+    """One family. The engine calls these in this order and never asks which family it has."""
+
+    facts: Facts
+
+    @abstractmethod
+    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> Any:
+        """Load what turns pictures and captions into tensors; the engine frees it before the denoiser is loaded."""
+
+    @abstractmethod
+    def encode_pictures(self, encoders: Any, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(B, 3, H, W) in [-1, 1] to what is cached of them, each (B, ...)."""
+
+    @abstractmethod
+    def encode_captions(self, encoders: Any, captions: list[str]) -> dict[str, torch.Tensor]:
+        """Captions to what is cached of them, each (B, ...)."""
+
+    @abstractmethod
+    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
+        """Load the parts that may carry a LoRA, by their name in LoRA files, such as {"unet": ...}."""
+
+    @abstractmethod
+    def targets(self, part: str, layers: str) -> str:
+        """A regular expression over module paths of `part`: the layers that learn."""
+
+    @abstractmethod
+    def loss(
+        self, parts: dict[str, nn.Module], batch: Batch, settings: TrainSettings, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Loss of each picture of the batch; (B,) fp32. All randomness comes from `generator`."""
+
+    @abstractmethod
+    def pipeline(self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None) -> Any:
+        """A diffusers pipeline to draw with; `parts` that are given are used as they are and not loaded again."""
+
+    @abstractmethod
+    def draw(
+        self, pipeline: Any, settings: DrawSettings, seed: int, progress: Callable[[int, Any], None] | None = None
+    ) -> Image.Image:
+        """One drawing. `progress(step, latents)` is called after each step and may raise to stop."""
+
+    @abstractmethod
+    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
+        """A rough and quick picture of unfinished latents."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the cache gives for one step: pictures and captions as encoded by the family, and each picture's size."""
+
+    pictures: dict[str, torch.Tensor]
+    captions: dict[str, torch.Tensor]
+    sizes: list[tuple[int, int]]  # (height, width) px of each picture in its bucket

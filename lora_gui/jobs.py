@@ -1,0 +1,46 @@
+"""What a child process is asked to do: written by the studio, read by the worker, and never on a command line."""
+
+from pydantic import BaseModel, ConfigDict
+
+from lora_gui.settings import DrawSettings, TrainSettings
+
+
+class _Job(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Base(_Job):
+    """A base on this disk: `path` is a diffusers folder (or a single checkpoint file), `family` the key that opens it."""
+
+    key: str
+    title: str
+    family: str
+    path: str
+
+
+class TrainPicture(_Job):
+    """One picture as the child reads it: an upright RGB file of our own making, and its caption without the trigger."""
+
+    path: str
+    caption: str = ""
+
+
+class TrainJob(_Job):
+    """One run; stands as `job.json` in the run's folder."""
+
+    name: str  # the LoRA's name, also its file name without suffix
+    trigger: str
+    preset: str  # style, character, concept, or a preset of the user's
+    base: Base
+    pictures: tuple[TrainPicture, ...]
+    settings: TrainSettings
+    publish_to: str  # folder the finished LoRA is published into
+
+
+class DrawJob(_Job):
+    """One order to the drawing child; one JSON line on its standard input."""
+
+    id: str
+    base: Base
+    settings: DrawSettings
+    folder: str  # where the PNG files go, named <id>-<n>.png; previews are <id>-preview.png

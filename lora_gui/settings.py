@@ -1,0 +1,144 @@
+"""Every setting once: its type, bounds, label and help. The form, the presets and the command line read them here."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lora_gui.errors import UserError, nearest
+
+Optimizer = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
+Scheduler = Literal["constant", "cosine", "cosine_with_restarts", "linear"]
+Precision = Literal["fp32", "bf16", "fp16", "int8", "nf4"]
+Layers = Literal["attention", "linear", "all"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrainSettings(_Settings):
+    """How a LoRA is trained. A field's title is its label, its description the help beside it."""
+
+    rank: int = Field(
+        16, ge=1, le=256, title="Rank",
+        description="How much the LoRA can hold. Up: finer detail, larger file, learns your pictures by heart sooner.",
+    )
+    alpha: float = Field(
+        16, gt=0, le=512, title="Alpha",
+        description="How strongly the LoRA counts while it learns; usually the same as the rank. Down: learns more gently.",
+    )
+    layers: Layers = Field(
+        "attention", title="Layers",
+        description="Which layers learn: attention only, all linear layers, or convolutions too. More learns texture and line better, and costs memory.",
+    )
+    steps: int = Field(
+        1000, ge=1, le=100_000, title="Steps",
+        description="How often the LoRA is improved. Up: closer to your pictures, in the end too close; the time grows with it.",
+    )
+    learning_rate: float = Field(
+        1e-4, gt=0, le=2, title="Learning rate",
+        description="How large each improvement is. Up: learns faster and may break; down: safer and slower. Prodigy wants 1.",
+    )
+    scheduler: Scheduler = Field(
+        "cosine", title="Schedule", description="How the learning rate runs out: evenly, in a curve, in a curve with restarts, or straight down.",
+    )
+    restarts: int = Field(
+        3, ge=1, le=20, title="Restarts", description="How often the curve begins anew. Only for the schedule with restarts.",
+    )
+    warmup_steps: int = Field(
+        0, ge=0, le=10_000, title="Warm-up steps", description="Steps in which the learning rate rises from zero. Up: a gentler beginning.",
+    )
+    optimizer: Optimizer = Field(
+        "adamw", title="Optimizer",
+        description="How improvements are computed. The 8-bit one and Adafactor need less memory; Prodigy finds its own learning rate.",
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, le=1, title="Weight decay", description="A light pull back to the base. Up: the LoRA stays smaller and more general.",
+    )
+    max_grad_norm: float = Field(
+        1.0, ge=0, le=100, title="Gradient clipping", description="Cuts outliers that would break the training. 0 switches it off.",
+    )
+    batch_size: int = Field(
+        1, ge=1, le=64, title="Batch size", description="Pictures in one step. Up: steadier learning, more memory and time for each step.",
+    )
+    accumulation: int = Field(
+        1, ge=1, le=64, title="Accumulation", description="Batches gathered into one step. As steady as a larger batch, no more memory, but slower.",
+    )
+    resolution: int = Field(
+        512, ge=64, le=2048, multiple_of=8, title="Resolution",
+        description="Size in pixels at which the pictures are learnt. Up: finer detail, much more memory and time. Pictures are never enlarged.",
+    )
+    precision: Precision = Field(
+        "bf16", title="Precision",
+        description="How the base is held in memory while it learns. Lower ones need less memory; the LoRA itself is always exact.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, title="Save memory by recomputing", description="On: needs much less memory, each step takes about a third longer.",
+    )
+    flip: bool = Field(
+        False, title="Mirror pictures", description="Also learn every picture mirrored. Good for few pictures; wrong for faces, lettering and logos.",
+    )
+    caption_dropout: float = Field(
+        0.05, ge=0, le=1, title="Caption dropout", description="Share of steps without a caption. Up: the look is tied less to the words.",
+    )
+    min_snr_gamma: float = Field(
+        0, ge=0, le=20, title="Min-SNR", description="Balances coarse and fine steps; 5 is usual, 0 switches it off. Not used by flow models.",
+    )
+    noise_offset: float = Field(
+        0, ge=0, le=0.5, title="Noise offset", description="Helps very dark or very bright pictures. Up: stronger contrasts; 0 switches it off.",
+    )
+    train_text_encoder: bool = Field(
+        False, title="Also train the text encoder", description="On: the trigger word can learn more, the file works in fewer programs.",
+    )
+    checkpoint_every: int = Field(
+        100, ge=1, le=10_000, title="Checkpoint every", description="Steps between two states that a run can go on from.",
+    )
+    sample_every: int = Field(
+        100, ge=0, le=10_000, title="Sample every", description="Steps between two sets of sample drawings. 0 draws none until the end.",
+    )
+    sample_prompts: tuple[str, ...] = Field(
+        (), max_length=8, title="Sample prompts", description="What the samples show. Empty: chosen from your captions.",
+    )
+    seed: int = Field(
+        1, ge=0, le=2**32 - 1, title="Seed", description="The same seed, pictures and settings give the same LoRA.",
+    )
+
+
+class StackEntry(_Settings):
+    """One LoRA of the stack; `strength` is unitless, 1.0 = as trained."""
+
+    lora: str = Field(title="LoRA", description="Path of the LoRA file.")
+    strength: float = Field(1.0, ge=-2, le=2, title="Strength", description="How much of the LoRA is used. 0 is the base alone.")
+
+
+class DrawSettings(_Settings):
+    """What to draw, and how."""
+
+    prompt: str = Field("", max_length=4000, title="Prompt", description="What you want to see. Use the trigger words of your LoRAs.")
+    negative_prompt: str = Field("", max_length=4000, title="Negative prompt", description="What you do not want to see.")
+    stack: tuple[StackEntry, ...] = Field((), max_length=16, title="LoRAs", description="The LoRAs in use, each with its strength.")
+    seed: int = Field(1, ge=0, le=2**32 - 1, title="Seed", description="The same seed and settings give the same drawing.")
+    count: int = Field(1, ge=1, le=16, title="Count", description="How many drawings, each with the next seed.")
+    width: int = Field(512, ge=64, le=2048, multiple_of=8, title="Width", description="In pixels.")
+    height: int = Field(512, ge=64, le=2048, multiple_of=8, title="Height", description="In pixels.")
+    steps: int = Field(25, ge=1, le=200, title="Steps", description="Up: cleaner and slower, with less and less difference.")
+    guidance: float = Field(7.0, ge=0, le=30, title="Guidance", description="How closely the prompt is followed. Up: closer and harsher.")
+
+
+def check(settings: type[BaseModel], values: dict[str, Any]) -> Any:
+    """Make settings from `values`. Raises UserError naming the nearest known key, or the bound that was passed."""
+    for key in values:
+        if key not in settings.model_fields:
+            raise UserError(f"No setting is called {key!r}.", nearest(key, settings.model_fields))
+    try:
+        return settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = settings.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+        label = field.title if field and field.title else " ".join(str(part) for part in first["loc"])
+        raise UserError(f"{label} cannot be {first['input']!r}.", f"{_sentence(first['msg'])}") from None
+
+
+def _sentence(message: str) -> str:
+    message = message.removeprefix("Input ").removeprefix("Value error, ")
+    return f"It {message}." if message.startswith("should") else f"{message[:1].upper()}{message[1:]}."

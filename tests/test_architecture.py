@@ -1,0 +1,120 @@
+"""The shape of the house: who may import whom, read from the source with `ast`, lazy imports counted."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GROUND = ("errors", "settings", "jobs", "events", "files")
+# wing -> the wings it may use besides itself and the ground floor
+ALLOWED = {
+    "ui": {"ui", "studio"},
+    "studio": {"studio", "families", "formats"},
+    "engine": {"engine", "families", "formats"},
+    "families": {"families", "formats"},
+    "formats": {"formats"},
+    "worker": {"engine", "families"},
+    "__main__": {"studio"},
+    "starter": {"starter"},
+    "__init__": set(),
+} | {name: set(GROUND) for name in GROUND}
+# package -> the only places that may import it
+HOMES = {
+    "gradio": ("lora_gui/ui/", "app.py"),
+    "torch": ("lora_gui/engine/", "lora_gui/families/", "lora_gui/formats/", "lora_gui/starter/", "lora_gui/worker.py"),
+    "diffusers": ("lora_gui/engine/", "lora_gui/families/", "lora_gui/starter/"),
+    "transformers": ("lora_gui/engine/", "lora_gui/families/", "lora_gui/starter/"),
+    "peft": ("lora_gui/engine/", "lora_gui/families/"),
+    "bitsandbytes": ("lora_gui/engine/", "lora_gui/families/"),
+}
+UNSAFE_CALLS = {"eval", "exec"}
+UNSAFE_TEXTS = ("torch.load(", "torch.save(", "import pickle", "os.system(", "trust_remote_code=True", "gr.load(", "extractall(")
+
+
+def sources() -> list[Path]:
+    return [ROOT / "app.py", *sorted((ROOT / "lora_gui").rglob("*.py"))]
+
+
+def imports(path: Path) -> list[str]:
+    """Absolute names of everything a file imports, wherever in the file it does; type-checking imports excepted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    names = []
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def wing(path: Path) -> str:
+    parts = path.relative_to(ROOT / "lora_gui").with_suffix("").parts
+    return parts[0]
+
+
+@pytest.mark.parametrize("path", [p for p in sources() if p.name != "app.py"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows_run_strictly_down(path):
+    for name in imports(path):
+        if not name.startswith("lora_gui."):
+            continue
+        target = name.split(".")[1]
+        if target in GROUND or target == "__version__":
+            continue
+        assert target in ALLOWED[wing(path)], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_app_only_imports_the_window():
+    assert {name.split(".")[1] for name in imports(ROOT / "app.py") if name.startswith("lora_gui.")} <= {"ui", "errors"}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_heavy_packages_stay_where_they_belong(path):
+    place = path.relative_to(ROOT).as_posix()
+    for name in imports(path):
+        homes = HOMES.get(name.split(".")[0])
+        assert homes is None or place.startswith(homes), f"{place} imports {name}"
+
+
+def test_only_the_worker_catches_everything_and_nothing_runs_text_as_a_program():
+    broad = []
+    for path in sources():
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")):
+                broad.append(path.name)
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in UNSAFE_CALLS, f"{path}:{node.lineno}"
+            if isinstance(node, ast.keyword) and node.arg == "shell":
+                assert ast.unparse(node.value) == "False", f"{path}"
+        for unsafe in UNSAFE_TEXTS:
+            assert unsafe not in text, f"{path} holds {unsafe}"
+    assert broad in ([], ["worker.py"])
+
+
+def test_nothing_but_files_py_opens_a_file_for_writing():
+    writing = (".write_text(", ".write_bytes(", '"wb"', '"w"', '"ab"', '"a"', "save_file(")
+    for path in sources():
+        place = path.relative_to(ROOT / "lora_gui").as_posix() if path.name != "app.py" else "app.py"
+        if place == "files.py" or place.startswith("starter/"):
+            continue  # the starter's recipe writes into a work folder of its own, not into the user's studio
+        text = path.read_text(encoding="utf-8").replace("files.write_text(", "").replace("files.write_bytes(", "")
+        assert not [w for w in writing if w in text], f"{place} writes files by itself"
+
+
+def test_reading_the_facts_of_families_loads_no_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, lora_gui.families as f; f.families(); print(','.join(m for m in ('torch', 'diffusers') if m in sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == ""
