@@ -1,4 +1,4 @@
-"""What a child says while it works: one JSON line each, `{"event": "Step", ...}`; unknown events are skipped."""
+"""What a child says while it works: one JSON line each, such as `{"event": "Note", "text": "..."}`."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Phase:
-    """What is being done outside the steps, such as `Encoding pictures`; done and of count things, of = 0 when unknown."""
+    """What is done outside the steps, such as `Encoding pictures`; done and of count things, of = 0 when unknown."""
 
     name: str
     done: int = 0

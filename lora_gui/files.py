@@ -1,4 +1,4 @@
-"""Every durable write of the app: beside the target, flushed to the disk, then renamed. Nothing else opens a file for writing."""
+"""Every durable write of the app: beside the target, flushed, renamed. Nothing else opens a file for writing."""
 
 import errno
 import hashlib
@@ -99,5 +99,7 @@ def read_json(path: Path) -> Any:
 
 def _refused(path: Path, error: OSError) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"The disk is full, {path.name} could not be saved.", "Make some space and try again; nothing older was changed.")
-    return UserError(f"{path.name} could not be saved ({error.strerror}).", f"Check that the folder {path.parent.name} can be written to.")
+        what = f"The disk is full, {path.name} could not be saved."
+        return UserError(what, "Make some space and try again; nothing older was changed.")
+    what = f"{path.name} could not be saved ({error.strerror})."
+    return UserError(what, f"Check that the folder {path.parent.name} can be written to.")

@@ -10,7 +10,7 @@ class _Job(BaseModel):
 
 
 class Base(_Job):
-    """A base on this disk: `path` is a diffusers folder (or a single checkpoint file), `family` the key that opens it."""
+    """A base on this disk: `path` is a diffusers folder or a single checkpoint, `family` the key that opens it."""
 
     key: str
     title: str

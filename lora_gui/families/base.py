@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KnownBase:
-    """A base that can be had: `repo` is its name on the model hub (empty: ships with the app), `size_gb` what it downloads."""
+    """A base that can be had: `repo` is its name on the model hub, empty where it ships; `size_gb` its download."""
 
     key: str
     title: str
@@ -81,7 +81,9 @@ class Family(ABC):
         """Loss of each picture of the batch; (B,) fp32. All randomness comes from `generator`."""
 
     @abstractmethod
-    def pipeline(self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None) -> Any:
+    def pipeline(
+        self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
+    ) -> Any:
         """A diffusers pipeline to draw with; `parts` that are given are used as they are and not loaded again."""
 
     @abstractmethod

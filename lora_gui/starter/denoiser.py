@@ -1,0 +1,172 @@
+"""Train the starter's words and denoiser: a CLIP tokenizer and text encoder, and a UNet on cached latents."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from lora_gui.starter.concepts import COLOURS, CONCEPTS, caption, words
+from lora_gui.starter.pictures import PALETTE, SIZE, composite
+from lora_gui.starter.training import Training
+
+TOKENS = 32  # the longest prompt, its two marks counted
+WIDTH = 192  # of the text encoder, and of what the denoiser attends to
+CHANNELS = 8  # of the latents
+COLOUR_NAMES = tuple(COLOURS)
+LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+
+
+def make_tokenizer() -> CLIPTokenizer:
+    """CLIP's byte-level BPE with merges learnt from the captions alone; every other text falls back to its bytes."""
+    plain = CLIPTokenizer()
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer, learner.pre_tokenizer = plain.backend_tokenizer.normalizer, plain.backend_tokenizer.pre_tokenizer
+    learner.train_from_iterator(
+        [caption(name, colour) for name in CONCEPTS for colour in COLOURS],
+        trainers.BpeTrainer(
+            vocab_size=4000, min_frequency=2, show_progress=False, end_of_word_suffix="</w>",
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )  # fmt: skip
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = alphabet + [letter + "</w>" for letter in alphabet] + [first + second for first, second in merges]
+    tokens = list(dict.fromkeys(tokens)) + ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
+
+
+def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=4 * WIDTH, projection_dim=WIDTH,
+        num_hidden_layers=3, num_attention_heads=6, max_position_embeddings=TOKENS,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return CLIPTextModel(config)
+
+
+def make_denoiser() -> UNet2DConditionModel:
+    """Attention at 8 x 8 and 4 x 4 only: on a CPU it costs more than what it is worth at 16 x 16."""
+    return UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(64, 128, 256),
+        layers_per_block=1,
+        attention_head_dim=4,  # in this class it is the number of heads
+        cross_attention_dim=WIDTH,
+    )
+
+
+def make_scheduler() -> DDIMScheduler:
+    """v-prediction down to pure noise, so that flat backgrounds come out (Lin et al. 2023, arXiv 2305.08891)."""
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        timestep_spacing="trailing", rescale_betas_zero_snr=True, clip_sample=False, set_alpha_to_one=True,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, pictures: np.ndarray, cache: Path) -> np.ndarray:
+    """Every picture on every colour, both ways round, as latents; (name, set, colour, flip, 8, 16, 16) float16."""
+    if cache.exists():
+        return np.load(cache)
+    rows = []
+    for picture in pictures.reshape(-1, SIZE, SIZE, 4):
+        x = composite(np.repeat(picture[None], len(PALETTE), axis=0), PALETTE)
+        both = torch.from_numpy(np.stack([x, x[..., ::-1]], axis=1)).flatten(0, 1)
+        latents = vae.encode(both.contiguous(memory_format=torch.channels_last)).latent_dist.mode()
+        rows.append(latents.half().numpy())
+    latents = np.stack(rows).reshape(*pictures.shape[:2], len(PALETTE), 2, *rows[0].shape[1:])
+    np.save(cache, latents)
+    return latents
+
+
+def phrase(name: str, colour: str, rng: np.random.Generator) -> str:
+    """Mostly the plain caption; now and then other words for it, a word that means nothing in front, or nothing."""
+    if rng.random() < 0.1:
+        return ""
+    text = caption(name, colour)
+    kind = rng.random()
+    if kind < 0.05:
+        text = words(name)
+    elif kind < 0.12:
+        text = "a " + text
+    elif kind < 0.17:
+        text = f"{words(name)}, {colour} background"
+    if rng.random() < 0.12:
+        text = f"{_nonsense(rng)} {text}"
+    return text
+
+
+def _nonsense(rng: np.random.Generator) -> str:
+    """A word such as a trigger word, `zxy_style`: it must not throw the rest of the prompt off."""
+    word = "".join(rng.choice(LETTERS, rng.integers(2, 7)))
+    return word + ("", "", "_style", " style")[rng.integers(4)]
+
+
+def batch(latents: np.ndarray, size: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
+    """Random latents (size, 8, 16, 16) and their captions."""
+    rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    names, sets, colours, flips = (rng.integers(n, size=size) for n in latents.shape[:4])
+    texts = [phrase(CONCEPTS[n], COLOUR_NAMES[c], rng) for n, c in zip(names, colours)]
+    chosen = torch.from_numpy(latents[names, sets, colours, flips]).float()
+    return chosen.contiguous(memory_format=torch.channels_last), texts
+
+
+class Denoiser:
+    """The tokenizer and the two networks that are trained together."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.tokenizer = make_tokenizer()
+        self.text_encoder = make_text_encoder(self.tokenizer)
+        self.unet = make_denoiser().to(memory_format=torch.channels_last)
+        self.unet.set_attn_processor(AttnProcessor())  # on CPU its backward is twice as fast as the fused one's
+        self.scheduler = make_scheduler()
+
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """Captions as (B, TOKENS, WIDTH)."""
+        tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+        return self.text_encoder(tokens.input_ids).last_hidden_state
+
+    def loss(self, latents: torch.Tensor, texts: list[str], generator: torch.Generator) -> torch.Tensor:
+        """Squared error of v; the timesteps are spread evenly over the batch, which calms the gradient."""
+        count = len(latents)
+        even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        timesteps = (even * self.scheduler.config.num_train_timesteps).long()
+        noise = torch.randn(latents.shape, generator=generator)
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        target = self.scheduler.get_velocity(latents, noise, timesteps)
+        return F.mse_loss(self.unet(noisy, timesteps, self.embed(texts)).sample, target)
+
+
+def train_denoiser(latents: np.ndarray, folder: Path, steps: int, size: int = 32, minutes: float = 1e9) -> Denoiser:
+    """Train on cached `latents`, going on where `folder` left off; returns the averaged networks."""
+    denoiser = Denoiser()
+    networks = {"text_encoder": denoiser.text_encoder, "unet": denoiser.unet}
+    training = Training(networks, rate=1.2e-3, steps=steps, decay=0.999, folder=folder)
+    training.resume()
+    began, first, total = time.monotonic(), training.step, 0.0
+    while training.step < steps and time.monotonic() - began < minutes * 60:
+        generator = training.generator()
+        loss = denoiser.loss(*batch(latents, size, generator), generator)
+        training.update(loss)
+        total += loss.item()
+        if training.step % 100 == 0 or training.step == steps:
+            training.save()
+            took, done = time.monotonic() - began, training.step - first
+            print(f"denoiser {training.step}/{steps} loss {total / (training.step % 100 or 100):.4f} {done * size / took:.0f} pictures/s", flush=True)
+            total = 0.0
+    training.use_average()
+    return denoiser
