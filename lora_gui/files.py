@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import time
 import uuid
 from pathlib import Path
@@ -15,12 +16,15 @@ _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` as a whole or not at all. Raises UserError when the disk is full or refuses."""
+def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
+    """Replace `path` by `data` as a whole or not at all; `private` keeps other users of the computer from reading it.
+
+    Raises UserError when the disk is full or refuses.
+    """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
+        with open(partial, "wb", opener=_private if private else None) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -34,8 +38,8 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1))
+def write_json(path: Path, value: Any, private: bool = False) -> None:
+    write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8"), private)
 
 
 def replace(source: Path, target: Path) -> None:
@@ -68,6 +72,35 @@ def open_stream(path: Path) -> IO[bytes]:
     return open(path, "ab", buffering=0)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises UserError where the disk refuses."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that other users of the computer cannot look into."""
+    make_folder(path)
+    path.chmod(0o700)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file as a whole or not at all. Raises UserError when the disk is full or refuses."""
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(source, "rb") as read, open(partial, "wb") as file:
+            shutil.copyfileobj(read, file, 1 << 20)
+            file.flush()
+            os.fsync(file.fileno())
+        replace(partial, target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise _refused(target, error) from error
+
+
 def touch(path: Path) -> None:
     """Make an empty file that is a sign to another process, or renew its time."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +128,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _refused(path: Path, error: OSError) -> UserError:

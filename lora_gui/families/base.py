@@ -47,6 +47,8 @@ class Facts:
     architecture: str  # modelspec.architecture of its LoRA files
     base_model_version: str  # ss_base_model_version of its LoRA files
     dialects: tuple[str, ...] = ("kohya", "diffusers")  # the first is written by default
+    prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
+    layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
 
 
 class Family(ABC):
@@ -70,27 +72,54 @@ class Family(ABC):
     def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
         """Load the parts that may carry a LoRA, by their name in LoRA files, such as {"unet": ...}."""
 
+    def text_encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
+        """Load the text encoders that may carry a LoRA too, by their name in LoRA files; empty where none may."""
+        return {}
+
+    @abstractmethod
+    def schedule(self, base: Path, device: torch.device) -> Any:
+        """What `loss` must know of this base's noise, such as its table of noise levels; read once."""
+
     @abstractmethod
     def targets(self, part: str, layers: str) -> str:
         """A regular expression over module paths of `part`: the layers that learn."""
 
     @abstractmethod
     def loss(
-        self, parts: dict[str, nn.Module], batch: Batch, settings: TrainSettings, generator: torch.Generator
+        self,
+        parts: dict[str, nn.Module],
+        batch: Batch,
+        schedule: Any,
+        settings: TrainSettings,
+        generator: torch.Generator,
     ) -> torch.Tensor:
-        """Loss of each picture of the batch; (B,) fp32. All randomness comes from `generator`."""
+        """Loss of each picture of the batch; (B,) fp32. All randomness comes from `generator`.
+
+        Where `parts` holds a text encoder, the captions go through it; else what is cached of them is used.
+        """
 
     @abstractmethod
     def pipeline(
         self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
     ) -> Any:
-        """A diffusers pipeline to draw with; `parts` that are given are used as they are and not loaded again."""
+        """A diffusers pipeline to draw with. Where `parts` is given, they are used as they are, and text encoders that
+        are not among them are left out: captions then come encoded."""
+
+    @abstractmethod
+    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
+        """The parts of a pipeline that can carry a LoRA, by their name in LoRA files."""
 
     @abstractmethod
     def draw(
-        self, pipeline: Any, settings: DrawSettings, seed: int, progress: Callable[[int, Any], None] | None = None
+        self,
+        pipeline: Any,
+        settings: DrawSettings,
+        seed: int,
+        captions: dict[str, torch.Tensor] | None = None,
+        progress: Callable[[int, Any], None] | None = None,
     ) -> Image.Image:
-        """One drawing. `progress(step, latents)` is called after each step and may raise to stop."""
+        """One drawing. `captions`, where given, is what `encode_captions` made of the prompt and the negative prompt,
+        each (2, ...), and stands for both. `progress(step, latents)` is called after each step and may raise."""
 
     @abstractmethod
     def preview(self, pipeline: Any, latents: Any) -> Image.Image:

@@ -79,3 +79,22 @@ def train_autoencoder(pictures: np.ndarray, folder: Path, steps: int, minutes: f
     training.use_average()
     print(f"autoencoder averaged psnr {psnr(vae, fixed):.2f} dB", flush=True)
     return vae.eval()
+
+
+@torch.no_grad()
+def standardise(vae: AutoencoderKL, pictures: np.ndarray) -> None:
+    """Give every latent channel mean 0 and deviation 1, by folding both into the two 1 x 1 convolutions.
+
+    So the pipeline needs no scaling factor, and the denoiser's noise means the same for every channel.
+    """
+    x = batch(pictures, 256, SIZE, torch.Generator().manual_seed(11))
+    latents = torch.cat([vae.encode(part).latent_dist.mode() for part in x.split(32)])
+    mean, deviation = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    channels = len(mean)
+    before, after = vae.quant_conv, vae.post_quant_conv
+    before.weight[:channels] /= deviation[:, None, None, None]
+    before.bias[:channels] = (before.bias[:channels] - mean) / deviation
+    before.bias[channels:] -= 2 * deviation.log()
+    after.bias += after.weight[:, :, 0, 0] @ mean
+    after.weight *= deviation[None, :, None, None]
+    vae.register_to_config(scaling_factor=1.0)

@@ -1,7 +1,9 @@
 """The studio folder and everything in it."""
 
 import os
+import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import platformdirs
@@ -46,3 +48,8 @@ class Studio:
     def cache(self) -> Path:
         """Can be deleted at any time."""
         return self.home / "cache"
+
+
+def new_id() -> str:
+    """A name that sorts by time and is not given twice: YYYYMMDD-HHMMSS-xxxx."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

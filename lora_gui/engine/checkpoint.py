@@ -1,0 +1,148 @@
+"""What a run can go on from: the LoRA, the optimizer and the step, in a folder that is whole or does not count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from lora_gui import files
+from lora_gui.formats import diffusers
+from lora_gui.formats.lora_file import Layers
+
+_KEPT = 2
+_MANIFEST = "MANIFEST.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint on the disk."""
+
+    folder: Path
+    step: int
+
+    @property
+    def lora(self) -> Path:
+        """The LoRA as it was, a file that can be drawn with."""
+        return self.folder / "adapter.safetensors"
+
+
+def save(
+    checkpoints: Path, step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer,
+    further: dict[str, Any],
+) -> Checkpoint:  # fmt: skip
+    """Write the state after `step` steps; `further` is JSON. Only then are the oldest but two dropped.
+
+    The folder is written beside, its manifest last, and renamed: what has its final name and a true manifest is whole.
+    """
+    target = checkpoints / f"ckpt-{step:06}"
+    if is_whole(target):  # a step has one state, whenever it was reached
+        return Checkpoint(target, step)
+    partial = checkpoints / f"{target.name}.tmp"
+    if partial.exists():
+        shutil.rmtree(partial)
+    tensors, numbers = pack(optimizer)
+    contents = {
+        "adapter.safetensors": safetensors.torch.save(diffusers.build_exact(layers), metadata),
+        "optimizer.safetensors": safetensors.torch.save(tensors),
+        "state.json": json.dumps({"step": step, "optimizer": numbers} | further).encode(),
+    }
+    for name, data in contents.items():
+        files.write_bytes(partial / name, data)
+    files.write_json(partial / _MANIFEST, {name: _entry(data) for name, data in contents.items()})
+    if target.exists():
+        shutil.rmtree(target)
+    files.replace(partial, target)
+    for old in _folders(checkpoints)[:-_KEPT]:
+        shutil.rmtree(old)
+    return Checkpoint(target, step)
+
+
+def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint, and a sentence for each damaged one, which is set aside."""
+    for stray in checkpoints.glob("*.tmp"):
+        shutil.rmtree(stray)
+    sentences: list[str] = []
+    for folder in reversed(_folders(checkpoints)):
+        if is_whole(folder):
+            return Checkpoint(folder, _step(folder)), sentences
+        aside = files.free_name(checkpoints / "damaged", folder.name, "")
+        aside.parent.mkdir(exist_ok=True)
+        files.replace(folder, aside)
+        sentences.append(f"The checkpoint of step {_step(folder)} is damaged and was set aside.")
+    return None, sentences
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of a checkpoint is exactly what was written."""
+    manifest = files.read_json(folder / _MANIFEST)
+    if not isinstance(manifest, dict) or not manifest:
+        return False
+    return all(
+        (folder / name).is_file() and _entry((folder / name).read_bytes()) == entry for name, entry in manifest.items()
+    )
+
+
+def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Give the optimizer its state back; returns what else `save` was given."""
+    state = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))
+    tensors = safetensors.torch.load_file(checkpoint.folder / "optimizer.safetensors")
+    unpack(optimizer, tensors, state.pop("optimizer"))
+    return state
+
+
+def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors and JSON, whichever optimizer it is."""
+    state = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    numbers: dict[str, Any] = {"state": {}, "groups": []}
+    for weight, values in state["state"].items():
+        numbers["state"][str(weight)] = _split(values, f"{weight}", tensors)
+    for number, group in enumerate(state["param_groups"]):
+        numbers["groups"].append(_split(group, f"group{number}", tensors))
+    return tensors, numbers
+
+
+def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+    """The opposite of `pack`, into an optimizer made with the same settings."""
+    state: dict[int, dict[str, Any]] = {int(weight): dict(values) for weight, values in numbers["state"].items()}
+    groups = [{key: _tuple(key, value) for key, value in group.items()} for group in numbers["groups"]]
+    for key, tensor in tensors.items():
+        owner, _, name = key.partition(".")
+        (groups[int(owner[5:])] if owner.startswith("group") else state[int(owner)])[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _tuple(key: str, value: Any) -> Any:
+    """JSON knows no tuples; an optimizer's only list is that of its weights."""
+    return tuple(value) if isinstance(value, list) and key != "params" else value
+
+
+def _split(values: dict[str, Any], owner: str, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Put the tensors among `values` into `tensors`; returns the others."""
+    others = {}
+    for key, value in values.items():
+        if isinstance(value, torch.Tensor):
+            tensors[f"{owner}.{key}"] = value.detach().cpu().contiguous().clone()
+        else:
+            others[key] = value
+    return others
+
+
+def _entry(data: bytes) -> dict[str, Any]:
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _folders(checkpoints: Path) -> list[Path]:
+    found = checkpoints.glob("ckpt-*") if checkpoints.is_dir() else []
+    return sorted(folder for folder in found if folder.is_dir() and not folder.name.endswith(".tmp"))
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("ckpt-"))

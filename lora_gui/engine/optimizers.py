@@ -1,0 +1,103 @@
+"""How the LoRA's weights are improved: the optimizers by table, and the learning rate as a function of the step."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from lora_gui.errors import UserError
+from lora_gui.settings import TrainSettings
+
+Weights = list[nn.Parameter]
+
+
+def adamw(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+
+def adamw_8bit(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW with its two averages in 8 bits, Dettmers et al. 2022; weights below 4,096 values keep 32."""
+    try:
+        import bitsandbytes
+    except ImportError:
+        raise UserError("The 8-bit optimizer is not installed here.", "Choose AdamW or Adafactor.") from None
+    return bitsandbytes.optim.AdamW8bit(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def adafactor(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Adafactor with the given rate (Shazeer and Stern 2018): two vectors for each matrix."""
+    from transformers.optimization import Adafactor
+
+    return Adafactor(
+        weights,
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        scale_parameter=False,
+        relative_step=False,
+        warmup_init=False,
+    )
+
+
+def prodigy(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Prodigy finds its own rate (Mishchenko and Defazio 2023); the given one, 1 as a rule, multiplies it."""
+    from prodigyopt import Prodigy
+
+    return Prodigy(
+        weights,
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        use_bias_correction=True,
+        safeguard_warmup=True,
+    )
+
+
+OPTIMIZERS: dict[str, Callable[[Weights, TrainSettings], torch.optim.Optimizer]] = {
+    "adamw": adamw,
+    "adamw8bit": adamw_8bit,
+    "adafactor": adafactor,
+    "prodigy": prodigy,
+}
+
+
+def _constant(progress: float, restarts: int) -> float:
+    return 1.0
+
+
+def _linear(progress: float, restarts: int) -> float:
+    return max(0.0, 1 - progress)
+
+
+def _cosine(progress: float, restarts: int) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _cosine_with_restarts(progress: float, restarts: int) -> float:
+    return 0.0 if progress >= 1 else 0.5 * (1 + math.cos(math.pi * (restarts * progress % 1)))
+
+
+SCHEDULES: dict[str, Callable[[float, int], float]] = {
+    "constant": _constant,
+    "linear": _linear,
+    "cosine": _cosine,
+    "cosine_with_restarts": _cosine_with_restarts,
+}
+
+
+def rate(step: int, settings: TrainSettings) -> float:
+    """The share of the learning rate that counts in step `step` (0 is the first): a rise, then the schedule."""
+    if step < settings.warmup_steps:
+        return step / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    return SCHEDULES[settings.scheduler](progress, settings.restarts)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def shown_rate(optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate as it counts now; Prodigy's own estimate is a factor of it."""
+    group = optimizer.param_groups[0]
+    return float(group["lr"]) * float(group.get("d", 1.0))

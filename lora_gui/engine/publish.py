@@ -1,0 +1,62 @@
+"""From trained weights to a LoRA file that is known to be whole, finite and to have an effect."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from lora_gui import files
+from lora_gui.engine import lora
+from lora_gui.errors import UserError
+from lora_gui.families.base import Facts
+from lora_gui.formats import dialects, metadata
+from lora_gui.formats.lora_file import Layers
+from lora_gui.jobs import TrainJob
+
+
+class NoEffectError(UserError):
+    """The LoRA changes nothing or cannot be used, so there is nothing to publish."""
+
+
+def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int, started: float) -> bytes:
+    """The LoRA file as it is published: half precision, each layer's true alpha in full, and the header fields.
+
+    Raises NoEffectError where nothing was learnt or the numbers do not fit.
+    """
+    if not any(bool(layer.up.any()) for layer in layers.values()):
+        raise NoEffectError("The LoRA has not learnt anything yet.", "Train longer, or with a higher learning rate.")
+    tensors = {
+        key: (value if key.endswith(".alpha") else value.half()).contiguous()
+        for key, value in dialects.build(layers, facts).items()
+    }
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise NoEffectError(
+            "The LoRA holds values that are not numbers, so it was not published.",
+            f"Train again with a lower learning rate, such as {job.settings.learning_rate / 2:g}.",
+        )
+    fields = metadata.lora_metadata(job, facts, steps, started, time.time())
+    return metadata.with_hashes(safetensors.torch.save(tensors, fields))
+
+
+def decode(data: bytes, facts: Facts, parts: lora.Parts) -> Layers:
+    """The LoRA in the bytes of a file that `encode` made."""
+    return dialects.parse(safetensors.torch.load(data), {}, facts.dialects[0], lora.shapes(parts), facts)
+
+
+def publish(data: bytes, job: TrainJob) -> tuple[Path, str]:
+    """Save the file under the LoRA's name, or the next free one, and read it back; returns its path and sha256."""
+    path = files.free_name(Path(job.publish_to), job.name, ".safetensors")
+    files.write_bytes(path, data)
+    digest = hashlib.sha256(data).hexdigest()
+    if files.sha256(path) != digest:
+        raise UserError(f"{path.name} reads differently from what was written.", "Check the disk, then resume the run.")
+    return path, digest
+
+
+def all_finite(weights: list[torch.nn.Parameter]) -> bool:
+    """Whether all weights are numbers; waits for the device once."""
+    return bool(torch.stack([weight.detach().isfinite().all() for weight in weights]).all())

@@ -1,0 +1,20 @@
+"""Captions through the CLIP text encoders that SDXL and SD 3.5 put side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def token_ids(tokenizer: Any, captions: list[str], device: torch.device) -> torch.Tensor:
+    """Each caption as one row of tokens, cut or filled up to the encoder's length; (B, 77)."""
+    return tokenizer(
+        captions, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    ).input_ids.to(device)
+
+
+def states(encoder: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The states before the last layer (B, 77, C), and the encoder's first output: where it has a projection, (B, C)."""
+    output = encoder(ids, output_hidden_states=True)
+    return output.hidden_states[-2], output[0]

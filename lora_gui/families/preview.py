@@ -1,0 +1,67 @@
+"""A rough picture of latents without the decoder: a linear map from latents to colours, found once for each."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from PIL import Image
+
+_SIZE = 128  # px of the picture that the map is learnt from
+_SCALE = 8  # a preview is that many times larger than its latents
+
+
+@torch.no_grad()
+def colour_map(vae: Any) -> torch.Tensor:
+    """The least-squares map from latents (and a constant) to RGB in [-1, 1]; (C + 1, 3).
+
+    Soft random colours are encoded, and each cell of the latents is compared with the mean colour of its pixels.
+    """
+    generator = torch.Generator().manual_seed(0)
+    blocks = torch.rand((4, 3, 8, 8), generator=generator) * 2 - 1
+    pixels = torch.nn.functional.interpolate(blocks, size=(_SIZE, _SIZE), mode="bicubic").clamp(-1, 1)
+    weight = next(vae.parameters())
+    latents = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mean.float().cpu()
+    colours = torch.nn.functional.adaptive_avg_pool2d(pixels, latents.shape[-2:])
+    rows = latents.movedim(1, -1).flatten(0, 2)  # (cells, C)
+    rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+    return torch.linalg.lstsq(rows, colours.movedim(1, -1).flatten(0, 2), driver="gelsd").solution
+
+
+def picture(latents: torch.Tensor, colours: torch.Tensor) -> Image.Image:
+    """The picture of one latent (C, h, w) as the decoder takes it, through a map of `colour_map`."""
+    cells = latents.float().cpu().movedim(0, -1)
+    rgb = cells @ colours[:-1] + colours[-1]
+    pixels = ((rgb.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    image = Image.fromarray(pixels, "RGB")
+    return image.resize((image.width * _SCALE, image.height * _SCALE), Image.Resampling.BICUBIC)
+
+
+def keep_guess(scheduler: Any) -> None:
+    """Let a scheduler remember, as `guess`, what it takes the finished latents to be after each step.
+
+    Schedulers that do not say it (their step returns one value) leave the noisy latents there.
+    """
+    step = scheduler.step
+
+    @functools.wraps(step)  # pipelines read its signature
+    def remembering(*args: Any, **kwargs: Any) -> Any:
+        result = step(*args, **kwargs)
+        scheduler.guess = result[min(1, len(result) - 1)]
+        return result
+
+    scheduler.step = remembering
+
+
+def keep_flow_guess(scheduler: Any) -> None:
+    """As `keep_guess`, for the Euler scheduler of rectified flow, which says only the noisy latents: x_0 = x - sigma v."""
+    step = scheduler.step
+
+    @functools.wraps(step)
+    def remembering(velocity: torch.Tensor, timestep: Any, sample: torch.Tensor, **kwargs: Any) -> Any:
+        result = step(velocity, timestep, sample, **kwargs)
+        scheduler.guess = sample - scheduler.sigmas[scheduler.step_index - 1] * velocity
+        return result
+
+    scheduler.step = remembering

@@ -1,0 +1,238 @@
+"""Read and check the header of a LoRA file without loading a tensor, and write the header fields other programs read.
+
+Files come from strangers, so every limit is checked before anything is trusted; no torch, no third-party parser.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from lora_gui import __version__
+from lora_gui.errors import UserError
+from lora_gui.jobs import TrainJob
+
+if TYPE_CHECKING:
+    from lora_gui.families.base import Facts
+
+HEADER_LIMIT = 8_000_000  # bytes
+TENSOR_LIMIT = 20_000
+FIELD_LIMIT = 2_000  # characters of a metadata field that are kept
+RANK_LIMIT = 1536  # fused qkv layers carry three times the rank
+SIDE_LIMIT = 65_536  # largest size of a dimension
+WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes of one value
+ANOTHER_COPY = "Download it again, or ask its maker for a whole .safetensors file."
+
+# dialect -> what its tensor names look like: module, then the piece
+DIALECTS = {
+    "onetrainer": r"lora_(?:transformer|prior_unet)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
+    "kohya": r"lora_(?:unet|te[123]?)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
+    "comfy": r"(?:diffusion_model|text_encoders)\.[\w.]+\.(?:lora_(?:A|B|down|up)\.weight|alpha|dora_scale)",
+    "diffusers": r"(?:unet|transformer|prior|text_encoder(?:_[23])?)\.[\w.]+\.(?:lora_[AB]\.weight|lora_magnitude_vector(?:\.weight)?|alpha)",
+}
+_DOWN = re.compile(r"(.+)\.lora_(?:down|A)\.weight")
+_UP = re.compile(r"(.+)\.lora_(?:up|B)\.weight")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor lies: `start` and `end` are byte positions in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Header:
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+    @property
+    def rank(self) -> int:
+        """The rank most modules have."""
+        ranks = Counter(t.shape[0] for name, t in self.tensors.items() if _DOWN.fullmatch(name))
+        return ranks.most_common(1)[0][0]
+
+    @property
+    def layers(self) -> int:
+        """How many modules it changes."""
+        return sum(bool(_DOWN.fullmatch(name)) for name in self.tensors)
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a LoRA. Raises UserError where the file is damaged, not a LoRA or not safe."""
+    try:
+        with open(path, "rb") as file:
+            return _read(file, path.name, path.stat().st_size)
+    except FileNotFoundError:
+        raise UserError(f"{path.name} is not there any more.", "Choose another LoRA.") from None
+    except OSError as error:
+        raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
+
+
+def _read(file: IO[bytes], name: str, size: int) -> Header:
+    start = file.read(8)
+    if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+        raise UserError(f"{name} is in an old format that can carry programs, so it is not opened.", "Ask for a .safetensors version of it.")
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 2 <= length <= min(HEADER_LIMIT, size - 8):
+        raise UserError(f"{name} is not a whole .safetensors file.", ANOTHER_COPY)
+    try:
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_without_twins)
+        metadata = header.pop("__metadata__", {})
+        entries = {key: (value["dtype"], tuple(value["shape"]), *value["data_offsets"]) for key, value in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(f"The header of {name} is damaged.", ANOTHER_COPY) from None
+    tensors = {key: Tensor(dtype, shape, 8 + length + begin, 8 + length + end)
+               for key, (dtype, shape, begin, end) in entries.items() if _plausible(dtype, shape, begin, end)}
+    if len(tensors) < len(entries) or len(entries) > TENSOR_LIMIT:
+        raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
+    _check_layout(tensors, 8 + length, size, name)
+    _check_pairs(tensors, name)
+    kept = {str(k): v[:FIELD_LIMIT] for k, v in metadata.items() if isinstance(v, str)} if isinstance(metadata, dict) else {}
+    return Header(tensors, kept)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("the same name twice")
+    return found
+
+
+def _plausible(dtype: Any, shape: tuple[Any, ...], begin: Any, end: Any) -> bool:
+    whole = all(type(n) is int for n in (*shape, begin, end))
+    return (
+        whole and dtype in WIDTHS and len(shape) <= 4 and all(1 <= n <= SIDE_LIMIT for n in shape)
+        and begin >= 0 and end - begin == math.prod(shape) * WIDTHS[dtype]
+    )
+
+
+def _check_layout(tensors: dict[str, Tensor], start: int, size: int, name: str) -> None:
+    """The tensors fill the file from the header to its end, without gaps and without overlap."""
+    for tensor in sorted(tensors.values(), key=lambda t: t.start):
+        if tensor.start != start:
+            raise UserError(f"The tensors in {name} overlap or leave gaps.", ANOTHER_COPY)
+        start = tensor.end
+    if start != size:
+        raise UserError(f"{name} is {'cut short' if start > size else 'longer than it should be'}.", ANOTHER_COPY)
+
+
+def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
+    """Every module has both halves, and they fit each other."""
+    downs = {m[1]: t for key, t in tensors.items() if (m := _DOWN.fullmatch(key))}
+    ups = {m[1]: t for key, t in tensors.items() if (m := _UP.fullmatch(key))}
+    if not downs and not ups:
+        kind = "a LyCORIS file of another kind" if any(".hada_" in k or ".lokr_" in k for k in tensors) else "not a LoRA"
+        raise UserError(f"{name} is {kind}.", "Choose a .safetensors file that holds a LoRA.")
+    for module in downs.keys() | ups.keys():
+        down, up = downs.get(module), ups.get(module)
+        if not down or not up or len(down.shape) < 2 or len(up.shape) < 2 or down.shape[0] != up.shape[1]:
+            raise UserError(f"In {name} the two halves of a layer do not belong together.", ANOTHER_COPY)
+        if down.shape[0] > RANK_LIMIT:
+            raise UserError(f"{name} claims rank {down.shape[0]}, more than any LoRA has.", ANOTHER_COPY)
+
+
+def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
+    """(family key, dialect). Raises UserError where no family of `families` or no known dialect fits."""
+    dialect = next((d for d, names in DIALECTS.items() if all(re.fullmatch(names, key) for key in header.tensors)), None)
+    if dialect is None:
+        raise UserError("This LoRA names its layers in a way that is not known.", "Ask its maker for a kohya or diffusers version.")
+    families = tuple(families)
+    named = header.metadata.get("modelspec.architecture", ""), header.metadata.get("ss_base_model_version", "")
+    for facts in families:
+        if facts.architecture == named[0] or (not named[0] and facts.base_model_version == named[1]):
+            return facts.key, dialect
+    if any(named):
+        raise UserError(f"This LoRA is for another kind of base ({(named[0] or named[1])[:60]}).", "Choose a LoRA made for one of your bases.")
+    layers = [match[1] for name in header.tensors if (match := _DOWN.fullmatch(name))]
+    for facts in families:
+        if facts.layer_names and all(re.fullmatch(facts.layer_names, layer) for layer in layers):
+            return facts.key, dialect
+    raise UserError("This LoRA does not say which kind of base it is for.", "Choose a LoRA made for one of your bases.")
+
+
+def alpha(path: Path, header: Header) -> float:
+    """The alpha most modules have, read from the tensors; the rank where the file holds none."""
+    found: Counter[float] = Counter()
+    with open(path, "rb") as file:
+        for name, tensor in header.tensors.items():
+            if name.endswith(".alpha") and math.prod(tensor.shape) == 1:
+                file.seek(tensor.start)
+                found[_scalar(tensor.dtype, file.read(WIDTHS[tensor.dtype]))] += 1
+    return found.most_common(1)[0][0] if found else float(header.rank)
+
+
+def _scalar(dtype: str, data: bytes) -> float:
+    if dtype == "BF16":  # the upper half of an fp32
+        dtype, data = "F32", b"\0\0" + data
+    return struct.unpack({"F32": "<f", "F16": "<e"}[dtype], data)[0]
+
+
+def all_finite(path: Path, header: Header) -> bool:
+    """Whether every value of every tensor is a number; reads the whole file once, in pieces."""
+    import numpy as np
+
+    exponents = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}  # all set: infinity or NaN
+    with open(path, "rb") as file:
+        for tensor in sorted(header.tensors.values(), key=lambda t: t.start):
+            kind, exponent = exponents[tensor.dtype]
+            file.seek(tensor.start)
+            for begin in range(tensor.start, tensor.end, 1 << 24):
+                values = np.frombuffer(file.read(min(1 << 24, tensor.end - begin)), dtype=kind)
+                if ((values & exponent) == exponent).any():
+                    return False
+    return True
+
+
+def lora_metadata(job: TrainJob, facts: Facts, steps: int, started: float, finished: float) -> dict[str, str]:
+    """The header fields of a LoRA after `steps` steps; times in seconds since 1970. Holds no path and no caption.
+
+    kohya `ss_*` fields are what A1111, Forge and ComfyUI read; `modelspec.*` is Stability's model specification 1.0.1.
+    """
+    settings = job.settings
+    size = f"{settings.resolution}x{settings.resolution}"
+    kohya = {
+        "v2": False, "base_model_version": facts.base_model_version, "sd_model_name": job.base.title,
+        "network_module": "networks.lora", "network_dim": settings.rank, "network_alpha": settings.alpha,
+        "network_args": {}, "output_name": job.name, "resolution": f"({settings.resolution}, {settings.resolution})",
+        "learning_rate": settings.learning_rate, "lr_scheduler": settings.scheduler, "optimizer": settings.optimizer,
+        "steps": steps, "max_train_steps": settings.steps, "num_train_images": len(job.pictures),
+        "batch_size_per_device": settings.batch_size, "gradient_accumulation_steps": settings.accumulation,
+        "mixed_precision": settings.precision, "caption_dropout_rate": settings.caption_dropout,
+        "min_snr_gamma": settings.min_snr_gamma, "noise_offset": settings.noise_offset, "seed": settings.seed,
+        "training_started_at": started, "training_finished_at": finished,
+    }
+    modelspec = {
+        "sai_model_spec": "1.0.1", "architecture": facts.architecture, "implementation": "diffusers",
+        "title": job.name, "resolution": size, "date": datetime.fromtimestamp(finished, UTC).isoformat(timespec="seconds"),
+        "trigger_phrase": job.trigger, "usage_hint": f"Write {job.trigger} in the prompt; strength 1.0 is as trained.",
+    }
+    ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
+    return (
+        {f"ss_{key}": value if isinstance(value, str) else json.dumps(value) for key, value in kohya.items()}
+        | {f"modelspec.{key}": value for key, value in modelspec.items()}
+        | {f"lora_studio.{key}": value for key, value in ours.items()}
+    )
+
+
+def with_hashes(data: bytes) -> bytes:
+    """The same file with `sshs_model_hash` and `modelspec.hash_sha256` added: the sha256 of all bytes after the header."""
+    length = struct.unpack("<Q", data[:8])[0]
+    header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]
+    digest = hashlib.sha256(tensors).hexdigest()
+    header["__metadata__"] = header.get("__metadata__", {}) | {"sshs_model_hash": digest, "modelspec.hash_sha256": f"0x{digest}"}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight
+    return struct.pack("<Q", len(text)) + text + tensors

@@ -1,0 +1,76 @@
+"""Start the worker as a process of its own, and tell later whether it still lives; all by argument list, no user text in it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+import lora_gui
+
+ROOT = Path(lora_gui.__file__).parent.parent
+COMMAND = (sys.executable, "-m", "lora_gui.worker")
+NEW_PROCESS_GROUP, DETACHED = 0x200, 0x8  # Windows: no Ctrl-C and no console window from us
+
+
+def start(
+    *arguments: str, stdin: int = subprocess.DEVNULL, stdout: int | IO[bytes], stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start `python -m lora_gui.worker <arguments>` so that it outlives this process and does not hear its Ctrl-C."""
+    apart: dict[str, Any] = {"creationflags": NEW_PROCESS_GROUP | DETACHED} if os.name == "nt" else {"start_new_session": True}
+    path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+    child = subprocess.Popen(
+        [*COMMAND, *arguments], stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"}, **apart,
+    )
+    threading.Thread(target=child.wait, daemon=True).start()  # so that a dead child does not linger as a zombie
+    return child
+
+
+def identity(pid: int) -> dict[str, Any] | None:
+    """What tells a process from a later one with the same number; None where it is gone."""
+    try:
+        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    except psutil.Error:
+        return None
+
+
+def lives(known: Any) -> bool:
+    """Whether the process of `identity` (as read from a file, perhaps damaged) still runs."""
+    try:
+        process = psutil.Process(int(known["pid"]))
+        same = abs(process.create_time() - float(known["started"])) < 1.5  # seconds; clocks are read with different precision
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def last_words(log: Path, size: int = 4000) -> str:
+    """The end of a child's log, for a sentence about why it died."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(log.stat().st_size - size, 0))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def cause(log: Path) -> tuple[str, str]:
+    """Sentence and remedy for a child that ended without a word, as far as its log tells."""
+    words = last_words(log)
+    if "No space left on device" in words:
+        return "The disk is full.", "Make some space and start again."
+    if "MemoryError" in words or "out of memory" in words.lower():
+        return "There was not enough memory.", "Close other programs, or choose a smaller resolution or batch size, and start again."
+    if "ModuleNotFoundError" in words or "ImportError" in words:
+        return "A part of the app is not installed.", f"Start the app with launch.sh or launch.bat, which installs it. Details: {log}"
+    return "The work ended without a word; often the computer ran out of memory.", f"Close other programs and start again. Details: {log}"
+
+
+def to_line(message: dict[str, Any]) -> bytes:
+    """One line of the drawing child's standard input."""
+    return json.dumps(message, ensure_ascii=False).encode("utf-8") + b"\n"

@@ -1,0 +1,143 @@
+"""Turn one picture file of a stranger into upright RGB pixels, or say in a sentence why not.
+
+Everything is decided by content, never by suffix. Needs nothing of the app but its error, so that a child could run it.
+"""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from lora_gui.errors import UserError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")  # HEIF only where a reader for it is registered
+LARGEST_FILE = 300_000_000  # bytes
+LARGEST_PICTURE = 89_000_000  # pixels, below the limit from which Pillow warns
+SMALLEST_SIDE = 64  # px, the smallest resolution that can be trained
+SAVE_AS_PNG = "Open it in a picture program and save it as PNG."
+# What Pillow's readers are known to raise on damaged files.
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error, MemoryError)
+GPS = 0x8825  # EXIF tag
+# first bytes -> what the file is
+OTHERS = {
+    b"PK\x03\x04": ("a zip archive", "Unpack it and drop the folder."),
+    b"Rar!": ("a rar archive", "Unpack it and drop the folder."),
+    b"7z\xbc\xaf": ("a 7z archive", "Unpack it and drop the folder."),
+    b"%PDF": ("a PDF", "Export its pages as PNG."),
+    b"%!PS": ("a PostScript drawing", "Export it as PNG."),
+    b"8BPS": ("a Photoshop file", "Export it as PNG."),
+    b"\x1aE\xdf\xa3": ("a video", "Save single pictures from it as PNG."),
+}
+HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevx", b"mif1", b"msf1"}
+
+
+def decode(path: Path) -> tuple[Image.Image, list[str]]:
+    """The picture, upright and RGB, and what was done to it, in words. Raises UserError where it cannot be used."""
+    size = _size(path)
+    if size == 0:
+        raise UserError(f"{path.name} is empty.", "Copy it again from where it came.")
+    if size > LARGEST_FILE:
+        raise UserError(f"{path.name} is larger than {LARGEST_FILE // 1_000_000} MB.", "Save a smaller version of it.")
+    Image.init()
+    try:
+        with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
+            _check_size(image, path.name)
+            image.load()
+            frames, gps = getattr(image, "n_frames", 1), GPS in image.getexif()
+            upright = ImageOps.exif_transpose(image)
+            picture, notes = _to_rgb(upright, path.name)
+    except UnidentifiedImageError:
+        raise _not_a_picture(path) from None
+    except Image.DecompressionBombError:
+        raise _too_large(path.name) from None
+    except DAMAGED:
+        raise UserError(f"{path.name} is damaged or only half there.", "Copy it again from where it came.") from None
+    if frames > 1:
+        notes.append(f"{path.name} holds {frames} pictures; only the first is used.")
+    if gps:
+        notes.append(f"{path.name} says where it was taken; the copy in your studio does not.")
+    return picture, notes
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check that it is still there.") from None
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    if image.width * image.height > LARGEST_PICTURE:
+        raise _too_large(name)
+    if min(image.size) < SMALLEST_SIDE:
+        raise UserError(
+            f"{name} is only {image.width} x {image.height} pixels.", f"Use pictures of at least {SMALLEST_SIDE} pixels on each side."
+        )
+
+
+def _too_large(name: str) -> UserError:
+    return UserError(f"{name} has more than {LARGEST_PICTURE // 1_000_000} million pixels.", "Save a smaller version of it.")
+
+
+def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
+    """What people see, as plain sRGB; without what the file says of itself."""
+    notes: list[str] = []
+    if image.mode.startswith("I") or image.mode == "F":
+        return _grey(image), notes
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image, is_seen_through = _on_paper(image)
+        if is_seen_through:
+            notes.append(f"{name} is transparent in places; there it is learnt as white.")
+    if image.mode in ("CMYK", "RGB") and (profile := image.info.get("icc_profile")):
+        try:
+            source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
+        except (ImageCms.PyCMSError, OSError):
+            notes.append(f"The colour profile of {name} is damaged, so its colours may differ a little.")
+    plain = image.convert("RGB")
+    plain.info = {}
+    return plain, notes
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """16 bits a pixel to 8; convert("RGB") would clamp them to nearly white. Floats are scaled by their own range."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        low, high = float(values.min()), float(values.max())
+        values = (values - low) * (255 / max(high - low, 1e-12))
+    else:
+        values = values / 257
+    return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
+
+
+def _on_paper(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The picture on white, and whether any of the white is seen; convert("RGB") would show hidden colours."""
+    profile = image.info.get("icc_profile")
+    seen = image.convert("RGBA")
+    paper = Image.new("RGBA", seen.size, "white")
+    paper.alpha_composite(seen)
+    opaque = paper.convert("RGB")
+    if profile and image.mode not in ("LA", "La"):  # a profile for grey does not fit the colours any more
+        opaque.info["icc_profile"] = profile
+    return opaque, seen.getextrema()[3][0] < 255
+
+
+def _not_a_picture(path: Path) -> UserError:
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    for magic, (kind, remedy) in OTHERS.items():
+        if start.startswith(magic):
+            return UserError(f"{path.name} is not a picture but {kind}.", remedy)
+    if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS:
+        return UserError(
+            f"{path.name} is in the iPhone's own format HEIC.", "Export it as JPEG, or set the camera to Most Compatible for the next ones."
+        )
+    if start[4:8] == b"ftyp":
+        return UserError(f"{path.name} is not a picture but a video.", "Save single pictures from it as PNG.")
+    if b"<svg" in start.lower():
+        return UserError(f"{path.name} is a drawing made of lines (SVG), not of pixels.", "Export it as PNG.")
+    if b"\0" not in start:
+        return UserError(f"{path.name} is a text file, not a picture.", "Drop PNG, JPEG or WebP pictures.")
+    return UserError(f"{path.name} is not a picture that can be opened.", SAVE_AS_PNG)

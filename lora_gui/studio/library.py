@@ -1,0 +1,122 @@
+"""The LoRAs of the user: list, describe, import, find, delete; only headers are read, never a tensor."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from send2trash import send2trash
+
+from lora_gui import files
+from lora_gui.errors import UserError, nearest
+from lora_gui.families import families
+from lora_gui.formats import metadata
+from lora_gui.studio.names import safe_name
+from lora_gui.studio.paths import Studio
+
+
+@dataclass(frozen=True)
+class LoraInfo:
+    """What a LoRA says of itself; texts come from strangers and are shown as plain text only."""
+
+    path: Path
+    name: str
+    family: str
+    dialect: str
+    rank: int
+    alpha: float
+    trigger: str
+    base_title: str
+    base_key: str
+    preset: str
+    steps: int
+    layers: int  # how many modules it changes
+    made: str  # when, as ISO text; empty if unknown
+    size: int  # bytes
+
+
+def list_loras(studio: Studio) -> list[LoraInfo]:
+    """Every usable LoRA of the studio, the newest first."""
+    found = []
+    for path in _files(studio):
+        try:
+            found.append(describe(path))
+        except UserError:
+            continue
+    return found
+
+
+def problems(studio: Studio) -> list[str]:
+    """A sentence for every file among the LoRAs that cannot be used."""
+    found = []
+    for path in _files(studio):
+        try:
+            describe(path)
+        except UserError as error:
+            found.append(f"{path.name}: {error.what} {error.remedy}")
+    return found
+
+
+def describe(path: Path) -> LoraInfo:
+    """What the header says; quick for a file that was read before. Raises UserError where it is no usable LoRA."""
+    path = Path(path)
+    try:
+        stat = path.stat()
+    except OSError:
+        raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
+    return _describe(path, stat.st_size, stat.st_mtime_ns)
+
+
+def import_lora(studio: Studio, path: Path) -> LoraInfo:
+    """Copy a LoRA into the studio under a free name. Raises UserError where it is no usable LoRA; nothing is kept then."""
+    describe(path)
+    target = files.free_name(studio.loras, safe_name(Path(path).stem), ".safetensors")
+    files.copy(Path(path), target)
+    return describe(target)
+
+
+def find(studio: Studio, name: str) -> LoraInfo:
+    """The LoRA called `name`, upper and lower case alike, or the one in the file `name`. Raises UserError otherwise."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return describe(path.resolve())
+    names = {found.stem.casefold(): found for found in _files(studio)}
+    wanted = name.casefold().removesuffix(".safetensors")
+    match = names.get(wanted) or names.get(safe_name(wanted))
+    if match:
+        return describe(match)
+    hint = nearest(wanted, names) if names else "Train one first, or give the path of a file."
+    raise UserError(f"There is no LoRA {name!r}.", hint)
+
+
+def delete(lora: LoraInfo) -> None:
+    """Move a LoRA to the system's bin. Raises UserError where there is none to be had."""
+    try:
+        send2trash(lora.path)
+    except OSError:
+        raise UserError(f"{lora.name} could not be moved to the bin.", f"Delete {lora.path} by hand.") from None
+
+
+def is_finite(path: Path) -> bool:
+    """Whether every value in the file is a number; reads the whole file."""
+    return metadata.all_finite(path, metadata.read_header(path))
+
+
+def _files(studio: Studio) -> list[Path]:
+    """Every LoRA file of the studio, the newest first; what is still being written begins with a dot."""
+    found = [p for p in studio.loras.glob("*.safetensors") if not p.name.startswith(".")]
+    return sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)
+
+
+@functools.lru_cache(maxsize=1024)
+def _describe(path: Path, size: int, changed: int) -> LoraInfo:
+    """`size` and `changed` only tell one state of the file from the next."""
+    header = metadata.read_header(path)
+    family, dialect = metadata.identify(header, (one.facts for one in families().values()))
+    says = header.metadata
+    steps = says.get("ss_steps", "")
+    return LoraInfo(
+        path=path, name=path.stem, family=family, dialect=dialect, rank=header.rank, alpha=metadata.alpha(path, header),
+        trigger=says.get("modelspec.trigger_phrase", "")[:200], base_title=says.get("ss_sd_model_name", "")[:200],
+        base_key=says.get("lora_studio.base", ""), preset=says.get("lora_studio.preset", ""),
+        steps=int(steps) if steps.isdecimal() else 0, layers=header.layers, made=says.get("modelspec.date", "")[:40], size=size,
+    )

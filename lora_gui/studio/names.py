@@ -1,0 +1,111 @@
+"""Names, trigger words and captions as people type them: checked, and turned into what is safe to store."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from lora_gui.errors import UserError
+
+LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
+LONGEST_TRIGGER = 40
+LONGEST_CAPTION = 64_000  # bytes
+DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+
+
+def check_name(name: str) -> str:
+    """The file name, without suffix, under which a thing called `name` is stored: small letters a-z, digits, - _ and dots.
+
+    Accents are dropped and spaces become `-`. Raises UserError where a name cannot be stored safely, naming one that can.
+    """
+    shown = unicodedata.normalize("NFC", name).strip()
+    if not shown:
+        raise UserError("The name is empty.", "Type a name for the LoRA, such as my-style.")
+    plain = unicodedata.normalize("NFKD", shown).encode("ascii", "ignore").decode()
+    better = _suggestion(plain)
+    if "/" in shown or "\\" in shown or ".." in shown or ":" in shown:
+        raise UserError(f"The name {_short(shown)} looks like a path.", f"Use a plain name such as {better}.")
+    if shown.split(".")[0].strip().casefold() in DEVICES:
+        raise UserError(f"Windows keeps the name {_short(shown)} for itself.", f"Use another name, such as {safe_name(shown)}.")
+    if shown.startswith(".") or shown.endswith("."):
+        raise UserError(f"The name {_short(shown)} begins or ends with a dot.", f"Use a plain name such as {better}.")
+    lost = [c for c in shown if not unicodedata.normalize("NFKD", c).encode("ascii", "ignore")]
+    if lost or not re.fullmatch(r"[\w .\-]+", plain):
+        odd = (lost or re.findall(r"[^\w .\-]", plain))[0]
+        sign = f"the sign {odd!r}" if odd.isprintable() else "a sign that cannot be seen"
+        raise UserError(f"The name {_short(shown)} holds {sign}, which not every program can open.", f"Use a-z, 0-9, - and _, such as {better}.")
+    if len(plain) > LONGEST_NAME:
+        raise UserError(f"The name is {len(plain)} characters long.", f"Use at most {LONGEST_NAME}, such as {better}.")
+    return re.sub(r"\s+", "-", plain).lower()
+
+
+def safe_name(name: str) -> str:
+    """A name that `check_name` accepts, made from any text."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    found = _suggestion(plain)
+    first = found.split(".")[0]
+    return f"{first}-lora" if first in DEVICES else found
+
+
+def check_trigger(trigger: str, captions: Iterable[str] = ()) -> tuple[str, list[str]]:
+    """The trigger word as it is used, and a sentence for each thing worth knowing about it. Raises UserError if unusable."""
+    word = unicodedata.normalize("NFC", " ".join(trigger.split()))
+    if not word:
+        raise UserError("There is no trigger word.", "Type a word that calls your LoRA, such as zxy_style.")
+    if len(word) == 1:
+        raise UserError(f"The trigger word {word!r} is a single letter, which stands in many prompts.", "Use a made-up word such as zxy_style.")
+    if len(word) > LONGEST_TRIGGER:
+        raise UserError(f"The trigger word is {len(word)} characters long.", f"Use at most {LONGEST_TRIGGER}; one made-up word works best.")
+    if not all(c.isalnum() or c in "_- '" for c in word) or not any(c.isalnum() for c in word):
+        raise UserError(f"The trigger word {word!r} holds signs that prompts use for other things.", "Use letters, digits, - and _ only.")
+    spoken = {piece for caption in captions for piece in re.findall(r"[\w'-]+", caption.casefold())}
+    if word.casefold() in spoken:
+        return word, [f"The trigger word {word!r} also stands in your captions, so it keeps its ordinary meaning; a made-up word works better."]
+    return word, []
+
+
+def read_text(path: Path) -> str:
+    """The text of a small text file in whatever encoding it is, in one line. Raises UserError where it is no text."""
+    try:
+        data = path.read_bytes()[: LONGEST_CAPTION + 1]
+    except OSError as error:
+        raise UserError(f"{path.name} could not be read ({error.strerror}).", "The picture is used without it.") from None
+    if len(data) > LONGEST_CAPTION:
+        raise UserError(f"{path.name} is too long for a caption.", "Shorten it to a sentence or two.")
+    text = _decode(data)
+    if "\0" in text:
+        raise UserError(f"{path.name} is not a text file.", "Write the caption as plain text.")
+    return clean_caption(text)
+
+
+def clean_caption(text: str) -> str:
+    """One line, NFC, without signs that cannot be seen."""
+    line = " ".join(unicodedata.normalize("NFC", text).split())
+    return "".join(c for c in line if c.isprintable() or c == "\u200d")  # the joiner holds some emoji together
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    if sum(byte > 127 for byte in data) * 4 < len(data):  # a few accents among plain letters: western
+        return data.decode("cp1252", errors="replace")
+    japanese = data.decode("cp932", errors="replace")
+    if "\ufffd" not in japanese and re.search("[\u3041-\u30ff]", japanese):
+        return japanese
+    best = from_bytes(data, cp_isolation=["gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1253", "cp1255", "cp1256"]).best()
+    return str(best) if best else data.decode("cp1252", errors="replace")
+
+
+def _suggestion(plain: str) -> str:
+    found = re.sub(r"[^a-z0-9_.]+", "-", plain.lower())
+    return re.sub(r"\.+", ".", found).strip("-._")[:LONGEST_NAME].strip("-._") or "my-lora"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")

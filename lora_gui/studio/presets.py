@@ -1,0 +1,128 @@
+"""Presets: small TOML files that fill the training settings; README of the format in presets/style.toml.
+
+A file has `title`, `description` and tables of settings: [all], [family.<key>], [base.<key>], the later over the earlier.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lora_gui
+from lora_gui.errors import UserError, nearest
+from lora_gui.families import families
+from lora_gui.jobs import Base
+from lora_gui.settings import TrainSettings, check
+from lora_gui.studio import bases
+from lora_gui.studio.paths import Studio
+
+SHIPPED = Path(lora_gui.__file__).parent.parent / "presets"
+ORDER = ("style", "character", "concept")  # these first, the user's own after them
+STEP_KEYS = {"steps_per_picture": (0.1, 10_000), "steps_min": (1, 100_000), "steps_max": (1, 100_000)}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """`problem` is what is wrong with the file where it cannot be used."""
+
+    key: str
+    title: str
+    description: str
+    path: Path
+    problem: str = ""
+
+
+def presets(studio: Studio) -> dict[str, Preset]:
+    """Every preset by its key, the file name without suffix; a file of the user's replaces one of ours."""
+    files = {path.stem: path for folder in (SHIPPED, studio.presets) for path in sorted(folder.glob("*.toml"))}
+    keys = sorted(files, key=lambda key: (ORDER.index(key) if key in ORDER else len(ORDER), key))
+    return {key: _describe(files[key]) for key in keys}
+
+
+def fill(studio: Studio, preset: str, base: Base, pictures: int, hand: dict[str, Any] | None = None) -> TrainSettings:
+    """Settings for training on so many `pictures`: field default < family and base default < preset < the user's hand.
+
+    Raises UserError naming the file and the key where a preset cannot be used, or the setting where the hand is wrong.
+    """
+    known = presets(studio)
+    if preset not in known:
+        raise UserError(f"There is no preset {preset!r}.", nearest(preset, known))
+    path = known[preset].path
+    values = _values(read(path, studio), base)
+    steps = {key: values.pop(key) for key in STEP_KEYS if key in values}
+    if "steps_per_picture" in steps and "steps" not in values:
+        wanted = round(steps["steps_per_picture"] * pictures)
+        values["steps"] = int(min(max(wanted, steps.get("steps_min", 1)), steps.get("steps_max", 100_000)))
+    return check(TrainSettings, bases.train_defaults(base) | values | (hand or {}))
+
+
+def read(path: Path, studio: Studio) -> dict[str, Any]:
+    """A preset file as it stands, checked whole. Raises UserError naming the file, the key and the nearest known one."""
+    content = _parse(path)
+    known = {"title", "description", "all", "family", "base"}
+    for key in content.keys() - known:
+        hint = "It belongs under [all]." if key in _setting_keys() else nearest(key, known)
+        raise UserError(f"The preset {path.name} has an unknown key {key!r}.", hint)
+    known_bases = {*bases.known_bases(), *(base.key for base in bases.list_bases(studio))}
+    _check_table(path, "all", content.get("all", {}))
+    for kind, names in (("family", set(families())), ("base", known_bases)):
+        for name, table in _table(path, kind, content.get(kind, {})).items():
+            if name not in names:
+                raise UserError(f"The preset {path.name} has a table for an unknown {kind} {name!r}.", nearest(name, names))
+            _check_table(path, f"{kind}.{name}", table)
+    return content
+
+
+def _describe(path: Path) -> Preset:
+    try:
+        content = _parse(path)
+    except UserError as error:
+        return Preset(path.stem, path.stem, "", path, f"{error.what} {error.remedy}")
+    return Preset(path.stem, str(content.get("title", path.stem)), str(content.get("description", "")), path)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"The preset {path.name} is not written correctly.", f"Mend this place: {error}.") from None
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"The preset {path.name} cannot be read.", "Save it again as UTF-8 text.") from None
+
+
+def _values(content: dict[str, Any], base: Base) -> dict[str, Any]:
+    """The settings for this base; `steps` in a nearer table switches off the steps per picture of a farther one."""
+    values: dict[str, Any] = {}
+    tables = content.get("all", {}), content.get("family", {}).get(base.family, {}), content.get("base", {}).get(base.key, {})
+    for table in tables:
+        if "steps_per_picture" in table:
+            values.pop("steps", None)
+        if "steps" in table:
+            values.pop("steps_per_picture", None)
+        values |= table
+    return values
+
+
+def _setting_keys() -> set[str]:
+    return {*TrainSettings.model_fields, *STEP_KEYS}
+
+
+def _table(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"In the preset {path.name}, {name!r} must be a table.", f"Write [{name}] on a line of its own.")
+    return value
+
+
+def _check_table(path: Path, name: str, table: Any) -> None:
+    for key, value in _table(path, name, table).items():
+        if key not in _setting_keys():
+            raise UserError(f"The preset {path.name} has an unknown key {key!r} in [{name}].", nearest(key, _setting_keys()))
+        if key in STEP_KEYS:
+            low, high = STEP_KEYS[key]
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise UserError(f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.", f"Use a number from {low:g} to {high:g}.")
+            continue
+        try:
+            check(TrainSettings, {key: value})
+        except UserError as error:
+            raise UserError(f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.", error.remedy) from None

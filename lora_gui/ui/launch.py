@@ -1,0 +1,142 @@
+"""Open the window: a clean environment first, then one server for this studio, then the browser once it answers.
+
+Nothing heavy is imported before the environment is clean, because gradio reads it when it is imported.
+"""
+
+import os
+import secrets
+import socket
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+
+HOST = "127.0.0.1"
+FIRST_PORT, LAST_PORT = 7860, 7899
+PATIENCE = 30.0  # seconds the other start gets to come up
+HOSTED = (
+    "SPACE_ID", "SPACE_HOST", "SPACE_AUTHOR_NAME", "SYSTEM", "SPACES_ZERO_GPU", "KAGGLE_KERNEL_RUN_TYPE", "OPENID_PROVIDER_URL",
+)  # fmt: skip
+QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
+    "DIFFUSERS_DISABLE_REMOTE_CODE": "1", "NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1",
+}  # fmt: skip
+
+
+def open_window(port: int | None = None, browser: bool = True) -> None:
+    """Serve the window until Ctrl-C. Where it is open already, show that one instead. Raises UserError for a taken port."""
+    studio = Studio.default()
+    files.make_folder(studio.home)
+    try:
+        with FileLock(studio.home / "window.lock", timeout=0):  # freed by the system when the process ends, however it ends
+            _serve(studio, port, browser)
+    except Timeout:
+        _show_running(studio, browser)
+
+
+def clean_environment(cache: Path) -> None:
+    """Take out what would change how gradio behaves, and keep its files in a folder of our own."""
+    for name in list(os.environ):
+        if name.startswith(("GRADIO_", "OAUTH_")) or name in HOSTED:
+            del os.environ[name]
+    os.environ.update(QUIET)
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+
+
+def free_port(wanted: int | None) -> int:
+    """`wanted`, or the first free port of ours. Raises UserError where `wanted` is in use."""
+    for port in (wanted,) if wanted is not None else range(FIRST_PORT, LAST_PORT + 1):
+        if _is_free(port):
+            return port
+    if wanted is None:
+        raise UserError(f"All ports from {FIRST_PORT} to {LAST_PORT} are in use.", "Name a free one with --port.")
+    raise UserError(f"Port {wanted} is in use by another program.", "Choose another one with --port, or leave it out.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if os.name != "nt":  # there it would mean sharing the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
+    port, token = free_port(wanted), secrets.token_urlsafe(32)
+    uploads = studio.cache / "uploads"
+    files.make_private_folder(uploads)
+    clean_environment(uploads)
+    from lora_gui.studio.drawings import Drawer
+    from lora_gui.ui.window import build
+
+    drawer = Drawer(studio)
+    window = build(studio, drawer)
+    record = studio.home / "window.json"
+    try:
+        window.launch(**options(studio, port, token))
+        files.write_json(record, {"pid": os.getpid(), "port": port, "token": token}, private=True)
+        _show(port, token, browser)
+        window.block_thread()
+    finally:
+        record.unlink(missing_ok=True)
+        drawer.close()
+
+
+def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
+    """How gradio is launched: on this computer only, with nothing that is not needed."""
+    from starlette.middleware import Middleware
+
+    from lora_gui.ui.guard import Guard
+    from lora_gui.ui.theme import CSS, Studio as StudioTheme
+    from lora_gui.ui.thumbnails import folder
+
+    files.make_folder(folder(studio))
+    guard = Middleware(Guard, port=port, token=token)  # type: ignore[arg-type]
+    return {
+        "server_name": HOST, "server_port": port, "share": False, "inbrowser": False, "prevent_thread_lock": True,
+        "show_error": False, "quiet": True, "ssr_mode": False, "pwa": False, "mcp_server": False, "enable_monitoring": False,
+        "run_history": False, "footer_links": [], "strict_cors": True, "root_path": "", "state_session_capacity": 64,
+        "max_file_size": "300mb", "allowed_paths": [str(folder(studio).resolve())], "blocked_paths": [],
+        "theme": StudioTheme(), "css_paths": CSS,
+        "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
+    }  # fmt: skip
+
+
+def _show(port: int, token: str, browser: bool) -> None:
+    address = f"http://{HOST}:{port}/?token={token}"
+    print(f"LoRA Studio is open at {address}\nCtrl-C closes it; a training that is going on continues.", flush=True)
+    if browser:
+        webbrowser.open(address)
+
+
+def _show_running(studio: Studio, browser: bool) -> None:
+    """Wait for the window that another start is opening, then show it."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        known = files.read_json(studio.home / "window.json")
+        if known and _answers(int(known["port"])):
+            _show(known["port"], known["token"], browser)
+            return
+        time.sleep(0.2)
+    raise UserError("LoRA Studio is running but does not answer.", "Close it, or restart the computer, and start again.")
+
+
+def _answers(port: int) -> bool:
+    request = urllib.request.Request(f"http://{HOST}:{port}/", method="HEAD")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False

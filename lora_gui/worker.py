@@ -1,0 +1,133 @@
+"""The child process: a job in, events out as JSON lines. `python -m lora_gui.worker train <run folder>` or `... draw`.
+
+What stands on its standard output is events and nothing else: that output is taken before any library can print.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import IO
+
+from lora_gui import events, files
+from lora_gui.errors import UserError
+from lora_gui.jobs import DrawJob, TrainJob
+
+_BEAT = 2.0  # seconds between two signs of life
+_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+class Voice:
+    """The real standard output; whatever a library prints goes to the log instead."""
+
+    def __init__(self) -> None:
+        self._out: IO[bytes] = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+        self._lock = threading.Lock()
+        self.order = ""  # the drawing order being worked on
+
+    def say(self, event: events.Event) -> None:
+        with self._lock:
+            self._out.write(events.to_line(event).encode("utf-8") + b"\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Do the job; the exit code is 0 where the last event is Done or Stopped."""
+    voice = Voice()
+    os.environ.update(_ENVIRONMENT)
+    try:
+        if arguments[:1] == ["draw"]:
+            _draw(voice, sys.stdin.buffer)
+        else:
+            _train(voice, Path(arguments[1]))
+    except UserError as error:
+        voice.say(events.Failed(error.what, error.remedy, voice.order))
+        return 1
+    except Exception as error:  # noqa: BLE001  the only one: nobody else would tell the user
+        traceback.print_exc()
+        voice.say(events.Failed(*in_plain_words(error), voice.order))
+        return 1
+    return 0
+
+
+def in_plain_words(error: Exception) -> tuple[str, str]:
+    """What went wrong, and what to do, for an error that nobody foresaw."""
+    text = f"{type(error).__name__}: {error}".lower()
+    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text or "allocate" in text:
+        return (
+            "This computer ran out of memory.",
+            "Close other programs, or choose a smaller resolution, batch size or size of drawing.",
+        )
+    if isinstance(error, OSError) and error.filename:
+        return f"{Path(error.filename).name} could not be read.", "Check that it is there and whole, then try again."
+    return "Something went wrong that was not foreseen.", "Open the log to see what; trying again may help."
+
+
+def _train(voice: Voice, folder: Path) -> None:
+    _beat(folder)
+    job = TrainJob.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
+    from lora_gui.engine.train import train
+    from lora_gui.families import family
+
+    for event in train(job, folder, family(job.base.family)):
+        voice.say(event)
+
+
+def _beat(folder: Path) -> None:
+    """Show that this process lives: a file with its id, renewed by a thread until the process ends."""
+    import psutil
+
+    sign = folder / "alive"
+    files.write_json(sign, {"pid": os.getpid(), "started": psutil.Process().create_time()})
+
+    def renew() -> None:
+        while True:
+            time.sleep(_BEAT)
+            files.touch(sign)
+
+    threading.Thread(target=renew, daemon=True).start()
+
+
+def _draw(voice: Voice, orders: IO[bytes]) -> None:
+    """Work off orders until the input ends; a thread reads on meanwhile, so that an order can be cancelled."""
+    waiting: queue.SimpleQueue[DrawJob | None] = queue.SimpleQueue()
+    cancelled: set[str] = set()
+    threading.Thread(target=_listen, args=(orders, waiting, cancelled), daemon=True).start()
+    from lora_gui.engine.draw import Drawer
+
+    drawer = Drawer()
+    while job := waiting.get():
+        voice.order = job.id
+        try:
+            for event in drawer.draw(job, voice.say, lambda: voice.order in cancelled):
+                voice.say(event)
+        except UserError as error:
+            voice.say(events.Failed(error.what, error.remedy, job.id))
+
+
+def _listen(orders: IO[bytes], waiting: queue.SimpleQueue[DrawJob | None], cancelled: set[str]) -> None:
+    for line in orders:
+        order = json.loads(line)
+        if "cancel" in order:
+            cancelled.add(order["cancel"])
+        else:
+            waiting.put(DrawJob.model_validate(order["draw"]))
+    waiting.put(None)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,208 @@
+"""Two small judges for drawings: which concept is it, whatever its style, and is it in the new style or the base's."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from lora_gui.starter.concepts import COLOURS, CONCEPTS  # noqa: E402
+from lora_gui.starter.pictures import BASE_SETS, PALETTE, SIZE, composite, fetch, render  # noqa: E402
+
+SEEN_SETS = (*BASE_SETS, "fluent-emoji", "fluent-emoji-high-contrast")  # the styles the concept judge learns from
+UNSEEN_SET = "streamline-emojis"  # a style it never sees, to judge the judge
+NOT_BLACK = PALETTE[[i for i, name in enumerate(COLOURS) if name != "black"]]  # where black ink can be seen
+SIDE = 64  # px; the judges look at half size
+
+
+class Network(nn.Module):
+    """A plain residual network; (B, 3, SIDE, SIDE) in [-1, 1] to (B, width) of length 1."""
+
+    def __init__(self, width: int = 128, channels: tuple[int, ...] = (24, 48, 96, 192)) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, channels[0], 5, stride=2, padding=2)
+        before = (channels[0], *channels[:-1])
+        self.blocks = nn.ModuleList(Block(a, b, 1 if a == b else 2) for a, b in zip(before, channels))
+        self.head = nn.Linear(channels[-1] * 4, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        pooled = F.adaptive_avg_pool2d(x, 2).flatten(1)  # the coarse place of things is kept
+        return F.normalize(self.head(pooled), dim=1)
+
+
+class Block(nn.Module):
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after))
+        self.second = nn.Sequential(nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after))
+        self.skip = nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.second(F.relu(self.first(x))) + self.skip(x))
+
+
+def renderings(work: Path, names: tuple[str, ...], sets: tuple[str, ...], key: str) -> np.ndarray:
+    """The real pictures, cached under `work`; (name, set, SIZE, SIZE, 4) uint8."""
+    return render(fetch(sets, work / "icons"), names, work / f"renderings-{key}.npy")
+
+
+def on_colours(pictures: np.ndarray, rng: np.random.Generator, palette: np.ndarray) -> torch.Tensor:
+    """RGBA pictures on random named colours, at half size; (B, 3, SIDE, SIDE)."""
+    colours = palette[rng.integers(len(palette), size=len(pictures))]
+    return half_size(torch.from_numpy(composite(pictures, colours)))
+
+
+def half_size(x: torch.Tensor) -> torch.Tensor:
+    return F.avg_pool2d(x, SIZE // SIDE)
+
+
+def disturb(x: torch.Tensor, rng: np.random.Generator, strong: bool) -> torch.Tensor:
+    """Move, turn, scale, mirror; and, if `strong`, change colours so far that only the shape is left."""
+    count = len(x)
+    angle, scale = rng.normal(0, 0.1, count), np.exp(rng.normal(0, 0.1, count))
+    mirror = rng.choice([-1.0, 1.0], count)
+    matrix = np.zeros((count, 2, 3), np.float32)
+    matrix[:, 0, 0], matrix[:, 0, 1] = np.cos(angle) * scale * mirror, -np.sin(angle) * scale
+    matrix[:, 1, 0], matrix[:, 1, 1] = np.sin(angle) * scale * mirror, np.cos(angle) * scale
+    matrix[:, :, 2] = rng.normal(0, 0.05, (count, 2))
+    grid = F.affine_grid(torch.from_numpy(matrix), list(x.shape), align_corners=False)
+    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    x = x + torch.from_numpy(rng.normal(0, 1, x.shape).astype(np.float32)) * float(rng.choice([0.0, 0.05, 0.1]))
+    if rng.random() < 0.3:
+        x = F.avg_pool2d(x, 3, 1, 1)
+    if strong:
+        x = _recolour(x, rng)
+    return x.clamp(-1, 1)
+
+
+def _recolour(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Half the pictures: a random mix of the three channels; of these some grey, some reversed."""
+    mix = np.tile(np.eye(3, dtype=np.float32), (len(x), 1, 1))
+    kind = rng.random(len(x))
+    some = kind < 0.4
+    mix[some] = 0.6 * mix[some] + 0.4 * rng.normal(0.3, 0.6, (int(some.sum()), 3, 3))
+    mix[kind < 0.12] = 1 / 3
+    mix[(kind > 0.06) & (kind < 0.12)] = -1 / 3
+    return torch.einsum("bij,bjhw->bihw", torch.from_numpy(mix), x)
+
+
+@dataclass(frozen=True)
+class ConceptJudge:
+    """Finds the nearest real pictures of the base's three sets."""
+
+    network: Network
+    gallery: torch.Tensor  # (concept * set, width)
+
+    @torch.no_grad()
+    def nearest(self, drawings: torch.Tensor, count: int = 5) -> list[list[str]]:
+        """The concepts of the `count` nearest pictures to each drawing (B, 3, SIZE, SIZE) in [-1, 1]."""
+        near = (self.network(half_size(drawings)) @ self.gallery.T).topk(count).indices
+        return [[CONCEPTS[int(i) // len(BASE_SETS)] for i in row] for row in near]
+
+    def share(self, drawings: torch.Tensor, names: list[str], count: int = 5) -> float:
+        """How many of the drawings have the asked concept among the nearest."""
+        return float(np.mean([name in found for name, found in zip(names, self.nearest(drawings, count))]))
+
+
+@dataclass(frozen=True)
+class StyleJudge:
+    """Tells one further icon set from the base's three."""
+
+    network: Network
+    boundary: torch.Tensor  # (2, width)
+
+    @torch.no_grad()
+    def is_style(self, drawings: torch.Tensor) -> list[bool]:
+        return (self.network(half_size(drawings)) @ self.boundary.T).argmax(1).bool().tolist()
+
+
+def concept_judge(work: Path, steps: int = 1500) -> ConceptJudge:
+    """Read the concept judge from `work`, training it first where it is missing."""
+    path = work / "concept-judge.safetensors"
+    pictures = renderings(work, CONCEPTS, SEEN_SETS, "concepts")
+    network, classes = Network(), nn.Parameter(torch.randn(len(CONCEPTS), 128) * 0.1)
+    if not path.exists():
+        flat = pictures.reshape(-1, SIZE, SIZE, 4)
+        labels = np.repeat(np.arange(len(CONCEPTS)), len(SEEN_SETS))
+        _train(network, classes, flat, labels, steps, strong=True)
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    network.load_state_dict(load_file(path))
+    network.eval()
+    return ConceptJudge(network, _gallery(network, pictures[:, : len(BASE_SETS)]))
+
+
+@torch.no_grad()
+def _gallery(network: Network, pictures: np.ndarray) -> torch.Tensor:
+    """Each real picture once: the mean of its look on three of the colours and both ways round."""
+    views = []
+    for colour in ("white", "blue", "orange"):
+        colours = np.repeat(np.array([COLOURS[colour]], np.float32), len(pictures) * len(BASE_SETS), axis=0)
+        x = half_size(torch.from_numpy(composite(pictures.reshape(-1, SIZE, SIZE, 4), colours)))
+        views += [network(x), network(x.flip(3))]
+    return F.normalize(torch.stack(views).mean(0), dim=1)
+
+
+def style_judge(work: Path, style_set: str, steps: int = 250) -> tuple[StyleJudge, float]:
+    """The judge of one style, and its share of right answers on real pictures of concepts it was not trained on."""
+    path = work / f"style-judge-{style_set}.safetensors"
+    pictures = renderings(work, CONCEPTS, (*BASE_SETS, style_set), style_set)
+    seen, unseen = pictures[::2], pictures[1::2]
+    network = Network(width=32, channels=(16, 16, 24, 24))
+    boundary = nn.Parameter(torch.randn(2, 32) * 0.1)
+    torch.manual_seed(0)
+    if not path.exists():
+        mixed = np.concatenate([seen[:, i] for i in (0, 1, 2)] + [seen[:, 3]] * 3)  # both answers equally often
+        labels = np.repeat([0, 1], 3 * len(seen))
+        _train(network, boundary, mixed, labels, steps, strong=False)
+        save_file({"boundary": boundary.detach()} | {k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    weights = load_file(path)
+    boundary = weights.pop("boundary")
+    network.load_state_dict(weights)
+    judge = StyleJudge(network.eval(), boundary)
+    rng = np.random.default_rng(1)
+    answers = []
+    for i in range(len(BASE_SETS) + 1):
+        colours = NOT_BLACK[rng.integers(len(NOT_BLACK), size=len(unseen))]
+        found = judge.is_style(torch.from_numpy(composite(unseen[:, i], colours)))
+        answers.append(np.mean([answer == (i == len(BASE_SETS)) for answer in found]))
+    return judge, float((np.mean(answers[:-1]) + answers[-1]) / 2)
+
+
+def _train(
+    network: Network, classes: nn.Parameter, pictures: np.ndarray, labels: np.ndarray, steps: int, strong: bool
+) -> None:
+    """Learn to tell the labels apart by the angle to one direction each."""
+    rng = np.random.default_rng(0)
+    parameters = [*network.parameters(), classes]
+    optimizer = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
+    network.train()
+    for step in range(steps):
+        chosen = rng.integers(len(pictures), size=64)
+        x = disturb(on_colours(pictures[chosen], rng, PALETTE if strong else NOT_BLACK), rng, strong)
+        scores = 16 * network(x) @ F.normalize(classes, dim=1).T
+        loss = F.cross_entropy(scores, torch.from_numpy(labels[chosen]), label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 100 == 0:
+            print(f"judge {step + 1}/{steps} loss {loss.item():.3f}", file=sys.stderr, flush=True)
+
+
+def judge_the_judge(judge: ConceptJudge, work: Path) -> float:
+    """Share of real pictures of a style it has never seen whose concept is among the nearest five."""
+    icons = fetch((UNSEEN_SET,), work / "icons")
+    names = tuple(name for name in CONCEPTS if name in icons[UNSEEN_SET])
+    pictures = render(icons, names, work / f"renderings-{UNSEEN_SET}.npy")[:, 0]
+    x = torch.from_numpy(composite(pictures, PALETTE[np.arange(len(names)) % len(PALETTE)]))
+    return judge.share(x, list(names))

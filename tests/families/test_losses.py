@@ -1,0 +1,72 @@
+"""The shared maths, against diffusers' own schedulers."""
+
+import pytest
+import torch
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers.training_utils import compute_snr
+
+from lora_gui.families import losses
+
+TIMESTEPS = torch.tensor([0, 10, 500, 999])
+
+
+def tensors():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 4, 4, 8, 8, generator=generator)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_noise_and_target_are_those_of_diffusers(prediction):
+    scheduler = DDPMScheduler(beta_schedule="scaled_linear", prediction_type=prediction)
+    latents, noise = tensors()
+    noisy, target = losses.NoiseSchedule(scheduler.alphas_cumprod, prediction).noised(latents, noise, TIMESTEPS)
+    targets = {"epsilon": noise, "v_prediction": scheduler.get_velocity(latents, noise, TIMESTEPS), "sample": latents}
+    torch.testing.assert_close(noisy, scheduler.add_noise(latents, noise, TIMESTEPS))
+    torch.testing.assert_close(target, targets[prediction])
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_min_snr_weighs_as_the_field_does(prediction):
+    scheduler = DDPMScheduler(beta_schedule="scaled_linear")
+    snr = compute_snr(scheduler, TIMESTEPS)
+    expected = torch.minimum(snr, torch.tensor(5.0)) / (snr if prediction == "epsilon" else snr + 1)
+    schedule = losses.NoiseSchedule(scheduler.alphas_cumprod, prediction)
+    torch.testing.assert_close(schedule.min_snr_weight(TIMESTEPS, 5.0), expected)
+
+
+def test_min_snr_is_finite_where_nothing_is_left_of_the_picture():
+    scheduler = DDPMScheduler(beta_schedule="scaled_linear", rescale_betas_zero_snr=True)
+    for prediction in ("epsilon", "v_prediction", "sample"):
+        weights = losses.NoiseSchedule(scheduler.alphas_cumprod, prediction).min_snr_weight(torch.arange(1000), 5.0)
+        assert weights.isfinite().all()
+
+
+def test_flow_noise_is_that_of_diffusers():
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    latents, noise = tensors()
+    timesteps = scheduler.timesteps[[3, 100, 500, 900]]
+    noisy, velocity = losses.flow_noised(latents, noise, timesteps / 1000)
+    torch.testing.assert_close(noisy, scheduler.scale_noise(latents, timesteps, noise))
+    torch.testing.assert_close(velocity, noise - latents)
+
+
+def test_the_shift_of_flow_is_that_of_diffusers():
+    plain = losses.flow_sigmas(1000, torch.device("cpu"), torch.Generator().manual_seed(3))
+    shifted = losses.flow_sigmas(1000, torch.device("cpu"), torch.Generator().manual_seed(3), shift=3.0)
+    torch.testing.assert_close(shifted, 3 * plain / (1 + 2 * plain))
+    assert 0 < plain.min() < plain.max() < 1
+    assert abs(plain.median() - 0.5) < 0.05
+
+
+def test_noise_offset_moves_whole_channels():
+    latents = torch.zeros(2, 4, 64, 64)
+    plain = losses.noise_like(latents, 0.0, torch.Generator().manual_seed(1))
+    moved = losses.noise_like(latents, 0.5, torch.Generator().manual_seed(1))
+    difference = moved - plain
+    assert difference.std((2, 3)).max() < 1e-6
+    assert difference.mean((2, 3)).std() > 0.1
+
+
+def test_the_error_of_each_picture_is_computed_in_fp32():
+    one, two = torch.full((3, 4), 100.0, dtype=torch.float16), torch.full((3, 4), -300.0, dtype=torch.float16)
+    assert losses.squared_error(one, two).tolist() == [160000.0] * 3  # more than fp16 holds

@@ -1,0 +1,107 @@
+"""Stable Diffusion 1.x against diffusers' own pipeline and architecture."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+from lora_gui.engine import lora
+from lora_gui.families import family
+from lora_gui.families.base import Batch
+from lora_gui.settings import DrawSettings, TrainSettings
+from tests import tiny
+
+CPU = torch.device("cpu")
+FAMILY = family("sd1")
+SETTINGS = DrawSettings(prompt="a thing", negative_prompt="grey", width=64, height=64, steps=3, guidance=4)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tiny.stable_diffusion_1(tmp_path_factory.mktemp("sd1"))
+
+
+@pytest.fixture(scope="module")
+def plain(base):
+    return StableDiffusionPipeline.from_pretrained(base)
+
+
+@pytest.fixture(scope="module")
+def encoders(base):
+    return FAMILY.encoders(base, CPU, torch.float32)
+
+
+@torch.no_grad()
+def test_captions_are_encoded_as_the_pipeline_does(plain, encoders):
+    ours = FAMILY.encode_captions(encoders, ["a thing", ""])
+    prompt, negative = plain.encode_prompt("a thing", CPU, 1, True, "")
+    assert torch.equal(ours["text"][:1], prompt)
+    assert torch.equal(ours["text"][1:], negative)
+
+
+@torch.no_grad()
+def test_pictures_are_encoded_to_the_spread_of_the_autoencoder(plain, encoders):
+    pixels = torch.rand(2, 3, 64, 64) * 2 - 1
+    ours = FAMILY.encode_pictures(encoders, pixels)
+    spread = plain.vae.encode(pixels).latent_dist
+    torch.testing.assert_close(ours["mean"], spread.mean * plain.vae.config.scaling_factor)
+    torch.testing.assert_close(ours["std"], spread.std * plain.vae.config.scaling_factor)
+
+
+def test_a_drawing_is_the_one_the_plain_pipeline_makes(base, plain, encoders):
+    plain_drawing = plain(
+        "a thing", negative_prompt="grey", width=64, height=64, num_inference_steps=3, guidance_scale=4,
+        generator=torch.Generator().manual_seed(7),
+    ).images[0]  # fmt: skip
+    ours = FAMILY.draw(FAMILY.pipeline(base, CPU, torch.float32), SETTINGS, seed=7)
+    assert np.array_equal(np.array(ours), np.array(plain_drawing))
+    with torch.no_grad():
+        rows = [FAMILY.encode_captions(encoders, [text])["text"] for text in ("a thing", "grey")]
+    without_encoder = FAMILY.pipeline(base, CPU, torch.float32, FAMILY.denoisers(base, CPU, torch.float32))
+    assert without_encoder.text_encoder is None
+    cached = FAMILY.draw(without_encoder, SETTINGS, 7, {"text": torch.cat(rows)})
+    assert np.array_equal(np.array(cached), np.array(plain_drawing))
+
+
+def test_progress_is_told_after_each_step_with_something_to_show(base):
+    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
+    FAMILY.draw(pipeline, SETTINGS, 1, progress=lambda step, latents: seen.append((step, latents)))
+    assert [step for step, _ in seen] == [1, 2, 3]
+    assert FAMILY.preview(pipeline, seen[0][1]).size == (64, 64)
+
+
+def test_the_last_guess_is_the_finished_drawing(base):
+    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
+    FAMILY.draw(pipeline, SETTINGS, 1, progress=lambda step, latents: seen.append(latents))
+    torch.testing.assert_close(seen[-1], pipeline.scheduler.guess)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_the_loss_is_that_of_the_training_script_of_diffusers(tmp_path, prediction):
+    base = tiny.stable_diffusion_1(tmp_path, prediction=prediction)
+    parts, schedule = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.schedule(base, CPU)
+    draws = torch.Generator().manual_seed(5)
+    mean, std, text = (torch.randn(2, *shape, generator=draws) for shape in ((4, 8, 8), (4, 8, 8), (16, 16)))
+    batch = Batch({"mean": mean, "std": std}, {"text": text}, [(64, 64)] * 2)
+    with torch.no_grad():
+        ours = FAMILY.loss(parts, batch, schedule, TrainSettings(), torch.Generator().manual_seed(9))
+        generator = torch.Generator().manual_seed(9)
+        latents = mean + std * torch.randn(mean.shape, generator=generator)
+        noise = torch.randn(mean.shape, generator=generator)
+        timesteps = torch.randint(1000, (2,), generator=generator)
+        scheduler = StableDiffusionPipeline.from_pretrained(base).scheduler
+        noisy = scheduler.add_noise(latents, noise, timesteps)
+        target = noise if prediction == "epsilon" else scheduler.get_velocity(latents, noise, timesteps)
+        predicted = parts["unet"](noisy, timesteps, text).sample
+    torch.testing.assert_close(ours, (predicted - target).pow(2).mean((1, 2, 3)))
+
+
+@pytest.mark.parametrize(("layers", "count"), [("attention", 128), ("linear", 192), ("all", 282)])
+def test_the_right_layers_of_the_full_size_architecture_learn(layers, count):
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
+    lora.add_new({"unet": unet}, FAMILY, TrainSettings(layers=layers, rank=16), "new")
+    learning = [p for p in unet.parameters() if p.requires_grad]
+    assert len(learning) == 2 * count
+    if layers == "attention":
+        assert sum(p.numel() for p in learning) == 3_188_736
