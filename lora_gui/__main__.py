@@ -25,8 +25,8 @@ class UsageError(UserError):
     """Exit code 2, as is usual for command lines."""
 
 
-class Interrupted(UserError):
-    """Ctrl-C; `saved` goes into the JSON beside the sentence."""
+class EndedEarly(UserError):
+    """Work that began and did not end well; `saved`, what there is of it, goes into the JSON beside the sentence."""
 
     def __init__(self, what: str, remedy: str, saved: dict[str, Any]) -> None:
         super().__init__(what, remedy)
@@ -42,9 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         result = options.command(options, Studio.default())
     except UserError as error:
-        failure = {"error": error.what, "remedy": error.remedy} | getattr(error, "saved", {})
-        print(json.dumps(failure) if as_json else f"{error.what}\n{error.remedy}", file=sys.stdout if as_json else sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return _fail(error, as_json)
+    except KeyboardInterrupt:
+        return _fail(EndedEarly("Stopped.", "A training that is being saved is saved all the same.", {}), as_json)
     if as_json:
         print(json.dumps(result))
     else:
@@ -53,30 +53,53 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _fail(error: UserError, as_json: bool) -> int:
+    """Tell people or programs what went wrong; the exit code."""
+    if as_json:
+        print(json.dumps({"error": error.what, "remedy": error.remedy} | getattr(error, "saved", {})))
+    else:
+        print(f"{error.what}\n{error.remedy}", file=sys.stderr)
+    return 2 if isinstance(error, UsageError) else 1
+
+
 def parser() -> Parser:
     top = Parser(prog="python -m lora_gui", description="Train LoRAs of your own pictures and draw with them.")
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     demo = _command(commands, "demo", run_demo, "train on the example pictures and draw with and without the LoRA")
-    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
+    )
 
     train = _command(commands, "train", run_train, "train a LoRA")
-    train.add_argument("--preset", default="style", help="style, character, concept or one of your own (default: style)")
+    train.add_argument(
+        "--preset", default="style", help="style, character, concept or one of your own (default: style)"
+    )
     train.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
     train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
     train.add_argument("--trigger", required=True, help="the word that calls the LoRA")
     train.add_argument("--name", required=True, help="the name of the LoRA")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as steps=300")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as steps=300"
+    )
 
     draw = _command(commands, "draw", run_draw, "draw, with LoRAs or without")
     draw.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
     draw.add_argument("--prompt", required=True)
     draw.add_argument("--negative", default="", metavar="PROMPT", help="what you do not want to see")
-    draw.add_argument("--lora", action="append", default=[], metavar="NAME:STRENGTH", help="a LoRA or the path of one; may be repeated")
+    draw.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME:STRENGTH",
+        help="a LoRA or the path of one; may be repeated",
+    )
     draw.add_argument("--seed", type=int, default=1)
     draw.add_argument("--count", type=int, default=1)
-    draw.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as guidance=5")
+    draw.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as guidance=5"
+    )
     draw.add_argument("--out", type=Path, metavar="DIR", help="where the drawings go (default: your studio)")
 
     inspect = _command(commands, "inspect", run_inspect, "say what a LoRA file is")
@@ -104,6 +127,7 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     began = time.monotonic()
     check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
     check_trigger(options.trigger)
+    runs.require_none_running(studio)
     base = bases.find(studio, options.base)
     presets.fill(studio, options.preset, base, 1, _settings(options.set))
     chosen, refused = pictures.import_pictures(studio, options.pictures)
@@ -113,44 +137,49 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), _settings(options.set))
     job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)
     run = runs.start(studio, job)
-    try:
-        status = _follow(run)
-    except KeyboardInterrupt:
-        run.stop()
-        _say(events.Note("Stopping: what was learnt is being saved."))
-        status = _follow(run)
+    status = run.follow(_say)
     if status.state == "failed":
-        raise UserError(status.what, status.remedy)
+        raise EndedEarly(status.what, status.remedy, {"run": str(run.folder)})
     if status.state == "stopped":
         kept = f"What was learnt is saved as {status.lora}." if status.lora else "There was nothing worth saving yet."
-        raise Interrupted(f"Stopped at step {status.step} of {status.of}.", kept, {"lora": status.lora, "run": str(run.folder)})
+        raise EndedEarly(
+            f"Stopped at step {status.step} of {status.of}.", kept, {"lora": status.lora, "run": str(run.folder)}
+        )
     seconds = round(time.monotonic() - began, 1)
-    return {"lora": status.lora, "run": str(run.folder), "steps": status.step, "sha256": status.sha256, "seconds": seconds}
-
-
-def _follow(run: Any) -> Any:
-    for event in run.wait():
-        _say(event)
-    return run.status()
+    return {
+        "lora": status.lora,
+        "run": str(run.folder),
+        "steps": status.step,
+        "sha256": status.sha256,
+        "seconds": seconds,
+    }
 
 
 def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.settings import DrawSettings, check
     from lora_gui.studio import bases
-    from lora_gui.studio.drawings import Drawer
+    from lora_gui.studio.drawings import Drawer, DrawStatus
 
     began = time.monotonic()
     base = bases.find(studio, options.base)
-    asked = {"prompt": options.prompt, "negative_prompt": options.negative, "seed": options.seed, "count": options.count}
+    asked = {
+        "prompt": options.prompt,
+        "negative_prompt": options.negative,
+        "seed": options.seed,
+        "count": options.count,
+    }
     stack = {"stack": tuple(_stack_entry(studio, text) for text in options.lora)}
     settings = check(DrawSettings, bases.draw_defaults(base) | asked | stack | _settings(options.set))
-    drawer = Drawer(studio)
+    drawer, status, told = Drawer(studio), DrawStatus(), ""
     try:
-        id = drawer.order(base, settings, options.out)
-        for status in drawer.wait(id):
-            _say(events.Phase(status.phase or "Drawing", status.done, status.of))
+        for status in drawer.wait(drawer.order(base, settings, options.out)):
+            phase = f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)"
+            if phase != told:
+                _say(events.Note(phase))
+            told = phase
     except KeyboardInterrupt:
-        raise Interrupted("Stopped.", "Finished drawings are kept.", {"drawings": [str(p) for p in drawer.status(id).drawings]}) from None
+        saved = {"drawings": [str(path) for path in status.drawings]}
+        raise EndedEarly("Stopped.", "Finished drawings are kept.", saved) from None
     finally:
         drawer.close()
     if status.state != "done":
@@ -164,7 +193,20 @@ def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio import library
 
     lora = library.describe(options.file)
-    shown = ("name", "family", "dialect", "rank", "alpha", "trigger", "layers", "base_title", "preset", "steps", "made", "size")
+    shown = (
+        "name",
+        "family",
+        "dialect",
+        "rank",
+        "alpha",
+        "trigger",
+        "layers",
+        "base_title",
+        "preset",
+        "steps",
+        "made",
+        "size",
+    )
     return {field: getattr(lora, field) for field in shown} | {"finite": library.is_finite(options.file)}
 
 

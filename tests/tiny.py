@@ -1,6 +1,7 @@
 """Tiny random bases of the real classes, and small coloured pictures to train on; the same each time."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,10 +9,17 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from lora_gui.families.stable_diffusion_1 import StableDiffusion1
 from lora_gui.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings
 
 SIZE = 64  # px; latents are 8 x 8
+
+
+class QuickStableDiffusion1(StableDiffusion1):
+    """The family as it is, but its drawings take four steps."""
+
+    facts = replace(StableDiffusion1.facts, draw_defaults={"width": SIZE, "height": SIZE, "steps": 4, "guidance": 4.0})
 
 
 def stable_diffusion_1(folder: Path, seed: int = 0, prediction: str = "v_prediction", width: int = 16) -> Path:

@@ -12,7 +12,7 @@ SIZE = 64  # px; latents are 8 x 8
 
 
 def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
-    """A StableDiffusionXLPipeline folder; its scheduler, its two text encoders and its size input are as in the real one."""
+    """A StableDiffusionXLPipeline folder; scheduler, both text encoders and the size input are as in the real one."""
     torch.manual_seed(seed)
     words = tokenizer(folder / "vocabulary")
     unet = UNet2DConditionModel(

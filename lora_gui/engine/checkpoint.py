@@ -15,6 +15,7 @@ import torch
 from lora_gui import files
 from lora_gui.formats import diffusers
 from lora_gui.formats.lora_file import Layers
+from lora_gui.formats.metadata import with_hashes
 
 _KEPT = 2
 _MANIFEST = "MANIFEST.json"
@@ -49,7 +50,7 @@ def save(
         shutil.rmtree(partial)
     tensors, numbers = pack(optimizer)
     contents = {
-        "adapter.safetensors": safetensors.torch.save(diffusers.build_exact(layers), metadata),
+        "adapter.safetensors": with_hashes(safetensors.torch.save(diffusers.build_exact(layers), metadata)),
         "optimizer.safetensors": safetensors.torch.save(tensors),
         "state.json": json.dumps({"step": step, "optimizer": numbers} | further).encode(),
     }
@@ -101,38 +102,45 @@ def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dic
     """An optimizer's state as tensors and JSON, whichever optimizer it is."""
     state = optimizer.state_dict()
     tensors: dict[str, torch.Tensor] = {}
-    numbers: dict[str, Any] = {"state": {}, "groups": []}
-    for weight, values in state["state"].items():
-        numbers["state"][str(weight)] = _split(values, f"{weight}", tensors)
-    for number, group in enumerate(state["param_groups"]):
-        numbers["groups"].append(_split(group, f"group{number}", tensors))
-    return tensors, numbers
+    whole = {
+        "state": {str(weight): values for weight, values in state["state"].items()},
+        "param_groups": {str(number): group for number, group in enumerate(state["param_groups"])},
+    }
+    return tensors, _without_tensors(whole, "", tensors)
 
 
 def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
     """The opposite of `pack`, into an optimizer made with the same settings."""
-    state: dict[int, dict[str, Any]] = {int(weight): dict(values) for weight, values in numbers["state"].items()}
-    groups = [{key: _tuple(key, value) for key, value in group.items()} for group in numbers["groups"]]
-    for key, tensor in tensors.items():
-        owner, _, name = key.partition(".")
-        (groups[int(owner[5:])] if owner.startswith("group") else state[int(owner)])[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    whole = _copy(numbers)
+    for path, tensor in tensors.items():
+        *owners, key = path.split(".")
+        owner = whole
+        for name in owners:
+            owner = owner[name]
+        owner[key] = tensor
+    state = {int(weight): values for weight, values in whole["state"].items()}
+    optimizer.load_state_dict({"state": state, "param_groups": list(whole["param_groups"].values())})
 
 
-def _tuple(key: str, value: Any) -> Any:
-    """JSON knows no tuples; an optimizer's only list is that of its weights."""
-    return tuple(value) if isinstance(value, list) and key != "params" else value
-
-
-def _split(values: dict[str, Any], owner: str, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """Put the tensors among `values` into `tensors`; returns the others."""
-    others = {}
+def _without_tensors(values: dict[str, Any], path: str, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Copy a nested value but for its tensors, which go to `tensors` by their path."""
+    others: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, torch.Tensor):
-            tensors[f"{owner}.{key}"] = value.detach().cpu().contiguous().clone()
+            tensors[f"{path}{key}"] = value.detach().cpu().contiguous().clone()
         else:
-            others[key] = value
+            others[key] = _without_tensors(value, f"{path}{key}.", tensors) if isinstance(value, dict) else value
     return others
+
+
+def _copy(values: dict[str, Any]) -> dict[str, Any]:
+    """Copy what came from JSON, which knows no tuples; an optimizer's only list is that of its weights."""
+    return {
+        key: _copy(value) if isinstance(value, dict)
+        else tuple(value) if isinstance(value, list) and key != "params"
+        else value
+        for key, value in values.items()
+    }  # fmt: skip
 
 
 def _entry(data: bytes) -> dict[str, Any]:

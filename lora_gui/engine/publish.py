@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 import safetensors.torch
@@ -22,7 +21,7 @@ class NoEffectError(UserError):
     """The LoRA changes nothing or cannot be used, so there is nothing to publish."""
 
 
-def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int, started: float) -> bytes:
+def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
     """The LoRA file as it is published: half precision, each layer's true alpha in full, and the header fields.
 
     Raises NoEffectError where nothing was learnt or the numbers do not fit.
@@ -38,7 +37,7 @@ def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int, started: flo
             "The LoRA holds values that are not numbers, so it was not published.",
             f"Train again with a lower learning rate, such as {job.settings.learning_rate / 2:g}.",
         )
-    fields = metadata.lora_metadata(job, facts, steps, started, time.time())
+    fields = metadata.lora_metadata(job, facts, steps)
     return metadata.with_hashes(safetensors.torch.save(tensors, fields))
 
 

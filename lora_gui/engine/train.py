@@ -31,7 +31,7 @@ def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
 
     A file called `stop` in the folder ends it after the step under way; what was learnt is then published.
     """
-    began, started = time.monotonic(), time.time()
+    began = time.monotonic()
     where, dtype = device.pick(), device.dtype_of(job.settings.precision)
     device.prepare(where)
     found, damaged = checkpoint.newest(folder / "checkpoints")
@@ -47,7 +47,7 @@ def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
     if found:
         learning.restore(found)
     yield from _steps(learning, samples)
-    yield from _finish(learning, samples, started, began)
+    yield from _finish(learning, samples, began)
 
 
 def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype) -> lora.Parts:
@@ -84,14 +84,14 @@ def _steps(learning: Learning, samples: Samples) -> Iterator[Event]:
             yield from samples.draw(f"step-{step:06}", step, samples.affordable())
 
 
-def _finish(learning: Learning, samples: Samples, started: float, began: float) -> Iterator[Event]:
+def _finish(learning: Learning, samples: Samples, began: float) -> Iterator[Event]:
     """Publish what was learnt, drawn once with exactly the weights of the published file."""
     job, step = learning.job, learning.step
     stopped = step < job.settings.steps
     if step:
         yield learning.save()
     try:
-        path, digest = yield from _publish(learning, samples, started)
+        path, digest = yield from _publish(learning, samples)
     except publish.NoEffectError as error:
         if not stopped:
             raise
@@ -104,10 +104,10 @@ def _finish(learning: Learning, samples: Samples, started: float, began: float) 
         yield Done(str(path), digest, step, round(time.monotonic() - began, 1))
 
 
-def _publish(learning: Learning, samples: Samples, started: float) -> Generator[Event, None, tuple[Path, str]]:
+def _publish(learning: Learning, samples: Samples) -> Generator[Event, None, tuple[Path, str]]:
     job, facts = learning.job, learning.family.facts
     yield Phase("Publishing the LoRA")
-    data = publish.encode(job, facts, lora.take(learning.parts, _NAME), learning.step, started)
+    data = publish.encode(job, facts, lora.take(learning.parts, _NAME), learning.step)
     lora.put(learning.parts, publish.decode(data, facts, learning.parts), _NAME)
     count = len(samples.prompts) if learning.step == job.settings.steps else 1
     yield from samples.draw("final", learning.step, count, again=True)
@@ -167,7 +167,7 @@ class Learning:
 
     def save(self) -> Saved:
         """Keep everything the next start needs."""
-        metadata = headers.lora_metadata(self.job, self.family.facts, self.step, time.time(), time.time())
+        metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
         layers = lora.take(self.parts, _NAME)
         further = {"scaler": self.scaler.state_dict()}
         kept = checkpoint.save(self.folder / "checkpoints", self.step, layers, metadata, self.optimizer, further)

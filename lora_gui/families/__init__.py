@@ -12,7 +12,19 @@ from lora_gui.errors import UserError, nearest
 from lora_gui.families.base import Family
 
 # shared by the families, themselves none
-_HELPERS = {"autoencoder", "base", "clip", "drawing", "losses", "preview", "unet"}
+_HELPERS = {
+    "autoencoder",
+    "base",
+    "clip",
+    "drawing",
+    "efficientnet",
+    "flux",
+    "kandinsky_prior",
+    "losses",
+    "preview",
+    "unet",
+    "wuerstchen_stages",
+}
 
 
 def families(folders: Sequence[Path] = ()) -> dict[str, Family]:

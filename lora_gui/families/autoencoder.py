@@ -1,4 +1,4 @@
-"""Pictures to latents and back, with the KL autoencoders of the Stable Diffusion families; in fp16 these overflow, so never in it."""
+"""Pictures to latents and back with a KL autoencoder; never in fp16, in which some of them overflow."""
 
 from __future__ import annotations
 

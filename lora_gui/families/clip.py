@@ -15,6 +15,6 @@ def token_ids(tokenizer: Any, captions: list[str], device: torch.device) -> torc
 
 
 def states(encoder: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The states before the last layer (B, 77, C), and the encoder's first output: where it has a projection, (B, C)."""
+    """The states before the last layer (B, 77, C), and the first output: (B, C) where there is a projection."""
     output = encoder(ids, output_hidden_states=True)
     return output.hidden_states[-2], output[0]

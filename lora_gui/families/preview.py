@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,17 +13,23 @@ _SIZE = 128  # px of the picture that the map is learnt from
 _SCALE = 8  # a preview is that many times larger than its latents
 
 
-@torch.no_grad()
 def colour_map(vae: Any) -> torch.Tensor:
+    """The map for the latents of a KL autoencoder; see `fitted`."""
+    weight = next(vae.parameters())
+    return fitted(lambda pixels: vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mean)
+
+
+@torch.no_grad()
+def fitted(encode: Callable[[torch.Tensor], torch.Tensor], size: int = _SIZE) -> torch.Tensor:
     """The least-squares map from latents (and a constant) to RGB in [-1, 1]; (C + 1, 3).
 
-    Soft random colours are encoded, and each cell of the latents is compared with the mean colour of its pixels.
+    Soft random colours of `size` px are encoded, and each cell of the latents is compared with the mean colour of its
+    pixels. `encode` makes (B, C, h, w) of (B, 3, size, size) in [-1, 1].
     """
     generator = torch.Generator().manual_seed(0)
     blocks = torch.rand((4, 3, 8, 8), generator=generator) * 2 - 1
-    pixels = torch.nn.functional.interpolate(blocks, size=(_SIZE, _SIZE), mode="bicubic").clamp(-1, 1)
-    weight = next(vae.parameters())
-    latents = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mean.float().cpu()
+    pixels = torch.nn.functional.interpolate(blocks, size=(size, size), mode="bicubic").clamp(-1, 1)
+    latents = encode(pixels).float().cpu()
     colours = torch.nn.functional.adaptive_avg_pool2d(pixels, latents.shape[-2:])
     rows = latents.movedim(1, -1).flatten(0, 2)  # (cells, C)
     rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
@@ -55,7 +62,7 @@ def keep_guess(scheduler: Any) -> None:
 
 
 def keep_flow_guess(scheduler: Any) -> None:
-    """As `keep_guess`, for the Euler scheduler of rectified flow, which says only the noisy latents: x_0 = x - sigma v."""
+    """As `keep_guess`, for rectified flow, whose Euler scheduler says the noisy latents only: x_0 = x - sigma v."""
     step = scheduler.step
 
     @functools.wraps(step)

@@ -65,7 +65,7 @@ class StableDiffusion1(Family):
         base_model_version="sd_v1",
         prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te", "lora_te1")},
         layer_names=(
-            r"(lora_unet_|unet\.)(down_blocks|mid_block|up_blocks)[_.][\w.]+"
+            r"(lora_unet_|unet\.)(down_blocks|mid_block|up_blocks)[_.](?![\w.]*transformer_blocks[_.][1-9])[\w.]+"
             r"|(lora_te1?_|text_encoder\.)(text_model[_.])?encoder[_.][\w.]+"
         ),
     )

@@ -90,10 +90,10 @@ class StableDiffusion3(Family):
         kinds = {"": CLIPTextModelWithProjection, "_2": CLIPTextModelWithProjection, "_3": T5EncoderModel}
         tokenizers, text_encoders = [], []
         for suffix, kind in kinds.items():
-            here = (base / f"text_encoder{suffix}").is_dir()
+            folder, here = base / f"text_encoder{suffix}", (base / f"text_encoder{suffix}").is_dir()
             tokenizers.append(AutoTokenizer.from_pretrained(base / f"tokenizer{suffix}") if here else None)
-            loaded = kind.from_pretrained(base / f"text_encoder{suffix}", dtype=dtype, use_safetensors=True) if here else None
-            text_encoders.append(loaded.to(device).eval() if here else None)
+            loaded = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval() if here else None
+            text_encoders.append(loaded)
         return _Encoders(
             vae=autoencoder.load(base, device, dtype),
             tokenizers=(tokenizers[0], tokenizers[1], tokenizers[2]),
@@ -135,12 +135,18 @@ class StableDiffusion3(Family):
         return _TARGETS[layers]
 
     def loss(
-        self, parts: dict[str, nn.Module], batch: Batch, schedule: Any, settings: TrainSettings, generator: torch.Generator
+        self,
+        parts: dict[str, nn.Module],
+        batch: Batch,
+        schedule: Any,
+        settings: TrainSettings,
+        generator: torch.Generator,
     ) -> torch.Tensor:
         """Plain flow loss, each noise level with weight 1."""
         from lora_gui.families import losses
 
-        transformer, mean = parts["transformer"], batch.pictures["mean"]
+        transformer: Any = parts["transformer"]
+        mean = batch.pictures["mean"]
         dtype = transformer.pos_embed.proj.weight.dtype
         latents = mean + batch.pictures["std"] * losses.normal(mean.shape, mean.device, generator)
         noise = losses.noise_like(latents, settings.noise_offset, generator)
@@ -154,7 +160,9 @@ class StableDiffusion3(Family):
         ).sample
         return losses.squared_error(predicted, target)
 
-    def pipeline(self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None) -> Any:
+    def pipeline(
+        self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
+    ) -> Any:
         from diffusers import StableDiffusion3Pipeline
 
         from lora_gui.families import autoencoder

@@ -54,8 +54,9 @@ class StableDiffusionXL(Family):
         architecture="stable-diffusion-xl-v1-base/lora",
         base_model_version="sdxl_base_v1-0",
         prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te1",), "text_encoder_2": ("lora_te2",)},
-        layer_names=(
-            r"(lora_unet_|unet\.)(down_blocks|mid_block|up_blocks)[_.][\w.]+"
+        layer_names=(  # unlike 1.x, no attention in the outermost blocks
+            r"(lora_unet_|unet\.)(down_blocks[_.]([12]|0[_.](resnets|downsamplers))"
+            r"|mid_block|up_blocks[_.]([01]|2[_.]resnets))[_.][\w.]+"
             r"|(lora_te[12]_|text_encoder(_2)?\.)(text_model[_.])?encoder[_.][\w.]+"
         ),
     )
@@ -120,7 +121,12 @@ class StableDiffusionXL(Family):
         return unet.TARGETS[layers] if part == "unet" else _TEXT_TARGETS
 
     def loss(
-        self, parts: dict[str, nn.Module], batch: Batch, schedule: Any, settings: TrainSettings, generator: torch.Generator
+        self,
+        parts: dict[str, nn.Module],
+        batch: Batch,
+        schedule: Any,
+        settings: TrainSettings,
+        generator: torch.Generator,
     ) -> torch.Tensor:
         import torch
 
@@ -131,15 +137,18 @@ class StableDiffusionXL(Family):
             text, pooled = _embedded(parts, batch.captions)
         # original size, top left corner, size: what the pipeline says of a drawing of this size
         sizes = torch.tensor([[*size, 0, 0, *size] for size in batch.sizes], device=text.device)  # (B, 6)
-        dtype = parts["unet"].conv_in.weight.dtype
+        denoiser: Any = parts["unet"]
+        dtype = denoiser.conv_in.weight.dtype
         extras = {"text_embeds": pooled.to(dtype), "time_ids": sizes}
 
         def predict(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-            return parts["unet"](noisy.to(dtype), timesteps, text.to(dtype), added_cond_kwargs=extras).sample
+            return denoiser(noisy.to(dtype), timesteps, text.to(dtype), added_cond_kwargs=extras).sample
 
         return unet.loss(batch, schedule, settings, generator, predict)
 
-    def pipeline(self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None) -> Any:
+    def pipeline(
+        self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
+    ) -> Any:
         from diffusers import StableDiffusionXLPipeline
 
         from lora_gui.families import autoencoder
@@ -148,7 +157,8 @@ class StableDiffusionXL(Family):
         given: dict[str, Any] = {"vae": autoencoder.load(base, device, dtype), "add_watermarker": False}
         if parts is not None:
             given |= {"text_encoder": None, "text_encoder_2": None, **parts}
-        pipeline = StableDiffusionXLPipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, **given).to(device)
+        pipeline = StableDiffusionXLPipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, **given)
+        pipeline = pipeline.to(device)
         pipeline.set_progress_bar_config(disable=True)
         keep_guess(pipeline.scheduler)
         pipeline.colours = colour_map(pipeline.vae)
@@ -191,7 +201,7 @@ def _text_encoders_of(pipeline: Any) -> dict[str, nn.Module]:
 def _embedded(
     text_encoders: dict[str, nn.Module], tokens: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """States of both encoders side by side (B, 77, 2048) and the second one's pooled (B, 1280); zeros where nothing is said."""
+    """States of both encoders side by side (B, 77, 2048), and the second's pooled (B, 1280); zeros for no caption."""
     import torch
 
     from lora_gui.families import clip

@@ -13,7 +13,6 @@ import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -37,7 +36,10 @@ DIALECTS = {
     "onetrainer": r"lora_(?:transformer|prior_unet)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
     "kohya": r"lora_(?:unet|te[123]?)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
     "comfy": r"(?:diffusion_model|text_encoders)\.[\w.]+\.(?:lora_(?:A|B|down|up)\.weight|alpha|dora_scale)",
-    "diffusers": r"(?:unet|transformer|prior|text_encoder(?:_[23])?)\.[\w.]+\.(?:lora_[AB]\.weight|lora_magnitude_vector(?:\.weight)?|alpha)",
+    "diffusers": (
+        r"(?:unet|transformer|prior|text_encoder(?:_[23])?)\.[\w.]+"
+        r"\.(?:lora_[AB]\.weight|lora_magnitude_vector(?:\.weight)?|alpha)"
+    ),
 }
 _DOWN = re.compile(r"(.+)\.lora_(?:down|A)\.weight")
 _UP = re.compile(r"(.+)\.lora_(?:up|B)\.weight")
@@ -84,23 +86,35 @@ def read_header(path: Path) -> Header:
 def _read(file: IO[bytes], name: str, size: int) -> Header:
     start = file.read(8)
     if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
-        raise UserError(f"{name} is in an old format that can carry programs, so it is not opened.", "Ask for a .safetensors version of it.")
+        raise UserError(
+            f"{name} is in an old format that can carry programs, so it is not opened.",
+            "Ask for a .safetensors version of it.",
+        )
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(HEADER_LIMIT, size - 8):
         raise UserError(f"{name} is not a whole .safetensors file.", ANOTHER_COPY)
     try:
         header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_without_twins)
         metadata = header.pop("__metadata__", {})
-        entries = {key: (value["dtype"], tuple(value["shape"]), *value["data_offsets"]) for key, value in header.items()}
+        entries = {
+            key: (value["dtype"], tuple(value["shape"]), *value["data_offsets"]) for key, value in header.items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"The header of {name} is damaged.", ANOTHER_COPY) from None
-    tensors = {key: Tensor(dtype, shape, 8 + length + begin, 8 + length + end)
-               for key, (dtype, shape, begin, end) in entries.items() if _plausible(dtype, shape, begin, end)}
+    tensors = {
+        key: Tensor(dtype, shape, 8 + length + begin, 8 + length + end)
+        for key, (dtype, shape, begin, end) in entries.items()
+        if _plausible(dtype, shape, begin, end)
+    }
     if len(tensors) < len(entries) or len(entries) > TENSOR_LIMIT:
         raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
     _check_layout(tensors, 8 + length, size, name)
     _check_pairs(tensors, name)
-    kept = {str(k): v[:FIELD_LIMIT] for k, v in metadata.items() if isinstance(v, str)} if isinstance(metadata, dict) else {}
+    kept = (
+        {str(k): v[:FIELD_LIMIT] for k, v in metadata.items() if isinstance(v, str)}
+        if isinstance(metadata, dict)
+        else {}
+    )
     return Header(tensors, kept)
 
 
@@ -114,8 +128,12 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _plausible(dtype: Any, shape: tuple[Any, ...], begin: Any, end: Any) -> bool:
     whole = all(type(n) is int for n in (*shape, begin, end))
     return (
-        whole and dtype in WIDTHS and len(shape) <= 4 and all(1 <= n <= SIDE_LIMIT for n in shape)
-        and begin >= 0 and end - begin == math.prod(shape) * WIDTHS[dtype]
+        whole
+        and dtype in WIDTHS
+        and len(shape) <= 4
+        and all(1 <= n <= SIDE_LIMIT for n in shape)
+        and begin >= 0
+        and end - begin == math.prod(shape) * WIDTHS[dtype]
     )
 
 
@@ -134,7 +152,9 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
     downs = {m[1]: t for key, t in tensors.items() if (m := _DOWN.fullmatch(key))}
     ups = {m[1]: t for key, t in tensors.items() if (m := _UP.fullmatch(key))}
     if not downs and not ups:
-        kind = "a LyCORIS file of another kind" if any(".hada_" in k or ".lokr_" in k for k in tensors) else "not a LoRA"
+        kind = (
+            "a LyCORIS file of another kind" if any(".hada_" in k or ".lokr_" in k for k in tensors) else "not a LoRA"
+        )
         raise UserError(f"{name} is {kind}.", "Choose a .safetensors file that holds a LoRA.")
     for module in downs.keys() | ups.keys():
         down, up = downs.get(module), ups.get(module)
@@ -146,19 +166,27 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
 
 def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
     """(family key, dialect). Raises UserError where no family of `families` or no known dialect fits."""
-    dialect = next((d for d, names in DIALECTS.items() if all(re.fullmatch(names, key) for key in header.tensors)), None)
+    dialect = next(
+        (d for d, names in DIALECTS.items() if all(re.fullmatch(names, key) for key in header.tensors)), None
+    )
     if dialect is None:
-        raise UserError("This LoRA names its layers in a way that is not known.", "Ask its maker for a kohya or diffusers version.")
+        raise UserError(
+            "This LoRA names its layers in a way that is not known.", "Ask its maker for a kohya or diffusers version."
+        )
     families = tuple(families)
     named = header.metadata.get("modelspec.architecture", ""), header.metadata.get("ss_base_model_version", "")
     for facts in families:
         if facts.architecture == named[0] or (not named[0] and facts.base_model_version == named[1]):
             return facts.key, dialect
     if any(named):
-        raise UserError(f"This LoRA is for another kind of base ({(named[0] or named[1])[:60]}).", "Choose a LoRA made for one of your bases.")
+        raise UserError(
+            f"This LoRA is for another kind of base ({(named[0] or named[1])[:60]}).",
+            "Choose a LoRA made for one of your bases.",
+        )
     layers = [match[1] for name in header.tensors if (match := _DOWN.fullmatch(name))]
     for facts in families:
-        if facts.layer_names and all(re.fullmatch(facts.layer_names, layer) for layer in layers):
+        known = facts.layer_names and all(re.fullmatch(facts.layer_names, layer) for layer in layers)
+        if known and any(re.search(facts.layer_mark, layer) for layer in layers):
             return facts.key, dialect
     raise UserError("This LoRA does not say which kind of base it is for.", "Choose a LoRA made for one of your bases.")
 
@@ -184,7 +212,11 @@ def all_finite(path: Path, header: Header) -> bool:
     """Whether every value of every tensor is a number; reads the whole file once, in pieces."""
     import numpy as np
 
-    exponents = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}  # all set: infinity or NaN
+    exponents = {
+        "F32": ("<u4", 0x7F800000),
+        "F16": ("<u2", 0x7C00),
+        "BF16": ("<u2", 0x7F80),
+    }  # all set: infinity or NaN
     with open(path, "rb") as file:
         for tensor in sorted(header.tensors.values(), key=lambda t: t.start):
             kind, exponent = exponents[tensor.dtype]
@@ -196,28 +228,46 @@ def all_finite(path: Path, header: Header) -> bool:
     return True
 
 
-def lora_metadata(job: TrainJob, facts: Facts, steps: int, started: float, finished: float) -> dict[str, str]:
-    """The header fields of a LoRA after `steps` steps; times in seconds since 1970. Holds no path and no caption.
+def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
+    """The header fields of a LoRA after `steps` steps. Holds no path and no caption, and no time of day: the same job
+    gives the same file, whether or not it was interrupted.
 
     kohya `ss_*` fields are what A1111, Forge and ComfyUI read; `modelspec.*` is Stability's model specification 1.0.1.
     """
     settings = job.settings
     size = f"{settings.resolution}x{settings.resolution}"
     kohya = {
-        "v2": False, "base_model_version": facts.base_model_version, "sd_model_name": job.base.title,
-        "network_module": "networks.lora", "network_dim": settings.rank, "network_alpha": settings.alpha,
-        "network_args": {}, "output_name": job.name, "resolution": f"({settings.resolution}, {settings.resolution})",
-        "learning_rate": settings.learning_rate, "lr_scheduler": settings.scheduler, "optimizer": settings.optimizer,
-        "steps": steps, "max_train_steps": settings.steps, "num_train_images": len(job.pictures),
-        "batch_size_per_device": settings.batch_size, "gradient_accumulation_steps": settings.accumulation,
-        "mixed_precision": settings.precision, "caption_dropout_rate": settings.caption_dropout,
-        "min_snr_gamma": settings.min_snr_gamma, "noise_offset": settings.noise_offset, "seed": settings.seed,
-        "training_started_at": started, "training_finished_at": finished,
+        "v2": False,
+        "base_model_version": facts.base_model_version,
+        "sd_model_name": job.base.title,
+        "network_module": "networks.lora",
+        "network_dim": settings.rank,
+        "network_alpha": settings.alpha,
+        "network_args": {},
+        "output_name": job.name,
+        "resolution": f"({settings.resolution}, {settings.resolution})",
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler": settings.scheduler,
+        "optimizer": settings.optimizer,
+        "steps": steps,
+        "max_train_steps": settings.steps,
+        "num_train_images": len(job.pictures),
+        "batch_size_per_device": settings.batch_size,
+        "gradient_accumulation_steps": settings.accumulation,
+        "mixed_precision": settings.precision,
+        "caption_dropout_rate": settings.caption_dropout,
+        "min_snr_gamma": settings.min_snr_gamma,
+        "noise_offset": settings.noise_offset,
+        "seed": settings.seed,
     }
     modelspec = {
-        "sai_model_spec": "1.0.1", "architecture": facts.architecture, "implementation": "diffusers",
-        "title": job.name, "resolution": size, "date": datetime.fromtimestamp(finished, UTC).isoformat(timespec="seconds"),
-        "trigger_phrase": job.trigger, "usage_hint": f"Write {job.trigger} in the prompt; strength 1.0 is as trained.",
+        "sai_model_spec": "1.0.1",
+        "architecture": facts.architecture,
+        "implementation": "diffusers",
+        "title": job.name,
+        "resolution": size,
+        "trigger_phrase": job.trigger,
+        "usage_hint": f"Write {job.trigger} in the prompt; strength 1.0 is as trained.",
     }
     ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
     return (
@@ -228,11 +278,15 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int, started: float, finis
 
 
 def with_hashes(data: bytes) -> bytes:
-    """The same file with `sshs_model_hash` and `modelspec.hash_sha256` added: the sha256 of all bytes after the header."""
+    """The same file with `sshs_model_hash` and `modelspec.hash_sha256` added: the sha256 of what follows the header.
+
+    Fields are sorted, as safetensors writes them in any order: the same LoRA is the same file.
+    """
     length = struct.unpack("<Q", data[:8])[0]
     header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]
     digest = hashlib.sha256(tensors).hexdigest()
-    header["__metadata__"] = header.get("__metadata__", {}) | {"sshs_model_hash": digest, "modelspec.hash_sha256": f"0x{digest}"}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    hashes = {"sshs_model_hash": digest, "modelspec.hash_sha256": f"0x{digest}"}
+    header["__metadata__"] = dict(sorted((header.get("__metadata__", {}) | hashes).items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8")
     text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight
     return struct.pack("<Q", len(text)) + text + tensors

@@ -62,7 +62,9 @@ def known_bases() -> dict[str, KnownBase]:
 
 def train_defaults(base: Base) -> dict[str, Any]:
     """The family's training defaults with the base's own over them; `steps` and `seed` of a base are for drawing."""
-    own = {k: v for k, v in _own(base).items() if k in TrainSettings.model_fields and k not in DrawSettings.model_fields}
+    own = {
+        k: v for k, v in _own(base).items() if k in TrainSettings.model_fields and k not in DrawSettings.model_fields
+    }
     return family(base.family).facts.train_defaults | own
 
 
@@ -94,7 +96,11 @@ def _open(path: Path) -> Base:
         raise UserError(f"{path.name} is not the folder of a base.", WHOLE)
     try:
         index = json.loads((path / "model_index.json").read_text(encoding="utf-8"))
-        parts = {name: part for name, part in index.items() if not name.startswith("_") and isinstance(part, list) and part[0]}
+        parts = {
+            name: part
+            for name, part in index.items()
+            if not name.startswith("_") and isinstance(part, list) and part[0]
+        }
         pipeline = str(index["_class_name"])
     except FileNotFoundError:
         raise UserError(f"The folder {path.name} is not a base: it has no model_index.json.", WHOLE) from None
@@ -112,8 +118,13 @@ def _check_part(base: Path, part: str, kind: str) -> None:
     files = [p.name for p in folder.iterdir()] if folder.is_dir() else []
     if not files:
         raise UserError(f"The base {base.name} is not whole: its folder {part} is missing.", WHOLE)
-    holds_weights = (folder / "config.json").is_file() and not kind.endswith(("Tokenizer", "Processor", "Extractor", "Scheduler"))
+    holds_weights = (folder / "config.json").is_file() and not kind.endswith(
+        ("Tokenizer", "Processor", "Extractor", "Scheduler")
+    )
     if holds_weights and not any(name.endswith(WEIGHTS) for name in files):
         if any(Path(name).suffix in PICKLES for name in files):
-            raise UserError(f"The part {part} of {base.name} is in an old format that can carry programs.", "Get this base as .safetensors.")
+            raise UserError(
+                f"The part {part} of {base.name} is in an old format that can carry programs.",
+                "Get this base as .safetensors.",
+            )
         raise UserError(f"The base {base.name} is not whole: {part} has no weights.", WHOLE)

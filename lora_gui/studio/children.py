@@ -1,4 +1,4 @@
-"""Start the worker as a process of its own, and tell later whether it still lives; all by argument list, no user text in it."""
+"""Start the worker as a process of its own, and tell later whether it still lives; no user text on a command line."""
 
 import json
 import os
@@ -21,11 +21,18 @@ def start(
     *arguments: str, stdin: int = subprocess.DEVNULL, stdout: int | IO[bytes], stderr: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     """Start `python -m lora_gui.worker <arguments>` so that it outlives this process and does not hear its Ctrl-C."""
-    apart: dict[str, Any] = {"creationflags": NEW_PROCESS_GROUP | DETACHED} if os.name == "nt" else {"start_new_session": True}
+    apart: dict[str, Any] = (
+        {"creationflags": NEW_PROCESS_GROUP | DETACHED} if os.name == "nt" else {"start_new_session": True}
+    )
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
     child = subprocess.Popen(
-        [*COMMAND, *arguments], stdin=stdin, stdout=stdout, stderr=stderr, cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"}, **apart,
+        [*COMMAND, *arguments],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
+        **apart,
     )
     threading.Thread(target=child.wait, daemon=True).start()  # so that a dead child does not linger as a zombie
     return child
@@ -43,7 +50,9 @@ def lives(known: Any) -> bool:
     """Whether the process of `identity` (as read from a file, perhaps damaged) still runs."""
     try:
         process = psutil.Process(int(known["pid"]))
-        same = abs(process.create_time() - float(known["started"])) < 1.5  # seconds; clocks are read with different precision
+        same = (
+            abs(process.create_time() - float(known["started"])) < 1.5
+        )  # seconds; clocks are read with different precision
         return same and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, KeyError, TypeError, ValueError):
         return False
@@ -65,10 +74,19 @@ def cause(log: Path) -> tuple[str, str]:
     if "No space left on device" in words:
         return "The disk is full.", "Make some space and start again."
     if "MemoryError" in words or "out of memory" in words.lower():
-        return "There was not enough memory.", "Close other programs, or choose a smaller resolution or batch size, and start again."
+        return (
+            "There was not enough memory.",
+            "Close other programs, or choose a smaller resolution or batch size, and start again.",
+        )
     if "ModuleNotFoundError" in words or "ImportError" in words:
-        return "A part of the app is not installed.", f"Start the app with launch.sh or launch.bat, which installs it. Details: {log}"
-    return "The work ended without a word; often the computer ran out of memory.", f"Close other programs and start again. Details: {log}"
+        return (
+            "A part of the app is not installed.",
+            f"Start the app with launch.sh or launch.bat, which installs it. Details: {log}",
+        )
+    return (
+        "The work ended without a word; often the computer ran out of memory.",
+        f"Close other programs and start again. Details: {log}",
+    )
 
 
 def to_line(message: dict[str, Any]) -> bytes:

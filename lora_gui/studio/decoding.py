@@ -18,7 +18,18 @@ LARGEST_PICTURE = 89_000_000  # pixels, below the limit from which Pillow warns
 SMALLEST_SIDE = 64  # px, the smallest resolution that can be trained
 SAVE_AS_PNG = "Open it in a picture program and save it as PNG."
 # What Pillow's readers are known to raise on damaged files.
-DAMAGED = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error, MemoryError)
+DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    MemoryError,
+)
 GPS = 0x8825  # EXIF tag
 # first bytes -> what the file is
 OTHERS = {
@@ -73,12 +84,15 @@ def _check_size(image: Image.Image, name: str) -> None:
         raise _too_large(name)
     if min(image.size) < SMALLEST_SIDE:
         raise UserError(
-            f"{name} is only {image.width} x {image.height} pixels.", f"Use pictures of at least {SMALLEST_SIDE} pixels on each side."
+            f"{name} is only {image.width} x {image.height} pixels.",
+            f"Use pictures of at least {SMALLEST_SIDE} pixels on each side.",
         )
 
 
 def _too_large(name: str) -> UserError:
-    return UserError(f"{name} has more than {LARGEST_PICTURE // 1_000_000} million pixels.", "Save a smaller version of it.")
+    return UserError(
+        f"{name} has more than {LARGEST_PICTURE // 1_000_000} million pixels.", "Save a smaller version of it."
+    )
 
 
 def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
@@ -104,11 +118,10 @@ def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
 def _grey(image: Image.Image) -> Image.Image:
     """16 bits a pixel to 8; convert("RGB") would clamp them to nearly white. Floats are scaled by their own range."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        low, high = float(values.min()), float(values.max())
-        values = (values - low) * (255 / max(high - low, 1e-12))
-    else:
-        values = values / 257
+    low, high = float(values.min()), float(values.max())
+    if image.mode != "F" and low >= 0 and high <= 65535:
+        low, high = 0, 65535
+    values = (values - low) * np.float32(255 / max(high - low, 1e-12))
     return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
 
 
@@ -121,7 +134,7 @@ def _on_paper(image: Image.Image) -> tuple[Image.Image, bool]:
     opaque = paper.convert("RGB")
     if profile and image.mode not in ("LA", "La"):  # a profile for grey does not fit the colours any more
         opaque.info["icc_profile"] = profile
-    return opaque, seen.getextrema()[3][0] < 255
+    return opaque, seen.getchannel("A").getextrema() != (255, 255)
 
 
 def _not_a_picture(path: Path) -> UserError:
@@ -132,7 +145,8 @@ def _not_a_picture(path: Path) -> UserError:
             return UserError(f"{path.name} is not a picture but {kind}.", remedy)
     if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS:
         return UserError(
-            f"{path.name} is in the iPhone's own format HEIC.", "Export it as JPEG, or set the camera to Most Compatible for the next ones."
+            f"{path.name} is in the iPhone's own format HEIC.",
+            "Export it as JPEG, or set the camera to Most Compatible for the next ones.",
         )
     if start[4:8] == b"ftyp":
         return UserError(f"{path.name} is not a picture but a video.", "Save single pictures from it as PNG.")

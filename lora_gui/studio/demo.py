@@ -1,4 +1,4 @@
-"""The demonstration: train the style preset on the starter with the example pictures, draw with and without, side by side."""
+"""The demonstration: train the style preset on the starter and the example pictures, draw with and without the LoRA."""
 
 import io
 import json
@@ -21,8 +21,14 @@ from lora_gui.studio.paths import Studio
 PRESET, BASE, TRIGGER, NAME = "style", "starter", "zxy_style", "demo-style"
 # Subjects the base knows and none of the example pictures shows.
 PROMPTS = (
-    "frog on a pink background", "pineapple on a blue background", "owl on a yellow background", "tractor on a white background",
-    "mushroom on a green background", "dolphin on a orange background", "cupcake on a grey background", "tiger face on a purple background",
+    "frog on a pink background",
+    "pineapple on a blue background",
+    "owl on a yellow background",
+    "tractor on a white background",
+    "mushroom on a green background",
+    "dolphin on a orange background",
+    "cupcake on a grey background",
+    "tiger face on a purple background",
 )
 SEED = 100
 CELL, LABEL, MARGIN = 192, 40, 96  # px
@@ -34,12 +40,11 @@ Say = Callable[[events.Event], None]
 def demo(studio: Studio, out: Path, say: Say) -> dict[str, Any]:
     """Train, draw, and leave before-after.png and figures.json in `out`; `say` hears every event. Raises UserError."""
     began = time.monotonic()
+    runs.require_none_running(studio)
     files.make_folder(out)
     base = bases.find(studio, BASE)
     run = _train(studio, base)
-    for event in run.wait():
-        say(event)
-    status = run.status()
+    status = run.follow(say)
     if status.state != "finished":
         raise UserError(status.what or "The demonstration was stopped.", status.remedy or "Start it again.")
     trained = time.monotonic()
@@ -48,8 +53,14 @@ def demo(studio: Studio, out: Path, say: Say) -> dict[str, Any]:
     files.write_bytes(picture, _png(grid(before, after)))
     shown = {"lora": status.lora, "before_after": str(picture.resolve()), "seconds": round(time.monotonic() - began, 1)}
     figures = shown | {
-        "train_seconds": round(trained - began, 1), "draw_seconds": round(time.monotonic() - trained, 1), "steps": status.step,
-        "sha256": status.sha256, "losses": status.losses, "prompts": PROMPTS, "trigger": TRIGGER, "seed": SEED,
+        "train_seconds": round(trained - began, 1),
+        "draw_seconds": round(time.monotonic() - trained, 1),
+        "steps": status.step,
+        "sha256": status.sha256,
+        "losses": status.losses,
+        "prompts": PROMPTS,
+        "trigger": TRIGGER,
+        "seed": SEED,
         "changed": [round(difference(one, other), 4) for one, other in zip(before, after, strict=True)],
     }
     files.write_text(out / "figures.json", json.dumps(figures, indent=1))
@@ -73,9 +84,13 @@ def _draw(studio: Studio, base: Base, lora: Path, out: Path, say: Say) -> tuple[
         ids = []
         for row, stack in enumerate(stacks):
             for number, prompt in enumerate(PROMPTS):
-                values = bases.draw_defaults(base) | {"prompt": f"{TRIGGER} {prompt}" if row else prompt, "stack": stack, "seed": SEED + number}
+                values = bases.draw_defaults(base) | {
+                    "prompt": f"{TRIGGER} {prompt}" if row else prompt,
+                    "stack": stack,
+                    "seed": SEED + number,
+                }
                 ids.append(drawer.order(base, check(DrawSettings, values), out / "drawings"))
-        drawn = []
+        drawn: list[Image.Image] = []
         for id in ids:
             for status in drawer.wait(id):
                 if status.state == "failed":
@@ -99,7 +114,14 @@ def grid(before: list[Image.Image], after: list[Image.Image]) -> Image.Image:
             sheet.paste(scaled, (MARGIN + CELL * column + 2, LABEL + CELL * row + 2))
     for column, prompt in enumerate(PROMPTS[: len(before)]):
         subject, _, ground = prompt.partition(" on ")
-        pen.text((MARGIN + CELL * column + CELL // 2, LABEL // 2), f"{subject}\non {ground}", INK, font, anchor="mm", align="center")
+        pen.text(
+            (MARGIN + CELL * column + CELL // 2, LABEL // 2),
+            f"{subject}\non {ground}",
+            INK,
+            font,
+            anchor="mm",
+            align="center",
+        )
     return sheet
 
 

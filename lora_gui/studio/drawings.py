@@ -43,7 +43,7 @@ class DrawStatus:
 
 
 class Drawer:
-    """Owns the child that keeps the base and the stack warm; one for the whole app, safe to use from several threads."""
+    """Owns the child that keeps the base and the stack warm; one for the whole app, for any number of threads."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
@@ -53,7 +53,7 @@ class Drawer:
         self._child: subprocess.Popen[bytes] | None = None
 
     def order(self, base: Base, settings: DrawSettings, folder: Path | None = None) -> str:
-        """Order drawings; the child is started if none lives. Raises UserError where the stack does not fit the base."""
+        """Order drawings; starts the child if none lives. Raises UserError where the stack does not fit the base."""
         check_stack(base, settings)
         job = DrawJob(id=new_id(), base=base, settings=settings, folder=str((folder or self._today()).resolve()))
         files.make_folder(Path(job.folder))
@@ -76,13 +76,15 @@ class Drawer:
 
     def wait(self, id: str) -> Iterator[DrawStatus]:
         """The status whenever it changes, until the order has ended."""
-        seen = None
+        seen: DrawStatus | None = None
         while seen is None or not seen.ended:
             with self._changed:
-                self._changed.wait_for(lambda: self._orders[id] != seen, timeout=1)
-                changed, seen = self._orders[id] != seen, self._orders[id]
-            if changed:
-                yield seen
+                if self._orders[id] == seen:
+                    self._changed.wait(timeout=1)
+                now = self._orders[id]
+            if now != seen:
+                yield now
+            seen = now
 
     def cancel(self, id: str) -> None:
         """Give an order up; drawings that are finished stay."""
@@ -94,7 +96,9 @@ class Drawer:
         """End the child, the only sure way to give its memory back; the next order starts a new one."""
         with self._changed:
             child, self._child = self._child, None
-            self._fail_waiting("Drawing was stopped to make room for a training.", "Draw again when the training is done.")
+            self._fail_waiting(
+                "Drawing was stopped to make room for a training.", "Draw again when the training is done."
+            )
         if child is None:
             return
         if child.stdin:
@@ -192,7 +196,8 @@ def check_stack(base: Base, settings: DrawSettings) -> None:
         lora = library.describe(Path(entry.lora))
         if lora.family != base.family:
             raise UserError(
-                f"The LoRA {lora.name} is for another family of bases than {base.title}.", "Switch it off, or choose the base it was made for."
+                f"The LoRA {lora.name} is for another family of bases than {base.title}.",
+                "Switch it off, or choose the base it was made for.",
             )
 
 
@@ -200,7 +205,10 @@ def recent(studio: Studio, most: int = 24) -> list[Path]:
     """The newest drawings, the newest first."""
     found: list[Path] = []
     for day in sorted(studio.drawings.glob("????-??-??"), reverse=True):
-        found += sorted((p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview")), reverse=True)
+        found += sorted(
+            (p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview")),
+            reverse=True,
+        )
         if len(found) >= most:
             break
     return found[:most]

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from send2trash import send2trash
@@ -30,7 +31,7 @@ class LoraInfo:
     preset: str
     steps: int
     layers: int  # how many modules it changes
-    made: str  # when, as ISO text; empty if unknown
+    made: str  # when, as ISO text; where the file does not say, when it came
     size: int  # bytes
 
 
@@ -67,7 +68,7 @@ def describe(path: Path) -> LoraInfo:
 
 
 def import_lora(studio: Studio, path: Path) -> LoraInfo:
-    """Copy a LoRA into the studio under a free name. Raises UserError where it is no usable LoRA; nothing is kept then."""
+    """Copy a LoRA into the studio under a free name. Raises UserError, and keeps nothing, where it is not usable."""
     describe(path)
     target = files.free_name(studio.loras, safe_name(Path(path).stem), ".safetensors")
     files.copy(Path(path), target)
@@ -104,19 +105,36 @@ def is_finite(path: Path) -> bool:
 def _files(studio: Studio) -> list[Path]:
     """Every LoRA file of the studio, the newest first; what is still being written begins with a dot."""
     found = [p for p in studio.loras.glob("*.safetensors") if not p.name.startswith(".")]
-    return sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)
+    return sorted(found, key=_changed, reverse=True)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # deleted a moment ago
+        return 0
 
 
 @functools.lru_cache(maxsize=1024)
 def _describe(path: Path, size: int, changed: int) -> LoraInfo:
-    """`size` and `changed` only tell one state of the file from the next."""
+    """`size` (bytes) and `changed` (ns since 1970) tell one state of the file from the next."""
     header = metadata.read_header(path)
     family, dialect = metadata.identify(header, (one.facts for one in families().values()))
     says = header.metadata
     steps = says.get("ss_steps", "")
     return LoraInfo(
-        path=path, name=path.stem, family=family, dialect=dialect, rank=header.rank, alpha=metadata.alpha(path, header),
-        trigger=says.get("modelspec.trigger_phrase", "")[:200], base_title=says.get("ss_sd_model_name", "")[:200],
-        base_key=says.get("lora_studio.base", ""), preset=says.get("lora_studio.preset", ""),
-        steps=int(steps) if steps.isdecimal() else 0, layers=header.layers, made=says.get("modelspec.date", "")[:40], size=size,
+        path=path,
+        name=path.stem,
+        family=family,
+        dialect=dialect,
+        rank=header.rank,
+        alpha=metadata.alpha(path, header),
+        trigger=says.get("modelspec.trigger_phrase", "")[:200],
+        base_title=says.get("ss_sd_model_name", "")[:200],
+        base_key=says.get("lora_studio.base", ""),
+        preset=says.get("lora_studio.preset", ""),
+        steps=int(steps) if steps.isdecimal() else 0,
+        layers=header.layers,
+        made=says.get("modelspec.date", "")[:40] or f"{datetime.fromtimestamp(changed / 1e9):%Y-%m-%dT%H:%M:%S}",
+        size=size,
     )

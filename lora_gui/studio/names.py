@@ -16,9 +16,9 @@ DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("co
 
 
 def check_name(name: str) -> str:
-    """The file name, without suffix, under which a thing called `name` is stored: small letters a-z, digits, - _ and dots.
+    """The file name, without suffix, under which a thing called `name` is stored: a-z, digits, - _ and dots.
 
-    Accents are dropped and spaces become `-`. Raises UserError where a name cannot be stored safely, naming one that can.
+    Accents are dropped and spaces become `-`. Raises UserError where it cannot be stored safely, naming one that can.
     """
     shown = unicodedata.normalize("NFC", name).strip()
     if not shown:
@@ -28,14 +28,19 @@ def check_name(name: str) -> str:
     if "/" in shown or "\\" in shown or ".." in shown or ":" in shown:
         raise UserError(f"The name {_short(shown)} looks like a path.", f"Use a plain name such as {better}.")
     if shown.split(".")[0].strip().casefold() in DEVICES:
-        raise UserError(f"Windows keeps the name {_short(shown)} for itself.", f"Use another name, such as {safe_name(shown)}.")
+        raise UserError(
+            f"Windows keeps the name {_short(shown)} for itself.", f"Use another name, such as {safe_name(shown)}."
+        )
     if shown.startswith(".") or shown.endswith("."):
         raise UserError(f"The name {_short(shown)} begins or ends with a dot.", f"Use a plain name such as {better}.")
     lost = [c for c in shown if not unicodedata.normalize("NFKD", c).encode("ascii", "ignore")]
     if lost or not re.fullmatch(r"[\w .\-]+", plain):
         odd = (lost or re.findall(r"[^\w .\-]", plain))[0]
         sign = f"the sign {odd!r}" if odd.isprintable() else "a sign that cannot be seen"
-        raise UserError(f"The name {_short(shown)} holds {sign}, which not every program can open.", f"Use a-z, 0-9, - and _, such as {better}.")
+        raise UserError(
+            f"The name {_short(shown)} holds {sign}, which not every program can open.",
+            f"Use a-z, 0-9, - and _, such as {better}.",
+        )
     if len(plain) > LONGEST_NAME:
         raise UserError(f"The name is {len(plain)} characters long.", f"Use at most {LONGEST_NAME}, such as {better}.")
     return re.sub(r"\s+", "-", plain).lower()
@@ -50,19 +55,31 @@ def safe_name(name: str) -> str:
 
 
 def check_trigger(trigger: str, captions: Iterable[str] = ()) -> tuple[str, list[str]]:
-    """The trigger word as it is used, and a sentence for each thing worth knowing about it. Raises UserError if unusable."""
+    """The trigger word as it is used, and sentences about what is worth knowing of it. Raises UserError if unusable."""
     word = unicodedata.normalize("NFC", " ".join(trigger.split()))
     if not word:
         raise UserError("There is no trigger word.", "Type a word that calls your LoRA, such as zxy_style.")
     if len(word) == 1:
-        raise UserError(f"The trigger word {word!r} is a single letter, which stands in many prompts.", "Use a made-up word such as zxy_style.")
+        raise UserError(
+            f"The trigger word {word!r} is a single letter, which stands in many prompts.",
+            "Use a made-up word such as zxy_style.",
+        )
     if len(word) > LONGEST_TRIGGER:
-        raise UserError(f"The trigger word is {len(word)} characters long.", f"Use at most {LONGEST_TRIGGER}; one made-up word works best.")
+        raise UserError(
+            f"The trigger word is {len(word)} characters long.",
+            f"Use at most {LONGEST_TRIGGER}; one made-up word works best.",
+        )
     if not all(c.isalnum() or c in "_- '" for c in word) or not any(c.isalnum() for c in word):
-        raise UserError(f"The trigger word {word!r} holds signs that prompts use for other things.", "Use letters, digits, - and _ only.")
+        raise UserError(
+            f"The trigger word {word!r} holds signs that prompts use for other things.",
+            "Use letters, digits, - and _ only.",
+        )
     spoken = {piece for caption in captions for piece in re.findall(r"[\w'-]+", caption.casefold())}
     if word.casefold() in spoken:
-        return word, [f"The trigger word {word!r} also stands in your captions, so it keeps its ordinary meaning; a made-up word works better."]
+        return word, [
+            f"The trigger word {word!r} also stands in your captions and keeps its ordinary meaning there; "
+            "a made-up word works better."
+        ]
     return word, []
 
 
@@ -71,7 +88,9 @@ def read_text(path: Path) -> str:
     try:
         data = path.read_bytes()[: LONGEST_CAPTION + 1]
     except OSError as error:
-        raise UserError(f"{path.name} could not be read ({error.strerror}).", "The picture is used without it.") from None
+        raise UserError(
+            f"{path.name} could not be read ({error.strerror}).", "The picture is used without it."
+        ) from None
     if len(data) > LONGEST_CAPTION:
         raise UserError(f"{path.name} is too long for a caption.", "Shorten it to a sentence or two.")
     text = _decode(data)
@@ -98,7 +117,9 @@ def _decode(data: bytes) -> str:
     japanese = data.decode("cp932", errors="replace")
     if "\ufffd" not in japanese and re.search("[\u3041-\u30ff]", japanese):
         return japanese
-    best = from_bytes(data, cp_isolation=["gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1253", "cp1255", "cp1256"]).best()
+    best = from_bytes(
+        data, cp_isolation=["gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1253", "cp1255", "cp1256"]
+    ).best()
     return str(best) if best else data.decode("cp1252", errors="replace")
 
 

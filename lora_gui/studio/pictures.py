@@ -43,9 +43,9 @@ class PictureSet:
 
 
 def import_pictures(studio: Studio, sources: Sequence[Path]) -> tuple[PictureSet, list[str]]:
-    """Copy every usable picture of `sources`, files and folders, into a new set; and one sentence for each refused file.
+    """Copy every usable picture of `sources`, files and folders, into a new set; and a sentence for each refused file.
 
-    Captions come from a .txt beside a picture, or of the same name among `sources`. Raises UserError where none is usable.
+    Captions come from a .txt beside a picture, or of its name among `sources`. Raises UserError if none is usable.
     """
     sources = [Path(source) for source in sources]
     found, texts = _collect(sources)
@@ -65,7 +65,10 @@ def import_pictures(studio: Studio, sources: Sequence[Path]) -> tuple[PictureSet
             pictures.append(_store(folder, len(pictures) + 1, image, source, texts, notes))
             notes += remarks
         if not pictures:
-            raise UserError(f"None of the {len(found)} files is a usable picture. {refused[0]}" if len(found) > 1 else refused[0], DROP)
+            raise UserError(
+                f"None of the {len(found)} files is a usable picture. {refused[0]}" if len(found) > 1 else refused[0],
+                DROP,
+            )
         title = sources[0].stem if len(sources) == 1 else f"{len(pictures)} pictures"
         made = PictureSet(folder, title, tuple(pictures), tuple(notes))
         _write_index(made)
@@ -120,13 +123,17 @@ def _collect(sources: Sequence[Path]) -> tuple[list[Path], dict[str, Path]]:
             raise UserError(f"{source} is not there.", "Check the path.")
         if source.is_dir():
             inside = [p for p in sorted(source.rglob("*")) if p.is_file() and p.suffix.lower() not in BESIDE]
-            found += [p for p in inside if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(source).parts)]
+            found += [
+                p for p in inside if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(source).parts)
+            ]
         elif source.suffix.lower() in CAPTION_SUFFIXES:
             texts[source.stem] = source
         else:
             found.append(source)
     if len(found) > MOST:
-        raise UserError(f"These are {len(found)} files.", f"Choose at most {MOST}; 10 to 50 pictures are enough for a LoRA.")
+        raise UserError(
+            f"These are {len(found)} files.", f"Choose at most {MOST}; 10 to 50 pictures are enough for a LoRA."
+        )
     return found, texts
 
 

@@ -1,6 +1,6 @@
-"""Presets: small TOML files that fill the training settings; README of the format in presets/style.toml.
+"""Presets: small TOML files that fill the training settings; presets/style.toml says how one is written.
 
-A file has `title`, `description` and tables of settings: [all], [family.<key>], [base.<key>], the later over the earlier.
+A file has `title`, `description` and tables of settings: [all], [family.<key>], [base.<key>], later over earlier.
 """
 
 import tomllib
@@ -57,7 +57,7 @@ def fill(studio: Studio, preset: str, base: Base, pictures: int, hand: dict[str,
 
 
 def read(path: Path, studio: Studio) -> dict[str, Any]:
-    """A preset file as it stands, checked whole. Raises UserError naming the file, the key and the nearest known one."""
+    """A preset file as it stands, checked whole. Raises UserError naming the file, the key and the nearest known."""
     content = _parse(path)
     known = {"title", "description", "all", "family", "base"}
     for key in content.keys() - known:
@@ -68,7 +68,9 @@ def read(path: Path, studio: Studio) -> dict[str, Any]:
     for kind, names in (("family", set(families())), ("base", known_bases)):
         for name, table in _table(path, kind, content.get(kind, {})).items():
             if name not in names:
-                raise UserError(f"The preset {path.name} has a table for an unknown {kind} {name!r}.", nearest(name, names))
+                raise UserError(
+                    f"The preset {path.name} has a table for an unknown {kind} {name!r}.", nearest(name, names)
+                )
             _check_table(path, f"{kind}.{name}", table)
     return content
 
@@ -93,7 +95,11 @@ def _parse(path: Path) -> dict[str, Any]:
 def _values(content: dict[str, Any], base: Base) -> dict[str, Any]:
     """The settings for this base; `steps` in a nearer table switches off the steps per picture of a farther one."""
     values: dict[str, Any] = {}
-    tables = content.get("all", {}), content.get("family", {}).get(base.family, {}), content.get("base", {}).get(base.key, {})
+    tables = (
+        content.get("all", {}),
+        content.get("family", {}).get(base.family, {}),
+        content.get("base", {}).get(base.key, {}),
+    )
     for table in tables:
         if "steps_per_picture" in table:
             values.pop("steps", None)
@@ -109,20 +115,29 @@ def _setting_keys() -> set[str]:
 
 def _table(path: Path, name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UserError(f"In the preset {path.name}, {name!r} must be a table.", f"Write [{name}] on a line of its own.")
+        raise UserError(
+            f"In the preset {path.name}, {name!r} must be a table.", f"Write [{name}] on a line of its own."
+        )
     return value
 
 
 def _check_table(path: Path, name: str, table: Any) -> None:
     for key, value in _table(path, name, table).items():
         if key not in _setting_keys():
-            raise UserError(f"The preset {path.name} has an unknown key {key!r} in [{name}].", nearest(key, _setting_keys()))
+            raise UserError(
+                f"The preset {path.name} has an unknown key {key!r} in [{name}].", nearest(key, _setting_keys())
+            )
         if key in STEP_KEYS:
             low, high = STEP_KEYS[key]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise UserError(f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.", f"Use a number from {low:g} to {high:g}.")
+                raise UserError(
+                    f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.",
+                    f"Use a number from {low:g} to {high:g}.",
+                )
             continue
         try:
             check(TrainSettings, {key: value})
         except UserError as error:
-            raise UserError(f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.", error.remedy) from None
+            raise UserError(
+                f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.", error.remedy
+            ) from None

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,20 +72,43 @@ class Run:
                 return
             time.sleep(pause)
 
+    def follow(self, say: Callable[[events.Event], None]) -> RunStatus:
+        """Tell `say` every event until the end. Ctrl-C stops the run properly, and it is followed on to its end."""
+        try:
+            for event in self.wait():
+                say(event)
+        except KeyboardInterrupt:
+            self.stop()
+            say(events.Note("Stopping: what was learnt is being saved."))
+            for _ in self.wait():
+                pass
+        return self.status()
+
     def _child_lives(self) -> bool:
         known = files.read_json(self.folder / "alive") or files.read_json(self.folder / "child.json")
         return children.lives(known) if known else time.time() - self.folder.stat().st_mtime < STARTING
 
 
 def new_job(
-    studio: Studio, name: str, trigger: str, preset: str, base: Base, pictures: Sequence[Picture], settings: TrainSettings
+    studio: Studio,
+    name: str,
+    trigger: str,
+    preset: str,
+    base: Base,
+    pictures: Sequence[Picture],
+    settings: TrainSettings,
 ) -> TrainJob:
     """Check what the user typed and make a job of it. Raises UserError where it cannot be trained."""
     if not pictures:
         raise UserError("There are no pictures.", DROP)
     word, _ = check_trigger(trigger)
     return TrainJob(
-        name=check_name(name), trigger=word, preset=preset, base=base, settings=settings, publish_to=str(studio.loras.resolve()),
+        name=check_name(name),
+        trigger=word,
+        preset=preset,
+        base=base,
+        settings=settings,
+        publish_to=str(studio.loras.resolve()),
         pictures=tuple(TrainPicture(path=str(p.path.resolve()), caption=p.caption) for p in pictures),
     )
 
@@ -95,12 +118,17 @@ def start(studio: Studio, job: TrainJob) -> Run:
     files.make_folder(studio.runs)
     try:
         with FileLock(studio.runs / ".start.lock", timeout=LOCK_WAIT):
-            if running(studio):
-                raise UserError("A training is already running.", "Wait until it is done, or stop it first.")
+            require_none_running(studio)
             _check_disk(studio, job)
             return _launch(studio.runs / new_id(), job)
     except Timeout:
-        raise UserError("Another window is just starting a training.", "Look at it there, or try again in a moment.") from None
+        raise UserError(
+            "Another window is just starting a training.", "Look at it there, or try again in a moment."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The training could not be started ({error.strerror}).", f"Check that {studio.runs} can be written to."
+        ) from None
 
 
 def all_runs(studio: Studio) -> list[Run]:
@@ -115,6 +143,12 @@ def latest(studio: Studio) -> Run | None:
 def running(studio: Studio) -> Run | None:
     """The run that is going on, also one that another window or an earlier start of the app began."""
     return next((run for run in all_runs(studio) if not run.status().ended), None)
+
+
+def require_none_running(studio: Studio) -> None:
+    """Raises UserError if a run is going on; there is memory for one."""
+    if running(studio):
+        raise UserError("A training is already running.", "Wait until it is done, or stop it first.")
 
 
 def estimate(studio: Studio, settings: TrainSettings, base: Base) -> float | None:
@@ -140,7 +174,15 @@ def estimate(studio: Studio, settings: TrainSettings, base: Base) -> float | Non
 
 def _alike(one: TrainSettings, other: TrainSettings) -> bool:
     """Whether a step costs about the same for each picture."""
-    fields = ("resolution", "precision", "gradient_checkpointing", "layers", "train_text_encoder", "batch_size", "optimizer")
+    fields = (
+        "resolution",
+        "precision",
+        "gradient_checkpointing",
+        "layers",
+        "train_text_encoder",
+        "batch_size",
+        "optimizer",
+    )
     return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
@@ -150,7 +192,7 @@ def _check_disk(studio: Studio, job: TrainJob) -> None:
     free = shutil.disk_usage(studio.runs).free
     if free < needed:
         raise UserError(
-            f"Only {free / 1e9:.1f} GB are free on the disk of your studio, and this training needs about {needed / 1e9:.1f} GB.",
+            f"Only {free / 1e9:.1f} GB are free on your studio's disk; this training needs {needed / 1e9:.1f} GB.",
             f"Make some space on the disk of {studio.home} and start again.",
         )
 

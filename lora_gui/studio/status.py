@@ -90,7 +90,16 @@ def after(status: RunStatus, event: events.Event) -> RunStatus:
         case events.Note(text):
             return replace(status, notes=(*status.notes, text))
         case events.Done(lora, sha256, steps, seconds):
-            return replace(status, state="finished", step=steps, lora=lora, sha256=sha256, seconds=seconds, seconds_left=0, phase="")
+            return replace(
+                status,
+                state="finished",
+                step=steps,
+                lora=lora,
+                sha256=sha256,
+                seconds=seconds,
+                seconds_left=0,
+                phase="",
+            )
         case events.Stopped(step, lora, sha256):
             return replace(status, state="stopped", step=step, lora=lora, sha256=sha256, seconds_left=0, phase="")
         case events.Failed(what, remedy):

@@ -3,8 +3,8 @@
 Loopback alone is no defence: any web page can send requests to 127.0.0.1, and a foreign name can point there.
 """
 
+import hashlib
 import hmac
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -37,7 +37,7 @@ class Guard:
         self._hosts = {f"127.0.0.1:{port}".encode(), f"localhost:{port}".encode()}
         self._token = token.encode()
         self._cookie_name = f"studio-{port}"  # cookies ignore ports, so the name holds it
-        self._cookie = secrets.token_urlsafe(32)  # not the token: other servers on this host name can read it
+        self._cookie = hashlib.sha256(self._token).hexdigest()  # not the token: other servers on this host name can read it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -98,16 +98,19 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
     from starlette.middleware import Middleware
 
     from lora_gui.ui.guard import Guard
-    from lora_gui.ui.theme import CSS, Studio as StudioTheme
+    from lora_gui.ui.theme import CSS
+    from lora_gui.ui.theme import Studio as StudioTheme
     from lora_gui.ui.thumbnails import folder
 
-    files.make_folder(folder(studio))
+    served = folder(studio), studio.drawings  # pictures that the app itself made, nothing else
+    for path in served:
+        files.make_folder(path)
     guard = Middleware(Guard, port=port, token=token)  # type: ignore[arg-type]
     return {
         "server_name": HOST, "server_port": port, "share": False, "inbrowser": False, "prevent_thread_lock": True,
         "show_error": False, "quiet": True, "ssr_mode": False, "pwa": False, "mcp_server": False, "enable_monitoring": False,
         "run_history": False, "footer_links": [], "strict_cors": True, "root_path": "", "state_session_capacity": 64,
-        "max_file_size": "300mb", "allowed_paths": [str(folder(studio).resolve())], "blocked_paths": [],
+        "max_file_size": "300mb", "allowed_paths": [str(path.resolve()) for path in served], "blocked_paths": [],
         "theme": StudioTheme(), "css_paths": CSS,
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
     }  # fmt: skip

@@ -47,7 +47,7 @@ _SURFACES = {
     "block_label_background_fill": "transparent", "block_label_background_fill_dark": "transparent",
     "block_label_border_width": "0px", "block_label_text_color": "*neutral_600", "block_label_text_color_dark": "*neutral_300",
     "block_title_text_color": "*neutral_700", "block_title_text_color_dark": "*neutral_200", "block_title_text_weight": "600",
-    "block_title_text_size": "*text_sm", "block_info_text_size": "*text_sm", "block_info_text_color": "*neutral_500",
+    "block_title_text_size": "14px", "block_info_text_size": "13px", "block_info_text_color": "*neutral_500",
     "block_info_text_color_dark": "*neutral_400", "layout_gap": "20px", "form_gap_width": "0px",
     "link_text_color": "*primary_600", "link_text_color_dark": "*primary_300",
     "loader_color": "*primary_500", "loader_color_dark": "*primary_400",
@@ -73,10 +73,10 @@ _INPUTS = {
 }  # fmt: skip
 _BUTTONS = {
     "button_border_width": "1px", "button_transition": "background .15s, border-color .15s, color .15s",
-    "button_large_padding": "11px 26px", "button_large_radius": "9px", "button_large_text_size": "*text_md",
+    "button_large_padding": "11px 26px", "button_large_radius": "9px", "button_large_text_size": "15px",
     "button_large_text_weight": "600", "button_medium_padding": "8px 16px", "button_medium_radius": "8px",
-    "button_medium_text_size": "*text_sm", "button_medium_text_weight": "500",
-    "button_small_padding": "6px 12px", "button_small_radius": "7px", "button_small_text_size": "*text_sm", "button_small_text_weight": "500",
+    "button_medium_text_size": "14px", "button_medium_text_weight": "500",
+    "button_small_padding": "6px 12px", "button_small_radius": "7px", "button_small_text_size": "14px", "button_small_text_weight": "500",
     "button_primary_background_fill": "*primary_600", "button_primary_background_fill_dark": "*primary_500",
     "button_primary_background_fill_hover": "*primary_700", "button_primary_background_fill_hover_dark": "*primary_600",
     "button_primary_border_color": "*primary_600", "button_primary_border_color_dark": "*primary_500",

@@ -17,8 +17,16 @@ from lora_gui.settings import TrainSettings
 
 LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 FACTS = Facts(
-    key="toy", title="Toy", bases=(), pipeline="ToyPipeline", resolution=64, train_defaults={}, draw_defaults={}, size_step=8,
-    architecture="toy-v1/lora", base_model_version="toy_v1",
+    key="toy",
+    title="Toy",
+    bases=(),
+    pipeline="ToyPipeline",
+    resolution=64,
+    train_defaults={},
+    draw_defaults={},
+    size_step=8,
+    architecture="toy-v1/lora",
+    base_model_version="toy_v1",
 )
 
 
@@ -36,12 +44,19 @@ def raw(header: object, data: bytes = b"") -> bytes:
 
 
 def entry(shape: list, dtype: str = "F16", begin: int = 0) -> dict:
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, begin + math.prod(shape) * metadata.WIDTHS.get(dtype, 2)]}
+    return {
+        "dtype": dtype,
+        "shape": shape,
+        "data_offsets": [begin, begin + math.prod(shape) * metadata.WIDTHS.get(dtype, 2)],
+    }
 
 
 def pair(rank: int = 1) -> dict:
     down = entry([rank, 2])
-    return {f"{LAYER}.lora_down.weight": down, f"{LAYER}.lora_up.weight": entry([2, rank], begin=down["data_offsets"][1])}
+    return {
+        f"{LAYER}.lora_down.weight": down,
+        f"{LAYER}.lora_up.weight": entry([2, rank], begin=down["data_offsets"][1]),
+    }
 
 
 def refusal(path, data: bytes) -> UserError:
@@ -71,7 +86,10 @@ def test_a_whole_file_tells_rank_alpha_and_what_it_says_of_itself(tmp_path):
 )
 def test_each_dialect_is_told_from_the_others(tmp_path, layer, down, up, dialect):
     path = tmp_path / "a.safetensors"
-    halves = {f"{layer}.{down}.weight": np.ones((2, 8), np.float32), f"{layer}.{up}.weight": np.ones((8, 2), np.float32)}
+    halves = {
+        f"{layer}.{down}.weight": np.ones((2, 8), np.float32),
+        f"{layer}.{up}.weight": np.ones((8, 2), np.float32),
+    }
     path.write_bytes(save(halves, {"ss_base_model_version": "toy_v1"}))
     header = metadata.read_header(path)
     assert metadata.identify(header, [FACTS]) == ("toy", dialect)
@@ -112,7 +130,13 @@ def test_a_file_that_says_nothing_is_known_by_its_layers(tmp_path):
         (raw({"model.weight": entry([1])}, b"\0\0"), "not a LoRA"),
         (raw({"lora_unet_x.hada_w1_a": entry([1])}, b"\0\0"), "another kind"),
         (raw({f"{LAYER}.lora_down.weight": entry([1, 2])}, b"\0" * 4), "two halves"),
-        (raw({f"{LAYER}.lora_down.weight": entry([1, 2]), f"{LAYER}.lora_up.weight": entry([2, 2], begin=4)}, b"\0" * 12), "two halves"),
+        (
+            raw(
+                {f"{LAYER}.lora_down.weight": entry([1, 2]), f"{LAYER}.lora_up.weight": entry([2, 2], begin=4)},
+                b"\0" * 12,
+            ),
+            "two halves",
+        ),
         (raw(pair(2000), b"\0" * 16_000), "rank 2000"),
     ],
 )
@@ -153,7 +177,9 @@ def test_a_lora_of_another_kind_of_base_is_refused_by_name(tmp_path):
 
 def test_unknown_layer_names_beside_known_ones_are_refused(tmp_path):
     path = tmp_path / "a.safetensors"
-    path.write_bytes(save(tensors() | {"something.else": np.ones(1, np.float16)}, {"modelspec.architecture": "toy-v1/lora"}))
+    path.write_bytes(
+        save(tensors() | {"something.else": np.ones(1, np.float16)}, {"modelspec.architecture": "toy-v1/lora"})
+    )
     with pytest.raises(UserError, match="not known"):
         metadata.identify(metadata.read_header(path), [FACTS])
 
@@ -186,19 +212,29 @@ def test_bfloat16_is_read_too(tmp_path):
 
 def job(tmp_path) -> TrainJob:
     return TrainJob(
-        name="my-style", trigger="zxy_style", preset="style", settings=TrainSettings(rank=8, alpha=4),
-        base=Base(key="b", title="A base", family="toy", path=str(tmp_path)), publish_to=str(tmp_path),
+        name="my-style",
+        trigger="zxy_style",
+        preset="style",
+        settings=TrainSettings(rank=8, alpha=4),
+        base=Base(key="b", title="A base", family="toy", path=str(tmp_path)),
+        publish_to=str(tmp_path),
         pictures=(TrainPicture(path=str(tmp_path / "secret.png"), caption="my private caption"),),
     )
 
 
 def test_the_header_fields_are_text_and_hold_no_path_and_no_caption(tmp_path):
-    fields = metadata.lora_metadata(job(tmp_path), FACTS, steps=120, started=0.0, finished=60.0)
+    fields = metadata.lora_metadata(job(tmp_path), FACTS, steps=120)
     assert all(isinstance(value, str) for value in fields.values())
-    assert {"ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args"} <= fields.keys()
+    assert {
+        "ss_v2",
+        "ss_base_model_version",
+        "ss_network_module",
+        "ss_network_dim",
+        "ss_network_alpha",
+        "ss_network_args",
+    } <= fields.keys()
     assert (fields["ss_network_dim"], fields["ss_network_alpha"], fields["ss_steps"]) == ("8", "4.0", "120")
     assert fields["modelspec.sai_model_spec"] == "1.0.1" and fields["modelspec.trigger_phrase"] == "zxy_style"
-    assert fields["modelspec.date"] == "1970-01-01T00:01:00+00:00"
     text = json.dumps(fields)
     assert "secret" not in text and "private" not in text and str(tmp_path) not in text
 

@@ -56,7 +56,8 @@ def test_the_suffix_does_not_matter(inbox):
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_a_picture_taken_sideways_stands_upright(inbox, turn):
     flips = {
-        1: (), 2: ("FLIP_LEFT_RIGHT",), 3: ("ROTATE_180",), 4: ("FLIP_TOP_BOTTOM",), 5: ("TRANSPOSE",), 6: ("ROTATE_90",),
+        1: (), 2: ("FLIP_LEFT_RIGHT",), 3: ("ROTATE_180",), 4: ("FLIP_TOP_BOTTOM",), 5: ("TRANSPOSE",),
+        6: ("ROTATE_90",),
         7: ("TRANSVERSE",), 8: ("ROTATE_270",),
     }  # fmt: skip
     seen = gradient()
@@ -71,7 +72,10 @@ def test_a_picture_taken_sideways_stands_upright(inbox, turn):
 
 def test_sixteen_bits_of_grey_keep_their_tones(inbox):
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
-    for name, image in (("a.png", Image.fromarray(ramp.astype(np.uint16))), ("a.tiff", Image.fromarray(ramp.astype(np.int32)))):
+    for name, image in (
+        ("a.png", Image.fromarray(ramp.astype(np.uint16))),
+        ("a.tiff", Image.fromarray(ramp.astype(np.int32))),
+    ):
         assert abs(mean(decode(saved(inbox / name, image))[0])[0] - 127.5) < 0.6
 
 
@@ -134,7 +138,12 @@ def png_header(width, height) -> bytes:
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", b"")
+        + chunk(b"IEND", b"")
+    )
 
 
 def jpeg() -> bytes:
@@ -157,7 +166,10 @@ def jpeg() -> bytes:
         (b"8BPS\0\1" + b"\0" * 40, "a.png is not a picture but a Photoshop file."),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a.png is in the iPhone's own format HEIC."),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "a.png is not a picture but a video."),
-        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "a.png is a drawing made of lines (SVG), not of pixels."),
+        (
+            b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+            "a.png is a drawing made of lines (SVG), not of pixels.",
+        ),
         (b"\0\1\2\3" * 50, "a.png is not a picture that can be opened."),
         (png_header(60_000, 60_000), "a.png has more than 89 million pixels."),
         (png_header(10_000, 9_000), "a.png has more than 89 million pixels."),
@@ -208,7 +220,10 @@ def test_good_pictures_come_in_and_bad_ones_are_named(studio, inbox):
     (inbox / "readme.md").write_text("beside")
     (inbox / ".hidden.png").write_text("hidden")
     made, refused = import_pictures(studio, [inbox])
-    assert [(p.path.name, p.caption, p.label) for p in made.pictures] == [("0001.png", "ein Äpfel", "a.jpg"), ("0002.png", "", "b.png")]
+    assert [(p.path.name, p.caption, p.label) for p in made.pictures] == [
+        ("0001.png", "ein Äpfel", "a.jpg"),
+        ("0002.png", "", "b.png"),
+    ]
     assert refused == ["c.png is a text file, not a picture. Drop PNG, JPEG or WebP pictures."]
     assert made.title == "in box" and made == load(made.folder) and picture_sets(studio) == [made.folder]
     assert (inbox / "b.png").exists()
@@ -220,7 +235,9 @@ def test_captions_dropped_beside_their_pictures_find_them(studio, tmp_path):
         saved(tmp_path / folder / name)
     (tmp_path / "z").mkdir()
     (tmp_path / "z" / "dog.txt").write_text("a dog")
-    made, _ = import_pictures(studio, [tmp_path / "x" / "cat.png", tmp_path / "y" / "dog.png", tmp_path / "z" / "dog.txt"])
+    made, _ = import_pictures(
+        studio, [tmp_path / "x" / "cat.png", tmp_path / "y" / "dog.png", tmp_path / "z" / "dog.txt"]
+    )
     assert [p.caption for p in made.pictures] == ["", "a dog"] and made.title == "2 pictures"
 
 
@@ -240,7 +257,9 @@ def test_captions_are_changed_on_the_disk(studio, inbox):
     assert [p.caption for p in changed.pictures] == ["one line", "two"] and load(made.folder) == changed
 
 
-@pytest.mark.parametrize("what", ["There are no pictures.", "There are no pictures in in box.", "nowhere is not there."])
+@pytest.mark.parametrize(
+    "what", ["There are no pictures.", "There are no pictures in in box.", "nowhere is not there."]
+)
 def test_nothing_to_import_is_a_sentence_and_leaves_nothing(studio, inbox, what):
     sources = {"There are no pictures.": [], "There are no pictures in in box.": [inbox]}.get(what, ["nowhere"])
     with pytest.raises(UserError) as caught:

@@ -46,7 +46,12 @@ def test_every_value_of_our_presets_has_its_reason_beside_it(studio):
 def test_rank_steps_and_memory_fit_the_subject(studio):
     assert [fill(studio, key, SD15, 20).rank for key in ("style", "character", "concept")] == [16, 32, 8]
     settings = fill(studio, "style", SD15, 20)
-    assert (settings.optimizer, settings.precision, settings.resolution, settings.gradient_checkpointing) == ("adamw8bit", "bf16", 512, False)
+    assert (settings.optimizer, settings.precision, settings.resolution, settings.gradient_checkpointing) == (
+        "adamw8bit",
+        "bf16",
+        512,
+        False,
+    )
     assert fill(studio, "style", STARTER, 24).precision == "fp32"
 
 
@@ -69,19 +74,47 @@ def test_field_default_then_family_then_preset_then_the_hand(studio):
     ("text", "what", "remedy"),
     [
         ("[all]\nrankk = 4", "The preset mine.toml has an unknown key 'rankk' in [all].", "Did you mean 'rank'?"),
-        ("[all]\nsteps_per_pictures = 4", "The preset mine.toml has an unknown key 'steps_per_pictures' in [all].", "Did you mean 'steps_per_picture'?"),
-        ("[all]\nrank = 999", "In the preset mine.toml, 'rank' in [all] cannot be 999.", "It should be less than or equal to 256."),
+        (
+            "[all]\nsteps_per_pictures = 4",
+            "The preset mine.toml has an unknown key 'steps_per_pictures' in [all].",
+            "Did you mean 'steps_per_picture'?",
+        ),
+        (
+            "[all]\nrank = 999",
+            "In the preset mine.toml, 'rank' in [all] cannot be 999.",
+            "It should be less than or equal to 256.",
+        ),
         ("[all]\nrank = 'x'", "In the preset mine.toml, 'rank' in [all] cannot be 'x'.", None),
-        ("[all]\nresolution = 500", "In the preset mine.toml, 'resolution' in [all] cannot be 500.", "It should be a multiple of 8."),
+        (
+            "[all]\nresolution = 500",
+            "In the preset mine.toml, 'resolution' in [all] cannot be 500.",
+            "It should be a multiple of 8.",
+        ),
         ("[all]\noptimizer = 'adam'", "In the preset mine.toml, 'optimizer' in [all] cannot be 'adam'.", None),
         ("[all]\nlearning_rate = nan", "In the preset mine.toml, 'learning_rate' in [all] cannot be nan.", None),
-        ("[all]\nsteps_min = 0", "In the preset mine.toml, 'steps_min' in [all] cannot be 0.", "Use a number from 1 to 100000."),
+        (
+            "[all]\nsteps_min = 0",
+            "In the preset mine.toml, 'steps_min' in [all] cannot be 0.",
+            "Use a number from 1 to 100000.",
+        ),
         ("rank = 4", "The preset mine.toml has an unknown key 'rank'.", "It belongs under [all]."),
         ("[al]\nrank = 4", "The preset mine.toml has an unknown key 'al'.", "Did you mean 'all'?"),
-        ("[family.sd-1]\nrank = 4", "The preset mine.toml has a table for an unknown family 'sd-1'.", "Did you mean 'sd1'?"),
-        ("[base.startr]\nrank = 4", "The preset mine.toml has a table for an unknown base 'startr'.", "Did you mean 'starter'?"),
+        (
+            "[family.sd-1]\nrank = 4",
+            "The preset mine.toml has a table for an unknown family 'sd-1'.",
+            "Did you mean 'sd1'?",
+        ),
+        (
+            "[base.startr]\nrank = 4",
+            "The preset mine.toml has a table for an unknown base 'startr'.",
+            "Did you mean 'starter'?",
+        ),
         ("all = 3", "In the preset mine.toml, 'all' must be a table.", "Write [all] on a line of its own."),
-        ("[base]\nstarter = 3", "In the preset mine.toml, 'base.starter' must be a table.", "Write [base.starter] on a line of its own."),
+        (
+            "[base]\nstarter = 3",
+            "In the preset mine.toml, 'base.starter' must be a table.",
+            "Write [base.starter] on a line of its own.",
+        ),
         ("[all", "The preset mine.toml is not written correctly.", None),
     ],
 )

@@ -1,0 +1,96 @@
+"""The first question, which pictures: dropped, chosen or the examples; then shown small, with captions to edit."""
+
+import functools
+import time
+from pathlib import Path
+
+import gradio as gr
+
+from lora_gui.errors import UserError
+from lora_gui.studio import pictures
+from lora_gui.ui import dropzone, markup, thumbnails
+from lora_gui.ui.desk import Desk
+from lora_gui.ui.handlers import HIDDEN, Changes, noticed
+from lora_gui.ui.parts import html
+
+SIDE = 192  # px of the small copies
+EDITED = """
+element.addEventListener('change', event => {
+  if (event.target.dataset.index) trigger('input', { index: Number(event.target.dataset.index), caption: event.target.value });
+});
+"""
+
+
+class PicturesView:
+    """Lays itself out where it is made; `folder` holds the name of the picture set's folder, empty for none."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.folder = gr.State("")
+        with gr.Column(elem_id="pictures"):
+            html('<h2 class="ask">Pictures</h2>')
+            self._zone = dropzone.build()
+            with gr.Column(visible=False, elem_id="chosen") as self._chosen:
+                self._grid = html()
+                with gr.Row(elem_classes="under"):
+                    self._count = html()
+                    self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130)
+                self._remarks = html()
+                with gr.Accordion("Captions", open=False, elem_id="captions"):
+                    html(markup.quiet("Say what each picture shows, without the trigger word. Every change is kept at once."))
+                    self._captions = html(js_on_load=EDITED)
+
+    def connect(self, notice: gr.HTML, preset: gr.Radio) -> None:
+        outputs = [notice, self._zone, self._chosen, self._grid, self._count, self._remarks, self._captions, self.folder]
+        freed = self._freed
+        self._zone.upload(noticed(notice, self._uploaded, freed), None, outputs, concurrency_limit=4, **HIDDEN)
+        self._zone.select(noticed(notice, self._examples, freed), [preset], outputs, concurrency_limit=4, **HIDDEN)
+        self._others.click(noticed(notice, self._none), None, outputs, **HIDDEN)
+        self._captions.input(noticed(notice, self._caption), [self.folder], [notice], **HIDDEN)
+
+    def load(self, folder: str) -> pictures.PictureSet | None:
+        """The set that is shown. Raises UserError where it is gone."""
+        return pictures.load(self._desk.studio.pictures / Path(folder).name) if folder else None
+
+    def _uploaded(self, event: gr.EventData) -> Changes:
+        failed = [f"{name} could not be copied; it may be empty or too large." for name in event.failed]
+        return self._bring(dropzone.uploaded(event.paths), failed)
+
+    def _examples(self, preset: str) -> Changes:
+        shipped = pictures.examples()
+        if not shipped:
+            raise UserError("The example pictures did not come with this copy of the app.", "Get the app again, whole.")
+        return self._bring([shipped.get(preset) or next(iter(shipped.values()))], [])
+
+    def _bring(self, sources: list[Path], failed: list[str]) -> Changes:
+        if not sources and failed:
+            raise UserError(failed[0], pictures.DROP)
+        found, refused = pictures.import_pictures(self._desk.studio, sources)
+        refused = failed + refused
+        address = functools.partial(thumbnails.address, self._desk.studio, side=SIDE)
+        left_out = markup.sentences(f"{markup.counted(len(refused), 'file was', 'files were')} left out", refused)
+        return {
+            self._zone: gr.update(visible=False, value=str(time.time_ns())),
+            self._chosen: gr.update(visible=True),
+            self._grid: markup.picture_grid(found.pictures, address),
+            self._count: markup.quiet(markup.counted(len(found.pictures), "picture")),
+            self._remarks: left_out + markup.sentences("What was done to some of them", found.notes),
+            self._captions: markup.caption_rows(found.pictures, address),
+            self.folder: found.folder.name,
+        }
+
+    def _none(self) -> Changes:
+        return {self._zone: gr.update(visible=True), self._chosen: gr.update(visible=False), self.folder: ""}
+
+    def _freed(self) -> Changes:
+        """A new value draws the drop zone anew, ready for the next drop."""
+        return {self._zone: str(time.time_ns())}
+
+    def _caption(self, event: gr.EventData, folder: str) -> Changes:
+        found, index = self.load(folder), int(event.index)
+        captions = [picture.caption for picture in found.pictures] if found else []
+        if found is None or not 0 <= index < len(captions):
+            raise UserError("These pictures are not in the window any more.", "Choose them again.")
+        captions[index] = str(event.caption)
+        pictures.set_captions(found, captions)
+        return {}

@@ -1,0 +1,45 @@
+"""The loss of a run as a small drawing of lines: each value faint, their smoothed course in the accent colour."""
+
+from collections.abc import Sequence
+
+WIDTH, HEIGHT, EDGE = 480, 150, 6
+MEMORY = 0.9  # share of the old value that stays in the smoothed one
+
+
+def smoothed(values: Sequence[float], memory: float = MEMORY) -> list[float]:
+    """Exponential mean, started without pull towards zero (the bias correction of Adam)."""
+    mean, weight, found = 0.0, 0.0, []
+    for value in values:
+        mean = memory * mean + (1 - memory) * value
+        weight = memory * weight + (1 - memory)
+        found.append(mean / weight)
+    return found
+
+
+def loss_plot(losses: Sequence[tuple[int, float]], of: int) -> str:
+    """An SVG `of` steps wide; says so where there is nothing to show yet."""
+    if len(losses) < 2:
+        return '<div class="plot empty"><p class="quiet">The loss appears here after the first steps.</p></div>'
+    steps, values = [step for step, _ in losses], [loss for _, loss in losses]
+    course = smoothed(values)
+    low, high = _range(values)
+    raw, line = _points(steps, values, of, low, high), _points(steps, course, of, low, high)
+    return (
+        f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="Loss, now {course[-1]:.3f}"><polyline class="raw" points="{raw}"/><polyline class="course" points="{line}"/></svg>'
+        f'<div class="ends"><span>Loss {course[-1]:.3f}</span><span>lower is closer to your pictures</span></div></div>'
+    )
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """Without the outliers of the first steps, which would press all else flat."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[min(len(ordered) - 1, int(len(ordered) * 0.98))]
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _points(steps: Sequence[int], values: Sequence[float], of: int, low: float, high: float) -> str:
+    last = max(of, steps[-1], 1)
+    across = [EDGE + (WIDTH - 2 * EDGE) * step / last for step in steps]
+    down = [EDGE + (HEIGHT - 2 * EDGE) * (1 - min(max((v - low) / (high - low), 0), 1)) for v in values]
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))

@@ -1,0 +1,201 @@
+"""A run as it is seen: built from its folder alone, so that a refreshed page or a second window shows the same."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.runs import Run
+from lora_gui.studio.status import RunStatus
+from lora_gui.ui import markup, thumbnails
+from lora_gui.ui.desk import Desk
+from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes
+from lora_gui.ui.parts import html
+from lora_gui.ui.plot import loss_plot
+
+SECONDS = 1.0  # between two looks at the run's folder
+SEEN = "seen"  # sign in a run's folder: its end was looked at and put away
+COMPARED = 512  # px, the side to which small drawings are enlarged for the slider
+
+
+class RunView:
+    """Lays itself out where it is made, and takes the place of `setup` while there is a run to look at."""
+
+    def __init__(self, desk: Desk, setup: tuple[gr.Column, ...]) -> None:
+        self._desk, self._setup = desk, setup
+        self._shown = gr.State("")  # folder name of the run on view, empty while the setup is
+        self._mark = gr.State(None)  # what was shown last, so that only changes are sent
+        with gr.Column(visible=False, elem_id="run") as self._panel:
+            with gr.Row(elem_id="run-head"):
+                self._head = html()
+                self._stop = gr.Button("Stop", scale=0, min_width=110, elem_id="stop")
+            self._state = html(elem_id="run-state")
+            with gr.Column(visible=False, elem_id="result") as self._result:
+                self._slider = gr.ImageSlider(
+                    label="Base and LoRA", show_label=False, type="filepath", format="png", interactive=False, buttons=[], elem_id="slider"
+                )
+                html('<div class="ends"><span>Base</span><span>With your LoRA, same seed</span></div>')
+            with gr.Row(visible=False, elem_id="after") as self._after:
+                self._draw = gr.Button("Draw with it", variant="primary", size="lg", scale=0, min_width=180, elem_id="draw-with")
+                self.another = gr.Button("Train another", size="lg", scale=0, min_width=170, elem_id="another")
+            with gr.Row(elem_id="progress"):
+                self._samples = html(elem_id="samples")
+                self._plot = html(elem_id="plot")
+            self._notes = html()
+        self._frame = [*setup, self._panel, self._head, self._stop, self._result, self._slider, self._after, self._draw, self.another]
+        self.outputs = [*self._frame, self._state, self._samples, self._plot, self._notes, self._shown, self._mark]
+
+    def connect(self, load: Any) -> None:
+        state = [self._shown, self._mark]
+        timer = gr.Timer(SECONDS)
+        load(self._opened, None, self.outputs, **LIGHT)
+        timer.tick(self._look, state, self.outputs, **LIGHT)
+        self._stop.click(self._stopped, [self._shown], self.outputs, **HIDDEN)
+        self.another.click(self._put_away, [self._shown], self.outputs, **HIDDEN)
+        self._draw.click(self._draw_with, [self._shown, self._desk.wanted], [self._desk.tabs, self._desk.wanted], **HIDDEN)
+
+    def show(self, name: str) -> Changes:
+        """Everything there is to see of a run."""
+        return self._changes(name, self._desk.run(name).status(), None)
+
+    def _changes(self, name: str, status: RunStatus, seen: "_Mark | None") -> Changes:
+        """What to show of a run, less what was seen already."""
+        now = _Mark.of(status)
+        changes: Changes = {self._state: _progress(status), self._shown: name, self._mark: now}
+        if seen is None or seen.state != now.state:
+            changes |= self._framed(self._desk.run(name), status)
+        if seen is None or seen.samples != now.samples:
+            address = functools.partial(thumbnails.address, self._desk.studio)
+            changes[self._samples] = markup.sample_grid(status.samples, address)
+        if seen is None or seen.losses != now.losses:
+            changes[self._plot] = loss_plot(status.losses, status.of)
+        if seen is None or seen.notes != now.notes:
+            changes[self._notes] = markup.sentences("Worth knowing", status.notes)
+        return changes
+
+    def _framed(self, run: Run, status: RunStatus) -> Changes:
+        """What depends on the state alone: which parts are there."""
+        lora = bool(status.lora)
+        compared = _compared(run.folder / "samples") if lora else None
+        return dict.fromkeys(self._setup, gr.update(visible=False)) | {
+            self._panel: gr.update(visible=True),
+            self._head: _head(run),
+            self._stop: gr.update(visible=not status.ended, interactive=status.state != "stopping"),
+            self._result: gr.update(visible=compared is not None),
+            self._slider: compared,
+            self._after: gr.update(visible=status.ended),
+            self._draw: gr.update(visible=lora),
+            self.another: gr.update(value="Train another" if lora else "Back"),
+        }
+
+    def show_if_running(self) -> Changes:
+        """The run that another window began, for a Start that came too late."""
+        name = self._desk.newest_run()
+        return self.show(name) if name and not self._desk.run(name).status().ended else {}
+
+    def _opened(self) -> Any:
+        """A page was opened: the newest run, unless its end was put away."""
+        name = self._desk.newest_run()
+        if not name or (self._desk.studio.runs / name / SEEN).exists():
+            return gr.skip()
+        return self.show(name)
+
+    def _look(self, shown: str, seen: "_Mark | None") -> Any:
+        """What has changed since the last look; mostly nothing."""
+        if not shown:
+            return self.show_if_running() or gr.skip()
+        status = self._desk.run(shown).status()
+        return gr.skip() if seen == _Mark.of(status) else self._changes(shown, status, seen)
+
+    def _stopped(self, shown: str) -> Changes:
+        if shown:
+            self._desk.run(shown).stop()
+            return self.show(shown)
+        return {}
+
+    def _put_away(self, shown: str) -> Changes:
+        if shown:
+            files.touch(self._desk.studio.runs / Path(shown).name / SEEN)
+        return dict.fromkeys(self._setup, gr.update(visible=True)) | {
+            self._panel: gr.update(visible=False), self._shown: "", self._mark: None,
+        }  # fmt: skip
+
+    def _draw_with(self, shown: str, wanted: tuple[str, int]) -> Changes:
+        lora = self._desk.run(shown).status().lora
+        return {self._desk.tabs: gr.update(selected="generate"), self._desk.wanted: (lora, wanted[1] + 1)}
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What of a run was shown."""
+
+    state: str
+    step: int
+    phase: str
+    samples: int
+    losses: int
+    notes: int
+
+    @classmethod
+    def of(cls, status: RunStatus) -> "_Mark":
+        phase = f"{status.phase} {status.done}"
+        return cls(status.state, status.step, phase, len(status.samples), len(status.losses), len(status.notes))
+
+
+def _compared(samples: Path) -> tuple[Image.Image, Image.Image] | None:
+    """The same prompt and seed without and with the LoRA; None where one was not drawn."""
+    try:
+        return _enlarged(samples / "base-0.png"), _enlarged(samples / "final-0.png")
+    except OSError:
+        return None
+
+
+def _enlarged(path: Path) -> Image.Image:
+    with Image.open(path, formats=("PNG",)) as image:
+        picture = image.convert("RGB")
+    scale = max(1, COMPARED // max(picture.size))
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.LANCZOS)
+
+
+def _head(run: Run) -> str:
+    try:
+        job = run.job
+    except UserError as error:
+        return markup.problem(error)
+    under = f"{job.preset.capitalize()} on {job.base.title}, {markup.counted(len(job.pictures), 'picture')}, trigger word {job.trigger}"
+    return f'<h2 class="run-name">{markup.text(job.name)}</h2>{markup.quiet(under)}'
+
+
+def _progress(status: RunStatus) -> str:
+    """One line or bar for every state."""
+    if status.state == "failed":
+        return markup.notice(status.what, status.remedy)
+    if status.state in ("finished", "stopped"):
+        return _ending(status)
+    share = status.step / status.of if status.of else -1.0
+    if status.state == "stopping":
+        return markup.bar(share, "Stopping", "what there is will be saved")
+    if status.phase:
+        counting = f" {status.done} of {status.phase_of}" if status.phase_of else ""
+        at = f"step {status.step} of {status.of}" if status.step else ""
+        if not status.step:
+            share = status.done / status.phase_of if status.phase_of else -1.0
+        return markup.bar(share, f"{status.phase}{counting}", at)
+    if not status.step:
+        return markup.bar(-1.0, "Starting", "the first step takes a moment")
+    left = f"{markup.duration(status.seconds_left)} left" if status.seconds_left is not None else ""
+    return markup.bar(share, f"Step {status.step} of {status.of}", left)
+
+
+def _ending(status: RunStatus) -> str:
+    if status.state == "finished":
+        took = f" in {markup.duration(status.seconds).removeprefix('about ')}" if status.seconds else ""
+        return markup.notice("Your LoRA is ready.", f"{status.step} steps{took}; saved as {Path(status.lora).name}.", kind="good")
+    if status.lora:
+        return markup.notice(f"Stopped at step {status.step}.", f"What was learnt by then is saved as {Path(status.lora).name}.", kind="good")
+    return markup.notice(f"Stopped at step {status.step}.", "That was too early for a LoRA, so nothing was saved.", kind="note")

@@ -1,0 +1,134 @@
+"""The tab where a LoRA is made: pictures, what it is to be, a trigger word, Start; all else is folded."""
+
+from typing import Any
+
+import gradio as gr
+
+from lora_gui.errors import UserError
+from lora_gui.settings import TrainSettings
+from lora_gui.studio import bases, names, presets, runs
+from lora_gui.ui import form, markup
+from lora_gui.ui.desk import Desk
+from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.parts import html
+from lora_gui.ui.pictures_view import PicturesView
+from lora_gui.ui.run_view import RunView
+
+ALL_IT_NEEDS = "Pictures, what you are making and a trigger word: that is all it needs."
+WHY_TRIGGER = "A made-up word that calls your LoRA in a prompt, such as zxy_style."
+
+
+def build(desk: Desk, load: Any) -> None:
+    """Lay the tab out and connect it; `load` is the event of a page that has just been opened."""
+    with gr.Column(elem_classes="page"):
+        setup = _Setup(desk)
+        view = RunView(desk, setup.panels)
+    setup.connect(load, view)
+    view.connect(load)
+
+
+class _Setup:
+    """What is asked before a run. Lays itself out where it is made."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._filled = gr.State({})  # what the preset filled into the fields
+        with gr.Column(elem_id="setup") as questions:
+            self._pictures = PicturesView(desk)
+            self._preset = _cards(presets.presets(desk.studio))
+            with gr.Column(elem_id="word"):
+                self._trigger = gr.Textbox(label="Trigger word", placeholder="zxy_style", max_lines=1, elem_id="trigger")
+                self._verdict = html(markup.quiet(WHY_TRIGGER), elem_id="verdict")
+            with gr.Row(elem_id="start-row"):
+                self._start = gr.Button("Start", variant="primary", size="lg", scale=0, min_width=150, elem_id="start")
+                self._plan = html(markup.quiet(ALL_IT_NEEDS), elem_id="plan")
+        self._notice = html(elem_id="train-notice")  # outside, because a Start that came too late shows the run
+        with gr.Column() as details:
+            self._details()
+        self.panels = (questions, details)
+
+    def _details(self) -> None:
+        found = bases.list_bases(self._desk.studio)
+        with gr.Accordion("Details", open=False, elem_id="details"):
+            with gr.Row(elem_classes="fields"):
+                self._name = gr.Textbox(
+                    label="Name", info="What the file of your LoRA is called. Empty: as the trigger word.", max_lines=1, elem_id="name"
+                )
+                self._base = gr.Dropdown(
+                    [(base.title, base.key) for base in found], value=found[0].key if found else None, label="Base", elem_id="base",
+                    info="The model that learns your pictures. The LoRA works with bases of the same family.",
+                )  # fmt: skip
+            self._fields = form.build()
+            self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170)
+
+    def connect(self, load: Any, view: RunView) -> None:
+        chosen = [self._preset, self._base, self._pictures.folder]
+        details = [self._filled, *self._fields.values()]
+        outputs = [self._notice, self._plan, *details]
+        self._pictures.connect(self._notice, self._preset)
+        view.another.click(lambda: "", None, self._notice, **LIGHT)
+        replan, back = noticed(self._notice, self._replan), noticed(self._notice, self._refill)
+        gr.on([self._preset.input, self._base.input, self._pictures.folder.change], replan, [*chosen, *details], outputs, **HIDDEN)
+        gr.on([field.input for field in self._fields.values()], replan, [*chosen, *details], outputs, **LIGHT)
+        gr.on([load, self._again.click], back, chosen, outputs, **HIDDEN)
+        self._trigger.input(self._judge, [self._trigger, self._pictures.folder], [self._verdict, self._name], **LIGHT)
+        gr.on(
+            [self._start.click, self._trigger.submit],
+            noticed(self._notice, lambda *given: self._begin(*given) | view.show(self._desk.newest_run()), view.show_if_running),
+            [self._trigger, self._name, *chosen, *details], [self._notice, *view.outputs], **HIDDEN,
+        )  # fmt: skip
+
+    def _refill(self, preset: str, base: str, folder: str) -> Changes:
+        """The fields as the preset fills them, without what the user changed."""
+        return self._replan(preset, base, folder, {}, *(None for _ in self._fields))
+
+    def _replan(self, preset: str, base: str, folder: str, filled: dict[str, Any], *values: Any) -> Changes:
+        """Fill the fields again, keep what the user changed in them, and say what is going to happen."""
+        count = len(found.pictures) if (found := self._pictures.load(folder)) else 0
+        place, hand = self._base_called(base), form.by_hand(values, filled)
+        settings = presets.fill(self._desk.studio, preset, place, max(count, 1), hand)
+        plain = form.shown(presets.fill(self._desk.studio, preset, place, max(count, 1)))
+        wanted, shown = form.shown(settings), dict(zip(self._fields, values, strict=True))
+        changed = {field: wanted[name] for name, field in self._fields.items() if wanted[name] != shown[name]}
+        minutes = runs.estimate(self._desk.studio, settings, place)
+        return {self._plan: markup.quiet(_plan(count, settings, minutes, place.title)), self._filled: plain} | changed
+
+    def _judge(self, trigger: str, folder: str) -> Changes:
+        """A verdict on the trigger word while it is typed; a first letter is not yet a mistake."""
+        placeholder = {self._name: gr.update(placeholder=names.safe_name(trigger) if trigger.strip() else "")}
+        if len(trigger.strip()) < 2:
+            return {self._verdict: markup.quiet(WHY_TRIGGER)} | placeholder
+        try:
+            found = self._pictures.load(folder)
+            word, remarks = names.check_trigger(trigger, [p.caption for p in found.pictures] if found else [])
+        except UserError as error:
+            return {self._verdict: markup.verdict(f"{error.what} {error.remedy}", good=False)} | placeholder
+        return {self._verdict: markup.verdict(remarks[0] if remarks else f"{word} is a good trigger word.", good=not remarks)} | placeholder
+
+    def _begin(self, trigger: str, name: str, preset: str, base: str, folder: str, filled: dict[str, Any], *values: Any) -> Changes:
+        found, place = self._pictures.load(folder), self._base_called(base)
+        pictures = found.pictures if found else ()
+        settings = presets.fill(self._desk.studio, preset, place, max(len(pictures), 1), form.by_hand(values, filled))
+        job = runs.new_job(self._desk.studio, name.strip() or names.safe_name(trigger), trigger, preset, place, pictures, settings)
+        runs.require_none_running(self._desk.studio)
+        self._desk.drawer.release()
+        runs.start(self._desk.studio, job)
+        return {}
+
+    def _base_called(self, key: str | None) -> Any:
+        if not key:
+            raise UserError("There is no base to train on.", f"Put a diffusers folder into {self._desk.studio.bases} and open the window again.")
+        return bases.find(self._desk.studio, key)
+
+
+def _cards(known: dict[str, presets.Preset]) -> gr.Radio:
+    """Title and sentence in one label; the style sheet sets the first line as the title."""
+    choices = [(f"{preset.title}\n{preset.problem or preset.description}", key) for key, preset in known.items()]
+    return gr.Radio(choices, value=next(iter(known), None), label="What are you making?", elem_id="preset")
+
+
+def _plan(count: int, settings: TrainSettings, minutes: float | None, base: str) -> str:
+    if not count:
+        return ALL_IT_NEEDS
+    time = markup.duration(minutes * 60) if minutes is not None else "time known after the first steps"
+    return f"{markup.counted(count, 'picture')}, {markup.counted(settings.steps, 'step')}, {time}, on {base}"

@@ -1,0 +1,28 @@
+"""The window: a heading and its tabs. A further tab is one more line in TABS."""
+
+import gradio as gr
+
+from lora_gui.studio.drawings import Drawer
+from lora_gui.studio.paths import Studio
+from lora_gui.ui import generate_tab, train_tab
+from lora_gui.ui.desk import Desk
+from lora_gui.ui.parts import html
+
+TABS = (
+    ("train", "Train", train_tab.build),
+    ("generate", "Generate", generate_tab.build),
+)
+
+
+def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
+    """The whole window, ready to be launched with the options of `launch.options`."""
+    with gr.Blocks(title="LoRA Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True) as window:
+        html('<h1 class="mark">LoRA Studio</h1>', elem_id="mark")
+        wanted = gr.State(("", 0))
+        with gr.Tabs(elem_id="tabs") as tabs:
+            desk = Desk(studio, drawer, tabs, wanted)
+            for key, title, build_tab in TABS:
+                with gr.Tab(title, id=key, elem_id=f"tab-{key}"):
+                    build_tab(desk, window.load)
+    window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
+    return window

@@ -1,0 +1,176 @@
+"""FLUX.2 klein against diffusers' own pipeline, scheduler and architecture."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline, Flux2KleinPipeline, Flux2Transformer2DModel
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+import lora_gui.families
+from lora_gui.engine import lora
+from lora_gui.engine.train import train
+from lora_gui.errors import UserError
+from lora_gui.events import Done
+from lora_gui.families import family, flux
+from lora_gui.jobs import Base
+from lora_gui.settings import TrainSettings
+from tests import tiny
+from tests.families import contract
+from tests.families.contract import CPU, batch_of, settings
+from tests.tiny_flux_2_klein import flux_2_klein
+
+FAMILY = family("klein")
+CONFIGURATIONS = Path(lora_gui.families.__file__).parent / "configs"
+
+
+def plainly(plain, seed=7, guidance=4.0, **further):
+    return plain(
+        prompt=contract.PROMPT, width=64, height=64, num_inference_steps=3, guidance_scale=guidance,
+        generator=torch.Generator().manual_seed(seed), **further,
+    ).images  # fmt: skip
+
+
+class TestContract(contract.Contract):
+    key = "klein"
+    make = staticmethod(flux_2_klein)
+
+    def plain_drawing(self, base, wanted):
+        return plainly(DiffusionPipeline.from_pretrained(base))[0]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return flux_2_klein(tmp_path_factory.mktemp("klein"))
+
+
+@pytest.fixture(scope="module")
+def plain(base):
+    return DiffusionPipeline.from_pretrained(base)
+
+
+@torch.no_grad()
+def test_captions_are_encoded_as_the_pipeline_does_with_the_layers_it_needs(base, plain):
+    encoders = FAMILY.encoders(base, CPU, torch.float32)
+    assert len(encoders.text_encoder.layers) == 27 < plain.text_encoder.config.num_hidden_layers
+    for caption in ("a thing", ""):
+        text, _ = plain.encode_prompt(caption, device=CPU)
+        assert text.shape == (1, 512, 48)
+        assert torch.equal(FAMILY.encode_captions(encoders, [caption])["text"], text)
+
+
+@torch.no_grad()
+def test_pictures_are_encoded_as_the_pipeline_does_with_those_it_is_shown(base, plain):
+    encoders = FAMILY.encoders(base, CPU, torch.float32)
+    pixels = torch.rand(2, 3, 48, 64) * 2 - 1
+    ours = FAMILY.encode_pictures(encoders, pixels)["latents"]
+    assert ours.shape == (2, 128, 3, 4)
+    torch.testing.assert_close(ours, plain._encode_vae_image(pixels, torch.Generator()))
+
+
+def test_tokens_and_their_places_are_those_of_the_pipeline():
+    latents = torch.randn(2, 32, 6, 8)
+    patched = Flux2KleinPipeline._patchify_latents(latents)
+    assert torch.equal(flux.patches(latents), patched)
+    assert torch.equal(flux.cells(patched), latents)
+    assert torch.equal(flux.tokens(patched), Flux2KleinPipeline._pack_latents(patched))
+    assert torch.equal(flux.places(3, 4, 4, CPU), Flux2KleinPipeline._prepare_latent_ids(patched)[0].float())
+
+
+def test_the_loss_is_that_of_the_flow_the_pipeline_follows(base, plain):
+    batch, heard = batch_of("klein", base, size=(48, 64)), {}
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
+
+    def listen(module, arguments, named, output):
+        heard.update(named, predicted=output.sample)
+
+    parts["transformer"].register_forward_hook(listen, with_kwargs=True)
+    with torch.no_grad():
+        loss = FAMILY.loss(parts, batch, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator().manual_seed(9))
+    generator, latents = torch.Generator().manual_seed(9), batch.pictures["latents"]
+    noise = Flux2KleinPipeline._patchify_latents(torch.randn((2, 32, 6, 8), generator=generator))
+    even = torch.sigmoid(torch.randn(2, generator=generator))
+    sigma = plain.scheduler.time_shift(calculate_shift(3 * 4), 1.0, even)
+    torch.testing.assert_close(heard["timestep"], sigma)
+    assert torch.equal(heard["encoder_hidden_states"], batch.captions["text"])
+    assert torch.equal(heard["txt_ids"], plain.encode_prompt("a thing", device=CPU)[1][0].float())
+    latents, noise = (Flux2KleinPipeline._pack_latents(one) for one in (latents, noise))
+    sigma = sigma.view(-1, 1, 1)
+    torch.testing.assert_close(heard["hidden_states"], (1 - sigma) * latents + sigma * noise)
+    torch.testing.assert_close(loss, (heard["predicted"] - (noise - latents)).pow(2).mean((1, 2)))
+
+
+def test_the_distilled_base_draws_without_guidance_and_does_not_learn(tmp_path):
+    distilled = flux_2_klein(tmp_path, distilled=True)
+    pipeline = FAMILY.pipeline(distilled, CPU, torch.float32)
+    ours = FAMILY.draw(pipeline, settings(guidance=4), 7)
+    assert contract.same(ours, plainly(DiffusionPipeline.from_pretrained(distilled), guidance=1.0)[0])
+    with pytest.raises(UserError, match="klein base of the same size"):
+        FAMILY.encoders(distilled, CPU, torch.float32)
+
+
+def test_a_negative_prompt_stands_in_for_the_empty_one(base, plain):
+    ours = FAMILY.draw(FAMILY.pipeline(base, CPU, torch.float32), settings(negative_prompt="grey"), 7)
+    unwanted, _ = plain.encode_prompt("grey", device=CPU)
+    assert contract.same(ours, plainly(plain, negative_prompt_embeds=unwanted)[0])
+    assert not contract.same(ours, plainly(plain)[0])
+
+
+def test_the_guess_after_the_last_step_is_the_finished_drawing(base, plain):
+    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
+    FAMILY.draw(pipeline, settings(), 1, progress=lambda step, latents: seen.append(latents))
+    mean, variance = (one.view(1, -1, 1, 1) for one in (plain.vae.bn.running_mean, plain.vae.bn.running_var))
+    undone = flux.cells(seen[-1] * (variance + plain.vae.config.batch_norm_eps).sqrt() + mean)
+    torch.testing.assert_close(undone, plainly(plain, seed=1, output_type="latent"))
+
+
+def test_fp16_in_which_it_overflows_becomes_bf16(base):
+    parts = FAMILY.denoisers(base, CPU, torch.float16)
+    assert {weight.dtype for weight in parts["transformer"].parameters()} == {torch.bfloat16}
+    pipeline = FAMILY.pipeline(base, CPU, torch.float16)
+    assert pipeline.vae.dtype == pipeline.text_encoder.dtype == torch.bfloat16
+
+
+def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):
+    job = tiny.job(tmp_path, base, precision="bf16", gradient_checkpointing=True).model_copy(
+        update={"base": Base(key="klein-4b", title="Tiny", family="klein", path=str(base))}
+    )
+    (tmp_path / "run").mkdir()
+    *_, last = train(job, tmp_path / "run", FAMILY)
+    assert isinstance(last, Done)
+    pipeline = DiffusionPipeline.from_pretrained(base)
+    pipeline.load_lora_weights(last.lora, adapter_name="ours")
+    assert pipeline.get_list_adapters()["transformer"] == ["ours"]
+
+
+@pytest.mark.parametrize(("key", "count", "millions"), [("klein-4b", 60, 16.7), ("klein-9b", 80, 27.8)])
+def test_the_right_layers_of_the_full_size_architecture_learn(key, count, millions):
+    transformer = full_size(key)
+    lora.add_new({"transformer": transformer}, FAMILY, TrainSettings(rank=16), "new")
+    learning = [p for p in transformer.parameters() if p.requires_grad]
+    assert len(learning) == 2 * count
+    assert round(sum(p.numel() for p in learning) / 1e6, 1) == millions
+
+
+def test_more_layers_learn_where_wished():
+    names = [name for name, module in full_size("klein-4b").named_modules() if isinstance(module, torch.nn.Linear)]
+    counts = {layers: sum(bool(re.fullmatch(FAMILY.targets("transformer", layers), name)) for name in names)
+              for layers in ("linear", "all")}  # fmt: skip
+    assert counts == {"linear": 5 * 12 + 20 * 2, "all": 5 * 12 + 20 * 2 + 3}
+
+
+def full_size(key):
+    configuration = json.loads((CONFIGURATIONS / f"{key}.json").read_text())["components"]["transformer"]
+    with torch.device("meta"):
+        transformer = Flux2Transformer2DModel.from_config(configuration["config"])
+    assert sum(p.numel() for p in transformer.parameters()) == configuration["params"]
+    return transformer
+
+
+def test_every_known_base_has_its_configuration():
+    for known in FAMILY.facts.bases:
+        configuration = json.loads((CONFIGURATIONS / f"{known.key}.json").read_text())
+        assert configuration["pipeline"]["class"] == FAMILY.facts.pipeline
+        assert configuration["pipeline"]["config"]["is_distilled"] == known.key.endswith("-distilled")

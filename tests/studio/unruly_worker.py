@@ -1,0 +1,51 @@
+"""A child that speaks the worker's protocol and misbehaves as its job asks, by the name of the LoRA or the prompt."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def say(event: str, **fields: object) -> None:
+    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stdout.flush()
+
+
+def train(folder: Path) -> None:
+    name = json.loads((folder / "job.json").read_text())["name"]
+    say("Started", steps=100)
+    if name == "dies":
+        say("Step", step=7, of=100, loss=0.5, learning_rate=1e-4, seconds_left=9.0)
+        sys.stdout.write('{"event": "Step", "st')
+        sys.stdout.flush()
+        os._exit(9)
+    if name == "out-of-memory":
+        print("torch.OutOfMemoryError: CUDA out of memory.", file=sys.stderr)
+        sys.exit(1)
+    while not (folder / "stop").exists():
+        time.sleep(0.02)
+    say("Stopped", step=3, lora="", sha256="")
+
+
+def draw() -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "cancel" in order:
+            say("Stopped", id=order["cancel"])
+            continue
+        job = order["draw"]
+        say("Phase", name="Loading")
+        if job["settings"]["prompt"] == "die":
+            os._exit(9)
+        if job["settings"]["prompt"] == "refuse":
+            say("Failed", what="No.", remedy="Ask again.", id=job["id"])
+        elif job["settings"]["prompt"] != "wait":
+            Path(job["folder"], f"{job['id']}-0.png").write_bytes(b"")
+            say("Drawn", id=job["id"], path=str(Path(job["folder"], f"{job['id']}-0.png")), seed=1, number=1, of=1)
+            say("Note", text=f"drawn by {os.getpid()}")
+            say("Done", id=job["id"])
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[2])) if sys.argv[1] == "train" else draw()

@@ -1,0 +1,218 @@
+"""The command line: what it prints, what it refuses, and the whole way once with the real worker on a tiny base."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lora_gui import __main__ as cli
+from lora_gui.studio import children, runs
+from lora_gui.studio.paths import Studio
+from tests import tiny
+
+ROOT = Path(__file__).parent.parent
+QUICK = tuple(
+    part
+    for pair in (
+        "steps=4", "rank=4", "alpha=2", "learning_rate=0.05", "batch_size=2", "resolution=64", "precision=fp32",
+        "optimizer=adamw", "sample_every=0", "warmup_steps=0",
+    )
+    for part in ("--set", pair)
+)  # fmt: skip
+UNRULY = (sys.executable, str(ROOT / "tests" / "studio" / "unruly_worker.py"))
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path / "studio"))
+    return Studio.default()
+
+
+@pytest.fixture
+def command(capsys):
+    def run(*arguments: str) -> tuple[int, dict]:
+        code = cli.main([*arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tiny.stable_diffusion_1(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tiny.pictures(tmp_path / "some pictures", count=2)
+    return tmp_path / "some pictures"
+
+
+def train(folder, **changes):
+    options = {"pictures": str(folder), "trigger": "zxy_style", "name": "cat", "base": "starter"} | changes
+    return "train", *(part for key, value in options.items() for part in (f"--{key}", value))
+
+
+def test_train_inspect_and_draw_with_the_real_worker(studio, command, base, folder, tmp_path):
+    code, trained = command(*train(folder, base=str(base)), *QUICK)
+    assert code == 0 and trained.keys() >= {"lora", "run", "steps", "sha256", "seconds"}
+    assert trained["steps"] == 4 and Path(trained["lora"]) == studio.loras / "cat.safetensors"
+
+    code, told = command("inspect", trained["lora"])
+    assert code == 0 and (told["family"], told["dialect"], told["rank"], told["alpha"]) == ("sd1", "kohya", 4, 2.0)
+    assert told["trigger"] == "zxy_style" and told["finite"] is True
+
+    size = ("--set", "width=64", "--set", "height=64", "--set", "steps=2")
+    code, drawn = command("draw", "--base", str(base), "--prompt", "zxy_style thing", "--lora", "cat:0.8",
+                          "--seed", "1", "--count", "2", "--out", str(tmp_path / "out"), *size)  # fmt: skip
+    assert code == 0 and len(drawn["drawings"]) == 2 and drawn["seconds"] > 0
+    for path in drawn["drawings"]:
+        with Image.open(path) as image:
+            assert image.format == "PNG" and "<lora:cat:0.8>" in image.info["parameters"]
+    assert runs.running(studio) is None
+
+
+def test_a_disk_that_is_full_at_publishing_is_a_sentence_and_what_was_learnt_is_kept(
+    studio, command, base, folder, monkeypatch
+):
+    full = (sys.executable, str(ROOT / "tests" / "studio" / "full_disk_worker.py"))
+    monkeypatch.setattr(children, "COMMAND", full)
+    code, said = command(*train(folder, base=str(base)), *QUICK)
+    assert code == 1 and said["error"] == "The disk is full, cat.safetensors could not be saved."
+    assert said["remedy"] == "Make some space and try again; nothing older was changed."
+    assert list(Path(said["run"]).glob("checkpoints/ckpt-000004/adapter.safetensors"))
+    assert not list(studio.loras.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "remedy"),
+    [
+        ({"trigger": ""}, "There is no trigger word.", "Type a word that calls your LoRA, such as zxy_style."),
+        (
+            {"trigger": "x"},
+            "The trigger word 'x' is a single letter, which stands in many prompts.",
+            "Use a made-up word such as zxy_style.",
+        ),
+        ({"name": "../cat"}, "The name '../cat' looks like a path.", "Use a plain name such as cat."),
+        ({"name": "CON"}, "Windows keeps the name 'CON' for itself.", "Use another name, such as con-lora."),
+        ({"preset": "styl"}, "There is no preset 'styl'.", "Did you mean 'style'?"),
+        ({"base": "startr"}, "There is no base 'startr'.", "Did you mean 'starter'?"),
+        ({"set": "stepps=4"}, "No setting is called 'stepps'.", "Did you mean 'steps'?"),
+        ({"set": "rank=999"}, "Rank cannot be 999.", "It should be less than or equal to 256."),
+        ({"set": "rank"}, "--set 'rank' has no value.", "Write it as KEY=VALUE, such as --set steps=300."),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_a_remedy_and_copies_nothing(studio, command, folder, changes, error, remedy):
+    code, said = command(*train(folder, **changes))
+    assert code == 1 and said == {"error": error, "remedy": remedy}
+    assert not studio.pictures.exists() and not studio.runs.exists()
+
+
+def test_folders_without_pictures_and_bases_that_are_none_are_refused(studio, command, tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    assert command(*train(tmp_path / "empty"))[1]["error"] == "There are no pictures in empty."
+    assert command(*train(tmp_path / "nowhere"))[1]["error"] == f"{tmp_path / 'nowhere'} is not there."
+    (tmp_path / "empty" / "a.png").write_text("words")
+    assert (
+        command(*train(tmp_path / "empty"))[1]["error"]
+        == "a.png is a text file, not a picture. Drop PNG, JPEG or WebP pictures."
+    )
+    code, said = command(*train(folder, base=str(folder)))
+    assert code == 1 and said["error"] == "The folder some pictures is not a base: it has no model_index.json."
+
+
+def test_inspect_refuses_what_is_no_lora(studio, command, tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"PK\x03\x04" + b"0" * 90)
+    assert "can carry programs" in command("inspect", str(tmp_path / "a.pt"))[1]["error"]
+    assert command("inspect", str(tmp_path / "gone"))[0] == 1
+
+
+def test_a_wrong_command_line_is_json_too(studio, command):
+    for wrong in (("tran",), ("draw", "--prompt", "x", "--seed", "one"), ("train",), ("demo", "--what")):
+        code, said = command(*wrong)
+        assert code == 2 and said["error"].startswith("The command line is not right") and "--help" in said["remedy"]
+
+
+def test_drawing_with_a_lora_that_is_not_there_or_a_wrong_setting_is_refused(studio, command):
+    assert command("draw", "--prompt", "x", "--lora", "cat:1")[1]["error"] == "There is no LoRA 'cat'."
+    assert command("draw", "--prompt", "x", "--set", "guidance=99")[1]["error"] == "Guidance cannot be 99."
+    assert command("draw", "--prompt", "x", "--seed", "-1")[1]["error"] == "Seed cannot be -1."
+
+
+def test_a_strength_follows_the_last_colon(studio):
+    studio.loras.mkdir(parents=True)
+    layer = "lora_unet_down_blocks_0_attentions_0_to_q"
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    halves = {
+        f"{layer}.lora_down.weight": np.ones((2, 8), np.float16),
+        f"{layer}.lora_up.weight": np.ones((8, 2), np.float16),
+    }
+    path = studio.loras / "cat.safetensors"
+    save_file(halves, path, {"modelspec.architecture": "stable-diffusion-v1/lora"})
+    for text, strength in (("cat:0.8", 0.8), ("cat", 1.0), ("cat:-1", -1.0), (f"{path}:0", 0.0), (str(path), 1.0)):
+        assert cli._stack_entry(studio, text) == {"lora": str(path), "strength": strength}
+
+
+def test_without_json_people_read_sentences(studio, capsys, folder):
+    assert cli.main([*train(folder, name="a/b")]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.splitlines() == [
+        "The name 'a/b' looks like a path.",
+        "Use a plain name such as a-b.",
+    ]
+
+
+def test_a_run_that_fails_ends_with_its_sentence(studio, command, folder, monkeypatch):
+    monkeypatch.setattr(children, "COMMAND", UNRULY)
+    code, said = command(*train(folder, name="out-of-memory"))
+    assert code == 1 and said["error"] == "There was not enough memory." and Path(said["run"]).is_dir()
+
+
+def test_ctrl_c_stops_the_run_properly_and_says_what_was_saved(studio, command, folder, monkeypatch):
+    monkeypatch.setattr(children, "COMMAND", UNRULY)
+    real, pressed = runs.Run.wait, []
+
+    def wait(run):
+        for event in real(run):
+            yield event
+            if not pressed:
+                pressed.append(True)
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.Run, "wait", wait)
+    code, said = command(*train(folder))
+    assert code == 1 and said["error"] == "Stopped at step 3 of 100."
+    assert said["remedy"] == "There was nothing worth saving yet." and said["lora"] == ""
+    assert runs.latest(studio).status().state == "stopped"
+
+
+def test_a_second_train_while_one_is_running_is_refused(studio, command, folder, monkeypatch):
+    monkeypatch.setattr(children, "COMMAND", UNRULY)
+    from lora_gui.studio.pictures import import_pictures
+    from tests.studio.test_runs import job
+
+    made, _ = import_pictures(studio, [folder])
+    run = runs.start(studio, job(studio))
+    assert command(*train(folder))[1] == {
+        "error": "A training is already running.",
+        "remedy": "Wait until it is done, or stop it first.",
+    }
+    run.stop()
+    list(run.wait())
+    assert made.pictures[0].path.exists()
+
+
+def test_the_command_line_starts_without_torch_and_without_the_window():
+    code = (
+        "import sys, lora_gui.__main__; first = set(sys.modules);"
+        "import lora_gui.studio.demo, lora_gui.studio.library;"
+        "heavy = {'torch', 'gradio', 'diffusers', 'transformers', 'peft', 'bitsandbytes'};"
+        "print(sorted(heavy & set(sys.modules)), sorted({'pydantic', 'PIL', 'numpy'} & first))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[] []"
