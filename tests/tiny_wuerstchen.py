@@ -1,4 +1,4 @@
-"""A tiny random base of Wuerstchen, made of the real classes, but for the network that looks at pictures: it has one size."""
+"""A tiny random base of Wuerstchen, made of the real classes; the network that looks at pictures has its real size."""
 
 from pathlib import Path
 

@@ -30,6 +30,8 @@ class KnownBase:
     licence: str
     size_gb: float
     defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
+    architecture: str = ""  # where its LoRA files say another than the family's
+    base_model_version: str = ""  # likewise
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,14 @@ class Facts:
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
     layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike
+
+    def named(self, base: str) -> tuple[str, str]:
+        """What LoRA files of the base with the key `base` say of it: architecture and base_model_version."""
+        own = next((known for known in self.bases if known.key == base), None)
+        return (
+            (own and own.architecture) or self.architecture,
+            (own and own.base_model_version) or self.base_model_version,
+        )
 
 
 class Family(ABC):

@@ -180,7 +180,7 @@ class Kandinsky22(Family):
 
 
 def _decoder_loss(unet: Any, batch: Batch, schedule: Any, settings: TrainSettings, generator: Any) -> torch.Tensor:
-    """What the decoder gets wrong of the noise, told the true embedding, or nothing as often as captions are left out."""
+    """What the decoder gets wrong of the noise, told the true embedding, or nothing in the share of lost captions."""
     import torch
 
     from lora_gui.families import losses

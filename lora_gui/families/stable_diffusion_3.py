@@ -53,6 +53,8 @@ class StableDiffusion3(Family):
                 licence="Stability AI Community License",
                 size_gb=27.6,
                 defaults={"learning_rate": 2e-5, "max_grad_norm": 0.1, "steps": 28, "guidance": 3.5},
+                architecture="stable-diffusion-3-5-large/lora",
+                base_model_version="5-large",
             ),
         ),
         pipeline="StableDiffusion3Pipeline",

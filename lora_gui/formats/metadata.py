@@ -176,7 +176,8 @@ def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
     families = tuple(families)
     named = header.metadata.get("modelspec.architecture", ""), header.metadata.get("ss_base_model_version", "")
     for facts in families:
-        if facts.architecture == named[0] or (not named[0] and facts.base_model_version == named[1]):
+        spelt = [facts.named(base) for base in ("", *(known.key for known in facts.bases))]
+        if any(architecture == named[0] or (not named[0] and version == named[1]) for architecture, version in spelt):
             return facts.key, dialect
     if any(named):
         raise UserError(
@@ -238,7 +239,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
     size = f"{settings.resolution}x{settings.resolution}"
     kohya = {
         "v2": False,
-        "base_model_version": facts.base_model_version,
+        "base_model_version": facts.named(job.base.key)[1],
         "sd_model_name": job.base.title,
         "network_module": "networks.lora",
         "network_dim": settings.rank,
@@ -262,7 +263,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
     }
     modelspec = {
         "sai_model_spec": "1.0.1",
-        "architecture": facts.architecture,
+        "architecture": facts.named(job.base.key)[0],
         "implementation": "diffusers",
         "title": job.name,
         "resolution": size,

@@ -75,7 +75,8 @@ def train_autoencoder(pictures: np.ndarray, folder: Path, steps: int, minutes: f
         if training.step % 200 == 0 or training.step == steps:
             training.save()
             took = time.monotonic() - began
-            print(f"autoencoder {training.step}/{steps} loss {loss.item():.4f} psnr {psnr(vae, fixed):.2f} {took:.0f}s", flush=True)
+            found = f"loss {loss.item():.4f} psnr {psnr(vae, fixed):.2f}"
+            print(f"autoencoder {training.step}/{steps} {found} {took:.0f}s", flush=True)
     training.use_average()
     print(f"autoencoder averaged psnr {psnr(vae, fixed):.2f} dB", flush=True)
     return vae.eval()

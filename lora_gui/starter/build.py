@@ -1,4 +1,4 @@
-"""Build the starter from nothing: fetch and render the pictures, train both parts, publish the model and the examples."""
+"""Build the starter from nothing: fetch and render the pictures, train both parts, publish model and examples."""
 
 import argparse
 import json

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -27,7 +27,8 @@ def make_tokenizer() -> CLIPTokenizer:
     """CLIP's byte-level BPE with merges learnt from the captions alone; every other text falls back to its bytes."""
     plain = CLIPTokenizer()
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.normalizer, learner.pre_tokenizer = plain.backend_tokenizer.normalizer, plain.backend_tokenizer.pre_tokenizer
+    learner.normalizer = plain.backend_tokenizer.normalizer
+    learner.pre_tokenizer = plain.backend_tokenizer.pre_tokenizer
     learner.train_from_iterator(
         [caption(name, colour) for name in CONCEPTS for colour in COLOURS],
         trainers.BpeTrainer(
@@ -114,11 +115,13 @@ def _nonsense(rng: np.random.Generator) -> str:
     return word + ("", "", "_style", " style")[rng.integers(4)]
 
 
-def batch(latents: np.ndarray, size: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
+def batch(
+    latents: np.ndarray, concepts: tuple[str, ...], size: int, generator: torch.Generator
+) -> tuple[torch.Tensor, list[str]]:
     """Random latents (size, 8, 16, 16) and their captions."""
     rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
     names, sets, colours, flips = (rng.integers(n, size=size) for n in latents.shape[:4])
-    texts = [phrase(CONCEPTS[n], COLOUR_NAMES[c], rng) for n, c in zip(names, colours)]
+    texts = [phrase(concepts[n], COLOUR_NAMES[c], rng) for n, c in zip(names, colours, strict=True)]
     chosen = torch.from_numpy(latents[names, sets, colours, flips]).float()
     return chosen.contiguous(memory_format=torch.channels_last), texts
 
@@ -133,7 +136,6 @@ class Denoiser:
         self.unet = make_denoiser().to(memory_format=torch.channels_last)
         self.unet.set_attn_processor(AttnProcessor())  # on CPU its backward is twice as fast as the fused one's
         self.scheduler = make_scheduler()
-        self.predict = self.unet
 
     def embed(self, texts: list[str]) -> torch.Tensor:
         """Captions as (B, TOKENS, WIDTH)."""
@@ -149,27 +151,26 @@ class Denoiser:
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         target = self.scheduler.get_velocity(latents, noise, timesteps)
-        return F.mse_loss(self.predict(noisy, timesteps, self.embed(texts), return_dict=False)[0], target)
+        return F.mse_loss(self.unet(noisy, timesteps, self.embed(texts), return_dict=False)[0], target)
 
 
-def train_denoiser(latents: np.ndarray, folder: Path, steps: int, size: int = 32, compiled: bool = False) -> Denoiser:
-    """Train on cached `latents`, going on where `folder` left off; returns the averaged networks."""
+def train_denoiser(
+    latents: np.ndarray, folder: Path, steps: int, concepts: tuple[str, ...] = CONCEPTS, size: int = 32
+) -> tuple[Denoiser, float]:
+    """Train on cached `latents`, going on where `folder` left off; returns the averaged networks and the last loss."""
     denoiser = Denoiser()
-    if compiled:
-        denoiser.predict = torch.compile(denoiser.unet)
     networks = {"text_encoder": denoiser.text_encoder, "unet": denoiser.unet}
     training = Training(networks, rate=1.2e-3, steps=steps, decay=0.999, folder=folder)
     training.resume()
-    began, first, total = time.monotonic(), training.step, 0.0
+    began, losses = time.monotonic(), [float("nan")]
     while training.step < steps:
         generator = training.generator()
-        loss = denoiser.loss(*batch(latents, size, generator), generator)
+        loss = denoiser.loss(*batch(latents, concepts, size, generator), generator)
         training.update(loss)
-        total += loss.item()
+        losses = [*losses[-99:], loss.item()]
         if training.step % 100 == 0 or training.step == steps:
             training.save()
-            took, done = time.monotonic() - began, training.step - first
-            print(f"denoiser {training.step}/{steps} loss {total / (training.step % 100 or 100):.4f} {done * size / took:.0f} pictures/s", flush=True)
-            total = 0.0
+            mean, took = np.nanmean(losses), time.monotonic() - began
+            print(f"denoiser {training.step}/{steps} loss {mean:.4f} {took:.0f}s", flush=True)
     training.use_average()
-    return denoiser
+    return denoiser, float(np.mean(losses[-50:]))

@@ -1,11 +1,16 @@
 """Whose work the pictures are, and under which licence it may be used and passed on."""
 
+from pathlib import Path
+
 ATTRIBUTIONS = {
     "noto": "Noto Emoji, copyright Google Inc., Apache-2.0, https://github.com/googlefonts/noto-emoji",
-    "twemoji": "Twemoji, copyright Twitter, Inc and other contributors, graphics under CC BY 4.0, https://github.com/jdecked/twemoji",
-    "fluent-emoji-flat": "Fluent Emoji (flat), copyright Microsoft Corporation, MIT, https://github.com/microsoft/fluentui-emoji",
-    "fluent-emoji-high-contrast": "Fluent Emoji (high contrast), copyright Microsoft Corporation, MIT, https://github.com/microsoft/fluentui-emoji",
-    "fluent-emoji": "Fluent Emoji (colour), copyright Microsoft Corporation, MIT, https://github.com/microsoft/fluentui-emoji",
+    "twemoji": "Twemoji, copyright Twitter, Inc and other contributors, CC BY 4.0, https://github.com/jdecked/twemoji",
+    "fluent-emoji-flat": "Fluent Emoji (flat), copyright Microsoft Corporation, MIT, "
+    "https://github.com/microsoft/fluentui-emoji",
+    "fluent-emoji-high-contrast": "Fluent Emoji (high contrast), copyright Microsoft Corporation, MIT, "
+    "https://github.com/microsoft/fluentui-emoji",
+    "fluent-emoji": "Fluent Emoji (colour), copyright Microsoft Corporation, MIT, "
+    "https://github.com/microsoft/fluentui-emoji",
 }  # fmt: skip
 
 LICENCE_TEXTS = {
@@ -36,3 +41,16 @@ WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEM
 COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
 OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.""",
 }
+
+
+def write_licences(path: Path) -> None:
+    """Write down every set and every licence text, as they must travel with the weights and the example pictures."""
+    lines = ["# Whose pictures these are", "", "The code here is under Apache-2.0, like the rest of the program.", ""]
+    lines += ["The weights in `model/` are trained on renderings of these three icon sets:", ""]
+    lines += [f"- {ATTRIBUTIONS[name]}" for name in ("noto", "twemoji", "fluent-emoji-flat")]
+    lines += ["", "The pictures in `examples/` are renderings of these sets:", ""]
+    lines += [f"- {text}" for text in ATTRIBUTIONS.values()]
+    lines += ["", "All were taken from the `@iconify-json` packages of the same names.", ""]
+    for name, text in LICENCE_TEXTS.items():
+        lines += [f"## {name}", "", text, ""]
+    path.write_text("\n".join(lines), encoding="utf-8")

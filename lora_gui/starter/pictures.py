@@ -1,4 +1,4 @@
-"""Turn the icon sets into pictures: fetched from their npm packages, rendered once, composited on a named background."""
+"""Turn the icon sets into pictures: fetched from npm, rendered once, composited on a named background."""
 
 import io
 import json
@@ -27,6 +27,7 @@ PACKAGES = {
     "streamline-emojis": "@iconify-json/streamline-emojis@1.2.4",
 }
 BASE_SETS = ("noto", "twemoji", "fluent-emoji-flat")
+EXAMPLE_SETS = (*BASE_SETS, "fluent-emoji", "fluent-emoji-high-contrast")
 
 
 def fetch(sets: tuple[str, ...], folder: Path) -> dict[str, "IconSet"]:
@@ -73,7 +74,8 @@ class IconSet:
         inner = SIZE - 2 * MARGIN
         svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{inner}"'
-            f' height="{inner}" viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}">{icon["body"]}</svg>'
+            f' height="{inner}" viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}">'
+            f"{icon['body']}</svg>"
         )
         drawn = Image.open(io.BytesIO(bytes(svg_to_bytes(svg_string=svg)))).convert("RGBA")
         canvas = Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))

@@ -29,6 +29,7 @@ def publish(vae: AutoencoderKL, denoiser: Denoiser, folder: Path) -> None:
     for weights in partial.rglob("*.safetensors"):
         half = {name: tensor.to(torch.float16).contiguous() for name, tensor in load_file(weights).items()}
         save_file(half, weights, metadata={"format": "pt"})
+        weights.chmod(0o644)
     for config in partial.rglob("config.json"):
         facts = json.loads(config.read_text(encoding="utf-8"))
         facts.pop("_name_or_path", None)

@@ -1,4 +1,4 @@
-"""What the two trainings of the starter share: averages of the weights, and a checkpoint that a later start goes on from."""
+"""What the two trainings of the starter share: averages of the weights, and a checkpoint to go on from."""
 
 import json
 import math
@@ -74,7 +74,10 @@ class Training:
                 p.copy_(file.get_tensor(f"now.{name}"))
                 self.average[name].copy_(file.get_tensor(f"average.{name}"))
                 keys = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[p] = {k: file.get_tensor(f"optimizer.{name}.{k}") for k in keys}
+                state = {k: file.get_tensor(f"optimizer.{name}.{k}") for k in keys}
+                # The fused step walks the memory as it lies, so its state must lie as the parameter does.
+                state |= {k: torch.empty_like(p).copy_(state[k]) for k in keys[1:]}
+                self.optimizer.state[p] = state
         return True
 
     def use_average(self) -> None:

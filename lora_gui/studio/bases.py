@@ -28,9 +28,11 @@ def list_bases(studio: Studio) -> list[Base]:
     folders = sorted(p for p in studio.bases.iterdir() if p.is_dir()) if studio.bases.is_dir() else []
     for folder in folders:
         try:
-            found.append(_open(folder))
+            base = _open(folder)
         except UserError:
             continue
+        if base.key not in {other.key for other in found}:  # a folder does not hide what ships with the app
+            found.append(base)
     return found
 
 

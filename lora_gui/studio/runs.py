@@ -22,6 +22,7 @@ from lora_gui.studio.status import Follower, RunStatus, after
 
 STARTING = 10.0  # seconds between the folder of a run and its child, at most
 LOCK_WAIT = 20.0  # seconds
+RECENT = 30  # runs that an estimate looks at
 # Seconds for one picture in one step and for loading, with the base that ships with the app on two cores; measured.
 SHIPPED_SECONDS, SHIPPED_CORES, LOADING = 0.0125, 2, 20.0
 
@@ -51,7 +52,7 @@ class Run:
 
     def status(self) -> RunStatus:
         """How it stands now, read from the folder alone."""
-        alive = self._child_lives()  # asked first: a child that ends in between has written its last event by then
+        alive = self.lives()  # asked first: a child that ends in between has written its last event by then
         status = self._follower.read()
         if status.ended:
             return status
@@ -63,7 +64,7 @@ class Run:
         """Every event from the beginning to the last one, as they come; a child that died ends in a Failed."""
         follower = Follower(self.folder / "events.jsonl")
         while True:
-            alive = self._child_lives()
+            alive = self.lives()
             yield from follower.new_events()
             if follower.status.ended:
                 return
@@ -84,7 +85,8 @@ class Run:
                 pass
         return self.status()
 
-    def _child_lives(self) -> bool:
+    def lives(self) -> bool:
+        """Whether its child is there, or may still be about to come."""
         known = files.read_json(self.folder / "alive") or files.read_json(self.folder / "child.json")
         return children.lives(known) if known else time.time() - self.folder.stat().st_mtime < STARTING
 
@@ -142,7 +144,7 @@ def latest(studio: Studio) -> Run | None:
 
 def running(studio: Studio) -> Run | None:
     """The run that is going on, also one that another window or an earlier start of the app began."""
-    return next((run for run in all_runs(studio) if not run.status().ended), None)
+    return next((run for run in all_runs(studio) if run.lives() and not run.status().ended), None)
 
 
 def require_none_running(studio: Studio) -> None:
@@ -154,7 +156,7 @@ def require_none_running(studio: Studio) -> None:
 def estimate(studio: Studio, settings: TrainSettings, base: Base) -> float | None:
     """Minutes a training will take on this computer, from earlier runs like it; None where nothing is known yet."""
     pictures = settings.steps * settings.batch_size * settings.accumulation
-    for run in all_runs(studio):
+    for run in all_runs(studio)[:RECENT]:
         status = run.status()
         if status.state != "finished" or not status.step or not status.seconds:
             continue

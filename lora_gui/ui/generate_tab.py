@@ -48,8 +48,8 @@ class _Order:
             label="What do you want to see?", lines=3, max_lines=8, placeholder="zxy_style red apple on a blue background", elem_id="prompt"
         )
         self._chips = html(js_on_load=CHIPS, elem_id="chips")
-        html('<h2 class="ask">LoRAs</h2>')
         with gr.Column(elem_id="stack"):
+            html('<h2 class="ask">LoRAs</h2>')
             self._empty = html(markup.quiet("None in use: this draws with the base alone."))
             self._stack = Stack(desk)
             with gr.Row(elem_classes="under"):

@@ -61,13 +61,15 @@ def picture_grid(pictures: Sequence[Picture], address: Address) -> str:
 
 
 def caption_rows(pictures: Sequence[Picture], address: Address) -> str:
-    """One picture and its caption a row; the textarea's data-index says which."""
+    """How many pictures there are, and folded, each with its caption; the textarea's data-index says which."""
     rows = "".join(
         f'<label class="caption"><img src="{address(p.path)}" alt="" loading="lazy">'
         f'<textarea rows="2" data-index="{index}" aria-label="Caption of {text(p.label)}">{text(p.caption)}</textarea></label>'
         for index, p in enumerate(pictures)
     )
-    return f'<div class="captions">{rows}</div>'
+    help = quiet("What each picture shows, without the trigger word. Every change is kept at once.")
+    count = counted(len(pictures), "picture")
+    return f'<details><summary>{count} <b>Edit captions</b></summary>{help}<div class="rows">{rows}</div></details>'
 
 
 def sample_grid(samples: Sequence[Sample], address: Address) -> str:

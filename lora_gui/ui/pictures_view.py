@@ -32,16 +32,12 @@ class PicturesView:
             self._zone = dropzone.build()
             with gr.Column(visible=False, elem_id="chosen") as self._chosen:
                 self._grid = html()
-                with gr.Row(elem_classes="under"):
-                    self._count = html()
-                    self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130)
+                self._captions = html(js_on_load=EDITED, elem_id="captions")
+                self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
                 self._remarks = html()
-                with gr.Accordion("Captions", open=False, elem_id="captions"):
-                    html(markup.quiet("Say what each picture shows, without the trigger word. Every change is kept at once."))
-                    self._captions = html(js_on_load=EDITED)
 
     def connect(self, notice: gr.HTML, preset: gr.Radio) -> None:
-        outputs = [notice, self._zone, self._chosen, self._grid, self._count, self._remarks, self._captions, self.folder]
+        outputs = [notice, self._zone, self._chosen, self._grid, self._remarks, self._captions, self.folder]
         freed = self._freed
         self._zone.upload(noticed(notice, self._uploaded, freed), None, outputs, concurrency_limit=4, **HIDDEN)
         self._zone.select(noticed(notice, self._examples, freed), [preset], outputs, concurrency_limit=4, **HIDDEN)
@@ -73,7 +69,6 @@ class PicturesView:
             self._zone: gr.update(visible=False, value=str(time.time_ns())),
             self._chosen: gr.update(visible=True),
             self._grid: markup.picture_grid(found.pictures, address),
-            self._count: markup.quiet(markup.counted(len(found.pictures), "picture")),
             self._remarks: left_out + markup.sentences("What was done to some of them", found.notes),
             self._captions: markup.caption_rows(found.pictures, address),
             self.folder: found.folder.name,

@@ -183,9 +183,7 @@ def _progress(status: RunStatus) -> str:
     if status.phase:
         counting = f" {status.done} of {status.phase_of}" if status.phase_of else ""
         at = f"step {status.step} of {status.of}" if status.step else ""
-        if not status.step:
-            share = status.done / status.phase_of if status.phase_of else -1.0
-        return markup.bar(share, f"{status.phase}{counting}", at)
+        return markup.bar(share if status.step else -1.0, f"{status.phase}{counting}", at)
     if not status.step:
         return markup.bar(-1.0, "Starting", "the first step takes a moment")
     left = f"{markup.duration(status.seconds_left)} left" if status.seconds_left is not None else ""

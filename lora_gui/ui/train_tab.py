@@ -71,7 +71,7 @@ class _Setup:
         gr.on([self._preset.input, self._base.input, self._pictures.folder.change], replan, [*chosen, *details], outputs, **HIDDEN)
         gr.on([field.input for field in self._fields.values()], replan, [*chosen, *details], outputs, **LIGHT)
         gr.on([load, self._again.click], back, chosen, outputs, **HIDDEN)
-        self._trigger.input(self._judge, [self._trigger, self._pictures.folder], [self._verdict, self._name], **LIGHT)
+        self._trigger.change(self._judge, [self._trigger, self._pictures.folder], [self._verdict, self._name], **LIGHT)
         gr.on(
             [self._start.click, self._trigger.submit],
             noticed(self._notice, lambda *given: self._begin(*given) | view.show(self._desk.newest_run()), view.show_if_running),

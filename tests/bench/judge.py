@@ -28,7 +28,7 @@ class Network(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, channels[0], 5, stride=2, padding=2)
         before = (channels[0], *channels[:-1])
-        self.blocks = nn.ModuleList(Block(a, b, 1 if a == b else 2) for a, b in zip(before, channels))
+        self.blocks = nn.ModuleList(Block(a, b, 1 if a == b else 2) for a, b in zip(before, channels, strict=True))
         self.head = nn.Linear(channels[-1] * 4, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -110,7 +110,7 @@ class ConceptJudge:
 
     def share(self, drawings: torch.Tensor, names: list[str], count: int = 5) -> float:
         """How many of the drawings have the asked concept among the nearest."""
-        return float(np.mean([name in found for name, found in zip(names, self.nearest(drawings, count))]))
+        return float(np.mean([name in found for name, found in zip(names, self.nearest(drawings, count), strict=True)]))
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class StyleJudge:
         return (self.network(half_size(drawings)) @ self.boundary.T).argmax(1).bool().tolist()
 
 
-def concept_judge(work: Path, steps: int = 1500) -> ConceptJudge:
+def concept_judge(work: Path, steps: int = 700) -> ConceptJudge:
     """Read the concept judge from `work`, training it first where it is missing."""
     path = work / "concept-judge.safetensors"
     pictures = renderings(work, CONCEPTS, SEEN_SETS, "concepts")

@@ -1,4 +1,4 @@
-"""Measure the starter: its autoencoder, its backgrounds, and whether it draws what it is asked. Prints one JSON object."""
+"""Measure the starter: its autoencoder, its backgrounds, and whether it draws what is asked. Prints one JSON object."""
 
 import argparse
 import json
@@ -81,13 +81,13 @@ def measure(pipe: StableDiffusionPipeline, work: Path, steps: int, guidance: flo
     drawings = draw(pipe, [caption(name, colour) for name, colour in PROMPTS], steps, guidance)
     seconds = time.monotonic() - began
     judge = concept_judge(work)
-    names, colours = [list(column) for column in zip(*PROMPTS)]
+    names, colours = [list(column) for column in zip(*PROMPTS, strict=True)]
     if grid:
         save_grid(drawings, grid, 10)
     return {
         "concept_in_nearest_5": round(judge.share(drawings, names), 3),
         "concept_nearest": round(judge.share(drawings, names, 1), 3),
-        "background_right": float(np.mean([a == b for a, b in zip(colours, backgrounds(drawings))])),
+        "background_right": float(np.mean([a == b for a, b in zip(colours, backgrounds(drawings), strict=True)])),
         "autoencoder_psnr_db": round(psnr(pipe, work), 2),
         "judge_on_unseen_style": round(judge_the_judge(judge, work), 3),
         "steps": steps,

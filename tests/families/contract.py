@@ -49,7 +49,9 @@ class Contract:
     def test_the_loss_falls_and_only_the_lora_learns(self, base):
         own, settings = family(self.key), TrainSettings(rank=4, alpha=4)
         parts = own.denoisers(base, CPU, torch.float32)
-        frozen = {name: weight.clone() for part in parts.values() for name, weight in part.named_parameters()}
+        frozen = {
+            (part, name): weight.clone() for part, root in parts.items() for name, weight in root.named_parameters()
+        }
         weights = lora.add_new(parts, own, settings, "new")
         batch, schedule = batch_of(self.key, base), own.schedule(base, CPU)
         optimizer = torch.optim.AdamW(weights, lr=3e-2, weight_decay=0)
@@ -61,10 +63,10 @@ class Contract:
             optimizer.zero_grad()
             losses.append(float(loss.detach()))
         assert sum(losses[-2:]) < 0.98 * sum(losses[:2])
-        for part in parts.values():
-            for name, weight in part.named_parameters():
+        for part, root in parts.items():
+            for name, weight in root.named_parameters():
                 if ".lora_" not in name:
-                    assert torch.equal(weight, frozen[name.replace(".base_layer", "")])
+                    assert torch.equal(weight, frozen[part, name.replace(".base_layer", "")])
 
     def test_the_loss_of_each_picture_is_its_own_and_recomputing_changes_nothing(self, base):
         own, settings = family(self.key), TrainSettings(rank=4, alpha=4)

@@ -11,7 +11,8 @@ import lora_gui.families
 from lora_gui.engine import lora
 from lora_gui.engine.train import train
 from lora_gui.events import Done
-from lora_gui.families import family
+from lora_gui.families import families, family
+from lora_gui.formats import metadata
 from lora_gui.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
@@ -118,6 +119,20 @@ def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):
     pipeline = DiffusionPipeline.from_pretrained(base)
     pipeline.load_lora_weights(last.lora, adapter_name="ours")
     assert pipeline.get_list_adapters()["transformer"] == ["ours"]
+
+
+@pytest.mark.parametrize(("key", "size"), [("sd35-medium", "medium"), ("sd35-large", "large")])
+def test_a_lora_says_which_of_the_two_bases_it_is_for_and_is_known_by_it(tmp_path, key, size):
+    base = Base(key=key, title="Tiny", family="sd3", path=str(tmp_path))
+    job = tiny.job(tmp_path, tmp_path).model_copy(update={"base": base})
+    said = metadata.lora_metadata(job, FAMILY.facts, 10)
+    assert said["modelspec.architecture"] == f"stable-diffusion-3-5-{size}/lora"
+    assert said["ss_base_model_version"] == f"5-{size}"
+    name = "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"
+    tensors = {name: metadata.Tensor("F16", (4, 16), 0, 128)}
+    for kept in ("modelspec.architecture", "ss_base_model_version"):
+        header = metadata.Header(tensors, {kept: said[kept]})
+        assert metadata.identify(header, [one.facts for one in families().values()]) == ("sd3", "diffusers")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def make(folder, index=INDEX):
 def test_the_starter_is_first_and_folders_of_the_studio_follow(studio):
     make(studio.bases / "my base")
     make(studio.bases / "sd15")
+    make(studio.bases / "starter")
     (studio.bases / "no base").mkdir()
     found = bases.list_bases(studio)
     assert [base.key for base in found] == ["starter", "my base", "sd15"]

@@ -1,0 +1,128 @@
+"""The child process: events and nothing else on its output, plain words for every end."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lora_gui import events, worker
+from lora_gui.events import Done, Drawn, Failed, Started, Stopped
+from tests import tiny
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tiny.stable_diffusion_1(tmp_path_factory.mktemp("base"))
+
+
+def child(*arguments, text=None):
+    """Run a child to its end; returns its exit code, its events and its log."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "lora_gui.worker", *map(str, arguments)],
+        cwd=ROOT, input=text, capture_output=True, encoding="utf-8", timeout=300,
+    )  # fmt: skip
+    said = [events.from_line(line) for line in ended.stdout.splitlines()]
+    assert None not in said, ended.stdout
+    return ended.returncode, said, ended.stderr
+
+
+def run_folder(tmp_path, base, **settings):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "job.json").write_text(tiny.job(tmp_path, base, **settings).model_dump_json(), encoding="utf-8")
+    return folder
+
+
+def test_a_run_ends_with_done_and_shows_that_it_lived(base, tmp_path):
+    folder = run_folder(tmp_path, base, steps=2)
+    code, said, _ = child("train", folder)
+    assert code == 0
+    assert said[0] == Started(2)
+    assert isinstance(said[-1], Done) and Path(said[-1].lora).is_file()
+    sign = json.loads((folder / "alive").read_text())
+    assert sign["pid"] > 0 and abs(sign["started"] - time.time()) < 600
+
+
+def test_a_drawing_child_works_off_orders_until_its_input_ends(base, tmp_path):
+    def order(id, **settings):
+        drawing = {"prompt": "zxy", "width": 64, "height": 64, "steps": 2} | settings
+        where = {"key": "tiny", "title": "Tiny", "family": "sd1", "path": str(base)}
+        return {"draw": {"id": id, "base": where, "settings": drawing, "folder": str(tmp_path / "out")}}
+
+    orders = [
+        order("one"),
+        order("two", stack=[{"lora": str(tmp_path / "gone.safetensors"), "strength": 1}]),
+        {"cancel": "three"},
+        order("three"),
+        order("four", count=2),
+    ]
+    code, said, _ = child("draw", text="".join(json.dumps(one) + "\n" for one in orders))
+    assert code == 0
+    ends = {event.id: event for event in said if isinstance(event, Done | Stopped | Failed)}
+    assert [type(ends[id]) for id in ("one", "two", "three", "four")] == [Done, Failed, Stopped, Done]
+    assert ends["two"].what == "gone.safetensors is not there any more."
+    assert len([event for event in said if isinstance(event, Drawn) and event.id == "four"]) == 2
+
+
+def test_a_mistake_of_the_user_is_one_sentence_and_no_traceback(tmp_path):
+    folder = run_folder(tmp_path, tmp_path / "none")
+    code, said, log = child("train", folder)
+    assert code == 1
+    assert said[-1].what == "Tiny cannot be opened: a part of it is missing or damaged."
+    assert "Traceback" not in log
+
+
+def test_an_unforeseen_error_is_said_in_plain_words_and_its_traceback_is_in_the_log(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "job.json").write_text("{}", encoding="utf-8")
+    code, said, log = child("train", folder)
+    assert code == 1
+    assert [event.what for event in said] == ["Something went wrong that was not foreseen."]
+    assert "Traceback" in log
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 20 MiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_has_its_own_words(error):
+    assert worker.in_plain_words(error)[0] == "This computer ran out of memory."
+
+
+def test_what_a_library_prints_never_stands_among_the_events(tmp_path):
+    code = (
+        "import os; from lora_gui.worker import Voice; from lora_gui.events import Note\n"
+        "voice = Voice(); print('printed', flush=True); os.write(1, b'by C\\n'); voice.say(Note('said'))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout == events.to_line(events.Note("said")) + "\n"
+    assert ended.stderr == "printed\nby C\n"
+
+
+def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_path):
+    settings = {"steps": 40, "checkpoint_every": 5, "learning_rate": 1e-3}
+    undisturbed, killed = tmp_path / "a", tmp_path / "b"
+    undisturbed.mkdir(), killed.mkdir()
+    _, said, _ = child("train", run_folder(undisturbed, base, **settings))
+    folder = run_folder(killed, base, **settings)
+    command = [sys.executable, "-m", "lora_gui.worker", "train", folder]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(folder.glob("checkpoints/ckpt-0000[12]*")):
+        time.sleep(0.02)
+        assert process.poll() is None
+    psutil.Process(process.pid).kill()
+    process.wait()
+    _, again, _ = child("train", folder)
+    assert again[0].first_step > 0
+    assert again[-1].sha256 == said[-1].sha256

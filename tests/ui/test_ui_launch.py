@@ -1,0 +1,65 @@
+"""Opening the window: the port, the environment, and the window that is open already."""
+
+import os
+import socket
+
+import pytest
+from filelock import FileLock
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.ui import launch
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as holder:
+        holder.bind((launch.HOST, 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+def test_a_port_in_use_is_a_sentence_that_names_it(taken_port):
+    with pytest.raises(UserError) as caught:
+        launch.free_port(taken_port)
+    assert str(taken_port) in caught.value.what and "--port" in caught.value.remedy
+
+
+@pytest.mark.parametrize("wrong", [-1, 70_000])
+def test_a_port_that_does_not_exist_is_a_sentence(wrong):
+    with pytest.raises(UserError):
+        launch.free_port(wrong)
+
+
+def test_without_a_wish_a_free_port_is_found():
+    assert launch.FIRST_PORT <= launch.free_port(None) <= launch.LAST_PORT
+
+
+def test_what_would_change_gradio_is_taken_out_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ |= {"GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "True", "SPACE_ID": "x", "KEPT": "yes"}
+    launch.clean_environment(tmp_path)
+    assert {name for name in os.environ if name.startswith("GRADIO_")} == {"GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"}
+    assert "SPACE_ID" not in os.environ and os.environ["KEPT"] == "yes"
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["GRADIO_TEMP_DIR"] == str(tmp_path)
+
+
+def test_a_second_start_waits_for_the_first_and_says_when_it_does_not_answer(monkeypatch, tmp_path):
+    monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path))
+    monkeypatch.setattr(launch, "PATIENCE", 0.3)
+    with FileLock(tmp_path / "window.lock"), pytest.raises(UserError) as caught:
+        launch.open_window(browser=False)
+    assert "does not answer" in caught.value.what
+
+
+def test_the_record_of_the_running_window_is_for_its_owner_only(tmp_path):
+    record = tmp_path / "window.json"
+    files.write_json(record, {"token": "secret"}, private=True)
+    assert os.name == "nt" or record.stat().st_mode & 0o077 == 0
+
+
+def test_only_pictures_the_app_made_are_served_and_nothing_is_shared(tmp_path):
+    given = launch.options(Studio(tmp_path), 7999, "token")
+    assert given["allowed_paths"] == [str(tmp_path / "cache" / "thumbnails"), str(tmp_path / "drawings")]
+    assert given["server_name"] == "127.0.0.1" and given["share"] is False and given["show_error"] is False
