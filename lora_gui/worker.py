@@ -80,10 +80,12 @@ def in_plain_words(error: Exception) -> tuple[str, str]:
 def _train(voice: Voice, folder: Path) -> None:
     _beat(folder)
     job = TrainJob.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
-    from lora_gui.engine.train import train
     from lora_gui.families import family
 
-    for event in train(job, folder, family(job.base.family)):
+    kind = family(job.base.family)  # torch is imported only once this is known
+    from lora_gui.engine.train import train
+
+    for event in train(job, folder, kind):
         voice.say(event)
 
 

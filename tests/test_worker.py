@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from lora_gui import events, worker
+from lora_gui.engine.train import train
 from lora_gui.events import Done, Drawn, Failed, Started, Stopped
+from lora_gui.families import family
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -70,11 +72,13 @@ def test_a_drawing_child_works_off_orders_until_its_input_ends(base, tmp_path):
     assert len([event for event in said if isinstance(event, Drawn) and event.id == "four"]) == 2
 
 
-def test_a_mistake_of_the_user_is_one_sentence_and_no_traceback(tmp_path):
-    folder = run_folder(tmp_path, tmp_path / "none")
+def test_a_mistake_of_the_user_is_one_sentence_and_no_traceback(base, tmp_path):
+    folder = run_folder(tmp_path, base)
+    job = (folder / "job.json").read_text(encoding="utf-8")
+    (folder / "job.json").write_text(job.replace('"sd1"', '"sd11"'), encoding="utf-8")
     code, said, log = child("train", folder)
     assert code == 1
-    assert said[-1].what == "Tiny cannot be opened: a part of it is missing or damaged."
+    assert said == [Failed("No family of bases is called 'sd11'.", "Did you mean 'sd1'?")]
     assert "Traceback" not in log
 
 
@@ -112,10 +116,7 @@ def test_what_a_library_prints_never_stands_among_the_events(tmp_path):
 
 def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_path):
     settings = {"steps": 40, "checkpoint_every": 5, "learning_rate": 1e-3}
-    undisturbed, killed = tmp_path / "a", tmp_path / "b"
-    undisturbed.mkdir(), killed.mkdir()
-    _, said, _ = child("train", run_folder(undisturbed, base, **settings))
-    folder = run_folder(killed, base, **settings)
+    folder = run_folder(tmp_path, base, **settings)
     command = [sys.executable, "-m", "lora_gui.worker", "train", folder]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(folder.glob("checkpoints/ckpt-0000[12]*")):
@@ -123,6 +124,9 @@ def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_pat
         assert process.poll() is None
     psutil.Process(process.pid).kill()
     process.wait()
-    _, again, _ = child("train", folder)
-    assert again[0].first_step > 0
-    assert again[-1].sha256 == said[-1].sha256
+    job = tiny.job(tmp_path, base, **settings)
+    again = list(train(job, folder, family("sd1")))
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed = list(train(job, tmp_path / "undisturbed", family("sd1")))
+    assert again[0].first_step > 0 == undisturbed[0].first_step
+    assert again[-1].sha256 == undisturbed[-1].sha256

@@ -43,7 +43,7 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
         inject_adapter_in_model(config, root, name)
     generator = torch.Generator().manual_seed(settings.seed)
     weights = []
-    for _, layer in _layers(parts, name):
+    for _, layer in carriers(parts, name):
         down, up = layer.lora_A[name].float(), layer.lora_B[name].float()
         first = torch.empty(down.weight.shape)
         nn.init.kaiming_uniform_(first, a=math.sqrt(5), generator=generator)
@@ -63,7 +63,7 @@ def add(parts: Parts, layers: Layers, name: str) -> None:
 
 def put(parts: Parts, layers: Layers, name: str) -> None:
     """Set the weights of the LoRA called `name`. Raises UserError where it has not exactly these layers."""
-    found = dict(_layers(parts, name))
+    found = dict(carriers(parts, name))
     if found.keys() != layers.keys():
         raise UserError("This LoRA has other layers than expected.", "Start again from the beginning.")
     for key, layer in found.items():
@@ -83,7 +83,7 @@ def take(parts: Parts, name: str) -> Layers:
             up=layer.lora_B[name].weight.detach().float().cpu().clone(),
             alpha=float(layer.lora_alpha[name]),
         )
-        for key, layer in _layers(parts, name)
+        for key, layer in carriers(parts, name)
     }
 
 
@@ -119,7 +119,8 @@ def _config(layers: Layers) -> LoraConfig:
     )
 
 
-def _layers(parts: Parts, name: str) -> Iterator[tuple[str, BaseTunerLayer]]:
+def carriers(parts: Parts, name: str) -> Iterator[tuple[str, BaseTunerLayer]]:
+    """The layers that carry the LoRA called `name`, as peft has them, each with its name."""
     for part, root in parts.items():
         for path, module in root.named_modules():
             if isinstance(module, BaseTunerLayer) and name in module.lora_A:

@@ -256,5 +256,5 @@ def read_text(module: Any, count: int) -> Any:
     """Encode `count` captions."""
     tokens = min(getattr(module.config, "max_position_embeddings", None) or _LONG, _LONG)
     ids = torch.empty((count, tokens), dtype=torch.long, device="meta")
-    states = module.config.model_type != "t5"
-    return module(ids, output_hidden_states=states, **({"use_cache": False} if "qwen" in module.config.model_type else {}))
+    kind = module.config.model_type
+    return module(ids, output_hidden_states=kind != "t5", **({"use_cache": False} if "qwen" in kind else {}))

@@ -75,8 +75,8 @@ def attention(
 ) -> torch.Tensor:  # fmt: skip
     """Attention by the kernels that a GPU takes, which never hold the square of scores.
 
-    On the CPU and the meta device torch would fall back to plain arithmetic, which does. The real kernels' own shapes are
-    used, forward and backward: flash for half precision without a mask, memory-efficient for the rest.
+    On the CPU and the meta device torch would fall back to plain arithmetic, which does. The real kernels' own shapes
+    are used, forward and backward: flash for half precision without a mask, memory-efficient for the rest.
     """
     if enable_gqa and key.shape[1] != query.shape[1]:
         key, value = (t.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for t in (key, value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from pathlib import Path
 
@@ -47,10 +48,16 @@ def decode(data: bytes, facts: Facts, parts: lora.Parts) -> Layers:
 
 
 def publish(data: bytes, job: TrainJob) -> tuple[Path, str]:
-    """Save the file under the LoRA's name, or the next free one, and read it back; returns its path and sha256."""
-    path = files.free_name(Path(job.publish_to), job.name, ".safetensors")
+    """Save the file under the LoRA's name, or the next free one, and read it back; returns its path and sha256.
+
+    The same file is not saved twice: the process may have died between saving it and saying so.
+    """
+    folder, digest = Path(job.publish_to), hashlib.sha256(data).hexdigest()
+    for path in sorted(folder.glob(f"{glob.escape(job.name)}*.safetensors")):
+        if path.stat().st_size == len(data) and files.sha256(path) == digest:
+            return path, digest
+    path = files.free_name(folder, job.name, ".safetensors")
     files.write_bytes(path, data)
-    digest = hashlib.sha256(data).hexdigest()
     if files.sha256(path) != digest:
         raise UserError(f"{path.name} reads differently from what was written.", "Check the disk, then resume the run.")
     return path, digest

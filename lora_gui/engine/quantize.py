@@ -1,7 +1,7 @@
 """Hold a base's linear layers in 8 or 4 bits, made while its files stream in and kept on disk for the next start.
 
-Knows no family: any module built on the meta device and the folder of its .safetensors files will do. The layers work on
-every device; LoRAs go on top of them, their own weights are never trained.
+Knows no family: any module and the folder of its .safetensors files will do. The layers work on every device; LoRAs go
+on top of them, their own weights are never trained.
 """
 
 from __future__ import annotations

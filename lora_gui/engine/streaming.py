@@ -48,7 +48,7 @@ class _Held:
 class Streamer:
     """Streams the last `count` blocks of `root`; add LoRAs only afterwards, so that they stay on the device.
 
-    A part that is trained must have gradient checkpointing on: the backward then asks for each block again, by running it.
+    A part that is trained must have gradient checkpointing on: the backward then asks for each block by running it.
     """
 
     def __init__(self, root: nn.Module, device: torch.device, count: int, ring: int = RING) -> None:

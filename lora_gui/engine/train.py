@@ -23,7 +23,8 @@ from lora_gui.formats import metadata as headers
 from lora_gui.jobs import TrainJob
 
 _NAME = "trained"  # of the LoRA within the base
-_READ_EVERY = 10  # steps between two looks at the loss; each look waits for the device
+_READ_EVERY = 10  # steps, and
+_READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each look waits for the device
 
 
 def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
@@ -67,7 +68,8 @@ def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype
 def _steps(learning: Learning, samples: Samples) -> Iterator[Event]:
     """The steps that are left, until they are done or a stop is asked for."""
     settings = learning.job.settings
-    began, first = time.monotonic(), learning.step
+    began = read = time.monotonic()
+    first = learning.step
     batches = buckets.batches(learning.cache.sizes, settings.batch_size, settings.seed)
     batches = itertools.islice(batches, first * settings.accumulation, None)
     while learning.step < settings.steps and not learning.asked_to_stop():
@@ -75,8 +77,10 @@ def _steps(learning: Learning, samples: Samples) -> Iterator[Event]:
         step = learning.step
         save = step % settings.checkpoint_every == 0 and step < settings.steps
         draw = settings.sample_every and step % settings.sample_every == 0 and step < settings.steps
-        if save or draw or step % _READ_EVERY == 0 or step in (1, settings.steps):
-            left = (time.monotonic() - began) / (step - first) * (settings.steps - step)
+        due = step % _READ_EVERY == 0 or time.monotonic() - read > _READ_AFTER or step == settings.steps
+        if save or draw or due:
+            read = time.monotonic()
+            left = (read - began) / (step - first) * (settings.steps - step)
             yield Step(step, settings.steps, learning.mean_loss(), optimizers.shown_rate(learning.optimizer), left)
         if save:
             yield learning.save()

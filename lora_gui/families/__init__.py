@@ -17,13 +17,10 @@ _HELPERS = {
     "base",
     "clip",
     "drawing",
-    "efficientnet",
     "flux",
-    "kandinsky_prior",
     "losses",
     "preview",
     "unet",
-    "wuerstchen_stages",
 }
 
 

@@ -49,6 +49,7 @@ class Flux2Klein(Family):
                 repo="black-forest-labs/FLUX.2-klein-base-4B",
                 licence="Apache-2.0",
                 size_gb=16.0,
+                architecture="Flux.2-klein-4b/lora",
             ),
             KnownBase(
                 key="klein-9b",
@@ -57,6 +58,7 @@ class Flux2Klein(Family):
                 licence="FLUX Non-Commercial License",
                 size_gb=34.7,
                 defaults={"learning_rate": 5e-5},
+                architecture="Flux.2-klein-9b/lora",
             ),
             KnownBase(
                 key="klein-4b-distilled",

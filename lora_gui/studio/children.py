@@ -72,11 +72,11 @@ def cause(log: Path) -> tuple[str, str]:
     """Sentence and remedy for a child that ended without a word, as far as its log tells."""
     words = last_words(log)
     if "No space left on device" in words:
-        return "The disk is full.", "Make some space and start again."
+        return "The disk is full.", "Make some space and try again."
     if "MemoryError" in words or "out of memory" in words.lower():
         return (
             "There was not enough memory.",
-            "Close other programs, or choose a smaller resolution or batch size, and start again.",
+            "Close other programs, or choose a smaller resolution or batch size, and try again.",
         )
     if "ModuleNotFoundError" in words or "ImportError" in words:
         return (
@@ -85,7 +85,7 @@ def cause(log: Path) -> tuple[str, str]:
         )
     return (
         "The work ended without a word; often the computer ran out of memory.",
-        f"Close other programs and start again. Details: {log}",
+        f"Close other programs and try again. Details: {log}",
     )
 
 

@@ -18,7 +18,6 @@ from lora_gui.studio.paths import Studio, new_id
 
 PATIENCE = 5.0  # seconds a child gets to end by itself
 RECORD_LIMIT = 20_000  # characters of a drawing's record that are shown
-AGAIN = "Draw again; if it happens once more, choose a smaller size or fewer drawings."
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,12 @@ class Drawer:
         files.make_folder(Path(job.folder))
         line = children.to_line({"draw": job.model_dump(mode="json")})
         with self._changed:
-            self._orders[job.id] = DrawStatus(of=settings.count)
             if not (self._alive() and self._send(line)):
+                self._fail_waiting(*children.cause(self._log))
                 self._start()
                 if not self._send(line):
                     raise UserError("The drawing part of the app does not start.", children.cause(self._log)[1])
+            self._orders[job.id] = DrawStatus(of=settings.count)
             self._waiting.append(job.id)
         return job.id
 
@@ -96,13 +96,18 @@ class Drawer:
         """End the child, the only sure way to give its memory back; the next order starts a new one."""
         with self._changed:
             child, self._child = self._child, None
+            given_up = list(self._waiting)
             self._fail_waiting(
                 "Drawing was stopped to make room for a training.", "Draw again when the training is done."
             )
         if child is None:
             return
-        if child.stdin:
+        try:
+            assert child.stdin
+            child.stdin.writelines(children.to_line({"cancel": id}) for id in given_up)
             child.stdin.close()
+        except OSError:
+            pass  # it has died, which is what was wanted
         try:
             child.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -138,18 +143,20 @@ class Drawer:
         return True
 
     def _listen(self, child: subprocess.Popen[bytes]) -> None:
+        """Take what one child says until it ends; one that was let go has nothing to say any more."""
         assert child.stdout
-        for line in child.stdout:
-            event = events.from_line(line.decode("utf-8", errors="replace"))
-            if event:
+        with child.stdout:
+            for line in child.stdout:
+                event = events.from_line(line.decode("utf-8", errors="replace"))
                 with self._changed:
-                    self._take(event)
-                    self._changed.notify_all()
+                    if event and self._child is child:
+                        self._take(event)
+                        self._changed.notify_all()
         child.wait()
         with self._changed:
             if self._child is child:
                 self._child = None
-                self._fail_waiting(children.cause(self._log)[0], AGAIN)
+                self._fail_waiting(*children.cause(self._log))
 
     def _take(self, event: events.Event) -> None:
         id = getattr(event, "id", "") or (self._waiting[0] if self._waiting else "")

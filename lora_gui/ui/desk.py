@@ -1,4 +1,4 @@
-"""What the tabs share: the studio, the one that draws, and the two components through which a tab hands over to another."""
+"""What the tabs share: the studio, the one that draws, and how one tab hands over to another."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from lora_gui.studio.runs import Run, all_runs
 
 @dataclass
 class Desk:
-    """`wanted` holds the LoRA file that Generate shall put into its stack, with a number that makes each wish a new one."""
+    """`wanted` holds the LoRA file for the stack of Generate, with a number that makes each wish a new one."""
 
     studio: Studio
     drawer: Drawer

@@ -12,11 +12,12 @@ SCRIPT = Path(__file__).with_name("dropzone.js")
 MARKUP = """
 <div class="zone" data-turn="${value}">
   <div class="zone-idle">
-    <svg viewBox="0 0 48 40" aria-hidden="true"><rect x="4" y="9" width="30" height="26" rx="3"/><path d="M4 29l9-8 7 6 5-4 9 8"/>
-      <circle cx="13" cy="17" r="2.5"/><path d="M14 4h27a3 3 0 0 1 3 3v21"/></svg>
+    <svg viewBox="0 0 48 40" aria-hidden="true"><rect x="4" y="9" width="30" height="26" rx="3"/>
+      <path d="M4 29l9-8 7 6 5-4 9 8M14 4h27a3 3 0 0 1 3 3v21"/><circle cx="13" cy="17" r="2.5"/></svg>
     <p class="zone-title">Drop 10 to 50 pictures here, or a folder</p>
-    <p class="zone-ways"><button type="button" data-pick="files">Choose pictures</button><i>·</i><button type="button"
-      data-pick="folder">Choose a folder</button><i>·</i><button type="button" data-pick="examples">Use the example pictures</button></p>
+    <p class="zone-ways"><button type="button" data-pick="files">Choose pictures</button><i>·</i>
+      <button type="button" data-pick="folder">Choose a folder</button><i>·</i>
+      <button type="button" data-pick="examples">Use the example pictures</button></p>
   </div>
   <div class="zone-busy" role="status"><span></span><div class="bar"><i></i></div></div>
   <input class="files" type="file" multiple hidden accept="image/*,.txt,.caption" aria-label="Pictures">
@@ -26,7 +27,7 @@ MARKUP = """
 
 
 def build() -> gr.HTML:
-    """`upload` brings `paths` and `failed` in its event data; `select` asks for the examples. A new value frees it again."""
+    """`upload` brings `paths` and `failed`; `select` asks for the examples. A new value makes it ready again."""
     return html("0", html_template=MARKUP, js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="dropzone")
 
 

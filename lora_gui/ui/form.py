@@ -12,7 +12,10 @@ from lora_gui.ui.parts import html
 
 # Only the order and the headings; what is not named here comes under the last one.
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("How long and how fast", ("steps", "learning_rate", "scheduler", "optimizer", "batch_size", "accumulation", "warmup_steps", "restarts")),
+    (
+        "How long and how fast",
+        ("steps", "learning_rate", "scheduler", "optimizer", "batch_size", "accumulation", "warmup_steps", "restarts"),
+    ),
     ("What the LoRA can hold", ("rank", "alpha", "layers", "resolution", "train_text_encoder", "flip")),
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
@@ -52,7 +55,7 @@ def by_hand(values: Sequence[Any], filled: dict[str, Any]) -> dict[str, Any]:
     for (name, info), value in zip(TrainSettings.model_fields.items(), values, strict=True):
         if value is None or name not in filled or value == filled[name]:
             continue
-        if info.annotation is tuple[str, ...]:
+        if get_origin(info.annotation) is tuple:
             value = tuple(line.strip() for line in str(value).splitlines() if line.strip())
         elif info.annotation is int and isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -62,11 +65,20 @@ def by_hand(values: Sequence[Any], filled: dict[str, Any]) -> dict[str, Any]:
 
 def bounds(info: FieldInfo) -> str:
     """`1 to 256`, `above 0, at most 2`; empty where there are none."""
-    limits = {kind: getattr(mark, kind) for mark in info.metadata for kind in ("ge", "gt", "le", "multiple_of") if hasattr(mark, kind)}
+    limits = {
+        kind: getattr(mark, kind)
+        for mark in info.metadata
+        for kind in ("ge", "gt", "le", "multiple_of")
+        if hasattr(mark, kind)
+    }
     if "le" not in limits or not limits.keys() & {"ge", "gt"}:
         return ""
     step = f", in steps of {limits['multiple_of']}" if limits.get("multiple_of") else ""
-    low = f"{_number(limits['ge'])} to {_number(limits['le'])}" if limits.get("ge") is not None else f"Above 0, up to {_number(limits['le'])}"
+    low = (
+        f"{_number(limits['ge'])} to {_number(limits['le'])}"
+        if limits.get("ge") is not None
+        else f"Above 0, up to {_number(limits['le'])}"
+    )
     return f"{low}{step}."
 
 
@@ -77,8 +89,8 @@ def _component(name: str, info: FieldInfo) -> gr.components.Component:
         return gr.Dropdown(choices, value=info.default, info=info.description, **common)
     if info.annotation is bool:
         return gr.Checkbox(value=info.default, info=info.description, **common)
-    if info.annotation is tuple[str, ...]:
-        return gr.Textbox(lines=3, max_lines=8, info=f"{info.description} One a line.", **common)
+    if get_origin(info.annotation) is tuple:
+        return gr.Textbox("", lines=3, max_lines=8, info=f"{info.description} One a line.", **common)
     help = " ".join(part for part in (info.description, bounds(info)) if part)
     whole = {"precision": 0} if info.annotation is int else {"step": "any"}
     return gr.Number(value=info.default, info=help, **whole, **common)

@@ -1,4 +1,4 @@
-"""The tab where one draws: what to see, the stack, Draw; the picture grows while one watches, and stays in the gallery."""
+"""The tab where one draws: what to see, the stack, Draw; the picture grows while one watches, and stays."""
 
 import functools
 import random
@@ -9,16 +9,14 @@ import gradio as gr
 
 from lora_gui.errors import UserError
 from lora_gui.settings import DrawSettings, check
-from lora_gui.studio import bases, drawings, library
-from lora_gui.studio.drawings import DrawStatus
-from lora_gui.ui import markup, thumbnails
+from lora_gui.studio import bases, library
+from lora_gui.ui import markup
 from lora_gui.ui.desk import Desk
-from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.handlers import HIDDEN, Changes, noticed
 from lora_gui.ui.parts import html
 from lora_gui.ui.stack import Entry, Stack, settings
+from lora_gui.ui.wall import Wall
 
-SECONDS = 0.5  # between two looks at an order
-RECENT = 24
 CHIPS = """
 element.addEventListener('click', event => {
   const word = event.target.closest('[data-word]')?.dataset.word;
@@ -34,7 +32,7 @@ def build(desk: Desk, load: Any) -> None:
         with gr.Column(scale=5, min_width=340):
             order = _Order(desk)
         with gr.Column(scale=6, min_width=360):
-            wall = _Wall(desk)
+            wall = Wall(desk)
     order.connect(load, wall)
     wall.connect(load)
 
@@ -45,7 +43,12 @@ class _Order:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._prompt = gr.Textbox(
-            label="What do you want to see?", lines=3, max_lines=8, placeholder="zxy_style red apple on a blue background", elem_id="prompt"
+            label="What do you want to see?",
+            value="",
+            lines=3,
+            max_lines=8,
+            placeholder="zxy_style red apple on a blue background",
+            elem_id="prompt",
         )
         self._chips = html(js_on_load=CHIPS, elem_id="chips")
         with gr.Column(elem_id="stack"):
@@ -55,7 +58,12 @@ class _Order:
             with gr.Row(elem_classes="under"):
                 self._add = gr.Button("Add a LoRA", size="sm", scale=0, min_width=120, elem_id="add-lora")
                 self._import = gr.UploadButton(
-                    "Import a file", size="sm", scale=0, min_width=130, file_types=[".safetensors"], elem_id="import-lora"
+                    "Import a file",
+                    size="sm",
+                    scale=0,
+                    min_width=130,
+                    file_types=[".safetensors"],
+                    elem_id="import-lora",
                 )
         with gr.Row(elem_id="draw-row"):
             self._draw = gr.Button("Draw", variant="primary", size="lg", scale=0, min_width=150, elem_id="draw")
@@ -66,23 +74,33 @@ class _Order:
 
     def _details(self) -> None:
         found, fields = bases.list_bases(self._desk.studio), DrawSettings.model_fields
-        self._negative = gr.Textbox(label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative")
+        self._negative = gr.Textbox(
+            "", label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative"
+        )
         with gr.Row(elem_classes="fields"):
             self._base = gr.Dropdown(
-                [(base.title, base.key) for base in found], value=found[0].key if found else None, label="Base",
-                info="The model that draws.", elem_id="draw-base",
-            )  # fmt: skip
+                [(base.title, base.key) for base in found],
+                value=found[0].key if found else None,
+                label="Base",
+                info="The model that draws.",
+                elem_id="draw-base",
+            )
             with gr.Column(min_width=200):
                 self._seed = gr.Number(1, label="Seed", precision=0, info=fields["seed"].description, elem_id="seed")
                 self._random = gr.Checkbox(True, label="A new one each time", elem_id="random")
         with gr.Row(elem_classes="fields"):
             self._numbers = {
-                name: gr.Number(label=fields[name].title, info=fields[name].description, elem_id=f"draw-{name}", min_width=140,
-                                **({"precision": 0} if fields[name].annotation is int else {"step": "any"}))
+                name: gr.Number(
+                    label=fields[name].title,
+                    info=fields[name].description,
+                    elem_id=f"draw-{name}",
+                    min_width=140,
+                    **({"precision": 0} if fields[name].annotation is int else {"step": "any"}),
+                )
                 for name in NUMBERS
-            }  # fmt: skip
+            }
 
-    def connect(self, load: Any, wall: "_Wall") -> None:
+    def connect(self, load: Any, wall: Wall) -> None:
         rows = self._stack.inputs
         stacked = [self._notice, self._chips, self._empty, *self._stack.outputs]
         fill = noticed(self._notice, self._fill)
@@ -91,18 +109,44 @@ class _Order:
         self._import.upload(noticed(self._notice, self._imported), [self._import, *rows], stacked, **HIDDEN)
         for number, button in enumerate(self._stack.removes):
             button.click(noticed(self._notice, functools.partial(self._removed, number)), rows, stacked, **HIDDEN)
-        gr.on(self._stack.edits, lambda *given: self._around(self._stack.entries(given)), rows, [self._chips, self._empty], **HIDDEN)
-        self._chips.select(self._inserted, [self._prompt], [self._prompt], **HIDDEN)
-        self._desk.wanted.change(noticed(self._notice, self._taken), [self._desk.wanted, self._prompt, *rows], [self._prompt, *stacked], **HIDDEN)
-        inputs = [self._prompt, self._negative, self._base, self._random, self._seed, self._count, *self._numbers.values(), *rows]
         gr.on(
-            [self._draw.click, self._prompt.submit], noticed(self._notice, functools.partial(self._begin, wall)), inputs,
-            [self._notice, self._seed, *wall.outputs], **HIDDEN,
-        )  # fmt: skip
+            self._stack.edits,
+            lambda *given: self._around(self._stack.entries(given)),
+            rows,
+            [self._chips, self._empty],
+            **HIDDEN,
+        )
+        self._chips.select(self._inserted, [self._prompt], [self._prompt], **HIDDEN)
+        self._desk.wanted.change(
+            noticed(self._notice, self._taken),
+            [self._desk.wanted, self._prompt, *rows],
+            [self._prompt, *stacked],
+            **HIDDEN,
+        )
+        inputs = [
+            self._prompt,
+            self._negative,
+            self._base,
+            self._random,
+            self._seed,
+            self._count,
+            *self._numbers.values(),
+            *rows,
+        ]
+        gr.on(
+            [self._draw.click, self._prompt.submit],
+            noticed(self._notice, functools.partial(self._begin, wall)),
+            inputs,
+            [self._notice, self._seed, *wall.outputs],
+            **HIDDEN,
+        )
 
     def _fill(self, base: str) -> Changes:
         if not base:
-            raise UserError("There is no base to draw with.", f"Put a diffusers folder into {self._desk.studio.bases} and open the window again.")
+            raise UserError(
+                "There is no base to draw with.",
+                f"Put a diffusers folder into {self._desk.studio.bases} and open the window again.",
+            )
         plain = check(DrawSettings, bases.draw_defaults(bases.find(self._desk.studio, base)))
         return {component: getattr(plain, name) for name, component in self._numbers.items()}
 
@@ -136,82 +180,39 @@ class _Order:
         """The LoRA that was just trained: into the stack at full strength, its trigger word into the prompt."""
         lora = library.describe(Path(wanted[0]))
         others = [entry for entry in self._stack.entries(rows) if entry.lora != str(lora.path)]
-        return self._restacked([Entry(True, str(lora.path), 1.0), *others]) | {self._prompt: _with_word(prompt, lora.trigger)}
+        return self._restacked([Entry(True, str(lora.path), 1.0), *others]) | {
+            self._prompt: _with_word(prompt, lora.trigger)
+        }
 
     def _inserted(self, event: gr.EventData, prompt: str) -> str:
         return _with_word(prompt, str(event.word)[:200])
 
     def _begin(
-        self, wall: "_Wall", prompt: str, negative: str, base: str, new_seed: bool, seed: int | None, count: int | None, *others: Any
-    ) -> Changes:  # fmt: skip
+        self,
+        wall: Wall,
+        prompt: str,
+        negative: str,
+        base: str,
+        new_seed: bool,
+        seed: int | None,
+        count: int | None,
+        *others: Any,
+    ) -> Changes:
         if not prompt.strip():
             raise UserError("The prompt is empty.", "Write what you want to see.")
         numbers, rows = dict(zip(self._numbers, others, strict=False)), others[len(self._numbers) :]
         place = bases.find(self._desk.studio, base)
         chosen = random.randrange(2**32) if new_seed or seed is None else seed
-        values = {"prompt": prompt, "negative_prompt": negative, "seed": chosen, "stack": settings(self._stack.entries(rows))}
+        values = {
+            "prompt": prompt,
+            "negative_prompt": negative,
+            "seed": chosen,
+            "stack": settings(self._stack.entries(rows)),
+        }
         given = {name: value for name, value in {**numbers, "count": count}.items() if value is not None}
         wanted = check(DrawSettings, bases.draw_defaults(place) | given | values)
         self._desk.order = self._desk.drawer.order(place, wanted)
         return {self._seed: chosen} | wall.look()
-
-
-class _Wall:
-    """What is being drawn, and what was drawn. Lays itself out where it is made."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        with gr.Column(visible=False, elem_id="easel") as self._easel:
-            self._preview = html(elem_id="preview")
-            self._cancel = gr.Button("Cancel", scale=0, min_width=110, elem_id="cancel")
-        self._remark = html(elem_id="draw-remark")
-        self._gallery = gr.Gallery(
-            label="Drawings", show_label=False, columns=3, object_fit="contain", interactive=False, format="png", height="auto", elem_id="gallery",
-            buttons=["download", "fullscreen"],
-        )  # fmt: skip
-        self._empty = html(EMPTY, elem_id="no-drawings")
-        self._timer = gr.Timer(SECONDS, active=False)
-        self.outputs = [self._easel, self._preview, self._remark, self._gallery, self._empty, self._timer]
-
-    def connect(self, load: Any) -> None:
-        load(self._opened, None, self.outputs, **LIGHT)
-        self._timer.tick(self.look, None, self.outputs, **LIGHT)
-        self._cancel.click(self._cancelled, None, self.outputs, **HIDDEN)
-
-    def look(self) -> Changes:
-        """How the latest order stands; the gallery comes anew only when it has ended."""
-        status = self._desk.drawer.status(self._desk.order)
-        if not status.ended:
-            return {self._easel: gr.update(visible=True), self._preview: _preview(status), self._remark: "", self._timer: gr.Timer(active=True)}
-        return self._drawn() | {
-            self._easel: gr.update(visible=False),
-            self._remark: markup.notice(status.what, status.remedy) + markup.sentences("Worth knowing", status.notes),
-            self._timer: gr.Timer(active=False),
-        }
-
-    def _opened(self) -> Changes:
-        return self.look() | self._drawn() if self._desk.order else self._drawn()
-
-    def _drawn(self) -> Changes:
-        found = drawings.recent(self._desk.studio, RECENT)
-        return {self._gallery: gr.update(value=[str(path) for path in found], visible=bool(found)), self._empty: gr.update(visible=not found)}
-
-    def _cancelled(self) -> Changes:
-        self._desk.drawer.cancel(self._desk.order)
-        return self.look()
-
-
-EMPTY = """<div class="nothing"><p><b>Nothing drawn yet</b></p>
-<p class="quiet">Write what you want to see and press Draw. Your drawings stay here.</p></div>"""
-
-
-def _preview(status: DrawStatus) -> str:
-    picture = thumbnails.inline(status.preview) if status.preview else ""
-    image = f'<img src="{picture}" alt="The drawing so far">' if picture else '<div class="canvas"></div>'
-    share = (status.done + (status.step / status.steps if status.steps else 0)) / max(status.of, 1)
-    words = status.phase or (f"Drawing {min(status.done + 1, status.of)} of {status.of}" if status.of > 1 else "Drawing")
-    steps = f"step {status.step} of {status.steps}" if status.steps and not status.phase else ""
-    return f"{image}{markup.bar(share if status.steps or status.done else -1.0, words, steps)}"
 
 
 def _with_word(prompt: str, word: str) -> str:

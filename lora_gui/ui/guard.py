@@ -15,8 +15,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 CSP = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; frame-ancestors 'none'; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'"
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
+    "frame-ancestors 'none'; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
 HEADERS = (
     (b"content-security-policy", CSP.encode()),
@@ -37,7 +37,9 @@ class Guard:
         self._hosts = {f"127.0.0.1:{port}".encode(), f"localhost:{port}".encode()}
         self._token = token.encode()
         self._cookie_name = f"studio-{port}"  # cookies ignore ports, so the name holds it
-        self._cookie = hashlib.sha256(self._token).hexdigest()  # not the token: other servers on this host name can read it
+        self._cookie = hashlib.sha256(
+            self._token
+        ).hexdigest()  # not the token: other servers on this host name can read it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -45,14 +47,18 @@ class Guard:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})  # the window uses none
         elif not self._is_ours(scope):
-            await _answer(send, 403, "This address belongs to LoRA Studio on this computer and is not open to other pages.")
+            await _answer(
+                send, 403, "This address belongs to LoRA Studio on this computer and is not open to other pages."
+            )
         elif (scope["method"], scope["path"]) in OWN_CALLS or self._has_cookie(scope):
             await self._app(scope, receive, _with_headers(send))
         elif self._has_token(scope):
             cookie = f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={YEAR}"
             await _answer(send, 303, "", (b"location", b"/"), (b"set-cookie", cookie.encode()))
         else:
-            await _answer(send, 401, "Start LoRA Studio again with launch.sh or launch.bat: it opens this window with its key.")
+            await _answer(
+                send, 401, "Start LoRA Studio again with launch.sh or launch.bat: it opens this window with its key."
+            )
 
     def _is_ours(self, scope: Scope) -> bool:
         """Host and Origin are compared with fixed names, never with each other, or a foreign name could point here."""

@@ -15,8 +15,10 @@ HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"
 LIGHT: dict[str, Any] = HIDDEN | {"queue": False, "trigger_mode": "always_last"}
 
 
-def noticed(place: gr.HTML, handler: Callable[..., Changes], on_error: Callable[[], Changes] = dict) -> Callable[..., Any]:
-    """`handler` with `place` cleared when it works and holding the sentence when it does not; `place` must be an output."""
+def noticed(
+    place: gr.HTML, handler: Callable[..., Changes], on_error: Callable[[], Changes] = dict
+) -> Callable[..., Any]:
+    """`handler`, and `place`, one of its outputs, cleared when it works and holding the sentence when it does not."""
 
     @functools.wraps(handler)
     def call(*inputs: Any) -> Any:

@@ -23,20 +23,33 @@ HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 7860, 7899
 PATIENCE = 30.0  # seconds the other start gets to come up
 HOSTED = (
-    "SPACE_ID", "SPACE_HOST", "SPACE_AUTHOR_NAME", "SYSTEM", "SPACES_ZERO_GPU", "KAGGLE_KERNEL_RUN_TYPE", "OPENID_PROVIDER_URL",
-)  # fmt: skip
+    "SPACE_ID",
+    "SPACE_HOST",
+    "SPACE_AUTHOR_NAME",
+    "SYSTEM",
+    "SPACES_ZERO_GPU",
+    "KAGGLE_KERNEL_RUN_TYPE",
+    "OPENID_PROVIDER_URL",
+)
 QUIET = {
-    "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
-    "DIFFUSERS_DISABLE_REMOTE_CODE": "1", "NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1",
-}  # fmt: skip
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
+    "NO_PROXY": "127.0.0.1,localhost,::1",
+    "no_proxy": "127.0.0.1,localhost,::1",
+}
 
 
 def open_window(port: int | None = None, browser: bool = True) -> None:
-    """Serve the window until Ctrl-C. Where it is open already, show that one instead. Raises UserError for a taken port."""
+    """Serve the window until Ctrl-C. Where one is open already, show that. Raises UserError for a taken port."""
     studio = Studio.default()
     files.make_folder(studio.home)
     try:
-        with FileLock(studio.home / "window.lock", timeout=0):  # freed by the system when the process ends, however it ends
+        with FileLock(
+            studio.home / "window.lock", timeout=0
+        ):  # freed by the system when the process ends, however it ends
             _serve(studio, port, browser)
     except Timeout:
         _show_running(studio, browser)
@@ -107,13 +120,29 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
         files.make_folder(path)
     guard = Middleware(Guard, port=port, token=token)  # type: ignore[arg-type]
     return {
-        "server_name": HOST, "server_port": port, "share": False, "inbrowser": False, "prevent_thread_lock": True,
-        "show_error": False, "quiet": True, "ssr_mode": False, "pwa": False, "mcp_server": False, "enable_monitoring": False,
-        "run_history": False, "footer_links": [], "strict_cors": True, "root_path": "", "state_session_capacity": 64,
-        "max_file_size": "300mb", "allowed_paths": [str(path.resolve()) for path in served], "blocked_paths": [],
-        "theme": StudioTheme(), "css_paths": CSS,
+        "server_name": HOST,
+        "server_port": port,
+        "share": False,
+        "inbrowser": False,
+        "prevent_thread_lock": True,
+        "show_error": False,
+        "quiet": True,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": [],
+        "strict_cors": True,
+        "root_path": "",
+        "state_session_capacity": 64,
+        "max_file_size": "300mb",
+        "allowed_paths": [str(path.resolve()) for path in served],
+        "blocked_paths": [],
+        "theme": StudioTheme(),
+        "css_paths": CSS,
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
-    }  # fmt: skip
+    }
 
 
 def _show(port: int, token: str, browser: bool) -> None:
@@ -132,7 +161,9 @@ def _show_running(studio: Studio, browser: bool) -> None:
             _show(known["port"], known["token"], browser)
             return
         time.sleep(0.2)
-    raise UserError("LoRA Studio is running but does not answer.", "Close it, or restart the computer, and start again.")
+    raise UserError(
+        "LoRA Studio is running but does not answer.", "Close it, or restart the computer, and start again."
+    )
 
 
 def _answers(port: int) -> bool:

@@ -54,7 +54,8 @@ def bar(done: float, left: str, right: str) -> str:
 
 def picture_grid(pictures: Sequence[Picture], address: Address) -> str:
     cells = "".join(
-        f'<figure title="{text(p.label)}"><img src="{address(p.path)}" alt="{text(p.caption or p.label)}" loading="lazy"></figure>'
+        f'<figure title="{text(p.label)}">'
+        f'<img src="{address(p.path)}" alt="{text(p.caption or p.label)}" loading="lazy"></figure>'
         for p in pictures
     )
     return f'<div class="pictures">{cells}</div>'
@@ -64,7 +65,8 @@ def caption_rows(pictures: Sequence[Picture], address: Address) -> str:
     """How many pictures there are, and folded, each with its caption; the textarea's data-index says which."""
     rows = "".join(
         f'<label class="caption"><img src="{address(p.path)}" alt="" loading="lazy">'
-        f'<textarea rows="2" data-index="{index}" aria-label="Caption of {text(p.label)}">{text(p.caption)}</textarea></label>'
+        f'<textarea rows="2" data-index="{index}" aria-label="Caption of {text(p.label)}">'
+        f"{text(p.caption)}</textarea></label>"
         for index, p in enumerate(pictures)
     )
     help = quiet("What each picture shows, without the trigger word. Every change is kept at once.")
@@ -82,7 +84,10 @@ def sample_grid(samples: Sequence[Sample], address: Address) -> str:
     shown = []
     for step in sorted(rows, reverse=True):
         title = f"Step {step}" if step else "Before"
-        cells = "".join(f'<img src="{address(Path(s.path))}" alt="{text(s.prompt)}" title="{text(s.prompt)}">' for s in rows[step].values())
+        cells = "".join(
+            f'<img src="{address(Path(s.path))}" alt="{text(s.prompt)}" title="{text(s.prompt)}">'
+            for s in rows[step].values()
+        )
         shown.append(f'<div class="row"><span>{title}</span><div class="cells">{cells}</div></div>')
     return f'<div class="samples">{"".join(shown)}</div>'
 
@@ -91,7 +96,9 @@ def chips(words: Sequence[str]) -> str:
     """Trigger words as buttons; a click puts the word into the prompt."""
     if not words:
         return ""
-    buttons = "".join(f'<button type="button" class="chip" data-word="{text(word)}">{text(word)}</button>' for word in words)
+    buttons = "".join(
+        f'<button type="button" class="chip" data-word="{text(word)}">{text(word)}</button>' for word in words
+    )
     return f'<div class="chips"><span>Trigger words</span>{buttons}</div>'
 
 

@@ -16,7 +16,8 @@ from lora_gui.ui.parts import html
 SIDE = 192  # px of the small copies
 EDITED = """
 element.addEventListener('change', event => {
-  if (event.target.dataset.index) trigger('input', { index: Number(event.target.dataset.index), caption: event.target.value });
+  const { index } = event.target.dataset;
+  if (index) trigger('input', { index: Number(index), caption: event.target.value });
 });
 """
 

@@ -26,7 +26,8 @@ def loss_plot(losses: Sequence[tuple[int, float]], of: int) -> str:
     raw, line = _points(steps, values, of, low, high), _points(steps, course, of, low, high)
     return (
         f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="Loss, now {course[-1]:.3f}"><polyline class="raw" points="{raw}"/><polyline class="course" points="{line}"/></svg>'
+        f'aria-label="Loss, now {course[-1]:.3f}"><polyline class="raw" points="{raw}"/>'
+        f'<polyline class="course" points="{line}"/></svg>'
         f'<div class="ends"><span>Loss {course[-1]:.3f}</span><span>lower is closer to your pictures</span></div></div>'
     )
 

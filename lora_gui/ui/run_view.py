@@ -37,17 +37,35 @@ class RunView:
             self._state = html(elem_id="run-state")
             with gr.Column(visible=False, elem_id="result") as self._result:
                 self._slider = gr.ImageSlider(
-                    label="Base and LoRA", show_label=False, type="filepath", format="png", interactive=False, buttons=[], elem_id="slider"
+                    label="Base and LoRA",
+                    show_label=False,
+                    type="filepath",
+                    format="png",
+                    interactive=False,
+                    buttons=[],
+                    elem_id="slider",
                 )
                 html('<div class="ends"><span>Base</span><span>With your LoRA, same seed</span></div>')
             with gr.Row(visible=False, elem_id="after") as self._after:
-                self._draw = gr.Button("Draw with it", variant="primary", size="lg", scale=0, min_width=180, elem_id="draw-with")
+                self._draw = gr.Button(
+                    "Draw with it", variant="primary", size="lg", scale=0, min_width=180, elem_id="draw-with"
+                )
                 self.another = gr.Button("Train another", size="lg", scale=0, min_width=170, elem_id="another")
             with gr.Row(elem_id="progress"):
                 self._samples = html(elem_id="samples")
                 self._plot = html(elem_id="plot")
             self._notes = html()
-        self._frame = [*setup, self._panel, self._head, self._stop, self._result, self._slider, self._after, self._draw, self.another]
+        self._frame = [
+            *setup,
+            self._panel,
+            self._head,
+            self._stop,
+            self._result,
+            self._slider,
+            self._after,
+            self._draw,
+            self.another,
+        ]
         self.outputs = [*self._frame, self._state, self._samples, self._plot, self._notes, self._shown, self._mark]
 
     def connect(self, load: Any) -> None:
@@ -57,7 +75,9 @@ class RunView:
         timer.tick(self._look, state, self.outputs, **LIGHT)
         self._stop.click(self._stopped, [self._shown], self.outputs, **HIDDEN)
         self.another.click(self._put_away, [self._shown], self.outputs, **HIDDEN)
-        self._draw.click(self._draw_with, [self._shown, self._desk.wanted], [self._desk.tabs, self._desk.wanted], **HIDDEN)
+        self._draw.click(
+            self._draw_with, [self._shown, self._desk.wanted], [self._desk.tabs, self._desk.wanted], **HIDDEN
+        )
 
     def show(self, name: str) -> Changes:
         """Everything there is to see of a run."""
@@ -122,8 +142,10 @@ class RunView:
         if shown:
             files.touch(self._desk.studio.runs / Path(shown).name / SEEN)
         return dict.fromkeys(self._setup, gr.update(visible=True)) | {
-            self._panel: gr.update(visible=False), self._shown: "", self._mark: None,
-        }  # fmt: skip
+            self._panel: gr.update(visible=False),
+            self._shown: "",
+            self._mark: None,
+        }
 
     def _draw_with(self, shown: str, wanted: tuple[str, int]) -> Changes:
         lora = self._desk.run(shown).status().lora
@@ -167,7 +189,8 @@ def _head(run: Run) -> str:
         job = run.job
     except UserError as error:
         return markup.problem(error)
-    under = f"{job.preset.capitalize()} on {job.base.title}, {markup.counted(len(job.pictures), 'picture')}, trigger word {job.trigger}"
+    pictures = markup.counted(len(job.pictures), "picture")
+    under = f"{job.preset.capitalize()} on {job.base.title}, {pictures}, trigger word {job.trigger}"
     return f'<h2 class="run-name">{markup.text(job.name)}</h2>{markup.quiet(under)}'
 
 
@@ -193,7 +216,15 @@ def _progress(status: RunStatus) -> str:
 def _ending(status: RunStatus) -> str:
     if status.state == "finished":
         took = f" in {markup.duration(status.seconds).removeprefix('about ')}" if status.seconds else ""
-        return markup.notice("Your LoRA is ready.", f"{status.step} steps{took}; saved as {Path(status.lora).name}.", kind="good")
+        return markup.notice(
+            "Your LoRA is ready.", f"{status.step} steps{took}; saved as {Path(status.lora).name}.", kind="good"
+        )
     if status.lora:
-        return markup.notice(f"Stopped at step {status.step}.", f"What was learnt by then is saved as {Path(status.lora).name}.", kind="good")
-    return markup.notice(f"Stopped at step {status.step}.", "That was too early for a LoRA, so nothing was saved.", kind="note")
+        return markup.notice(
+            f"Stopped at step {status.step}.",
+            f"What was learnt by then is saved as {Path(status.lora).name}.",
+            kind="good",
+        )
+    return markup.notice(
+        f"Stopped at step {status.step}.", "That was too early for a LoRA, so nothing was saved.", kind="note"
+    )

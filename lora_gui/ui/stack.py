@@ -1,4 +1,4 @@
-"""The stack: the LoRAs that are drawn with, each with a switch and a strength. Rows are made once and shown as needed."""
+"""The stack: the LoRAs that are drawn with, each with a switch and a strength; rows are shown as needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,9 @@ class Stack:
             with gr.Row(visible=False, elem_classes="stack-row", elem_id=f"stack-{number}") as row:
                 switch = gr.Checkbox(True, label="On", show_label=False, container=False, scale=0, min_width=40)
                 lora = gr.Dropdown([], label="LoRA", show_label=False, container=False, scale=3, min_width=110)
-                strength = gr.Slider(0, STRONGEST, 1.0, step=STEP, label="Strength", show_label=False, scale=4, min_width=130, buttons=[])
+                strength = gr.Slider(
+                    0, STRONGEST, 1.0, step=STEP, label="Strength", show_label=False, scale=4, min_width=130, buttons=[]
+                )
                 self.removes.append(gr.Button("Remove", size="sm", scale=0, min_width=40, elem_classes="remove"))
             self._rows.append(row)
             self._parts.append((switch, lora, strength))

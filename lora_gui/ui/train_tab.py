@@ -37,7 +37,9 @@ class _Setup:
             self._pictures = PicturesView(desk)
             self._preset = _cards(presets.presets(desk.studio))
             with gr.Column(elem_id="word"):
-                self._trigger = gr.Textbox(label="Trigger word", placeholder="zxy_style", max_lines=1, elem_id="trigger")
+                self._trigger = gr.Textbox(
+                    "", label="Trigger word", placeholder="zxy_style", max_lines=1, elem_id="trigger"
+                )
                 self._verdict = html(markup.quiet(WHY_TRIGGER), elem_id="verdict")
             with gr.Row(elem_id="start-row"):
                 self._start = gr.Button("Start", variant="primary", size="lg", scale=0, min_width=150, elem_id="start")
@@ -52,12 +54,19 @@ class _Setup:
         with gr.Accordion("Details", open=False, elem_id="details"):
             with gr.Row(elem_classes="fields"):
                 self._name = gr.Textbox(
-                    label="Name", info="What the file of your LoRA is called. Empty: as the trigger word.", max_lines=1, elem_id="name"
+                    "",
+                    label="Name",
+                    info="What the file of your LoRA is called. Empty: as the trigger word.",
+                    max_lines=1,
+                    elem_id="name",
                 )
                 self._base = gr.Dropdown(
-                    [(base.title, base.key) for base in found], value=found[0].key if found else None, label="Base", elem_id="base",
+                    [(base.title, base.key) for base in found],
+                    value=found[0].key if found else None,
+                    label="Base",
+                    elem_id="base",
                     info="The model that learns your pictures. The LoRA works with bases of the same family.",
-                )  # fmt: skip
+                )
             self._fields = form.build()
             self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170)
 
@@ -68,15 +77,27 @@ class _Setup:
         self._pictures.connect(self._notice, self._preset)
         view.another.click(lambda: "", None, self._notice, **LIGHT)
         replan, back = noticed(self._notice, self._replan), noticed(self._notice, self._refill)
-        gr.on([self._preset.input, self._base.input, self._pictures.folder.change], replan, [*chosen, *details], outputs, **HIDDEN)
+        gr.on(
+            [self._preset.input, self._base.input, self._pictures.folder.change],
+            replan,
+            [*chosen, *details],
+            outputs,
+            **HIDDEN,
+        )
         gr.on([field.input for field in self._fields.values()], replan, [*chosen, *details], outputs, **LIGHT)
         gr.on([load, self._again.click], back, chosen, outputs, **HIDDEN)
         self._trigger.change(self._judge, [self._trigger, self._pictures.folder], [self._verdict, self._name], **LIGHT)
         gr.on(
             [self._start.click, self._trigger.submit],
-            noticed(self._notice, lambda *given: self._begin(*given) | view.show(self._desk.newest_run()), view.show_if_running),
-            [self._trigger, self._name, *chosen, *details], [self._notice, *view.outputs], **HIDDEN,
-        )  # fmt: skip
+            noticed(
+                self._notice,
+                lambda *given: self._begin(*given) | view.show(self._desk.newest_run()),
+                view.show_if_running,
+            ),
+            [self._trigger, self._name, *chosen, *details],
+            [self._notice, *view.outputs],
+            **HIDDEN,
+        )
 
     def _refill(self, preset: str, base: str, folder: str) -> Changes:
         """The fields as the preset fills them, without what the user changed."""
@@ -103,13 +124,21 @@ class _Setup:
             word, remarks = names.check_trigger(trigger, [p.caption for p in found.pictures] if found else [])
         except UserError as error:
             return {self._verdict: markup.verdict(f"{error.what} {error.remedy}", good=False)} | placeholder
-        return {self._verdict: markup.verdict(remarks[0] if remarks else f"{word} is a good trigger word.", good=not remarks)} | placeholder
+        return {
+            self._verdict: markup.verdict(
+                remarks[0] if remarks else f"{word} is a good trigger word.", good=not remarks
+            )
+        } | placeholder
 
-    def _begin(self, trigger: str, name: str, preset: str, base: str, folder: str, filled: dict[str, Any], *values: Any) -> Changes:
+    def _begin(
+        self, trigger: str, name: str, preset: str, base: str, folder: str, filled: dict[str, Any], *values: Any
+    ) -> Changes:
         found, place = self._pictures.load(folder), self._base_called(base)
         pictures = found.pictures if found else ()
         settings = presets.fill(self._desk.studio, preset, place, max(len(pictures), 1), form.by_hand(values, filled))
-        job = runs.new_job(self._desk.studio, name.strip() or names.safe_name(trigger), trigger, preset, place, pictures, settings)
+        job = runs.new_job(
+            self._desk.studio, name.strip() or names.safe_name(trigger), trigger, preset, place, pictures, settings
+        )
         runs.require_none_running(self._desk.studio)
         self._desk.drawer.release()
         runs.start(self._desk.studio, job)
@@ -117,7 +146,10 @@ class _Setup:
 
     def _base_called(self, key: str | None) -> Any:
         if not key:
-            raise UserError("There is no base to train on.", f"Put a diffusers folder into {self._desk.studio.bases} and open the window again.")
+            raise UserError(
+                "There is no base to train on.",
+                f"Put a diffusers folder into {self._desk.studio.bases} and open the window again.",
+            )
         return bases.find(self._desk.studio, key)
 
 

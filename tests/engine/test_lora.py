@@ -78,7 +78,7 @@ def test_a_lora_that_was_taken_out_is_gone(parts):
         lora.remove(parts, "one")
         lora.use(parts, {})
         assert torch.equal(predict(parts), before)
-        assert not list(lora._layers(parts, "one"))
+        assert not list(lora.carriers(parts, "one"))
 
 
 def test_weights_come_out_as_they_went_in(parts):

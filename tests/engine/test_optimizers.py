@@ -31,7 +31,8 @@ def test_the_rate_is_that_of_diffusers(name, warmup):
 def made(name):
     settings = TrainSettings(optimizer=name, learning_rate=RATES[name], weight_decay=0)
     generator = torch.Generator().manual_seed(0)
-    weights = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((96, 64), (8, 4), (3, 2, 3, 3))]
+    shapes = ((96, 64), (8, 4), (3, 2, 3, 3))
+    weights = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
     return weights, optimizers.OPTIMIZERS[name](weights, settings)
 
 

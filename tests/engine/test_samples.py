@@ -14,7 +14,8 @@ FAMILY = tiny.QuickStableDiffusion1()
 
 
 def samples(job, folder):
-    return Samples(job, FAMILY, FAMILY.denoisers(Path(job.base.path), CPU, torch.float32), [], folder, CPU, torch.float32)
+    parts = FAMILY.denoisers(Path(job.base.path), CPU, torch.float32)
+    return Samples(job, FAMILY, parts, [], folder, CPU, torch.float32)
 
 
 def test_prompts_are_those_given(base, tmp_path):

@@ -85,7 +85,16 @@ def test_a_wrong_cookie_does_not_open(guard, behind, wrong):
 
 
 @pytest.mark.parametrize(
-    "host", [None, "evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:80", f"[::1]:{PORT}", f"127.0.0.1.evil:{PORT}"]
+    "host",
+    [
+        None,
+        "evil.example",
+        f"evil.example:{PORT}",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        f"[::1]:{PORT}",
+        f"127.0.0.1.evil:{PORT}",
+    ],
 )
 def test_a_foreign_host_name_is_refused_even_with_the_cookie(guard, behind, cookie, host):
     assert ask(guard, cookie=cookie, host=host)["status"] == 403
@@ -93,7 +102,15 @@ def test_a_foreign_host_name_is_refused_even_with_the_cookie(guard, behind, cook
 
 
 @pytest.mark.parametrize(
-    "origin", ["null", "http://evil.example", f"https://{HOST}", "http://127.0.0.1:3000", f"http://127.0.0.1.evil:{PORT}", f"http://localhost:{PORT}"]
+    "origin",
+    [
+        "null",
+        "http://evil.example",
+        f"https://{HOST}",
+        "http://127.0.0.1:3000",
+        f"http://127.0.0.1.evil:{PORT}",
+        f"http://localhost:{PORT}",
+    ],
 )
 def test_a_foreign_origin_is_refused_even_with_the_cookie(guard, behind, cookie, origin):
     assert ask(guard, "POST", cookie=cookie, origin=origin)["status"] == 403

@@ -40,7 +40,10 @@ def test_what_would_change_gradio_is_taken_out_of_the_environment(monkeypatch, t
     monkeypatch.setattr(os, "environ", dict(os.environ))
     os.environ |= {"GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "True", "SPACE_ID": "x", "KEPT": "yes"}
     launch.clean_environment(tmp_path)
-    assert {name for name in os.environ if name.startswith("GRADIO_")} == {"GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"}
+    assert {name for name in os.environ if name.startswith("GRADIO_")} == {
+        "GRADIO_ANALYTICS_ENABLED",
+        "GRADIO_TEMP_DIR",
+    }
     assert "SPACE_ID" not in os.environ and os.environ["KEPT"] == "yes"
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["GRADIO_TEMP_DIR"] == str(tmp_path)
 
