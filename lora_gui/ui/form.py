@@ -32,9 +32,9 @@ def grouped() -> list[tuple[str, list[str]]]:
     return groups
 
 
-def build() -> dict[str, gr.components.Component]:
+def build() -> dict[str, Any]:
     """A component for every field, with its label, help and bounds; call it inside the layout."""
-    made: dict[str, gr.components.Component] = {}
+    made: dict[str, Any] = {}
     for title, names in grouped():
         html(f'<h3 class="group">{title}</h3>')
         with gr.Row(elem_classes="fields"):

@@ -212,7 +212,7 @@ class _Order:
         given = {name: value for name, value in {**numbers, "count": count}.items() if value is not None}
         wanted = check(DrawSettings, bases.draw_defaults(place) | given | values)
         self._desk.order = self._desk.drawer.order(place, wanted)
-        return {self._seed: chosen} | wall.look()
+        return {self._seed: chosen} | wall.watch()
 
 
 def _with_word(prompt: str, word: str) -> str:

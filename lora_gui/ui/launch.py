@@ -96,6 +96,7 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     drawer = Drawer(studio)
     window = build(studio, drawer)
     record = studio.home / "window.json"
+    record.unlink(missing_ok=True)  # of a start that was killed
     try:
         window.launch(**options(studio, port, token))
         files.write_json(record, {"pid": os.getpid(), "port": port, "token": token}, private=True)

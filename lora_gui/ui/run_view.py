@@ -129,6 +129,8 @@ class RunView:
         """What has changed since the last look; mostly nothing."""
         if not shown:
             return self.show_if_running() or gr.skip()
+        if not (self._desk.studio.runs / shown).is_dir():  # deleted by hand
+            return self._away()
         status = self._desk.run(shown).status()
         return gr.skip() if seen == _Mark.of(status) else self._changes(shown, status, seen)
 
@@ -141,11 +143,11 @@ class RunView:
     def _put_away(self, shown: str) -> Changes:
         if shown:
             files.touch(self._desk.studio.runs / Path(shown).name / SEEN)
-        return dict.fromkeys(self._setup, gr.update(visible=True)) | {
-            self._panel: gr.update(visible=False),
-            self._shown: "",
-            self._mark: None,
-        }
+        return self._away()
+
+    def _away(self) -> Changes:
+        visible = dict.fromkeys(self._setup, gr.update(visible=True))
+        return visible | {self._panel: gr.update(visible=False), self._shown: "", self._mark: None}
 
     def _draw_with(self, shown: str, wanted: tuple[str, int]) -> Changes:
         lora = self._desk.run(shown).status().lora

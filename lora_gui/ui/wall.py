@@ -43,19 +43,23 @@ class Wall:
 
     def connect(self, load: Any) -> None:
         load(self._opened, None, self.outputs, **LIGHT)
-        self._timer.tick(self.look, None, self.outputs, **LIGHT)
+        self._timer.tick(self._look, None, self.outputs, **LIGHT)
         self._cancel.click(self._cancelled, None, self.outputs, **HIDDEN)
 
-    def look(self) -> Changes:
+    def watch(self) -> Changes:
+        """Show the latest order, and look again and again until it has ended."""
+        return {
+            self._easel: gr.update(visible=True),
+            self._empty: gr.update(visible=False),
+            self._remark: "",
+            self._timer: gr.Timer(active=True),
+        } | self._look()
+
+    def _look(self) -> Changes:
         """How the latest order stands; the gallery comes anew only when it has ended."""
         status = self._desk.drawer.status(self._desk.order)
         if not status.ended:
-            return {
-                self._easel: gr.update(visible=True),
-                self._preview: _preview(status),
-                self._remark: "",
-                self._timer: gr.Timer(active=True),
-            }
+            return {self._preview: _preview(status)}
         return self._drawn() | {
             self._easel: gr.update(visible=False),
             self._remark: markup.notice(status.what, status.remedy) + markup.sentences("Worth knowing", status.notes),
@@ -63,7 +67,7 @@ class Wall:
         }
 
     def _opened(self) -> Changes:
-        return self.look() | self._drawn() if self._desk.order else self._drawn()
+        return self._drawn() | (self.watch() if self._desk.order else {})
 
     def _drawn(self) -> Changes:
         found = drawings.recent(self._desk.studio, RECENT)
@@ -74,7 +78,7 @@ class Wall:
 
     def _cancelled(self) -> Changes:
         self._desk.drawer.cancel(self._desk.order)
-        return self.look()
+        return self._look()
 
 
 def _preview(status: DrawStatus) -> str:

@@ -1,0 +1,83 @@
+"""A real window in a process of its own, and a real Chromium that looks at it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE = 120  # seconds; a busy computer may take long to start a Python and a browser
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+
+
+@dataclass
+class Window:
+    """A running window and the studio folder it serves."""
+
+    home: Path
+    address: str
+    complaints: list[str] = field(default_factory=list)  # what the browser's console called an error
+
+
+def _chromium():
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = _chromium()
+    if path is None:
+        sentence = "The browser tests need Chromium, and none is installed (Debian, Ubuntu: sudo apt install chromium)."
+        if os.environ.get("CI"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def open_window(home, *arguments):
+    """Start app.py on `home`; its process and the address it printed into the studio folder."""
+    command = [sys.executable, str(ROOT / "app.py"), "--no-browser", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"LORA_GUI_HOME": str(home)})
+    until = time.monotonic() + PATIENCE
+    while not (home / "window.json").is_file():
+        assert process.poll() is None and time.monotonic() < until, "the window did not open"
+        time.sleep(0.2)
+    known = json.loads((home / "window.json").read_text(encoding="utf-8"))
+    return process, f"http://127.0.0.1:{known['port']}/?token={known['token']}"
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    home = tmp_path_factory.mktemp("a studio") / "with spaces"
+    home.mkdir()
+    process, address = open_window(home)
+    yield Window(home, address)
+    process.terminate()
+    process.wait(PATIENCE)
+    for child in home.glob("runs/*/job.json"):
+        (child.parent / "stop").touch()
+
+
+@pytest.fixture
+def page(browser, window):
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE * 1000)
+    page = context.new_page()
+    window.complaints.clear()
+    page.on("console", lambda said: window.complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: window.complaints.append(str(error)))
+    page.goto(window.address)
+    page.locator("#start").wait_for()
+    yield page
+    context.close()

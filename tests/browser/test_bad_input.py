@@ -1,0 +1,146 @@
+"""What people really do, in a real Chromium: every mistake is answered by a sentence, and nothing is lost."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from PIL import Image
+from playwright.sync_api import expect
+
+from lora_gui.studio import bases
+from lora_gui.studio.paths import Studio
+
+
+def drop(page, *files):
+    page.locator("#dropzone input.files").set_input_files([str(file) for file in files])
+
+
+def painted(folder, name):
+    path = folder / name
+    Image.new("RGB", (96, 96), "orange").save(path)
+    return path
+
+
+def test_start_without_pictures_says_what_to_do_and_keeps_what_was_typed(page, window):
+    page.locator("#trigger input").fill("zxy_style")
+    page.locator("#start").click()
+    expect(page.locator("#train-notice")).to_contain_text("There are no pictures.")
+    expect(page.locator("#trigger input")).to_have_value("zxy_style")
+    assert window.complaints == []
+
+
+def test_a_text_file_named_png_is_refused_and_the_others_come_in(page, window, tmp_path):
+    fake = tmp_path / "notes.png"
+    fake.write_text("not a picture at all")
+    drop(page, painted(tmp_path, "one.png"), fake)
+    expect(page.locator(".pictures img")).to_have_count(1)
+    expect(page.locator("#chosen")).to_contain_text("notes.png is a text file")
+    page.locator("#others").click()
+    drop(page, fake)
+    expect(page.locator("#train-notice")).to_contain_text("notes.png is a text file")
+    expect(page.get_by_text("Use the example pictures")).to_be_visible()
+    assert window.complaints == []
+
+
+def test_a_caption_is_kept_as_it_was_typed_and_never_becomes_markup(page, window, tmp_path):
+    drop(page, painted(tmp_path, "two.png"))
+    page.locator("#captions summary").click()
+    evil = "an orange ${1+1} {{value}} <b>square</b>"
+    page.locator("#captions textarea").fill(evil)
+    page.locator("#captions textarea").press("Tab")
+    page.wait_for_function("true")
+    expect(page.locator("#train-notice [role=alert]")).to_have_count(0)
+    for _ in range(100):
+        kept = [path.read_text(encoding="utf-8") for path in window.home.glob("pictures/*/0001.txt")]
+        if evil in kept:
+            break
+        page.wait_for_timeout(100)
+    assert evil in kept
+    assert window.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("trigger", "sentence"),
+    [("", "There is no trigger word."), ("x", "single letter"), ("a<b>", "signs that prompts use")],
+)
+def test_a_trigger_word_that_cannot_work_is_refused_with_a_reason(page, window, tmp_path, trigger, sentence):
+    drop(page, painted(tmp_path, "three.png"))
+    expect(page.locator(".pictures img")).to_have_count(1)
+    page.locator("#trigger input").fill(trigger)
+    page.locator("#start").click()
+    expect(page.locator("#train-notice")).to_contain_text(sentence)
+    assert window.complaints == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "CON", "my/lora", "lora 🦊"])
+def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(page, window, tmp_path, name):
+    drop(page, painted(tmp_path, "four.png"))
+    expect(page.locator(".pictures img")).to_have_count(1)
+    page.locator("#trigger input").fill("zxy_style")
+    page.locator("#details button.label-wrap").click()
+    page.locator("#name input").fill(name)
+    page.locator("#start").click()
+    expect(page.locator("#train-notice")).to_contain_text(re.compile("such as|path|Windows"))
+    assert not list(window.home.glob("runs/*"))
+    assert window.complaints == []
+
+
+def test_a_setting_out_of_bounds_names_the_bound(page, window, tmp_path):
+    page.locator("#details button.label-wrap").click()
+    page.locator("#setting-rank input").fill("9999")
+    expect(page.locator("#train-notice")).to_contain_text("Rank cannot be 9999")
+    assert window.complaints == []
+
+
+def test_a_file_that_is_no_lora_is_refused(page, window, tmp_path):
+    page.get_by_role("tab", name="Generate").click()
+    fake = tmp_path / "fake.safetensors"
+    fake.write_bytes(b"no tensors here")
+    page.locator("input[type=file][accept*=safetensors]").set_input_files(str(fake))
+    expect(page.locator("#draw-notice [role=alert]")).to_be_visible()
+    page.locator("#draw").click()
+    expect(page.locator("#draw-notice")).to_contain_text("The prompt is empty.")
+    assert window.complaints == []
+
+
+def test_two_starts_at_once_make_one_run_and_both_windows_show_it(page, browser, window):
+    if not bases.list_bases(Studio(window.home)):
+        pytest.skip("This copy of the app has no starter, the base to train on.")
+    second = browser.new_context().new_page()
+    second.set_default_timeout(120_000)
+    second.goto(window.address)
+    for one in (page, second):
+        one.get_by_text("Use the example pictures").click()
+        expect(one.locator(".pictures img").first).to_be_visible()
+        one.locator("#trigger input").fill("zxy_style")
+    for one in (page, second):
+        one.locator("#start").click(no_wait_after=True)
+    for one in (page, second):
+        expect(one.locator("#run-state [role=progressbar]")).to_be_visible()
+    assert len(list(window.home.glob("runs/*/job.json"))) == 1
+    page.locator("#stop").click()
+    for one in (page, second):
+        expect(one.locator("#run-state")).to_contain_text("Stopped at step", timeout=200_000)
+    page.locator("#another").click()
+    expect(page.locator("#start")).to_be_visible()
+    second.close()
+
+
+def test_a_second_start_of_the_app_finds_the_window_that_is_open(window):
+    command = [sys.executable, str(ROOT / "app.py"), "--no-browser"]
+
+    environment = os.environ | {"LORA_GUI_HOME": str(window.home)}
+    second = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert second.returncode == 0 and window.address in second.stdout
+
+
+def test_without_the_key_the_window_stays_shut(browser, window):
+    stranger = browser.new_context().new_page()
+    answer = stranger.goto(window.address.split("?")[0])
+    assert answer.status == 401 and "Start LoRA Studio again" in stranger.content()
+    stranger.close()
