@@ -30,7 +30,7 @@ def fitted(encode: Callable[[torch.Tensor], torch.Tensor], size: int = _SIZE) ->
     blocks = torch.rand((4, 3, 8, 8), generator=generator) * 2 - 1
     pixels = torch.nn.functional.interpolate(blocks, size=(size, size), mode="bicubic").clamp(-1, 1)
     latents = encode(pixels).float().cpu()
-    colours = torch.nn.functional.adaptive_avg_pool2d(pixels, latents.shape[-2:])
+    colours = torch.nn.functional.adaptive_avg_pool2d(pixels, (latents.shape[-2], latents.shape[-1]))
     rows = latents.movedim(1, -1).flatten(0, 2)  # (cells, C)
     rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
     return torch.linalg.lstsq(rows, colours.movedim(1, -1).flatten(0, 2), driver="gelsd").solution

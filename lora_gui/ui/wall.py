@@ -85,8 +85,7 @@ def _preview(status: DrawStatus) -> str:
     picture = thumbnails.inline(status.preview) if status.preview else ""
     image = f'<img src="{picture}" alt="The drawing so far">' if picture else '<div class="canvas"></div>'
     share = (status.done + (status.step / status.steps if status.steps else 0)) / max(status.of, 1)
-    words = status.phase or (
-        f"Drawing {min(status.done + 1, status.of)} of {status.of}" if status.of > 1 else "Drawing"
-    )
+    counting = f"Drawing {min(status.done + 1, status.of)} of {status.of}" if status.of > 1 else "Drawing"
+    words = "Starting" if status.state == "queued" else status.phase or counting
     steps = f"step {status.step} of {status.steps}" if status.steps and not status.phase else ""
     return f"{image}{markup.bar(share if status.steps or status.done else -1.0, words, steps)}"
