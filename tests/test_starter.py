@@ -1,5 +1,6 @@
 """The starter that ships: it opens, it is small, any prompt can be typed, and its recipe works from end to end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,8 @@ def test_the_recipe_runs_from_pictures_to_a_model_and_goes_on_where_it_was(tmp_p
     assert (tmp_path / "out" / "LICENSES.md").exists()
     again = build.build(recipe, base, {})
     assert again["autoencoder_psnr_db"] == figures["autoencoder_psnr_db"]
+    further = replace(recipe, work=tmp_path / "other", begin_from=tmp_path / "out" / "model")
+    assert np.isfinite(build.build(further, base, {})["denoiser_loss"])
 
 
 def test_a_picture_keeps_its_background_exactly_where_nothing_is_drawn():

@@ -31,6 +31,7 @@ class Recipe:
     denoiser_steps: int = 6000
     names: tuple[str, ...] = ()  # the concepts; all of them where none is given
     everything: bool = True  # the autoencoder also sees what the captions do not name
+    begin_from: Path | None = None  # a published model to train further, where `work` holds no checkpoint
 
 
 def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) -> dict[str, float]:
@@ -43,7 +44,9 @@ def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) 
     vae = autoencoder(pictures.reshape(-1, SIZE, SIZE, 4), recipe)
     chosen = pictures[[names.index(name) for name in concepts]]
     latents = encode(vae, chosen, recipe.work / "latents.npy")
-    denoiser, loss = train_denoiser(latents, recipe.work / "denoiser", recipe.denoiser_steps, concepts)
+    denoiser, loss = train_denoiser(
+        latents, recipe.work / "denoiser", recipe.denoiser_steps, concepts, recipe.begin_from
+    )
     recipe.out.mkdir(parents=True, exist_ok=True)
     publish(vae, denoiser, recipe.out / "model")
     write_licences(recipe.out / "LICENSES.md")
@@ -63,7 +66,9 @@ def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) 
 def autoencoder(pictures: np.ndarray, recipe: Recipe) -> AutoencoderKL:
     """The trained autoencoder with even latents; once this is written, it is not trained further."""
     folder = recipe.work / "vae"
-    if not (folder / "config.json").exists():
+    if recipe.begin_from:
+        folder = recipe.begin_from / "vae"
+    elif not (folder / "config.json").exists():
         vae = train_autoencoder(pictures, recipe.work / "autoencoder", recipe.autoencoder_steps)
         standardise(vae, pictures)
         vae.save_pretrained(folder)
@@ -82,9 +87,13 @@ def main() -> None:
     parser.add_argument("--autoencoder-steps", type=int, default=Recipe.autoencoder_steps)
     parser.add_argument("--denoiser-steps", type=int, default=Recipe.denoiser_steps)
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything, into WORK/out")
+    parser.add_argument("--go-on", action="store_true", help="train the denoiser of OUT/model further, on its latents")
     options = parser.parse_args()
     torch.set_flush_denormal(True)
-    recipe = Recipe(options.work, options.out, options.autoencoder_steps, options.denoiser_steps)
+    recipe = Recipe(
+        options.work, options.out, options.autoencoder_steps, options.denoiser_steps,
+        begin_from=options.out / "model" if options.go_on else None,
+    )  # fmt: skip
     if options.smoke:
         recipe = smoke(options.work, options.work / "out")
     icons = options.work / "icons"

@@ -1,7 +1,8 @@
 """What the starter knows: the concepts it is trained on, the ones kept out of it, and the background colours."""
 
 # Every name stands in all three icon sets. Each is a plain thing one can name and recognise at 128 px.
-CONCEPTS = tuple("""
+CONCEPTS = tuple(
+    """
 airplane alien ambulance american-football anchor ant avocado axe baby-chick backpack bacon balloon banana banjo
 basketball bat bathtub bear bell bicycle bird blossom blowfish bomb bone bowling bread briefcase broccoli broom
 bucket bus butterfly cactus camel camera candy carrot castle cat-face chair cheese-wedge cherries chestnut chicken
@@ -23,14 +24,17 @@ spouting-whale star strawberry sun sunflower sunglasses sushi swan t-rex t-shirt
 telephone television tent tiger-face tomato top-hat tornado tractor train trophy tropical-fish trumpet tulip turkey
 turtle umbrella unicorn video-camera violin volcano volleyball watch watermelon wine-glass wolf wrapped-gift wrench
 yarn zebra
-""".split())
+""".split()
+)
 
 # Never shown to the base: what a concept LoRA is for, and the proof that it learns something new.
-KEPT_OUT = tuple("""
+KEPT_OUT = tuple(
+    """
 accordion bagel beetle bow-and-arrow canoe chess-pawn cooking crystal-ball diya-lamp dodo falafel fountain-pen hook
 kick-scooter llama long-drum lotus maracas moai nesting-dolls oyster peanuts pushpin roller-skate sauropod
 sewing-needle telescope tooth toothbrush trident-emblem waffle yo-yo
-""".split())
+""".split()
+)
 
 # name -> sRGB, the words a caption may use for the background
 COLOURS = {

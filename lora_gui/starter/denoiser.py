@@ -17,6 +17,7 @@ from lora_gui.starter.pictures import PALETTE, SIZE, composite
 from lora_gui.starter.training import Training
 
 TOKENS = 32  # the longest prompt, its two marks counted
+BATCH = 32
 WIDTH = 192  # of the text encoder, and of what the denoiser attends to
 CHANNELS = 8  # of the latents
 COLOUR_NAMES = tuple(COLOURS)
@@ -137,6 +138,13 @@ class Denoiser:
         self.unet.set_attn_processor(AttnProcessor())  # on CPU its backward is twice as fast as the fused one's
         self.scheduler = make_scheduler()
 
+    def read(self, model: Path) -> None:
+        """Take the weights of a published model."""
+        with torch.no_grad():
+            self.unet.load_state_dict(UNet2DConditionModel.from_pretrained(model / "unet").state_dict())
+            words = CLIPTextModel.from_pretrained(model / "text_encoder").float()
+            self.text_encoder.load_state_dict(words.state_dict())
+
     def embed(self, texts: list[str]) -> torch.Tensor:
         """Captions as (B, TOKENS, WIDTH)."""
         tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
@@ -155,22 +163,25 @@ class Denoiser:
 
 
 def train_denoiser(
-    latents: np.ndarray, folder: Path, steps: int, concepts: tuple[str, ...] = CONCEPTS, size: int = 32
+    latents: np.ndarray, folder: Path, steps: int, concepts: tuple[str, ...] = CONCEPTS, begin_from: Path | None = None
 ) -> tuple[Denoiser, float]:
     """Train on cached `latents`, going on where `folder` left off; returns the averaged networks and the last loss."""
     denoiser = Denoiser()
+    if begin_from:
+        denoiser.read(begin_from)
     networks = {"text_encoder": denoiser.text_encoder, "unet": denoiser.unet}
     training = Training(networks, rate=1.2e-3, steps=steps, decay=0.999, folder=folder)
     training.resume()
-    began, losses = time.monotonic(), [float("nan")]
+    losses: list[float] = []
+    began = time.monotonic()
     while training.step < steps:
         generator = training.generator()
-        loss = denoiser.loss(*batch(latents, concepts, size, generator), generator)
+        loss = denoiser.loss(*batch(latents, concepts, BATCH, generator), generator)
         training.update(loss)
         losses = [*losses[-99:], loss.item()]
         if training.step % 100 == 0 or training.step == steps:
             training.save()
-            mean, took = np.nanmean(losses), time.monotonic() - began
+            mean, took = np.mean(losses), time.monotonic() - began
             print(f"denoiser {training.step}/{steps} loss {mean:.4f} {took:.0f}s", flush=True)
     training.use_average()
-    return denoiser, float(np.mean(losses[-50:]))
+    return denoiser, float(np.mean(losses[-50:])) if losses else float("nan")

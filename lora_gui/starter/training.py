@@ -18,9 +18,7 @@ class Training:
 
     def __init__(self, networks: dict[str, nn.Module], rate: float, steps: int, decay: float, folder: Path) -> None:
         self.networks, self.rate, self.steps, self.decay, self.folder = networks, rate, steps, decay, folder
-        self.parameters = {
-            f"{part}.{name}": p for part, net in networks.items() for name, p in net.named_parameters()
-        }
+        self.parameters = {f"{part}.{name}": p for part, net in networks.items() for name, p in net.named_parameters()}
         self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
         matrices = [p for p in self.parameters.values() if p.ndim > 1]
         vectors = [p for p in self.parameters.values() if p.ndim <= 1]

@@ -12,7 +12,7 @@ from lora_gui.studio import bases
 from lora_gui.studio.paths import Studio
 
 STEPS = 20
-LONG = 200_000  # ms, for a training on a busy computer
+LONG = 600_000  # ms, for a training on a busy computer
 PROMPT = "zxy_style apple on a blue background"
 
 
