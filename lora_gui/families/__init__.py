@@ -17,10 +17,13 @@ _HELPERS = {
     "base",
     "clip",
     "drawing",
+    "efficientnet",
     "flux",
+    "kandinsky_prior",
     "losses",
     "preview",
     "unet",
+    "wuerstchen_stages",
 }
 
 

@@ -48,6 +48,7 @@ class Facts:
     size_step: int  # px; width and height are multiples of it
     architecture: str  # modelspec.architecture of its LoRA files
     base_model_version: str  # ss_base_model_version of its LoRA files
+    further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
     dialects: tuple[str, ...] = ("kohya", "diffusers")  # the first is written by default
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect

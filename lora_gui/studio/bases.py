@@ -50,9 +50,12 @@ def find(studio: Studio, name: str) -> Base:
     if known and not known.repo:
         raise UserError(f"The base {known.title} did not come with this copy of the app.", "Get the app again, whole.")
     if known:
+        further = next(one.facts.further for one in families().values() if known in one.facts.bases)
+        rest = "".join(f", and {repo} into its folder {inner}" for inner, repo in further.items())
+        place = f"{studio.bases / known.key}{rest}"
         raise UserError(
             f"{known.title} is not on this computer.",
-            f"Download {known.repo} as a diffusers folder ({known.size_gb:g} GB) into {studio.bases / known.key}.",
+            f"Download {known.repo} as a diffusers folder ({known.size_gb:g} GB) into {place}.",
         )
     raise UserError(f"There is no base {name!r}.", nearest(name, {*bases, *known_bases()}))
 
@@ -111,6 +114,10 @@ def _open(path: Path) -> Base:
     found = family_of_pipeline(pipeline)
     for part, (_, kind) in parts.items():
         _check_part(path, part, str(kind))
+    for folder, repo in found.facts.further.items():
+        if not (path / folder).is_dir():
+            what = f"The base {path.name} is not whole: its folder {folder} is missing."
+            raise UserError(what, f"Download {repo} into it.")
     known = next((known for known in found.facts.bases if known.key == path.name), None)
     return Base(key=path.name, title=known.title if known else path.name, family=found.facts.key, path=str(path))
 
