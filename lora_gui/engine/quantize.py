@@ -74,7 +74,8 @@ class QuantizedLinear(nn.Linear):
         return nn.functional.linear(x, self.rebuilt(x.dtype), _as(self.bias, x))
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> QuantizedLinear:
-        held = {name: self._buffers.pop(name) for name in list(self._buffers)}
+        held = {name: piece for name, piece in self._buffers.items() if piece is not None}
+        self._buffers.clear()
         super()._apply(fn, recurse)
         for name, piece in held.items():
             self._buffers[name] = fn(piece.view(torch.uint8)).view(piece.dtype)  # as bytes no cast can touch it
@@ -253,7 +254,7 @@ def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
                 start, end = entry["data_offsets"]
                 tensor = torch.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
                 read.seek(8 + length + start)
-                whole = read.readinto(memoryview(tensor.view(-1).view(torch.uint8).numpy())) if end > start else 0
+                whole = read.readinto(tensor.view(-1).view(torch.uint8).numpy().data) if end > start else 0
                 if tensor.nbytes != end - start or whole != end - start:
                     raise ValueError(name)
                 yield name, tensor

@@ -49,8 +49,8 @@ def set_strength(page, row, strength):
 
 
 def train(page):
-    page.get_by_text("Character", exact=False).first.click()
-    page.get_by_text("Style", exact=False).first.click()
+    page.locator("#preset input[value=character]").check()
+    page.locator("#preset input[value=style]").check()
     page.get_by_text("Use the example pictures").click()
     expect(page.locator(".pictures img").first).to_be_visible()
     expect(page.locator("#plan")).to_contain_text("pictures,")
