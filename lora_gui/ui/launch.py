@@ -5,6 +5,7 @@ Nothing heavy is imported before the environment is clean, because gradio reads 
 
 import os
 import secrets
+import shutil
 import socket
 import time
 import urllib.error
@@ -21,6 +22,7 @@ from lora_gui.studio.paths import Studio
 
 HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 7860, 7899
+TRIES = 5
 PATIENCE = 30.0  # seconds the other start gets to come up
 HOSTED = (
     "SPACE_ID",
@@ -86,8 +88,9 @@ def _is_free(port: int) -> bool:
 
 
 def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
-    port, token = free_port(wanted), secrets.token_urlsafe(32)
-    uploads = studio.cache / "uploads"
+    free_port(wanted)  # a taken one is said before all else is made
+    uploads, token = studio.cache / "uploads", secrets.token_urlsafe(32)
+    shutil.rmtree(uploads, ignore_errors=True)  # what a window that was killed left behind
     files.make_private_folder(uploads)
     clean_environment(uploads)
     from lora_gui.studio.drawings import Drawer
@@ -98,7 +101,7 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     record = studio.home / "window.json"
     record.unlink(missing_ok=True)  # of a start that was killed
     try:
-        window.launch(**options(studio, port, token))
+        port = _launch(window, studio, wanted, token)
         files.write_json(record, {"pid": os.getpid(), "port": port, "token": token}, private=True)
         _show(port, token, browser)
         window.block_thread()
@@ -107,13 +110,24 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
         drawer.close()
 
 
+def _launch(window: Any, studio: Studio, wanted: int | None, token: str) -> int:
+    """Start the server; the port, which another program may take in between, so it is tried a few times."""
+    for _ in range(TRIES):
+        port = free_port(wanted)
+        try:
+            window.launch(**options(studio, port, token))
+        except OSError:
+            continue
+        return port
+    raise UserError("No port could be opened for the window.", "Name a free one with --port.")
+
+
 def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
     """How gradio is launched: on this computer only, with nothing that is not needed."""
     from starlette.middleware import Middleware
 
     from lora_gui.ui.guard import Guard
-    from lora_gui.ui.theme import CSS
-    from lora_gui.ui.theme import Studio as StudioTheme
+    from lora_gui.ui.theme import CSS, Look
     from lora_gui.ui.thumbnails import folder
 
     served = folder(studio), studio.drawings  # pictures that the app itself made, nothing else
@@ -140,7 +154,7 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
         "max_file_size": "300mb",
         "allowed_paths": [str(path.resolve()) for path in served],
         "blocked_paths": [],
-        "theme": StudioTheme(),
+        "theme": Look(),
         "css_paths": CSS,
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
     }

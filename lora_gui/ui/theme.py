@@ -49,7 +49,7 @@ SANS = (
 MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Consolas", "Liberation Mono")
 
 
-class Studio(Base):
+class Look(Base):
     """Calm and well lit: warm paper, hairlines instead of boxes, one colour that means `this is yours to press`."""
 
     def __init__(self) -> None:
