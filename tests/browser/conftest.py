@@ -32,8 +32,9 @@ def _chromium():
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Ended with its module: while Playwright's loop runs in this thread, no other test can run one of its own."""
     path = _chromium()
     if path is None:
         sentence = "The browser tests need Chromium, and none is installed (Debian, Ubuntu: sudo apt install chromium)."
