@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from lora_gui import files
 from lora_gui.formats import diffusers
@@ -50,8 +51,8 @@ def save(
         shutil.rmtree(partial)
     tensors, numbers = pack(optimizer)
     contents = {
-        "adapter.safetensors": with_hashes(safetensors.torch.save(diffusers.build_exact(layers), metadata)),
-        "optimizer.safetensors": safetensors.torch.save(tensors),
+        "adapter.safetensors": with_hashes(to_bytes(diffusers.build_exact(layers), metadata)),
+        "optimizer.safetensors": to_bytes(tensors),
         "state.json": json.dumps({"step": step, "optimizer": numbers} | further).encode(),
     }
     for name, data in contents.items():
@@ -93,7 +94,7 @@ def is_whole(folder: Path) -> bool:
 def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Give the optimizer its state back; returns what else `save` was given."""
     state = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))
-    tensors = safetensors.torch.load_file(checkpoint.folder / "optimizer.safetensors")
+    tensors = load_file(checkpoint.folder / "optimizer.safetensors")
     unpack(optimizer, tensors, state.pop("optimizer"))
     return state
 

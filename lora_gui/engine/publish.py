@@ -6,8 +6,9 @@ import glob
 import hashlib
 from pathlib import Path
 
-import safetensors.torch
 import torch
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
 
 from lora_gui import files
 from lora_gui.engine import lora
@@ -39,12 +40,12 @@ def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
             f"Train again with a lower learning rate, such as {job.settings.learning_rate / 2:g}.",
         )
     fields = metadata.lora_metadata(job, facts, steps)
-    return metadata.with_hashes(safetensors.torch.save(tensors, fields))
+    return metadata.with_hashes(to_bytes(tensors, fields))
 
 
 def decode(data: bytes, facts: Facts, parts: lora.Parts) -> Layers:
     """The LoRA in the bytes of a file that `encode` made."""
-    return dialects.parse(safetensors.torch.load(data), {}, facts.dialects[0], lora.shapes(parts), facts)
+    return dialects.parse(from_bytes(data), {}, facts.dialects[0], lora.shapes(parts), facts)
 
 
 def publish(data: bytes, job: TrainJob) -> tuple[Path, str]:

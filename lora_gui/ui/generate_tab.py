@@ -14,7 +14,7 @@ from lora_gui.ui import markup
 from lora_gui.ui.desk import Desk
 from lora_gui.ui.handlers import HIDDEN, Changes, noticed
 from lora_gui.ui.parts import html
-from lora_gui.ui.stack import Entry, Stack, settings
+from lora_gui.ui.stack import ROWS, Entry, Stack, settings
 from lora_gui.ui.wall import Wall
 
 CHIPS = """
@@ -109,13 +109,8 @@ class _Order:
         self._import.upload(noticed(self._notice, self._imported), [self._import, *rows], stacked, **HIDDEN)
         for number, button in enumerate(self._stack.removes):
             button.click(noticed(self._notice, functools.partial(self._removed, number)), rows, stacked, **HIDDEN)
-        gr.on(
-            self._stack.edits,
-            lambda *given: self._around(self._stack.entries(given)),
-            rows,
-            [self._chips, self._empty],
-            **HIDDEN,
-        )
+        edited = noticed(self._notice, lambda *given: self._around(self._stack.entries(given)))
+        gr.on(self._stack.edits, edited, rows, [self._notice, self._chips, self._empty], **HIDDEN)
         self._chips.select(self._inserted, [self._prompt], [self._prompt], **HIDDEN)
         self._desk.wanted.change(
             noticed(self._notice, self._taken),
@@ -151,6 +146,8 @@ class _Order:
         return {component: getattr(plain, name) for name, component in self._numbers.items()}
 
     def _restacked(self, entries: list[Entry]) -> Changes:
+        if len(entries) > ROWS:
+            raise UserError(f"The stack holds {ROWS} LoRAs.", "Remove one first.")
         return self._stack.show(entries) | self._around(entries)
 
     def _around(self, entries: list[Entry]) -> Changes:

@@ -23,7 +23,7 @@ from lora_gui.studio.paths import Studio
 HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 7860, 7899
 TRIES = 5
-PATIENCE = 30.0  # seconds the other start gets to come up
+PATIENCE = 60.0  # seconds the other start gets to come up
 HOSTED = (
     "SPACE_ID",
     "SPACE_HOST",

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -37,8 +38,10 @@ class PicturesView:
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
                 self._remarks = html()
 
+        self.outputs = [self._zone, self._chosen, self._grid, self._remarks, self._captions, self.folder]
+
     def connect(self, notice: gr.HTML, preset: gr.Radio) -> None:
-        outputs = [notice, self._zone, self._chosen, self._grid, self._remarks, self._captions, self.folder]
+        outputs = [notice, *self.outputs]
         freed = self._freed
         self._zone.upload(noticed(notice, self._uploaded, freed), None, outputs, concurrency_limit=4, **HIDDEN)
         self._zone.select(noticed(notice, self._examples, freed), [preset], outputs, concurrency_limit=4, **HIDDEN)
@@ -63,7 +66,10 @@ class PicturesView:
         if not sources and failed:
             raise UserError(failed[0], pictures.DROP)
         found, refused = pictures.import_pictures(self._desk.studio, sources)
-        refused = failed + refused
+        return self.show(found, failed + refused)
+
+    def show(self, found: pictures.PictureSet, refused: Sequence[str] = ()) -> Changes:
+        """The set in place of the drop zone, with a sentence for each file that was refused."""
         address = functools.partial(thumbnails.address, self._desk.studio, side=SIDE)
         left_out = markup.sentences(f"{markup.counted(len(refused), 'file was', 'files were')} left out", refused)
         return {

@@ -7,7 +7,7 @@ import gradio as gr
 from lora_gui.errors import UserError
 from lora_gui.settings import TrainSettings
 from lora_gui.studio import bases, names, presets, runs
-from lora_gui.ui import form, markup
+from lora_gui.ui import draft, form, markup
 from lora_gui.ui.desk import Desk
 from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes, noticed
 from lora_gui.ui.parts import html
@@ -85,8 +85,17 @@ class _Setup:
             **HIDDEN,
         )
         gr.on([field.input for field in self._fields.values()], replan, [*chosen, *details], outputs, **LIGHT)
-        gr.on([load, self._again.click], back, chosen, outputs, **HIDDEN)
-        self._trigger.change(self._judge, [self._trigger, self._pictures.folder], [self._verdict, self._name], **LIGHT)
+        self._again.click(back, chosen, outputs, **HIDDEN)
+        opened = load(self._opened, None, [self._trigger, self._preset, *self._pictures.outputs], **HIDDEN)
+        opened.then(back, chosen, outputs, **HIDDEN)
+        gr.on(
+            [self._preset.input, self._pictures.folder.change, self._trigger.blur],
+            self._keep,
+            [self._preset, self._pictures.folder, self._trigger],
+            None,
+            **LIGHT,
+        )
+        self._trigger.change(self._judge, [self._trigger, self._pictures.folder], [self._verdict], **LIGHT)
         gr.on(
             [self._start.click, self._trigger.submit],
             noticed(
@@ -98,6 +107,21 @@ class _Setup:
             [self._notice, *view.outputs],
             **HIDDEN,
         )
+
+    def _opened(self) -> Any:
+        """The page as it was left: what had been chosen stands there again."""
+        kept = draft.load(self._desk.studio)
+        changes: Changes = {self._trigger: kept.trigger} if kept.trigger else {}
+        if kept.preset in presets.presets(self._desk.studio):
+            changes[self._preset] = kept.preset
+        try:
+            found = self._pictures.load(kept.folder)
+        except UserError:  # deleted since
+            found = None
+        return changes | (self._pictures.show(found) if found else {}) or gr.skip()
+
+    def _keep(self, preset: str, folder: str, trigger: str) -> None:
+        draft.save(self._desk.studio, draft.Draft(preset, folder, trigger))
 
     def _refill(self, preset: str, base: str, folder: str) -> Changes:
         """The fields as the preset fills them, without what the user changed."""
@@ -116,19 +140,15 @@ class _Setup:
 
     def _judge(self, trigger: str, folder: str) -> Changes:
         """A verdict on the trigger word while it is typed; a first letter is not yet a mistake."""
-        placeholder = {self._name: gr.update(placeholder=names.safe_name(trigger) if trigger.strip() else "")}
         if len(trigger.strip()) < 2:
-            return {self._verdict: markup.quiet(WHY_TRIGGER)} | placeholder
+            return {self._verdict: markup.quiet(WHY_TRIGGER)}
         try:
             found = self._pictures.load(folder)
             word, remarks = names.check_trigger(trigger, [p.caption for p in found.pictures] if found else [])
         except UserError as error:
-            return {self._verdict: markup.verdict(f"{error.what} {error.remedy}", good=False)} | placeholder
-        return {
-            self._verdict: markup.verdict(
-                remarks[0] if remarks else f"{word} is a good trigger word.", good=not remarks
-            )
-        } | placeholder
+            return {self._verdict: markup.verdict(f"{error.what} {error.remedy}", good=False)}
+        said = remarks[0] if remarks else f"{word} is a good trigger word."
+        return {self._verdict: markup.verdict(said, good=not remarks)}
 
     def _begin(
         self, trigger: str, name: str, preset: str, base: str, folder: str, filled: dict[str, Any], *values: Any

@@ -82,9 +82,29 @@ def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(page, window,
     page.locator("#trigger input").fill("zxy_style")
     page.locator("#details button.label-wrap").click()
     page.locator("#name input").fill(name)
+    expect(page.locator("#verdict")).to_contain_text("is a good trigger word")
+    expect(page.locator("#name input")).to_have_value(name)
     page.locator("#start").click()
     expect(page.locator("#train-notice")).to_contain_text(re.compile("such as|path|Windows"))
     assert not list(window.home.glob("runs/*"))
+    assert window.complaints == []
+
+
+def test_a_refreshed_page_still_has_what_was_chosen(page, window, tmp_path):
+    drop(page, painted(tmp_path, "five.png"))
+    expect(page.locator(".pictures img")).to_have_count(1)
+    page.locator("#preset input[value=concept]").check()
+    page.locator("#trigger input").fill("zxy_thing")
+    page.locator("#start").focus()
+    expect(page.locator("#verdict")).to_contain_text("zxy_thing is a good trigger word")
+    for _ in range(100):
+        if "zxy_thing" in (window.home / "draft.json").read_text(encoding="utf-8"):
+            break
+        page.wait_for_timeout(100)
+    page.reload()
+    expect(page.locator(".pictures img")).to_have_count(1)
+    expect(page.locator("#trigger input")).to_have_value("zxy_thing")
+    expect(page.locator("#preset input[value=concept]")).to_be_checked()
     assert window.complaints == []
 
 
