@@ -17,7 +17,8 @@ ALLOWED = {
     "families": {"families", "formats"},
     "formats": {"formats"},
     "worker": {"engine", "families"},
-    "__main__": {"studio"},
+    "__main__": {"commands", "studio"},
+    "commands": {"commands", "studio"},
     "starter": {"starter"},
     "__init__": set(),
 } | {name: set(GROUND) for name in GROUND}

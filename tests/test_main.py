@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lora_gui import __main__ as cli
+from lora_gui.commands import draw
 from lora_gui.studio import children, runs
 from lora_gui.studio.paths import Studio
 from tests import tiny
@@ -155,7 +156,7 @@ def test_a_strength_follows_the_last_colon(studio):
     path = studio.loras / "cat.safetensors"
     save_file(halves, path, {"modelspec.architecture": "stable-diffusion-v1/lora"})
     for text, strength in (("cat:0.8", 0.8), ("cat", 1.0), ("cat:-1", -1.0), (f"{path}:0", 0.0), (str(path), 1.0)):
-        assert cli._stack_entry(studio, text) == {"lora": str(path), "strength": strength}
+        assert draw._stack_entry(studio, text) == {"lora": str(path), "strength": strength}
 
 
 def test_without_json_people_read_sentences(studio, capsys, folder):

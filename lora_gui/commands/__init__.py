@@ -1,0 +1,50 @@
+"""The commands by topic; `add` of each file puts its own on the command line. Here stands what they share."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from lora_gui import events
+from lora_gui.errors import UserError
+
+# (commands, name, what does it, help) -> its parser, which knows --json already. What does it takes the options and the
+# studio and returns what is printed: with --json as it is, else by the parser's default `show`, line by line.
+Register = Callable[[Any, str, Callable[..., Any], str], argparse.ArgumentParser]
+
+
+class EndedEarly(UserError):
+    """Work that began and did not end well; `saved`, what there is of it, goes into the JSON beside the sentence."""
+
+    def __init__(self, what: str, remedy: str, saved: dict[str, Any]) -> None:
+        super().__init__(what, remedy)
+        self.saved = saved
+
+
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """`steps=300` and the like; a value is read as JSON where it is JSON, else as text."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair!r} has no value.", "Write it as KEY=VALUE, such as --set steps=300.")
+        try:
+            values[key.strip()] = json.loads(text)
+        except ValueError:
+            values[key.strip()] = text.strip()
+    return values
+
+
+def say(event: events.Event) -> None:
+    """Progress for people, apart from the result on standard output."""
+    match event:
+        case events.Step(step, of, loss, _, left):
+            text = f"step {step} of {of}, loss {loss:.4f}, {left:.0f} s left"
+        case events.Phase(name, done, of):
+            text = f"{name} {done} of {of}" if of else name
+        case events.Note(sentence):
+            text = sentence
+        case _:
+            return
+    print(text, file=sys.stderr, flush=True)

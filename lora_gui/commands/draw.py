@@ -1,0 +1,77 @@
+"""Draw with a base and a stack of LoRAs."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from lora_gui import events
+from lora_gui.commands import EndedEarly, Register, say, settings_of
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+
+
+def add(commands: Any, register: Register) -> None:
+    draw = register(commands, "draw", run_draw, "draw, with LoRAs or without")
+    draw.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
+    draw.add_argument("--prompt", required=True)
+    draw.add_argument("--negative", default="", metavar="PROMPT", help="what you do not want to see")
+    draw.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME:STRENGTH",
+        help="a LoRA or the path of one; may be repeated",
+    )
+    draw.add_argument("--seed", type=int, default=1)
+    draw.add_argument("--count", type=int, default=1)
+    draw.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as guidance=5"
+    )
+    draw.add_argument("--out", type=Path, metavar="DIR", help="where the drawings go (default: your studio)")
+
+
+def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.settings import DrawSettings, check
+    from lora_gui.studio import bases
+    from lora_gui.studio.drawings import Drawer, DrawStatus
+
+    began = time.monotonic()
+    base = bases.find(studio, options.base)
+    asked = {
+        "prompt": options.prompt,
+        "negative_prompt": options.negative,
+        "seed": options.seed,
+        "count": options.count,
+    }
+    stack = {"stack": tuple(_stack_entry(studio, text) for text in options.lora)}
+    settings = check(DrawSettings, bases.draw_defaults(base) | asked | stack | settings_of(options.set))
+    drawer, status, told = Drawer(studio), DrawStatus(), ""
+    try:
+        for status in drawer.wait(drawer.order(base, settings, options.out)):
+            phase = f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)"
+            if phase != told:
+                say(events.Note(phase))
+            told = phase
+    except KeyboardInterrupt:
+        saved = {"drawings": [str(path) for path in status.drawings]}
+        raise EndedEarly("Stopped.", "Finished drawings are kept.", saved) from None
+    finally:
+        drawer.close()
+    if status.state != "done":
+        raise UserError(status.what or "The drawing was stopped.", status.remedy or "Draw again.")
+    for note in status.notes:
+        say(events.Note(note))
+    return {"drawings": [str(path) for path in status.drawings], "seconds": round(time.monotonic() - began, 1)}
+
+
+def _stack_entry(studio: Studio, text: str) -> dict[str, Any]:
+    """`NAME:0.8` or `NAME`; the name may be a path that holds colons itself."""
+    from lora_gui.studio import library
+
+    name, colon, strength = text.rpartition(":")
+    try:
+        value = float(strength) if colon else 1.0
+    except ValueError:
+        colon, value = "", 1.0  # the colon belongs to a path, as in C:\loras\cat.safetensors
+    return {"lora": str(library.find(studio, name if colon else text).path), "strength": value}

@@ -1,0 +1,70 @@
+"""Train a LoRA: of your own pictures, or of the example pictures as a demonstration."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from lora_gui import events
+from lora_gui.commands import EndedEarly, Register, say, settings_of
+from lora_gui.studio.paths import Studio
+
+
+def add(commands: Any, register: Register) -> None:
+    demo = register(commands, "demo", run_demo, "train on the example pictures and draw with and without the LoRA")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
+    )
+
+    train = register(commands, "train", run_train, "train a LoRA")
+    train.add_argument(
+        "--preset", default="style", help="style, character, concept or one of your own (default: style)"
+    )
+    train.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
+    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
+    train.add_argument("--trigger", required=True, help="the word that calls the LoRA")
+    train.add_argument("--name", required=True, help="the name of the LoRA")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as steps=300"
+    )
+
+
+def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio.demo import demo
+
+    return demo(studio, options.out, say)
+
+
+def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio import bases, pictures, presets, runs
+    from lora_gui.studio.names import check_name, check_trigger
+
+    began = time.monotonic()
+    check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
+    check_trigger(options.trigger)
+    runs.require_none_running(studio)
+    base = bases.find(studio, options.base)
+    presets.fill(studio, options.preset, base, 1, settings_of(options.set))
+    chosen, refused = pictures.import_pictures(studio, options.pictures)
+    _, warnings = check_trigger(options.trigger, [picture.caption for picture in chosen.pictures])
+    for sentence in (*refused, *chosen.notes, *warnings):
+        say(events.Note(sentence))
+    settings = presets.fill(studio, options.preset, base, len(chosen.pictures), settings_of(options.set))
+    job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)
+    run = runs.start(studio, job)
+    status = run.follow(say)
+    if status.state == "failed":
+        raise EndedEarly(status.what, status.remedy, {"run": str(run.folder)})
+    if status.state == "stopped":
+        kept = f"What was learnt is saved as {status.lora}." if status.lora else "There was nothing worth saving yet."
+        raise EndedEarly(
+            f"Stopped at step {status.step} of {status.of}.", kept, {"lora": status.lora, "run": str(run.folder)}
+        )
+    seconds = round(time.monotonic() - began, 1)
+    return {
+        "lora": status.lora,
+        "run": str(run.folder),
+        "steps": status.step,
+        "sha256": status.sha256,
+        "seconds": seconds,
+    }
