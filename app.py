@@ -4,15 +4,18 @@ import argparse
 import sys
 
 from lora_gui.errors import UserError
-from lora_gui.ui.launch import open_window
+from lora_gui.ui.launch import open_window, refuse_others
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="launch", description="Train LoRAs of your own pictures, and draw with them.")
     parser.add_argument("--port", type=int, metavar="N", help="serve the window on this port instead of a free one")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--listen", "--share", action="store_true", help="say how to use it from another computer")
     given = parser.parse_args()
     try:
+        if given.listen:
+            raise refuse_others()
         open_window(given.port, browser=not given.no_browser)
     except UserError as error:
         print(f"{error.what} {error.remedy}", file=sys.stderr)

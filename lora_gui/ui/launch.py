@@ -3,9 +3,9 @@
 Nothing heavy is imported before the environment is clean, because gradio reads it when it is imported.
 """
 
+import functools
 import os
 import secrets
-import shutil
 import socket
 import time
 import urllib.error
@@ -19,11 +19,15 @@ from filelock import FileLock, Timeout
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
+from lora_gui.ui import uploads
 
 HOST = "127.0.0.1"
+RECORD = "window.json"  # in the studio folder, while a window is open
+UPLOADS = "uploads"  # in the cache
 FIRST_PORT, LAST_PORT = 7860, 7899
 TRIES = 5
 PATIENCE = 60.0  # seconds the other start gets to come up
+THUMBNAILS, MONTH = 500_000_000, 30 * 86_400  # bytes and seconds that small copies are kept within
 HOSTED = (
     "SPACE_ID",
     "SPACE_HOST",
@@ -57,13 +61,22 @@ def open_window(port: int | None = None, browser: bool = True) -> None:
         _show_running(studio, browser)
 
 
+def refuse_others() -> UserError:
+    """Why there is no window for other computers, and what to do instead."""
+    return UserError(
+        "LoRA Studio opens for this computer only: your pictures would cross the network unencrypted.",
+        f"From another computer, type: ssh -L {FIRST_PORT}:{HOST}:{FIRST_PORT} YOU@THIS-COMPUTER, and open the printed "
+        "address there.",
+    )
+
+
 def clean_environment(cache: Path) -> None:
     """Take out what would change how gradio behaves, and keep its files in a folder of our own."""
     for name in list(os.environ):
         if name.startswith(("GRADIO_", "OAUTH_")) or name in HOSTED:
             del os.environ[name]
     os.environ.update(QUIET)
-    os.environ["GRADIO_TEMP_DIR"] = str(cache)
+    os.environ["GRADIO_TEMP_DIR"] = str(cache.resolve())
 
 
 def free_port(wanted: int | None) -> int:
@@ -89,25 +102,49 @@ def _is_free(port: int) -> bool:
 
 def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     free_port(wanted)  # a taken one is said before all else is made
-    uploads, token = studio.cache / "uploads", secrets.token_urlsafe(32)
-    shutil.rmtree(uploads, ignore_errors=True)  # what a window that was killed left behind
-    files.make_private_folder(uploads)
-    clean_environment(uploads)
+    token = secrets.token_urlsafe(32)
+    prepare_cache(studio)
+    clean_environment(studio.cache / UPLOADS)
     from lora_gui.studio.drawings import Drawer
     from lora_gui.ui.window import build
 
     drawer = Drawer(studio)
     window = build(studio, drawer)
-    record = studio.home / "window.json"
+    record = studio.home / RECORD
     record.unlink(missing_ok=True)  # of a start that was killed
     try:
         port = _launch(window, studio, wanted, token)
-        files.write_json(record, {"pid": os.getpid(), "port": port, "token": token}, private=True)
+        _keep_key(studio, port, token)
         _show(port, token, browser)
         window.block_thread()
     finally:
         record.unlink(missing_ok=True)
         drawer.close()
+
+
+def prepare_cache(studio: Studio) -> None:
+    """The folders for what can be made anew, for their owner only and within their size."""
+    from lora_gui.ui.thumbnails import folder
+
+    files.make_private_folder(studio.cache)
+    uploads.empty(studio.cache / UPLOADS)
+    files.make_folder(folder(studio))
+    uploads.clear(folder(studio), THUMBNAILS, MONTH)
+
+
+def _keep_key(studio: Studio, port: int, token: str) -> None:
+    """Write down, for the owner only, how a second start opens this window."""
+    files.write_json(studio.home / RECORD, {"pid": os.getpid(), "port": port, "token": token}, private=True)
+
+
+def _next_key(studio: Studio, port: int, used: str) -> str:
+    """The key for the next time, because each opens the window once: addresses stand in histories and process lists."""
+    token = secrets.token_urlsafe(32)
+    try:
+        _keep_key(studio, port, token)
+    except UserError:  # the disk is full, and a window that cannot be opened again would be worse
+        return used
+    return token
 
 
 def _launch(window: Any, studio: Studio, wanted: int | None, token: str) -> int:
@@ -126,14 +163,21 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
     """How gradio is launched: on this computer only, with nothing that is not needed."""
     from starlette.middleware import Middleware
 
-    from lora_gui.ui.guard import Guard
+    from lora_gui.ui.guard import LARGEST_UPLOAD, Guard
     from lora_gui.ui.theme import CSS, Look
     from lora_gui.ui.thumbnails import folder
 
     served = folder(studio), studio.drawings  # pictures that the app itself made, nothing else
     for path in served:
         files.make_folder(path)
-    guard = Middleware(Guard, port=port, token=token)  # type: ignore[arg-type]
+    guard = Middleware(
+        Guard,  # type: ignore[arg-type]
+        port=port,
+        token=token,
+        renew=functools.partial(_next_key, studio, port),
+        uploads=uploads.Uploads((studio.cache / UPLOADS).resolve()),
+        served=served,
+    )
     return {
         "server_name": HOST,
         "server_port": port,
@@ -151,7 +195,7 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
         "strict_cors": True,
         "root_path": "",
         "state_session_capacity": 64,
-        "max_file_size": "300mb",
+        "max_file_size": LARGEST_UPLOAD,
         "allowed_paths": [str(path.resolve()) for path in served],
         "blocked_paths": [],
         "theme": Look(),
@@ -171,7 +215,7 @@ def _show_running(studio: Studio, browser: bool) -> None:
     """Wait for the window that another start is opening, then show it."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        known = files.read_json(studio.home / "window.json")
+        known = files.read_json(studio.home / RECORD)
         if known and _answers(int(known["port"])):
             _show(known["port"], known["token"], browser)
             return

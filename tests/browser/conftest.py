@@ -24,8 +24,13 @@ class Window:
     """A running window and the studio folder it serves."""
 
     home: Path
-    address: str
     complaints: list[str] = field(default_factory=list)  # what the browser's console called an error
+
+    @property
+    def address(self) -> str:
+        """With the key, of which each opens the window once."""
+        known = json.loads((self.home / "window.json").read_text(encoding="utf-8"))
+        return f"http://127.0.0.1:{known['port']}/?token={known['token']}"
 
 
 def _chromium():
@@ -51,23 +56,22 @@ def browser():
 
 
 def open_window(home, *arguments):
-    """Start app.py on `home`; its process and the address it printed into the studio folder."""
+    """Start app.py on `home`; its process, once the window is there."""
     command = [sys.executable, str(ROOT / "app.py"), "--no-browser", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"LORA_GUI_HOME": str(home)})
     until = time.monotonic() + PATIENCE
     while not (home / "window.json").is_file():
         assert process.poll() is None and time.monotonic() < until, "the window did not open"
         time.sleep(0.2)
-    known = json.loads((home / "window.json").read_text(encoding="utf-8"))
-    return process, f"http://127.0.0.1:{known['port']}/?token={known['token']}"
+    return process
 
 
 @pytest.fixture(scope="module")
 def window(tmp_path_factory):
     home = tmp_path_factory.mktemp("a studio") / "with spaces"
     home.mkdir()
-    process, address = open_window(home)
-    yield Window(home, address)
+    process = open_window(home)
+    yield Window(home)
     process.terminate()
     process.wait(PATIENCE)
     for record in home.glob("runs/*/child.json"):  # a run outlives its window; that of a test that failed shall not

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 from filelock import FileLock
@@ -66,3 +68,16 @@ def test_only_pictures_the_app_made_are_served_and_nothing_is_shared(tmp_path):
     given = launch.options(Studio(tmp_path), 7999, "token")
     assert given["allowed_paths"] == [str(tmp_path / "cache" / "thumbnails"), str(tmp_path / "drawings")]
     assert given["server_name"] == "127.0.0.1" and given["share"] is False and given["show_error"] is False
+
+
+def test_other_computers_are_refused_with_the_way_to_do_it_safely():
+    command = [sys.executable, "app.py", "--listen"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 1 and "this computer only" in shown.stderr and "ssh -L" in shown.stderr
+
+
+def test_where_the_disk_is_full_the_old_key_stays_good(tmp_path):
+    home = tmp_path / "gone"
+    home.write_text("no folder")
+    assert launch._next_key(Studio(home), 7999, "old") == "old"
+    assert launch._next_key(Studio(tmp_path), 7999, "old") != "old"
