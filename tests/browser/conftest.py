@@ -16,6 +16,7 @@ from lora_gui.studio import children
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 120  # seconds; a busy computer may take long to start a Python and a browser
+REBOUND = "MAP evil.example 127.0.0.1"  # a foreign name that points at this computer, for the tests of strangers
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 
 
@@ -50,7 +51,8 @@ def browser():
 
     expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", f"--host-resolver-rules={REBOUND}"]
+        browser = driver.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
 

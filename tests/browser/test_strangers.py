@@ -1,0 +1,92 @@
+"""Another page in the same real Chromium, which holds the window's cookie, tries to drive the window."""
+
+import http.server
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Error, expect
+
+PAGE = Path(__file__).with_name("strangers.html")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture(scope="module")
+def stranger():
+    """The port of a server that is not the window."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=PAGE.parent)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def bring_a_picture(page, folder):
+    path = folder / "one.png"
+    Image.new("RGB", (96, 96), "orange").save(path)
+    page.locator("#dropzone input.files").set_input_files(str(path))
+    expect(page.locator(".pictures img")).to_have_count(1)
+
+
+def test_a_page_of_somebody_else_gets_nowhere_and_the_window_goes_on(page, window, stranger, tmp_path, capsys):
+    bring_a_picture(page, tmp_path)
+    shown = page.locator(".pictures img").get_attribute("src").split("file=")[1]
+    port = urlsplit(page.url).port
+    page.wait_for_timeout(1500)  # until what was chosen is kept
+    before = sorted(path for path in window.home.rglob("*") if path.is_file())
+    addresses = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "evil.example")]
+    tried, answers = 0, []
+    for name in ("127.0.0.1", "evil.example"):
+        other = page.context.new_page()
+        other.on("response", lambda answer: answers.append((answer.url, answer.status)))
+        other.goto(f"http://{name}:{stranger}/{PAGE.name}")
+        found = other.evaluate("([addresses, path]) => attack(addresses, path)", [addresses, shown])
+        assert not [way for way, is_in in found.items() if is_in]
+        assert not any(frame.locator("#start").count() for frame in other.frames)
+        tried += len(found)
+        other.close()
+    at_window = [(url, status) for url, status in answers if urlsplit(url).port == port]
+    assert at_window and {status for _, status in at_window} <= {401, 403}, at_window
+    assert sorted(path for path in window.home.rglob("*") if path.is_file()) == before
+    with capsys.disabled():
+        print(f"\nPages of others in Chromium: {tried} ways tried, {tried} held; {len(at_window)} refusals seen")
+    page.locator("#others").click()
+    bring_a_picture(page, tmp_path)
+    page.get_by_role("tab", name="Generate").click()
+    expect(page.locator("#prompt textarea")).to_be_visible()
+    assert window.complaints == []
+
+
+def test_a_foreign_name_that_points_here_sees_nothing(page, window):
+    """DNS rebinding: the browser takes it for one site, so only the guard can tell."""
+    rebound = page.context.new_page()
+    answer = rebound.goto(page.url.replace("127.0.0.1", "evil.example"))
+    assert answer.status == 403 and "LoRA Studio on this computer" in rebound.content()
+    asks = "([path, method]) => fetch(path, { method }).then(answer => answer.status)"
+    for asked in (["/config", "GET"], ["/gradio_api/queue/join", "POST"], ["/gradio_api/upload", "POST"]):
+        assert rebound.evaluate(asks, asked) == 403
+    rebound.close()
+
+
+def test_a_link_from_elsewhere_opens_the_window_and_holds_no_handle_to_it(page, window, stranger):
+    """Only a click in a tab of its own may lead here; the page that opened it can neither read nor steer it."""
+    other = page.context.new_page()
+    other.goto(f"http://127.0.0.1:{stranger}/{PAGE.name}")
+    with page.context.expect_page() as opened:
+        other.evaluate("address => { window.held = window.open(address); }", page.url)
+    opened.value.locator("#start").wait_for()
+    until = time.monotonic() + 30
+    while not other.evaluate("held.closed") and time.monotonic() < until:
+        time.sleep(0.1)
+    assert other.evaluate("held.closed"), "the opener must have been cut off"
+    with pytest.raises(Error):
+        other.evaluate("held.document.title")
+    opened.value.close()
+    other.close()
