@@ -11,14 +11,15 @@ from tests.tiny_clip import config, tokenizer
 SIZE = 64  # px; latents are 8 x 8
 
 
-def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
-    """A StableDiffusionXLPipeline folder; scheduler, both text encoders and the size input are as in the real one."""
+def stable_diffusion_xl(folder: Path, seed: int = 0, blocks: int = 1) -> Path:
+    """A StableDiffusionXLPipeline folder; scheduler, both text encoders and the size input are as in the real one, as
+    are the `blocks` of a level where they are two."""
     torch.manual_seed(seed)
     words = tokenizer(folder / "vocabulary")
     unet = UNet2DConditionModel(
         sample_size=SIZE // 8,
         block_out_channels=(16, 32),
-        layers_per_block=1,
+        layers_per_block=blocks,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         norm_num_groups=8,

@@ -21,6 +21,7 @@ _HELPERS = {
     "flux",
     "kandinsky_prior",
     "losses",
+    "originals",
     "preview",
     "unet",
     "wuerstchen_stages",

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_gui.formats.naming import Originals
+
 if TYPE_CHECKING:
     import torch
     from PIL import Image
@@ -49,7 +51,7 @@ class Facts:
     architecture: str  # modelspec.architecture of its LoRA files
     base_model_version: str  # ss_base_model_version of its LoRA files
     further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
-    dialects: tuple[str, ...] = ("kohya", "diffusers")  # the first is written by default
+    dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
     layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike
@@ -60,6 +62,9 @@ class Facts:
         return (
             (own and own.architecture) or self.architecture,
             (own and own.base_model_version) or self.base_model_version,
+    originals: Originals = field(default_factory=dict)  # the denoiser's layers as the original program calls them
+    kohya_has_originals: bool = True  # whether kohya files have these names, too, or the family's own
+    widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
         )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.originals import STREAMS
+from lora_gui.formats.naming import Originals
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +34,26 @@ _TARGETS = {
         rf"{_DOUBLE}|transformer_blocks\.\d+\.norm1(_context)?\.linear"
         rf"|{_SINGLE}(attn\.to_[qkv]|proj_mlp|proj_out|norm\.linear)"
     ),
+}
+_TIME = "time_text_embed"
+_ORIGINALS: Originals = STREAMS | {
+    "double_blocks.#.img_mlp.0": ("transformer_blocks.#.ff.net.0.proj",),
+    "double_blocks.#.img_mlp.2": ("transformer_blocks.#.ff.net.2",),
+    "double_blocks.#.txt_mlp.0": ("transformer_blocks.#.ff_context.net.0.proj",),
+    "double_blocks.#.txt_mlp.2": ("transformer_blocks.#.ff_context.net.2",),
+    "double_blocks.#.img_mod.lin": ("transformer_blocks.#.norm1.linear",),
+    "double_blocks.#.txt_mod.lin": ("transformer_blocks.#.norm1_context.linear",),
+    "single_blocks.#.linear1": tuple(
+        f"single_transformer_blocks.#.{one}" for one in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+    ),
+    "single_blocks.#.linear2": ("single_transformer_blocks.#.proj_out",),
+    "single_blocks.#.modulation.lin": ("single_transformer_blocks.#.norm.linear",),
+    "time_in.in_layer": (f"{_TIME}.timestep_embedder.linear_1",),
+    "time_in.out_layer": (f"{_TIME}.timestep_embedder.linear_2",),
+    "vector_in.in_layer": (f"{_TIME}.text_embedder.linear_1",),
+    "vector_in.out_layer": (f"{_TIME}.text_embedder.linear_2",),
+    "guidance_in.in_layer": (f"{_TIME}.guidance_embedder.linear_1",),
+    "guidance_in.out_layer": (f"{_TIME}.guidance_embedder.linear_2",),
 }
 
 
@@ -76,15 +98,16 @@ class Flux1(Family):
         size_step=16,
         architecture="flux-1-dev/lora",
         base_model_version="flux1",
-        dialects=("diffusers",),
         prefixes={"transformer": ("lora_unet",), "text_encoder": ("lora_te1",)},
         layer_names=(
+        originals=_ORIGINALS,
+        widths={"proj_mlp": 4},
             r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?|norm1(_context)?)\.[\w.]+"
             r"|transformer\.single_transformer_blocks\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out|norm\.linear)"
             r"|lora_transformer_transformer_blocks_\d+_(attn|ff(_context)?|norm1(_context)?)_\w+"
             r"|lora_transformer_single_transformer_blocks_\d+_(attn_to_[qkv]|proj_mlp|proj_out|norm_linear)"
             r"|(lora_unet_|diffusion_model\.)(double|single)_blocks[_.]\d+[_.][\w.]+"
-            r"|(lora_te1_|text_encoder\.)(text_model[_.])?encoder[_.][\w.]+"
+            r"|(lora_te1_|text_encoder\.|text_encoders\.clip_l\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
         ),
         layer_mark=(
             r"single_transformer_blocks[_.]\d+[_.](attn[_.]to_[qkv]|proj_mlp|proj_out|norm[_.]linear)"

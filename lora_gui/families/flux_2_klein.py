@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.originals import STREAMS
+from lora_gui.formats.naming import Originals
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +29,19 @@ _TARGETS = {
     "attention": rf"{_DOUBLE}attn\.({_ATTENTION})|{_SINGLE}",
     "linear": rf"{_DOUBLE}({_LINEAR})|{_SINGLE}",
     "all": rf"{_DOUBLE}({_LINEAR})|{_SINGLE}|(double_stream_modulation_(img|txt)|single_stream_modulation)\.linear",
+}
+_ORIGINALS: Originals = STREAMS | {
+    "double_blocks.#.img_mlp.0": ("transformer_blocks.#.ff.linear_in",),
+    "double_blocks.#.img_mlp.2": ("transformer_blocks.#.ff.linear_out",),
+    "double_blocks.#.txt_mlp.0": ("transformer_blocks.#.ff_context.linear_in",),
+    "double_blocks.#.txt_mlp.2": ("transformer_blocks.#.ff_context.linear_out",),
+    "single_blocks.#.linear1": ("single_transformer_blocks.#.attn.to_qkv_mlp_proj",),
+    "single_blocks.#.linear2": ("single_transformer_blocks.#.attn.to_out",),
+    "double_stream_modulation_img.lin": ("double_stream_modulation_img.linear",),
+    "double_stream_modulation_txt.lin": ("double_stream_modulation_txt.linear",),
+    "single_stream_modulation.lin": ("single_stream_modulation.linear",),
+    "time_in.in_layer": ("time_guidance_embed.timestep_embedder.linear_1",),
+    "time_in.out_layer": ("time_guidance_embed.timestep_embedder.linear_2",),
 }
 _DISTILLED = {"steps": 4, "guidance": 1.0}
 
@@ -89,18 +104,19 @@ class Flux2Klein(Family):
         size_step=16,
         architecture="Flux.2-klein/lora",
         base_model_version="flux2_klein",
-        dialects=("diffusers",),
         prefixes={"transformer": ("lora_unet",)},
         layer_names=(
             r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?)\.[\w.]+"
+        originals=_ORIGINALS,
             r"|transformer\.single_transformer_blocks\.\d+\.attn\.(to_qkv_mlp_proj|to_out)"
-            r"|transformer\.(double_stream_modulation_(img|txt)|single_stream_modulation)\.linear"
+            r"|(transformer\.|lora_transformer_)(double_stream_modulation_(img|txt)|single_stream_modulation)[_.]linear"
             r"|lora_transformer_transformer_blocks_\d+_(attn|ff(_context)?)_\w+"
             r"|lora_transformer_single_transformer_blocks_\d+_attn_(to_qkv_mlp_proj|to_out)"
             r"|(lora_unet_|diffusion_model\.)double_blocks[_.][0-7][_.](img|txt)[\w.]+"
             r"|(lora_unet_|diffusion_model\.)single_blocks[_.](1?\d|2[0-3])[_.]linear[12]"
         ),
         layer_mark=r"single_transformer_blocks[_.]\d+[_.]attn[_.]to_(qkv_mlp_proj|out)|(double|single)_(blocks|stream)",
+            r"|(lora_unet_|diffusion_model\.)(double_stream_modulation_(img|txt)|single_stream_modulation)[_.]lin"
     )
 
     def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> _Encoders:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_gui.families import originals
 from lora_gui.families.base import Batch, Facts, Family, KnownBase
 
 if TYPE_CHECKING:
@@ -64,9 +65,12 @@ class StableDiffusion1(Family):
         architecture="stable-diffusion-v1/lora",
         base_model_version="sd_v1",
         prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te", "lora_te1")},
+        originals=originals.unet(levels=4, first_up_has_attention=False),
+        kohya_has_originals=False,
         layer_names=(
-            r"(lora_unet_|unet\.)(down_blocks|mid_block|up_blocks)[_.](?![\w.]*transformer_blocks[_.][1-9])[\w.]+"
-            r"|(lora_te1?_|text_encoder\.)(text_model[_.])?encoder[_.][\w.]+"
+            r"(lora_unet_|unet\.|diffusion_model\.)"
+            r"(down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks)[_.](?![\w.]*transformer_blocks[_.][1-9])[\w.]+"
+            r"|(lora_te1?_|text_encoder\.|text_encoders\.clip_l\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
         ),
     )
 

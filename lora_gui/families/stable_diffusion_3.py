@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.formats.naming import TURNED, Originals
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,28 @@ _TARGETS = {
     "attention": rf".*\.attn\.({_ATTENTION})",
     "linear": rf"transformer_blocks\.\d+\.({_LINEAR})",
     "all": rf"transformer_blocks\.\d+\.({_LINEAR}|norm1(_context)?\.linear)",
+}
+_ORIGINALS: Originals = {
+    "joint_blocks.#.x_block.attn.qkv": tuple(f"transformer_blocks.#.attn.to_{m}" for m in "qkv"),
+    "joint_blocks.#.x_block.attn.proj": ("transformer_blocks.#.attn.to_out.0",),
+    "joint_blocks.#.x_block.attn2.qkv": tuple(f"transformer_blocks.#.attn2.to_{m}" for m in "qkv"),
+    "joint_blocks.#.x_block.attn2.proj": ("transformer_blocks.#.attn2.to_out.0",),
+    "joint_blocks.#.context_block.attn.qkv": tuple(f"transformer_blocks.#.attn.add_{m}_proj" for m in "qkv"),
+    "joint_blocks.#.context_block.attn.proj": ("transformer_blocks.#.attn.to_add_out",),
+    "joint_blocks.#.x_block.mlp.fc1": ("transformer_blocks.#.ff.net.0.proj",),
+    "joint_blocks.#.x_block.mlp.fc2": ("transformer_blocks.#.ff.net.2",),
+    "joint_blocks.#.context_block.mlp.fc1": ("transformer_blocks.#.ff_context.net.0.proj",),
+    "joint_blocks.#.context_block.mlp.fc2": ("transformer_blocks.#.ff_context.net.2",),
+    "joint_blocks.#.x_block.adaLN_modulation.1": ("transformer_blocks.#.norm1.linear",),
+    "joint_blocks.#.context_block.adaLN_modulation.1": (f"transformer_blocks.#.norm1_context.linear{TURNED}",),
+    "x_embedder.proj": ("pos_embed.proj",),
+    "context_embedder": ("context_embedder",),
+    "t_embedder.mlp.0": ("time_text_embed.timestep_embedder.linear_1",),
+    "t_embedder.mlp.2": ("time_text_embed.timestep_embedder.linear_2",),
+    "y_embedder.mlp.0": ("time_text_embed.text_embedder.linear_1",),
+    "y_embedder.mlp.2": ("time_text_embed.text_embedder.linear_2",),
+    "final_layer.linear": ("proj_out",),
+    "final_layer.adaLN_modulation.1": (f"norm_out.linear{TURNED}",),
 }
 
 
@@ -70,16 +93,16 @@ class StableDiffusion3(Family):
         size_step=16,
         architecture="stable-diffusion-3-5-medium/lora",
         base_model_version="5-medium",
-        dialects=("diffusers",),
         prefixes={
             "transformer": ("lora_unet",),
             "text_encoder": ("lora_te1",),
             "text_encoder_2": ("lora_te2",),
         },
+        originals=_ORIGINALS,
         layer_names=(
             r"transformer\.transformer_blocks\.\d+\.[\w.]+"
-            r"|lora_unet_joint_blocks_\d+_\w+"
-            r"|(lora_te[12]_|text_encoder(_2)?\.)(text_model[_.])?encoder[_.][\w.]+"
+            r"|(lora_unet_|diffusion_model\.)joint_blocks[_.]\d+[_.][\w.]+|lora_transformer_transformer_blocks_\d+_\w+"
+            r"|(lora_te[12]_|text_encoder(_2)?\.|text_encoders\.clip_[lg]\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
         ),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_gui.families import originals
 from lora_gui.families.base import Batch, Facts, Family, KnownBase
 
 if TYPE_CHECKING:
@@ -54,10 +55,13 @@ class StableDiffusionXL(Family):
         architecture="stable-diffusion-xl-v1-base/lora",
         base_model_version="sdxl_base_v1-0",
         prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te1",), "text_encoder_2": ("lora_te2",)},
+        originals=originals.unet(levels=3, first_up_has_attention=True),
         layer_names=(  # unlike 1.x, no attention in the outermost blocks
             r"(lora_unet_|unet\.)(down_blocks[_.]([12]|0[_.](resnets|downsamplers))"
             r"|mid_block|up_blocks[_.]([01]|2[_.]resnets))[_.][\w.]+"
-            r"|(lora_te[12]_|text_encoder(_2)?\.)(text_model[_.])?encoder[_.][\w.]+"
+            r"|(lora_unet_|diffusion_model\.)(input_blocks[_.](\d[_.]0|[4-8])|middle_block"
+            r"|output_blocks[_.](\d[_.]0|[0-5]))[_.][\w.]+"
+            r"|(lora_te[12]_|text_encoder(_2)?\.|text_encoders\.clip_[lg]\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
         ),
     )
 

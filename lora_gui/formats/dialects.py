@@ -10,14 +10,19 @@ import safetensors.torch
 import torch
 
 from lora_gui.errors import UserError, nearest
-from lora_gui.formats import diffusers, kohya
-from lora_gui.formats.lora_file import Layers, Shapes, check_shapes
+from lora_gui.formats import comfy, diffusers, kohya, onetrainer
+from lora_gui.formats.lora_file import Layers, Shapes
 from lora_gui.formats.metadata import identify, read_header
 
 if TYPE_CHECKING:
     from lora_gui.families.base import Facts
 
-DIALECTS = {"kohya": kohya, "diffusers": diffusers}
+DIALECTS = {
+    "kohya": kohya.DIALECT,
+    "diffusers": diffusers.DIALECT,
+    "comfy": comfy.DIALECT,
+    "onetrainer": onetrainer.DIALECT,
+}
 
 
 def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts]) -> Layers:
@@ -33,9 +38,6 @@ def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts]) -> La
             f"{path.stem} was made for {families[key].title}, but this base is of {facts.title}.",
             f"Take it out of the stack, or draw with a base of {families[key].title}.",
         )
-    if dialect not in DIALECTS:
-        raise UserError(f"{path.stem} is written in the {dialect} way, which cannot be read for this base.",
-                        f"Ask its maker for one of: {', '.join(DIALECTS)}.")  # fmt: skip
     try:
         return parse(safetensors.torch.load_file(path), header.metadata, dialect, shapes, facts)
     except UserError as error:
@@ -43,19 +45,22 @@ def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts]) -> La
 
 
 def parse(
-    tensors: dict[str, torch.Tensor], metadata: dict[str, str], dialect: str, shapes: Shapes, facts: Facts
+    tensors: dict[str, torch.Tensor], metadata: dict[str, str], dialect: str, shapes: Shapes | None, facts: Facts
 ) -> Layers:
-    """The LoRA in `tensors`. Raises UserError where it does not fit the base or holds what is not a number."""
-    layers = DIALECTS[dialect].parse(tensors, metadata, shapes, facts.prefixes)
-    check_shapes(layers, shapes)
+    """The LoRA in `tensors`; `shapes` is None where there is no base at hand that it should fit.
+
+    Raises UserError where it does not fit the base or the family, or holds what is not a number.
+    """
+    layers = DIALECTS[dialect].parse(tensors, metadata, facts, shapes)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
     return layers
 
 
 def build(layers: Layers, facts: Facts, dialect: str = "") -> dict[str, torch.Tensor]:
-    """The tensors of a file in fp32; `dialect` empty means the family's own. Raises UserError for unknown dialects."""
+    """The tensors of a file in fp32; `dialect` empty means the family's own. Raises UserError where it has not this."""
     dialect = dialect or facts.dialects[0]
-    if dialect not in DIALECTS:
-        raise UserError(f"No way of writing LoRA files is called {dialect!r}.", nearest(dialect, DIALECTS))
-    return DIALECTS[dialect].build(layers, facts.prefixes)
+    if dialect not in facts.dialects:
+        what = f"LoRA files of {facts.title} cannot be written in the {dialect} way."
+        raise UserError(what, nearest(dialect, facts.dialects))
+    return DIALECTS[dialect].build(layers, facts)

@@ -34,27 +34,36 @@ class Layer:
 
 Layers = dict[str, Layer]  # by part and module path, such as "unet.mid_block.attentions.0.proj_in"
 Shapes = dict[str, torch.Size]  # of the weights of a base's layers, by the same names
-Prefixes = dict[str, tuple[str, ...]]  # part to the prefixes it has in kohya files
+Pieces = dict[str, torch.Tensor]  # of one layer, as files have them: down, up, alpha and magnitude
 
 
-def from_pieces(pieces: dict[str, dict[str, torch.Tensor]]) -> Layers:
-    """Make layers of the tensors `down`, `up`, `alpha` and `magnitude` of each; a missing alpha means the rank.
+def from_pieces(piece: Pieces, alpha: float | None = None) -> Layer:
+    """Make a layer of its tensors; where there is no alpha among them it is `alpha`, or the rank.
 
-    Raises UserError where a half is missing or the halves do not fit each other.
+    Raises UserError where a half is missing, the halves do not fit each other, or the magnitude is not one of outputs.
     """
-    layers = {}
-    for name, piece in pieces.items():
-        down, up = piece.get("down"), piece.get("up")
-        if down is None or up is None or down.ndim < 2 or up.ndim < 2 or down.shape[0] != up.shape[1]:
-            raise UserError("In this LoRA the two halves of a layer do not belong together.", "Get a whole copy of it.")
-        magnitude = piece.get("magnitude")
-        layers[name] = Layer(
-            down=down.float(),
-            up=up.float(),
-            alpha=float(piece["alpha"]) if "alpha" in piece else float(down.shape[0]),
-            magnitude=None if magnitude is None else magnitude.float().flatten(),
+    down, up, magnitude = piece.get("down"), piece.get("up"), piece.get("magnitude")
+    if down is None or up is None or down.ndim < 2 or up.ndim < 2 or down.shape[0] != up.shape[1]:
+        raise UserError("In this LoRA the two halves of a layer do not belong together.", "Get a whole copy of it.")
+    if "alpha" in piece:
+        alpha = float(piece["alpha"])
+    return Layer(
+        down=down.float(),
+        up=up.float(),
+        alpha=float(down.shape[0]) if alpha is None else alpha,
+        magnitude=None if magnitude is None else _of_outputs(magnitude, up.shape[0]),
+    )
+
+
+def _of_outputs(magnitude: torch.Tensor, out: int) -> torch.Tensor:
+    """(out,) of what is (out,), (out, 1) or (out, 1, 1, 1) in kohya files and (1, out, 1, 1) in those of peft."""
+    of_peft = magnitude.ndim == 4 and magnitude.shape[0] == 1
+    if magnitude.numel() != out or (not of_peft and magnitude.shape[:1] != (out,)):
+        raise UserError(
+            "This LoRA is a DoRA of a kind that cannot be applied exactly: its lengths are not those of outputs.",
+            "Ask its maker for a plain LoRA.",
         )
-    return layers
+    return magnitude.float().flatten()
 
 
 def check_shapes(layers: Layers, shapes: Shapes) -> None:
@@ -62,10 +71,14 @@ def check_shapes(layers: Layers, shapes: Shapes) -> None:
     for name, layer in layers.items():
         weight = shapes[name]
         if layer.down.shape[1:] != weight[1:] or layer.up.shape[0] != weight[0]:
-            raise UserError(
-                "This LoRA was made for another base: its layers have other sizes.",
-                "Draw with the base it was made for.",
-            )
+            raise other_sizes()
+
+
+def other_sizes() -> UserError:
+    """The refusal of a file whose layers do not fit the base's."""
+    return UserError(
+        "This LoRA was made for another base: its layers have other sizes.", "Draw with the base it was made for."
+    )
 
 
 def unknown_layers(unknown: list[str], total: int) -> UserError:

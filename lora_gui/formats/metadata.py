@@ -33,8 +33,8 @@ ANOTHER_COPY = "Download it again, or ask its maker for a whole .safetensors fil
 
 # dialect -> what its tensor names look like: module, then the piece
 DIALECTS = {
-    "onetrainer": r"lora_(?:transformer|prior_unet)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
     "kohya": r"lora_(?:unet|te[123]?)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
+    "onetrainer": r"lora_(?:transformer|prior_unet|te[123]?)_\w+\.(?:lora_(?:down|up)\.weight|alpha|dora_scale)",
     "comfy": r"(?:diffusion_model|text_encoders)\.[\w.]+\.(?:lora_(?:A|B|down|up)\.weight|alpha|dora_scale)",
     "diffusers": (
         r"(?:unet|transformer|prior|text_encoder(?:_[23])?)\.[\w.]+"

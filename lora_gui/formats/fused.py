@@ -1,0 +1,85 @@
+"""Several layers in one, and one in several: the original programs hold query, key and value as a single layer."""
+
+import torch
+
+from lora_gui.errors import UserError
+from lora_gui.formats.lora_file import Layer
+
+
+def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
+    """One layer that does what `layers` do, each upon its own `outs` rows; None changes nothing there.
+
+    `down` is theirs on top of each other, `up` has theirs along its diagonal: where all have the same rank and alpha,
+    every number stays as it is. Raises UserError where some are DoRAs and others are not there.
+    """
+    there = [layer for layer in layers if layer is not None]
+    first = there[0]
+    magnitudes = [layer.magnitude for layer in there if layer.magnitude is not None]
+    if magnitudes and len(magnitudes) < len(layers):
+        raise UserError(
+            "This LoRA is a DoRA on some of query, key and value only, which this kind of file cannot say.",
+            "Choose the diffusers kind.",
+        )
+    alike = len({(layer.rank, layer.alpha) for layer in there}) == 1
+    downs, ups = [], []
+    for layer, out in zip(layers, outs, strict=True):
+        rank = first.rank if alike else 0
+        downs.append(first.down.new_zeros(rank, first.down.shape[1]) if layer is None else layer.down)
+        if layer is None:
+            ups.append(first.up.new_zeros(out, rank))
+        else:
+            ups.append(layer.up if alike else layer.up * (layer.alpha / layer.rank))
+    return Layer(
+        down=torch.cat(downs),
+        up=torch.block_diag(*ups),
+        alpha=len(layers) * first.alpha if alike else float(sum(layer.rank for layer in there)),
+        magnitude=torch.cat(magnitudes) if magnitudes else None,
+    )
+
+
+def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
+    """What the parts of a fused layer do, each upon its own `outs` rows; None for parts that change nothing.
+
+    Where `up` holds only blocks along its diagonal, `down` is cut as it was put together, else all parts share it.
+    """
+    rows = layer.up.split(outs)
+    columns = _blocks(rows) or [slice(0, layer.rank)] * len(outs)
+    magnitudes = [None] * len(outs) if layer.magnitude is None else list(layer.magnitude.split(outs))
+    parts: list[Layer | None] = []
+    for up, own, magnitude in zip(rows, columns, magnitudes, strict=True):
+        part = Layer(layer.down[own], up[:, own], layer.alpha * (own.stop - own.start) / layer.rank, magnitude)
+        idle = magnitude is None and not part.up.any()
+        parts.append(None if idle and layer.up.any() else part)
+    return parts
+
+
+def _blocks(rows: tuple[torch.Tensor, ...]) -> list[slice] | None:
+    """The columns that each part has for itself, in the order of the parts; None where some are used by several."""
+    used = torch.stack([part.ne(0).any(dim=0) for part in rows])  # (parts, rank)
+    count, rank = used.shape
+    if rank % count == 0:
+        each = rank // count
+        diagonal = torch.eye(count, dtype=torch.bool).repeat_interleave(each, dim=1)
+        if not (used & ~diagonal.to(used.device)).any():
+            return [slice(n * each, (n + 1) * each) for n in range(count)]
+    if not used.any() or (used.sum(dim=0) > 1).any():
+        return None
+    blocks, begin = [], 0
+    for part in used:
+        end = max(begin, int(part.nonzero().max()) + 1) if part.any() else begin
+        if used[:, begin:end].sum() > part[begin:end].sum():
+            return None  # columns of another part lie between
+        blocks.append(slice(begin, end))
+        begin = end
+    return blocks
+
+
+def halves_swapped(layer: Layer) -> Layer:
+    """The layer whose outputs' first and second half have changed places."""
+    magnitude = layer.magnitude
+    return Layer(
+        layer.down,
+        torch.cat(layer.up.chunk(2)[::-1]),
+        layer.alpha,
+        None if magnitude is None else torch.cat(magnitude.chunk(2)[::-1]),
+    )
