@@ -1,6 +1,6 @@
 """Turn one picture file of a stranger into upright RGB pixels, or say in a sentence why not.
 
-Everything is decided by content, never by suffix. Needs nothing of the app but its error, so that a child could run it.
+Everything is decided by content, never by suffix. Only the child of `decoder` runs it: what it reads may be hostile.
 """
 
 import io

@@ -1,17 +1,14 @@
 """Picture sets and their captions: strangers' files come in, upright RGB copies of our own making are what is kept."""
 
-import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.studio.decoding import decode
+from lora_gui.studio.decoder import Decoder
 from lora_gui.studio.names import clean_caption, read_text
 from lora_gui.studio.paths import Studio, new_id
 
@@ -56,14 +53,15 @@ def import_pictures(studio: Studio, sources: Sequence[Path]) -> tuple[PictureSet
     notes: list[str] = []
     refused: list[str] = []
     try:
-        for source in found:
-            try:
-                image, remarks = decode(source)
-            except UserError as error:
-                refused.append(f"{error.what} {error.remedy}")
-                continue
-            pictures.append(_store(folder, len(pictures) + 1, image, source, texts, notes))
-            notes += remarks
+        with Decoder() as decoder:
+            for source in found:
+                try:
+                    data, remarks = decoder.decode(source)
+                except UserError as error:
+                    refused.append(f"{error.what} {error.remedy}")
+                    continue
+                pictures.append(_store(folder, len(pictures) + 1, data, source, texts, notes))
+                notes += remarks
         if not pictures:
             raise UserError(
                 f"None of the {len(found)} files is a usable picture. {refused[0]}" if len(found) > 1 else refused[0],
@@ -144,7 +142,7 @@ def _nothing(sources: Sequence[Path]) -> UserError:
 
 
 def _store(
-    folder: Path, number: int, image: Image.Image, source: Path, texts: dict[str, Path], notes: list[str]
+    folder: Path, number: int, data: bytes, source: Path, texts: dict[str, Path], notes: list[str]
 ) -> Picture:
     path = folder / f"{number:04}.png"
     caption = ""
@@ -155,9 +153,7 @@ def _store(
             caption = read_text(text)
         except UserError as error:
             notes.append(f"{error.what} {error.remedy}")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=3)
-    files.write_bytes(path, buffer.getvalue())
+    files.write_bytes(path, data)
     files.write_text(path.with_suffix(".txt"), caption)
     return Picture(path, caption, source.name[:200])
 
