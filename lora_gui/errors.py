@@ -5,12 +5,16 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can mend. `what` says what is wrong, `remedy` what to do; each one plain sentence."""
+    """Something the user can mend. `what` says what is wrong, `remedy` what to do; each one plain sentence.
 
-    def __init__(self, what: str, remedy: str) -> None:
+    `lacking` names what a retry can do something about, as in `events.Failed`.
+    """
+
+    def __init__(self, what: str, remedy: str, lacking: str = "") -> None:
         super().__init__(f"{what} {remedy}")
         self.what = what
         self.remedy = remedy
+        self.lacking = lacking
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

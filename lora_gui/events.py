@@ -2,6 +2,12 @@
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run was told to go on after an end; its next child is about to come. Said by the one who starts it."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,13 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What a training needs of memory, as `engine.memory.Plan.to_json` says it."""
+
+    plan: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Done:
     """A run: the LoRA is published and was read back whole. A drawing order (`id`): all its drawings are there."""
 
@@ -100,15 +113,30 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """All that was learnt is kept and the memory is free; `what` and `remedy` where it was not the user's wish."""
+
+    step: int
+    what: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
 class Failed:
-    """It did not work; one sentence what, one sentence remedy."""
+    """It did not work; one sentence what, one sentence remedy.
+
+    `lacking` names what a retry can do something about: `memory`, or `calm` where the learning rate was too high.
+    """
 
     what: str
     remedy: str
     id: str = ""
+    lacking: str = ""
 
 
-Event = Started | Phase | Step | Sample | Saved | Preview | Drawn | Note | Done | Stopped | Failed
+Event = (
+    Resumed | Started | Phase | Step | Sample | Saved | Preview | Drawn | Note | Planned | Done | Stopped | Paused | Failed
+)
 _KINDS = {kind.__name__: kind for kind in Event.__args__}
 
 

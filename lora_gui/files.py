@@ -1,5 +1,6 @@
 """Every durable write of the app: beside the target, flushed, renamed. Nothing else opens a file for writing."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -10,10 +11,21 @@ import uuid
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from lora_gui.errors import UserError
 
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a scanner holds the file
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
+_GONE = ".tmp"  # how a folder is called while it is made or taken away
+
+
+class DiskFullError(UserError):
+    """There is no room left; nothing older was changed."""
+
+
+def about_to(act: str, path: Path) -> None:
+    """Nothing. Stands before every act upon the disk, so that tests can count them, refuse one or die at one."""
 
 
 def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
@@ -21,16 +33,17 @@ def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
 
     Raises UserError when the disk is full or refuses.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    partial = _beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
+        about_to("open", partial)
         with open(partial, "wb", opener=_private if private else None) as file:
+            about_to("write", partial)
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            _flush(file, partial)
         replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _drop(partial)
         raise _refused(path, error) from error
 
 
@@ -42,10 +55,24 @@ def write_json(path: Path, value: Any, private: bool = False) -> None:
     write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8"), private)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file of lines, also where a crash has left half a line at its end. Raises UserError."""
+    try:
+        about_to("append", path)
+        with open(path, "a+b") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+            ending = b"" if file.read(1) in (b"", b"\n") else b"\n"
+            file.write(ending + line.encode("utf-8") + b"\n")
+            _flush(file, path)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
 def replace(source: Path, target: Path) -> None:
     """Rename within one folder and make the rename durable, retrying where Windows refuses it for a moment."""
     for wait in (*_WAITS, None):
         try:
+            about_to("rename", target)
             os.replace(source, target)
             break
         except OSError as error:
@@ -55,10 +82,20 @@ def replace(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def move(source: Path, target: Path) -> None:
+    """Give a file or folder another place on the same disk. Raises UserError when the disk refuses."""
+    try:
+        _make(target.parent)
+        replace(source, target)
+    except OSError as error:
+        raise _refused(target, error) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable; Windows has no such call and needs none."""
     if os.name == "nt":
         return
+    about_to("sync", folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -75,7 +112,7 @@ def open_stream(path: Path) -> IO[bytes]:
 def make_folder(path: Path) -> None:
     """Make a folder and those above it. Raises UserError where the disk refuses."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        _make(path)
     except OSError as error:
         raise _refused(path, error) from error
 
@@ -88,16 +125,17 @@ def make_private_folder(path: Path) -> None:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file as a whole or not at all. Raises UserError when the disk is full or refuses."""
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    partial = _beside(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make(target.parent)
+        about_to("open", partial)
         with open(source, "rb") as read, open(partial, "wb") as file:
+            about_to("write", partial)
             shutil.copyfileobj(read, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
+            _flush(file, partial)
         replace(partial, target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _drop(partial)
         raise _refused(target, error) from error
 
 
@@ -105,6 +143,36 @@ def touch(path: Path) -> None:
     """Make an empty file that is a sign to another process, or renew its time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+
+
+def remove(path: Path) -> None:
+    """Delete a file that may not be there. Raises UserError when the disk refuses."""
+    try:
+        about_to("remove", path)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def remove_folder(folder: Path) -> None:
+    """Take a folder away: at once under its name, then its files; `sweep` does the rest where this is cut short."""
+    gone = folder if folder.suffix == _GONE else folder.with_name(f"{folder.name}.gone{_GONE}")
+    with contextlib.suppress(OSError):  # what cannot be deleted takes room, but harms nobody
+        if gone != folder:
+            shutil.rmtree(gone, ignore_errors=True)
+            replace(folder, gone)
+        about_to("remove", gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes that have died since left half done in a folder."""
+    for stray in folder.glob(f"*{_GONE}"):
+        remove_folder(stray)
+    for stray in folder.glob(".*.part"):
+        owner = stray.name.split(".")[-2].partition("-")[0]
+        if not owner.isdecimal() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner)):
+            _drop(stray)
 
 
 def free_name(folder: Path, name: str, suffix: str) -> Path:
@@ -130,6 +198,33 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def _beside(path: Path) -> Path:
+    """A name of its own for what is not whole yet; it says whose it is, so that a dead process's can be swept away."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, durably: each new name is flushed where it stands."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    about_to("make", folder)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _flush(file: IO[bytes], path: Path) -> None:
+    about_to("sync", path)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _drop(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        about_to("remove", path)
+        path.unlink(missing_ok=True)
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
@@ -137,6 +232,6 @@ def _private(path: str, flags: int) -> int:
 def _refused(path: Path, error: OSError) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = f"The disk is full, {path.name} could not be saved."
-        return UserError(what, "Make some space and try again; nothing older was changed.")
+        return DiskFullError(what, "Make some space and try again; nothing older was changed.")
     what = f"{path.name} could not be saved ({error.strerror})."
     return UserError(what, f"Check that the folder {path.parent.name} can be written to.")

@@ -35,6 +35,18 @@ class TrainJob(_Job):
     pictures: tuple[TrainPicture, ...]
     settings: TrainSettings
     publish_to: str  # folder the finished LoRA is published into
+    cache: str = ""  # folder that can be deleted at any time, for what is quick to have again; empty keeps nothing
+    extended_at: tuple[int, ...] = ()  # the steps at which it was finished once, and then told to train further
+
+
+class PlanJob(_Job):
+    """A question how much memory a training needs; one JSON line on the planning child's standard input."""
+
+    base: Base  # `path` is empty where a known one is not on this disk
+    settings: TrainSettings
+    vram_gib: float
+    ram_gib: float
+    cache: str  # folder that can be deleted at any time
 
 
 class DrawJob(_Job):

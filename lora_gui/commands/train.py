@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import events
-from lora_gui.commands import EndedEarly, Register, say, settings_of
+from lora_gui.commands import Register, say, settings_of
+from lora_gui.commands.runs import followed
 from lora_gui.studio.paths import Studio
 
 
@@ -51,20 +52,4 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         say(events.Note(sentence))
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), settings_of(options.set))
     job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)
-    run = runs.start(studio, job)
-    status = run.follow(say)
-    if status.state == "failed":
-        raise EndedEarly(status.what, status.remedy, {"run": str(run.folder)})
-    if status.state == "stopped":
-        kept = f"What was learnt is saved as {status.lora}." if status.lora else "There was nothing worth saving yet."
-        raise EndedEarly(
-            f"Stopped at step {status.step} of {status.of}.", kept, {"lora": status.lora, "run": str(run.folder)}
-        )
-    seconds = round(time.monotonic() - began, 1)
-    return {
-        "lora": status.lora,
-        "run": str(run.folder),
-        "steps": status.step,
-        "sha256": status.sha256,
-        "seconds": seconds,
-    }
+    return followed(runs.start(studio, job)) | {"seconds": round(time.monotonic() - began, 1)}

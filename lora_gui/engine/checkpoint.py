@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def save(
         return Checkpoint(target, step)
     partial = checkpoints / f"{target.name}.tmp"
     if partial.exists():
-        shutil.rmtree(partial)
+        files.remove_folder(partial)
     tensors, numbers = pack(optimizer)
     contents = {
         "adapter.safetensors": with_hashes(to_bytes(diffusers.build_exact(layers), metadata)),
@@ -59,24 +58,22 @@ def save(
         files.write_bytes(partial / name, data)
     files.write_json(partial / _MANIFEST, {name: _entry(data) for name, data in contents.items()})
     if target.exists():
-        shutil.rmtree(target)
-    files.replace(partial, target)
+        files.remove_folder(target)
+    files.move(partial, target)
     for old in _folders(checkpoints)[:-_KEPT]:
-        shutil.rmtree(old)
+        files.remove_folder(old)
     return Checkpoint(target, step)
 
 
 def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint, and a sentence for each damaged one, which is set aside."""
-    for stray in checkpoints.glob("*.tmp"):
-        shutil.rmtree(stray)
+    files.sweep(checkpoints)
     sentences: list[str] = []
     for folder in reversed(_folders(checkpoints)):
         if is_whole(folder):
             return Checkpoint(folder, _step(folder)), sentences
         aside = files.free_name(checkpoints / "damaged", folder.name, "")
-        aside.parent.mkdir(exist_ok=True)
-        files.replace(folder, aside)
+        files.move(folder, aside)
         sentences.append(f"The checkpoint of step {_step(folder)} is damaged and was set aside.")
     return None, sentences
 

@@ -1,7 +1,7 @@
 """How the LoRA's weights are improved: the optimizers by table, and the learning rate as a function of the step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -84,12 +84,20 @@ SCHEDULES: dict[str, Callable[[float, int], float]] = {
 }
 
 
-def rate(step: int, settings: TrainSettings) -> float:
-    """The share of the learning rate that counts in step `step` (0 is the first): a rise, then the schedule."""
-    if step < settings.warmup_steps:
+def rate(step: int, settings: TrainSettings, extended_at: Sequence[int] = ()) -> float:
+    """The share of the learning rate that counts in step `step` (0 is the first): a rise, then the schedule.
+
+    A run that was finished at `extended_at` and then extended runs its schedule anew over the added steps, from half
+    the rate (a warm restart, Loshchilov and Hutter 2017): stretching the old curve would leave them almost no rate.
+    """
+    ends = [*extended_at, settings.steps]
+    leg = next((n for n, end in enumerate(ends) if step < end), len(ends) - 1)
+    start, peak = (ends[leg - 1], 0.5) if leg else (settings.warmup_steps, 1.0)
+    if not leg and step < settings.warmup_steps:
         return step / settings.warmup_steps
-    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    return SCHEDULES[settings.scheduler](progress, settings.restarts)
+    if settings.scheduler == "constant":
+        return 1.0
+    return peak * SCHEDULES[settings.scheduler]((step - start) / max(1, ends[leg] - start), settings.restarts)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import lora_gui
 
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.worker")
+NOTHING = 10_000_000  # bytes free on a disk that counts as full
 NEW_PROCESS_GROUP, DETACHED = 0x200, 0x8  # Windows: no Ctrl-C and no console window from us
 
 
@@ -71,7 +73,7 @@ def last_words(log: Path, size: int = 4000) -> str:
 def cause(log: Path) -> tuple[str, str]:
     """Sentence and remedy for a child that ended without a word, as far as its log tells."""
     words = last_words(log)
-    if "No space left on device" in words:
+    if "No space left on device" in words or shutil.disk_usage(log.parent).free < NOTHING:
         return "The disk is full.", "Make some space and try again."
     if "MemoryError" in words or "out of memory" in words.lower():
         return (

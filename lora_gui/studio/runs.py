@@ -1,30 +1,29 @@
 """Parent side of a run. A run is a folder and the folder is the protocol: whoever opens it sees the same run."""
 
-import os
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from lora_gui import events, files
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, nearest
 from lora_gui.jobs import Base, TrainJob, TrainPicture
-from lora_gui.settings import TrainSettings
+from lora_gui.settings import TrainSettings, check
 from lora_gui.studio import bases, children
 from lora_gui.studio.names import check_name, check_trigger
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.pictures import DROP, Picture
 from lora_gui.studio.status import Follower, RunStatus, after
 
+SIGNS = {"stop": "stopping", "pause": "pausing"}  # files in the run's folder: what the child is asked for
 STARTING = 10.0  # seconds between the folder of a run and its child, at most
 LOCK_WAIT = 20.0  # seconds
-RECENT = 30  # runs that an estimate looks at
-# Seconds for one picture in one step and for loading, with the base that ships with the app on two cores; measured.
-SHIPPED_SECONDS, SHIPPED_CORES, LOADING = 0.0125, 2, 20.0
 
 
 class Run:
@@ -50,6 +49,10 @@ class Run:
         """Ask the run to finish its step and save what there is."""
         files.touch(self.folder / "stop")
 
+    def pause(self) -> None:
+        """Ask the run to keep everything and to give its memory back."""
+        files.touch(self.folder / "pause")
+
     def status(self) -> RunStatus:
         """How it stands now, read from the folder alone."""
         alive = self.lives()  # asked first: a child that ends in between has written its last event by then
@@ -57,19 +60,22 @@ class Run:
         if status.ended:
             return status
         if not alive:
-            return after(status, events.Failed(*children.cause(self.log)))
-        return replace(status, state="stopping") if (self.folder / "stop").exists() else status
+            return after(status, self._died())
+        asked = next((state for sign, state in SIGNS.items() if (self.folder / sign).exists()), status.state)
+        return replace(status, state=asked)
 
     def wait(self, pause: float = 0.25) -> Iterator[events.Event]:
-        """Every event from the beginning to the last one, as they come; a child that died ends in a Failed."""
+        """Every event of its latest start, as they come, to the last one; a child that died ends in a Failed."""
         follower = Follower(self.folder / "events.jsonl")
         while True:
             alive = self.lives()
-            yield from follower.new_events()
+            new = follower.new_events()
+            starts = [n for n, event in enumerate(new) if isinstance(event, events.Resumed)]
+            yield from new[starts[-1] + 1 :] if starts else new
             if follower.status.ended:
                 return
             if not alive:
-                yield events.Failed(*children.cause(self.log))
+                yield self._died()
                 return
             time.sleep(pause)
 
@@ -87,8 +93,25 @@ class Run:
 
     def lives(self) -> bool:
         """Whether its child is there, or may still be about to come."""
-        known = files.read_json(self.folder / "alive") or files.read_json(self.folder / "child.json")
+        known = self._child()
         return children.lives(known) if known else time.time() - self.folder.stat().st_mtime < STARTING
+
+    def checkpoint(self) -> Path | None:
+        """The folder of the newest state it can go on from."""
+        whole = sorted(self.folder.glob("checkpoints/ckpt-*[0-9]/MANIFEST.json"))
+        return whole[-1].parent if whole else None
+
+    def is_as_ordered(self) -> bool:
+        """Whether its order is still what its latest child was started with."""
+        said = files.read_json(self.folder / "child.json")
+        return not isinstance(said, dict) or said.get("job") in (None, files.sha256(self.folder / "job.json"))
+
+    def _child(self) -> Any:
+        return files.read_json(self.folder / "alive") or files.read_json(self.folder / "child.json")
+
+    def _died(self) -> events.Failed:
+        what, remedy = children.cause(self.log)
+        return events.Failed(what, remedy, lacking="memory" if "memory" in what else "")
 
 
 def new_job(
@@ -111,18 +134,104 @@ def new_job(
         base=base,
         settings=settings,
         publish_to=str(studio.loras.resolve()),
+        cache=str(studio.cache.resolve()),
         pictures=tuple(TrainPicture(path=str(p.path.resolve()), caption=p.caption) for p in pictures),
     )
 
 
 def start(studio: Studio, job: TrainJob) -> Run:
     """Make the run's folder and start its child. Raises UserError if one is running or the disk is too full."""
+    with _alone(studio):
+        _check_disk(studio, job)
+        folder = studio.runs / new_id()
+        try:
+            files.write_text(folder / "job.json", job.model_dump_json(indent=1))
+            return _launch(folder)
+        except UserError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def resume(studio: Studio, run: Run, steps: int | None = None, changes: dict[str, Any] | None = None) -> Run:
+    """Start the child again in the run's folder: it goes on from the newest checkpoint as if nothing had happened.
+
+    `steps` is the new total of a run that is finished; `changes` are other settings, for a run that failed with its
+    own. Raises UserError where the run cannot go on.
+    """
+    with _alone(studio):
+        job = _continued(run, steps, changes or {})
+        _go_on(studio, run, job)
+    return Run(run.folder)
+
+
+def keep_lora(studio: Studio, run: Run) -> str:
+    """Copy the LoRA of a run's newest checkpoint among the LoRAs, where it stays; returns its path."""
+    kept = run.checkpoint()
+    if kept is None:
+        raise UserError("This run has not kept anything yet.", "Resume it.")
+    target = studio.loras / f"{run.job.name}-step-{int(kept.name.removeprefix('ckpt-'))}.safetensors"
+    if not target.exists():
+        files.copy(kept / "adapter.safetensors", target)
+    return str(target)
+
+
+def stop(studio: Studio, run: Run) -> None:
+    """End a run and save what it has learnt; for one that is paused or failed, its child is started for that alone."""
+    if not run.status().ended:
+        run.stop()
+    elif run.status().resumable and run.checkpoint():
+        with _alone(studio):
+            _go_on(studio, run, run.job, "stop")
+    else:
+        raise UserError("This run has ended already.", "What it learnt is among your LoRAs.")
+
+
+def _continued(run: Run, steps: int | None, changes: dict[str, Any]) -> TrainJob:
+    """What the run is to do from now on."""
+    job, status = run.job, run.status()
+    if not run.is_as_ordered():
+        raise UserError("What this run was asked to do was changed on the disk.", "Start a new one.")
+    finished = status.state == "finished" and status.step >= job.settings.steps
+    if steps is None:
+        if finished:
+            raise UserError("This run is finished.", "Train it further with more steps, or start a new one.")
+    elif not finished:
+        raise UserError("Only a run that is finished can be trained further.", "Resume it first.")
+    elif steps <= job.settings.steps:
+        raise UserError(f"This run has {job.settings.steps} steps already.", "Choose a larger number.")
+    else:
+        job = job.model_copy(update={"extended_at": (*job.extended_at, job.settings.steps)})
+        changes = {"steps": steps}
+    return job.model_copy(update={"settings": check(TrainSettings, job.settings.model_dump() | changes)})
+
+
+def _go_on(studio: Studio, run: Run, job: TrainJob, sign: str = "") -> None:
+    """Clear away what was said of the last end and start the child; a crash in here leaves a run that can go on."""
+    _check_disk(studio, job)
+    child, given_up = run._child(), time.monotonic() + LOCK_WAIT
+    while children.lives(child):  # it has said its last word, but holds its memory yet
+        if time.monotonic() > given_up:
+            raise UserError("This run is still ending.", "Try again in a moment.")
+        time.sleep(0.1)
+    for name in (*SIGNS, "alive", "child.json", "seen"):
+        files.remove(run.folder / name)
+    text = job.model_dump_json(indent=1)
+    if (run.folder / "job.json").read_text(encoding="utf-8") != text:
+        files.write_text(run.folder / "job.json", text)
+    files.append_line(run.folder / "events.jsonl", events.to_line(events.Resumed()))
+    if sign:
+        files.touch(run.folder / sign)
+    _launch(run.folder)
+
+
+@contextlib.contextmanager
+def _alone(studio: Studio) -> Iterator[None]:
+    """While nobody else can start a run. Raises UserError if one is running, or is being started by another window."""
     files.make_folder(studio.runs)
     try:
         with FileLock(studio.runs / ".start.lock", timeout=LOCK_WAIT):
             require_none_running(studio)
-            _check_disk(studio, job)
-            return _launch(studio.runs / new_id(), job)
+            yield
     except Timeout:
         raise UserError(
             "Another window is just starting a training.", "Look at it there, or try again in a moment."
@@ -131,6 +240,19 @@ def start(studio: Studio, job: TrainJob) -> Run:
         raise UserError(
             f"The training could not be started ({error.strerror}).", f"Check that {studio.runs} can be written to."
         ) from None
+
+
+def find(studio: Studio, name: str) -> Run:
+    """The run called `name`: its folder, the folder's name, or the newest for a LoRA of that name."""
+    for run in all_runs(studio):
+        if name in (run.folder.name, str(run.folder)) or run.folder == Path(name).resolve():
+            return run
+    for run in all_runs(studio):
+        with contextlib.suppress(UserError):
+            if run.job.name.casefold() == name.casefold():
+                return run
+    known = [run.folder.name for run in all_runs(studio)]
+    raise UserError(f"There is no run {name!r}.", nearest(name, known) if known else "Train a LoRA first.")
 
 
 def all_runs(studio: Studio) -> list[Run]:
@@ -153,41 +275,6 @@ def require_none_running(studio: Studio) -> None:
         raise UserError("A training is already running.", "Wait until it is done, or stop it first.")
 
 
-def estimate(studio: Studio, settings: TrainSettings, base: Base) -> float | None:
-    """Minutes a training will take on this computer, from earlier runs like it; None where nothing is known yet."""
-    pictures = settings.steps * settings.batch_size * settings.accumulation
-    for run in all_runs(studio)[:RECENT]:
-        status = run.status()
-        if status.state != "finished" or not status.step or not status.seconds:
-            continue
-        try:
-            job = run.job
-        except UserError:
-            continue
-        if job.base.path == base.path and _alike(job.settings, settings):
-            done = status.step * job.settings.batch_size * job.settings.accumulation
-            learning = max(status.seconds - LOADING / 2, status.seconds / 2)
-            return (LOADING / 2 + learning * pictures / done) / 60
-    if bases.ships_with_the_app(base):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return (LOADING + pictures * SHIPPED_SECONDS * SHIPPED_CORES / min(cores, 8)) / 60
-    return None
-
-
-def _alike(one: TrainSettings, other: TrainSettings) -> bool:
-    """Whether a step costs about the same for each picture."""
-    fields = (
-        "resolution",
-        "precision",
-        "gradient_checkpointing",
-        "layers",
-        "train_text_encoder",
-        "batch_size",
-        "optimizer",
-    )
-    return all(getattr(one, field) == getattr(other, field) for field in fields)
-
-
 def _check_disk(studio: Studio, job: TrainJob) -> None:
     """Checkpoints, samples and the LoRA grow with the base; refuse before hours are spent."""
     needed = 500_000_000 + bases.size(job.base) // 10
@@ -199,13 +286,9 @@ def _check_disk(studio: Studio, job: TrainJob) -> None:
         )
 
 
-def _launch(folder: Path, job: TrainJob) -> Run:
-    try:
-        files.write_text(folder / "job.json", job.model_dump_json(indent=1))
-        with files.open_stream(folder / "events.jsonl") as stdout, files.open_stream(folder / "log.txt") as log:
-            child = children.start("train", str(folder.resolve()), stdout=stdout, stderr=log)
-        files.write_json(folder / "child.json", children.identity(child.pid))
-    except UserError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def _launch(folder: Path) -> Run:
+    with files.open_stream(folder / "events.jsonl") as stdout, files.open_stream(folder / "log.txt") as log:
+        child = children.start("train", str(folder.resolve()), stdout=stdout, stderr=log)
+    ordered = {"job": files.sha256(folder / "job.json")}
+    files.write_json(folder / "child.json", (children.identity(child.pid) or {}) | ordered)
     return Run(folder)

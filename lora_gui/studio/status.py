@@ -6,16 +6,17 @@ from pathlib import Path
 
 from lora_gui import events
 
-ENDED = ("stopped", "finished", "failed")
+ENDED = ("paused", "stopped", "finished", "failed")
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands. `done` and `of` count within the phase; `what` and `remedy` say why it failed."""
+    """How a run stands. `done` and `phase_of` count within the phase; `what` and `remedy` say why it ended early."""
 
-    state: str = "queued"  # queued, running, stopping, stopped, finished, failed
+    state: str = "queued"  # queued, running, pausing, paused, stopping, stopped, finished, failed
     step: int = 0
     of: int = 0
+    first: int = 0  # the step that its latest start went on from
     seconds_left: float | None = None
     phase: str = ""
     done: int = 0
@@ -27,11 +28,17 @@ class RunStatus:
     sha256: str = ""
     what: str = ""
     remedy: str = ""
-    seconds: float = 0.0
+    lacking: str = ""  # what a retry can do something about, as in events.Failed
+    seconds: float = 0.0  # of its latest start
 
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it ended before its last step."""
+        return self.ended and self.state != "finished"
 
 
 class Follower:
@@ -78,8 +85,11 @@ class Follower:
 def after(status: RunStatus, event: events.Event) -> RunStatus:
     """The status once `event` has happened."""
     match event:
+        case events.Resumed():
+            return replace(_going_on(status), state="queued")
         case events.Started(steps, first):
-            return replace(status, state="running", of=steps, step=first)
+            losses = tuple((step, loss) for step, loss in status.losses if step <= first)
+            return replace(_going_on(status), state="running", of=steps, step=first, first=first, losses=losses)
         case events.Phase(name, done, of):
             return replace(status, phase=name, done=done, phase_of=of)
         case events.Step(step, of, loss, _, left):
@@ -102,6 +112,15 @@ def after(status: RunStatus, event: events.Event) -> RunStatus:
             )
         case events.Stopped(step, lora, sha256):
             return replace(status, state="stopped", step=step, lora=lora, sha256=sha256, seconds_left=0, phase="")
-        case events.Failed(what, remedy):
-            return replace(status, state="failed", what=what, remedy=remedy, seconds_left=0, phase="")
+        case events.Paused(step, what, remedy):
+            return replace(_going_on(status), state="paused", step=step, what=what, remedy=remedy)
+        case events.Failed(what, remedy, _, lacking):
+            return replace(_going_on(status), state="failed", what=what, remedy=remedy, lacking=lacking)
     return status
+
+
+def _going_on(status: RunStatus) -> RunStatus:
+    """Without what was said of an earlier end."""
+    return replace(
+        status, seconds_left=None, phase="", done=0, phase_of=0, lora="", sha256="", what="", remedy="", lacking=""
+    )

@@ -92,6 +92,16 @@ def sample_grid(samples: Sequence[Sample], address: Address) -> str:
     return f'<div class="samples">{"".join(shown)}</div>'
 
 
+def report(words: str) -> str:
+    """The end of a run's log, folded, with a button that copies it."""
+    copy = '<button type="button" class="chip" data-copy>Copy a report</button>'
+    private = quiet("Without your paths, captions and names.")
+    return (
+        f'<details class="report"><summary>Open the log</summary><div class="row">{copy}{private}</div>'
+        f"<pre>{text(words)}</pre></details>"
+    )
+
+
 def chips(words: Sequence[str]) -> str:
     """Trigger words as buttons; a click puts the word into the prompt."""
     if not words:

@@ -9,17 +9,26 @@ import gradio as gr
 from PIL import Image
 
 from lora_gui import files
-from lora_gui.errors import UserError
+from lora_gui.studio import retries, runs
+from lora_gui.studio.report import report
 from lora_gui.studio.runs import Run
 from lora_gui.studio.status import RunStatus
-from lora_gui.ui import markup, thumbnails
+from lora_gui.ui import markup, run_words, thumbnails
 from lora_gui.ui.desk import Desk
-from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes
+from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes, noticed
 from lora_gui.ui.parts import html
 from lora_gui.ui.plot import loss_plot
 
 SECONDS = 1.0  # between two looks at the run's folder
 SEEN = "seen"  # sign in a run's folder: its end was looked at and put away
+ENDING = ("stopping", "pausing")
+COPY = """
+element.addEventListener('click', event => {
+  const button = event.target.closest('[data-copy]');
+  if (!button) return;
+  navigator.clipboard.writeText(element.querySelector('pre').textContent).then(() => button.textContent = 'Copied');
+});
+"""
 COMPARED = 512  # px, the side to which small drawings are enlarged for the slider
 
 
@@ -33,6 +42,7 @@ class RunView:
         with gr.Column(visible=False, elem_id="run") as self._panel:
             with gr.Row(elem_id="run-head"):
                 self._head = html()
+                self._pause = gr.Button("Pause", scale=0, min_width=110, elem_id="pause")
                 self._stop = gr.Button("Stop", scale=0, min_width=110, elem_id="stop")
             self._state = html(elem_id="run-state")
             with gr.Column(visible=False, elem_id="result") as self._result:
@@ -47,6 +57,7 @@ class RunView:
                 )
                 html('<div class="ends"><span>Base</span><span>With your LoRA, same seed</span></div>')
             with gr.Row(visible=False, elem_id="after") as self._after:
+                self._resume = gr.Button("Resume", size="lg", scale=0, min_width=170, elem_id="resume")
                 self._draw = gr.Button(
                     "Draw with it", variant="primary", size="lg", scale=0, min_width=180, elem_id="draw-with"
                 )
@@ -55,16 +66,20 @@ class RunView:
                 self._samples = html(elem_id="samples")
                 self._plot = html(elem_id="plot")
             self._notes = html()
+            self._report = html(js_on_load=COPY, elem_id="report")
         self._frame = [
             *setup,
             self._panel,
             self._head,
+            self._pause,
             self._stop,
             self._result,
             self._slider,
             self._after,
+            self._resume,
             self._draw,
             self.another,
+            self._report,
         ]
         self.outputs = [*self._frame, self._state, self._samples, self._plot, self._notes, self._shown, self._mark]
 
@@ -73,7 +88,8 @@ class RunView:
         timer = gr.Timer(SECONDS)
         load(self._opened, None, self.outputs, **LIGHT)
         timer.tick(self._look, state, self.outputs, **LIGHT)
-        self._stop.click(self._stopped, [self._shown], self.outputs, **HIDDEN)
+        for button, act in ((self._pause, self._paused), (self._stop, self._stopped), (self._resume, self._resumed)):
+            button.click(noticed(self._state, act), [self._shown], self.outputs, **HIDDEN)
         self.another.click(self._put_away, [self._shown], self.outputs, **HIDDEN)
         self._draw.click(
             self._draw_with, [self._shown, self._desk.wanted], [self._desk.tabs, self._desk.wanted], **HIDDEN
@@ -86,7 +102,7 @@ class RunView:
     def _changes(self, name: str, status: RunStatus, seen: "_Mark | None") -> Changes:
         """What to show of a run, less what was seen already."""
         now = _Mark.of(status)
-        changes: Changes = {self._state: _progress(status), self._shown: name, self._mark: now}
+        changes: Changes = {self._state: run_words.progress(status), self._shown: name, self._mark: now}
         if seen is None or seen.state != now.state:
             changes |= self._framed(self._desk.run(name), status)
         if seen is None or seen.samples != now.samples:
@@ -104,12 +120,21 @@ class RunView:
         compared = _compared(run.folder / "samples") if lora else None
         return dict.fromkeys(self._setup, gr.update(visible=False)) | {
             self._panel: gr.update(visible=True),
-            self._head: _head(run),
-            self._stop: gr.update(visible=not status.ended, interactive=status.state != "stopping"),
+            self._head: run_words.head(run),
+            self._pause: gr.update(visible=not status.ended, interactive=status.state not in ENDING),
+            self._stop: gr.update(
+                visible=not status.ended or status.state == "paused", interactive=status.state not in ENDING
+            ),
             self._result: gr.update(visible=compared is not None),
             self._slider: compared,
             self._after: gr.update(visible=status.ended),
-            self._draw: gr.update(visible=lora),
+            self._resume: gr.update(
+                value=run_words.go_on(run, status), variant="secondary" if lora else "primary", visible=status.ended
+            ),
+            self._draw: gr.update(
+                visible=lora or bool(status.resumable and run.checkpoint()), variant="primary" if lora else "secondary"
+            ),
+            self._report: markup.report(report(run)) if status.state == "failed" else "",
             self.another: gr.update(value="Train another" if lora else "Back"),
         }
 
@@ -134,11 +159,28 @@ class RunView:
         status = self._desk.run(shown).status()
         return gr.skip() if seen == _Mark.of(status) else self._changes(shown, status, seen)
 
+    def _paused(self, shown: str) -> Changes:
+        self._desk.run(shown).pause()
+        return self.show(shown)
+
     def _stopped(self, shown: str) -> Changes:
-        if shown:
-            self._desk.run(shown).stop()
-            return self.show(shown)
-        return {}
+        run = self._desk.run(shown)
+        if run.status().ended:
+            self._desk.drawer.release()
+        runs.stop(self._desk.studio, run)
+        return self.show(shown)
+
+    def _resumed(self, shown: str) -> Changes:
+        """Go on; with what was lacking put right, and a finished run with more steps."""
+        run, studio = self._desk.run(shown), self._desk.studio
+        job, status = run.job, run.status()
+        runs.require_none_running(studio)
+        self._desk.drawer.release()
+        if status.state == "finished":
+            runs.resume(studio, run, job.settings.steps + run_words.more(job.settings.steps))
+        else:
+            runs.resume(studio, run, changes=retries.changes(job, status.lacking))
+        return self.show(shown)
 
     def _put_away(self, shown: str) -> Changes:
         if shown:
@@ -150,7 +192,8 @@ class RunView:
         return visible | {self._panel: gr.update(visible=False), self._shown: "", self._mark: None}
 
     def _draw_with(self, shown: str, wanted: tuple[str, int]) -> Changes:
-        lora = self._desk.run(shown).status().lora
+        run = self._desk.run(shown)
+        lora = run.status().lora or runs.keep_lora(self._desk.studio, run)
         return {self._desk.tabs: gr.update(selected="generate"), self._desk.wanted: (lora, wanted[1] + 1)}
 
 
@@ -184,49 +227,3 @@ def _enlarged(path: Path) -> Image.Image:
         picture = image.convert("RGB")
     scale = max(1, COMPARED // max(picture.size))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.LANCZOS)
-
-
-def _head(run: Run) -> str:
-    try:
-        job = run.job
-    except UserError as error:
-        return markup.problem(error)
-    pictures = markup.counted(len(job.pictures), "picture")
-    under = f"{job.preset.capitalize()} on {job.base.title}, {pictures}, trigger word {job.trigger}"
-    return f'<h2 class="run-name">{markup.text(job.name)}</h2>{markup.quiet(under)}'
-
-
-def _progress(status: RunStatus) -> str:
-    """One line or bar for every state."""
-    if status.state == "failed":
-        return markup.notice(status.what, status.remedy)
-    if status.state in ("finished", "stopped"):
-        return _ending(status)
-    share = status.step / status.of if status.of else -1.0
-    if status.state == "stopping":
-        return markup.bar(share, "Stopping", "what there is will be saved")
-    if status.phase:
-        counting = f" {status.done} of {status.phase_of}" if status.phase_of else ""
-        at = f"step {status.step} of {status.of}" if status.step else ""
-        return markup.bar(share if status.step else -1.0, f"{status.phase}{counting}", at)
-    if not status.step:
-        return markup.bar(-1.0, "Starting", "the first step takes a moment")
-    left = f"{markup.duration(status.seconds_left)} left" if status.seconds_left is not None else ""
-    return markup.bar(share, f"Step {status.step} of {status.of}", left)
-
-
-def _ending(status: RunStatus) -> str:
-    if status.state == "finished":
-        took = f" in {markup.duration(status.seconds).removeprefix('about ')}" if status.seconds else ""
-        return markup.notice(
-            "Your LoRA is ready.", f"{status.step} steps{took}; saved as {Path(status.lora).name}.", kind="good"
-        )
-    if status.lora:
-        return markup.notice(
-            f"Stopped at step {status.step}.",
-            f"What was learnt by then is saved as {Path(status.lora).name}.",
-            kind="good",
-        )
-    return markup.notice(
-        f"Stopped at step {status.step}.", "That was too early for a LoRA, so nothing was saved.", kind="note"
-    )

@@ -7,6 +7,7 @@ import gradio as gr
 from lora_gui.errors import UserError
 from lora_gui.settings import TrainSettings
 from lora_gui.studio import bases, names, presets, runs
+from lora_gui.studio.estimate import estimate
 from lora_gui.ui import draft, form, markup
 from lora_gui.ui.desk import Desk
 from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes, noticed
@@ -135,7 +136,7 @@ class _Setup:
         plain = form.shown(presets.fill(self._desk.studio, preset, place, max(count, 1)))
         wanted, shown = form.shown(settings), dict(zip(self._fields, values, strict=True))
         changed = {field: wanted[name] for name, field in self._fields.items() if wanted[name] != shown[name]}
-        minutes = runs.estimate(self._desk.studio, settings, place)
+        minutes = estimate(self._desk.studio, settings, place)
         return {self._plan: markup.quiet(_plan(count, settings, minutes, place.title)), self._filled: plain} | changed
 
     def _judge(self, trigger: str, folder: str) -> Changes:

@@ -4,7 +4,7 @@ import gradio as gr
 
 from lora_gui.studio.drawings import Drawer
 from lora_gui.studio.paths import Studio
-from lora_gui.ui import generate_tab, train_tab
+from lora_gui.ui import check_view, generate_tab, train_tab
 from lora_gui.ui.desk import Desk
 from lora_gui.ui.parts import html
 
@@ -24,5 +24,6 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
             for key, title, build_tab in TABS:
                 with gr.Tab(title, id=key, elem_id=f"tab-{key}"):
                     build_tab(desk, window.load)
+        check_view.build(studio)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
     return window

@@ -16,6 +16,7 @@ from lora_gui.errors import UserError
 from lora_gui.jobs import Base
 from lora_gui.settings import TrainSettings
 from lora_gui.studio import bases, children, runs
+from lora_gui.studio.estimate import estimate
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.pictures import Picture
 
@@ -134,7 +135,7 @@ def test_a_damaged_run_folder_hurts_nobody(studio):
         _ = runs.Run(folder).job
     run = runs.start(studio, job(studio))
     assert [one.folder for one in runs.all_runs(studio)] == [run.folder, folder]
-    assert runs.estimate(studio, TrainSettings(), run.job.base) is None
+    assert estimate(studio, TrainSettings(), run.job.base) is None
 
 
 def test_a_full_disk_is_noticed_before_hours_are_spent(studio, monkeypatch):
@@ -172,12 +173,12 @@ def finished(studio, seconds, steps, **settings):
 
 def test_the_expected_time_comes_from_runs_like_it_on_this_computer(studio):
     base = job(studio).base
-    assert runs.estimate(studio, TrainSettings(), base) is None
+    assert estimate(studio, TrainSettings(), base) is None
     finished(studio, seconds=210, steps=100, batch_size=2)
-    assert runs.estimate(studio, TrainSettings(batch_size=2, steps=200), base) == pytest.approx((10 + 400) / 60)
-    assert runs.estimate(studio, TrainSettings(batch_size=2, resolution=1024), base) is None
+    assert estimate(studio, TrainSettings(batch_size=2, steps=200), base) == pytest.approx((10 + 400) / 60)
+    assert estimate(studio, TrainSettings(batch_size=2, resolution=1024), base) is None
 
 
 def test_for_the_starter_there_is_an_estimate_before_the_first_run(studio):
     starter = bases.find(studio, "starter")
-    assert 0.2 < runs.estimate(studio, TrainSettings(steps=200, batch_size=16), starter) < 5
+    assert 0.2 < estimate(studio, TrainSettings(steps=200, batch_size=16), starter) < 5

@@ -14,7 +14,8 @@ def say(event: str, **fields: object) -> None:
 
 def train(folder: Path) -> None:
     name = json.loads((folder / "job.json").read_text())["name"]
-    say("Started", steps=100)
+    again = "Resumed" in (folder / "events.jsonl").read_text()
+    say("Started", steps=100, first_step=3 if again else 0)
     if name == "dies":
         say("Step", step=7, of=100, loss=0.5, learning_rate=1e-4, seconds_left=9.0)
         sys.stdout.write('{"event": "Step", "st')
@@ -24,6 +25,9 @@ def train(folder: Path) -> None:
         print("torch.OutOfMemoryError: CUDA out of memory.", file=sys.stderr)
         sys.exit(1)
     while not (folder / "stop").exists():
+        if (folder / "pause").exists():
+            say("Paused", step=3)
+            return
         time.sleep(0.02)
     say("Stopped", step=3, lora="", sha256="")
 

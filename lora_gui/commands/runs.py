@@ -1,0 +1,98 @@
+"""Runs by their names: pause, resume, stop; and check that everything in the studio is whole."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_gui import events
+from lora_gui.commands import EndedEarly, Register, say
+from lora_gui.studio.paths import Studio
+
+if TYPE_CHECKING:
+    from lora_gui.studio.runs import Run
+
+WHICH = "a run: its folder, the folder's name, or the name of its LoRA"
+
+
+def add(commands: Any, register: Register) -> None:
+    resume = register(commands, "resume", run_resume, "go on with a run that was paused, stopped or cut short")
+    resume.add_argument("run", metavar="RUN", help=WHICH)
+    resume.add_argument("--steps", type=int, metavar="N", help="train a finished run further, to N steps in all")
+    resume.add_argument(
+        "--less-memory", action="store_true", help="the same with less memory, for one that ran out of it"
+    )
+    pause = register(commands, "pause", run_pause, "keep everything of the run that is going on and free its memory")
+    pause.add_argument("run", metavar="RUN", help=WHICH)
+    stop = register(commands, "stop", run_stop, "end a run and save what it has learnt")
+    stop.add_argument("run", metavar="RUN", help=WHICH)
+    register(commands, "verify", run_verify, "check that runs, LoRAs, pictures and drawings are whole; changes nothing")
+
+
+def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio import retries, runs
+
+    run = runs.find(studio, options.run)
+    changes = retries.less_memory(run.job.settings) if options.less_memory else {}
+    if changes:
+        say(events.Note(retries.in_words(changes)))
+    return followed(runs.resume(studio, run, options.steps, changes))
+
+
+def run_pause(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio import runs
+
+    run = runs.find(studio, options.run)
+    if not run.status().ended:
+        run.pause()
+    return _end_of(run)
+
+
+def run_stop(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio import runs
+
+    run = runs.find(studio, options.run)
+    runs.stop(studio, run)
+    return _end_of(run)
+
+
+def run_verify(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio.verify import verify
+
+    found = verify(studio)
+    if found["wrong"]:
+        what = f"{len(found['wrong'])} of {found['checked']} things in your studio are not whole."
+        told = [f"{one['path']}: {one['what']} {one['remedy']}" for one in found["wrong"]]
+        raise EndedEarly(what, "\n".join(told), found)
+    return found
+
+
+def followed(run: "Run") -> dict[str, Any]:
+    """Follow a run to its end; what it made. Raises EndedEarly where it did not come to its last step."""
+    status = run.follow(say)
+    saved = {"run": str(run.folder)}
+    again = f"Go on with: python -m lora_gui resume {run.folder.name}"
+    match status.state:
+        case "failed":
+            raise EndedEarly(status.what, status.remedy, saved)
+        case "paused":
+            what = status.what or f"Paused at step {status.step} of {status.of}."
+            raise EndedEarly(what, status.remedy or again, saved | {"steps": status.step})
+        case "stopped":
+            kept = (
+                f"What was learnt is saved as {status.lora}." if status.lora else "There was nothing worth saving yet."
+            )
+            raise EndedEarly(
+                f"Stopped at step {status.step} of {status.of}.", kept, saved | {"lora": status.lora}
+            )
+    return saved | {"lora": status.lora, "steps": status.step, "sha256": status.sha256, "seconds": status.seconds}
+
+
+def _end_of(run: "Run") -> dict[str, Any]:
+    """Wait until a run has done what it was asked for, and say where it stands."""
+    for _ in run.wait():
+        pass
+    status = run.status()
+    if status.state == "failed":
+        raise EndedEarly(status.what, status.remedy, {"run": str(run.folder)})
+    shown = {"run": str(run.folder), "state": status.state, "step": status.step, "of": status.of}
+    return shown | ({"lora": str(Path(status.lora)), "sha256": status.sha256} if status.lora else {})

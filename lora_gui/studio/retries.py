@@ -1,0 +1,36 @@
+"""What a run that failed may be tried again with: less memory, or a calmer learning rate."""
+
+from typing import Any
+
+from lora_gui.jobs import TrainJob
+from lora_gui.settings import TrainSettings
+
+SMALLEST = 256  # px, the side below which pictures are not made smaller to save memory
+
+
+def changes(job: TrainJob, lacking: str) -> dict[str, Any]:
+    """The settings to change where `lacking` (as in events.Failed) was missing; empty where nothing is known."""
+    settings = job.settings
+    if lacking == "memory":
+        return less_memory(settings)
+    if lacking == "calm":
+        return {"learning_rate": float(f"{settings.learning_rate / 3:.1g}")}
+    return {}
+
+
+def less_memory(settings: TrainSettings) -> dict[str, Any]:
+    """The next thing to give up for memory: time first, then how many pictures at once, then their size."""
+    if not settings.gradient_checkpointing:
+        return {"gradient_checkpointing": True}
+    if settings.batch_size > 1:  # as many pictures in a step as before, gathered from smaller batches
+        batch, together = settings.batch_size // 2, settings.batch_size * settings.accumulation
+        return {"batch_size": batch, "accumulation": min(64, -(-together // batch))}
+    smaller = settings.resolution * 3 // 4 // 64 * 64
+    return {"resolution": smaller} if smaller >= SMALLEST else {}
+
+
+def in_words(changed: dict[str, Any]) -> str:
+    """What is changed, as a sentence for the user."""
+    labels = [str(TrainSettings.model_fields[key].title).lower() for key in changed]
+    values = ["on" if value is True else f"{value:g}" for value in changed.values()]
+    return "Now with " + ", ".join(f"{label} {value}" for label, value in zip(labels, values, strict=True)) + "."
