@@ -135,8 +135,9 @@ class Failed:
 
 
 Event = (
-    Resumed | Started | Phase | Step | Sample | Saved | Preview | Drawn | Note | Planned | Done | Stopped | Paused | Failed
-)
+    Resumed | Started | Phase | Step | Sample | Saved | Preview | Drawn | Note | Planned
+    | Done | Stopped | Paused | Failed
+)  # fmt: skip
 _KINDS = {kind.__name__: kind for kind in Event.__args__}
 
 

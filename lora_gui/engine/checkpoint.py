@@ -43,9 +43,18 @@ def save(
     The folder is written beside, its manifest last, and renamed: what has its final name and a true manifest is whole.
     """
     target = checkpoints / f"ckpt-{step:06}"
-    if is_whole(target):  # a step has one state, whenever it was reached
-        return Checkpoint(target, step)
-    partial = checkpoints / f"{target.name}.tmp"
+    if not is_whole(target):  # a step has one state, whenever it was reached
+        _write(target, step, layers, metadata, optimizer, further)
+    for old in _folders(checkpoints)[:-_KEPT]:
+        files.remove_folder(old)
+    return Checkpoint(target, step)
+
+
+def _write(
+    target: Path, step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer,
+    further: dict[str, Any],
+) -> None:  # fmt: skip
+    partial = target.with_name(f"{target.name}.tmp")
     if partial.exists():
         files.remove_folder(partial)
     tensors, numbers = pack(optimizer)
@@ -60,9 +69,6 @@ def save(
     if target.exists():
         files.remove_folder(target)
     files.move(partial, target)
-    for old in _folders(checkpoints)[:-_KEPT]:
-        files.remove_folder(old)
-    return Checkpoint(target, step)
 
 
 def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:

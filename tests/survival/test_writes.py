@@ -1,0 +1,164 @@
+"""The k-th act upon the disk fails, for every k and every error a disk knows, or the process dies at it."""
+
+import errno
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from lora_gui import files
+from lora_gui.engine import checkpoint
+from lora_gui.errors import UserError
+from lora_gui.formats.lora_file import Layer
+
+ERRORS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE]
+
+
+class DiedError(BaseException):
+    """The process ends here: nothing after it may run, as far as a test can have it so."""
+
+
+def fail_at(monkeypatch, k, error):
+    """The k-th act from now on fails with `error`, None for death; returns how often an act was counted."""
+    acts = []
+
+    def about_to(act, path):
+        acts.append((act, path.name))
+        if len(acts) == k:
+            raise DiedError if error is None else OSError(error, "refused by the test", str(path))
+        if len(acts) > k and error is None:
+            raise DiedError  # a dead process does nothing more
+
+    monkeypatch.setattr(files, "about_to", about_to)
+    return acts
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A folder in memory where there is one: flushing to it a thousand times takes no time."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shared) as name:
+        yield Path(name)
+
+
+def every_act(monkeypatch, disk, prepare, work, whole, errors=(*ERRORS, None)):
+    """`work` with every act failing in every way; `whole` checks the folder after each. Prints the figures."""
+    tried = held = 0
+    template = disk / "template"
+    prepare(template)
+    for error in errors:
+        for k in itertools.count(1):
+            folder = disk / "case"
+            shutil.copytree(template, folder)
+            acts = fail_at(monkeypatch, k, error)
+            try:
+                work(folder)
+            except UserError as said:
+                assert "could not be saved" in said.what
+            except DiedError:
+                pass
+            monkeypatch.undo()
+            if len(acts) < k:
+                shutil.rmtree(folder)
+                break
+            tried += 1
+            held += bool(whole(folder))
+            shutil.rmtree(folder)
+    print(f"{len(errors)} ways to fail at every act: {tried} tried, {held} held")
+    assert tried >= 5 * len(errors) and held == tried
+
+
+def optimizer():
+    weight = torch.nn.Parameter(torch.ones(3))
+    made = torch.optim.AdamW([weight])
+    weight.sum().backward()
+    made.step()
+    return made
+
+
+def save(folder, step):
+    layers = {"unet.mid_block.to_q": Layer(torch.full((2, 4), float(step)), torch.ones(4, 2), 1.5)}
+    return checkpoint.save(folder / "checkpoints", step, layers, {}, optimizer(), {"scaler": {}})
+
+
+def test_a_checkpoint_is_whole_or_the_one_before_is_used(monkeypatch, disk):
+    def prepare(folder):
+        save(folder, 2)
+        save(folder, 4)
+
+    def whole(folder):
+        found, sentences = checkpoint.newest(folder / "checkpoints")
+        if found is None or found.step not in (4, 6) or sentences:
+            return False
+        save(folder, 6)  # and once the disk is well again, it goes on
+        left = sorted(path.name for path in (folder / "checkpoints").iterdir())
+        return left == ["ckpt-000004", "ckpt-000006"] and checkpoint.newest(folder / "checkpoints")[0].step == 6
+
+    every_act(monkeypatch, disk, prepare, lambda folder: save(folder, 6), whole)
+
+
+def test_a_damaged_checkpoint_is_set_aside_or_stays(monkeypatch, disk):
+    def prepare(folder):
+        save(folder, 2)
+        path = save(folder, 4).folder / "state.json"
+        path.write_bytes(path.read_bytes()[:-1])
+        (folder / "checkpoints" / "ckpt-000006.tmp").mkdir()
+        (folder / "checkpoints" / ".state.json.1-0.part").touch()
+
+    def whole(folder):
+        found, _ = checkpoint.newest(folder / "checkpoints")
+        strays = [path.name for path in (folder / "checkpoints").glob("*.tmp")]
+        return found is not None and found.step == 2 and not strays
+
+    every_act(monkeypatch, disk, prepare, lambda folder: checkpoint.newest(folder / "checkpoints"), whole)
+
+
+@pytest.mark.parametrize("write", ["write", "copy", "json"])
+def test_a_file_is_the_old_one_or_the_new_one(monkeypatch, disk, write):
+    def prepare(folder):
+        folder.mkdir()
+        (folder / "new").write_bytes(b'"new"')
+        (folder / "target").write_bytes(b'"old"')
+
+    def work(folder):
+        target = folder / "target"
+        {
+            "write": lambda: files.write_bytes(target, b'"new"'),
+            "copy": lambda: files.copy(folder / "new", target),
+            "json": lambda: files.write_json(target, "new"),
+        }[write]()
+
+    def whole(folder):
+        files.sweep(folder)
+        strays = [path.name for path in folder.glob(".*")]
+        return not strays and (folder / "target").read_bytes() in (b'"old"', b'"new"')
+
+    every_act(monkeypatch, disk, prepare, work, whole)
+
+
+def test_the_order_of_acts_is_write_flush_rename_flush(monkeypatch, tmp_path):
+    acts = fail_at(monkeypatch, -1, errno.EIO)
+    files.write_bytes(tmp_path / "a" / "b", b"x")
+    assert [act for act, _ in acts] == ["make", "sync", "open", "write", "sync", "rename", "sync"]
+
+
+def test_half_a_line_at_the_end_does_not_swallow_the_next(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"one\ntw")
+    files.append_line(path, "three")
+    files.append_line(path, "four")
+    assert path.read_bytes() == b"one\ntw\nthree\nfour\n"
+
+
+def test_a_sweep_leaves_alone_what_a_living_process_is_writing(tmp_path):
+    (tmp_path / ".fox.safetensors.1-ab.part").touch()  # process 1 lives as long as the system
+    (tmp_path / f".fox.safetensors.{2**22 + 1}-ab.part").touch()
+    (tmp_path / ".fox.safetensors.old.part").touch()
+    files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".fox.safetensors.1-ab.part"]
