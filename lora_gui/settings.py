@@ -75,6 +75,10 @@ class TrainSettings(_Settings):
     gradient_checkpointing: bool = Field(
         False, title="Save memory by recomputing", description="On: needs much less memory, each step takes about a third longer.",
     )
+    streamed_blocks: int = Field(
+        0, ge=0, le=200, title="Blocks in RAM",
+        description="Up: so many blocks of the base stay in the computer's own memory until they are used; the card needs less, a step may take longer.",
+    )
     flip: bool = Field(
         False, title="Mirror pictures", description="Also learn every picture mirrored. Good for few pictures; wrong for faces, lettering and logos.",
     )
@@ -95,6 +99,10 @@ class TrainSettings(_Settings):
     )
     sample_every: int = Field(
         100, ge=0, le=10_000, title="Sample every", description="Steps between two sets of sample drawings. 0 draws none until the end.",
+    )
+    sample_resolution: int = Field(
+        0, ge=0, le=2048, multiple_of=8, title="Size of samples",
+        description="In pixels; 0 is as large as the pictures are learnt. Down: less memory and time, what is learnt stays the same.",
     )
     sample_prompts: tuple[str, ...] = Field(
         (), max_length=8, title="Sample prompts", description="What the samples show. Empty: chosen from your captions.",

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lora_gui.engine import buckets
+from lora_gui.engine import buckets, loading
 from lora_gui.engine.bases import opening
 from lora_gui.engine.buckets import Size
 from lora_gui.engine.device import empty_cache
@@ -30,23 +30,35 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Cache:
-    """Everything a step needs of pictures and captions, on the device that trains."""
+    """Everything a step needs of pictures and captions, in the computer's own memory; captions can be large."""
 
     sizes: list[Size]  # of each picture, in its bucket
     pictures: list[list[Tensors]]  # for each picture its variants: as it is, and mirrored where wished
     captions: Tensors  # (captions + 1, ...), the empty one last
     caption_of: list[int]  # row of each picture's caption
     prompts: list[Tensors]  # for each sample prompt, the prompt and the empty one; (2, ...)
+    device: torch.device  # that trains
 
     def batch(self, numbers: list[int], dropout: float, rng: random.Random) -> Batch:
         """The pictures called `numbers`, each in one of its variants, with a share of `dropout` captions left out."""
         chosen = [rng.choice(self.pictures[n]) for n in numbers]
         rows = [-1 if rng.random() < dropout else self.caption_of[n] for n in numbers]
         return Batch(
-            pictures={key: torch.stack([one[key] for one in chosen]) for key in chosen[0]},
-            captions={key: value[rows] for key, value in self.captions.items()},
+            pictures={key: self._stacked([one[key] for one in chosen]) for key in chosen[0]},
+            captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
             sizes=[(self.sizes[n][1], self.sizes[n][0]) for n in numbers],
         )
+
+
+    def _stacked(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        """On the device that trains, without waiting for it: what is kept for a GPU is pinned."""
+        return torch.stack([tensor.to(self.device, non_blocking=True) for tensor in tensors])
+
+
+def _kept(tensors: Tensors, device: torch.device) -> Tensors:
+    """In the computer's own memory, ready to be copied to the device."""
+    ready = {key: value.cpu() for key, value in tensors.items()}
+    return {key: value.pin_memory() for key, value in ready.items()} if device.type == "cuda" else ready
 
 
 def with_trigger(trigger: str, caption: str) -> str:
@@ -59,19 +71,30 @@ def with_trigger(trigger: str, caption: str) -> str:
 def build(
     job: TrainJob, family: Family, prompts: list[str], device: torch.device, dtype: torch.dtype
 ) -> Generator[Event, None, Cache]:
-    """Load the encoders, encode everything and let them go. Says how far it is; its return value is the Cache."""
+    """Encode the captions, then the pictures, each with encoders that leave memory before the next come.
+
+    Says how far it is; its return value is the Cache.
+    """
+    base = Path(job.base.path)
+    texts = [with_trigger(job.trigger, picture.caption) for picture in job.pictures]
+    known = list(dict.fromkeys(texts))
     yield Phase("Loading the encoders")
     with opening(job.base):
-        encoders = family.encoders(Path(job.base.path), device, dtype)
+        encoders = family.encoders(base, device, dtype, loading.text_encoder, pictures=False)
     with torch.no_grad():
-        texts = [with_trigger(job.trigger, picture.caption) for picture in job.pictures]
-        known = list(dict.fromkeys(texts))
         captions = yield from _encode_captions(family, encoders, [*known, ""])
         pairs = [_one_by_one(family, encoders, (prompt, "")) for prompt in prompts]
-        sizes, pictures = yield from _encode_pictures(job, family, encoders)
+    captions, pairs = _kept(captions, device), [_kept(pair, device) for pair in pairs]
     del encoders
     empty_cache(device)
-    return Cache(sizes, pictures, captions, [known.index(text) for text in texts], pairs)
+    with opening(job.base):
+        encoders = family.encoders(base, device, dtype, captions=False)
+    with torch.no_grad():
+        sizes, pictures = yield from _encode_pictures(job, family, encoders)
+    pictures = [[_kept(variant, device) for variant in variants] for variants in pictures]
+    del encoders
+    empty_cache(device)
+    return Cache(sizes, pictures, captions, [known.index(text) for text in texts], pairs, device)
 
 
 def _encode_captions(family: Family, encoders: Any, captions: list[str]) -> Generator[Event, None, Tensors]:

@@ -1,13 +1,14 @@
 """Which device the work is done on, and in which number format."""
 
+import gc
 import os
 
 import psutil
 import torch
 
-from lora_gui.errors import UserError
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {  # where a base is held in whole numbers, all that is computed with them is bf16
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16, "nf4": torch.bfloat16,
+}  # fmt: skip
 
 
 def pick() -> torch.device:
@@ -28,9 +29,7 @@ def prepare(device: torch.device) -> None:
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The number format a base is held in. Raises UserError for those that are not offered."""
-    if precision not in _DTYPES:
-        raise UserError(f"Bases cannot be held in {precision} yet.", f"Choose one of: {', '.join(_DTYPES)}.")
+    """The number format that is computed in."""
     return _DTYPES[precision]
 
 
@@ -40,7 +39,8 @@ def drawing_dtype(device: torch.device) -> torch.dtype:
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give memory that torch only keeps at hand back to the device."""
+    """Let go of what nobody uses, and give memory that torch only keeps at hand back to the device."""
+    gc.collect()  # a network whose blocks are streamed refers to itself
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -21,13 +21,20 @@ Parts = dict[str, nn.Module]
 
 
 def shapes(parts: Parts) -> Shapes:
-    """The weights of all layers that may carry a LoRA, whether they do already or not."""
+    """The shapes of all layers that may carry a LoRA, whether they do already or not."""
     return {
-        f"{part}.{path.replace('.base_layer', '')}": module.weight.shape
+        f"{part}.{path.replace('.base_layer', '')}": _shape(module)
         for part, root in parts.items()
         for path, module in root.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d) and ".lora_" not in path
     }
+
+
+def _shape(module: nn.Linear | nn.Conv2d) -> torch.Size:
+    """Of its weight, which is not looked at: a layer in few bits would have to make it."""
+    if isinstance(module, nn.Linear):
+        return torch.Size((module.out_features, module.in_features))
+    return module.weight.shape
 
 
 def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) -> list[nn.Parameter]:

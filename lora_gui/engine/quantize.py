@@ -65,8 +65,12 @@ class QuantizedLinear(nn.Linear):
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
-        """For those who look at a layer's weight; made anew for each look."""
-        return self.rebuilt(torch.float32 if self.bias is None else self.bias.dtype)
+        """For those who look at a layer's weight; made anew for each look, zeros while the layer is streamed out."""
+        dtype = torch.float32 if self.bias is None else self.bias.dtype
+        if not all(piece.is_contiguous() for piece in self._buffers.values() if piece is not None):
+            device = next(piece.device for piece in self._buffers.values() if piece is not None)
+            return torch.zeros((), dtype=dtype, device=device).expand(self.out_features, self.in_features)
+        return self.rebuilt(dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.requires_grad:
@@ -78,7 +82,9 @@ class QuantizedLinear(nn.Linear):
         self._buffers.clear()
         super()._apply(fn, recurse)
         for name, piece in held.items():
-            self._buffers[name] = fn(piece.view(torch.uint8)).view(piece.dtype)  # as bytes no cast can touch it
+            if fn(piece.new_empty(0, dtype=torch.uint8)).device != piece.device:
+                piece = fn(piece.view(torch.uint8)).view(piece.dtype)  # as bytes no cast can touch it
+            self._buffers[name] = piece  # the very same where it stays: whoever streams it holds on to it
         return self
 
 
@@ -165,40 +171,48 @@ def replace(root: nn.Module, precision: str, device: torch.device) -> list[str]:
 
 
 def load(
-    build: Callable[[], nn.Module], source: Path, precision: str, device: torch.device, dtype: torch.dtype, kept: Path
-) -> nn.Module:
-    """The module that `build` makes, with its linear layers in `precision` and the rest in `dtype`, on `device`.
+    build: Callable[[], nn.Module], source: Path, precision: str, device: torch.device, dtype: torch.dtype,
+    kept: Path | None, home: torch.device | None = None,
+) -> nn.Module:  # fmt: skip
+    """The module that `build` makes, with its linear layers in `precision` and the rest in `dtype`.
 
-    Its weights come from the .safetensors files in `source`, one at a time; the result is kept under `kept` and read
-    from there the next time. Raises UserError where files are missing or damaged.
+    Its weights come from the .safetensors files in `source`, one at a time; the work is done on `device` and the result
+    lies there, or on `home`. It is kept under `kept`, where that is given, and read from there the next time. Raises
+    UserError where files are missing or damaged.
     """
     from accelerate import init_empty_weights
+
+    home = home or device
 
     with init_empty_weights(include_buffers=False):
         root = build()
     paths = set(replace(root, precision, torch.device("meta")))
-    folder = kept / _digest(source, precision, dtype)
-    parts = _kept(folder)
+    folder = kept / _digest(source, precision, dtype) if kept else None
+    parts = _kept(folder) if folder else []
     if parts:
         for part in parts:
             for name, tensor in _tensors(part):
-                _put(root, name, tensor.to(device))
+                _put(root, name, tensor.to(home))
     else:
-        _make(root, paths, source, KINDS[precision], device, dtype, folder)
+        _make(root, paths, source, KINDS[precision], (device, home), dtype, folder)
     missing = [name for name, tensor in root.state_dict().items() if tensor.is_meta]
     if missing:
         raise UserError(
             f"The base is not whole: {missing[0]} and {len(missing) - 1} others are missing.",
             "Download or add this base again.",
         )
-    return root.requires_grad_(False).to(device).eval()
+    return root.requires_grad_(False).to(home).eval()
 
 
 def _make(
-    root: nn.Module, paths: set[str], source: Path, kind: type[QuantizedLinear], device: torch.device,
-    dtype: torch.dtype, folder: Path,
+    root: nn.Module, paths: set[str], source: Path, kind: type[QuantizedLinear],
+    places: tuple[torch.device, torch.device], dtype: torch.dtype, folder: Path | None,
 ) -> None:  # fmt: skip
-    """Read the files tensor by tensor, quantise what is to be, and keep the result in files of a bounded size."""
+    """Read the files tensor by tensor, quantise what is to be, and keep the result in files of a bounded size.
+
+    `places` are the device that works and the one the result lies on.
+    """
+    device, home = places
     known = set(root.state_dict())
     names: list[str] = []
     waiting: Pieces = {}
@@ -214,14 +228,17 @@ def _make(
             else:
                 continue
             for key, value in new.items():
+                value = value.to(home)
                 _put(root, key, value)
-                waiting[key] = value
-                size += value.nbytes
-            if size >= _PART:
+                if folder:
+                    waiting[key] = value
+                    size += value.nbytes
+            if folder and size >= _PART:
                 names.append(_keep(folder, len(names), waiting))
                 waiting, size = {}, 0
-    names.append(_keep(folder, len(names), waiting))
-    files.write_json(folder / _INDEX, names)  # last: without it the folder does not count
+    if folder:
+        names.append(_keep(folder, len(names), waiting))
+        files.write_json(folder / _INDEX, names)  # last: without it the folder does not count
 
 
 def _keep(folder: Path, number: int, tensors: Pieces) -> str:

@@ -76,19 +76,23 @@ class Samples:
 
     def _drawing(self, number: int, seed: int, step: int) -> bytes:
         settings = self._settings(number)
-        captions = None if self._text_encoder_trains() else self.cached[number]
+        captions = None if self._text_encoder_trains() else self._captions(number)
         image = self.family.draw(self.pipeline, settings, seed, captions)
         sampler = type(self.pipeline.scheduler).__name__.removesuffix("Scheduler")
         stack = [(self.job.name, 1.0, "")] if step else []
         return png.encode(image, png.parameters(settings, seed, self.job.base.title, sampler, stack))
 
+    def _captions(self, number: int) -> Tensors:
+        return {key: value.to(self.device) for key, value in self.cached[number].items()}
+
     def _text_encoder_trains(self) -> bool:
         return any(part.startswith("text_encoder") for part in self.parts)
 
     def _settings(self, number: int) -> DrawSettings:
-        """As the base is drawn with by default, at most as large as it is trained."""
+        """As the base is drawn with by default, at most as large as it is trained or as wished."""
         defaults = draw_defaults(self.family.facts, self.job.base.key)
-        side = min(self.job.settings.resolution, defaults.width)
+        wished = self.job.settings.sample_resolution or defaults.width
+        side = min(self.job.settings.resolution, defaults.width, wished)
         return defaults.model_copy(update={"prompt": self.prompts[number], "width": side, "height": side})
 
 

@@ -56,10 +56,12 @@ class Streamer:
         if ring < 2:
             raise ValueError("a block in use and the next one need two buffers")
         self.root, self.device = root, device
-        self._held = [_hold(block, device) for _, block in chosen]
         bytes_each = max((size(block) for _, block in chosen), default=0)
-        for held in self._held:
-            _empty(held, device)
+        self._held: list[_Held] = []
+        for _, block in chosen:
+            held = _hold(block, device)
+            _empty(held, device)  # at once, so that no second copy of the whole is ever there
+            self._held.append(held)
         self._buffers = [torch.empty(bytes_each, dtype=torch.uint8, device=device) for _ in range(ring)]
         self._inside: list[int | None] = [None] * ring  # which block a buffer holds
         self._arrived: list[Any] = [None] * ring  # event after its copy

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from lora_gui.settings import DrawSettings, TrainSettings
 
 
+Load = Callable[[Any, Path, "torch.device", "torch.dtype"], Any]
+
+
+def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """The network of a folder, of the class `kind`, as it is. Others of this kind may hold it in fewer bits."""
+    return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval()
+
+
 @dataclass(frozen=True)
 class KnownBase:
     """A base that can be had: `repo` is its name on the model hub, empty where it ships; `size_gb` its download."""
@@ -34,6 +42,7 @@ class KnownBase:
     defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
     architecture: str = ""  # where its LoRA files say another than the family's
     base_model_version: str = ""  # likewise
+    trains: bool = True  # whether it can learn; those distilled to few steps draw only
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,9 @@ class Facts:
     further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
     dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
+    originals: Originals = field(default_factory=dict)  # the denoiser's layers as the original program calls them
+    kohya_has_originals: bool = True  # whether kohya files have these names, too, or the family's own
+    widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
     layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike
 
@@ -62,9 +74,6 @@ class Facts:
         return (
             (own and own.architecture) or self.architecture,
             (own and own.base_model_version) or self.base_model_version,
-    originals: Originals = field(default_factory=dict)  # the denoiser's layers as the original program calls them
-    kohya_has_originals: bool = True  # whether kohya files have these names, too, or the family's own
-    widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
         )
 
 
@@ -74,8 +83,17 @@ class Family(ABC):
     facts: Facts
 
     @abstractmethod
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> Any:
-        """Load what turns pictures and captions into tensors; the engine frees it before the denoiser is loaded."""
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> Any:
+        """Load what turns captions and pictures into tensors, or only one of the two; the engine frees it before the
+        next is loaded. `load` is for the text encoders, which can be larger than anything else."""
 
     @abstractmethod
     def encode_pictures(self, encoders: Any, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -86,8 +104,10 @@ class Family(ABC):
         """Captions to what is cached of them, each (B, ...)."""
 
     @abstractmethod
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
-        """Load the parts that may carry a LoRA, by their name in LoRA files, such as {"unet": ...}."""
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
+        """Load the parts that may carry a LoRA by `load`, by their name in LoRA files, such as {"unet": ...}."""
 
     def text_encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
         """Load the text encoders that may carry a LoRA too, by their name in LoRA files; empty where none may."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.errors import UserError
-from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
 from lora_gui.families.originals import STREAMS
 from lora_gui.formats.naming import Originals
 
@@ -84,6 +84,7 @@ class Flux1(Family):
                 licence="Apache-2.0",
                 size_gb=33.7,
                 defaults={"steps": 4, "guidance": 0.0},
+                trains=False,
             ),
         ),
         pipeline="FluxPipeline",
@@ -99,9 +100,9 @@ class Flux1(Family):
         architecture="flux-1-dev/lora",
         base_model_version="flux1",
         prefixes={"transformer": ("lora_unet",), "text_encoder": ("lora_te1",)},
-        layer_names=(
         originals=_ORIGINALS,
         widths={"proj_mlp": 4},
+        layer_names=(
             r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?|norm1(_context)?)\.[\w.]+"
             r"|transformer\.single_transformer_blocks\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out|norm\.linear)"
             r"|lora_transformer_transformer_blocks_\d+_(attn|ff(_context)?|norm1(_context)?)_\w+"
@@ -115,7 +116,15 @@ class Flux1(Family):
         ),
     )
 
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> _Encoders:
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> _Encoders:
         """Raises UserError where the base can only be drawn with, since this is where a training begins."""
         from diffusers import FlowMatchEulerDiscreteScheduler
         from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
@@ -128,15 +137,15 @@ class Flux1(Family):
                 "Train with FLUX.1 dev; its LoRAs can be drawn with here too.",
             )
         dtype = flux.without_fp16(dtype)
-        clip = CLIPTextModel.from_pretrained(base / "text_encoder", dtype=dtype, use_safetensors=True)
-        t5 = T5EncoderModel.from_pretrained(base / "text_encoder_2", dtype=dtype, use_safetensors=True)
+        kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": T5EncoderModel}
+        readers = [load(kind, base / name, device, dtype) if captions else None for name, kind in kinds.items()]
         return _Encoders(
-            vae=autoencoder.load(base, device, dtype),
+            vae=autoencoder.load(base, device, dtype) if pictures else None,
             tokenizers=(
                 AutoTokenizer.from_pretrained(base / "tokenizer"),
                 AutoTokenizer.from_pretrained(base / "tokenizer_2"),
             ),
-            text_encoders=(clip.to(device).eval(), t5.to(device).eval()),
+            text_encoders=(readers[0], readers[1]),
             tokens=_T5_TOKENS,
         )
 
@@ -158,15 +167,14 @@ class Flux1(Family):
             "pooled": clip(token_ids(encoders.tokenizers[0], captions, clip.device)).pooler_output,
         }
 
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
         from diffusers import FluxTransformer2DModel
 
         from lora_gui.families.flux import without_fp16
 
-        transformer = FluxTransformer2DModel.from_pretrained(
-            base / "transformer", dtype=without_fp16(dtype), use_safetensors=True
-        )
-        return {"transformer": transformer.to(device).eval()}
+        return {"transformer": load(FluxTransformer2DModel, base / "transformer", device, without_fp16(dtype))}
 
     def schedule(self, base: Path, device: torch.device) -> Any:
         from lora_gui.families.flux import shift_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.errors import UserError
-from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
 from lora_gui.families.originals import STREAMS
 from lora_gui.formats.naming import Originals
 
@@ -82,6 +82,7 @@ class Flux2Klein(Family):
                 licence="Apache-2.0",
                 size_gb=16.0,
                 defaults=_DISTILLED,
+                trains=False,
             ),
             KnownBase(
                 key="klein-9b-distilled",
@@ -90,6 +91,7 @@ class Flux2Klein(Family):
                 licence="FLUX Non-Commercial License",
                 size_gb=34.7,
                 defaults=_DISTILLED,
+                trains=False,
             ),
         ),
         pipeline="Flux2KleinPipeline",
@@ -105,21 +107,29 @@ class Flux2Klein(Family):
         architecture="Flux.2-klein/lora",
         base_model_version="flux2_klein",
         prefixes={"transformer": ("lora_unet",)},
+        originals=_ORIGINALS,
         layer_names=(
             r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?)\.[\w.]+"
-        originals=_ORIGINALS,
             r"|transformer\.single_transformer_blocks\.\d+\.attn\.(to_qkv_mlp_proj|to_out)"
             r"|(transformer\.|lora_transformer_)(double_stream_modulation_(img|txt)|single_stream_modulation)[_.]linear"
             r"|lora_transformer_transformer_blocks_\d+_(attn|ff(_context)?)_\w+"
             r"|lora_transformer_single_transformer_blocks_\d+_attn_(to_qkv_mlp_proj|to_out)"
             r"|(lora_unet_|diffusion_model\.)double_blocks[_.][0-7][_.](img|txt)[\w.]+"
             r"|(lora_unet_|diffusion_model\.)single_blocks[_.](1?\d|2[0-3])[_.]linear[12]"
+            r"|(lora_unet_|diffusion_model\.)(double_stream_modulation_(img|txt)|single_stream_modulation)[_.]lin"
         ),
         layer_mark=r"single_transformer_blocks[_.]\d+[_.]attn[_.]to_(qkv_mlp_proj|out)|(double|single)_(blocks|stream)",
-            r"|(lora_unet_|diffusion_model\.)(double_stream_modulation_(img|txt)|single_stream_modulation)[_.]lin"
     )
 
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> _Encoders:
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> _Encoders:
         """Raises UserError where the base can only be drawn with, since this is where a training begins."""
         from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline
         from transformers import AutoTokenizer
@@ -132,11 +142,10 @@ class Flux2Klein(Family):
                 "Train with FLUX.2 klein base of the same size; its LoRAs can be drawn with here too.",
             )
         dtype = without_fp16(dtype)
-        vae = AutoencoderKLFlux2.from_pretrained(base / "vae", dtype=dtype, use_safetensors=True)
         return _Encoders(
-            vae=vae.to(device).eval(),
+            vae=whole(AutoencoderKLFlux2, base / "vae", device, dtype) if pictures else None,
             tokenizer=AutoTokenizer.from_pretrained(base / "tokenizer"),
-            text_encoder=_text_encoder(base, dtype).to(device).eval(),
+            text_encoder=_text_encoder(base, device, dtype, load) if captions else None,
         )
 
     def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -171,15 +180,14 @@ class Flux2Klein(Family):
         ).hidden_states
         return {"text": torch.cat([states[layer] for layer in _TEXT_LAYERS], dim=-1)}
 
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
         from diffusers import Flux2Transformer2DModel
 
         from lora_gui.families.flux import without_fp16
 
-        transformer = Flux2Transformer2DModel.from_pretrained(
-            base / "transformer", dtype=without_fp16(dtype), use_safetensors=True
-        )
-        return {"transformer": transformer.to(device).eval()}
+        return {"transformer": load(Flux2Transformer2DModel, base / "transformer", device, without_fp16(dtype))}
 
     def schedule(self, base: Path, device: torch.device) -> Any:
         from lora_gui.families.flux import shift_of
@@ -217,7 +225,9 @@ class Flux2Klein(Family):
         from lora_gui.families.preview import colour_map, keep_flow_guess
 
         dtype = without_fp16(dtype)
-        given = {"text_encoder": _text_encoder(base, dtype)} if parts is None else {"text_encoder": None, **parts}
+        given: dict[str, Any] = {"text_encoder": None, **(parts or {})}
+        if parts is None:
+            given["text_encoder"] = _text_encoder(base, device, dtype, whole)
         pipeline = Flux2KleinPipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, **given).to(device)
         pipeline.set_progress_bar_config(disable=True)
         keep_flow_guess(pipeline.scheduler)
@@ -259,14 +269,17 @@ class Flux2Klein(Family):
         return picture(cells(latents * spread + mean)[0], pipeline.colours)
 
 
-def _text_encoder(base: Path, dtype: torch.dtype) -> Any:
+def _text_encoder(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> Any:
     """Qwen3 up to the last layer that is used: a quarter of it is never loaded."""
     from torch.nn import Identity
     from transformers import Qwen3Model
 
-    encoder = Qwen3Model.from_pretrained(
-        base / "text_encoder", num_hidden_layers=max(_TEXT_LAYERS), dtype=dtype, use_safetensors=True
-    )
+    class Used(Qwen3Model):
+        @classmethod
+        def from_pretrained(cls, folder: Path, **how: Any) -> Any:
+            return Qwen3Model.from_pretrained(folder, num_hidden_layers=max(_TEXT_LAYERS), **how)
+
+    encoder = load(Used, base / "text_encoder", device, dtype)
     encoder.norm = Identity()  # stands after the very last layer only
     return encoder
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
 
 if TYPE_CHECKING:
     import torch
@@ -68,14 +68,21 @@ class Kandinsky22(Family):
         ),
     )
 
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> Encoders:
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> Encoders:
         from diffusers import VQModel
 
         from lora_gui.families import kandinsky_prior
 
-        encoders = kandinsky_prior.encoders(base, device, dtype)
-        movq = VQModel.from_pretrained(base / "movq", dtype=dtype, use_safetensors=True)
-        encoders.movq = movq.to(device).eval()
+        encoders = kandinsky_prior.encoders(base, device, dtype, load, captions, pictures)
+        encoders.movq = whole(VQModel, base / "movq", device, dtype) if pictures else None
         return encoders
 
     def encode_pictures(self, encoders: Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -91,10 +98,15 @@ class Kandinsky22(Family):
 
         return kandinsky_prior.said(encoders, captions)
 
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
-        from lora_gui.families import kandinsky_prior, unet
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
+        from diffusers import UNet2DConditionModel
 
-        return {"prior": kandinsky_prior.load(base, device, dtype), "unet": unet.load(base, device, dtype)}
+        from lora_gui.families import kandinsky_prior
+
+        prior = kandinsky_prior.load(base, device, dtype, load)
+        return {"prior": prior, "unet": load(UNet2DConditionModel, base / "unet", device, dtype)}
 
     def schedule(self, base: Path, device: torch.device) -> Any:
         """The noise of each part by its name."""

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from lora_gui.families import losses
-from lora_gui.families.base import Batch
+from lora_gui.families.base import Batch, Load, whole
 from lora_gui.settings import DrawSettings, TrainSettings
 
 _STEPS = 25  # the prior is quick, and more steps change little
@@ -27,7 +27,7 @@ _STEPS = 25  # the prior is quick, and more steps change little
 class Encoders:
     tokenizer: Any
     text_encoder: Any
-    nothing: torch.Tensor  # the embedding of a grey picture, which stands for no wish at all; (1, 1280)
+    nothing: Any  # the embedding of a grey picture, which stands for no wish at all; (1, 1280)
     image_encoder: Any = None
     image_processor: Any = None
     movq: Any = None  # of the decoder
@@ -42,20 +42,28 @@ class Prior:
     encoders: Encoders | None
 
 
-def encoders(base: Path, device: torch.device, dtype: torch.dtype, pictures: bool = True) -> Encoders:
-    """What reads captions and, unless told otherwise, what looks at pictures, which else leaves memory at once."""
-    folder, how = base / "prior", {"dtype": dtype, "use_safetensors": True}
-    eye = CLIPVisionModelWithProjection.from_pretrained(folder / "image_encoder", **how).to(device).eval()
-    side = eye.config.image_size
-    with torch.no_grad():
-        nothing = eye(torch.zeros(1, 3, side, side, device=device, dtype=dtype)).image_embeds
-    if not pictures:
-        del eye
-    text_encoder = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", **how).to(device).eval()
-    found = Encoders(CLIPTokenizer.from_pretrained(folder / "tokenizer"), text_encoder, nothing)
+def encoders(
+    base: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    load: Load = whole,
+    captions: bool = True,
+    pictures: bool = True,
+) -> Encoders:
+    """What reads captions, what looks at pictures, or both; without pictures the latter leaves memory at once."""
+    folder = base / "prior"
+    eye = whole(CLIPVisionModelWithProjection, folder / "image_encoder", device, dtype)
+    found = Encoders(CLIPTokenizer.from_pretrained(folder / "tokenizer"), None, None)
+    if captions:
+        side = eye.config.image_size
+        with torch.no_grad():
+            found.nothing = eye(torch.zeros(1, 3, side, side, device=device, dtype=dtype)).image_embeds
     if pictures:
         found.image_encoder = eye
         found.image_processor = CLIPImageProcessorPil.from_pretrained(folder / "image_processor")
+    del eye
+    if captions:
+        found.text_encoder = load(CLIPTextModelWithProjection, folder / "text_encoder", device, dtype)
     return found
 
 
@@ -81,11 +89,11 @@ def said(encoders: Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
     }
 
 
-def load(base: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def load(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> Any:
     """The prior. It cannot recompute, and with one embedding for a picture has next to nothing to gain by it."""
-    prior = PriorTransformer.from_pretrained(base / "prior" / "prior", dtype=dtype, use_safetensors=True)
+    prior = load(PriorTransformer, base / "prior" / "prior", device, dtype)
     prior.enable_gradient_checkpointing = lambda: None
-    return prior.to(device).eval()
+    return prior
 
 
 def scheduler(base: Path) -> Any:

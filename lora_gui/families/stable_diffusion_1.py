@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.families import originals
-from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
 
 if TYPE_CHECKING:
     import torch
@@ -74,15 +74,23 @@ class StableDiffusion1(Family):
         ),
     )
 
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> _Encoders:
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> _Encoders:
         from transformers import CLIPTokenizer
 
         from lora_gui.families import autoencoder
 
         return _Encoders(
-            vae=autoencoder.load(base, device, dtype),
+            vae=autoencoder.load(base, device, dtype) if pictures else None,
             tokenizer=CLIPTokenizer.from_pretrained(base / "tokenizer"),
-            text_encoder=self.text_encoders(base, device, dtype)["text_encoder"],
+            text_encoder=self.text_encoders(base, device, dtype)["text_encoder"] if captions else None,
         )
 
     def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -96,10 +104,12 @@ class StableDiffusion1(Family):
         ids = clip.token_ids(encoders.tokenizer, captions, encoders.text_encoder.device)
         return {"ids": ids, "text": encoders.text_encoder(ids)[0]}
 
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
-        from lora_gui.families import unet
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
+        from diffusers import UNet2DConditionModel
 
-        return {"unet": unet.load(base, device, dtype)}
+        return {"unet": load(UNet2DConditionModel, base / "unet", device, dtype)}
 
     def text_encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
         from transformers import CLIPTextModel

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
 from lora_gui.formats.naming import TURNED, Originals
 
 if TYPE_CHECKING:
@@ -106,7 +106,15 @@ class StableDiffusion3(Family):
         ),
     )
 
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> _Encoders:
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> _Encoders:
         from diffusers import SD3Transformer2DModel
         from transformers import AutoTokenizer, CLIPTextModelWithProjection, T5EncoderModel
 
@@ -117,10 +125,9 @@ class StableDiffusion3(Family):
         for suffix, kind in kinds.items():
             folder, here = base / f"text_encoder{suffix}", (base / f"text_encoder{suffix}").is_dir()
             tokenizers.append(AutoTokenizer.from_pretrained(base / f"tokenizer{suffix}") if here else None)
-            loaded = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval() if here else None
-            text_encoders.append(loaded)
+            text_encoders.append(load(kind, folder, device, dtype) if here and captions else None)
         return _Encoders(
-            vae=autoencoder.load(base, device, dtype),
+            vae=autoencoder.load(base, device, dtype) if pictures else None,
             tokenizers=(tokenizers[0], tokenizers[1], tokenizers[2]),
             text_encoders=(text_encoders[0], text_encoders[1], text_encoders[2]),
             width=SD3Transformer2DModel.load_config(base / "transformer")["joint_attention_dim"],
@@ -144,11 +151,12 @@ class StableDiffusion3(Family):
         text = torch.cat([states, _t5_states(encoders, captions, states)], dim=1)  # (B, 77 + 256, 4096)
         return {"text": text, "pooled": torch.cat([pooled for _, pooled in clips], dim=-1)}
 
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
         from diffusers import SD3Transformer2DModel
 
-        transformer = SD3Transformer2DModel.from_pretrained(base / "transformer", dtype=dtype, use_safetensors=True)
-        return {"transformer": transformer.to(device).eval()}
+        return {"transformer": load(SD3Transformer2DModel, base / "transformer", device, dtype)}
 
     def schedule(self, base: Path, device: torch.device) -> float:
         """How far noise levels are moved to the noisy side; the scheduler's own table has this in it already."""

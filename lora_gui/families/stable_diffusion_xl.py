@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.families import originals
-from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,15 @@ class StableDiffusionXL(Family):
         ),
     )
 
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> _Encoders:
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> _Encoders:
         from diffusers import StableDiffusionXLPipeline
         from transformers import CLIPTokenizer
 
@@ -74,9 +82,9 @@ class StableDiffusionXL(Family):
         tokenizers = [CLIPTokenizer.from_pretrained(base / folder) for folder in ("tokenizer", "tokenizer_2")]
         settings = StableDiffusionXLPipeline.load_config(base)
         return _Encoders(
-            vae=autoencoder.load(base, device, dtype),
+            vae=autoencoder.load(base, device, dtype) if pictures else None,
             tokenizers=(tokenizers[0], tokenizers[1]),
-            text_encoders=self.text_encoders(base, device, dtype),
+            text_encoders=self.text_encoders(base, device, dtype, load) if captions else {},
             empty_is_zero=settings.get("force_zeros_for_empty_prompt", True),
         )
 
@@ -100,19 +108,20 @@ class StableDiffusionXL(Family):
         text, pooled = _embedded(encoders.text_encoders, tokens)
         return tokens | {"text": text, "pooled": pooled}
 
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
-        from lora_gui.families import unet
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
+        from diffusers import UNet2DConditionModel
 
-        return {"unet": unet.load(base, device, dtype)}
+        return {"unet": load(UNet2DConditionModel, base / "unet", device, dtype)}
 
-    def text_encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
+    def text_encoders(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
         from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-        first = CLIPTextModel.from_pretrained(base / "text_encoder", dtype=dtype, use_safetensors=True)
-        second = CLIPTextModelWithProjection.from_pretrained(
-            base / "text_encoder_2", dtype=dtype, use_safetensors=True
-        )
-        return {"text_encoder": first.to(device).eval(), "text_encoder_2": second.to(device).eval()}
+        kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+        return {name: load(kind, base / name, device, dtype) for name, kind in kinds.items()}
 
     def schedule(self, base: Path, device: torch.device) -> Any:
         from lora_gui.families import unet

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler
 
 from lora_gui.families import losses
 from lora_gui.families.base import Batch
@@ -21,11 +20,6 @@ TARGETS = {
     "linear": rf".*attentions\..*\.{_LINEAR}",
     "all": rf".*(attentions\..*\.{_LINEAR}|{_CONVOLUTIONS})",
 }
-
-
-def load(base: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    unet = UNet2DConditionModel.from_pretrained(base / "unet", dtype=dtype, use_safetensors=True)
-    return unet.to(device).eval()
 
 
 def schedule(base: Path, device: torch.device) -> losses.NoiseSchedule:

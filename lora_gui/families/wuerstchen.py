@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.families.base import Batch, Facts, Family, KnownBase
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
 
 if TYPE_CHECKING:
     import torch
@@ -66,13 +66,21 @@ class Wuerstchen(Family):
         layer_names=r"prior\.(blocks\.\d+\.|cond_mapper)[\w.]+",
     )
 
-    def encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> _Encoders:
+    def encoders(
+        self,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        load: Load = whole,
+        captions: bool = True,
+        pictures: bool = True,
+    ) -> _Encoders:
         from lora_gui.families import efficientnet
 
         config = _config(base)
         return _Encoders(
-            _texts(base, device, dtype),
-            efficientnet.load(base / "effnet", device),
+            _texts(base, device, dtype, load) if captions else {},
+            efficientnet.load(base / "effnet", device) if pictures else None,
             config["latent_mean"],
             config["latent_std"],
         )
@@ -93,8 +101,10 @@ class Wuerstchen(Family):
             states[name] = encoder(ids, attention_mask=mask).last_hidden_state
         return states
 
-    def denoisers(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
-        return {"prior": _prior(base, device, dtype)}
+    def denoisers(
+        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
+    ) -> dict[str, nn.Module]:
+        return {"prior": _prior(base, device, dtype, load)}
 
     def schedule(self, base: Path, device: torch.device) -> float:
         """The offset of the cosine that noise levels follow."""
@@ -141,15 +151,13 @@ class Wuerstchen(Family):
         from lora_gui.families.wuerstchen_stages import Stages
 
         config = _config(base)
-        decoder = WuerstchenDiffNeXt.from_pretrained(base / "decoder", dtype=dtype, use_safetensors=True)
-        vqgan = PaellaVQModel.from_pretrained(base / "vqgan", dtype=dtype, use_safetensors=True)
         return Stages(
-            prior=parts["prior"] if parts else _prior(base, device, dtype),
+            prior=parts["prior"] if parts else _prior(base, device, dtype, whole),
             prior_scheduler=DDPMWuerstchenScheduler.from_pretrained(base / "prior" / "scheduler"),
-            decoder=decoder.to(device).eval(),
+            decoder=whole(WuerstchenDiffNeXt, base / "decoder", device, dtype),
             scheduler=DDPMWuerstchenScheduler.from_pretrained(base / "scheduler"),
-            vqgan=vqgan.to(device).eval(),
-            encoders=None if parts else _Encoders(_texts(base, device, dtype)),
+            vqgan=whole(PaellaVQModel, base / "vqgan", device, dtype),
+            encoders=None if parts else _Encoders(_texts(base, device, dtype, whole)),
             config=config,
             colours=_colours(base, device, config),
         )
@@ -192,17 +200,17 @@ def _config(base: Path) -> dict[str, float]:
     return {name: found.get(name, value) for name, value in usual.items()}
 
 
-def _texts(base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, tuple[Any, Any]]:
+def _texts(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> dict[str, tuple[Any, Any]]:
     from transformers import AutoTokenizer, CLIPTextModel
 
     texts = {}
     for name, folder in {"text": base / "prior", "decoder_text": base}.items():
-        encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True)
-        texts[name] = (AutoTokenizer.from_pretrained(folder / "tokenizer"), encoder.to(device).eval())
+        encoder = load(CLIPTextModel, folder / "text_encoder", device, dtype)
+        texts[name] = (AutoTokenizer.from_pretrained(folder / "tokenizer"), encoder)
     return texts
 
 
-def _prior(base: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def _prior(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> Any:
     """Stage C with quick attention, in place of the slow one its class sets up.
 
     It is told its noise level in fp32 whatever its weights are: in half precision the finer half of that is lost.
@@ -210,11 +218,11 @@ def _prior(base: Path, device: torch.device, dtype: torch.dtype) -> Any:
     from diffusers.models.attention_processor import AttnProcessor2_0
     from diffusers.pipelines.deprecated.wuerstchen import WuerstchenPrior
 
-    prior = WuerstchenPrior.from_pretrained(base / "prior" / "prior", dtype=dtype, use_safetensors=True)
+    prior = load(WuerstchenPrior, base / "prior" / "prior", device, dtype)
     prior.set_attn_processor(AttnProcessor2_0())
     embedding = prior.gen_r_embedding
     prior.gen_r_embedding = lambda r: embedding(r.float()).to(prior.projection.weight.dtype)
-    return prior.to(device).eval()
+    return prior
 
 
 def _colours(base: Path, device: torch.device, config: dict[str, float]) -> Any:
