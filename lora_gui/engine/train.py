@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lora_gui.engine import buckets, cache, checkpoint, device, lora, optimizers, publish
+from lora_gui.engine import buckets, cache, checkpoint, device, loading, lora, optimizers, publish
 from lora_gui.engine.bases import opening
 from lora_gui.engine.samples import Samples, prompts_of
 from lora_gui.errors import UserError
@@ -53,8 +53,9 @@ def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
 
 def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype) -> lora.Parts:
     base = Path(job.base.path)
-    parts: dict[str, Any] = family.denoisers(base, where, dtype)
-    if job.settings.gradient_checkpointing:
+    kept = Path(job.cache) / "quantised" if job.cache else None
+    parts: dict[str, Any] = family.denoisers(base, where, dtype, loading.denoiser(job.settings, kept))
+    if job.settings.gradient_checkpointing or job.settings.streamed_blocks:  # a streamed block is run again anyway
         for part in parts.values():
             part.enable_gradient_checkpointing()
     if job.settings.train_text_encoder:
