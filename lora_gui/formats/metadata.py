@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HEADER_LIMIT = 8_000_000  # bytes
 TENSOR_LIMIT = 20_000
-FIELD_LIMIT = 2_000  # characters of a metadata field that are kept
+FIELDS_LIMIT, FIELD_LIMIT = 1_000, 2_000  # metadata fields, and characters of each, that are kept
 RANK_LIMIT = 1536  # fused qkv layers carry three times the rank
 SIDE_LIMIT = 65_536  # largest size of a dimension
 WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes of one value
@@ -75,6 +75,8 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read and check the header of a LoRA. Raises UserError where the file is damaged, not a LoRA or not safe."""
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path.name} is not a file.", "Choose a .safetensors file that holds a LoRA.")
         with open(path, "rb") as file:
             return _read(file, path.name, path.stat().st_size)
     except FileNotFoundError:
@@ -93,14 +95,7 @@ def _read(file: IO[bytes], name: str, size: int) -> Header:
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(HEADER_LIMIT, size - 8):
         raise UserError(f"{name} is not a whole .safetensors file.", ANOTHER_COPY)
-    try:
-        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_without_twins)
-        metadata = header.pop("__metadata__", {})
-        entries = {
-            key: (value["dtype"], tuple(value["shape"]), *value["data_offsets"]) for key, value in header.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise UserError(f"The header of {name} is damaged.", ANOTHER_COPY) from None
+    entries, metadata = _parse(file.read(length), name)
     tensors = {
         key: Tensor(dtype, shape, 8 + length + begin, 8 + length + end)
         for key, (dtype, shape, begin, end) in entries.items()
@@ -110,12 +105,28 @@ def _read(file: IO[bytes], name: str, size: int) -> Header:
         raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
     _check_layout(tensors, 8 + length, size, name)
     _check_pairs(tensors, name)
-    kept = (
-        {str(k): v[:FIELD_LIMIT] for k, v in metadata.items() if isinstance(v, str)}
-        if isinstance(metadata, dict)
-        else {}
-    )
-    return Header(tensors, kept)
+    return Header(tensors, {plain(k): plain(v) for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)})
+
+
+def _parse(raw: bytes, name: str) -> tuple[dict[str, tuple[Any, tuple[Any, ...], Any, Any]], dict[str, Any]]:
+    """What the header says of each tensor, unchecked: dtype, shape, begin and end; and its other fields."""
+    try:
+        if raw.count(b"{") + raw.count(b"[") > 4 * TENSOR_LIMIT:  # a tensor has three; each becomes an object
+            raise ValueError("too many things")
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_twins)
+        metadata = header.pop("__metadata__", {})
+        entries = {}
+        for key, value in header.items():
+            begin, end = value["data_offsets"]
+            entries[key] = (value["dtype"], tuple(value["shape"]), begin, end)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(f"The header of {name} is damaged.", ANOTHER_COPY) from None
+    return entries, metadata if isinstance(metadata, dict) else {}
+
+
+def plain(text: str) -> str:
+    """The beginning of a stranger's text in one line, without unseen signs, half letters and turns of direction."""
+    return "".join(c if c.isprintable() or c == "\u200d" else " " for c in text[:FIELD_LIMIT])
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -126,11 +137,11 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _plausible(dtype: Any, shape: tuple[Any, ...], begin: Any, end: Any) -> bool:
-    whole = all(type(n) is int for n in (*shape, begin, end))
     return (
-        whole
+        len(shape) <= 4
+        and all(type(n) is int for n in (*shape, begin, end))
+        and isinstance(dtype, str)
         and dtype in WIDTHS
-        and len(shape) <= 4
         and all(1 <= n <= SIDE_LIMIT for n in shape)
         and begin >= 0
         and end - begin == math.prod(shape) * WIDTHS[dtype]
@@ -152,9 +163,8 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
     downs = {m[1]: t for key, t in tensors.items() if (m := _DOWN.fullmatch(key))}
     ups = {m[1]: t for key, t in tensors.items() if (m := _UP.fullmatch(key))}
     if not downs and not ups:
-        kind = (
-            "a LyCORIS file of another kind" if any(".hada_" in k or ".lokr_" in k for k in tensors) else "not a LoRA"
-        )
+        other = any(".hada_" in key or ".lokr_" in key for key in tensors)
+        kind = "a LyCORIS file of another kind" if other else "not a LoRA"
         raise UserError(f"{name} is {kind}.", "Choose a .safetensors file that holds a LoRA.")
     for module in downs.keys() | ups.keys():
         down, up = downs.get(module), ups.get(module)
@@ -213,11 +223,7 @@ def all_finite(path: Path, header: Header) -> bool:
     """Whether every value of every tensor is a number; reads the whole file once, in pieces."""
     import numpy as np
 
-    exponents = {
-        "F32": ("<u4", 0x7F800000),
-        "F16": ("<u2", 0x7C00),
-        "BF16": ("<u2", 0x7F80),
-    }  # all set: infinity or NaN
+    exponents = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}  # all set: no number
     with open(path, "rb") as file:
         for tensor in sorted(header.tensors.values(), key=lambda t: t.start):
             kind, exponent = exponents[tensor.dtype]

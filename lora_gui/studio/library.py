@@ -1,6 +1,7 @@
 """The LoRAs of the user: list, describe, import, find, delete; only headers are read, never a tensor."""
 
 import functools
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -53,13 +54,16 @@ def problems(studio: Studio) -> list[str]:
         try:
             describe(path)
         except UserError as error:
-            found.append(f"{path.name}: {error.what} {error.remedy}")
+            found.append(f"{metadata.plain(path.name)}: {error.what} {error.remedy}")
     return found
 
 
 def describe(path: Path) -> LoraInfo:
     """What the header says; quick for a file that was read before. Raises UserError where it is no usable LoRA."""
     path = Path(path)
+    if metadata.plain(path.name) != path.name:
+        shown = metadata.plain(path.name)
+        raise UserError(f"The name of {shown} holds signs that cannot be shown.", "Rename the file.")
     try:
         stat = path.stat()
     except OSError:
@@ -70,6 +74,8 @@ def describe(path: Path) -> LoraInfo:
 def import_lora(studio: Studio, path: Path) -> LoraInfo:
     """Copy a LoRA into the studio under a free name. Raises UserError, and keeps nothing, where it is not usable."""
     describe(path)
+    if not is_finite(path):
+        raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
     target = files.free_name(studio.loras, safe_name(Path(path).stem), ".safetensors")
     files.copy(Path(path), target)
     return describe(target)
@@ -120,6 +126,9 @@ def _describe(path: Path, size: int, changed: int) -> LoraInfo:
     """`size` (bytes) and `changed` (ns since 1970) tell one state of the file from the next."""
     header = metadata.read_header(path)
     family, dialect = metadata.identify(header, (one.facts for one in families().values()))
+    alpha = metadata.alpha(path, header)
+    if not math.isfinite(alpha):
+        raise UserError(f"The alpha of {path.name} is not a number.", metadata.ANOTHER_COPY)
     says = header.metadata
     steps = says.get("ss_steps", "")
     return LoraInfo(
@@ -128,12 +137,12 @@ def _describe(path: Path, size: int, changed: int) -> LoraInfo:
         family=family,
         dialect=dialect,
         rank=header.rank,
-        alpha=metadata.alpha(path, header),
+        alpha=alpha,
         trigger=says.get("modelspec.trigger_phrase", "")[:200],
         base_title=says.get("ss_sd_model_name", "")[:200],
         base_key=says.get("lora_studio.base", ""),
         preset=says.get("lora_studio.preset", ""),
-        steps=int(steps) if steps.isdecimal() else 0,
+        steps=int(steps) if steps.isdecimal() and len(steps) < 10 else 0,
         layers=header.layers,
         made=says.get("modelspec.date", "")[:40] or f"{datetime.fromtimestamp(changed / 1e9):%Y-%m-%dT%H:%M:%S}",
         size=size,

@@ -8,6 +8,7 @@ from pathlib import Path
 import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.formats.metadata import plain
 from lora_gui.studio.decoder import Decoder
 from lora_gui.studio.names import clean_caption, read_text
 from lora_gui.studio.paths import Studio, new_id
@@ -58,16 +59,16 @@ def import_pictures(studio: Studio, sources: Sequence[Path]) -> tuple[PictureSet
                 try:
                     data, remarks = decoder.decode(source)
                 except UserError as error:
-                    refused.append(f"{error.what} {error.remedy}")
+                    refused.append(plain(f"{error.what} {error.remedy}"))
                     continue
                 pictures.append(_store(folder, len(pictures) + 1, data, source, texts, notes))
-                notes += remarks
+                notes += map(plain, remarks)
         if not pictures:
             raise UserError(
                 f"None of the {len(found)} files is a usable picture. {refused[0]}" if len(found) > 1 else refused[0],
                 DROP,
             )
-        title = sources[0].stem if len(sources) == 1 else f"{len(pictures)} pictures"
+        title = plain(sources[0].stem) if len(sources) == 1 else f"{len(pictures)} pictures"
         made = PictureSet(folder, title, tuple(pictures), tuple(notes))
         _write_index(made)
     except UserError:
@@ -152,10 +153,10 @@ def _store(
         try:
             caption = read_text(text)
         except UserError as error:
-            notes.append(f"{error.what} {error.remedy}")
+            notes.append(plain(f"{error.what} {error.remedy}"))
     files.write_bytes(path, data)
     files.write_text(path.with_suffix(".txt"), caption)
-    return Picture(path, caption, source.name[:200])
+    return Picture(path, caption, plain(source.name)[:200])
 
 
 def _write_index(pictures: PictureSet) -> None:

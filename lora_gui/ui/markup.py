@@ -12,8 +12,9 @@ Address = Callable[[Path], str]  # where the browser finds a picture
 
 
 def text(words: str) -> str:
-    """Escaped; also the signs with which gradio's HTML component would begin a template."""
-    return escape(words).replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")
+    """Escaped; also the signs with which gradio's HTML component would begin a template, and half letters."""
+    whole = words.encode("utf-8", "replace").decode("utf-8")
+    return escape(whole).replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")
 
 
 def notice(what: str, remedy: str = "", kind: str = "problem") -> str:
