@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import shutil
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from lora_gui import files
 from lora_gui.engine import buckets, cache, checkpoint, device, loading, lora, optimizers, publish
 from lora_gui.engine.bases import opening
 from lora_gui.engine.samples import Samples, prompts_of
 from lora_gui.errors import UserError
-from lora_gui.events import Done, Event, Note, Phase, Saved, Started, Step, Stopped
+from lora_gui.events import Done, Event, Note, Paused, Phase, Saved, Started, Step, Stopped
 from lora_gui.families.base import Family
 from lora_gui.formats import dialects
 from lora_gui.formats import metadata as headers
@@ -25,19 +27,59 @@ from lora_gui.jobs import TrainJob
 _NAME = "trained"  # of the LoRA within the base
 _READ_EVERY = 10  # steps, and
 _READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each look waits for the device
+_EXPLODED = 10.0  # a mean loss; a base that predicts nothing at all costs 1 to 2 in every family
+_ROOM = 100_000_000  # bytes that stay free on the disk beside the checkpoints to come
+
+T = TypeVar("T")
 
 
 def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
     """Train in the run's folder, from its newest whole checkpoint if it has one. Raises UserError where it cannot.
 
-    A file called `stop` in the folder ends it after the step under way; what was learnt is then published.
+    A file called `stop` in the folder ends it after the step under way; what was learnt is then published. One called
+    `pause` ends it too: everything is kept for the next start, and nothing is published.
     """
     began = time.monotonic()
+    files.sweep(Path(job.publish_to))
+    found, damaged = checkpoint.newest(folder / "checkpoints")
+    first = found.step if found else 0
+    yield Started(job.settings.steps, first)
+    yield from map(Note, damaged)
+    try:
+        learning, samples = yield from _pausable(_prepare(job, folder, family, found), folder)
+    except _PauseError:
+        yield Paused(first)
+        return
+    paused = yield from _steps(learning, samples)
+    if paused:
+        yield from learning.keep()
+        yield paused
+    else:
+        yield from _finish(learning, samples, began)
+
+
+class _PauseError(Exception):
+    """A pause was asked for before there was anything to keep."""
+
+
+def _pausable(work: Generator[Event, None, T], folder: Path) -> Generator[Event, None, T]:
+    """The same events and the same result, but given up between two events where a pause is asked for."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        yield event
+        if (folder / "pause").exists():
+            raise _PauseError
+
+
+def _prepare(
+    job: TrainJob, folder: Path, family: Family, found: checkpoint.Checkpoint | None
+) -> Generator[Event, None, tuple[Learning, Samples]]:
+    """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
     where, dtype = device.pick(), device.dtype_of(job.settings.precision)
     device.prepare(where)
-    found, damaged = checkpoint.newest(folder / "checkpoints")
-    yield Started(job.settings.steps, found.step if found else 0)
-    yield from map(Note, damaged)
     encoded = yield from cache.build(job, family, prompts_of(job), where, dtype)
     yield Phase("Loading the base")
     with opening(job.base):
@@ -47,8 +89,7 @@ def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
     learning = Learning(job, family, parts, encoded, where, folder)
     if found:
         learning.restore(found)
-    yield from _steps(learning, samples)
-    yield from _finish(learning, samples, began)
+    return learning, samples
 
 
 def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype) -> lora.Parts:
@@ -66,14 +107,20 @@ def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype
     return parts
 
 
-def _steps(learning: Learning, samples: Samples) -> Iterator[Event]:
-    """The steps that are left, until they are done or a stop is asked for."""
+def _steps(learning: Learning, samples: Samples) -> Generator[Event, None, Paused | None]:
+    """The steps that are left, until they are done or an end is asked for; returns the pause if that is how it ends."""
     settings = learning.job.settings
     began = read = time.monotonic()
     first = learning.step
     batches = buckets.batches(learning.cache.sizes, settings.batch_size, settings.seed)
     batches = itertools.islice(batches, first * settings.accumulation, None)
-    while learning.step < settings.steps and not learning.asked_to_stop():
+    if first and first < settings.steps and settings.sample_every and first % settings.sample_every == 0:
+        yield from _draw(learning, samples)  # it may have died after keeping this step and before drawing it
+    while learning.step < settings.steps:
+        if learning.asked("stop"):
+            return None
+        if learning.asked("pause"):
+            return Paused(learning.step)
         learning.one_step(batches)
         step = learning.step
         save = step % settings.checkpoint_every == 0 and step < settings.steps
@@ -82,19 +129,25 @@ def _steps(learning: Learning, samples: Samples) -> Iterator[Event]:
         if save or draw or due:
             read = time.monotonic()
             left = (read - began) / (step - first) * (settings.steps - step)
-            yield Step(step, settings.steps, learning.mean_loss(), optimizers.shown_rate(learning.optimizer), left)
+            yield learning.said(left)
+            if short := learning.short_of_disk():
+                return short
         if save:
             yield learning.save()
         if draw:
-            yield from samples.draw(f"step-{step:06}", step, samples.affordable())
+            yield from _draw(learning, samples)
+    return None
+
+
+def _draw(learning: Learning, samples: Samples) -> Iterator[Event]:
+    yield from samples.draw(f"step-{learning.step:06}", learning.step, samples.affordable())
 
 
 def _finish(learning: Learning, samples: Samples, began: float) -> Iterator[Event]:
     """Publish what was learnt, drawn once with exactly the weights of the published file."""
     job, step = learning.job, learning.step
     stopped = step < job.settings.steps
-    if step:
-        yield learning.save()
+    yield from learning.keep()
     try:
         path, digest = yield from _publish(learning, samples)
     except publish.NoEffectError as error:
@@ -143,7 +196,8 @@ class Learning:
         settings = self.job.settings
         self.generator.manual_seed(settings.seed * 1_000_003 + self.step)
         rng = random.Random(f"{settings.seed} {self.step}")
-        optimizers.set_rate(self.optimizer, settings.learning_rate * optimizers.rate(self.step, settings))
+        share = optimizers.rate(self.step, settings, self.job.extended_at)
+        optimizers.set_rate(self.optimizer, settings.learning_rate * share)
         for _ in range(settings.accumulation):
             batch = self.cache.batch(next(batches), settings.caption_dropout, rng)
             loss = self.family.loss(self.parts, batch, self.schedule, settings, self.generator).mean()
@@ -157,18 +211,42 @@ class Learning:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
 
+    def said(self, left: float = 0.0) -> Step:
+        """Where it stands; `left` in seconds. Raises UserError where the training broke."""
+        settings = self.job.settings
+        return Step(self.step, settings.steps, self.mean_loss(), optimizers.shown_rate(self.optimizer), left)
+
     def mean_loss(self) -> float:
         """The mean loss since it was last read. Raises UserError where the training broke."""
         mean = float(torch.stack(self.losses).mean())
         self.losses.clear()
-        if not math.isfinite(mean) or not publish.all_finite(self.weights):
+        finite = math.isfinite(mean) and publish.all_finite(self.weights)
+        if not finite or mean > _EXPLODED:
             last, _ = checkpoint.newest(self.folder / "checkpoints")
             kept = f"The state of step {last.step} is kept" if last else "Nothing could be kept"
+            broke = f"its loss rose to {mean:.3g}" if finite else "its numbers became infinite"
             raise UserError(
-                f"The training broke before step {self.step}: its numbers became infinite. {kept}.",
+                f"The training broke before step {self.step}: {broke}. {kept}.",
                 f"Train again with a lower learning rate, such as {self.job.settings.learning_rate / 3:.1g}.",
+                lacking="calm",
             )
         return mean
+
+    def keep(self) -> Iterator[Event]:
+        """Say where it stands and keep it, unless its numbers broke since they were last looked at."""
+        if self.losses:
+            yield self.said()
+        if self.step:
+            yield self.save()
+
+    def short_of_disk(self) -> Paused | None:
+        """The pause that is due where the disk has hardly room for the next checkpoints."""
+        state = 3 * sum(weight.numel() * weight.element_size() for weight in self.weights)  # with two averages
+        free = shutil.disk_usage(self.folder).free
+        if free > _ROOM + 3 * state:
+            return None
+        what = f"Only {free / 1e9:.1f} GB are free on your studio's disk, so the run paused by itself."
+        return Paused(self.step, what, "Make some space, then resume; nothing is lost.")
 
     def save(self) -> Saved:
         """Keep everything the next start needs."""
@@ -185,5 +263,5 @@ class Learning:
         self.scaler.load_state_dict(checkpoint.restore(found, self.optimizer)["scaler"])
         self.step = found.step
 
-    def asked_to_stop(self) -> bool:
-        return (self.folder / "stop").exists()
+    def asked(self, sign: str) -> bool:
+        return (self.folder / sign).exists()

@@ -15,7 +15,9 @@ LOG = 8000  # characters of the log's end
 PRIVATE = {"sample_prompts"}  # settings that hold words of the user
 PACKAGES = ("torch", "diffusers", "peft", "transformers", "gradio", "safetensors")
 QUOTED = re.compile(r"""(["'])(?:/|[A-Za-z]:[\\/]|~)[^"'\n]*[\\/]([^"'\\/\n]*)\1""")
-BARE = re.compile(r"(?<![\w<.])(?:/|[A-Za-z]:\\)[^\s\"'<>|:,)]*")
+# without quotes, a path with spaces is known by its end only; then rather too much is left out than too little
+ENDS = r"[^\n\"'<>|:]*\.(?:png|jpe?g|webp|txt|json|jsonl|toml|safetensors)\b"
+BARE = re.compile(rf"(?<![\w<.])(?:/|[A-Za-z]:\\)(?:{ENDS}|[^\s\"'<>|:,)]*)")
 TOKEN = re.compile(r"\b(?:hf_\w{8,}|[A-Za-z0-9_-]{32,})\b")
 
 
@@ -42,16 +44,20 @@ def report(run: Run) -> str:
 
 
 def without_private(text: str, words: list[str], run: Run) -> str:
-    """The text without the user's words, and with the last part only of each path."""
+    """The text without the user's words and without paths but for the names of programs' files."""
     for known in (run.folder, Path(sys.prefix), children.ROOT, Path.home()):
         text = text.replace(str(known), "<path>")
-    text = QUOTED.sub(r"\1<path>/\2\1", text)
-    text = BARE.sub(lambda path: "<path>/" + re.split(r"[/\\]", path[0])[-1], text)
+    text = QUOTED.sub(lambda path: f"{path[1]}{_place(path[2])}{path[1]}", text)
+    text = BARE.sub(lambda path: _place(re.split(r"[/\\]", path[0])[-1]), text)
     for word in sorted(filter(None, map(str.strip, words)), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "<private>", text, flags=re.IGNORECASE)
     if len(Path.home().name) > 2:
         text = text.replace(Path.home().name, "<user>")
     return TOKEN.sub("<token>", text)
+
+
+def _place(name: str) -> str:
+    return f"<path>/{name}" if name.endswith(".py") else "<path>"
 
 
 def _version(name: str) -> str:

@@ -1,6 +1,7 @@
 """Check my studio: read every run, LoRA, picture set and drawing again, say what is damaged, and change nothing."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +17,8 @@ from lora_gui.studio import library, pictures
 from lora_gui.studio.names import read_text
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.runs import Run, all_runs
+
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # its last part and that part's checksum
 
 
 @dataclass(frozen=True)
@@ -138,5 +141,10 @@ def _picture(path: Path, remedy: str) -> None:
     try:
         with Image.open(path, formats=("PNG",)) as image:
             image.verify()
+        with open(path, "rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            whole = file.read() == PNG_END
     except (OSError, SyntaxError, ValueError):
-        raise UserError(f"The picture {path.name} is damaged.", remedy) from None
+        whole = False
+    if not whole:
+        raise UserError(f"The picture {path.name} is damaged.", remedy)

@@ -71,3 +71,12 @@ def test_the_shown_rate_holds_what_prodigy_found():
     weights, optimizer = made("prodigy")
     improve(weights, optimizer, 20)
     assert optimizers.shown_rate(optimizer) == optimizer.param_groups[0]["d"] * RATES["prodigy"]
+
+
+def test_an_extended_run_has_a_curve_of_its_own_from_half_the_rate():
+    first, longer = TrainSettings(steps=100, scheduler="cosine"), TrainSettings(steps=140, scheduler="cosine")
+    course = [optimizers.rate(step, longer, (100,)) for step in range(140)]
+    assert course[:100] == [optimizers.rate(step, first) for step in range(100)]
+    added = course[100:]
+    assert added[0] == 0.5 and added == sorted(added, reverse=True) and 0 < added[-1] < 0.01
+    assert optimizers.rate(120, TrainSettings(steps=140, scheduler="constant"), (100,)) == 1.0
