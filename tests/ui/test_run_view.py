@@ -121,3 +121,48 @@ def test_an_opened_page_shows_the_newest_run_until_its_end_was_put_away(window):
 def test_a_run_whose_folder_was_deleted_gives_way_to_the_setup(window):
     changes = window.view._look("20250101-000000-gone", None)
     assert changes[window.view._shown] == "" and changes[window.setup]["visible"]
+
+
+def keep_checkpoint(window):
+    kept = window.folder / "checkpoints" / "ckpt-000005"
+    kept.mkdir(parents=True)
+    (kept / "MANIFEST.json").write_text("{}")
+
+
+def test_while_it_runs_it_can_be_paused_and_the_buttons_wait_meanwhile(window):
+    window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
+    assert window.shown()["_pause"]["visible"] and not window.shown()["_after"]["visible"]
+    shown = window.view._paused(NAME)
+    assert (window.folder / "pause").exists() and "Pausing" in shown[window.view._state]
+    assert not shown[window.view._pause]["interactive"]
+
+
+def test_a_paused_run_offers_to_resume_to_stop_and_to_draw(window):
+    keep_checkpoint(window)
+    window.say(events.Started(1400), events.Paused(820))
+    shown = window.shown()
+    assert "Paused at step 820 of 1,400." in shown["_state"]
+    assert shown["_resume"]["value"] == "Resume" and shown["_resume"]["visible"]
+    assert shown["_stop"]["visible"] and shown["_draw"]["visible"] and not shown["_pause"]["visible"]
+
+
+def test_a_run_that_was_cut_short_says_where_and_offers_to_resume(window):
+    keep_checkpoint(window)
+    window.say(events.Started(1400), events.Step(820, 1400, 0.2, 1e-3, 120))
+    (window.folder / "alive").write_text('{"pid": 1, "started": 1}')
+    shown = window.shown()
+    assert "Your run stopped at 820 of 1,400." in shown["_state"] and shown["_resume"]["visible"]
+    assert "Copy a report" in shown["_report"]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"), [("memory", "Retry with less memory"), ("calm", "Retry with a lower learning rate")]
+)
+def test_a_failed_run_offers_what_helps(window, lacking, words):
+    window.say(events.Started(20), events.Failed("It broke.", "Try again.", lacking=lacking))
+    assert window.shown()["_resume"]["value"] == words
+
+
+def test_a_finished_run_can_be_trained_further(window):
+    window.say(events.Started(20), events.Done(lora="/loras/foxes.safetensors", steps=20, seconds=70))
+    assert window.shown()["_resume"]["value"] == "Train 10 more steps"
