@@ -49,6 +49,14 @@ class PlanJob(_Job):
     cache: str  # folder that can be deleted at any time
 
 
+class ConvertJob(_Job):
+    """A LoRA file to be written once more in another dialect; one JSON line on the converting child's input."""
+
+    file: str
+    to: str
+    out: str
+
+
 class DrawJob(_Job):
     """One order to the drawing child; one JSON line on its standard input."""
 

@@ -17,7 +17,7 @@ from typing import IO
 
 from lora_gui import events, files
 from lora_gui.errors import UserError
-from lora_gui.jobs import DrawJob, TrainJob
+from lora_gui.jobs import ConvertJob, DrawJob, TrainJob
 
 _BEAT = 2.0  # seconds between two signs of life
 _ENVIRONMENT = {
@@ -53,6 +53,8 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["draw"]:
             _draw(voice, sys.stdin.buffer)
+        elif arguments[:1] == ["convert"]:
+            _convert(voice, sys.stdin.buffer)
         else:
             _train(voice, Path(arguments[1]))
     except UserError as error:
@@ -120,6 +122,13 @@ def _draw(voice: Voice, orders: IO[bytes]) -> None:
                 voice.say(event)
         except UserError as error:
             voice.say(events.Failed(error.what, error.remedy, job.id))
+
+
+def _convert(voice: Voice, order: IO[bytes]) -> None:
+    from lora_gui.engine.convert import convert
+
+    for event in convert(ConvertJob.model_validate_json(order.readline())):
+        voice.say(event)
 
 
 def _listen(orders: IO[bytes], waiting: queue.SimpleQueue[DrawJob | None], cancelled: set[str]) -> None:

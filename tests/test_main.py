@@ -125,6 +125,48 @@ def test_folders_without_pictures_and_bases_that_are_none_are_refused(studio, co
     assert code == 1 and said["error"] == "The folder some pictures is not a base: it has no model_index.json."
 
 
+def test_families_lists_every_base_with_its_licence_and_the_ways_of_writing(studio, capsys):
+    assert cli.main(["families", "--json"]) == 0
+    found = {family["key"]: family for family in json.loads(capsys.readouterr().out)}
+    keys = {base["key"] for family in found.values() for base in family["bases"]}
+    assert keys >= set("starter sd15 sdxl sd35-medium sd35-large flux1-dev flux1-schnell klein-4b klein-9b "
+                       "kandinsky22 wuerstchen".split())  # fmt: skip
+    assert all(base["licence"] and base["title"] for family in found.values() for base in family["bases"])
+    assert found["flux1"]["dialects"] == ["kohya", "diffusers", "comfy"]
+    assert cli.main(["families"]) == 0
+    assert "sd15" in capsys.readouterr().out
+
+
+def test_convert_writes_the_same_lora_in_another_dialect_and_overwrites_nothing(studio, command, tmp_path):
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    module, random = "lora_unet_joint_blocks_0_x_block_attn_qkv", np.random.default_rng(1)
+    up = np.zeros((24, 6), np.float16)
+    for n in range(3):  # query, key and value, each of rank 2
+        up[8 * n : 8 * n + 8, 2 * n : 2 * n + 2] = random.random((8, 2))
+    source, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    halves = {f"{module}.lora_down.weight": random.random((6, 8)).astype(np.float16), f"{module}.lora_up.weight": up}
+    save_file(halves | {f"{module}.alpha": np.array(3, np.float32)}, source, {"modelspec.trigger_phrase": "zxy"})
+    told = command("inspect", str(source))[1]
+    assert (told["family"], told["rank"], told["alpha"], told["trigger"]) == ("sd3", 2, 1.0, "zxy")
+    assert told["odd"] == ["It does not say which kind of base it is for; its layers do."]
+
+    code, said = command("convert", str(source), "--to", "diffusers", "--out", str(out))
+    assert code == 0 and said["dialect"] == "diffusers" and said["rank"] == 2
+    written = load_file(out)
+    for n, name in enumerate("qkv"):
+        start = f"transformer.transformer_blocks.0.attn.to_{name}"
+        down = halves[f"{module}.lora_down.weight"][2 * n : 2 * n + 2]
+        assert np.array_equal(written[f"{start}.lora_A.weight"], down)
+        assert np.array_equal(written[f"{start}.lora_B.weight"], up[8 * n : 8 * n + 8, 2 * n : 2 * n + 2] / 2)
+    again = command("convert", str(source), "--to", "kohya", "--out", str(out))
+    assert again == (1, {"error": "b.safetensors is there already.",
+                         "remedy": "Give another name; nothing is overwritten."})  # fmt: skip
+    assert command("convert", str(out), "--to", "comfyui", "--out", str(tmp_path / "c.safetensors"))[0] == 0
+    assert command("inspect", str(tmp_path / "c.safetensors"))[1]["dialect"] == "comfy"
+
+
 def test_inspect_refuses_what_is_no_lora(studio, command, tmp_path):
     (tmp_path / "a.pt").write_bytes(b"PK\x03\x04" + b"0" * 90)
     assert "can carry programs" in command("inspect", str(tmp_path / "a.pt"))[1]["error"]

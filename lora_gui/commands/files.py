@@ -1,4 +1,4 @@
-"""What can be done with LoRA files: say what one is."""
+"""What can be done with LoRA files: say what one is, and write it in another dialect."""
 
 import argparse
 from pathlib import Path
@@ -12,23 +12,27 @@ def add(commands: Any, register: Register) -> None:
     inspect = register(commands, "inspect", run_inspect, "say what a LoRA file is")
     inspect.add_argument("file", type=Path)
 
+    convert = register(commands, "convert", run_convert, "write a LoRA file once more for other programs")
+    convert.add_argument("file", type=Path)
+    convert.add_argument(
+        "--to", required=True, choices=("kohya", "diffusers", "comfy", "comfyui"), help="how it is to be written"
+    )
+    convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file; nothing is overwritten")
+
 
 def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio import library
 
     lora = library.describe(options.file)
-    shown = (
-        "name",
-        "family",
-        "dialect",
-        "rank",
-        "alpha",
-        "trigger",
-        "layers",
-        "base_title",
-        "preset",
-        "steps",
-        "made",
-        "size",
-    )
-    return {field: getattr(lora, field) for field in shown} | {"finite": library.is_finite(options.file)}
+    shown = ("name", "family", "dialect", "rank", "alpha", "trigger", "layers", "base_title", "preset", "steps", "made",
+             "size")  # fmt: skip
+    finite = library.is_finite(options.file)
+    odd = [*lora.odd] + ([] if finite else ["Some of its values are not numbers, so it would spoil every drawing."])
+    return {field: getattr(lora, field) for field in shown} | {"finite": finite, "odd": odd}
+
+
+def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio import library
+
+    made = library.convert(studio, options.file, options.to.removesuffix("ui"), options.out)
+    return {"lora": str(made.path), "family": made.family, "dialect": made.dialect, "rank": made.rank}

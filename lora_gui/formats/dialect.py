@@ -117,7 +117,7 @@ class Dialect:
             part, _, path = in_file(name).partition(".")
             if part not in prefixes:
                 raise _nameless(name)
-            named = (path, path)
+            named: tuple[str, ...] = (path, path)
             if self.originals(facts) and not is_text(part):
                 named = back.of(path)
                 if not named:

@@ -61,10 +61,14 @@ class Header:
     metadata: dict[str, str]
 
     @property
+    def ranks(self) -> dict[str, int]:
+        """Of each module."""
+        return {match[1]: t.shape[0] for name, t in self.tensors.items() if (match := _DOWN.fullmatch(name))}
+
+    @property
     def rank(self) -> int:
         """The rank most modules have."""
-        ranks = Counter(t.shape[0] for name, t in self.tensors.items() if _DOWN.fullmatch(name))
-        return ranks.most_common(1)[0][0]
+        return Counter(self.ranks.values()).most_common(1)[0][0]
 
     @property
     def layers(self) -> int:
@@ -200,23 +204,6 @@ def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
         if known and any(re.search(facts.layer_mark, layer) for layer in layers):
             return facts.key, dialect
     raise UserError("This LoRA does not say which kind of base it is for.", "Choose a LoRA made for one of your bases.")
-
-
-def alpha(path: Path, header: Header) -> float:
-    """The alpha most modules have, read from the tensors; the rank where the file holds none."""
-    found: Counter[float] = Counter()
-    with open(path, "rb") as file:
-        for name, tensor in header.tensors.items():
-            if name.endswith(".alpha") and math.prod(tensor.shape) == 1:
-                file.seek(tensor.start)
-                found[_scalar(tensor.dtype, file.read(WIDTHS[tensor.dtype]))] += 1
-    return found.most_common(1)[0][0] if found else float(header.rank)
-
-
-def _scalar(dtype: str, data: bytes) -> float:
-    if dtype == "BF16":  # the upper half of an fp32
-        dtype, data = "F32", b"\0\0" + data
-    return struct.unpack({"F32": "<f", "F16": "<e"}[dtype], data)[0]
 
 
 def all_finite(path: Path, header: Header) -> bool:

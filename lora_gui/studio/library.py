@@ -1,17 +1,21 @@
-"""The LoRAs of the user: list, describe, import, find, delete; only headers are read, never a tensor."""
+"""The LoRAs of the user: list, describe, import, find, convert, delete; only headers are read here, never a tensor."""
 
 import functools
 import math
+import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from send2trash import send2trash
 
-from lora_gui import files
+from lora_gui import events, files
 from lora_gui.errors import UserError, nearest
 from lora_gui.families import families
 from lora_gui.formats import metadata
+from lora_gui.formats.summary import summary
+from lora_gui.jobs import ConvertJob
+from lora_gui.studio import children
 from lora_gui.studio.names import safe_name
 from lora_gui.studio.paths import Studio
 
@@ -31,6 +35,7 @@ class LoraInfo:
     base_key: str
     preset: str
     steps: int
+    odd: tuple[str, ...]  # sentences about what is unusual in it
     layers: int  # how many modules it changes
     made: str  # when, as ISO text; where the file does not say, when it came
     size: int  # bytes
@@ -95,6 +100,24 @@ def find(studio: Studio, name: str) -> LoraInfo:
     raise UserError(f"There is no LoRA {name!r}.", hint)
 
 
+def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:
+    """Write the LoRA in a file once more in another dialect; a child does it. Raises UserError where it cannot."""
+    describe(path)
+    if out.exists():
+        raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
+    job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()))
+    log = studio.cache / "convert.txt"
+    with files.open_stream(log) as errors:
+        child = children.start("convert", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        said, _ = child.communicate(job.model_dump_json().encode("utf-8") + b"\n")
+    match [events.from_line(line) for line in said.decode("utf-8").splitlines()][-1:]:
+        case [events.Done()]:
+            return describe(out)
+        case [events.Failed(what, remedy)]:
+            raise UserError(what, remedy)
+    raise UserError(*children.cause(log))
+
+
 def delete(lora: LoraInfo) -> None:
     """Move a LoRA to the system's bin. Raises UserError where there is none to be had."""
     try:
@@ -125,24 +148,24 @@ def _changed(path: Path) -> int:
 def _describe(path: Path, size: int, changed: int) -> LoraInfo:
     """`size` (bytes) and `changed` (ns since 1970) tell one state of the file from the next."""
     header = metadata.read_header(path)
-    family, dialect = metadata.identify(header, (one.facts for one in families().values()))
-    alpha = metadata.alpha(path, header)
-    if not math.isfinite(alpha):
+    what = summary(path, header, (one.facts for one in families().values()))
+    if not math.isfinite(what.alpha):
         raise UserError(f"The alpha of {path.name} is not a number.", metadata.ANOTHER_COPY)
     says = header.metadata
     steps = says.get("ss_steps", "")
     return LoraInfo(
         path=path,
         name=path.stem,
-        family=family,
-        dialect=dialect,
-        rank=header.rank,
-        alpha=alpha,
+        family=what.family,
+        dialect=what.dialect,
+        rank=what.rank,
+        alpha=what.alpha,
         trigger=says.get("modelspec.trigger_phrase", "")[:200],
         base_title=says.get("ss_sd_model_name", "")[:200],
         base_key=says.get("lora_studio.base", ""),
         preset=says.get("lora_studio.preset", ""),
         steps=int(steps) if steps.isdecimal() and len(steps) < 10 else 0,
+        odd=what.odd,
         layers=header.layers,
         made=says.get("modelspec.date", "")[:40] or f"{datetime.fromtimestamp(changed / 1e9):%Y-%m-%dT%H:%M:%S}",
         size=size,

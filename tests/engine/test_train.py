@@ -18,7 +18,7 @@ from lora_gui.engine.publish import NoEffectError
 from lora_gui.engine.train import Learning, train
 from lora_gui.errors import UserError
 from lora_gui.events import Done, Note, Sample, Saved, Started, Step, Stopped
-from lora_gui.formats import metadata
+from lora_gui.formats import metadata, summary
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
@@ -44,7 +44,7 @@ def test_a_run_says_what_it_does_and_ends_with_a_whole_file(finished):
 def test_the_published_file_is_a_kohya_file_with_true_alpha_and_header(finished):
     header = metadata.read_header(finished.lora)
     assert metadata.identify(header, [FAMILY.facts]) == ("sd1", "kohya")
-    assert (header.rank, metadata.alpha(finished.lora, header)) == (4, 4.0)
+    assert (header.rank, summary.alpha(finished.lora, header)) == (4, 4.0)
     assert header.metadata["modelspec.trigger_phrase"] == "zxy"
     assert header.metadata["ss_steps"] == "8"
     data = finished.lora.read_bytes()

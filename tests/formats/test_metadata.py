@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 from lora_gui.errors import UserError
 from lora_gui.families import families
 from lora_gui.families.base import Facts
-from lora_gui.formats import metadata
+from lora_gui.formats import metadata, summary
 from lora_gui.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings
 
@@ -70,7 +70,7 @@ def test_a_whole_file_tells_rank_alpha_and_what_it_says_of_itself(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(save(tensors(rank=4, alpha=2), {"modelspec.architecture": "toy-v1/lora"}))
     header = metadata.read_header(path)
-    assert (header.rank, header.layers, metadata.alpha(path, header)) == (4, 1, 2.0)
+    assert (header.rank, header.layers, summary.alpha(path, header)) == (4, 1, 2.0)
     assert metadata.identify(header, [FACTS]) == ("toy", "kohya")
     assert metadata.all_finite(path, header)
 
@@ -93,7 +93,7 @@ def test_each_dialect_is_told_from_the_others(tmp_path, layer, down, up, dialect
     path.write_bytes(save(halves, {"ss_base_model_version": "toy_v1"}))
     header = metadata.read_header(path)
     assert metadata.identify(header, [FACTS]) == ("toy", dialect)
-    assert metadata.alpha(path, header) == header.rank == 2
+    assert summary.alpha(path, header) == header.rank == 2
 
 
 def test_a_file_that_says_nothing_is_known_by_its_layers(tmp_path):
@@ -162,7 +162,7 @@ def test_random_bytes_in_the_header_give_a_header_or_a_sentence_and_never_anothe
         path.write_bytes(changed)
         try:
             header = metadata.read_header(path)
-            metadata.alpha(path, header)
+            summary.alpha(path, header)
             metadata.identify(header, [FACTS])
         except UserError as error:
             assert error.what and error.remedy
@@ -204,10 +204,10 @@ def test_bfloat16_is_read_too(tmp_path):
     path = tmp_path / "a.safetensors"
     header = pair() | {f"{LAYER}.alpha": entry([], "BF16", begin=8)}
     path.write_bytes(raw(header, b"\x80\x3f" * 4 + b"\x00\x41"))  # alpha 8.0
-    assert metadata.alpha(path, metadata.read_header(path)) == 8.0
+    assert summary.alpha(path, metadata.read_header(path)) == 8.0
     path.write_bytes(raw(header | {f"{LAYER}.alpha": entry([], "BF16", begin=8)}, b"\x80\x3f" * 4 + b"\x80\x7f"))
     whole = metadata.read_header(path)
-    assert not metadata.all_finite(path, whole) and math.isinf(metadata.alpha(path, whole))
+    assert not metadata.all_finite(path, whole) and math.isinf(summary.alpha(path, whole))
 
 
 def job(tmp_path) -> TrainJob:

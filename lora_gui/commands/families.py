@@ -1,0 +1,28 @@
+"""Say which families and bases there are."""
+
+import argparse
+from typing import Any
+
+from lora_gui.commands import Register
+from lora_gui.studio.paths import Studio
+
+
+def add(commands: Any, register: Register) -> None:
+    families = register(commands, "families", run_families, "say which bases there are, their licences and sizes")
+    families.set_defaults(show=_lines)
+
+
+def run_families(options: argparse.Namespace, studio: Studio) -> list[dict[str, Any]]:
+    from lora_gui.studio.catalogue import catalogue
+
+    return catalogue()
+
+
+def _lines(found: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for family in found:
+        lines.append(f"{family['title']}, {family['resolution']} px; LoRA files: {', '.join(family['dialects'])}")
+        for base in family["bases"]:
+            origin = f"{base['repo']}, {base['gb']:g} GB" if base["repo"] else "ships with the app"
+            lines.append(f"  {base['key']:20} {base['title']}: {origin}, {base['licence']}")
+    return lines

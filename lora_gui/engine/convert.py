@@ -1,0 +1,75 @@
+"""From one way of writing a LoRA file to another, with nothing lost, and read back before it counts as done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load as from_bytes
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.events import Done, Event, Phase
+from lora_gui.families import families
+from lora_gui.formats import dialects
+from lora_gui.formats.lora_file import Layer, Layers
+from lora_gui.formats.metadata import identify, read_header, with_hashes
+from lora_gui.jobs import ConvertJob
+
+_PEFT = "lora_adapter_metadata"  # peft's own settings, which would count alpha a second time
+
+
+def convert(job: ConvertJob) -> Iterator[Event]:
+    """Write the LoRA of `job.file` in the dialect `job.to`. Raises UserError, and writes nothing, where not."""
+    source, out = Path(job.file), Path(job.out)
+    yield Phase(f"Reading {source.stem}")
+    header, known = read_header(source), {one.facts.key: one.facts for one in families().values()}
+    key, dialect = identify(header, known.values())
+    with safe_open(source, "pt") as file:
+        fields = {name: value for name, value in (file.metadata() or {}).items() if name != _PEFT}
+    tensors = load_file(source)
+    layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
+    dtype = Counter(value.dtype for name, value in tensors.items() if value.ndim > 1).most_common(1)[0][0]
+    written = {
+        name: _narrowed(value, dtype).contiguous()
+        for name, value in dialects.build(layers, known[key], job.to).items()
+    }
+    data = with_hashes(to_bytes(written, fields))
+    if not _alike(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
+        raise UserError(f"{source.stem} would not be the same LoRA as a {job.to} file.", "Keep it as it is.")
+    yield Phase(f"Writing {out.name}")
+    files.write_bytes(out, data)
+    digest = hashlib.sha256(data).hexdigest()
+    if files.sha256(out) != digest:
+        raise UserError(f"{out.name} reads differently from what was written.", "Check the disk, then try again.")
+    yield Done(lora=str(out), sha256=digest)
+
+
+def _narrowed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """In the number format of the file it came from, where that holds every value as it is."""
+    narrow = value.to(dtype)
+    return narrow if torch.equal(narrow.float(), value) else value
+
+
+def _alike(one: Layers, two: Layers) -> bool:
+    """Whether two LoRAs change every layer alike; those that change nothing need not be there."""
+    working = {name for name, layer in one.items() if layer.magnitude is not None or layer.up.any()}
+    return working <= two.keys() <= one.keys() and all(_same_effect(one[name], two[name]) for name in working)
+
+
+def _same_effect(one: Layer, two: Layer) -> bool:
+    """Whether both do the same to a random input; a fused file may have put their numbers together otherwise."""
+    probe = torch.randn(one.down[0].numel(), generator=torch.Generator().manual_seed(0))
+    first, second = (
+        layer.alpha / layer.rank * (layer.up.flatten(1) @ (layer.down.flatten(1) @ probe)) for layer in (one, two)
+    )
+    if (one.magnitude is None) != (two.magnitude is None):
+        return False
+    same_lengths = one.magnitude is None or two.magnitude is None or torch.equal(one.magnitude, two.magnitude)
+    return same_lengths and torch.allclose(first, second, rtol=1e-4, atol=1e-5 * float(first.abs().max()))

@@ -1,0 +1,109 @@
+"""What a LoRA file is and what is odd about it, from its header and its alphas; no weight is read."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lora_gui.formats import metadata
+from lora_gui.formats.naming import Originals
+
+if TYPE_CHECKING:
+    from lora_gui.families.base import Facts
+
+
+@dataclass(frozen=True)
+class Summary:
+    family: str
+    dialect: str
+    rank: int  # the one most layers have
+    alpha: float  # likewise
+    odd: tuple[str, ...]  # sentences
+
+
+def summary(path: Path, header: metadata.Header, families: Iterable[Facts]) -> Summary:
+    """Raises UserError where it is not known what the file is."""
+    known = {facts.key: facts for facts in families}
+    family, dialect = metadata.identify(header, known.values())
+    held = _Held(known[family].originals)
+    ranks: Counter[int] = Counter()
+    counted: Counter[float] = Counter()
+    given = alphas(path, header)
+    for module, rank in header.ranks.items():
+        parts = held.by(module) if rank % held.by(module) == 0 else 1
+        ranks[rank // parts] += 1
+        counted[given.get(module, float(rank)) / parts] += 1
+    odd = tuple(_oddities(header, dialect, ranks, counted, given))
+    return Summary(family, dialect, ranks.most_common(1)[0][0], counted.most_common(1)[0][0], odd)
+
+
+def alpha(path: Path, header: metadata.Header) -> float:
+    """The alpha most modules have, read from the tensors; the rank where the file holds none."""
+    found = Counter(alphas(path, header).values())
+    return found.most_common(1)[0][0] if found else float(header.rank)
+
+
+def alphas(path: Path, header: metadata.Header) -> dict[str, float]:
+    """The alpha of each module that the file holds one for, read from the tensors."""
+    found = {}
+    with open(path, "rb") as file:
+        for name, tensor in header.tensors.items():
+            if name.endswith(".alpha") and math.prod(tensor.shape) == 1:
+                file.seek(tensor.start)
+                found[name.removesuffix(".alpha")] = _scalar(tensor.dtype, file.read(metadata.WIDTHS[tensor.dtype]))
+    return found
+
+
+def _scalar(dtype: str, data: bytes) -> float:
+    if dtype == "BF16":  # the upper half of an fp32
+        dtype, data = "F32", b"\0\0" + data
+    return struct.unpack({"F32": "<f", "F16": "<e"}[dtype], data)[0]
+
+
+class _Held:
+    """How many layers of the base one of a file stands for, whose rank is as many times theirs."""
+
+    def __init__(self, originals: Originals) -> None:
+        several = {path: own for path, own in originals.items() if len(own) > 1}
+        self._counts = {self._spelt(path): len(own) for path, own in several.items()}
+
+    def by(self, module: str) -> int:
+        path = self._spelt(module)
+        return next((count for known, count in self._counts.items() if path.endswith(f"_{known}")), 1)
+
+    @staticmethod
+    def _spelt(path: str) -> str:
+        return re.sub(r"\d+", "#", path.replace(".", "_"))
+
+
+def _oddities(
+    header: metadata.Header, dialect: str, ranks: Counter[int], alphas: Counter[float], given: dict[str, float]
+) -> Iterable[str]:
+    says = header.metadata
+    if len(ranks) > 1:
+        yield f"Its layers have different ranks: {_listed(ranks)}."
+    if len(alphas) > 1 and given:
+        yield f"Its layers have different alphas: {_listed(alphas)}."
+    if not given and dialect in ("kohya", "onetrainer"):
+        yield "It does not say its alpha, so that is taken to be the rank."
+    if any(not alpha for alpha in alphas):
+        yield "Some of its layers have alpha 0 and do nothing."
+    if any("dora_scale" in name or "magnitude" in name for name in header.tensors):
+        yield "It is a DoRA: at strengths other than 1, programs differ in what they draw with it."
+    if any(re.match(r"lora_te|text_encoder", name) for name in header.tensors):
+        yield "It changes a text encoder too, so that words mean something else in the whole prompt."
+    if not says.get("modelspec.architecture") and not says.get("ss_base_model_version"):
+        yield "It does not say which kind of base it is for; its layers do."
+    if not says.get("modelspec.trigger_phrase"):
+        yield "It does not say its trigger word."
+
+
+def _listed(counted: Counter[int] | Counter[float]) -> str:
+    values = sorted(counted)
+    return ", ".join(f"{value:g}" for value in values[:5]) + (" and more" if len(values) > 5 else "")
