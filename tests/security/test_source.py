@@ -1,0 +1,102 @@
+"""The source itself: no way to run what a file or a page says, no network but where downloads are made."""
+
+import ast
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+NETWORK = ("lora_gui/starter/", "lora_gui/ui/launch.py")  # the starter's recipe, and the window asking itself
+CALLS = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.startfile", "subprocess.getoutput",
+    "subprocess.getstatusoutput", "torch.load", "torch.save", "torch.hub.load", "gr.load", "gr.Markdown", "yaml.load",
+    "tempfile.mktemp",
+}  # fmt: skip
+METHODS = {"extractall", "extract", "enable_custom_model"}
+MODULES = {
+    "pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "codeop", "telnetlib",
+    "xml.etree", "xml.dom", "xml.sax",
+}  # fmt: skip
+NETWORKS = {"urllib.request", "requests", "aiohttp", "httpx", "http.client", "huggingface_hub", "ftplib"}
+KEYWORDS = {"shell": False, "trust_remote_code": False, "allow_pickle": False, "weights_only": True, "share": False}
+FLOORS = {"gradio": (6, 31), "torch": (2, 6), "transformers": (5, 3), "safetensors": (0, 8), "pillow": (12, 3)}
+
+
+def sources():
+    return [ROOT / "app.py", *sorted((ROOT / "lora_gui").rglob("*.py"))]
+
+
+def place(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def found_in(path):
+    """Everything in a file that must not be there, as `line: what`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name in CALLS or name.rpartition(".")[2] in METHODS:
+                yield f"{line}: {name}"
+        elif isinstance(node, ast.keyword) and node.arg in KEYWORDS:
+            if not (isinstance(node.value, ast.Constant) and node.value.value is KEYWORDS[node.arg]):
+                yield f"{line}: {node.arg}={ast.unparse(node.value)}"
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            banned = MODULES if place(path).startswith(NETWORK) else MODULES | NETWORKS
+            for name in names:
+                if any(name == module or name.startswith(f"{module}.") for module in banned):
+                    yield f"{line}: import {name}"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in ("0.0.0.0", "::"):
+            yield f"{line}: listens to everybody"
+
+
+def test_nothing_runs_what_a_file_says_and_nothing_opens_the_door(capsys):
+    wrong = [f"{place(path)}:{what}" for path in sources() for what in found_in(path)]
+    assert wrong == []
+    with capsys.disabled():
+        rules = len(CALLS | METHODS | MODULES | NETWORKS | KEYWORDS.keys()) + 1
+        print(f"\nSource: {len(sources())} files read for {rules} ways to run or fetch what strangers say, none found")
+
+
+def test_what_must_not_be_there_would_be_found(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    bad = (
+        "eval('1')", "import pickle", "from xml.etree import ElementTree", "x.run(a, shell=True)", "HOST = '0.0.0.0'",
+        "zip.extractall(a)", "torch.load(a)", "f(trust_remote_code=flag)", "import urllib.request", "os.system(a)",
+        "from huggingface_hub import snapshot_download", "app.launch(share=True)",
+    )  # fmt: skip
+    for number, line in enumerate(bad):
+        path = tmp_path / f"{number}.py"
+        path.write_text(line)
+        assert list(found_in(path)), line
+
+
+def test_weights_are_only_loaded_from_safetensors():
+    loads = 0
+    for path in (path for path in sources() if "starter" not in path.parts):  # its recipe reads what it wrote itself
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".from_pretrained"):
+                name, given = ast.unparse(node.func), {one.arg: one.value for one in node.keywords}
+                if any(word in name for word in ("Model", "KL.", "Pipeline", "kind.")):
+                    safe = None in given or isinstance(given.get("use_safetensors"), ast.Constant)
+                    assert safe, f"{place(path)}:{node.lineno}: {name}"
+                    loads += 1
+    assert loads > 5
+
+
+def test_addresses_of_other_computers_stand_only_where_downloads_are_made():
+    for path in [*sources(), *(ROOT / "lora_gui" / "ui").glob("*.js"), *(ROOT / "lora_gui" / "ui").glob("*.css")]:
+        if place(path).startswith(NETWORK) or path.name in ("png.py", "guard.py"):
+            continue  # words in a picture's own description, and the scheme that Origin is compared with
+        for line in path.read_text(encoding="utf-8").splitlines():
+            address = re.search(r"https?://(?!www\.w3\.org)", line)
+            assert not address or line.lstrip().startswith("#"), f"{place(path)}: {line.strip()[:100]}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_installed_package_is_older_than_its_last_known_hole(package):
+    found = tuple(int(part) for part in re.findall(r"\d+", version(package))[:2])
+    assert found >= FLOORS[package]
