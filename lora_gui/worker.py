@@ -5,6 +5,7 @@ What stands on its standard output is events and nothing else: that output is ta
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -39,11 +40,20 @@ class Voice:
         self._out: IO[bytes] = os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)
         self._lock = threading.Lock()
+        self._mend = b""  # a line break, where half a line was written
         self.order = ""  # the drawing order being worked on
 
     def say(self, event: events.Event) -> None:
+        """Write one line. On a full disk it is lost: what is being learnt is worth more than what is said of it."""
         with self._lock:
-            self._out.write(events.to_line(event).encode("utf-8") + b"\n")
+            line = self._mend + events.to_line(event).encode("utf-8") + b"\n"
+            try:
+                whole = self._out.write(line) == len(line)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                whole = False
+            self._mend = b"" if whole else b"\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -58,38 +68,49 @@ def main(arguments: list[str]) -> int:
         else:
             _train(voice, Path(arguments[1]))
     except UserError as error:
-        voice.say(events.Failed(error.what, error.remedy, voice.order))
+        voice.say(events.Failed(error.what, error.remedy, voice.order, error.lacking))
         return 1
     except Exception as error:  # noqa: BLE001  the only one: nobody else would tell the user
         traceback.print_exc()
-        voice.say(events.Failed(*in_plain_words(error), voice.order))
+        what, remedy, lacking = in_plain_words(error)
+        voice.say(events.Failed(what, remedy, voice.order, lacking))
         return 1
     return 0
 
 
-def in_plain_words(error: Exception) -> tuple[str, str]:
-    """What went wrong, and what to do, for an error that nobody foresaw."""
+def in_plain_words(error: Exception) -> tuple[str, str, str]:
+    """What went wrong, what to do, and what was lacking, for an error that nobody foresaw."""
     text = f"{type(error).__name__}: {error}".lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text or "allocate" in text:
         return (
             "This computer ran out of memory.",
             "Close other programs, or choose a smaller resolution, batch size or size of drawing.",
+            "memory",
         )
     if isinstance(error, OSError) and error.filename:
-        return f"{Path(error.filename).name} could not be read.", "Check that it is there and whole, then try again."
-    return "Something went wrong that was not foreseen.", "Open the log to see what; trying again may help."
+        name = Path(error.filename).name
+        return f"{name} could not be read.", "Check that it is there and whole, then try again.", ""
+    return "Something went wrong that was not foreseen.", "Open the log to see what; trying again may help.", ""
 
 
 def _train(voice: Voice, folder: Path) -> None:
-    _beat(folder)
-    job = TrainJob.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
-    from lora_gui.families import family
+    kept = 0  # the step that the next start would go on from
+    try:
+        _beat(folder)
+        job = TrainJob.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
+        from lora_gui.families import family
 
-    kind = family(job.base.family)  # torch is imported only once this is known
-    from lora_gui.engine.train import train
+        kind = family(job.base.family)  # torch is imported only once this is known
+        from wakepy import keep
 
-    for event in train(job, folder, kind):
-        voice.say(event)
+        from lora_gui.engine.train import train
+
+        with keep.running(on_fail="pass"):  # the computer stays awake where its system lets itself be asked
+            for event in train(job, folder, kind):
+                kept = event.step if isinstance(event, events.Saved) else getattr(event, "first_step", kept)
+                voice.say(event)
+    except files.DiskFullError as error:
+        voice.say(events.Paused(kept, error.what, error.remedy))
 
 
 def _beat(folder: Path) -> None:
