@@ -6,15 +6,27 @@ from pathlib import Path
 
 import pytest
 
+from lora_gui.engine.train import train
 from lora_gui.errors import UserError
+from lora_gui.events import Done
 from lora_gui.families import families, family, family_of_pipeline
+from lora_gui.formats.metadata import identify, read_header
+from tests import tiny
 
 TOY = '''
 from lora_gui.families.stable_diffusion_1 import StableDiffusion1
 import dataclasses
 
 class Toy(StableDiffusion1):
-    facts = dataclasses.replace(StableDiffusion1.facts, key="toy", title="Toy", pipeline="ToyPipeline")
+    facts = dataclasses.replace(
+        StableDiffusion1.facts, key="toy", title="Toy", pipeline="ToyPipeline", architecture="toy-v1/lora",
+        base_model_version="toy_v1", prefixes={"unet": ("lora_unet",)},
+        originals={"first.#.to.#.query": ("down_blocks.#.attentions.#.transformer_blocks.0.attn1.to_q",)},
+        kohya_has_originals=True,
+    )
+
+    def targets(self, part, layers):
+        return r"down_blocks\\.\\d+\\.attentions\\.\\d+\\.transformer_blocks\\.0\\.attn1\\.to_q"
 '''
 
 
@@ -27,6 +39,18 @@ def test_a_family_is_added_by_one_file(tmp_path):
     assert family("toy", [tmp_path]).facts.title == "Toy"
     assert family_of_pipeline("ToyPipeline", [tmp_path]).facts.key == "toy"
     assert "toy" not in families()
+
+
+def test_that_one_file_is_enough_to_train_and_to_write_lora_files(tmp_path):
+    (tmp_path / "toy.py").write_text(TOY)
+    toy = family("toy", [tmp_path])
+    job = tiny.job(tmp_path, steps=2)
+    job = job.model_copy(update={"base": job.base.model_copy(update={"family": "toy"})})
+    done = list(train(job, tmp_path / "run", toy))[-1]
+    assert isinstance(done, Done)
+    header = read_header(Path(done.lora))
+    assert identify(header, [one.facts for one in families([tmp_path]).values()]) == ("toy", "kohya")
+    assert "lora_unet_first_1_to_0_query.lora_down.weight" in header.tensors
 
 
 def test_an_unknown_family_names_the_nearest():
