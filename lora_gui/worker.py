@@ -18,7 +18,7 @@ from typing import IO
 
 from lora_gui import events, files
 from lora_gui.errors import UserError
-from lora_gui.jobs import ConvertJob, DrawJob, TrainJob
+from lora_gui.jobs import ConvertJob, DrawJob, PlanJob, TrainJob
 
 _BEAT = 2.0  # seconds between two signs of life
 _ENVIRONMENT = {
@@ -65,6 +65,8 @@ def main(arguments: list[str]) -> int:
             _draw(voice, sys.stdin.buffer)
         elif arguments[:1] == ["convert"]:
             _convert(voice, sys.stdin.buffer)
+        elif arguments[:1] == ["plan"]:
+            _plan(voice, sys.stdin.buffer)
         else:
             _train(voice, Path(arguments[1]))
     except UserError as error:
@@ -150,6 +152,16 @@ def _convert(voice: Voice, order: IO[bytes]) -> None:
 
     for event in convert(ConvertJob.model_validate_json(order.readline())):
         voice.say(event)
+
+
+def _plan(voice: Voice, questions: IO[bytes]) -> None:
+    """Answer each line, a training that is thought of, with what it needs of memory."""
+    from lora_gui.engine import memory
+    from lora_gui.families import family
+
+    for line in questions:
+        job = PlanJob.model_validate_json(line)
+        voice.say(events.Planned(memory.plan(job, family(job.base.family)).to_json()))
 
 
 def _listen(orders: IO[bytes], waiting: queue.SimpleQueue[DrawJob | None], cancelled: set[str]) -> None:

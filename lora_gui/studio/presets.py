@@ -1,6 +1,7 @@
 """Presets: small TOML files that fill the training settings; presets/style.toml says how one is written.
 
-A file has `title`, `description` and tables of settings: [all], [family.<key>], [base.<key>], later over earlier.
+A file has `title`, `description` and tables of settings: [all], [family.<key>], [base.<key>], later over earlier. Each
+is for a card of 12 GB; what differs on another stands in the same table under [card.<GB>], going over the plain one.
 """
 
 import tomllib
@@ -18,6 +19,8 @@ from lora_gui.studio.paths import Studio
 
 SHIPPED = Path(lora_gui.__file__).parent.parent / "presets"
 ORDER = ("style", "character", "concept")  # these first, the user's own after them
+CARDS = (6, 8, 12, 16, 24)  # GB
+USUAL = 12  # GB; what stands in no table of a card is for this one, and for a computer without a card
 STEP_KEYS = {"steps_per_picture": (0.1, 10_000), "steps_min": (1, 100_000), "steps_max": (1, 100_000)}
 
 
@@ -39,16 +42,24 @@ def presets(studio: Studio) -> dict[str, Preset]:
     return {key: _describe(files[key]) for key in keys}
 
 
-def fill(studio: Studio, preset: str, base: Base, pictures: int, hand: dict[str, Any] | None = None) -> TrainSettings:
+def fill(
+    studio: Studio,
+    preset: str,
+    base: Base,
+    pictures: int,
+    hand: dict[str, Any] | None = None,
+    card: float = USUAL,
+) -> TrainSettings:
     """Settings for training on so many `pictures`: field default < family and base default < preset < the user's hand.
 
-    Raises UserError naming the file and the key where a preset cannot be used, or the setting where the hand is wrong.
+    `card` is the memory of the card in GB; the preset's values for the next smaller one are taken. Raises UserError
+    naming the file and the key where a preset cannot be used, or the setting where the hand is wrong.
     """
     known = presets(studio)
     if preset not in known:
         raise UserError(f"There is no preset {preset!r}.", nearest(preset, known))
     path = known[preset].path
-    values = _values(read(path, studio), base)
+    values = _values(read(path, studio), base, card)
     steps = {key: values.pop(key) for key in STEP_KEYS if key in values}
     if "steps_per_picture" in steps and "steps" not in values:
         wanted = round(steps["steps_per_picture"] * pictures)
@@ -59,19 +70,20 @@ def fill(studio: Studio, preset: str, base: Base, pictures: int, hand: dict[str,
 def read(path: Path, studio: Studio) -> dict[str, Any]:
     """A preset file as it stands, checked whole. Raises UserError naming the file, the key and the nearest known."""
     content = _parse(path)
-    known = {"title", "description", "all", "family", "base"}
+    known = {"title", "description", "all", "family", "base", "card"}
     for key in content.keys() - known:
         hint = "It belongs under [all]." if key in _setting_keys() else nearest(key, known)
         raise UserError(f"The preset {path.name} has an unknown key {key!r}.", hint)
     known_bases = {*bases.known_bases(), *(base.key for base in bases.list_bases(studio))}
-    _check_table(path, "all", content.get("all", {}))
-    for kind, names in (("family", set(families())), ("base", known_bases)):
-        for name, table in _table(path, kind, content.get(kind, {})).items():
-            if name not in names:
-                raise UserError(
-                    f"The preset {path.name} has a table for an unknown {kind} {name!r}.", nearest(name, names)
-                )
-            _check_table(path, f"{kind}.{name}", table)
+    names = {"family": set(families()), "base": known_bases}
+    _check_tables(path, "", content, names)
+    for card, tables in _table(path, "card", content.get("card", {})).items():
+        if card not in map(str, CARDS):
+            what = f"The preset {path.name} has a table for an unknown card {card!r}."
+            raise UserError(what, f"Use one of these, in GB: {', '.join(map(str, CARDS))}.")
+        for key in _table(path, f"card.{card}", tables).keys() - {"all", *names}:
+            raise UserError(f"The preset {path.name} has an unknown key {key!r} in [card.{card}].", nearest(key, names))
+        _check_tables(path, f"card.{card}.", tables, names)
     return content
 
 
@@ -92,14 +104,20 @@ def _parse(path: Path) -> dict[str, Any]:
         raise UserError(f"The preset {path.name} cannot be read.", "Save it again as UTF-8 text.") from None
 
 
-def _values(content: dict[str, Any], base: Base) -> dict[str, Any]:
+def card_of(gib: float) -> int:
+    """The largest card that this one is at least as large as; drivers keep a little for themselves."""
+    return max((card for card in CARDS if card <= gib + 0.5), default=CARDS[0])
+
+
+def _values(content: dict[str, Any], base: Base, gib: float) -> dict[str, Any]:
     """The settings for this base; `steps` in a nearer table switches off the steps per picture of a farther one."""
     values: dict[str, Any] = {}
-    tables = (
-        content.get("all", {}),
-        content.get("family", {}).get(base.family, {}),
-        content.get("base", {}).get(base.key, {}),
-    )
+    card = content.get("card", {}).get(str(card_of(gib)), {})
+    tables = [
+        table
+        for where in (["all"], ["family", base.family], ["base", base.key])
+        for table in (_inner(content, where), _inner(card, where))
+    ]
     for table in tables:
         if "steps_per_picture" in table:
             values.pop("steps", None)
@@ -107,6 +125,12 @@ def _values(content: dict[str, Any], base: Base) -> dict[str, Any]:
             values.pop("steps_per_picture", None)
         values |= table
     return values
+
+
+def _inner(tables: dict[str, Any], where: list[str]) -> dict[str, Any]:
+    for key in where:
+        tables = tables.get(key, {})
+    return tables
 
 
 def _setting_keys() -> set[str]:
@@ -119,6 +143,17 @@ def _table(path: Path, name: str, value: Any) -> dict[str, Any]:
             f"In the preset {path.name}, {name!r} must be a table.", f"Write [{name}] on a line of its own."
         )
     return value
+
+
+def _check_tables(path: Path, prefix: str, content: dict[str, Any], known: dict[str, set[str]]) -> None:
+    _check_table(path, f"{prefix}all", content.get("all", {}))
+    for kind, names in known.items():
+        for name, table in _table(path, f"{prefix}{kind}", content.get(kind, {})).items():
+            if name not in names:
+                raise UserError(
+                    f"The preset {path.name} has a table for an unknown {kind} {name!r}.", nearest(name, names)
+                )
+            _check_table(path, f"{prefix}{kind}.{name}", table)
 
 
 def _check_table(path: Path, name: str, table: Any) -> None:

@@ -55,6 +55,25 @@ def test_rank_steps_and_memory_fit_the_subject(studio):
     assert fill(studio, "style", STARTER, 24).precision == "fp32"
 
 
+def test_other_cards_step_up_or_down_from_that_of_12_gb(studio):
+    def filled(key, family, card):
+        return fill(studio, "style", Base(key=key, title="", family=family, path=""), 20, card=card)
+
+    assert filled("flux1-dev", "flux1", 12).precision == "nf4" and filled("flux1-dev", "flux1", 24).precision == "int8"
+    assert filled("flux1-dev", "flux1", 8).streamed_blocks > 0 and filled("flux1-dev", "flux1", 12).streamed_blocks == 0
+    assert [filled("sd15", "sd1", card).batch_size for card in (4, 6, 11.6, 16, 48)] == [1, 1, 1, 2, 4]
+    assert filled("starter", "sd1", 24).batch_size == 16  # the nearer table wins over a farther one of a card
+
+
+def test_a_card_that_is_not_known_and_a_misspelt_table_are_named(studio):
+    mine(studio, "[card.9.all]\nrank = 4\n")
+    with pytest.raises(UserError, match="unknown card '9'"):
+        fill(studio, "mine", STARTER, 10)
+    mine(studio, "[card.8.famly.sd1]\nrank = 4\n")
+    with pytest.raises(UserError, match="'famly'"):
+        fill(studio, "mine", STARTER, 10)
+
+
 def test_steps_grow_with_the_pictures_between_their_bounds(studio):
     mine(studio, "[all]\nsteps_per_picture = 10\nsteps_min = 50\nsteps_max = 200\n")
     assert [fill(studio, "mine", STARTER, count).steps for count in (1, 10, 100)] == [50, 100, 200]

@@ -1,0 +1,74 @@
+"""How much memory a training would need, asked of a child process that plans it; no base has to be on this disk."""
+
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+
+from lora_gui import events, files
+from lora_gui.errors import UserError
+from lora_gui.families import families
+from lora_gui.jobs import Base, PlanJob
+from lora_gui.settings import TrainSettings
+from lora_gui.studio import bases, children
+from lora_gui.studio.paths import Studio
+
+_LOG = "plans.txt"
+
+
+def base_of(studio: Studio, name: str) -> Base:
+    """The base called `name`, on this disk or only known. Raises UserError for any other, and where it cannot learn."""
+    for kind in families().values():
+        for known in kind.facts.bases:
+            if known.key == name and known.repo:
+                if not known.trains:
+                    raise UserError(f"{known.title} draws only.", "Choose the base it was made from.")
+                return Base(key=name, title=known.title, family=kind.facts.key, path="")
+    return bases.find(studio, name)
+
+
+def all_bases() -> list[Base]:
+    """Every base that can be had and can learn."""
+    return [
+        Base(key=known.key, title=known.title, family=one.facts.key, path="")
+        for one in families().values()
+        for known in one.facts.bases
+        if known.repo and known.trains
+    ]
+
+
+def job(
+    studio: Studio, base: Base, settings: TrainSettings, vram_gib: float, ram_gib: float | None = None
+) -> PlanJob:
+    """A question for `ask`; the RAM is this computer's own unless it is given."""
+    ram = psutil.virtual_memory().total / 2**30 if ram_gib is None else ram_gib
+    kept = str((studio.cache / "plans").resolve())
+    return PlanJob(base=base, settings=settings, vram_gib=vram_gib, ram_gib=ram, cache=kept)
+
+
+def ask(studio: Studio, questions: Sequence[PlanJob]) -> list[dict[str, Any]]:
+    """The plan of each. Takes up to a minute for each base the first time; what was counted is kept in the cache.
+
+    Raises UserError where one cannot be planned.
+    """
+    log = studio.cache / _LOG
+    with files.open_stream(log) as errors:
+        child = children.start("plan", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        lines = "".join(question.model_dump_json() + "\n" for question in questions)
+        said, _ = child.communicate(lines.encode("utf-8"))
+    found = []
+    for line in said.decode("utf-8").splitlines():
+        match events.from_line(line):
+            case events.Planned(plan):
+                found.append(plan)
+            case events.Failed(what, remedy):
+                raise UserError(what, remedy)
+    if len(found) < len(questions):
+        raise UserError(*children.cause(log))
+    return found
+
+
+def headline(plan: dict[str, Any], vram_gib: float) -> str:
+    """Such as "9.4 of 12 GB"."""
+    return f"{plan['peak_gib']:.1f} of {vram_gib:g} GB"
