@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from lora_gui.engine import buckets, cache, checkpoint
 from lora_gui.engine.publish import NoEffectError
 from lora_gui.engine.train import Learning, train
 from lora_gui.errors import UserError
-from lora_gui.events import Done, Note, Sample, Saved, Started, Step, Stopped
+from lora_gui.events import Done, Note, Paused, Phase, Sample, Saved, Started, Step, Stopped
 from lora_gui.formats import metadata, summary
 from tests import tiny
 
@@ -233,3 +234,93 @@ def test_a_name_that_is_taken_gets_a_number_but_the_same_file_is_saved_once(run)
     assert run(folder=first.folder).lora == first.lora  # killed after saving, before saying so
     (first.folder / "checkpoints").rename(first.folder / "old")
     assert run(folder=first.folder, seed=2).lora.name == "tiny-2.safetensors"
+
+
+def goes_on_to_the_same_bits(job, folder, undisturbed, interrupt):
+    """Train with `interrupt` told every event, then train on; the bits are those of the undisturbed run."""
+    for event in train(job, folder, FAMILY):
+        interrupt(event)
+    paused = event
+    (folder / "pause").unlink()
+    goes_on = list(train(job, folder, FAMILY))
+    made = type(undisturbed)(job, folder, goes_on)
+    assert goes_on[0].first_step == paused.step
+    assert state(made) == state(undisturbed)
+    return paused
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_run_that_was_paused_goes_on_to_the_same_bits(base, run, tmp_path, at):
+    wishes = {"steps": 6, "scheduler": "cosine", "sample_every": 2, "flip": True, "checkpoint_every": 4}
+    undisturbed, folder = run(**wishes), tmp_path / "paused"
+    job = tiny.job(folder, base, **wishes)
+    real = Learning.one_step
+
+    def interrupt(event):
+        if isinstance(event, Started):
+            Learning.one_step = lambda self, batches: (real(self, batches), self.step == at and files.touch(sign))[0]
+
+    sign = folder / "pause"
+    try:
+        paused = goes_on_to_the_same_bits(job, folder, undisturbed, interrupt)
+    finally:
+        Learning.one_step = real
+    assert paused == Paused(at)
+
+
+def test_a_pause_before_the_first_step_gives_the_memory_back_at_once(base, run, tmp_path):
+    undisturbed, folder = run(), tmp_path / "paused"
+    job = tiny.job(folder, base)
+    paused = goes_on_to_the_same_bits(
+        job, folder, undisturbed, lambda event: files.touch(folder / "pause") if isinstance(event, Phase) else None
+    )
+    assert paused == Paused(0) and not list(folder.glob("ckpt-*"))
+
+
+def test_a_run_that_died_between_a_checkpoint_and_its_samples_draws_them_after_all(base, run, tmp_path):
+    wishes = {"steps": 4, "checkpoint_every": 2, "sample_every": 2}
+    undisturbed, folder = run(**wishes), tmp_path / "killed"
+    job = tiny.job(folder, base, **wishes)
+    for event in train(job, folder, FAMILY):
+        if isinstance(event, Saved):
+            break
+    assert state(run(folder=folder, **wishes)) == state(undisturbed)
+
+
+def test_a_finished_run_is_trained_further_with_a_curve_of_its_own(base, run):
+    first = run(steps=4, scheduler="cosine")
+    longer = first.job.model_copy(
+        update={"settings": first.job.settings.model_copy(update={"steps": 8}), "extended_at": (4,)}
+    )
+    said = list(train(longer, first.folder, FAMILY))
+    rates = [event.learning_rate for event in said if isinstance(event, Step)]
+    assert said[0] == Started(8, 4) and said[-1].steps == 8
+    assert said[-1].lora.endswith("tiny-2.safetensors") and first.lora.exists()
+    assert all(0 < rate <= 0.5e-2 for rate in rates) and rates == sorted(rates, reverse=True)
+
+
+def test_a_disk_that_fills_up_pauses_the_run_and_nothing_is_lost(base, run, tmp_path, monkeypatch):
+    undisturbed, folder = run(steps=4), tmp_path / "full"
+    job = tiny.job(folder, base, steps=4)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**8))
+        *_, paused = train(job, folder, FAMILY)
+    assert isinstance(paused, Paused) and paused.step == 2 and paused.what.startswith("Only 0.1 GB are free")
+    assert state(run(folder=folder, steps=4)) == state(undisturbed)
+
+
+class Exploding(tiny.QuickStableDiffusion1):
+    """Its loss is a thousand times too large from the fourth step on."""
+
+    def __init__(self):
+        self.calls = itertools.count(1)
+
+    def loss(self, *args):
+        return super().loss(*args) * (1000.0 if next(self.calls) > 3 else 1.0)
+
+
+def test_a_loss_that_explodes_stops_the_run_at_the_last_good_checkpoint(base, tmp_path):
+    with pytest.raises(UserError, match=r"its loss rose to .*state of step 2 is kept") as broke:
+        list(train(tiny.job(tmp_path, base, steps=20), tmp_path, Exploding()))
+    assert broke.value.lacking == "calm"
+    assert checkpoint.newest(tmp_path / "checkpoints")[0].step == 2 and not (tmp_path / "loras").exists()
