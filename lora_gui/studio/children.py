@@ -73,7 +73,8 @@ def last_words(log: Path, size: int = 4000) -> str:
 def cause(log: Path) -> tuple[str, str]:
     """Sentence and remedy for a child that ended without a word, as far as its log tells."""
     words = last_words(log)
-    if "No space left on device" in words or shutil.disk_usage(log.parent).free < NOTHING:
+    is_full = log.parent.is_dir() and shutil.disk_usage(log.parent).free < NOTHING  # a new studio has no such folder
+    if "No space left on device" in words or is_full:
         return "The disk is full.", "Make some space and try again."
     if "MemoryError" in words or "out of memory" in words.lower():
         return (
