@@ -45,7 +45,7 @@ def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) 
     chosen = pictures[[names.index(name) for name in concepts]]
     latents = encode(vae, chosen, recipe.work / "latents.npy")
     denoiser, loss = train_denoiser(
-        latents, recipe.work / "denoiser", recipe.denoiser_steps, concepts, recipe.begin_from
+        vae, latents, recipe.work / "denoiser", recipe.denoiser_steps, concepts, recipe.begin_from
     )
     recipe.out.mkdir(parents=True, exist_ok=True)
     publish(vae, denoiser, recipe.out / "model")
