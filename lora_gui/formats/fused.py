@@ -38,7 +38,7 @@ def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
 
 
 def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
-    """What the parts of a fused layer do, each upon its own `outs` rows; None for parts that change nothing.
+    """What the parts of a fused layer do, each upon its own `outs` rows; None for parts that are not there.
 
     Where `up` holds only blocks along its diagonal, `down` is cut as it was put together, else all parts share it.
     """
@@ -48,8 +48,8 @@ def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
     parts: list[Layer | None] = []
     for up, own, magnitude in zip(rows, columns, magnitudes, strict=True):
         part = Layer(layer.down[own], up[:, own], layer.alpha * (own.stop - own.start) / layer.rank, magnitude)
-        idle = magnitude is None and not part.up.any()
-        parts.append(None if idle and layer.up.any() else part)
+        absent = magnitude is None and not part.up.any() and not part.down.any()  # `fuse` put zeros for it
+        parts.append(None if absent else part)
     return parts
 
 

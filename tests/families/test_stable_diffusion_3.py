@@ -9,11 +9,12 @@ from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, SD3Tra
 
 import lora_gui.families
 from lora_gui.engine import lora
+from lora_gui.engine.convert import convert
 from lora_gui.engine.train import train
 from lora_gui.events import Done
 from lora_gui.families import families, family
 from lora_gui.formats import metadata
-from lora_gui.jobs import Base
+from lora_gui.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
@@ -109,12 +110,14 @@ def test_the_guess_after_the_last_step_is_the_finished_drawing(base):
     torch.testing.assert_close(seen[-1], finished)
 
 
-def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):
+def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads_once_it_is_converted(base, tmp_path):
     job = tiny.job(tmp_path, base, precision="bf16", gradient_checkpointing=True).model_copy(
         update={"base": Base(key="sd35-large", title="Tiny", family="sd3", path=str(base))}
     )
     (tmp_path / "run").mkdir()
     *_, last = train(job, tmp_path / "run", FAMILY)
+    assert isinstance(last, Done)
+    *_, last = convert(ConvertJob(file=last.lora, to="diffusers", out=str(tmp_path / "diffusers.safetensors")))
     assert isinstance(last, Done)
     pipeline = DiffusionPipeline.from_pretrained(base)
     pipeline.load_lora_weights(last.lora, adapter_name="ours")
