@@ -27,7 +27,7 @@ from lora_gui.jobs import TrainJob
 _NAME = "trained"  # of the LoRA within the base
 _READ_EVERY = 10  # steps, and
 _READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each look waits for the device
-_EXPLODED = 10.0  # a mean loss; a base that predicts nothing at all costs 1 to 2 in every family
+_EXPLODED = 10.0  # times the first mean loss, or times 1 where that is less: what predicting nothing costs
 _ROOM = 100_000_000  # bytes that stay free on the disk beside the checkpoints to come
 
 T = TypeVar("T")
@@ -190,6 +190,7 @@ class Learning:
         self.generator = torch.Generator(where)
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
+        self.first_loss = 0.0  # the first mean that was read
 
     def one_step(self, batches: Iterator[list[int]]) -> None:
         """One improvement. Its noise and its pictures follow from the seed and the number of the step alone."""
@@ -221,7 +222,8 @@ class Learning:
         mean = float(torch.stack(self.losses).mean())
         self.losses.clear()
         finite = math.isfinite(mean) and publish.all_finite(self.weights)
-        if not finite or mean > _EXPLODED:
+        self.first_loss = self.first_loss or max(mean, 1.0)
+        if not finite or mean > _EXPLODED * self.first_loss:
             last, _ = checkpoint.newest(self.folder / "checkpoints")
             kept = f"The state of step {last.step} is kept" if last else "Nothing could be kept"
             broke = f"its loss rose to {mean:.3g}" if finite else "its numbers became infinite"

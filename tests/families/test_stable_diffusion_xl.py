@@ -124,25 +124,6 @@ def test_a_run_that_teaches_the_text_encoders_too_ends_with_a_lora_of_all_three(
     assert {part for part, names in listed.items() if names == ["ours"]} == {"unet", "text_encoder", "text_encoder_2"}
 
 
-def test_diffusers_itself_draws_the_same_with_our_file(base, tmp_path):
-    layers = contract.random_layers("sdxl", base, seed=1)
-    job = tiny.job(tmp_path, base)
-    file = tmp_path / "ours.safetensors"
-    file.write_bytes(contract.publish.encode(job, FAMILY.facts, layers, 1))
-    theirs = DiffusionPipeline.from_pretrained(base)
-    theirs.load_lora_weights(str(file))
-    expected = theirs(
-        contract.PROMPT, width=64, height=64, num_inference_steps=3, guidance_scale=4,
-        generator=torch.Generator().manual_seed(7),
-    ).images[0]  # fmt: skip
-    ours = FAMILY.pipeline(base, CPU, torch.float32)
-    parts = FAMILY.parts(ours)
-    lora.add(parts, contract.publish.decode(file.read_bytes(), FAMILY.facts, parts), "ours")
-    lora.use(parts, {"ours": 1.0})
-    difference = contract.np.array(FAMILY.draw(ours, settings(), 7), int) - contract.np.array(expected, int)
-    assert abs(difference).max() <= 1
-
-
 def test_the_autoencoder_never_works_in_half_precision_where_it_overflows(base):
     assert autoencoder.load(base, CPU, torch.float16).dtype == torch.float32
     assert autoencoder.load(base, CPU, torch.bfloat16).dtype == torch.bfloat16
