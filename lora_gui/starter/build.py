@@ -28,7 +28,7 @@ class Recipe:
     work: Path
     out: Path
     autoencoder_steps: int = 4400
-    denoiser_steps: int = 6000
+    denoiser_steps: int = 9000
     names: tuple[str, ...] = ()  # the concepts; all of them where none is given
     everything: bool = True  # the autoencoder also sees what the captions do not name
     begin_from: Path | None = None  # a published model to train further, where `work` holds no checkpoint

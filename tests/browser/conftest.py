@@ -84,6 +84,7 @@ def window(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, window):
+    (window.home / "draft.json").unlink(missing_ok=True)  # what the test before had chosen
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
