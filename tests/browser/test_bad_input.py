@@ -24,6 +24,16 @@ def painted(folder, name):
     return path
 
 
+def wait_for_draft(page, window, word):
+    """What was chosen is kept a moment after it was chosen."""
+    draft = window.home / "draft.json"
+    for _ in range(300):
+        if draft.is_file() and word in draft.read_text(encoding="utf-8"):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{word} was not kept")
+
+
 def test_start_without_pictures_says_what_to_do_and_keeps_what_was_typed(page, window):
     page.locator("#trigger input").fill("zxy_style")
     page.locator("#start").click()
@@ -97,10 +107,7 @@ def test_a_refreshed_page_still_has_what_was_chosen(page, window, tmp_path):
     page.locator("#trigger input").fill("zxy_thing")
     page.locator("#start").focus()
     expect(page.locator("#verdict")).to_contain_text("zxy_thing is a good trigger word")
-    for _ in range(100):
-        if "zxy_thing" in (window.home / "draft.json").read_text(encoding="utf-8"):
-            break
-        page.wait_for_timeout(100)
+    wait_for_draft(page, window, "zxy_thing")
     page.reload()
     expect(page.locator(".pictures img")).to_have_count(1)
     expect(page.locator("#trigger input")).to_have_value("zxy_thing")
@@ -129,13 +136,16 @@ def test_a_file_that_is_no_lora_is_refused(page, window, tmp_path):
 def test_two_starts_at_once_make_one_run_and_both_windows_show_it(page, browser, window):
     if not bases.list_bases(Studio(window.home)):
         pytest.skip("This copy of the app has no starter, the base to train on.")
+    page.get_by_text("Use the example pictures").click()
+    expect(page.locator(".pictures img").first).to_be_visible()
+    page.locator("#trigger input").fill("zxy_style")
+    page.locator("#start").focus()
+    wait_for_draft(page, window, "zxy_style")
     second = browser.new_context().new_page()
     second.set_default_timeout(120_000)
-    second.goto(window.address)
-    for one in (page, second):
-        one.get_by_text("Use the example pictures").click()
-        expect(one.locator(".pictures img").first).to_be_visible()
-        one.locator("#trigger input").fill("zxy_style")
+    second.goto(window.address)  # it shows what was chosen in the first
+    expect(second.locator(".pictures img").first).to_be_visible()
+    expect(second.locator("#trigger input")).to_have_value("zxy_style")
     for one in (page, second):
         one.evaluate("document.querySelector('#start')?.click()")  # the second may be gone: it shows the run by then
     for one in (page, second):
