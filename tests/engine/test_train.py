@@ -224,11 +224,6 @@ def test_a_base_with_a_missing_part_is_a_sentence(tmp_path):
         list(train(tiny.job(tmp_path, base), tmp_path, FAMILY))
 
 
-def test_a_precision_that_is_not_there_yet_is_refused(base, tmp_path):
-    with pytest.raises(UserError, match="int8"):
-        list(train(tiny.job(tmp_path, base, precision="int8"), tmp_path, FAMILY))
-
-
 def test_a_name_that_is_taken_gets_a_number_but_the_same_file_is_saved_once(run):
     first = run()
     assert run(folder=first.folder).lora == first.lora  # killed after saving, before saying so
