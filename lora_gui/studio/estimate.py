@@ -11,7 +11,7 @@ from lora_gui.studio.runs import all_runs
 
 RECENT = 30  # runs that are looked at
 # Seconds for one picture in one step and for loading, with the base that ships with the app on two cores; measured.
-SHIPPED_SECONDS, SHIPPED_CORES, LOADING = 0.0125, 2, 20.0
+SHIPPED_SECONDS, SHIPPED_CORES, LOADING = 0.032, 2, 20.0
 
 
 def estimate(studio: Studio, settings: TrainSettings, base: Base) -> float | None:
