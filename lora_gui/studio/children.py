@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
 import lora_gui
+from lora_gui import events, files
+from lora_gui.errors import UserError
 
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.worker")
@@ -38,6 +41,18 @@ def start(
     )
     threading.Thread(target=child.wait, daemon=True).start()  # so that a dead child does not linger as a zombie
     return child
+
+
+def ask(command: str, lines: Sequence[str], log: Path) -> list[events.Event]:
+    """Everything a child that works off `lines` says until it ends. Raises UserError where it says that it failed."""
+    with files.open_stream(log) as errors:
+        child = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        said, _ = child.communicate("".join(line + "\n" for line in lines).encode("utf-8"))
+    found = [event for line in said.decode("utf-8").splitlines() if (event := events.from_line(line))]
+    for event in found:
+        if isinstance(event, events.Failed):
+            raise UserError(event.what, event.remedy)
+    return found
 
 
 def identity(pid: int) -> dict[str, Any] | None:

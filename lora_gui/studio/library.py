@@ -2,7 +2,6 @@
 
 import functools
 import math
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -107,15 +106,10 @@ def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:
         raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
     job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()))
     log = studio.cache / "convert.txt"
-    with files.open_stream(log) as errors:
-        child = children.start("convert", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        said, _ = child.communicate(job.model_dump_json().encode("utf-8") + b"\n")
-    match [events.from_line(line) for line in said.decode("utf-8").splitlines()][-1:]:
-        case [events.Done()]:
-            return describe(out)
-        case [events.Failed(what, remedy)]:
-            raise UserError(what, remedy)
-    raise UserError(*children.cause(log))
+    said = children.ask("convert", [job.model_dump_json()], log)
+    if not said or not isinstance(said[-1], events.Done):
+        raise UserError(*children.cause(log))
+    return describe(out)
 
 
 def delete(lora: LoraInfo) -> None:

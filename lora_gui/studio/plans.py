@@ -1,12 +1,11 @@
 """How much memory a training would need, asked of a child process that plans it; no base has to be on this disk."""
 
-import subprocess
 from collections.abc import Sequence
 from typing import Any
 
 import psutil
 
-from lora_gui import events, files
+from lora_gui import events
 from lora_gui.errors import UserError
 from lora_gui.families import families
 from lora_gui.jobs import Base, PlanJob
@@ -53,22 +52,8 @@ def ask(studio: Studio, questions: Sequence[PlanJob]) -> list[dict[str, Any]]:
     Raises UserError where one cannot be planned.
     """
     log = studio.cache / _LOG
-    with files.open_stream(log) as errors:
-        child = children.start("plan", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        lines = "".join(question.model_dump_json() + "\n" for question in questions)
-        said, _ = child.communicate(lines.encode("utf-8"))
-    found = []
-    for line in said.decode("utf-8").splitlines():
-        match events.from_line(line):
-            case events.Planned(plan):
-                found.append(plan)
-            case events.Failed(what, remedy):
-                raise UserError(what, remedy)
+    said = children.ask("plan", [question.model_dump_json() for question in questions], log)
+    found = [event.plan for event in said if isinstance(event, events.Planned)]
     if len(found) < len(questions):
         raise UserError(*children.cause(log))
     return found
-
-
-def headline(plan: dict[str, Any], vram_gib: float) -> str:
-    """Such as "9.4 of 12 GB"."""
-    return f"{plan['peak_gib']:.1f} of {vram_gib:g} GB"
