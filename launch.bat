@@ -35,7 +35,7 @@ exit /b %errorlevel%
 
 :test
 call :ensure tests\requirements.txt installed-tests-requirements.txt || goto failed
-".venv\Scripts\python.exe" -m pytest %2 %3 %4 %5
+".venv\Scripts\python.exe" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder %2 %3 %4 %5
 exit /b %errorlevel%
 
 rem uv picks the torch build for this computer's graphics card; the default one for Windows has no CUDA.

@@ -45,7 +45,7 @@ case "${1:-}" in
     --test)
         shift
         ensure tests/requirements.txt
-        exec .venv/bin/python -m pytest "$@"
+        exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
         ;;
     *)
         exec .venv/bin/python app.py "$@"

@@ -35,7 +35,7 @@ def bring_a_picture(page, folder):
     expect(page.locator(".pictures img")).to_have_count(1)
 
 
-def test_a_page_of_somebody_else_gets_nowhere_and_the_window_goes_on(page, window, stranger, tmp_path, capsys):
+def test_a_page_of_somebody_else_gets_nowhere_and_the_window_goes_on(page, window, stranger, tmp_path, tell):
     bring_a_picture(page, tmp_path)
     shown = page.locator(".pictures img").get_attribute("src").split("file=")[1]
     port = urlsplit(page.url).port
@@ -55,8 +55,7 @@ def test_a_page_of_somebody_else_gets_nowhere_and_the_window_goes_on(page, windo
     at_window = [(url, status) for url, status in answers if urlsplit(url).port == port]
     assert at_window and {status for _, status in at_window} <= {401, 403}, at_window
     assert sorted(path for path in window.home.rglob("*") if path.is_file()) == before
-    with capsys.disabled():
-        print(f"\nPages of others in Chromium: {tried} ways tried, {tried} held; {len(at_window)} refusals seen")
+    tell("Ways of others' pages in Chromium", tried, tried, f"{len(at_window)} refusals seen")
     page.locator("#others").click()
     bring_a_picture(page, tmp_path)
     page.get_by_role("tab", name="Generate").click()

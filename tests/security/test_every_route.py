@@ -51,11 +51,7 @@ def keyless(port):
     }
 
 
-def tell(what, tried, held):
-    print(f"\n{what}: {tried} cases tried, {held} held")
-
-
-def test_no_stranger_reaches_any_route(window, capsys):
+def test_no_stranger_reaches_any_route(window, tell):
     tried = held = 0
     for method, path in window.routes:
         for name, headers in (strangers(window.port) | keyless(window.port)).items():
@@ -66,11 +62,10 @@ def test_no_stranger_reaches_any_route(window, capsys):
                 pytest.fail(f"{name}: {method} {path} gave {status}, reached {window.came}")
             held += 1
     assert len(window.routes) > 60
-    with capsys.disabled():
-        tell(f"Strangers at {len(window.routes)} routes", tried, held)
+    tell(f"Strangers at {len(window.routes)} routes", tried, held)
 
 
-def test_no_form_of_another_page_has_an_effect(window, capsys):
+def test_no_form_of_another_page_has_an_effect(window, tell):
     """What a browser sends without asking first, with the cookie that it would not even send."""
     before, tried = sorted(window.studio.home.rglob("*")), 0
     for path in {path for _, path in window.routes}:
@@ -80,11 +75,10 @@ def test_no_form_of_another_page_has_an_effect(window, capsys):
             assert status == 403 and window.came == [], path
             tried += 1
     assert sorted(window.studio.home.rglob("*")) == before
-    with capsys.disabled():
-        tell("Forms of other pages", tried, tried)
+    tell("Forms of other pages", tried, tried)
 
 
-def test_what_the_page_does_not_need_is_shut_for_the_page_too(window, capsys):
+def test_what_the_page_does_not_need_is_shut_for_the_page_too(window, tell):
     tried = 0
     for method, path in window.routes:
         needed = path in guard.SENT if method == "POST" else path in guard.READ or path.startswith(guard.READ_BELOW)
@@ -93,8 +87,7 @@ def test_what_the_page_does_not_need_is_shut_for_the_page_too(window, capsys):
             assert status == 404 and window.came == [], f"{method} {path}"
             tried += 1
     assert tried > 40
-    with capsys.disabled():
-        tell("Routes of gradio that stay shut", tried, tried)
+    tell("Routes of gradio that stay shut", tried, tried)
 
 
 def test_a_websocket_gets_nowhere(window):
@@ -121,7 +114,7 @@ def test_the_window_opens_for_its_own_page_and_forbids_frames(window):
     window.came.clear()
 
 
-def test_only_pictures_of_ours_are_fetched_and_nothing_is_a_page(window, tmp_path, capsys):
+def test_only_pictures_of_ours_are_fetched_and_nothing_is_a_page(window, tmp_path, tell):
     studio = window.studio
     picture = studio.drawings / "2026-01-01" / "a.png"
     picture.parent.mkdir(parents=True)
@@ -157,9 +150,8 @@ def test_only_pictures_of_ours_are_fetched_and_nothing_is_a_page(window, tmp_pat
             status, _, body = window.ask(method, guard.FILE + path.replace(" ", "%20"))
             assert status in (403, 404) and b"hidden" not in body and b"root:" not in body, path
     window.came.clear()
-    with capsys.disabled():
-        tried = len(shown) + len(saved) + 2 * len(refused)
-        tell("Addresses of files", tried, tried)
+    tried = len(shown) + len(saved) + 2 * len(refused)
+    tell("Addresses of files", tried, tried)
 
 
 def test_a_second_visit_with_the_same_key_is_refused_and_the_next_key_is_for_the_owner_only(window):

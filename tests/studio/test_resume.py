@@ -146,7 +146,7 @@ def test_less_memory_gives_up_time_first_then_pictures_at_once_then_size():
     assert retries.in_words(given_up[1]) == "Now with batch size 1, accumulation 3."
 
 
-def test_a_window_that_is_killed_leaves_its_run_going_on(studio):
+def test_a_window_that_is_killed_leaves_its_run_going_on(studio, tell):
     script = (
         "import sys; from lora_gui.studio import children, runs; from lora_gui.studio.paths import Studio\n"
         "from lora_gui.jobs import TrainJob; from pathlib import Path\n"
@@ -174,4 +174,4 @@ def test_a_window_that_is_killed_leaves_its_run_going_on(studio):
     assert children.lives(json.loads((run.folder / "child.json").read_text())) and os.getpid()
     run.stop()
     assert list(run.wait())[-1] == events.Stopped(3)
-    print("3 starters at once, all killed: 3 tried, 3 held")
+    tell("Starters at once, all killed", len(windows), len(windows))

@@ -79,7 +79,7 @@ def survives(studio, path):
     return held
 
 
-def each(studio, cases, title):
+def each(studio, cases, title, tell):
     tried, lost = 0, []
     for path, damaged, label in cases:
         whole = path.read_bytes()
@@ -90,8 +90,8 @@ def each(studio, cases, title):
         if not survives(studio, path):
             lost.append(f"{path.relative_to(studio.home)} {label}")
         path.write_bytes(whole)
-    print(f"{title}: {tried} tried, {tried - len(lost)} held")
     assert tried > 50 and not lost
+    tell(title, tried, tried)
 
 
 def test_a_whole_studio_is_found_whole(studio):
@@ -99,17 +99,17 @@ def test_a_whole_studio_is_found_whole(studio):
     assert found["wrong"] == [] and found["checked"] >= 15
 
 
-def test_every_file_may_be_cut_short(studio):
+def test_every_file_may_be_cut_short(studio, tell):
     def cases():
         for path in things(studio):
             data = path.read_bytes()
             for length in sorted({0, 1, 8, len(data) // 2, max(len(data) - 1, 0)}):
                 yield path, data[:length], f"cut to {length}"
 
-    each(studio, cases(), "truncated")
+    each(studio, cases(), "Files cut short", tell)
 
 
-def test_any_bit_of_any_file_may_turn_over(studio):
+def test_any_bit_of_any_file_may_turn_over(studio, tell):
     rng = random.Random(4)
 
     def cases():
@@ -121,7 +121,7 @@ def test_any_bit_of_any_file_may_turn_over(studio):
                 data[place] ^= 1 << rng.randrange(8)
                 yield path, bytes(data), f"bit of byte {place}"
 
-    each(studio, cases(), "a bit turned over")
+    each(studio, cases(), "Bits turned over", tell)
 
 
 def test_a_run_whose_newest_checkpoint_is_damaged_ends_with_the_same_file(studio):

@@ -15,6 +15,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats.lora_file import Layer
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE]
+WAYS = len(ERRORS) + 1  # and the death of the process
 
 
 class DiedError(BaseException):
@@ -47,12 +48,12 @@ def disk(tmp_path):
         yield Path(name)
 
 
-def every_act(monkeypatch, disk, prepare, work, whole, errors=(*ERRORS, None)):
-    """`work` with every act failing in every way; `whole` checks the folder after each. Prints the figures."""
+def every_act(monkeypatch, disk, prepare, work, whole):
+    """`work` with every act failing in every way; `whole` checks the folder after each. Returns tried and held."""
     tried = held = 0
     template = disk / "template"
     prepare(template)
-    for error in errors:
+    for error in (*ERRORS, None):  # None: the process dies
         for k in itertools.count(1):
             folder = disk / "case"
             shutil.copytree(template, folder)
@@ -70,8 +71,8 @@ def every_act(monkeypatch, disk, prepare, work, whole, errors=(*ERRORS, None)):
             tried += 1
             held += bool(whole(folder))
             shutil.rmtree(folder)
-    print(f"{len(errors)} ways to fail at every act: {tried} tried, {held} held")
-    assert tried >= 5 * len(errors) and held == tried
+    assert tried >= 5 * WAYS
+    return tried, held
 
 
 def optimizer():
@@ -87,7 +88,7 @@ def save(folder, step):
     return checkpoint.save(folder / "checkpoints", step, layers, {}, optimizer(), {"scaler": {}})
 
 
-def test_a_checkpoint_is_whole_or_the_one_before_is_used(monkeypatch, disk):
+def test_a_checkpoint_is_whole_or_the_one_before_is_used(monkeypatch, disk, tell):
     def prepare(folder):
         save(folder, 2)
         save(folder, 4)
@@ -100,10 +101,11 @@ def test_a_checkpoint_is_whole_or_the_one_before_is_used(monkeypatch, disk):
         left = sorted(path.name for path in (folder / "checkpoints").iterdir())
         return left == ["ckpt-000004", "ckpt-000006"] and checkpoint.newest(folder / "checkpoints")[0].step == 6
 
-    every_act(monkeypatch, disk, prepare, lambda folder: save(folder, 6), whole)
+    found = every_act(monkeypatch, disk, prepare, lambda folder: save(folder, 6), whole)
+    tell(f"{WAYS} ways to fail at every act of saving a checkpoint", *found)
 
 
-def test_a_damaged_checkpoint_is_set_aside_or_stays(monkeypatch, disk):
+def test_a_damaged_checkpoint_is_set_aside_or_stays(monkeypatch, disk, tell):
     def prepare(folder):
         save(folder, 2)
         path = save(folder, 4).folder / "state.json"
@@ -116,11 +118,12 @@ def test_a_damaged_checkpoint_is_set_aside_or_stays(monkeypatch, disk):
         strays = [path.name for path in (folder / "checkpoints").glob("*.tmp")]
         return found is not None and found.step == 2 and not strays
 
-    every_act(monkeypatch, disk, prepare, lambda folder: checkpoint.newest(folder / "checkpoints"), whole)
+    found = every_act(monkeypatch, disk, prepare, lambda folder: checkpoint.newest(folder / "checkpoints"), whole)
+    tell(f"{WAYS} ways to fail at every act of setting a damaged checkpoint aside", *found)
 
 
 @pytest.mark.parametrize("write", ["write", "copy", "json"])
-def test_a_file_is_the_old_one_or_the_new_one(monkeypatch, disk, write):
+def test_a_file_is_the_old_one_or_the_new_one(monkeypatch, disk, write, tell):
     def prepare(folder):
         folder.mkdir()
         (folder / "new").write_bytes(b'"new"')
@@ -139,7 +142,7 @@ def test_a_file_is_the_old_one_or_the_new_one(monkeypatch, disk, write):
         strays = [path.name for path in folder.glob(".*")]
         return not strays and (folder / "target").read_bytes() in (b'"old"', b'"new"')
 
-    every_act(monkeypatch, disk, prepare, work, whole)
+    tell(f"{WAYS} ways to fail at every act of a {write}", *every_act(monkeypatch, disk, prepare, work, whole))
 
 
 def test_the_order_of_acts_is_write_flush_rename_flush(monkeypatch, tmp_path):
