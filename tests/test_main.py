@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lora_gui import __main__ as cli
+from lora_gui import files
 from lora_gui.commands import draw
 from lora_gui.studio import children, runs
 from lora_gui.studio.paths import Studio
@@ -58,7 +59,9 @@ def train(folder, **changes):
 
 
 def test_train_inspect_and_draw_with_the_real_worker(studio, command, base, folder, tmp_path):
-    code, trained = command(*train(folder, base=str(base)), *QUICK)
+    files.write_text(studio.presets / "mine.toml", "[card.24.all]\nmin_snr_gamma = 3\n")
+    code, trained = command(*train(folder, base=str(base), preset="mine", vram="26"), *QUICK)
+    assert json.loads((Path(trained["run"]) / "job.json").read_text())["settings"]["min_snr_gamma"] == 3
     assert code == 0 and trained.keys() >= {"lora", "run", "steps", "sha256", "seconds"}
     assert trained["steps"] == 4 and Path(trained["lora"]) == studio.loras / "cat.safetensors"
 

@@ -26,6 +26,9 @@ def add(commands: Any, register: Register) -> None:
     train.add_argument("--trigger", required=True, help="the word that calls the LoRA")
     train.add_argument("--name", required=True, help="the name of the LoRA")
     train.add_argument(
+        "--vram", type=float, metavar="GB", help="fill the preset for a card of this memory (default: this computer's)"
+    )
+    train.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as steps=300"
     )
 
@@ -37,7 +40,7 @@ def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import bases, pictures, presets, runs
+    from lora_gui.studio import bases, card, pictures, presets, runs
     from lora_gui.studio.names import check_name, check_trigger
 
     began = time.monotonic()
@@ -45,11 +48,12 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     check_trigger(options.trigger)
     runs.require_none_running(studio)
     base = bases.find(studio, options.base)
-    presets.fill(studio, options.preset, base, 1, settings_of(options.set))
+    hand, vram = settings_of(options.set), card.memory() if options.vram is None else options.vram
+    presets.fill(studio, options.preset, base, 1, hand, vram)
     chosen, refused = pictures.import_pictures(studio, options.pictures)
     _, warnings = check_trigger(options.trigger, [picture.caption for picture in chosen.pictures])
     for sentence in (*refused, *chosen.notes, *warnings):
         say(events.Note(sentence))
-    settings = presets.fill(studio, options.preset, base, len(chosen.pictures), settings_of(options.set))
+    settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
     job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)
     return followed(runs.start(studio, job)) | {"seconds": round(time.monotonic() - began, 1)}

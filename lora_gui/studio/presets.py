@@ -48,18 +48,19 @@ def fill(
     base: Base,
     pictures: int,
     hand: dict[str, Any] | None = None,
-    card: float = USUAL,
+    card: float = 0,
 ) -> TrainSettings:
     """Settings for training on so many `pictures`: field default < family and base default < preset < the user's hand.
 
-    `card` is the memory of the card in GB; the preset's values for the next smaller one are taken. Raises UserError
-    naming the file and the key where a preset cannot be used, or the setting where the hand is wrong.
+    `card` is the memory of the card in GB, 0 where there is none; the preset's values for the next smaller one are
+    taken. Raises UserError naming the file and the key where a preset cannot be used, or the setting where the hand is
+    wrong.
     """
     known = presets(studio)
     if preset not in known:
         raise UserError(f"There is no preset {preset!r}.", nearest(preset, known))
     path = known[preset].path
-    values = _values(read(path, studio), base, card)
+    values = _values(read(path, studio), base, card or USUAL)
     steps = {key: values.pop(key) for key in STEP_KEYS if key in values}
     if "steps_per_picture" in steps and "steps" not in values:
         wanted = round(steps["steps_per_picture"] * pictures)

@@ -7,6 +7,7 @@ import functools
 import os
 import secrets
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.studio import card
 from lora_gui.studio.paths import Studio
 from lora_gui.ui import uploads
 
@@ -102,6 +104,7 @@ def _is_free(port: int) -> bool:
 
 def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     free_port(wanted)  # a taken one is said before all else is made
+    threading.Thread(target=card.memory, daemon=True).start()  # known by the time the window is there
     token = secrets.token_urlsafe(32)
     prepare_cache(studio)
     clean_environment(studio.cache / UPLOADS)

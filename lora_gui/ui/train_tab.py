@@ -6,7 +6,7 @@ import gradio as gr
 
 from lora_gui.errors import UserError
 from lora_gui.settings import TrainSettings
-from lora_gui.studio import bases, names, presets, runs
+from lora_gui.studio import bases, card, names, presets, runs
 from lora_gui.studio.estimate import estimate
 from lora_gui.ui import draft, form, markup
 from lora_gui.ui.desk import Desk
@@ -132,8 +132,8 @@ class _Setup:
         """Fill the fields again, keep what the user changed in them, and say what is going to happen."""
         count = len(found.pictures) if (found := self._pictures.load(folder)) else 0
         place, hand = self._base_called(base), form.by_hand(values, filled)
-        settings = presets.fill(self._desk.studio, preset, place, max(count, 1), hand)
-        plain = form.shown(presets.fill(self._desk.studio, preset, place, max(count, 1)))
+        settings = presets.fill(self._desk.studio, preset, place, max(count, 1), hand, card.memory())
+        plain = form.shown(presets.fill(self._desk.studio, preset, place, max(count, 1), card=card.memory()))
         wanted, shown = form.shown(settings), dict(zip(self._fields, values, strict=True))
         changed = {field: wanted[name] for name, field in self._fields.items() if wanted[name] != shown[name]}
         minutes = estimate(self._desk.studio, settings, place)
@@ -156,7 +156,8 @@ class _Setup:
     ) -> Changes:
         found, place = self._pictures.load(folder), self._base_called(base)
         pictures = found.pictures if found else ()
-        settings = presets.fill(self._desk.studio, preset, place, max(len(pictures), 1), form.by_hand(values, filled))
+        hand = form.by_hand(values, filled)
+        settings = presets.fill(self._desk.studio, preset, place, max(len(pictures), 1), hand, card.memory())
         job = runs.new_job(
             self._desk.studio, name.strip() or names.safe_name(trigger), trigger, preset, place, pictures, settings
         )
