@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from lora_gui.engine.bases import opening
 from lora_gui.engine.buckets import Size
 from lora_gui.engine.device import empty_cache
 from lora_gui.errors import UserError
-from lora_gui.events import Event, Phase
+from lora_gui.events import Event, Note, Phase
 from lora_gui.families.base import Batch, Family
 from lora_gui.jobs import TrainJob
 
@@ -66,6 +66,19 @@ def with_trigger(trigger: str, caption: str) -> str:
     trigger, caption = trigger.strip(), caption.strip()
     said = re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE)
     return caption if said else f"{trigger} {caption}".strip()
+
+
+def unread(job: TrainJob, family: Family) -> Iterator[Event]:
+    """A note where captions are longer than the base reads."""
+    with opening(job.base):
+        reader = family.reader(Path(job.base.path))
+    texts = dict.fromkeys(with_trigger(job.trigger, picture.caption) for picture in job.pictures)
+    cut = [words for text in texts if reader and (words := reader.unread(text))]
+    if len(cut) == 1:
+        yield Note(f"A caption is longer than what this base reads; from '{cut[0]} …' on it is not seen.")
+    elif cut:
+        many = f"{len(cut)} captions are longer than what this base reads"
+        yield Note(f"{many}; the first of them is not seen from '{cut[0]} …' on.")
 
 
 def build(

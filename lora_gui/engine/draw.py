@@ -11,13 +11,14 @@ from typing import Any
 from lora_gui import files
 from lora_gui.engine import device, lora, png
 from lora_gui.engine.bases import opening
-from lora_gui.events import Done, Drawn, Event, Phase, Preview, Stopped
+from lora_gui.events import Done, Drawn, Event, Note, Phase, Preview, Stopped
 from lora_gui.families import families, family
 from lora_gui.families.base import Family
+from lora_gui.families.reading import Reader
 from lora_gui.formats import dialects
 from lora_gui.formats.metadata import read_header
 from lora_gui.jobs import Base, DrawJob
-from lora_gui.settings import StackEntry
+from lora_gui.settings import DrawSettings, StackEntry
 
 _PREVIEWS = 8  # at most, of one drawing
 _WARM = 8  # LoRAs kept in memory, those in use not counted
@@ -35,6 +36,7 @@ class Drawer:
         device.prepare(self.device)
         self.base: Base | None = None
         self.family: Family
+        self.reader: Reader | None = None
         self.pipeline: Any = None
         self.loaded: dict[tuple[str, int], str] = {}  # file and its time to the name of its LoRA in the base
         self.hashes: dict[str, str] = {}  # name of a LoRA in the base to the hash other programs know it by
@@ -47,6 +49,7 @@ class Drawer:
             yield Stopped(id=job.id)
             return
         yield from self._open(job.base)
+        yield from self._unread(job.settings)
         stack = yield from self._stack(job.settings.stack)
         settings, folder = job.settings, Path(job.folder)
         sampler = type(self.pipeline.scheduler).__name__.removesuffix("Scheduler")
@@ -76,8 +79,15 @@ class Drawer:
         device.empty_cache(self.device)
         self.family = family(base.family)
         with opening(base):
+            self.reader = self.family.reader(Path(base.path))
             self.pipeline = self.family.pipeline(Path(base.path), self.device, device.drawing_dtype(self.device))
         self.base = base
+
+    def _unread(self, settings: DrawSettings) -> Iterator[Event]:
+        """A note where what is asked for is longer than the base reads."""
+        for kind, text in (("prompt", settings.prompt), ("negative prompt", settings.negative_prompt)):
+            if self.reader and (words := self.reader.unread(text)):
+                yield Note(f"The {kind} is longer than what this base reads; from '{words} …' on it is not seen.")
 
     def _stack(self, entries: tuple[StackEntry, ...]) -> Generator[Event, None, list[tuple[str, float, str]]]:
         """Load what is not loaded yet and set the strengths; returns name, strength and hash of what counts."""

@@ -40,7 +40,8 @@ def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
     `pause` ends it too: everything is kept for the next start, and nothing is published.
     """
     began = time.monotonic()
-    files.sweep(Path(job.publish_to))
+    for place in (Path(job.publish_to), folder, folder / "samples"):
+        files.sweep(place)
     found, damaged = checkpoint.newest(folder / "checkpoints")
     first = found.step if found else 0
     yield Started(job.settings.steps, first)
@@ -80,6 +81,7 @@ def _prepare(
     """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
     where, dtype = device.pick(), device.dtype_of(job.settings.precision)
     device.prepare(where)
+    yield from cache.unread(job, family)
     encoded = yield from cache.build(job, family, prompts_of(job), where, dtype)
     yield Phase("Loading the base")
     with opening(job.base):

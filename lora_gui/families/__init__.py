@@ -23,6 +23,7 @@ _HELPERS = {
     "losses",
     "originals",
     "preview",
+    "reading",
     "unet",
     "wuerstchen_stages",
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 
@@ -102,6 +103,10 @@ class Family(ABC):
     @abstractmethod
     def encode_captions(self, encoders: Any, captions: list[str]) -> dict[str, torch.Tensor]:
         """Captions to what is cached of them, each (B, ...)."""
+
+    def reader(self, base: Path) -> Reader | None:
+        """What counts how much of a caption is read; None where there is no end to it."""
+        return None
 
     @abstractmethod
     def denoisers(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 _T5_TOKENS = 512
@@ -166,6 +167,14 @@ class Flux1(Family):
             "text": t5(ids.to(t5.device))[0],
             "pooled": clip(token_ids(encoders.tokenizers[0], captions, clip.device)).pooler_output,
         }
+
+    def reader(self, base: Path) -> Reader:
+        from diffusers import FluxTransformer2DModel
+
+        from lora_gui.families import reading
+
+        told = FluxTransformer2DModel.load_config(base / "transformer").get("guidance_embeds")
+        return reading.reader(base / "tokenizer_2", _T5_TOKENS if told else _T5_TOKENS_DISTILLED)
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 _TOKENS = 512
+_MARK = "\N{CURRENCY SIGN}"  # stands for a caption where only what goes before it is of interest
 _TEXT_LAYERS = (9, 18, 27)  # of Qwen3, whose states stand side by side; its later layers are not needed
 
 _DOUBLE, _SINGLE = r"transformer_blocks\.\d+\.", r"single_transformer_blocks\.\d+\.attn\.(to_qkv_mlp_proj|to_out)"
@@ -162,15 +164,7 @@ class Flux2Klein(Family):
         import torch
 
         tokenizer, encoder = encoders.tokenizer, encoders.text_encoder
-        asked = [
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": caption}],
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=False,
-            )
-            for caption in captions
-        ]
+        asked = [_asked(tokenizer, caption) for caption in captions]
         rows = tokenizer(asked, padding="max_length", max_length=_TOKENS, truncation=True, return_tensors="pt")
         states = encoder(
             input_ids=rows.input_ids.to(encoder.device),
@@ -179,6 +173,15 @@ class Flux2Klein(Family):
             use_cache=False,
         ).hidden_states
         return {"text": torch.cat([states[layer] for layer in _TEXT_LAYERS], dim=-1)}
+
+    def reader(self, base: Path) -> Reader:
+        from transformers import AutoTokenizer
+
+        from lora_gui.families.reading import Reader
+
+        tokenizer = AutoTokenizer.from_pretrained(base / "tokenizer")
+        before = _asked(tokenizer, _MARK).partition(_MARK)[0]
+        return Reader(tokenizer, _TOKENS - len(tokenizer(before).input_ids))
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
@@ -267,6 +270,12 @@ class Flux2Klein(Family):
 
         mean, spread = _statistics(pipeline.vae)
         return picture(cells(latents * spread + mean)[0], pipeline.colours)
+
+
+def _asked(tokenizer: Any, caption: str) -> str:
+    """A caption as the text encoder is given it: as what a person says in a conversation."""
+    said = [{"role": "user", "content": caption}]
+    return tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True, enable_thinking=False)
 
 
 def _text_encoder(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> Any:

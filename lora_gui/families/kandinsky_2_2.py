@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lora_gui.families.kandinsky_prior import Encoders
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 _QKV = r"to_q|to_k|to_v|to_out\.0"
@@ -97,6 +98,11 @@ class Kandinsky22(Family):
         from lora_gui.families import kandinsky_prior
 
         return kandinsky_prior.said(encoders, captions)
+
+    def reader(self, base: Path) -> Reader:
+        from lora_gui.families import reading
+
+        return reading.reader(base / "prior" / "tokenizer")
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 _TEXT_TARGETS = r".*self_attn\.(q_proj|k_proj|v_proj|out_proj)"
@@ -103,6 +104,11 @@ class StableDiffusion1(Family):
 
         ids = clip.token_ids(encoders.tokenizer, captions, encoders.text_encoder.device)
         return {"ids": ids, "text": encoders.text_encoder(ids)[0]}
+
+    def reader(self, base: Path) -> Reader:
+        from lora_gui.families import reading
+
+        return reading.reader(base / "tokenizer")
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 _T5_TOKENS = 256  # as the pipeline draws; medium was not trained on more
@@ -150,6 +151,13 @@ class StableDiffusion3(Family):
         states = torch.nn.functional.pad(states, (0, encoders.width - states.shape[-1]))
         text = torch.cat([states, _t5_states(encoders, captions, states)], dim=1)  # (B, 77 + 256, 4096)
         return {"text": text, "pooled": torch.cat([pooled for _, pooled in clips], dim=-1)}
+
+    def reader(self, base: Path) -> Reader:
+        from lora_gui.families import reading
+
+        if (base / "text_encoder_3").is_dir():
+            return reading.reader(base / "tokenizer_3", _T5_TOKENS)
+        return reading.reader(base / "tokenizer")
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 _TEXT_TARGETS = r".*self_attn\.(q_proj|k_proj|v_proj|out_proj)"
@@ -107,6 +108,11 @@ class StableDiffusionXL(Family):
         }
         text, pooled = _embedded(encoders.text_encoders, tokens)
         return tokens | {"text": text, "pooled": pooled}
+
+    def reader(self, base: Path) -> Reader:
+        from lora_gui.families import reading
+
+        return reading.reader(base / "tokenizer")
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole

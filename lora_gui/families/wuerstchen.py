@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from lora_gui.families.reading import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 _ATTENTION = r"attention\.(to_q|to_k|to_v|to_out\.0)"
@@ -100,6 +101,11 @@ class Wuerstchen(Family):
             ids, mask = rows.input_ids.to(encoder.device), rows.attention_mask.to(encoder.device)
             states[name] = encoder(ids, attention_mask=mask).last_hidden_state
         return states
+
+    def reader(self, base: Path) -> Reader:
+        from lora_gui.families import reading
+
+        return reading.reader(base / "prior" / "tokenizer")
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole

@@ -7,7 +7,7 @@ import torch
 
 from lora_gui.engine import cache
 from lora_gui.errors import UserError
-from lora_gui.events import Phase
+from lora_gui.events import Note, Phase
 from lora_gui.families import family
 from tests import tiny
 
@@ -30,6 +30,16 @@ def test_everything_is_encoded_once_and_mirrored_where_wished(base, tmp_path):
     assert encoded.captions["text"].shape[0] == 5  # four captions and the empty one
     assert [pair["text"].shape[0] for pair in encoded.prompts] == [2, 2]
     assert events[-1] == Phase("Encoding pictures", 4, 4)
+
+
+def test_captions_that_are_cut_are_told_once_before_they_are_encoded(base, tmp_path):
+    job = tiny.job(tmp_path, base)
+    assert list(cache.unread(job, family("sd1"))) == []
+    long = [picture.model_copy(update={"caption": f"a very long thing {n}"}) for n, picture in enumerate(job.pictures)]
+    (one,) = cache.unread(job.model_copy(update={"pictures": tuple(long[:1])}), family("sd1"))
+    assert one == Note("A caption is longer than what this base reads; from 'thing 0 …' on it is not seen.")
+    (all_of_them,) = cache.unread(job.model_copy(update={"pictures": tuple(long)}), family("sd1"))
+    assert all_of_them.text.startswith("4 captions are longer than what this base reads; the first of them")
 
 
 def test_a_mirrored_picture_is_what_the_encoder_makes_of_it(base, tmp_path):

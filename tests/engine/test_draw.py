@@ -11,7 +11,7 @@ from PIL import Image
 from lora_gui.engine import draw
 from lora_gui.engine.draw import Drawer
 from lora_gui.errors import UserError
-from lora_gui.events import Done, Drawn, Phase, Preview, Stopped
+from lora_gui.events import Done, Drawn, Note, Phase, Preview, Stopped
 from lora_gui.families.stable_diffusion_1 import StableDiffusion1
 from lora_gui.jobs import Base, DrawJob
 from lora_gui.settings import DrawSettings, StackEntry
@@ -119,6 +119,12 @@ def test_a_negative_prompt_changes_the_drawing(drawer, order):
     (one,), _, _ = drawn(drawer, order())
     (two,), _, _ = drawn(drawer, order(negative_prompt="grey"))
     assert not np.array_equal(one, two)
+
+
+def test_a_prompt_that_is_cut_is_told_with_its_first_words_that_are_not_seen(drawer, order):
+    _, events, _ = drawn(drawer, order(prompt="zxy a red apple on blue", negative_prompt="grey"))
+    told = "The prompt is longer than what this base reads; from 'blue …' on it is not seen."
+    assert [event.text for event in events if isinstance(event, Note)] == [told]
 
 
 def test_previews_show_a_drawing_under_way(drawer, order):

@@ -105,6 +105,18 @@ class Contract:
                 for key, value in own.encode_captions(encoders, [caption]).items():
                     torch.testing.assert_close(together[key][n : n + 1], value)
 
+    def test_what_comes_after_the_words_that_are_not_seen_changes_nothing(self, base):
+        own = family(self.key)
+        encoders, reader = own.encoders(base, CPU, torch.float32, pictures=False), own.reader(base)
+        assert reader and reader.unread(PROMPT) == ""
+        long = " ".join(f"w{n}" for n in range(400))
+        first = reader.unread(long).split()[0]
+        seen = long[: long.index(first)] + first
+        with torch.no_grad():
+            one, other, less = (own.encode_captions(encoders, [text]) for text in (long, f"{seen} no more", "w0"))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+        assert not all(torch.equal(one[key], less[key]) for key in one)
+
     def test_a_drawing_shows_how_it_gets_on(self, pipeline):
         seen: list[tuple[int, Any]] = []
         family(self.key).draw(pipeline, settings(), 1, progress=lambda step, latents: seen.append((step, latents)))
