@@ -7,7 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Resumed:
-    """The run was told to go on after an end; its next child is about to come. Said by the one who starts it."""
+    """The run goes on after an end; its next child is about to come. Said by the one who starts it."""
+
+    because: str = ""  # why, and what is different now, where it goes on by itself; empty where it was told to
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     changes = retries.less_memory(run.job.settings) if options.less_memory else {}
     if changes:
         say(events.Note(retries.in_words(changes)))
-    return followed(runs.resume(studio, run, options.steps, changes))
+    return followed(studio, runs.resume(studio, run, options.steps, changes))
 
 
 def run_pause(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -66,9 +66,11 @@ def run_verify(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     return found
 
 
-def followed(run: "Run") -> dict[str, Any]:
+def followed(studio: Studio, run: "Run") -> dict[str, Any]:
     """Follow a run to its end; what it made. Raises EndedEarly where it did not come to its last step."""
-    status = run.follow(say)
+    from lora_gui.studio import runs
+
+    status = runs.follow(studio, run, say)
     saved = {"run": str(run.folder)}
     again = f"Go on with: python -m lora_gui resume {run.folder.name}"
     match status.state:

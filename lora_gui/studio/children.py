@@ -19,6 +19,10 @@ from lora_gui.errors import UserError
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.worker")
 NOTHING = 10_000_000  # bytes free on a disk that counts as full
+TOO_LITTLE_MEMORY = (
+    "There was not enough memory.",
+    "Close other programs, or choose a smaller resolution or batch size, and try again.",
+)
 NEW_PROCESS_GROUP, DETACHED = 0x200, 0x8  # Windows: no Ctrl-C and no console window from us
 
 
@@ -75,27 +79,42 @@ def lives(known: Any) -> bool:
         return False
 
 
-def last_words(log: Path, size: int = 4000) -> str:
-    """The end of a child's log, for a sentence about why it died."""
+def memory_kills() -> int:
+    """How many processes the system has killed since it started because memory ran out; 0 where it does not tell."""
+    try:
+        counts = Path("/proc/vmstat").read_text(encoding="ascii").split()
+        return int(counts[counts.index("oom_kill") + 1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def killed_for_memory(started: dict[str, Any]) -> bool:
+    """Whether the system has killed for memory since a child of ours started, of which `started` was noted."""
+    try:
+        before = psutil.boot_time() <= float(started["started"])
+        return before and memory_kills() > int(started["memory_kills"])
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def last_words(log: Path, size: int = 4000, since: int = 0) -> str:
+    """The end of a child's log, for a sentence about why it died; what stands before `since` is another child's."""
     try:
         with open(log, "rb") as file:
-            file.seek(max(log.stat().st_size - size, 0))
+            file.seek(max(log.stat().st_size - size, since, 0))
             return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
 
 
-def cause(log: Path) -> tuple[str, str]:
-    """Sentence and remedy for a child that ended without a word, as far as its log tells."""
-    words = last_words(log)
+def cause(log: Path, since: int = 0) -> tuple[str, str]:
+    """Sentence and remedy for a child that ended without a word, as far as its log tells from byte `since` on."""
+    words = last_words(log, since=since)
     is_full = log.parent.is_dir() and shutil.disk_usage(log.parent).free < NOTHING  # a new studio has no such folder
     if "No space left on device" in words or is_full:
         return "The disk is full.", "Make some space and try again."
     if "MemoryError" in words or "out of memory" in words.lower():
-        return (
-            "There was not enough memory.",
-            "Close other programs, or choose a smaller resolution or batch size, and try again.",
-        )
+        return TOO_LITTLE_MEMORY
     if "ModuleNotFoundError" in words or "ImportError" in words:
         return (
             "A part of the app is not installed.",

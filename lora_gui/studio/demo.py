@@ -44,7 +44,7 @@ def demo(studio: Studio, out: Path, say: Say) -> dict[str, Any]:
     files.make_folder(out)
     base = bases.find(studio, BASE)
     run = _train(studio, base)
-    status = run.follow(say)
+    status = runs.follow(studio, run, say)
     if status.state != "finished":
         raise UserError(status.what or "The demonstration was stopped.", status.remedy or "Start it again.")
     trained = time.monotonic()

@@ -4,7 +4,9 @@ from typing import Any
 
 from lora_gui.jobs import TrainJob
 from lora_gui.settings import TrainSettings
+from lora_gui.studio.status import RunStatus
 
+BY_ITSELF = 2  # times in a row that a run goes on with less memory without being told to
 SMALLEST = 256  # px, the side below which pictures are not made smaller to save memory
 
 
@@ -18,8 +20,17 @@ def changes(job: TrainJob, lacking: str) -> dict[str, Any]:
     return {}
 
 
+def by_itself(job: TrainJob, status: RunStatus) -> dict[str, Any]:
+    """The settings to go on with unasked, for a run that ran out of memory; empty where the user is to decide."""
+    tried = status.retries < BY_ITSELF and status.state == "failed" and status.lacking == "memory"
+    return less_memory(job.settings) if tried else {}
+
+
 def less_memory(settings: TrainSettings) -> dict[str, Any]:
-    """The next thing to give up for memory: time first, then how many pictures at once, then their size."""
+    """The next thing to give up for memory: time first, then how many pictures at once, then their size.
+
+    None of them changes the shape of the LoRA, so that a run goes on from its checkpoint.
+    """
     if not settings.gradient_checkpointing:
         return {"gradient_checkpointing": True}
     if settings.batch_size > 1:  # as many pictures in a step as before, gathered from smaller batches

@@ -1,117 +1,29 @@
 """Parent side of a run. A run is a folder and the folder is the protocol: whoever opens it sees the same run."""
 
 import contextlib
+import os
 import shutil
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from lora_gui import events, files
 from lora_gui.errors import UserError, nearest
 from lora_gui.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings, check
-from lora_gui.studio import bases, children
+from lora_gui.studio import bases, children, retries
 from lora_gui.studio.names import check_name, check_trigger
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.pictures import DROP, Picture
-from lora_gui.studio.status import Follower, RunStatus, after
+from lora_gui.studio.run import SIGNS, Run
+from lora_gui.studio.status import RunStatus
 
-SIGNS = {"stop": "stopping", "pause": "pausing"}  # files in the run's folder: what the child is asked for
-STARTING = 10.0  # seconds between the folder of a run and its child, at most
 LOCK_WAIT = 20.0  # seconds
-
-
-class Run:
-    """One training, known by its folder alone."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-        self._follower = Follower(self.folder / "events.jsonl")
-
-    @property
-    def job(self) -> TrainJob:
-        """What was ordered. Raises UserError where the run's folder is damaged."""
-        try:
-            return TrainJob.model_validate_json((self.folder / "job.json").read_bytes())
-        except (OSError, ValidationError):
-            raise UserError(f"The run {self.folder.name} is damaged.", "Start a new one.") from None
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.txt"
-
-    def stop(self) -> None:
-        """Ask the run to finish its step and save what there is."""
-        files.touch(self.folder / "stop")
-
-    def pause(self) -> None:
-        """Ask the run to keep everything and to give its memory back."""
-        files.touch(self.folder / "pause")
-
-    def status(self) -> RunStatus:
-        """How it stands now, read from the folder alone."""
-        alive = self.lives()  # asked first: a child that ends in between has written its last event by then
-        status = self._follower.read()
-        if status.ended:
-            return status
-        if not alive:
-            return after(status, self._died())
-        asked = next((state for sign, state in SIGNS.items() if (self.folder / sign).exists()), status.state)
-        return replace(status, state=asked)
-
-    def wait(self, pause: float = 0.25) -> Iterator[events.Event]:
-        """Every event of its latest start, as they come, to the last one; a child that died ends in a Failed."""
-        follower = Follower(self.folder / "events.jsonl")
-        while True:
-            alive = self.lives()
-            new = follower.new_events()
-            starts = [n for n, event in enumerate(new) if isinstance(event, events.Resumed)]
-            yield from new[starts[-1] + 1 :] if starts else new
-            if follower.status.ended:
-                return
-            if not alive:
-                yield self._died()
-                return
-            time.sleep(pause)
-
-    def follow(self, say: Callable[[events.Event], None]) -> RunStatus:
-        """Tell `say` every event until the end. Ctrl-C stops the run properly, and it is followed on to its end."""
-        try:
-            for event in self.wait():
-                say(event)
-        except KeyboardInterrupt:
-            self.stop()
-            say(events.Note("Stopping: what was learnt is being saved."))
-            for _ in self.wait():
-                pass
-        return self.status()
-
-    def lives(self) -> bool:
-        """Whether its child is there, or may still be about to come."""
-        known = self._child()
-        return children.lives(known) if known else time.time() - self.folder.stat().st_mtime < STARTING
-
-    def checkpoint(self) -> Path | None:
-        """The folder of the newest state it can go on from."""
-        whole = sorted(self.folder.glob("checkpoints/ckpt-*[0-9]/MANIFEST.json"))
-        return whole[-1].parent if whole else None
-
-    def is_as_ordered(self) -> bool:
-        """Whether its order is still what its latest child was started with."""
-        said = files.read_json(self.folder / "child.json")
-        return not isinstance(said, dict) or said.get("job") in (None, files.sha256(self.folder / "job.json"))
-
-    def _child(self) -> Any:
-        return files.read_json(self.folder / "alive") or files.read_json(self.folder / "child.json")
-
-    def _died(self) -> events.Failed:
-        what, remedy = children.cause(self.log)
-        return events.Failed(what, remedy, lacking="memory" if "memory" in what else "")
 
 
 def new_job(
@@ -146,7 +58,7 @@ def start(studio: Studio, job: TrainJob) -> Run:
         folder = studio.runs / new_id()
         try:
             files.write_text(folder / "job.json", job.model_dump_json(indent=1))
-            return _launch(folder)
+            return _launch(studio, folder)
         except UserError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -162,6 +74,30 @@ def resume(studio: Studio, run: Run, steps: int | None = None, changes: dict[str
         job = _continued(run, steps, changes or {})
         _go_on(studio, run, job)
     return Run(run.folder)
+
+
+def with_less_memory(studio: Studio, run: Run) -> bool:
+    """Go on by itself where a run ran out of memory, at most twice in a row; returns whether it goes on.
+
+    Whoever sees it first starts it; all others learn that it goes on.
+    """
+    try:
+        with _alone(studio):
+            status = run.status()
+            if changes := retries.by_itself(run.job, status):
+                because = f"{status.what} {retries.in_words(changes)}"
+                _go_on(studio, run, _continued(run, None, changes), because=because)
+    except UserError:  # it is going on already, or cannot; then it stays as it ended
+        pass
+    return not run.status().ended
+
+
+def follow(studio: Studio, run: Run, say: Callable[[events.Event], None]) -> RunStatus:
+    """Tell `say` every event of a run until it has come to its end and does not go on by itself."""
+    status = run.follow(say)
+    while status.lacking == "memory" and with_less_memory(studio, run):
+        status = run.follow(say)
+    return status
 
 
 def keep_lora(studio: Studio, run: Run) -> str:
@@ -205,10 +141,13 @@ def _continued(run: Run, steps: int | None, changes: dict[str, Any]) -> TrainJob
     return job.model_copy(update={"settings": check(TrainSettings, job.settings.model_dump() | changes)})
 
 
-def _go_on(studio: Studio, run: Run, job: TrainJob, sign: str = "") -> None:
-    """Clear away what was said of the last end and start the child; a crash in here leaves a run that can go on."""
+def _go_on(studio: Studio, run: Run, job: TrainJob, sign: str = "", because: str = "") -> None:
+    """Clear away what was said of the last end and start the child; a crash in here leaves a run that can go on.
+
+    `because` says why it goes on by itself.
+    """
     _check_disk(studio, job)
-    child, given_up = run._child(), time.monotonic() + LOCK_WAIT
+    child, given_up = run.child(), time.monotonic() + LOCK_WAIT
     while children.lives(child):  # it has said its last word, but holds its memory yet
         if time.monotonic() > given_up:
             raise UserError("This run is still ending.", "Try again in a moment.")
@@ -218,10 +157,10 @@ def _go_on(studio: Studio, run: Run, job: TrainJob, sign: str = "") -> None:
     text = job.model_dump_json(indent=1)
     if (run.folder / "job.json").read_text(encoding="utf-8") != text:
         files.write_text(run.folder / "job.json", text)
-    files.append_line(run.folder / "events.jsonl", events.to_line(events.Resumed()))
+    files.append_line(run.folder / "events.jsonl", events.to_line(events.Resumed(because)))
     if sign:
         files.touch(run.folder / sign)
-    _launch(run.folder)
+    _launch(studio, run.folder)
 
 
 @contextlib.contextmanager
@@ -286,9 +225,21 @@ def _check_disk(studio: Studio, job: TrainJob) -> None:
         )
 
 
-def _launch(folder: Path) -> Run:
+def _launch(studio: Studio, folder: Path) -> Run:
     with files.open_stream(folder / "events.jsonl") as stdout, files.open_stream(folder / "log.txt") as log:
+        before = {
+            "job": files.sha256(folder / "job.json"),
+            "log": os.fstat(log.fileno()).st_size,  # what stands there is of an earlier start
+            "memory_kills": children.memory_kills(),
+        }
         child = children.start("train", str(folder.resolve()), stdout=stdout, stderr=log)
-    ordered = {"job": files.sha256(folder / "job.json")}
-    files.write_json(folder / "child.json", (children.identity(child.pid) or {}) | ordered)
+    files.write_json(folder / "child.json", (children.identity(child.pid) or {}) | before)
+    threading.Thread(target=_watch, args=(studio, Run(folder), child), daemon=True).start()
     return Run(folder)
+
+
+def _watch(studio: Studio, run: Run, child: subprocess.Popen[bytes]) -> None:
+    """As long as this process lives, no window has to be open for a run to go on with less memory."""
+    child.wait()
+    if run.status().lacking == "memory":
+        with_less_memory(studio, run)

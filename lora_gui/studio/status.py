@@ -30,6 +30,7 @@ class RunStatus:
     remedy: str = ""
     lacking: str = ""  # what a retry can do something about, as in events.Failed
     seconds: float = 0.0  # of its latest start
+    retries: int = 0  # how often it went on by itself since somebody last told it to
 
     @property
     def ended(self) -> bool:
@@ -85,8 +86,9 @@ class Follower:
 def after(status: RunStatus, event: events.Event) -> RunStatus:
     """The status once `event` has happened."""
     match event:
-        case events.Resumed():
-            return replace(_going_on(status), state="queued")
+        case events.Resumed(because):
+            again = replace(_going_on(status), state="queued", retries=status.retries + 1 if because else 0)
+            return replace(again, notes=(*status.notes, because)) if because else again
         case events.Started(steps, first):
             losses = tuple((step, loss) for step, loss in status.losses if step <= first)
             return replace(_going_on(status), state="running", of=steps, step=first, first=first, losses=losses)

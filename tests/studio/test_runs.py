@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lora_gui import events
+from lora_gui import events, files
 from lora_gui.errors import UserError
 from lora_gui.jobs import Base
 from lora_gui.settings import TrainSettings
-from lora_gui.studio import bases, children, runs
+from lora_gui.studio import bases, children, retries, runs
 from lora_gui.studio.estimate import estimate
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.pictures import Picture
@@ -100,9 +100,29 @@ def test_a_child_that_died_without_a_word_is_a_failed_run(studio):
     runs.start(studio, job(studio))
 
 
-def test_a_child_that_ran_out_of_memory_says_so(studio):
+def test_a_run_that_ran_out_of_memory_goes_on_with_less_twice_and_then_asks(studio):
     run = runs.start(studio, job(studio, "out-of-memory"))
-    assert list(run.wait())[-1].what == "There was not enough memory."
+    status = runs.follow(studio, run, lambda event: None)
+    assert (status.state, status.what, status.lacking) == ("failed", "There was not enough memory.", "memory")
+    less = ("save memory by recomputing on", "resolution 384")
+    assert status.notes == tuple(f"There was not enough memory. Now with {what}." for what in less)
+    assert retries.changes(run.job, status.lacking) == {"resolution": 256}  # what the button would do
+    assert (run.folder / "events.jsonl").read_text().count("Started") == 3
+    assert not runs.with_less_memory(studio, run)
+
+
+def test_a_kill_by_the_system_for_memory_is_told_from_any_other(studio, monkeypatch):
+    run = runs.start(studio, job(studio, "dies"))
+    assert list(run.wait())[-1].lacking == "" == run.status().lacking
+    assert not runs.with_less_memory(studio, run)
+    log = run.folder / "log.txt"
+    log.write_text("torch.OutOfMemoryError, an hour ago")
+    started = files.read_json(run.folder / "child.json")
+    files.write_json(run.folder / "child.json", started | {"log": len(log.read_text())})
+    assert run.status().lacking == ""
+    kills = children.memory_kills()
+    monkeypatch.setattr(children, "memory_kills", lambda: kills + 1)
+    assert (run.status().what, run.status().lacking) == ("There was not enough memory.", "memory")
 
 
 def test_a_killed_child_is_noticed_and_a_reused_number_is_not_taken_for_it(studio):
