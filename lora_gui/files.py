@@ -103,6 +103,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_files(folder: Path) -> None:
+    """Make durable what a library wrote into a folder and those below it."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        about_to("sync", path)
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+
+
 def open_stream(path: Path) -> IO[bytes]:
     """Open a file that a child's output is appended to."""
     path.parent.mkdir(parents=True, exist_ok=True)

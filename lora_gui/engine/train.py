@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from lora_gui import files
-from lora_gui.engine import buckets, cache, checkpoint, device, loading, lora, optimizers, publish
+from lora_gui.engine import buckets, cache, checkpoint, device, loading, lora, optimizers, publish, unpack
 from lora_gui.engine.bases import opening
 from lora_gui.engine.samples import Samples, prompts_of
 from lora_gui.errors import UserError
@@ -81,6 +81,10 @@ def _prepare(
     """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
     where, dtype = device.pick(), device.dtype_of(job.settings.precision)
     device.prepare(where)
+    base = yield from unpack.as_folder(job.base, job.cache)
+    job = job.model_copy(update={"base": base})
+    with opening(base):
+        family.require_learning(Path(base.path))
     yield from cache.unread(job, family)
     encoded = yield from cache.build(job, family, prompts_of(job), where, dtype)
     yield Phase("Loading the base")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.formats.naming import Originals
+from lora_gui.formats.single_file import SingleFile
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,7 @@ class KnownBase:
     defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
     architecture: str = ""  # where its LoRA files say another than the family's
     base_model_version: str = ""  # likewise
+    gated: bool = False  # whether the hub gives it only to those who have accepted its licence
     trains: bool = True  # whether it can learn; those distilled to few steps draw only
 
 
@@ -60,6 +62,7 @@ class Facts:
     size_step: int  # px; width and height are multiples of it
     architecture: str  # modelspec.architecture of its LoRA files
     base_model_version: str  # ss_base_model_version of its LoRA files
+    single_files: tuple[SingleFile, ...] = ()  # builds of its bases that are read from one file
     further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
     dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
@@ -82,6 +85,9 @@ class Family(ABC):
     """One family. The engine calls these in this order and never asks which family it has."""
 
     facts: Facts
+
+    def require_learning(self, base: Path) -> None:  # noqa: B027  most can learn
+        """Raises UserError where a base can only be drawn with. Training begins with this."""
 
     @abstractmethod
     def encoders(

@@ -77,6 +77,7 @@ class Flux1(Family):
                 repo="black-forest-labs/FLUX.1-dev",
                 licence="FLUX.1 [dev] Non-Commercial License",
                 size_gb=33.7,
+                gated=True,
             ),
             KnownBase(
                 key="flux1-schnell",
@@ -117,6 +118,15 @@ class Flux1(Family):
         ),
     )
 
+    def require_learning(self, base: Path) -> None:
+        from diffusers import FlowMatchEulerDiscreteScheduler
+
+        if not FlowMatchEulerDiscreteScheduler.load_config(base / "scheduler").get("use_dynamic_shifting"):
+            raise UserError(
+                "This base is FLUX.1 schnell or made like it: it was distilled to draw in four steps and cannot learn.",
+                "Train with FLUX.1 dev; its LoRAs can be drawn with here too.",
+            )
+
     def encoders(
         self,
         base: Path,
@@ -126,17 +136,10 @@ class Flux1(Family):
         captions: bool = True,
         pictures: bool = True,
     ) -> _Encoders:
-        """Raises UserError where the base can only be drawn with, since this is where a training begins."""
-        from diffusers import FlowMatchEulerDiscreteScheduler
         from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
 
         from lora_gui.families import autoencoder, flux
 
-        if not FlowMatchEulerDiscreteScheduler.load_config(base / "scheduler").get("use_dynamic_shifting"):
-            raise UserError(
-                "This base is FLUX.1 schnell or made like it: it was distilled to draw in four steps and cannot learn.",
-                "Train with FLUX.1 dev; its LoRAs can be drawn with here too.",
-            )
         dtype = flux.without_fp16(dtype)
         kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": T5EncoderModel}
         readers = [load(kind, base / name, device, dtype) if captions else None for name, kind in kinds.items()]
@@ -147,7 +150,7 @@ class Flux1(Family):
                 AutoTokenizer.from_pretrained(base / "tokenizer_2"),
             ),
             text_encoders=(readers[0], readers[1]),
-            tokens=_T5_TOKENS,
+            tokens=_tokens(base),
         )
 
     def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -169,12 +172,9 @@ class Flux1(Family):
         }
 
     def reader(self, base: Path) -> Reader:
-        from diffusers import FluxTransformer2DModel
-
         from lora_gui.families import reading
 
-        told = FluxTransformer2DModel.load_config(base / "transformer").get("guidance_embeds")
-        return reading.reader(base / "tokenizer_2", _T5_TOKENS if told else _T5_TOKENS_DISTILLED)
+        return reading.reader(base / "tokenizer_2", _tokens(base))
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
@@ -275,3 +275,11 @@ class Flux1(Family):
         from lora_gui.families.preview import picture
 
         return picture(raw(pipeline.vae, cells(latents))[0], pipeline.colours)
+
+
+def _tokens(base: Path) -> int:
+    """Of T5, for each caption: fewer where the base was distilled, which is when it is told no guidance."""
+    from diffusers import FluxTransformer2DModel
+
+    told = FluxTransformer2DModel.load_config(base / "transformer").get("guidance_embeds")
+    return _T5_TOKENS if told else _T5_TOKENS_DISTILLED

@@ -74,6 +74,7 @@ class Flux2Klein(Family):
                 repo="black-forest-labs/FLUX.2-klein-base-9B",
                 licence="FLUX Non-Commercial License",
                 size_gb=34.7,
+                gated=True,
                 defaults={"learning_rate": 5e-5},
                 architecture="Flux.2-klein-9b/lora",
             ),
@@ -92,6 +93,7 @@ class Flux2Klein(Family):
                 repo="black-forest-labs/FLUX.2-klein-9B",
                 licence="FLUX Non-Commercial License",
                 size_gb=34.7,
+                gated=True,
                 defaults=_DISTILLED,
                 trains=False,
             ),
@@ -123,6 +125,15 @@ class Flux2Klein(Family):
         layer_mark=r"single_transformer_blocks[_.]\d+[_.]attn[_.]to_(qkv_mlp_proj|out)|(double|single)_(blocks|stream)",
     )
 
+    def require_learning(self, base: Path) -> None:
+        from diffusers import Flux2KleinPipeline
+
+        if Flux2KleinPipeline.load_config(base).get("is_distilled"):
+            raise UserError(
+                "This FLUX.2 klein was distilled to draw in four steps and cannot learn.",
+                "Train with FLUX.2 klein base of the same size; its LoRAs can be drawn with here too.",
+            )
+
     def encoders(
         self,
         base: Path,
@@ -132,17 +143,11 @@ class Flux2Klein(Family):
         captions: bool = True,
         pictures: bool = True,
     ) -> _Encoders:
-        """Raises UserError where the base can only be drawn with, since this is where a training begins."""
-        from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline
+        from diffusers import AutoencoderKLFlux2
         from transformers import AutoTokenizer
 
         from lora_gui.families.flux import without_fp16
 
-        if Flux2KleinPipeline.load_config(base).get("is_distilled"):
-            raise UserError(
-                "This FLUX.2 klein was distilled to draw in four steps and cannot learn.",
-                "Train with FLUX.2 klein base of the same size; its LoRAs can be drawn with here too.",
-            )
         dtype = without_fp16(dtype)
         return _Encoders(
             vae=whole(AutoencoderKLFlux2, base / "vae", device, dtype) if pictures else None,

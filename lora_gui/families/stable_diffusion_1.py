@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_gui.families import originals
 from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
+from lora_gui.formats.single_file import SingleFile
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +64,19 @@ class StableDiffusion1(Family):
         train_defaults={"resolution": 512, "learning_rate": 1e-4, "precision": "bf16", "min_snr_gamma": 5},
         draw_defaults={"width": 512, "height": 512, "steps": 25, "guidance": 7.0},
         size_step=8,
+        single_files=(
+            SingleFile(
+                like="sd15",
+                inputs={
+                    "model.diffusion_model.input_blocks.0.0.weight": 4,  # 9 where it is made for filling in
+                    "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": 768,
+                },
+                parts={
+                    "text encoder": "cond_stage_model.transformer.",
+                    "autoencoder": "first_stage_model.",
+                },
+            ),
+        ),
         architecture="stable-diffusion-v1/lora",
         base_model_version="sd_v1",
         prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te", "lora_te1")},

@@ -69,6 +69,7 @@ class StableDiffusion3(Family):
                 repo="stabilityai/stable-diffusion-3.5-medium",
                 licence="Stability AI Community License",
                 size_gb=16.3,
+                gated=True,
             ),
             KnownBase(
                 key="sd35-large",
@@ -76,6 +77,7 @@ class StableDiffusion3(Family):
                 repo="stabilityai/stable-diffusion-3.5-large",
                 licence="Stability AI Community License",
                 size_gb=27.6,
+                gated=True,
                 defaults={"learning_rate": 2e-5, "max_grad_norm": 0.1, "steps": 28, "guidance": 3.5},
                 architecture="stable-diffusion-3-5-large/lora",
                 base_model_version="5-large",

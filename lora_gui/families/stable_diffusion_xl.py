@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_gui.families import originals
 from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
+from lora_gui.formats.single_file import SingleFile
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +54,20 @@ class StableDiffusionXL(Family):
         },
         draw_defaults={"width": 1024, "height": 1024, "steps": 28, "guidance": 6.0},
         size_step=8,
+        single_files=(
+            SingleFile(
+                like="sdxl",
+                inputs={
+                    "model.diffusion_model.input_blocks.0.0.weight": 4,  # 9 where it is made for filling in
+                    "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": 2048,
+                },
+                parts={
+                    "text encoder": "conditioner.embedders.0.transformer.",
+                    "second text encoder": "conditioner.embedders.1.model.",
+                    "autoencoder": "first_stage_model.",
+                },
+            ),
+        ),
         architecture="stable-diffusion-xl-v1-base/lora",
         base_model_version="sdxl_base_v1-0",
         prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te1",), "text_encoder_2": ("lora_te2",)},

@@ -45,6 +45,9 @@ _DOWN = re.compile(r"(.+)\.lora_(?:down|A)\.weight")
 _UP = re.compile(r"(.+)\.lora_(?:up|B)\.weight")
 
 
+Entries = dict[str, tuple[Any, tuple[Any, ...], Any, Any]]  # of each tensor its dtype, shape, begin and end
+
+
 @dataclass(frozen=True)
 class Tensor:
     """Where a tensor lies: `start` and `end` are byte positions in the file."""
@@ -89,7 +92,8 @@ def read_header(path: Path) -> Header:
         raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
 
 
-def _read(file: IO[bytes], name: str, size: int) -> Header:
+def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, Any], int]:
+    """What the header of any .safetensors file says of its tensors, unchecked; its fields; where the tensors begin."""
     start = file.read(8)
     if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
         raise UserError(
@@ -99,33 +103,37 @@ def _read(file: IO[bytes], name: str, size: int) -> Header:
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(HEADER_LIMIT, size - 8):
         raise UserError(f"{name} is not a whole .safetensors file.", ANOTHER_COPY)
-    entries, metadata = _parse(file.read(length), name)
+    return *_parse(file.read(length), name), 8 + length
+
+
+def _read(file: IO[bytes], name: str, size: int) -> Header:
+    found, metadata, first = entries(file, name, size)
     tensors = {
-        key: Tensor(dtype, shape, 8 + length + begin, 8 + length + end)
-        for key, (dtype, shape, begin, end) in entries.items()
+        key: Tensor(dtype, shape, first + begin, first + end)
+        for key, (dtype, shape, begin, end) in found.items()
         if _plausible(dtype, shape, begin, end)
     }
-    if len(tensors) < len(entries) or len(entries) > TENSOR_LIMIT:
+    if len(tensors) < len(found) or len(found) > TENSOR_LIMIT:
         raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
-    _check_layout(tensors, 8 + length, size, name)
+    _check_layout(tensors, first, size, name)
     _check_pairs(tensors, name)
     return Header(tensors, {plain(k): plain(v) for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)})
 
 
-def _parse(raw: bytes, name: str) -> tuple[dict[str, tuple[Any, tuple[Any, ...], Any, Any]], dict[str, Any]]:
+def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:
     """What the header says of each tensor, unchecked: dtype, shape, begin and end; and its other fields."""
     try:
         if raw.count(b"{") + raw.count(b"[") > 4 * TENSOR_LIMIT:  # a tensor has three; each becomes an object
             raise ValueError("too many things")
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_twins)
         metadata = header.pop("__metadata__", {})
-        entries = {}
+        found = {}
         for key, value in header.items():
             begin, end = value["data_offsets"]
-            entries[key] = (value["dtype"], tuple(value["shape"]), begin, end)
+            found[key] = (value["dtype"], tuple(value["shape"]), begin, end)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"The header of {name} is damaged.", ANOTHER_COPY) from None
-    return entries, metadata if isinstance(metadata, dict) else {}
+    return found, metadata if isinstance(metadata, dict) else {}
 
 
 def plain(text: str) -> str:

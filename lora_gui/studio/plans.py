@@ -41,6 +41,7 @@ def job(
     studio: Studio, base: Base, settings: TrainSettings, vram_gib: float, ram_gib: float | None = None
 ) -> PlanJob:
     """A question for `ask`; the RAM is this computer's own unless it is given."""
+    base = bases.built_like(base)
     ram = psutil.virtual_memory().total / 2**30 if ram_gib is None else ram_gib
     kept = str((studio.cache / "plans").resolve())
     return PlanJob(base=base, settings=settings, vram_gib=vram_gib, ram_gib=ram, cache=kept)

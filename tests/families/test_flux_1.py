@@ -120,7 +120,7 @@ def test_schnell_draws_in_its_own_way_and_does_not_learn(schnell):
     ).images[0]  # fmt: skip
     assert contract.same(ours, expected)
     with pytest.raises(UserError, match="Train with FLUX.1 dev"):
-        FAMILY.encoders(schnell, CPU, torch.float32)
+        FAMILY.require_learning(schnell)
 
 
 def test_a_negative_prompt_counts(base, plain):

@@ -108,7 +108,7 @@ def test_the_distilled_base_draws_without_guidance_and_does_not_learn(tmp_path):
     ours = FAMILY.draw(pipeline, settings(guidance=4), 7)
     assert contract.same(ours, plainly(DiffusionPipeline.from_pretrained(distilled), guidance=1.0)[0])
     with pytest.raises(UserError, match="klein base of the same size"):
-        FAMILY.encoders(distilled, CPU, torch.float32)
+        FAMILY.require_learning(distilled)
 
 
 def test_a_negative_prompt_stands_in_for_the_empty_one(base, plain):
