@@ -1,8 +1,10 @@
 """What a child process is asked to do: written by the studio, read by the worker, and never on a command line."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
-from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.settings import DrawSettings, Precision, TrainSettings
 
 
 class _Job(BaseModel):
@@ -64,3 +66,6 @@ class DrawJob(_Job):
     base: Base
     settings: DrawSettings
     folder: str  # where the PNG files go, named <id>-<n>.png; previews are <id>-preview.png
+    cache: str = ""  # as in TrainJob
+    precision: Precision | Literal[""] = ""  # that the base is held in; empty is whole, as quick as can be
+    streamed_blocks: int = 0  # that stay in RAM, where a precision is named

@@ -23,6 +23,11 @@ def add(commands: Any, register: Register) -> None:
         metavar="NAME:STRENGTH",
         help="a LoRA or the path of one; may be repeated",
     )
+    draw.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16", "int8", "nf4"),
+        help="how the base is held in memory (default: whole where the card has room for it, else as it is trained)",
+    )
     draw.add_argument("--seed", type=int, default=1)
     draw.add_argument("--count", type=int, default=1)
     draw.add_argument(
@@ -46,9 +51,10 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     }
     stack = {"stack": tuple(_stack_entry(studio, text) for text in options.lora)}
     settings = check(DrawSettings, bases.draw_defaults(base) | asked | stack | settings_of(options.set))
+    held = {"precision": options.precision} if options.precision else None
     drawer, status, told = Drawer(studio), DrawStatus(), ""
     try:
-        for status in drawer.wait(drawer.order(base, settings, options.out)):
+        for status in drawer.wait(drawer.order(base, settings, options.out, held)):
             phase = f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)"
             if phase != told:
                 say(events.Note(phase))

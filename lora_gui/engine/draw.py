@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import files
-from lora_gui.engine import device, lora, png
+from lora_gui.engine import device, loading, lora, png, unpack
 from lora_gui.engine.bases import opening
+from lora_gui.engine.cache import Tensors
 from lora_gui.events import Done, Drawn, Event, Note, Phase, Preview, Stopped
-from lora_gui.families import families, family
+from lora_gui.families import drawing, families, family
 from lora_gui.families.base import Family
 from lora_gui.families.reading import Reader
 from lora_gui.formats import dialects
 from lora_gui.formats.metadata import read_header
-from lora_gui.jobs import Base, DrawJob
+from lora_gui.jobs import DrawJob
 from lora_gui.settings import DrawSettings, StackEntry
 
 _PREVIEWS = 8  # at most, of one drawing
@@ -34,10 +35,13 @@ class Drawer:
     def __init__(self) -> None:
         self.device = device.pick()
         device.prepare(self.device)
-        self.base: Base | None = None
+        self.opened: tuple[str, str, int] | None = None  # path, precision and streamed blocks of the base
+        self.folder: Path  # of the base
         self.family: Family
         self.reader: Reader | None = None
         self.pipeline: Any = None
+        self.reads_apart = False  # whether text encoders leave memory once the prompts are read
+        self.captions: dict[tuple[str, str], Tensors] = {}  # of prompts that were read so
         self.loaded: dict[tuple[str, int], str] = {}  # file and its time to the name of its LoRA in the base
         self.hashes: dict[str, str] = {}  # name of a LoRA in the base to the hash other programs know it by
 
@@ -48,8 +52,9 @@ class Drawer:
         if cancelled():
             yield Stopped(id=job.id)
             return
-        yield from self._open(job.base)
+        yield from self._open(job)
         yield from self._unread(job.settings)
+        captions = yield from self._encoded(job)
         stack = yield from self._stack(job.settings.stack)
         settings, folder = job.settings, Path(job.folder)
         sampler = type(self.pipeline.scheduler).__name__.removesuffix("Scheduler")
@@ -58,7 +63,7 @@ class Drawer:
             yield Phase("Drawing", number, settings.count)
             try:
                 image = self.family.draw(
-                    self.pipeline, settings, seed, progress=self._watcher(job, say, cancelled)
+                    self.pipeline, settings, seed, captions, self._watcher(job, say, cancelled)
                 )
             except _CancelledError:
                 yield Stopped(id=job.id)
@@ -69,19 +74,53 @@ class Drawer:
             yield Drawn(job.id, str(path), seed, number + 1, settings.count)
         yield Done(id=job.id)
 
-    def _open(self, base: Base) -> Iterator[Event]:
-        """Load the base unless it is the one that is there."""
-        if self.base and self.base.path == base.path:
+    def _open(self, job: DrawJob) -> Iterator[Event]:
+        """Load the base unless it is the one that is there, held in the same way."""
+        asked = (job.base.path, job.precision, job.streamed_blocks)
+        if self.opened == asked:
             return
-        yield Phase(f"Loading {base.title}")
-        self.base, self.pipeline = None, None  # the old one leaves memory first
+        yield Phase(f"Loading {job.base.title}")
+        self.opened, self.pipeline = None, None  # the old one leaves memory first
         self.loaded.clear()
+        self.captions.clear()
         device.empty_cache(self.device)
-        self.family = family(base.family)
-        with opening(base):
-            self.reader = self.family.reader(Path(base.path))
-            self.pipeline = self.family.pipeline(Path(base.path), self.device, device.drawing_dtype(self.device))
-        self.base = base
+        self.family = family(job.base.family)
+        self.folder = Path((yield from unpack.as_folder(job.base, job.cache)).path)
+        with opening(job.base):
+            self.reader = self.family.reader(self.folder)
+            if job.precision:
+                self.pipeline = yield from self._in_parts(job)
+            else:
+                self.reads_apart = False
+                self.pipeline = self.family.pipeline(self.folder, self.device, device.drawing_dtype(self.device))
+        self.opened = asked
+
+    def _in_parts(self, job: DrawJob) -> Generator[Event, None, Any]:
+        """A pipeline of the base as it is held in training: large text encoders are not in it."""
+        dtype, kept = device.dtype_of(job.precision), Path(job.cache) / "quantised" if job.cache else None
+        parts: dict[str, Any] = self.family.text_encoders(self.folder, self.device, dtype)
+        self.reads_apart = not parts
+        yield from self._encoded(job)  # before the base needs the memory
+        parts |= self.family.denoisers(self.folder, self.device, dtype, loading.denoiser(job, kept))
+        return self.family.pipeline(self.folder, self.device, dtype, parts)
+
+    def _encoded(self, job: DrawJob) -> Generator[Event, None, Tensors | None]:
+        """What is asked for as the text encoders have it; None where they are small and stay in the pipeline."""
+        if not self.reads_apart:
+            return None
+        prompts = (job.settings.prompt, job.settings.negative_prompt)
+        if prompts not in self.captions:
+            yield Phase("Reading the prompt")
+            dtype = device.dtype_of(job.precision)
+            with opening(job.base):
+                encoders = self.family.encoders(self.folder, self.device, dtype, loading.text_encoder, pictures=False)
+            said = drawing.encoded(self.family, encoders, job.settings)
+            del encoders
+            device.empty_cache(self.device)
+            if len(self.captions) >= _WARM:
+                self.captions.pop(next(iter(self.captions)))
+            self.captions[prompts] = {key: value.cpu() for key, value in said.items()}
+        return {key: value.to(self.device) for key, value in self.captions[prompts].items()}
 
     def _unread(self, settings: DrawSettings) -> Iterator[Event]:
         """A note where what is asked for is longer than the base reads."""
@@ -91,14 +130,16 @@ class Drawer:
 
     def _stack(self, entries: tuple[StackEntry, ...]) -> Generator[Event, None, list[tuple[str, float, str]]]:
         """Load what is not loaded yet and set the strengths; returns name, strength and hash of what counts."""
-        parts = self.family.parts(self.pipeline)
+        parts = {name: part for name, part in self.family.parts(self.pipeline).items() if part is not None}
         strengths: dict[str, float] = {}
         stack = []
         for entry in entries:
             if entry.strength:
                 path = Path(entry.lora)
                 yield Phase(f"Loading {path.stem}")
-                name = self._load(path, parts)
+                name, left_out = self._load(path, parts)
+                if left_out:
+                    yield Note(f"What {path.stem} changes in the text encoder is left out: that has left memory.")
                 strengths[name] = strengths.get(name, 0.0) + entry.strength
                 stack.append((path.stem, entry.strength, self.hashes[name]))
         lora.use(parts, strengths)
@@ -108,18 +149,22 @@ class Drawer:
                 del self.loaded[key]
         return stack
 
-    def _load(self, path: Path, parts: lora.Parts) -> str:
-        """The name of this LoRA in the base; it is put there unless it is. Raises UserError where it does not fit."""
+    def _load(self, path: Path, parts: lora.Parts) -> tuple[str, bool]:
+        """The name of this LoRA in the base, and whether a part of it is left out; it is put there unless it is.
+
+        Raises UserError where it does not fit.
+        """
         header = read_header(path)
+        texts = len(parts) == len(self.family.parts(self.pipeline))  # whether all that it can change is in memory
         key = (str(path), path.stat().st_mtime_ns)
         if key not in self.loaded:
             known = [one.facts for one in families().values()]
-            layers = dialects.read(path, lora.shapes(parts), self.family.facts, known)
+            layers = dialects.read(path, lora.shapes(parts), self.family.facts, known, texts)
             name = f"lora{len(self.hashes)}"
             lora.add(parts, layers, name)
             self.loaded[key] = name
             self.hashes[name] = header.metadata.get("sshs_model_hash", "")
-        return self.loaded[key]
+        return self.loaded[key], not texts and any(map(dialects.is_text_layer, header.tensors))
 
     def _watcher(
         self, job: DrawJob, say: Callable[[Event], None], cancelled: Callable[[], bool]

@@ -10,6 +10,7 @@ from torch import nn
 
 from lora_gui.engine import quantize, streaming
 from lora_gui.families.base import Load, whole
+from lora_gui.jobs import DrawJob
 from lora_gui.settings import TrainSettings
 
 STREAMED_FROM = 1 << 30  # bytes; a text encoder of this size or more is never whole on the card
@@ -28,8 +29,8 @@ def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dty
     return network.to(device)
 
 
-def denoiser(settings: TrainSettings, kept: Path | None) -> Load:
-    """A `Load` for what is trained, in the precision and with the blocks in RAM that the settings say.
+def denoiser(settings: TrainSettings | DrawJob, kept: Path | None) -> Load:
+    """A `Load` for what is trained or drawn with, in the precision and with the blocks in RAM that the settings say.
 
     What was made in few bits is kept in the folder `kept` for the next start, where there is one. Add LoRAs afterwards.
     """

@@ -25,9 +25,10 @@ DIALECTS = {
 }
 
 
-def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts]) -> Layers:
+def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts], texts: bool = True) -> Layers:
     """The LoRA in a file, for a base of the family `facts` whose layers are `shapes`; `known` are all families.
 
+    Without `texts`, what it changes in text encoders is left out.
     Raises UserError where the file is damaged, of another family, of another base or holds what is not a number.
     """
     header = read_header(path)
@@ -39,9 +40,16 @@ def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts]) -> La
             f"Take it out of the stack, or draw with a base of {families[key].title}.",
         )
     try:
-        return parse(safetensors.torch.load_file(path), header.metadata, dialect, shapes, facts)
+        tensors = safetensors.torch.load_file(path)
+        wanted = {name: tensor for name, tensor in tensors.items() if texts or not is_text_layer(name)}
+        return parse(wanted, header.metadata, dialect, shapes, facts)
     except UserError as error:
         raise UserError(f"{path.stem}: {error.what}", error.remedy) from None
+
+
+def is_text_layer(name: str) -> bool:
+    """Whether a tensor of a LoRA file, of any dialect, belongs to a text encoder."""
+    return name.startswith(("lora_te", "text_encoder"))
 
 
 def parse(

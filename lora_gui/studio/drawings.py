@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -13,7 +14,7 @@ from lora_gui import events, files
 from lora_gui.errors import UserError
 from lora_gui.jobs import Base, DrawJob
 from lora_gui.settings import DrawSettings
-from lora_gui.studio import children, library
+from lora_gui.studio import children, library, room
 from lora_gui.studio.paths import Studio, new_id
 
 PATIENCE = 5.0  # seconds a child gets to end by itself
@@ -51,10 +52,22 @@ class Drawer:
         self._waiting: list[str] = []  # orders the living child has not answered, the first is in work
         self._child: subprocess.Popen[bytes] | None = None
 
-    def order(self, base: Base, settings: DrawSettings, folder: Path | None = None) -> str:
-        """Order drawings; starts the child if none lives. Raises UserError where the stack does not fit the base."""
+    def order(
+        self, base: Base, settings: DrawSettings, folder: Path | None = None, held: dict[str, Any] | None = None
+    ) -> str:
+        """Order drawings; starts the child if none lives. `held` is how the base is held, as `room.held` says it.
+
+        Raises UserError where the stack does not fit the base.
+        """
         check_stack(base, settings)
-        job = DrawJob(id=new_id(), base=base, settings=settings, folder=str((folder or self._today()).resolve()))
+        job = DrawJob(
+            id=new_id(),
+            base=base,
+            settings=settings,
+            folder=str((folder or self._today()).resolve()),
+            cache=str(self._studio.cache.resolve()),
+            **room.held(self._studio, base) if held is None else held,
+        )
         files.make_folder(Path(job.folder))
         line = children.to_line({"draw": job.model_dump(mode="json")})
         with self._changed:

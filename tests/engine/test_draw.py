@@ -6,15 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from PIL import Image
 
 from lora_gui.engine import draw
 from lora_gui.engine.draw import Drawer
+from lora_gui.engine.quantize import Nf4Linear
+from lora_gui.engine.train import train
 from lora_gui.errors import UserError
 from lora_gui.events import Done, Drawn, Note, Phase, Preview, Stopped
+from lora_gui.families import family
 from lora_gui.families.stable_diffusion_1 import StableDiffusion1
+from lora_gui.formats import dialects
+from lora_gui.formats.lora_file import Layer
 from lora_gui.jobs import Base, DrawJob
 from lora_gui.settings import DrawSettings, StackEntry
+from tests import tiny, tiny_flux_1
+from tests.families.contract import random_layers
 
 
 @pytest.fixture
@@ -181,6 +189,46 @@ def test_a_base_that_is_none_is_a_sentence(drawer, order, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="Tiny cannot be opened"):
         drawn(drawer, order(path=tmp_path / "none"))
+
+
+def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for_bit(tmp_path, order):
+    wide = tiny.stable_diffusion_1(tmp_path / "wide", width=128)
+    job = tiny.job(tmp_path, wide, precision="nf4", steps=2).model_copy(update={"cache": str(tmp_path / "cache")})
+    done = list(train(job, tmp_path, tiny.QuickStableDiffusion1()))[-1]
+    drawer = Drawer()
+
+    def picture(stack, precision="nf4"):
+        asked = {"precision": precision, "cache": job.cache}
+        (found,), _, _ = drawn(drawer, order(stack, path=wide).model_copy(update=asked))
+        return found
+
+    base = picture({})
+    assert any(isinstance(module, Nf4Linear) for module in drawer.pipeline.unet.modules())
+    full = picture({done.lora: 1.0})
+    assert not np.array_equal(full, base)
+    assert np.array_equal(full, np.array(Image.open(tmp_path / "samples" / "final-0.png")))
+    assert np.array_equal(picture({done.lora: 0.0}), base)
+    assert not np.array_equal(picture({}, precision=""), base)
+
+
+def test_large_text_encoders_leave_once_a_prompt_is_read_and_the_drawing_is_the_same(tmp_path):
+    where = Base(key="tiny", title="Tiny", family="flux1", path=str(tiny_flux_1.flux_1(tmp_path)))
+    settings = DrawSettings(prompt="a thing", width=64, height=64, steps=2)
+    whole = DrawJob(id="a", base=where, settings=settings, folder=str(tmp_path))
+    layers = random_layers("flux1", Path(where.path), 1)
+    text = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
+    both = layers | {text: Layer(torch.ones(4, 8), torch.ones(8, 4), 4.0)}
+    facts, lora = family("flux1").facts, tmp_path / "both.safetensors"
+    safetensors.torch.save_file(dialects.build(both, facts), lora, {"modelspec.architecture": facts.architecture})
+    stack = settings.model_copy(update={"stack": (StackEntry(lora=str(lora)),)})
+    (plain,), _, _ = drawn(Drawer(), whole)
+    drawer, in_parts = Drawer(), whole.model_copy(update={"precision": "fp32"})
+    for times, asked in ((1, settings), (0, settings), (0, stack)):
+        (picture,), events, _ = drawn(drawer, in_parts.model_copy(update={"settings": asked}))
+        assert events.count(Phase("Reading the prompt")) == times
+        assert np.array_equal(picture, plain) == (not asked.stack)
+        assert bool(asked.stack) == any("in the text encoder is left out" in str(event) for event in events)
+    assert drawer.pipeline.text_encoder_2 is None
 
 
 def test_a_phase_says_what_is_loaded(order, finished):
