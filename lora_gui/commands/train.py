@@ -40,7 +40,7 @@ def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import bases, card, pictures, presets, runs
+    from lora_gui.studio import bases, card, pictures, presets, room, runs
     from lora_gui.studio.names import check_name, check_trigger
 
     began = time.monotonic()
@@ -55,5 +55,6 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     for sentence in (*refused, *chosen.notes, *warnings):
         say(events.Note(sentence))
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
+    room.require(studio, base, settings)
     job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)
     return followed(studio, runs.start(studio, job)) | {"seconds": round(time.monotonic() - began, 1)}

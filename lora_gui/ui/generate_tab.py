@@ -140,7 +140,7 @@ class _Order:
         if not base:
             raise UserError(
                 "There is no base to draw with.",
-                f"Put a diffusers folder into {self._desk.studio.bases} and open the window again.",
+                f"Put a base into {self._desk.studio.bases} and open the window again.",
             )
         plain = check(DrawSettings, bases.draw_defaults(bases.find(self._desk.studio, base)))
         return {component: getattr(plain, name) for name, component in self._numbers.items()}

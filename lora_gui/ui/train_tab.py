@@ -1,16 +1,18 @@
 """The tab where a LoRA is made: pictures, what it is to be, a trigger word, Start; all else is folded."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from lora_gui.errors import UserError
 from lora_gui.settings import TrainSettings
-from lora_gui.studio import bases, card, names, presets, runs
+from lora_gui.studio import bases, card, names, presets, room, runs
 from lora_gui.studio.estimate import estimate
 from lora_gui.ui import draft, form, markup
 from lora_gui.ui.desk import Desk
 from lora_gui.ui.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.memory_view import MemoryView
 from lora_gui.ui.parts import html
 from lora_gui.ui.pictures_view import PicturesView
 from lora_gui.ui.run_view import RunView
@@ -45,6 +47,7 @@ class _Setup:
             with gr.Row(elem_id="start-row"):
                 self._start = gr.Button("Start", variant="primary", size="lg", scale=0, min_width=150, elem_id="start")
                 self._plan = html(markup.quiet(ALL_IT_NEEDS), elem_id="plan")
+            self._memory = MemoryView(desk)
         self._notice = html(elem_id="train-notice")  # outside, because a Start that came too late shows the run
         with gr.Column() as details:
             self._details()
@@ -78,17 +81,22 @@ class _Setup:
         self._pictures.connect(self._notice, self._preset)
         view.another.click(lambda: "", None, self._notice, **LIGHT)
         replan, back = noticed(self._notice, self._replan), noticed(self._notice, self._refill)
-        gr.on(
-            [self._preset.input, self._base.input, self._pictures.folder.change],
-            replan,
-            [*chosen, *details],
-            outputs,
-            **HIDDEN,
-        )
-        gr.on([field.input for field in self._fields.values()], replan, [*chosen, *details], outputs, **LIGHT)
-        self._again.click(back, chosen, outputs, **HIDDEN)
+        planned = [
+            gr.on(
+                [self._preset.input, self._base.input, self._pictures.folder.change],
+                replan,
+                [*chosen, *details],
+                outputs,
+                **HIDDEN,
+            ),
+            gr.on([field.input for field in self._fields.values()], replan, [*chosen, *details], outputs, **LIGHT),
+            self._again.click(back, chosen, outputs, **HIDDEN),
+            self._memory.connect(self._fields).then(replan, [*chosen, *details], outputs, **HIDDEN),
+        ]
         opened = load(self._opened, None, [self._trigger, self._preset, *self._pictures.outputs], **HIDDEN)
-        opened.then(back, chosen, outputs, **HIDDEN)
+        planned.append(opened.then(back, chosen, outputs, **HIDDEN))
+        for event in planned:
+            event.then(self._weigh, [*chosen, *details], self._memory.outputs, **HIDDEN, trigger_mode="always_last")
         gr.on(
             [self._preset.input, self._pictures.folder.change, self._trigger.blur],
             self._keep,
@@ -139,6 +147,20 @@ class _Setup:
         minutes = estimate(self._desk.studio, settings, place)
         return {self._plan: markup.quiet(_plan(count, settings, minutes, place.title)), self._filled: plain} | changed
 
+    def _weigh(
+        self, preset: str, base: str, folder: str, filled: dict[str, Any], *values: Any
+    ) -> Iterator[Changes]:
+        """How much of the card this fills: said once it is counted, which nothing waits for."""
+        try:
+            place = self._base_called(base)
+            hand = form.by_hand(values, filled)
+            settings = presets.fill(self._desk.studio, preset, place, 1, hand, card.memory())
+        except UserError:  # said beside the fields already
+            return
+        yield self._memory.counting(place, settings)
+        if room.is_tight(place):
+            yield self._memory.counted(place, settings)
+
     def _judge(self, trigger: str, folder: str) -> Changes:
         """A verdict on the trigger word while it is typed; a first letter is not yet a mistake."""
         if len(trigger.strip()) < 2:
@@ -163,6 +185,7 @@ class _Setup:
         )
         runs.require_none_running(self._desk.studio)
         self._desk.drawer.release()
+        room.require(self._desk.studio, place, settings)
         runs.start(self._desk.studio, job)
         return {}
 
@@ -170,7 +193,7 @@ class _Setup:
         if not key:
             raise UserError(
                 "There is no base to train on.",
-                f"Put a diffusers folder into {self._desk.studio.bases} and open the window again.",
+                f"Put a base into {self._desk.studio.bases} and open the window again.",
             )
         return bases.find(self._desk.studio, key)
 
