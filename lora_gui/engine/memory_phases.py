@@ -19,6 +19,7 @@ from lora_gui import files
 from lora_gui.engine import loading, lora, memory_parts, quantize, streaming
 from lora_gui.engine.device import dtype_of
 from lora_gui.engine.memory_parts import Component, Components, Size
+from lora_gui.engine.memory_repeats import Run, shorten, times_of
 from lora_gui.engine.memory_trace import Trace, forward, training
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family
@@ -70,7 +71,9 @@ class Planner:
     def __init__(self, base: Components, family: Family, cache: Path) -> None:
         self.base, self.family, self.cache = base, family, cache
         self._known: dict[str, Any] = {}
-        self._built: dict[tuple[str, torch.dtype], nn.Module] = {}
+        self._versions = [version(one) for one in ("torch", "diffusers", "transformers", "peft")]
+        self._built: dict[tuple[str, torch.dtype], tuple[nn.Module, list[Run]]] = {}
+        self._carrying: dict[str, tuple[dict[str, nn.Module], list[Run], list[nn.Parameter]]] = {}  # the last LoRA
         if not memory_parts.denoisers(base):
             raise UserError("The memory of this base cannot be planned.", "Choose another base.")
 
@@ -86,7 +89,8 @@ class Planner:
         """Whether the training itself fits, with samples as small as they may be; the cheapest question first."""
         if self.least(settings) > vram or self.training(settings).total > vram:
             return False
-        return self.sample(settings.model_copy(update={"sample_resolution": SIDES[-1]})).total <= vram
+        smallest = settings.model_copy(update={"sample_resolution": SIDES[-1]})
+        return self.sample(settings).total <= vram or self.sample(smallest).total <= vram
 
     def least(self, settings: TrainSettings) -> float:
         """Bytes without which no step can be made, known without tracing one."""
@@ -196,50 +200,65 @@ class Planner:
         return [parts, [self.family.targets(part, settings.layers) for part in parts]]
 
     def _lora_facts(self, settings: TrainSettings) -> dict[str, int]:
-        weights = lora.add_new(self._parts(settings), self.family, settings, "planned")
-        kept = _OPTIMIZERS[settings.optimizer]
+        _, runs, weights = self._with_lora(settings)
+        times, kept = times_of(runs), _OPTIMIZERS[settings.optimizer]
         return {
-            "count": sum(weight.numel() for weight in weights),
-            "weights": sum(weight.nbytes for weight in weights),
-            "optimizer": sum(kept(weight.numel(), sum(weight.shape)) for weight in weights),
+            "count": sum(times(weight) * weight.numel() for weight in weights),
+            "weights": sum(times(weight) * weight.nbytes for weight in weights),
+            "optimizer": sum(times(weight) * kept(weight.numel(), sum(weight.shape)) for weight in weights),
         }
 
-    def _parts(self, settings: TrainSettings) -> dict[str, nn.Module]:
-        found = memory_parts.denoisers(self.base)
-        return {name: self._network(one, settings.precision) for name, one in found.items()}
+    def _with_lora(self, settings: TrainSettings) -> tuple[dict[str, nn.Module], list[Run], list[nn.Parameter]]:
+        """The parts that are trained, what was left out of them, and the weights of a new LoRA in them."""
+        key = json.dumps([settings.precision, settings.rank, settings.layers])
+        if key not in self._carrying:
+            parts, left = {}, []
+            for name, one in memory_parts.denoisers(self.base).items():
+                parts[name], runs = self._network(one, settings.precision)
+                left += runs
+            with torch.device("meta"):
+                weights = lora.add_new(parts, self.family, settings, "planned")
+            self._carrying = {key: (parts, left, weights)}
+        return self._carrying[key]
 
-    def _network(self, one: Component, precision: str) -> nn.Module:
-        """A copy for whoever asks, since LoRAs are put into it; some take seconds to build."""
+    def _network(self, one: Component, precision: str) -> tuple[nn.Module, list[Run]]:
+        """A shortened copy for whoever asks, since LoRAs are put into it; some take seconds to build."""
         key = (json.dumps(one), dtype_of(precision))
         if key not in self._built:
-            self._built[key] = memory_parts.build(one, dtype_of(precision))
-        module = copy.deepcopy(self._built[key])
+            whole = memory_parts.build(one, dtype_of(precision))
+            runs = shorten(whole)
+            self._built[key] = whole, runs
+        module, runs = copy.deepcopy(self._built[key])
         if precision in quantize.PRECISIONS:
             quantize.replace(module, precision, torch.device("meta"))
-        return module
+        return module, runs
 
     def _block_facts(self, one: Component, precision: str) -> dict[str, Any]:
-        module = self._network(one, precision)
-        blocks = streaming.blocks(module) if loading.can_recompute(module) else []
-        return {"weights": loading.nbytes(module), "sizes": [streaming.size(block) for _, block in blocks]}
+        module, runs = self._network(one, precision)
+        times = times_of(runs)
+        sizes: list[int] = []
+        for _, block in streaming.blocks(module) if loading.can_recompute(module) else []:
+            sizes += [streaming.size(block)] * times(block)
+        left_out = sum((run.times - 1) * loading.nbytes(run.second) for run in runs)
+        return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
 
     def _draw_trace(self, one: Component, size: Size, precision: str) -> dict[str, Any]:
-        module = self._network(one, precision)
-        return forward(module, partial(memory_parts.denoise, one, module, size, dtype_of(precision))).to_json()
+        module, runs = self._network(one, precision)
+        return forward(module, partial(memory_parts.denoise, one, module, size, dtype_of(precision)), runs).to_json()
 
     def _train_trace(self, settings: TrainSettings) -> Trace:
-        found, parts = memory_parts.denoisers(self.base), self._parts(settings)
-        weights = lora.add_new(parts, self.family, settings, "planned")
+        found, (parts, runs, weights) = memory_parts.denoisers(self.base), self._with_lora(settings)
         for part in parts.values():
-            if _recomputes(settings) and loading.can_recompute(part):
-                part.enable_gradient_checkpointing()  # type: ignore[operator]
+            if loading.can_recompute(part):
+                word = "enable" if _recomputes(settings) else "disable"
+                getattr(part, f"{word}_gradient_checkpointing")()
         size, dtype = Size(settings.batch_size, settings.resolution), dtype_of(settings.precision)
         calls = [partial(memory_parts.denoise, found[name], part, size, dtype) for name, part in parts.items()]
-        return training(parts.values(), calls, weights)
+        return training(parts.values(), calls, weights, runs)
 
     def _once(self, key: list[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `make` gives, computed once for each configuration and version of the libraries."""
-        told = json.dumps([_VERSION, *(version(one) for one in ("torch", "diffusers", "transformers", "peft")), *key])
+        told = json.dumps([_VERSION, *self._versions, *key])
         digest = hashlib.sha256(told.encode()).hexdigest()[:24]
         if digest not in self._known:
             path = self.cache / f"{digest}.json"

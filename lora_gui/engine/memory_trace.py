@@ -10,13 +10,17 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from lora_gui.engine.memory_repeats import Run, marking, times_of
 
 _FLASH_WIDTH = 256  # widest attention head of the flash kernel
 
@@ -35,6 +39,16 @@ class Trace:
         return asdict(self)
 
 
+@dataclass
+class _Stretch:
+    """A part of the work that is done `times` times: bytes alive at its `start` and at its peak, and its FLOP."""
+
+    start: int
+    times: int
+    peak: int
+    flop: int = 0
+
+
 class Live(TorchDispatchMode):
     """Counts the bytes of all storages made while it is on, and of those still alive; and the arithmetic.
 
@@ -43,20 +57,55 @@ class Live(TorchDispatchMode):
 
     def __init__(self, networks: Iterable[nn.Module] = ()) -> None:
         super().__init__()
-        self.now, self.peak, self.flop = 0, 0, 0
+        self.now = 0
+        self._stretches = [_Stretch(0, 1, 0)]
         held = (tensor for network in networks for tensor in (*network.parameters(), *network.buffers()))
         self._older = {tensor.untyped_storage()._cdata for tensor in held}
         self._alive: dict[int, weakref.ref] = {}
+        self._forms: dict[Any, list[tuple[torch.Size, tuple[int, ...], dict[str, Any]]]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = self._result(func, args, kwargs)
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
-            self.flop += count(*args, **kwargs, out_val=out)
+            self._stretches[-1].flop += count(*args, **kwargs, out_val=out)
         for tensor in out if isinstance(out, tuple | list) else (out,):
             if isinstance(tensor, torch.Tensor):
                 self._see(tensor)
+        return out
+
+    def mark(self, times: int) -> None:
+        """What follows, up to the next mark, is done so many times in a row, each adding as much as the first."""
+        self._stretches.append(_Stretch(self.now, times, self.now))
+
+    def total(self) -> tuple[int, int, int]:
+        """Bytes alive now, bytes alive at the peak, and FLOP."""
+        grown, peak, flop = 0, 0, 0
+        ends = [*(one.start for one in self._stretches[1:]), self.now]
+        for one, end in zip(self._stretches, ends, strict=True):
+            more = (one.times - 1) * (end - one.start)
+            peak = max(peak, one.peak + grown + max(0, more))
+            flop += one.times * one.flop
+            grown += more
+        return self.now + grown, peak, flop
+
+    def _result(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """What `func` gives. Where that is new, only its form matters, and the same arguments give the same form.
+
+        Most operations work their form out in Python, which takes a hundred times as long as making a tensor of it.
+        """
+        if not _promises_new(func):
+            return func(*args, **kwargs)
+        key = (func, _told(args), _told(tuple(kwargs.items())))
+        if key in self._forms:
+            made = [torch.empty_strided(size, stride, **kind) for size, stride, kind in self._forms[key]]
+            return tuple(made) if len(func._schema.returns) > 1 else made[0]
+        out = func(*args, **kwargs)
+        results = out if isinstance(out, tuple) else (out,)
+        given = {one.untyped_storage()._cdata for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)}
+        if all(_is_new(one, given) for one in results):
+            self._forms[key] = [(one.shape, one.stride(), {"dtype": one.dtype, "device": "meta"}) for one in results]
         return out
 
     def _see(self, tensor: torch.Tensor) -> None:
@@ -65,13 +114,37 @@ class Live(TorchDispatchMode):
         if key in self._alive or key in self._older:
             return
         self.now += size
-        self.peak = max(self.peak, self.now)
+        self._stretches[-1].peak = max(self._stretches[-1].peak, self.now)
 
         def gone(_: Any) -> None:
             self.now -= size
             self._alive.pop(key, None)
 
         self._alive[key] = weakref.ref(storage, gone)
+
+
+@cache
+def _promises_new(func: Any) -> bool:
+    """Whether an operation says that all it gives are tensors of their own. A few say so of views of what they got."""
+    schema = func._schema
+    plain = all(one.alias_info is None for one in (*schema.arguments, *schema.returns))
+    return plain and all(str(one.type) == "Tensor" for one in schema.returns)
+
+
+def _told(value: Any) -> Any:
+    """An argument by all that the form of a result can depend on."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype, value.device
+    return tuple(map(_told, value)) if isinstance(value, tuple | list) else (type(value), value)
+
+
+def _is_new(result: Any, given: set[int]) -> bool:
+    """Whether a result is a tensor with a storage that is just as large and none of those `given`."""
+    if not isinstance(result, torch.Tensor) or not result.is_meta:
+        return False
+    storage = result.untyped_storage()
+    span = 1 + sum((size - 1) * stride for size, stride in zip(result.shape, result.stride(), strict=True))
+    return storage._cdata not in given and storage.nbytes() == (span * result.itemsize if result.numel() else 0)
 
 
 def attention(
@@ -109,28 +182,32 @@ def gpu_attention() -> Iterator[None]:
         functional.scaled_dot_product_attention = original
 
 
-def forward(network: nn.Module, call: Callable[[], Any]) -> Trace:
-    """What `call`, which uses `network`, would need, without gradients."""
+def forward(network: nn.Module, call: Callable[[], Any], runs: Sequence[Run] = ()) -> Trace:
+    """What `call`, which uses `network`, would need, without gradients. `runs` says what was left out of it."""
     live = Live([network])
-    with torch.no_grad(), gpu_attention(), live:
+    with torch.no_grad(), gpu_attention(), live, marking(runs, live.mark):
         out = call()
-    peak, flop = live.peak, live.flop
+    _, peak, flop = live.total()
     del out
     return Trace(peak, 0, 0, flop, flop)
 
 
 def training(
-    networks: Iterable[nn.Module], calls: Sequence[Callable[[], torch.Tensor]], weights: list[nn.Parameter]
-) -> Trace:
+    networks: Iterable[nn.Module], calls: Sequence[Callable[[], torch.Tensor]], weights: list[nn.Parameter],
+    runs: Sequence[Run] = (),
+) -> Trace:  # fmt: skip
     """What one step of training would need: the forward of every part, one loss of them all, the backward."""
     live = Live(networks)
     with gpu_attention(), live:
-        losses = [call().float().pow(2).mean() for call in calls]
-        saved, flop = live.now, live.flop
+        with marking(runs, live.mark):
+            losses = [call().float().pow(2).mean() for call in calls]
+        saved, _, forward_flop = live.total()
         loss = torch.stack(losses).sum()
         del losses
         loss.backward()
-    gradients = sum(weight.grad.nbytes for weight in weights if weight.grad is not None)
+    times = times_of(runs)
+    gradients = sum(times(weight) * weight.grad.nbytes for weight in weights if weight.grad is not None)
     for weight in weights:
         weight.grad = None
-    return Trace(live.peak, saved, gradients, flop, live.flop)
+    _, peak, flop = live.total()
+    return Trace(peak, saved, gradients, forward_flop, flop)

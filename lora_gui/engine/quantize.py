@@ -65,10 +65,14 @@ class QuantizedLinear(nn.Linear):
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
-        """For those who look at a layer's weight; made anew for each look, zeros while the layer is streamed out."""
+        """For those who look at a layer's weight; made anew for each look, zeros while there is nothing to make it of.
+
+        That is while the layer is streamed out, and on the meta device, where looks are many and none at the values.
+        """
         dtype = torch.float32 if self.bias is None else self.bias.dtype
-        if not all(piece.is_contiguous() for piece in self._buffers.values() if piece is not None):
-            device = next(piece.device for piece in self._buffers.values() if piece is not None)
+        device = next(piece.device for piece in self._buffers.values() if piece is not None)
+        whole = all(piece.is_contiguous() for piece in self._buffers.values() if piece is not None)
+        if device.type == "meta" or not whole:
             return torch.zeros((), dtype=dtype, device=device).expand(self.out_features, self.in_features)
         return self.rebuilt(dtype)
 
