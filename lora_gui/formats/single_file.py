@@ -45,7 +45,8 @@ def read(path: Path) -> Contents:
         raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
     shapes, bytes_of = {}, dict.fromkeys(("F32", "F16", "BF16"), 0)
     for name, (dtype, shape, begin, end) in found.items():
-        if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+        counted = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+        if not counted or not isinstance(dtype, str) or math.prod(shape) > end - begin:  # a byte each at least
             raise UserError(f"The header of {path.name} is damaged.", ANOTHER_COPY)
         if start + end > path.stat().st_size:
             raise UserError(f"{path.name} is cut short.", ANOTHER_COPY)

@@ -92,6 +92,25 @@ def test_what_cannot_be_a_base_is_refused_in_a_sentence(studio, write, shapes, l
     assert remedy in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": ["F16"], "shape": [1], "data_offsets": [0, 2]},
+        {"dtype": "F16", "shape": "12", "data_offsets": [0, 2]},
+        {"dtype": "F16", "shape": [10**9, 10**9], "data_offsets": [0, 2]},
+        {"dtype": "F16", "shape": [1], "data_offsets": [-2, 0]},
+        {"dtype": "F16", "shape": [True], "data_offsets": [0, 2.5]},
+    ],
+)
+def test_a_header_that_lies_is_damaged_and_hides_no_other_base(studio, write, entry):
+    write("good.safetensors", SD15)
+    text = json.dumps({"w": entry}).encode()
+    (studio.bases / "bad.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + b"12")
+    with pytest.raises(UserError, match="The header of bad.safetensors is damaged"):
+        bases.find(studio, "bad.safetensors")
+    assert [base.key for base in bases.list_bases(studio)] == ["starter", "good"]
+
+
 @pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "model.pth"])
 def test_a_pickle_is_refused_by_name(studio, tmp_path, name):
     (tmp_path / name).write_bytes(b"\x80\x02")
