@@ -54,11 +54,13 @@ def require(studio: Studio, base: Base, settings: TrainSettings) -> None:
     if card.memory() and not settings.streamed_blocks and trained > card.memory():
         what = f"{base.title} alone fills {trained:.1f} GB in this precision; your card has {card.memory():.0f} GB."
         raise UserError(what, smaller)
-    ram = max(parts.values()) + _PROGRAM
+    largest = max(parts, key=lambda part: parts[part])
+    ram = parts[largest] + _PROGRAM
     free = psutil.virtual_memory().available / _GIB
     if ram > free:
         what = f"Loading {base.title} takes about {ram:.0f} GB of the computer's own memory; {free:.0f} GB are free."
-        raise UserError(what, f"Close other programs. {smaller}")
+        helps = not is_text(_name(largest))  # a text encoder is never held in fewer bits
+        raise UserError(what, f"Close other programs. {smaller if helps else 'Or choose a smaller base.'}")
     files.make_folder(studio.cache)
     free = shutil.disk_usage(studio.cache).free / _GIB
     kept = settings.precision in ("int8", "nf4") and not any(studio.cache.glob("quantised/*"))

@@ -143,6 +143,10 @@ def test_too_little_memory_for_a_base_is_said_before_anything_begins(studio, lar
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=24 * 2**30))
     with pytest.raises(UserError, match="A large base takes about 46 GB of the computer's own memory"):
         room.require(studio, large, TrainSettings(precision="fp32"))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * 2**30))
+    with pytest.raises(UserError, match="takes about 11 GB") as caught:
+        room.require(studio, large, TrainSettings(precision="nf4"))
+    assert caught.value.remedy == "Close other programs. Or choose a smaller base."
     monkeypatch.setattr(card, "memory", lambda: 12.0)
     with pytest.raises(UserError, match="fills 22.4 GB in this precision; your card has 12 GB") as caught:
         room.require(studio, large, TrainSettings(precision="bf16"))
