@@ -35,7 +35,7 @@ def planned(studio: Studio, base: Base, preset: str, vram: float = 12) -> memory
 def row(base: Base, peaks: list[float]) -> str:
     """A base's line in the table: its peaks in GiB, the highest of them as a bar, and what it may need at most."""
     cells = [base.title, *(f"{peak:.1f}" for peak in peaks)]
-    bar = ("█" * round(max(peaks))).ljust(12, "░")
+    bar = ("█" * round(max(round(peak, 1) for peak in peaks))).ljust(12, "░")
     limit = f"{LIMITS[base.key] * 1e9 / memory.GIB:.1f} ({LIMITS[base.key]} GB)"
     return f"| {' | '.join([*cells, bar, limit])} |"
 

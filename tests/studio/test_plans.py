@@ -14,10 +14,10 @@ PHASES = {"encode_text", "encode_pictures", "train", "sample"}
 
 def test_a_base_that_is_not_on_this_disk_is_planned_on_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path))
-    asked = "plan --base sd15 --preset style --resolution 512 --vram 12 --ram 16 --json"
+    asked = "plan --base klein-4b --preset style --resolution 512 --vram 12 --ram 16 --json"
     assert main(asked.split()) == 0
     plan = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert plan["fits"] and plan["peak_gib"] < 4 and set(plan["phases"]) == PHASES
+    assert plan["fits"] and plan["peak_gib"] < 8 and set(plan["phases"]) == PHASES
     assert list((tmp_path / "cache" / "plans").glob("*.json"))  # where it is found at once the next time
 
 
