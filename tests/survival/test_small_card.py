@@ -1,0 +1,23 @@
+"""A run that runs out of memory half-way: with the real worker, which a card that is too small stops."""
+
+import sys
+from pathlib import Path
+
+from lora_gui import events
+from lora_gui.studio import children, runs
+from lora_gui.studio.paths import Studio
+from tests import tiny
+
+SMALL_CARD = (sys.executable, str(Path(__file__).with_name("small_card_worker.py")))
+
+
+def test_it_goes_on_by_itself_from_its_checkpoint_with_less_and_says_so(tmp_path, monkeypatch, tell):
+    monkeypatch.setattr(children, "COMMAND", SMALL_CARD)
+    studio, said = Studio(tmp_path / "studio"), []
+    ordered = tiny.job(tmp_path, steps=6).model_copy(update={"publish_to": str(studio.loras)})
+    run = runs.start(studio, ordered)
+    status = runs.follow(studio, run, said.append)
+    assert status.notes == ("This computer ran out of memory. Now with save memory by recomputing on.",)
+    assert [event.first_step for event in said if isinstance(event, events.Started)] == [0, 2]
+    assert run.job.settings.gradient_checkpointing and Path(status.lora).is_file()
+    tell("runs that ran out of memory and went on by themselves with less", 1, int(status.state == "finished"))
