@@ -21,6 +21,12 @@ _LINK = 12e9  # bytes a second from RAM to the card, PCIe 4 x8 or 3 x16
 _BUS = 360e9  # bytes a second of the memory of a small card
 _PRECISIONS = ("fp32", "bf16", "int8", "nf4")  # each needs less memory than the one before
 _LOWEST = 256  # px; below, nothing is learnt well
+_DOING = {
+    "encode_text": "reading the captions",
+    "encode_pictures": "encoding the pictures",
+    "train": "learning",
+    "sample": "drawing samples",
+}
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,13 @@ def plan(job: PlanJob, family: Family) -> Plan:
     for attempt, kind, note in _attempts(planner, settings, vram):
         current, notes[kind] = attempt, note
     phases, ram = planner.phases(current), planner.ram(current)
+    needed, most = max((phase.total, name) for name, phase in phases.items())
+    if needed > vram:
+        doing = f"It needs {needed / GIB:.1f} GB of the card while {_DOING[most]}"
+        notes["card"] = f"{doing}, and nothing here makes that less: choose a smaller base."
     if ram > job.ram_gib * GIB:
         notes["ram"] = f"It needs {ram / GIB:.0f} GB of the computer's own memory, there are {job.ram_gib:.0f}."
-    fits = max(phase.total for phase in phases.values()) <= vram and ram <= job.ram_gib * GIB
+    fits = needed <= vram and ram <= job.ram_gib * GIB
     changed = {key: value for key, value in current.model_dump().items() if value != getattr(settings, key)}
     return Plan(phases, current, changed, ram, fits, tuple(notes.values()))
 

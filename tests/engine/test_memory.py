@@ -159,6 +159,12 @@ def test_too_little_of_the_computers_own_memory_is_said(kept):
     assert not plan.fits and "own memory" in plan.notes[-1]
 
 
+def test_where_nothing_helps_it_says_what_needs_the_most(kept):
+    plan = planned("klein-4b", kept, vram=1, resolution=256, precision="nf4", gradient_checkpointing=True)
+    assert not plan.fits and plan.changed["streamed_blocks"] == 25
+    assert plan.notes[-1].startswith(f"It needs {plan.peak_gib:.1f} GB of the card while reading the captions")
+
+
 def test_an_unknown_base_is_refused_in_a_sentence():
     with pytest.raises(UserError, match="not known"):
         memory_parts.components(Base(key="nonsense", title="", family="sd1", path=""))
