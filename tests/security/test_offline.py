@@ -1,17 +1,22 @@
 """Nothing leaves the computer: the window runs in a child that notes and refuses each connection to elsewhere."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from lora_gui import files
+from tests import tiny
 
 ROOT = Path(__file__).parent.parent.parent
 OFFLINE = Path(__file__).with_name("offline")
+LONG = {"steps": 5000, "checkpoint_every": 3, "sample_every": 0, "resolution": 64, "sample_resolution": 64, "rank": 4}
+QUICK = {"width": 64, "height": 64, "steps": 2}
 
 
 @pytest.fixture
@@ -51,3 +56,49 @@ def test_opening_the_window_connects_to_nothing(environment):
         window.terminate()
         window.wait()
     assert left(environment) == []
+
+
+def start(environment, *arguments, **settings):
+    """A command of the app, with its answer as JSON."""
+    pairs = (part for key, value in settings.items() for part in ("--set", f"{key}={value}"))
+    command = [sys.executable, "-m", "lora_gui", *map(str, arguments), *pairs, "--json"]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
+
+
+def end(process):
+    """Its exit code and its answer."""
+    said, _ = process.communicate()
+    return process.returncode, json.loads(said.splitlines()[-1])
+
+
+def wait_for_a_checkpoint(home, process, after):
+    """The run has come further than step `after`; its folder."""
+    while True:
+        for path in home.glob("runs/*/checkpoints/ckpt-*[0-9]"):
+            if int(path.name.removeprefix("ckpt-")) > after:
+                return path.parents[1]
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
+def test_a_run_that_is_paused_resumed_stopped_checked_and_drawn_with_connects_to_nothing(environment, tmp_path, tell):
+    home, base = Path(environment["LORA_GUI_HOME"]), tiny.stable_diffusion_1(tmp_path)
+    tiny.pictures(tmp_path / "pictures")
+    what = ("--base", base, "--pictures", tmp_path / "pictures", "--trigger", "zxy_style", "--name", "tiny")
+    training = start(environment, "train", *what, **LONG)
+    folder = wait_for_a_checkpoint(home, training, 0)
+    code, paused = end(start(environment, "pause", folder.name))
+    assert code == 0 and (paused["state"], paused["of"]) == ("paused", 5000)
+    code, told = end(training)
+    assert code == 1 and told["error"] == f"Paused at step {paused['step']} of 5000."
+    resumed = start(environment, "resume", folder.name)
+    wait_for_a_checkpoint(home, resumed, paused["step"])
+    code, stopped = end(start(environment, "stop", "tiny"))
+    assert code == 0 and stopped["state"] == "stopped" and stopped["step"] > paused["step"]
+    assert end(resumed)[1]["lora"] == stopped["lora"] and files.sha256(Path(stopped["lora"])) == stopped["sha256"]
+    code, found = end(start(environment, "verify"))
+    assert code == 0 and found["wrong"] == [] and found["checked"] > 10
+    code, drawn = end(start(environment, "draw", "--base", base, "--prompt", "zxy_style", "--lora", "tiny:1", **QUICK))
+    assert code == 0 and len(drawn["drawings"]) == 1
+    watched = len(Path(environment["CONNECTIONS"] + ".watched").read_text(encoding="utf-8").splitlines())
+    tell("Processes of a run and a drawing that tried no connection to elsewhere", watched, watched - len(left(environment)))

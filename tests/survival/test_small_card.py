@@ -20,4 +20,4 @@ def test_it_goes_on_by_itself_from_its_checkpoint_with_less_and_says_so(tmp_path
     assert status.notes == ("This computer ran out of memory. Now with save memory by recomputing on.",)
     assert [event.first_step for event in said if isinstance(event, events.Started)] == [0, 2]
     assert run.job.settings.gradient_checkpointing and Path(status.lora).is_file()
-    tell("runs that ran out of memory and went on by themselves with less", 1, int(status.state == "finished"))
+    tell("Runs that ran out of memory and went on by themselves with less", 1, int(status.state == "finished"))
