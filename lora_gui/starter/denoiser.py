@@ -39,7 +39,9 @@ def make_tokenizer() -> CLIPTokenizer:
     )  # fmt: skip
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = alphabet + [letter + "</w>" for letter in alphabet] + [first + second for first, second in merges]
+    # Merges of equal frequency are learnt in another order each time, so the numbers must not follow from the order.
+    learnt = sorted(first + second for first, second in merges)
+    tokens = alphabet + [letter + "</w>" for letter in alphabet] + learnt
     tokens = list(dict.fromkeys(tokens)) + ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: i for i, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
