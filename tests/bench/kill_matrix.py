@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import psutil  # noqa: E402
 import torch  # noqa: E402
 import wakepy  # noqa: E402, F401  as all that a child would import
+from tqdm import tqdm  # noqa: E402
 
 from lora_gui import events, families, files, worker  # noqa: E402
 from lora_gui.engine.train import train  # noqa: E402
@@ -194,6 +196,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
     torch.set_num_threads(1)  # a process that has used more cannot be forked
+    tqdm.set_lock(threading.RLock())  # its own lock is shared with the children, and one killed would never let go
     families.family = lambda key: tiny.QuickStableDiffusion1()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
