@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.formats.naming import Originals
-from lora_gui.formats.single_file import SingleFile
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +45,15 @@ class KnownBase:
     base_model_version: str = ""  # likewise
     gated: bool = False  # whether the hub gives it only to those who have accepted its licence
     trains: bool = True  # whether it can learn; those distilled to few steps draw only
+
+
+@dataclass(frozen=True, eq=False)  # each is the one that it is
+class SingleFile:
+    """How files of one build are told from all others, and what must be in them."""
+
+    like: str  # the known base whose configuration they have
+    inputs: dict[str, int]  # layers, by their weights, to how many inputs each has
+    parts: dict[str, str]  # what each part is called, to how the names of its tensors begin
 
 
 @dataclass(frozen=True)

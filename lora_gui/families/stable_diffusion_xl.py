@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.families import originals
-from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, whole
-from lora_gui.formats.single_file import SingleFile
+from lora_gui.families.base import Batch, Facts, Family, KnownBase, Load, SingleFile, whole
 
 if TYPE_CHECKING:
     import torch

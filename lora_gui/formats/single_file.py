@@ -6,20 +6,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
 from lora_gui.formats.metadata import ANOTHER_COPY, entries
 
+if TYPE_CHECKING:
+    from lora_gui.families.base import SingleFile
+
 WHOLE = "Get the whole checkpoint as one .safetensors file, or the base as a diffusers folder."
-
-
-@dataclass(frozen=True, eq=False)  # each is the one that it is
-class SingleFile:
-    """How files of one build are told from all others, and what must be in them."""
-
-    like: str  # the known base whose configuration they have
-    inputs: dict[str, int]  # layers, by their weights, to how many inputs each has
-    parts: dict[str, str]  # what each part is called, to how the names of its tensors begin
 
 
 @dataclass(frozen=True)
