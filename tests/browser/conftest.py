@@ -91,6 +91,8 @@ def page(browser, window):
     window.complaints.clear()
     page.on("console", lambda said: window.complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: window.complaints.append(str(error)))
+    # A page that is left breaks off what it was asking for, and says so; the page that comes shall have no complaint.
+    page.on("framenavigated", lambda frame: None if frame.parent_frame else window.complaints.clear())
     page.goto(window.address)
     page.locator("#start").wait_for()
     yield page

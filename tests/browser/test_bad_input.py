@@ -108,6 +108,7 @@ def test_a_refreshed_page_still_has_what_was_chosen(page, window, tmp_path):
     page.locator("#start").focus()
     expect(page.locator("#verdict")).to_contain_text("zxy_thing is a good trigger word")
     wait_for_draft(page, window, "zxy_thing")
+    assert window.complaints == []
     page.reload()
     expect(page.locator(".pictures img")).to_have_count(1)
     expect(page.locator("#trigger input")).to_have_value("zxy_thing")
