@@ -72,7 +72,7 @@ def _unpack(base: Base, source: Path, folder: Path) -> None:
     found = json.loads((CONFIGS / f"{build.like}.json").read_text(encoding="utf-8"))
     new = folder.with_name(f"{folder.name}.tmp")  # swept where this is cut short
     _lay_out(found, contents, new)
-    tokenizers = {f"tokenizer{end}": _tokenizer(f"tokenizer{end}") for end in _suffixes(found)}
+    tokenizers = {f"tokenizer{end}": clip_tokenizer(f"tokenizer{end}") for end in _suffixes(found)}
     with opening(base), _as_value_error():
         pipeline = getattr(diffusers, found["pipeline"]["class"]).from_single_file(
             str(source),
@@ -107,7 +107,7 @@ def _suffixes(found: dict[str, Any]) -> list[str]:
     return [name.removeprefix("text_encoder") for name in names]
 
 
-def _tokenizer(name: str) -> CLIPTokenizer:
+def clip_tokenizer(name: str) -> CLIPTokenizer:
     """CLIP's own: all bytes, the same at the end of a word, what is merged of them, and two marks."""
     text = (CONFIGS / "clip" / "merges.txt").read_text(encoding="utf-8")
     merges = [tuple(line.split(" ")) for line in text.splitlines()]

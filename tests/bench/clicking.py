@@ -119,7 +119,9 @@ class Person:
         place = self.page.locator(name)
         if not place.count():
             raise Error(f"{name} is not there")
-        place.first.set_input_files(self.rng.sample(self.files, self.rng.randint(1, 3)))
+        offered = (place.first.get_attribute("accept") or "").split(",")  # by the window in which files are chosen
+        files = [one for one in self.files if any(one.endswith(end.strip()) for end in offered)] or self.files
+        place.first.set_input_files(self.rng.sample(files, self.rng.randint(1, min(3, len(files)))))
 
     def refresh(self) -> None:
         """What a page complains of while it is left, nobody sees: the requests it was waiting for are cut off."""

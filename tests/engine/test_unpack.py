@@ -81,7 +81,7 @@ def test_a_file_with_a_tensor_missing_is_refused_and_leaves_nothing_that_counts(
 
 def test_the_tokenizer_is_that_of_clip():
     expected = [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
-    tokenizer = unpack._tokenizer("tokenizer_2")
+    tokenizer = unpack.clip_tokenizer("tokenizer_2")
     assert tokenizer("A photo of an astronaut riding a horse").input_ids == expected
     assert len(tokenizer) == 49408 and tokenizer.pad_token_id == 0 and tokenizer.model_max_length == 77
 

@@ -1,0 +1,144 @@
+"""Train and draw with Stable Diffusion 1.5 at its full size, with random weights, and hold its memory against the plan.
+
+python tests/bench/full_size.py FOLDER [--steps N] [--resolution PX]
+
+Runs on the processor, in bf16, with the app's own training: encoding, one sample drawing, steps. The base
+(2.1 GB, no downloads) is made in FOLDER and kept there. Each phase is held to the plan without the runtime's own share,
+which is that of a card's driver. Prints one JSON object; the exit code is 0 only if learning and drawing are within
+15 %. Reading captions may need less here: weights are mapped from the file, and unused words stay there.
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+from lora_gui import events
+from lora_gui.engine import device, memory, memory_parts, unpack
+from lora_gui.engine.train import train
+from lora_gui.families.stable_diffusion_1 import StableDiffusion1
+from lora_gui.jobs import Base, PlanJob, TrainJob
+from lora_gui.settings import TrainSettings
+from lora_gui.studio import presets
+from lora_gui.studio.paths import Studio
+from tests import tiny
+
+GIB = memory.GIB
+WITHIN = 0.15
+BASE = Base(key="sd15", title="Stable Diffusion 1.5", family="sd1", path="")
+PHASES = {  # what the run says it does -> the phase of the plan
+    "Encoding captions": "encode_text",
+    "Encoding pictures": "encode_pictures",
+    "Drawing samples": "sample",
+}
+
+
+class OneStep(StableDiffusion1):
+    """The family as it is, but a drawing takes one step: its peak is that of fifty."""
+
+    facts = replace(StableDiffusion1.facts, draw_defaults=StableDiffusion1.facts.draw_defaults | {"steps": 1})
+
+
+def make_base(folder: Path) -> Base:
+    """The pipeline of Stable Diffusion 1.5 at its full size, each weight drawn at random, in bf16."""
+    base = folder / "sd15-random"
+    if not (base / "model_index.json").is_file():
+        torch.manual_seed(0)
+        parts = {name: _random(one) for name, one in memory_parts.components(BASE).items()}
+        StableDiffusionPipeline(
+            **parts, tokenizer=unpack.clip_tokenizer("tokenizer"), scheduler=DDIMScheduler(),
+            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        ).save_pretrained(base)  # fmt: skip
+    return BASE.model_copy(update={"path": str(base)})
+
+
+def _random(component: memory_parts.Component) -> torch.nn.Module:
+    network = memory_parts.build(component, torch.bfloat16).to_empty(device="cpu")
+    for name, weight in network.named_parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=0.02)
+        else:
+            torch.nn.init.constant_(weight, float(name.endswith("weight")))  # of a norm, or a bias
+    for name, buffer in network.named_buffers():
+        assert name.endswith("position_ids"), f"{name} is not known"
+        buffer.copy_(torch.arange(buffer.numel()).view_as(buffer))
+    return network
+
+
+class Peaks:
+    """The most memory this process has held in each phase, in bytes beyond what it held at the beginning."""
+
+    def __init__(self) -> None:
+        self.phase, self.over = "", False
+        self.found: dict[str, int] = defaultdict(int)
+        self._before = _resident()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self.over:
+            self.found[self.phase] = max(self.found[self.phase], _resident() - self._before)
+            time.sleep(0.005)
+
+    def end(self) -> None:
+        self.over = True
+        self._thread.join()
+
+
+def _resident() -> int:
+    """Bytes, with the pages of files that are mapped: weights may lie there."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+
+def settings_for(resolution: int, steps: int) -> TrainSettings:
+    filled = presets.fill(Studio(Path("none")), "style", BASE, 20, card=12)
+    short = {"steps": steps, "resolution": resolution, "sample_every": 0, "sample_prompts": ("a cat",)}
+    return filled.model_copy(update=short)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--resolution", type=int, default=512)
+    options = parser.parse_args()
+    base, settings = make_base(options.folder), settings_for(options.resolution, options.steps)
+    asked = PlanJob(base=BASE, settings=settings, vram_gib=12, ram_gib=32, cache=str(options.folder / "plans"))
+    plan = memory.plan(asked, StableDiffusion1())
+    run = options.folder / f"run-{time.time_ns()}"
+    side = options.resolution
+    job = TrainJob(
+        name="full", trigger="zxy_style", preset="style", base=base, settings=settings,
+        pictures=tiny.pictures(run / "pictures", 4, (side, side)), publish_to=str(run / "loras"),
+    )  # fmt: skip
+    device.prepare(torch.device("cpu"))
+    peaks, began = Peaks(), time.monotonic()
+    for event in train(job, run, OneStep()):
+        if isinstance(event, events.Phase):
+            peaks.phase = PHASES.get(event.name, "")
+        elif isinstance(event, events.Sample):
+            peaks.phase = "train"  # the last thing before the first step
+        elif isinstance(event, events.Step) and event.step == settings.steps:
+            break
+    peaks.end()
+    found = {}
+    for phase, planned in plan.phases.items():
+        expected = (planned.total - planned.runtime) / GIB
+        measured = peaks.found[phase] / GIB
+        found[phase] = {"planned_gib": round(expected, 2), "measured_gib": round(measured, 2),
+                        "ratio": round(measured / expected, 2)}  # fmt: skip
+    print(json.dumps({"phases": found, "seconds": round(time.monotonic() - began)}))
+    sys.exit(any(abs(found[phase]["ratio"] - 1) > WITHIN for phase in ("train", "sample")))
+
+
+if __name__ == "__main__":
+    main()
