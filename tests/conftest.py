@@ -10,10 +10,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture
 def tell(record_property):
-    """`tell(what, tried, held)` puts a line into the table at the end, and fails where not all has held."""
+    """`tell(what, tried, held)` puts a line into the table at the end, and fails where not all has held.
+
+    Lines of several tests that tell of the same are added up.
+    """
 
     def told(what: str, tried: int, held: int, more: str = "") -> None:
-        record_property("tried", f"{what}: {tried} tried, {held} held{more and f' ({more})'}")
+        record_property("tried", (what, tried, held, more))
         assert held == tried > 0, what
 
     return told
@@ -22,8 +25,11 @@ def tell(record_property):
 def pytest_terminal_summary(terminalreporter):
     reports = [report for kind in terminalreporter.stats.values() for report in kind if hasattr(report, "when")]
     noted = [pair for report in reports if report.when == "call" for pair in report.user_properties]
-    lines = sorted({line for name, line in noted if name == "tried"})
-    if lines:
+    told = [value for name, value in noted if name == "tried"]
+    if told:
         terminalreporter.section("tried and held")
-        for line in lines:
-            terminalreporter.write_line(line)
+    for what in sorted({what for what, *_ in told}):
+        same = [rest for one, *rest in told if one == what]
+        more = "; ".join(said for _, _, said in same if said)
+        tried, held = sum(one[0] for one in same), sum(one[1] for one in same)
+        terminalreporter.write_line(f"{what}: {tried} tried, {held} held{more and f' ({more})'}")

@@ -11,7 +11,7 @@ from PIL import Image
 from lora_gui import __main__ as cli
 from lora_gui import files
 from lora_gui.commands import draw
-from lora_gui.studio import children, runs
+from lora_gui.studio import children, library, runs
 from lora_gui.studio.paths import Studio
 from tests import tiny
 
@@ -58,7 +58,7 @@ def train(folder, **changes):
     return "train", *(part for key, value in options.items() for part in (f"--{key}", value))
 
 
-def test_train_inspect_and_draw_with_the_real_worker(studio, command, base, folder, tmp_path):
+def test_train_inspect_draw_and_delete_with_the_real_worker(studio, command, base, folder, tmp_path, monkeypatch):
     files.write_text(studio.presets / "mine.toml", "[card.24.all]\nmin_snr_gamma = 3\n")
     code, trained = command(*train(folder, base=str(base), preset="mine", vram="26"), *QUICK)
     assert json.loads((Path(trained["run"]) / "job.json").read_text())["settings"]["min_snr_gamma"] == 3
@@ -77,6 +77,11 @@ def test_train_inspect_and_draw_with_the_real_worker(studio, command, base, fold
         with Image.open(path) as image:
             assert image.format == "PNG" and "<lora:cat:0.8>" in image.info["parameters"]
     assert runs.running(studio) is None
+
+    binned = []
+    monkeypatch.setattr(library, "send2trash", binned.append)
+    assert command("delete", "cat") == (0, {"in_the_bin": trained["lora"]}) and binned == [Path(trained["lora"])]
+    assert command("delete", "dog")[1]["error"] == "There is no LoRA 'dog'."
 
 
 def test_a_disk_that_is_full_at_publishing_is_a_sentence_and_what_was_learnt_is_kept(

@@ -1,4 +1,4 @@
-"""What can be done with LoRA files: say what one is, and write it in another dialect."""
+"""What can be done with LoRA files: say what one is, write it in another dialect, and throw it away."""
 
 import argparse
 from pathlib import Path
@@ -19,6 +19,9 @@ def add(commands: Any, register: Register) -> None:
     )
     convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file; nothing is overwritten")
 
+    delete = register(commands, "delete", run_delete, "move a LoRA of your studio to the system's bin")
+    delete.add_argument("name", help="its name, or its file")
+
 
 def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio import library
@@ -36,3 +39,11 @@ def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     made = library.convert(studio, options.file, options.to.removesuffix("ui"), options.out)
     return {"lora": str(made.path), "family": made.family, "dialect": made.dialect, "rank": made.rank}
+
+
+def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio import library
+
+    lora = library.find(studio, options.name)
+    library.delete(lora)
+    return {"in_the_bin": str(lora.path)}

@@ -51,17 +51,6 @@ def list_loras(studio: Studio) -> list[LoraInfo]:
     return found
 
 
-def problems(studio: Studio) -> list[str]:
-    """A sentence for every file among the LoRAs that cannot be used."""
-    found = []
-    for path in _files(studio):
-        try:
-            describe(path)
-        except UserError as error:
-            found.append(f"{metadata.plain(path.name)}: {error.what} {error.remedy}")
-    return found
-
-
 def describe(path: Path) -> LoraInfo:
     """What the header says; quick for a file that was read before. Raises UserError where it is no usable LoRA."""
     path = Path(path)

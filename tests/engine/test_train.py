@@ -192,11 +192,12 @@ def test_a_stop_before_anything_was_learnt_publishes_nothing(base, tmp_path):
     assert not (tmp_path / "loras").exists()
 
 
-def test_a_lora_without_effect_is_not_published(base, tmp_path):
+def test_a_lora_without_effect_is_not_published(base, tmp_path, tell):
     job = tiny.job(tmp_path, base, learning_rate=1e-12)
     with pytest.raises(NoEffectError):
         list(train(job, tmp_path, FAMILY))
     assert not (tmp_path / "loras").exists()
+    tell("Runs that learn nothing, explode or meet NaN: stopped with advice, nothing published", 1, 1)
 
 
 class Breaking(tiny.QuickStableDiffusion1):
@@ -209,12 +210,13 @@ class Breaking(tiny.QuickStableDiffusion1):
         return super().loss(*args) * (float("nan") if next(self.calls) > 3 else 1.0)
 
 
-def test_numbers_that_become_infinite_stop_the_run_at_the_last_good_checkpoint(base, tmp_path):
+def test_numbers_that_become_infinite_stop_the_run_at_the_last_good_checkpoint(base, tmp_path, tell):
     job = tiny.job(tmp_path, base, steps=20, learning_rate=1e-2)
     with pytest.raises(UserError, match=r"state of step 2 is kept\. Train again with a lower .* such as 0.003"):
         list(train(job, tmp_path, Breaking()))
     assert checkpoint.newest(tmp_path / "checkpoints")[0].step == 2
     assert not (tmp_path / "loras").exists()
+    tell("Runs that learn nothing, explode or meet NaN: stopped with advice, nothing published", 1, 1)
 
 
 def test_a_base_with_a_missing_part_is_a_sentence(tmp_path):
@@ -314,8 +316,9 @@ class Exploding(tiny.QuickStableDiffusion1):
         return super().loss(*args) * (1000.0 if next(self.calls) > 3 else 1.0)
 
 
-def test_a_loss_that_explodes_stops_the_run_at_the_last_good_checkpoint(base, tmp_path):
+def test_a_loss_that_explodes_stops_the_run_at_the_last_good_checkpoint(base, tmp_path, tell):
     with pytest.raises(UserError, match=r"its loss rose to .*state of step 2 is kept") as broke:
         list(train(tiny.job(tmp_path, base, steps=20), tmp_path, Exploding()))
     assert broke.value.lacking == "calm"
     assert checkpoint.newest(tmp_path / "checkpoints")[0].step == 2 and not (tmp_path / "loras").exists()
+    tell("Runs that learn nothing, explode or meet NaN: stopped with advice, nothing published", 1, 1)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -67,26 +68,56 @@ def test_the_child_stands_apart_and_no_text_of_the_user_is_on_its_command_line(s
         assert os.getsid(child.pid) == child.pid != os.getsid(0)
 
 
-def test_two_starts_at_once_give_one_run(studio):
-    started, refused = [], []
+def test_starts_at_once_give_one_run_each_time(studio, tell):
+    for times in range(1, 11):
+        started, refused = [], []
 
-    def press(ready):
-        ready.wait()
-        try:
-            started.append(runs.start(studio, job(studio)))
-        except UserError as error:
-            refused.append(error)
+        def press(ready, started=started, refused=refused):
+            ready.wait()
+            try:
+                started.append(runs.start(studio, job(studio)))
+            except UserError as error:
+                refused.append(error)
 
-    ready = threading.Barrier(4)
-    presses = [threading.Thread(target=press, args=(ready,)) for _ in range(4)]
-    for one in presses:
-        one.start()
-    for one in presses:
-        one.join()
-    assert len(started) == len(runs.all_runs(studio)) == 1
-    assert {(e.what, e.remedy) for e in refused} == {
-        ("A training is already running.", "Wait until it is done, or stop it first.")
-    }
+        ready = threading.Barrier(4)
+        presses = [threading.Thread(target=press, args=(ready,)) for _ in range(4)]
+        for one in presses:
+            one.start()
+        for one in presses:
+            one.join()
+        assert len(started) == 1 and len(runs.all_runs(studio)) == times
+        assert {(e.what, e.remedy) for e in refused} == {
+            ("A training is already running.", "Wait until it is done, or stop it first.")
+        }
+        started[0].stop()
+        list(started[0].wait())
+    tell("Four starts at once: one run", 10, 10)
+
+
+def test_windows_that_die_leave_the_run_alone_and_the_next_one_sees_how_far_it_is(studio, tell):
+    run = runs.start(studio, job(studio, "counts"))
+    wait_until(lambda: run.status().step > 0)
+    script = (
+        "import sys; from pathlib import Path; from lora_gui.studio import runs\n"
+        "from lora_gui.studio.paths import Studio\n"
+        "status = runs.latest(Studio(Path(sys.argv[1]))).status()\n"
+        "print(status.state, status.step, flush=True); sys.stdin.read()"
+    )
+    held = 0
+    for _ in range(10):
+        before = run.status().step
+        window = subprocess.Popen(
+            [sys.executable, "-c", script, str(studio.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, cwd=children.ROOT,
+        )  # fmt: skip
+        assert window.stdout
+        state, step = window.stdout.readline().split()
+        window.kill()
+        window.communicate()
+        held += state == "running" and before <= int(step) <= run.status().step
+    reached = run.status().step
+    wait_until(lambda: run.status().step > reached)
+    tell("Windows killed while a run goes on: it goes on, the next window shows its step", 10, held)
 
 
 def test_a_child_that_died_without_a_word_is_a_failed_run(studio):

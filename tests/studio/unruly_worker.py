@@ -24,7 +24,11 @@ def train(folder: Path) -> None:
     if name == "out-of-memory":
         print("torch.OutOfMemoryError: CUDA out of memory.", file=sys.stderr)
         sys.exit(1)
+    step = 0
     while not (folder / "stop").exists():
+        if name == "counts":
+            step += 1
+            say("Step", step=step, of=100_000, loss=0.5, learning_rate=1e-4, seconds_left=9.0)
         if (folder / "pause").exists():
             say("Paused", step=3)
             return

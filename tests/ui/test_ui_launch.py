@@ -1,5 +1,6 @@
 """Opening the window: the port, the environment, and the window that is open already."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from filelock import FileLock
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.studio import children
 from lora_gui.studio.paths import Studio
 from lora_gui.ui import launch
 
@@ -22,10 +24,14 @@ def taken_port():
         yield holder.getsockname()[1]
 
 
-def test_a_port_in_use_is_a_sentence_that_names_it(taken_port):
+STARTS = "Starts beside a window that is open, after one that was killed, or where the port is taken"
+
+
+def test_a_port_in_use_is_a_sentence_that_names_it(taken_port, tell):
     with pytest.raises(UserError) as caught:
         launch.free_port(taken_port)
     assert str(taken_port) in caught.value.what and "--port" in caught.value.remedy
+    tell(STARTS, 1, 1)
 
 
 @pytest.mark.parametrize("wrong", [-1, 70_000])
@@ -50,12 +56,35 @@ def test_what_would_change_gradio_is_taken_out_of_the_environment(monkeypatch, t
     assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["GRADIO_TEMP_DIR"] == str(tmp_path)
 
 
-def test_a_second_start_waits_for_the_first_and_says_when_it_does_not_answer(monkeypatch, tmp_path):
+def test_a_second_start_waits_for_the_first_and_says_when_it_does_not_answer(monkeypatch, tmp_path, tell):
     monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path))
     monkeypatch.setattr(launch, "PATIENCE", 0.3)
     with FileLock(tmp_path / "window.lock"), pytest.raises(UserError) as caught:
         launch.open_window(browser=False)
     assert "does not answer" in caught.value.what
+    tell(STARTS, 1, 1)
+
+
+def test_what_a_killed_window_left_behind_stops_no_start(taken_port, tmp_path, tell):
+    """Its lock, its record with a number that another process has by now, and its port, which another program took."""
+    (tmp_path / "window.lock").write_text(str(os.getpid()))
+    files.write_json(tmp_path / "window.json", {"pid": os.getpid(), "port": taken_port, "token": "old"}, private=True)
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # taken already
+            other.bind((launch.HOST, launch.FIRST_PORT))
+            other.listen()
+        window = subprocess.Popen(
+            [sys.executable, "app.py", "--no-browser"], stdout=subprocess.PIPE, text=True, cwd=children.ROOT,
+            env=os.environ | {"LORA_GUI_HOME": str(tmp_path)},
+        )  # fmt: skip
+        assert window.stdout
+        said = window.stdout.readline()
+        known = files.read_json(tmp_path / "window.json")
+        port = known["port"]
+        held = [launch._answers(port), known["token"] in said, port not in (taken_port, launch.FIRST_PORT)]
+        window.kill()
+        window.communicate()
+    tell(STARTS, 3, sum(held))
 
 
 def test_the_record_of_the_running_window_is_for_its_owner_only(tmp_path):
