@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch comes: a forked child would wait for threads it does not have
 
 import psutil  # noqa: E402
 import torch  # noqa: E402
