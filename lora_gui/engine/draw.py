@@ -19,7 +19,7 @@ from lora_gui.families.reading import Reader
 from lora_gui.formats import dialects
 from lora_gui.formats.metadata import read_header
 from lora_gui.jobs import DrawJob
-from lora_gui.settings import DrawSettings, StackEntry
+from lora_gui.settings import DrawSettings
 
 _PREVIEWS = 8  # at most, of one drawing
 _WARM = 8  # LoRAs kept in memory, those in use not counted
@@ -42,6 +42,7 @@ class Drawer:
         self.pipeline: Any = None
         self.reads_apart = False  # whether text encoders leave memory once the prompts are read
         self.captions: dict[tuple[str, str], Tensors] = {}  # of prompts that were read so
+        self.originals: lora.Originals = []  # the base's own weights where LoRAs are merged into them
         self.loaded: dict[tuple[str, int], str] = {}  # file and its time to the name of its LoRA in the base
         self.hashes: dict[str, str] = {}  # name of a LoRA in the base to the hash other programs know it by
 
@@ -55,7 +56,7 @@ class Drawer:
         yield from self._open(job)
         yield from self._unread(job.settings)
         captions = yield from self._encoded(job)
-        stack = yield from self._stack(job.settings.stack)
+        stack = yield from self._stack(job)
         settings, folder = job.settings, Path(job.folder)
         sampler = type(self.pipeline.scheduler).__name__.removesuffix("Scheduler")
         for number in range(settings.count):
@@ -82,6 +83,7 @@ class Drawer:
         yield Phase(f"Loading {job.base.title}")
         self.opened, self.pipeline = None, None  # the old one leaves memory first
         self.loaded.clear()
+        self.originals.clear()
         self.captions.clear()
         device.empty_cache(self.device)
         self.family = family(job.base.family)
@@ -128,12 +130,12 @@ class Drawer:
             if self.reader and (words := self.reader.unread(text)):
                 yield Note(f"The {kind} is longer than what this base reads; from '{words} …' on it is not seen.")
 
-    def _stack(self, entries: tuple[StackEntry, ...]) -> Generator[Event, None, list[tuple[str, float, str]]]:
+    def _stack(self, job: DrawJob) -> Generator[Event, None, list[tuple[str, float, str]]]:
         """Load what is not loaded yet and set the strengths; returns name, strength and hash of what counts."""
         parts = {name: part for name, part in self.family.parts(self.pipeline).items() if part is not None}
         strengths: dict[str, float] = {}
         stack = []
-        for entry in entries:
+        for entry in job.settings.stack:
             if entry.strength:
                 path = Path(entry.lora)
                 yield Phase(f"Loading {path.stem}")
@@ -142,7 +144,10 @@ class Drawer:
                     yield Note(f"What {path.stem} changes in the text encoder is left out: that has left memory.")
                 strengths[name] = strengths.get(name, 0.0) + entry.strength
                 stack.append((path.stem, entry.strength, self.hashes[name]))
+        lora.restore(self.originals)
         lora.use(parts, strengths)
+        if self.device.type == "cpu" and not (job.precision or job.streamed_blocks):  # a card has no room for copies
+            self.originals = lora.merge(parts)
         for key, name in list(self.loaded.items()):
             if name not in strengths and len(self.loaded) > _WARM:
                 lora.remove(parts, name)

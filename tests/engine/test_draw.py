@@ -92,15 +92,20 @@ def test_strength_0_and_an_empty_stack_are_the_base_pixel_for_pixel(drawer, orde
     assert not np.array_equal(full, base)
 
 
+def alike(picture, path):
+    """The same but for the last bit: here the LoRA is merged into the base, in the run it stands beside it."""
+    return np.abs(picture.astype(int) - np.array(Image.open(path)).astype(int)).max() <= 1
+
+
 def test_strength_1_is_the_last_sample_of_the_run(drawer, order, finished):
     (full,), _, _ = drawn(drawer, order({finished.lora: 1.0}))
-    assert np.array_equal(full, np.array(Image.open(finished.folder / "samples" / "final-0.png")))
+    assert alike(full, finished.folder / "samples" / "final-0.png")
 
 
 def test_a_checkpoint_can_be_drawn_with(drawer, order, finished):
     checkpoint = finished.folder / "checkpoints" / "ckpt-000004" / "adapter.safetensors"
     (picture,), _, _ = drawn(drawer, order({checkpoint: 1.0}))
-    assert np.array_equal(picture, np.array(Image.open(finished.folder / "samples" / "step-000004-0.png")))
+    assert alike(picture, finished.folder / "samples" / "step-000004-0.png")
 
 
 def test_the_same_lora_twice_adds_its_strengths(drawer, order, finished):
