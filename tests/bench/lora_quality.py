@@ -33,7 +33,10 @@ def judged(drawings: torch.Tensor, work: Path, style: list[bool]) -> dict[str, f
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """The forty drawings with the LoRA at strength 0 and at 1, same seeds."""
+    """The forty drawings with the LoRA at strength 0 and at 1, same seeds.
+
+    And how well those at 0 are told in grey: a style without colours can hardly keep more.
+    """
     assert len(SUBJECTS) == 40, "the figure is meant for forty subjects"
     assert not set(SUBJECTS) & set(STYLE), "a subject was trained on"
     judge, accuracy = style_judge(options.work, STYLE_SET)
@@ -49,7 +52,13 @@ def measure(options: argparse.Namespace) -> dict:
     if options.grid:
         save_grid(torch.cat(all_drawings), options.grid, 20)
     base, styled = (part["concept_in_nearest_5"] for part in found.values())
-    return found | {"concepts_kept": round(styled / base, 3) if base else None, "judge_accuracy": round(accuracy, 3)}
+    grey = all_drawings[0].mean(1, keepdim=True).expand_as(all_drawings[0]).contiguous()
+    judged_in_grey = concept_judge(options.work).share(grey, list(SUBJECTS))
+    return found | {
+        "concepts_kept": round(styled / base, 3) if base else None,
+        "concepts_kept_in_grey": round(judged_in_grey / base, 3) if base else None,
+        "judge_accuracy": round(accuracy, 3),
+    }
 
 
 def main() -> None:
