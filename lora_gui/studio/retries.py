@@ -4,9 +4,11 @@ from typing import Any
 
 from lora_gui.jobs import TrainJob
 from lora_gui.settings import TrainSettings
+from lora_gui.studio import card
 from lora_gui.studio.status import RunStatus
 
 BY_ITSELF = 2  # times in a row that a run goes on with less memory without being told to
+FIRST_STREAMED, MOST_STREAMED = 8, 64  # blocks; no base has more that are worth it
 SMALLEST = 256  # px, the side below which pictures are not made smaller to save memory
 
 
@@ -29,19 +31,24 @@ def by_itself(job: TrainJob, status: RunStatus) -> dict[str, Any]:
 def less_memory(settings: TrainSettings) -> dict[str, Any]:
     """The next thing to give up for memory: time first, then how many pictures at once, then their size.
 
-    None of them changes the shape of the LoRA, so that a run goes on from its checkpoint.
+    In the memory plan's order, but for the precision: a LoRA goes on on the base it began with. On a card, blocks wait
+    in RAM before pictures are made smaller, since nothing that is learnt changes by that.
     """
     if not settings.gradient_checkpointing:
         return {"gradient_checkpointing": True}
     if settings.batch_size > 1:  # as many pictures in a step as before, gathered from smaller batches
         batch, together = settings.batch_size // 2, settings.batch_size * settings.accumulation
         return {"batch_size": batch, "accumulation": min(64, -(-together // batch))}
+    streamed = max(FIRST_STREAMED, 2 * settings.streamed_blocks)
+    if card.memory() and streamed <= MOST_STREAMED:
+        return {"streamed_blocks": streamed}
     smaller = settings.resolution * 3 // 4 // 64 * 64
     return {"resolution": smaller} if smaller >= SMALLEST else {}
 
 
 def in_words(changed: dict[str, Any]) -> str:
     """What is changed, as a sentence for the user."""
-    labels = [str(TrainSettings.model_fields[key].title).lower() for key in changed]
+    titles = [str(TrainSettings.model_fields[key].title) for key in changed]
+    labels = [title[:1].lower() + title[1:] for title in titles]
     values = ["on" if value is True else f"{value:g}" for value in changed.values()]
     return "Now with " + ", ".join(f"{label} {value}" for label, value in zip(labels, values, strict=True)) + "."

@@ -12,7 +12,7 @@ import pytest
 from lora_gui import events, files
 from lora_gui.errors import UserError
 from lora_gui.settings import TrainSettings
-from lora_gui.studio import children, retries, runs
+from lora_gui.studio import card, children, retries, runs
 from lora_gui.studio.paths import Studio
 from tests.studio.test_runs import UNRULY, job, wait_until
 
@@ -135,7 +135,18 @@ def test_the_lora_of_a_paused_run_is_kept_among_the_loras_to_draw_with(studio):
     assert path.endswith("fox-step-3.safetensors") and runs.keep_lora(studio, run) == path
 
 
-def test_less_memory_gives_up_time_first_then_pictures_at_once_then_size():
+def test_on_a_card_blocks_wait_in_ram_before_pictures_are_made_smaller(monkeypatch):
+    monkeypatch.setattr(card, "memory", lambda: 12.0)
+    settings, given_up = TrainSettings(gradient_checkpointing=True, batch_size=1, resolution=1024), []
+    while change := retries.less_memory(settings):
+        given_up.append(change)
+        settings = settings.model_copy(update=change)
+    assert given_up[:5] == [*({"streamed_blocks": n} for n in (8, 16, 32, 64)), {"resolution": 768}]
+    assert retries.in_words(given_up[0]) == "Now with blocks in RAM 8."
+
+
+def test_less_memory_gives_up_time_first_then_pictures_at_once_then_size(monkeypatch):
+    monkeypatch.setattr(card, "memory", lambda: 0.0)
     settings, given_up = TrainSettings(batch_size=3, resolution=512), []
     while change := retries.less_memory(settings):
         given_up.append(change)
