@@ -59,9 +59,9 @@ def describe(path: Path) -> LoraInfo:
         raise UserError(f"The name of {shown} holds signs that cannot be shown.", "Rename the file.")
     try:
         stat = path.stat()
-    except OSError:
+        return _describe(path, stat.st_size, stat.st_mtime_ns)
+    except OSError:  # it may have been deleted a moment ago
         raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
-    return _describe(path, stat.st_size, stat.st_mtime_ns)
 
 
 def import_lora(studio: Studio, path: Path) -> LoraInfo:

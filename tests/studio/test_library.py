@@ -2,6 +2,8 @@
 
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -120,19 +122,22 @@ def test_a_lora_is_found_by_name_or_path_and_a_wrong_name_names_the_nearest(stud
 def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studio, monkeypatch, tell):
     monkeypatch.setattr(library, "send2trash", os.remove)
     infos = [library.describe(lora(studio.loras / f"cat-{n}.safetensors")) for n in range(10)]
-    shown, over = [], threading.Event()
+    over = threading.Event()
 
     def show():
+        shown = []
         while not over.is_set():
             library._describe.cache_clear()  # as a window that has just been opened
             shown.append(len(library.list_loras(studio)))
+        return shown
 
-    window = threading.Thread(target=show)
-    window.start()
-    for info in infos:
-        library.delete(info)
-    over.set()
-    window.join()
+    with ThreadPoolExecutor(1) as window:
+        showing = window.submit(show)
+        for info in infos:
+            library.delete(info)
+            time.sleep(0.02)
+        over.set()
+        shown = showing.result()
     for info in infos:
         with pytest.raises(UserError):
             library.find(studio, info.name)
