@@ -146,12 +146,12 @@ class Drawer:
                 stack.append((path.stem, entry.strength, self.hashes[name]))
         lora.restore(self.originals)
         lora.use(parts, strengths)
-        if self.device.type == "cpu" and not (job.precision or job.streamed_blocks):  # a card has no room for copies
-            self.originals = lora.merge(parts)
         for key, name in list(self.loaded.items()):
             if name not in strengths and len(self.loaded) > _WARM:
                 lora.remove(parts, name)
                 del self.loaded[key]
+        if self.device.type == "cpu" and not (job.precision or job.streamed_blocks):  # a card has no room for copies
+            self.originals = lora.merge(parts)
         return stack
 
     def _load(self, path: Path, parts: lora.Parts) -> tuple[str, bool]:
