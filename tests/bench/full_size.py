@@ -11,6 +11,7 @@ which is that of a card's driver. Prints one JSON object; the exit code is 0 onl
 import argparse
 import json
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -19,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import psutil
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
@@ -96,13 +98,33 @@ class Peaks:
 
 def _resident() -> int:
     """Bytes, with the pages of files that are mapped: weights may lie there."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+    return psutil.Process().memory_info().rss
 
 
 def settings_for(resolution: int, steps: int) -> TrainSettings:
     filled = presets.fill(Studio(Path("none")), "style", BASE, 20, card=12)
     short = {"steps": steps, "resolution": resolution, "sample_every": 0, "sample_prompts": ("a cat",)}
     return filled.model_copy(update=short)
+
+
+def measured_peaks(base: Base, settings: TrainSettings, folder: Path) -> dict[str, int]:
+    """Train up to the last step, without publishing; the peak of each phase of the plan in bytes."""
+    pictures = tiny.pictures(folder / "pictures", 4, (settings.resolution, settings.resolution))
+    job = TrainJob(
+        name="full", trigger="zxy_style", preset="style", base=base, settings=settings, pictures=pictures,
+        publish_to=str(folder / "loras"),
+    )  # fmt: skip
+    device.prepare(torch.device("cpu"))
+    peaks = Peaks()
+    for event in train(job, folder, OneStep()):
+        if isinstance(event, events.Phase):
+            peaks.phase = PHASES.get(event.name, "")
+        elif isinstance(event, events.Sample):
+            peaks.phase = "train"  # the last thing before the first step
+        elif isinstance(event, events.Step) and event.step == settings.steps:
+            break
+    peaks.end()
+    return peaks.found
 
 
 def main() -> None:
@@ -114,26 +136,13 @@ def main() -> None:
     base, settings = make_base(options.folder), settings_for(options.resolution, options.steps)
     asked = PlanJob(base=BASE, settings=settings, vram_gib=12, ram_gib=32, cache=str(options.folder / "plans"))
     plan = memory.plan(asked, StableDiffusion1())
-    run = options.folder / f"run-{time.time_ns()}"
-    side = options.resolution
-    job = TrainJob(
-        name="full", trigger="zxy_style", preset="style", base=base, settings=settings,
-        pictures=tiny.pictures(run / "pictures", 4, (side, side)), publish_to=str(run / "loras"),
-    )  # fmt: skip
-    device.prepare(torch.device("cpu"))
-    peaks, began = Peaks(), time.monotonic()
-    for event in train(job, run, OneStep()):
-        if isinstance(event, events.Phase):
-            peaks.phase = PHASES.get(event.name, "")
-        elif isinstance(event, events.Sample):
-            peaks.phase = "train"  # the last thing before the first step
-        elif isinstance(event, events.Step) and event.step == settings.steps:
-            break
-    peaks.end()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=options.folder) as run:
+        peaks = measured_peaks(base, settings, Path(run))
     found = {}
     for phase, planned in plan.phases.items():
         expected = (planned.total - planned.runtime) / GIB
-        measured = peaks.found[phase] / GIB
+        measured = peaks[phase] / GIB
         found[phase] = {"planned_gib": round(expected, 2), "measured_gib": round(measured, 2),
                         "ratio": round(measured / expected, 2)}  # fmt: skip
     print(json.dumps({"phases": found, "seconds": round(time.monotonic() - began)}))

@@ -21,10 +21,9 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch comes: a forked child would wait for threads it does not have
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch comes, and for all children: with more it cannot be forked
 
 import psutil  # noqa: E402
-import torch  # noqa: E402
 import wakepy  # noqa: E402, F401  as all that a child would import
 from tqdm import tqdm  # noqa: E402
 
@@ -196,7 +195,6 @@ def main() -> None:
     options.add_argument("--every", type=int, default=1, help="of the acts while publishing, each n-th")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
-    torch.set_num_threads(1)  # a process that has used more cannot be forked
     tqdm.set_lock(threading.RLock())  # its own lock is shared with the children, and one killed would never let go
     families.family = lambda key: tiny.QuickStableDiffusion1()
     with tempfile.TemporaryDirectory() as name:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import torch
-from judge import concept_judge, style_judge
+from judge import ConceptJudge, concept_judge, style_judge
 from starter_quality import MODEL, WORK, backgrounds, draw, load, save_grid
 
 from lora_gui.starter.concepts import caption
@@ -23,11 +23,11 @@ def prompts() -> list[str]:
     return [caption(name, LIGHT[i % len(LIGHT)]) for i, name in enumerate(SUBJECTS)]
 
 
-def judged(drawings: torch.Tensor, work: Path, style: list[bool]) -> dict[str, float]:
+def judged(drawings: torch.Tensor, concepts: ConceptJudge, style: list[bool]) -> dict[str, float]:
     right = [found == LIGHT[i % len(LIGHT)] for i, found in enumerate(backgrounds(drawings))]
     return {
         "style_share": round(sum(style) / len(style), 3),
-        "concept_in_nearest_5": round(concept_judge(work).share(drawings, list(SUBJECTS)), 3),
+        "concept_in_nearest_5": round(concepts.share(drawings, list(SUBJECTS)), 3),
         "background_right": round(sum(right) / len(right), 3),
     }
 
@@ -40,6 +40,7 @@ def measure(options: argparse.Namespace) -> dict:
     assert len(SUBJECTS) == 40, "the figure is meant for forty subjects"
     assert not set(SUBJECTS) & set(STYLE), "a subject was trained on"
     judge, accuracy = style_judge(options.work, STYLE_SET)
+    concepts = concept_judge(options.work)
     pipe = load(options.model)
     pipe.load_lora_weights(options.lora.parent, weight_name=options.lora.name, adapter_name="style")
     found, all_drawings = {}, []
@@ -47,16 +48,16 @@ def measure(options: argparse.Namespace) -> dict:
         pipe.set_adapters(["style"], [strength])
         texts = [f"{options.trigger} {text}" if strength else text for text in prompts()]
         drawings = draw(pipe, texts, options.steps, options.guidance)
-        found[f"strength_{strength:g}"] = judged(drawings, options.work, judge.is_style(drawings))
+        found[f"strength_{strength:g}"] = judged(drawings, concepts, judge.is_style(drawings))
         all_drawings.append(drawings)
     if options.grid:
         save_grid(torch.cat(all_drawings), options.grid, 20)
     base, styled = (part["concept_in_nearest_5"] for part in found.values())
     grey = all_drawings[0].mean(1, keepdim=True).expand_as(all_drawings[0]).contiguous()
-    judged_in_grey = concept_judge(options.work).share(grey, list(SUBJECTS))
+    in_grey = concepts.share(grey, list(SUBJECTS))
     return found | {
         "concepts_kept": round(styled / base, 3) if base else None,
-        "concepts_kept_in_grey": round(judged_in_grey / base, 3) if base else None,
+        "concepts_kept_in_grey": round(in_grey / base, 3) if base else None,
         "judge_accuracy": round(accuracy, 3),
     }
 

@@ -88,7 +88,6 @@ def page(browser, window):
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
-    window.complaints.clear()
     page.on("console", lambda said: window.complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: window.complaints.append(str(error)))
     # A page that is left breaks off what it was asking for, and says so; the page that comes shall have no complaint.

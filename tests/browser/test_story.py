@@ -66,6 +66,7 @@ def train(page):
 
 def test_from_pictures_to_a_drawing_with_two_loras(page, window):
     train(page)
+    assert window.complaints == []
     page.reload()
     expect(page.locator("#run-state [role=progressbar]")).to_be_visible()
     expect(page.locator("#run .run-name")).to_contain_text("zxy_style")

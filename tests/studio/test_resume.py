@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 
 import psutil
 import pytest
@@ -14,7 +13,7 @@ from lora_gui.errors import UserError
 from lora_gui.settings import TrainSettings
 from lora_gui.studio import card, children, retries, runs
 from lora_gui.studio.paths import Studio
-from tests.studio.test_runs import UNRULY, job, wait_until
+from tests.studio.test_runs import UNRULY, at_once, job, wait_until
 
 
 @pytest.fixture
@@ -73,20 +72,9 @@ def test_a_child_that_does_not_come_back_is_noticed(studio):
 
 
 def test_resuming_twice_at_once_starts_one_child(studio):
-    run, refused = ended(studio, events.Paused(3)), []
-
-    def press():
-        try:
-            runs.resume(studio, runs.Run(run.folder))
-        except UserError as error:
-            refused.append(error.what)
-
-    presses = [threading.Thread(target=press) for _ in range(3)]
-    for one in presses:
-        one.start()
-    for one in presses:
-        one.join()
-    assert refused == ["A training is already running."] * 2
+    run = ended(studio, events.Paused(3))
+    _, refused = at_once(3, lambda: runs.resume(studio, runs.Run(run.folder)))
+    assert [error.what for error in refused] == ["A training is already running."] * 2
     run.stop()
     list(run.wait())
     assert (run.folder / "events.jsonl").read_text().count("Resumed") == 1

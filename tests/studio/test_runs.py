@@ -47,6 +47,25 @@ def wait_until(said, seconds=20.0):
         time.sleep(0.02)
 
 
+def at_once(count, press):
+    """What so many calls of `press` in the same moment give, and how those that are refused are refused."""
+    ready, given, refused = threading.Barrier(count), [], []
+
+    def one():
+        ready.wait()
+        try:
+            given.append(press())
+        except UserError as error:
+            refused.append(error)
+
+    presses = [threading.Thread(target=one) for _ in range(count)]
+    for thread in presses:
+        thread.start()
+    for thread in presses:
+        thread.join()
+    return given, refused
+
+
 def test_a_run_is_followed_from_its_folder_alone_and_stopped(studio):
     run = runs.start(studio, job(studio))
     other_window = runs.Run(run.folder)
@@ -70,21 +89,7 @@ def test_the_child_stands_apart_and_no_text_of_the_user_is_on_its_command_line(s
 
 def test_starts_at_once_give_one_run_each_time(studio, tell):
     for times in range(1, 11):
-        started, refused = [], []
-
-        def press(ready, started=started, refused=refused):
-            ready.wait()
-            try:
-                started.append(runs.start(studio, job(studio)))
-            except UserError as error:
-                refused.append(error)
-
-        ready = threading.Barrier(4)
-        presses = [threading.Thread(target=press, args=(ready,)) for _ in range(4)]
-        for one in presses:
-            one.start()
-        for one in presses:
-            one.join()
+        started, refused = at_once(4, lambda: runs.start(studio, job(studio)))
         assert len(started) == 1 and len(runs.all_runs(studio)) == times
         assert {(e.what, e.remedy) for e in refused} == {
             ("A training is already running.", "Wait until it is done, or stop it first.")

@@ -77,13 +77,15 @@ def test_what_a_killed_window_left_behind_stops_no_start(taken_port, tmp_path, t
             [sys.executable, "app.py", "--no-browser"], stdout=subprocess.PIPE, text=True, cwd=children.ROOT,
             env=os.environ | {"LORA_GUI_HOME": str(tmp_path)},
         )  # fmt: skip
-        assert window.stdout
-        said = window.stdout.readline()
-        known = files.read_json(tmp_path / "window.json")
-        port = known["port"]
-        held = [launch._answers(port), known["token"] in said, port not in (taken_port, launch.FIRST_PORT)]
-        window.kill()
-        window.communicate()
+        try:
+            assert window.stdout
+            said = window.stdout.readline()
+            known = files.read_json(tmp_path / "window.json")
+            port = known["port"]
+            held = [launch._answers(port), known["token"] in said, port not in (taken_port, launch.FIRST_PORT)]
+        finally:
+            window.kill()
+            window.communicate()
     tell(STARTS, 3, sum(held))
 
 
