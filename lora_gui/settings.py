@@ -31,6 +31,10 @@ class TrainSettings(_Settings):
         "attention", title="Layers",
         description="Which layers learn: attention only, all linear layers, or convolutions too. More learns texture and line better, and costs memory.",
     )
+    only_layers: tuple[str, ...] = Field(
+        (), max_length=20, title="Only layers named",
+        description="Parts of layers' names, such as up_blocks.2: of those above only the ones named so learn, which is quicker and stays nearer to the base. Empty: all.",
+    )
     steps: int = Field(
         1000, ge=1, le=100_000, title="Steps",
         description="How often the LoRA is improved. Up: closer to your pictures, in the end too close; the time grows with it.",

@@ -42,13 +42,14 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
     """Add an untrained LoRA to all layers that learn, and return its weights, fp32; nothing else has gradients.
 
     Its first values follow from `settings.seed` alone: down as in a fresh layer (Kaiming uniform), up zero.
+    Raises UserError where no layer is called as `settings.only_layers` asks.
     """
     for part, root in parts.items():
         root.requires_grad_(False)
-        config = LoraConfig(
-            r=settings.rank, lora_alpha=settings.alpha, target_modules=family.targets(part, settings.layers)
-        )
-        inject_adapter_in_model(config, root, name)
+        targets = _learning(family.targets(part, settings.layers), settings.only_layers)
+        if any(re.fullmatch(targets, path) for path, _ in root.named_modules()):
+            config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets)
+            inject_adapter_in_model(config, root, name)
     generator = torch.Generator().manual_seed(settings.seed)
     weights = []
     for _, layer in carriers(parts, name):
@@ -57,7 +58,17 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
         nn.init.kaiming_uniform_(first, a=math.sqrt(5), generator=generator)
         down.weight.data.copy_(first)
         weights += [down.weight, up.weight]
+    if not weights:
+        raise UserError(
+            f"None of the layers that learn has {' or '.join(settings.only_layers)} in its name.",
+            "Leave 'Only layers named' empty, or name a part this base has, such as up_blocks.",
+        )
     return weights
+
+
+def _learning(targets: str, only: tuple[str, ...]) -> str:
+    """A regular expression over module paths: of `targets` those that have one of `only` in their path, or all."""
+    return f"(?=.*({'|'.join(map(re.escape, only))}))(?:{targets})"
 
 
 def add(parts: Parts, layers: Layers, name: str) -> None:

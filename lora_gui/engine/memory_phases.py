@@ -209,7 +209,11 @@ class Planner:
         }
 
     def _with_lora(self, settings: TrainSettings) -> tuple[dict[str, nn.Module], list[Run], list[nn.Parameter]]:
-        """The parts that are trained, what was left out of them, and the weights of a new LoRA in them."""
+        """The parts that are trained, what was left out of them, and the weights of a new LoRA in them.
+
+        Where only some layers learn, all of their kind count: what was left out stands for other blocks by name.
+        """
+        settings = settings.model_copy(update={"only_layers": ()})
         key = json.dumps([settings.precision, settings.rank, settings.layers])
         if key not in self._carrying:
             parts, left = {}, []

@@ -42,6 +42,7 @@ def _alike(one: TrainSettings, other: TrainSettings) -> bool:
         "precision",
         "gradient_checkpointing",
         "layers",
+        "only_layers",
         "train_text_encoder",
         "batch_size",
         "optimizer",

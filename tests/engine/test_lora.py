@@ -146,3 +146,18 @@ def test_weights_of_other_layers_are_refused(parts):
     lora.add(parts, layers, "one")
     with pytest.raises(UserError, match="other layers"):
         lora.put(parts, dict(list(layers.items())[1:]), "one")
+
+
+def test_only_the_layers_that_are_named_learn(base, parts):
+    lora.add_new(parts, FAMILY, TrainSettings(layers="all", only_layers=("up_blocks.1", "conv_shortcut")), "some")
+    learning = [key for key, _ in lora.carriers(parts, "some")]
+    lora.add_new(whole := FAMILY.denoisers(base, CPU, torch.float32), FAMILY, TrainSettings(layers="all"), "whole")
+    everything = [key for key, _ in lora.carriers(whole, "whole")]
+    assert learning == [key for key in everything if ".up_blocks.1." in key or "conv_shortcut" in key] != []
+    assert len(learning) < len(everything)
+
+
+def test_a_name_that_no_layer_has_is_refused_in_a_sentence(parts):
+    with pytest.raises(UserError, match=r"has up_blocks\.9 or down_blocks\.7 in its name") as refused:
+        lora.add_new(parts, FAMILY, TrainSettings(only_layers=("up_blocks.9", "down_blocks.7")), "none")
+    assert "such as up_blocks" in refused.value.remedy
