@@ -4,8 +4,13 @@ import os
 
 import pytest
 
-# Before torch is imported; children inherit it. The networks are tiny, and there are as many test processes as cores.
+# Before torch is imported; children inherit it. The networks are tiny, and there is a test process for every core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores, since many tests wait for a child or for a browser."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from lora_gui.starter.concepts import COLOURS, CONCEPTS, KEPT_OUT, caption
 from lora_gui.starter.denoiser import TOKENS, make_tokenizer, phrase
 from lora_gui.starter.examples import CHARACTER, CONCEPT, STYLE
 from lora_gui.starter.licences import ATTRIBUTIONS
-from lora_gui.starter.pictures import SIZE, IconSet, composite
+from lora_gui.starter.pictures import INK, OUTLINE, SIZE, ComicSet, IconSet, composite
 
 STARTER = Path(build.__file__).resolve().parent
 
@@ -125,3 +125,14 @@ def test_a_picture_keeps_its_background_exactly_where_nothing_is_drawn():
     picture = shapes(1).render(CONCEPTS[0])
     flat = composite(picture[None], np.array([[84, 142, 216]], np.float32))
     assert np.allclose((flat[0, :, 0, 0] + 1) * 127.5, (84, 142, 216), atol=0.01)
+
+
+def test_a_comic_picture_has_a_dark_outline_all_around_what_is_drawn():
+    plain, comic = shapes(1), ComicSet(shapes(1).data)
+    picture = comic.render(CONCEPTS[3]).astype(int)
+    wide = picture[..., 3] > 128
+    coloured = wide & (picture[..., 2] > (INK + 128) / 2)
+    width, inside = (shape[SIZE // 2].sum() for shape in (wide, coloured))
+    assert width - inside == pytest.approx(2 * OUTLINE, abs=2)
+    assert inside < (plain.render(CONCEPTS[3])[SIZE // 2, :, 3] > 128).sum()  # it made room for the line
+    assert picture[SIZE // 2, SIZE // 2 - width // 2 + 3, :3].tolist() == [INK] * 3

@@ -8,9 +8,9 @@ from PIL import Image
 
 from lora_gui.starter.concepts import COLOURS, words
 from lora_gui.starter.licences import ATTRIBUTIONS, LICENCE_TEXTS
-from lora_gui.starter.pictures import PALETTE, IconSet, composite
+from lora_gui.starter.pictures import COMIC_SET, PALETTE, IconSet, composite
 
-STYLE_SET = "fluent-emoji-high-contrast"  # black ink: the plainest difference from the base's three flat sets
+STYLE_SET = COMIC_SET  # none of the base's three sets has an outline
 STYLE = tuple("""
     red-apple cat-face bicycle house sailboat hamburger fox guitar sunflower robot teapot elephant
     taxi anchor grinning-face umbrella penguin cactus trumpet rocket fish strawberry ghost butterfly
@@ -33,7 +33,7 @@ CHARACTER = {
 CONCEPT_SETS = ("noto", "twemoji", "fluent-emoji-flat", "fluent-emoji")
 CONCEPT = "accordion"
 
-LIGHT = ("white", "yellow", "pink", "orange", "blue", "green", "grey", "red", "purple")  # black ink shows on these
+LIGHT = ("white", "yellow", "pink", "orange", "blue", "green", "grey", "red", "purple")  # dark lines show on these
 
 
 def picture(icons: IconSet, name: str, colour: str, flip: bool = False) -> Image.Image:

@@ -7,7 +7,7 @@ ATTRIBUTIONS = {
     "twemoji": "Twemoji, copyright Twitter, Inc and other contributors, CC BY 4.0, https://github.com/jdecked/twemoji",
     "fluent-emoji-flat": "Fluent Emoji (flat), copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",
-    "fluent-emoji-high-contrast": "Fluent Emoji (high contrast), copyright Microsoft Corporation, MIT, "
+    "fluent-emoji-comic": "Fluent Emoji (colour), an outline added, copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",
     "fluent-emoji": "Fluent Emoji (colour), copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",
@@ -50,7 +50,8 @@ def write_licences(path: Path) -> None:
     lines += [f"- {ATTRIBUTIONS[name]}" for name in ("noto", "twemoji", "fluent-emoji-flat")]
     lines += ["", "The pictures in `examples/` are renderings of these sets:", ""]
     lines += [f"- {text}" for text in ATTRIBUTIONS.values()]
-    lines += ["", "All were taken from the `@iconify-json` packages of the same names.", ""]
+    packages = "noto, twemoji, fluent-emoji-flat, fluent-emoji"
+    lines += ["", f"All were taken from the `@iconify-json` packages of these names: {packages}.", ""]
     for name, text in LICENCE_TEXTS.items():
         lines += [f"## {name}", "", text, ""]
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from resvg_py import svg_to_bytes
 
 from lora_gui.starter.concepts import COLOURS, KEPT_OUT
@@ -22,12 +22,15 @@ PACKAGES = {
     "noto": "@iconify-json/noto@1.2.9",
     "twemoji": "@iconify-json/twemoji@1.2.5",
     "fluent-emoji-flat": "@iconify-json/fluent-emoji-flat@1.2.6",
-    "fluent-emoji-high-contrast": "@iconify-json/fluent-emoji-high-contrast@1.2.6",
     "fluent-emoji": "@iconify-json/fluent-emoji@1.2.7",
     "streamline-emojis": "@iconify-json/streamline-emojis@1.2.4",
+    "fluent-emoji-comic": "@iconify-json/fluent-emoji@1.2.7",
 }
 BASE_SETS = ("noto", "twemoji", "fluent-emoji-flat")
-EXAMPLE_SETS = (*BASE_SETS, "fluent-emoji", "fluent-emoji-high-contrast")
+COMIC_SET = "fluent-emoji-comic"  # the only one that is not drawn as it comes: it gets a bold outline
+EXAMPLE_SETS = (*BASE_SETS, "fluent-emoji", COMIC_SET)
+OUTLINE = 8  # px, how bold it is
+INK = 12  # of 255, how dark
 
 
 def fetch(sets: tuple[str, ...], folder: Path) -> dict[str, "IconSet"]:
@@ -38,7 +41,8 @@ def fetch(sets: tuple[str, ...], folder: Path) -> dict[str, "IconSet"]:
         path = folder / f"{name}.json"
         if not path.exists():
             _fetch_package(PACKAGES[name], path)
-        found[name] = IconSet(json.loads(path.read_text(encoding="utf-8")))
+        kind = ComicSet if name == COMIC_SET else IconSet
+        found[name] = kind(json.loads(path.read_text(encoding="utf-8")))
     return found
 
 
@@ -81,6 +85,32 @@ class IconSet:
         canvas = Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))
         canvas.paste(drawn, ((SIZE - drawn.width) // 2, (SIZE - drawn.height) // 2))
         return np.asarray(canvas)
+
+
+class ComicSet(IconSet):
+    """The icons of a set with a bold outline, as in a comic."""
+
+    def render(self, name: str) -> np.ndarray:
+        """Draw one icon a little smaller, so that its outline has room; (SIZE, SIZE, 4) uint8, RGBA."""
+        inner = SIZE - 2 * OUTLINE - 4
+        small = Image.fromarray(super().render(name)).resize((inner, inner), Image.Resampling.LANCZOS)
+        canvas = Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))
+        canvas.paste(small, ((SIZE - inner) // 2,) * 2)
+        picture = np.asarray(canvas)
+        opacity = picture[..., 3:].astype(np.float32) / 255
+        colours = opacity * picture[..., :3] + (1 - opacity) * INK
+        reach = np.maximum(_widened(picture[..., 3] > 100, OUTLINE), opacity[..., 0])
+        return np.concatenate([colours, 255 * reach[..., None]], axis=-1).round().astype(np.uint8)
+
+
+def _widened(shape: np.ndarray, radius: int) -> np.ndarray:
+    """A shape (H, W) bool grown by `radius` px on all sides, its edge softened; (H, W) float32 in 0..1."""
+    reach = range(-radius, radius + 1)
+    wide = np.zeros_like(shape)
+    for down, right in ((y, x) for y in reach for x in reach if x * x + y * y <= radius * radius):
+        wide |= np.roll(shape, (down, right), axis=(0, 1))
+    soft = Image.fromarray(wide.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(1))
+    return np.asarray(soft, dtype=np.float32) / 255
 
 
 def render(sets: dict[str, IconSet], names: tuple[str, ...], cache: Path | None = None) -> np.ndarray:

@@ -13,10 +13,9 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lora_gui.starter.concepts import COLOURS, CONCEPTS  # noqa: E402
-from lora_gui.starter.pictures import BASE_SETS, PALETTE, SIZE, composite, fetch, render  # noqa: E402
+from lora_gui.starter.pictures import BASE_SETS, EXAMPLE_SETS, PALETTE, SIZE, composite, fetch, render  # noqa: E402
 
-SEEN_SETS = (*BASE_SETS, "fluent-emoji", "fluent-emoji-high-contrast")  # the styles the concept judge learns from
-UNSEEN_SET = "streamline-emojis"  # a style it never sees, to judge the judge
+UNSEEN_SET = "streamline-emojis"  # a style the concept judge never sees, to judge the judge
 NOT_BLACK = PALETTE[[i for i, name in enumerate(COLOURS) if name != "black"]]  # where black ink can be seen
 SIDE = 64  # px; the judges look at half size
 
@@ -50,15 +49,25 @@ class Block(nn.Module):
         return F.relu(self.second(F.relu(self.first(x))) + self.skip(x))
 
 
-def renderings(work: Path, names: tuple[str, ...], sets: tuple[str, ...], key: str) -> np.ndarray:
+def renderings(work: Path, names: tuple[str, ...], sets: tuple[str, ...]) -> np.ndarray:
     """The real pictures, cached under `work`; (name, set, SIZE, SIZE, 4) uint8."""
-    return render(fetch(sets, work / "icons"), names, work / f"renderings-{key}.npy")
+    return render(fetch(sets, work / "icons"), names, work / f"renderings-{len(names)}-{'-'.join(sets)}.npy")
 
 
-def on_colours(pictures: np.ndarray, rng: np.random.Generator, palette: np.ndarray) -> torch.Tensor:
-    """RGBA pictures on random named colours, at half size; (B, 3, SIDE, SIDE)."""
-    colours = palette[rng.integers(len(palette), size=len(pictures))]
-    return half_size(torch.from_numpy(composite(pictures, colours)))
+def on_colours(small: torch.Tensor, rng: np.random.Generator, palette: np.ndarray) -> torch.Tensor:
+    """Pictures of `cut_out` on random named colours; (B, 3, SIDE, SIDE)."""
+    colours = torch.from_numpy(palette[rng.integers(len(palette), size=len(small))])
+    return (small[:, :3] + colours[:, :, None, None] * (1 - small[:, 3:])) / 127.5 - 1
+
+
+def cut_out(pictures: np.ndarray) -> torch.Tensor:
+    """RGBA pictures at half size, colours times opacity; (B, 4, SIDE, SIDE), colours 0..255, opacity 0..1."""
+    parts = []
+    for start in range(0, len(pictures), 64):
+        x = torch.from_numpy(pictures[start : start + 64]).permute(0, 3, 1, 2).float()
+        opacity = x[:, 3:] / 255
+        parts.append(half_size(torch.cat([x[:, :3] * opacity, opacity], dim=1)))
+    return torch.cat(parts)
 
 
 def half_size(x: torch.Tensor) -> torch.Tensor:
@@ -66,7 +75,22 @@ def half_size(x: torch.Tensor) -> torch.Tensor:
 
 
 def disturb(x: torch.Tensor, rng: np.random.Generator, strong: bool) -> torch.Tensor:
-    """Move, turn, scale, mirror; and, if `strong`, change colours so far that only the shape is left."""
+    """Move, turn, scale, mirror; and, if `strong`, bend, draw as lines and recolour, until only the shape is left."""
+    x = F.grid_sample(x, _places(x, rng, strong), padding_mode="border", align_corners=False)
+    if strong:
+        x = _as_lines(x, rng)
+    x = x + torch.from_numpy(rng.normal(0, 1, x.shape).astype(np.float32)) * float(rng.choice([0.0, 0.05, 0.1]))
+    if rng.random() < 0.3:
+        x = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    elif strong and rng.random() < 0.3:
+        x = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
+    if strong:
+        x = _recolour(x, rng)
+    return x.clamp(-1, 1)
+
+
+def _places(x: torch.Tensor, rng: np.random.Generator, bent: bool) -> torch.Tensor:
+    """Where each pixel is taken from; (B, SIDE, SIDE, 2)."""
     count = len(x)
     angle, scale = rng.normal(0, 0.1, count), np.exp(rng.normal(0, 0.1, count))
     mirror = rng.choice([-1.0, 1.0], count)
@@ -74,14 +98,31 @@ def disturb(x: torch.Tensor, rng: np.random.Generator, strong: bool) -> torch.Te
     matrix[:, 0, 0], matrix[:, 0, 1] = np.cos(angle) * scale * mirror, -np.sin(angle) * scale
     matrix[:, 1, 0], matrix[:, 1, 1] = np.sin(angle) * scale * mirror, np.cos(angle) * scale
     matrix[:, :, 2] = rng.normal(0, 0.05, (count, 2))
-    grid = F.affine_grid(torch.from_numpy(matrix), list(x.shape), align_corners=False)
-    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    x = x + torch.from_numpy(rng.normal(0, 1, x.shape).astype(np.float32)) * float(rng.choice([0.0, 0.05, 0.1]))
-    if rng.random() < 0.3:
-        x = F.avg_pool2d(x, 3, 1, 1)
-    if strong:
-        x = _recolour(x, rng)
-    return x.clamp(-1, 1)
+    places = F.affine_grid(torch.from_numpy(matrix), list(x.shape), align_corners=False)
+    if not bent:
+        return places
+    bends = torch.from_numpy(rng.normal(0, 0.03, (count, 2, 5, 5)).astype(np.float32))
+    return places + F.interpolate(bends, x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+
+
+def _as_lines(x: torch.Tensor, rng: np.random.Generator, share: float = 0.3) -> torch.Tensor:
+    """Some pictures with a dark or light line wherever their colour changes, most of these with nothing else left."""
+    chosen = torch.from_numpy(rng.random(len(x)) < share)
+    y = x[chosen]
+    if not len(y):
+        return x
+    wide = F.pad(y, (1, 1, 1, 1), mode="replicate")
+    across, down = wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2], wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]
+    edges = (across.abs() + down.abs()).amax(1, keepdim=True)
+    faint = torch.from_numpy(rng.uniform(0.25, 0.7, (len(y), 1, 1, 1)).astype(np.float32))
+    lines = torch.sigmoid(12 * (edges - faint))
+    if rng.random() < 0.5:
+        lines = F.max_pool2d(lines, 3, 1, 1)
+    bare = torch.from_numpy(rng.random(len(y)) < 0.6)
+    y = torch.where(bare[:, None, None, None], y[:, :, :2].mean((2, 3), keepdim=True), y)
+    ink = torch.from_numpy(np.where(rng.random((len(y), 1, 1, 1)) < 0.85, -1, 1).astype(np.float32))
+    x[chosen] = y * (1 - lines) + ink * lines
+    return x
 
 
 def _recolour(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -125,14 +166,15 @@ class StyleJudge:
         return (self.network(half_size(drawings)) @ self.boundary.T).argmax(1).bool().tolist()
 
 
-def concept_judge(work: Path, steps: int = 700) -> ConceptJudge:
+def concept_judge(work: Path, steps: int = 2000) -> ConceptJudge:
     """Read the concept judge from `work`, training it first where it is missing."""
-    path = work / "concept-judge.safetensors"
-    pictures = renderings(work, CONCEPTS, SEEN_SETS, "concepts")
+    path = work / f"concept-judge-{steps}.safetensors"
+    pictures = renderings(work, CONCEPTS, EXAMPLE_SETS)
+    torch.manual_seed(0)
     network, classes = Network(), nn.Parameter(torch.randn(len(CONCEPTS), 128) * 0.1)
     if not path.exists():
         flat = pictures.reshape(-1, SIZE, SIZE, 4)
-        labels = np.repeat(np.arange(len(CONCEPTS)), len(SEEN_SETS))
+        labels = np.repeat(np.arange(len(CONCEPTS)), len(EXAMPLE_SETS))
         _train(network, classes, flat, labels, steps, strong=True)
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
     network.load_state_dict(load_file(path))
@@ -154,11 +196,11 @@ def _gallery(network: Network, pictures: np.ndarray) -> torch.Tensor:
 def style_judge(work: Path, style_set: str, steps: int = 250) -> tuple[StyleJudge, float]:
     """The judge of one style, and its share of right answers on real pictures of concepts it was not trained on."""
     path = work / f"style-judge-{style_set}.safetensors"
-    pictures = renderings(work, CONCEPTS, (*BASE_SETS, style_set), style_set)
+    pictures = renderings(work, CONCEPTS, (*BASE_SETS, style_set))
     seen, unseen = pictures[::2], pictures[1::2]
+    torch.manual_seed(0)
     network = Network(width=32, channels=(16, 16, 24, 24))
     boundary = nn.Parameter(torch.randn(2, 32) * 0.1)
-    torch.manual_seed(0)
     if not path.exists():
         mixed = np.concatenate([seen[:, i] for i in (0, 1, 2)] + [seen[:, 3]] * 3)  # both answers equally often
         labels = np.repeat([0, 1], 3 * len(seen))
@@ -185,11 +227,12 @@ def _train(
     parameters = [*network.parameters(), classes]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
-    network.train()
+    network.train().to(memory_format=torch.channels_last)
+    small = cut_out(pictures)
     for step in range(steps):
         chosen = rng.integers(len(pictures), size=64)
-        x = disturb(on_colours(pictures[chosen], rng, PALETTE if strong else NOT_BLACK), rng, strong)
-        scores = 16 * network(x) @ F.normalize(classes, dim=1).T
+        x = disturb(on_colours(small[chosen], rng, PALETTE if strong else NOT_BLACK), rng, strong)
+        scores = 16 * network(x.contiguous(memory_format=torch.channels_last)) @ F.normalize(classes, dim=1).T
         loss = F.cross_entropy(scores, torch.from_numpy(labels[chosen]), label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()

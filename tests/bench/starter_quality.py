@@ -55,7 +55,7 @@ def backgrounds(drawings: torch.Tensor) -> list[str]:
 @torch.no_grad()
 def psnr(pipe: StableDiffusionPipeline, work: Path) -> float:
     """Mean PSNR in dB of every fifth real rendering after encoding and decoding."""
-    pictures = renderings(work, CONCEPTS, BASE_SETS, "base").reshape(-1, SIZE, SIZE, 4)[::5]
+    pictures = renderings(work, CONCEPTS, BASE_SETS).reshape(-1, SIZE, SIZE, 4)[::5]
     values = []
     for start in range(0, len(pictures), 16):
         part = pictures[start : start + 16]
