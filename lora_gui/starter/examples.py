@@ -10,7 +10,7 @@ from lora_gui.starter.concepts import COLOURS, words
 from lora_gui.starter.licences import ATTRIBUTIONS, LICENCE_TEXTS
 from lora_gui.starter.pictures import COMIC_SET, PALETTE, IconSet, composite
 
-STYLE_SET = COMIC_SET  # none of the base's three sets has an outline
+STYLE_SET = COMIC_SET  # flat colours in bold lines: a look the base has never seen, and one that keeps the subject
 STYLE = tuple("""
     red-apple cat-face bicycle house sailboat hamburger fox guitar sunflower robot teapot elephant
     taxi anchor grinning-face umbrella penguin cactus trumpet rocket fish strawberry ghost butterfly

@@ -7,7 +7,7 @@ ATTRIBUTIONS = {
     "twemoji": "Twemoji, copyright Twitter, Inc and other contributors, CC BY 4.0, https://github.com/jdecked/twemoji",
     "fluent-emoji-flat": "Fluent Emoji (flat), copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",
-    "fluent-emoji-comic": "Fluent Emoji (colour), an outline added, copyright Microsoft Corporation, MIT, "
+    "fluent-emoji-comic": "Fluent Emoji (flat), an outline added, copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",
     "fluent-emoji": "Fluent Emoji (colour), copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",

@@ -24,10 +24,10 @@ PACKAGES = {
     "fluent-emoji-flat": "@iconify-json/fluent-emoji-flat@1.2.6",
     "fluent-emoji": "@iconify-json/fluent-emoji@1.2.7",
     "streamline-emojis": "@iconify-json/streamline-emojis@1.2.4",
-    "fluent-emoji-comic": "@iconify-json/fluent-emoji@1.2.7",
+    "fluent-emoji-comic": "@iconify-json/fluent-emoji-flat@1.2.6",
 }
 BASE_SETS = ("noto", "twemoji", "fluent-emoji-flat")
-COMIC_SET = "fluent-emoji-comic"  # the only one that is not drawn as it comes: it gets a bold outline
+COMIC_SET = "fluent-emoji-comic"  # one of the base's with a bold outline added, which no set of the base has
 EXAMPLE_SETS = (*BASE_SETS, "fluent-emoji", COMIC_SET)
 OUTLINE = 8  # px, how bold it is
 INK = 12  # of 255, how dark
