@@ -113,7 +113,7 @@ def importance(vae: AutoencoderKL, latents: np.ndarray) -> torch.Tensor:
     The channels are all of deviation 1, but some hold the shapes and others hardly more than the grain.
     """
     rng = np.random.default_rng(3)
-    z = torch.from_numpy(latents[tuple(rng.integers(n, size=32) for n in latents.shape[:3])]).float()
+    z = torch.from_numpy(latents[tuple(rng.integers(n, size=8) for n in latents.shape[:3])]).float()
     noise = 0.3 * torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
     plain = vae.decode(z).sample
     weights = torch.zeros(1, CHANNELS, 1, 1)

@@ -16,7 +16,7 @@ from lora_gui.starter.concepts import COLOURS, CONCEPTS  # noqa: E402
 from lora_gui.starter.pictures import BASE_SETS, EXAMPLE_SETS, PALETTE, SIZE, composite, fetch, render  # noqa: E402
 
 UNSEEN_SET = "streamline-emojis"  # a style the concept judge never sees, to judge the judge
-NOT_BLACK = PALETTE[[i for i, name in enumerate(COLOURS) if name != "black"]]  # where black ink can be seen
+NOT_BLACK = PALETTE[[i for i, name in enumerate(COLOURS) if name != "black"]]  # where dark lines can be seen
 SIDE = 64  # px; the judges look at half size
 
 

@@ -33,10 +33,7 @@ def judged(drawings: torch.Tensor, concepts: ConceptJudge, style: list[bool]) ->
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """The forty drawings with the LoRA at strength 0 and at 1, same seeds.
-
-    And how well those at 0 are told in grey: a style without colours can hardly keep more.
-    """
+    """The forty drawings with the LoRA at strength 0 and at 1, same seeds."""
     assert len(SUBJECTS) == 40, "the figure is meant for forty subjects"
     assert not set(SUBJECTS) & set(STYLE), "a subject was trained on"
     judge, accuracy = style_judge(options.work, STYLE_SET)
@@ -53,11 +50,8 @@ def measure(options: argparse.Namespace) -> dict:
     if options.grid:
         save_grid(torch.cat(all_drawings), options.grid, 20)
     base, styled = (part["concept_in_nearest_5"] for part in found.values())
-    grey = all_drawings[0].mean(1, keepdim=True).expand_as(all_drawings[0]).contiguous()
-    in_grey = concepts.share(grey, list(SUBJECTS))
     return found | {
         "concepts_kept": round(styled / base, 3) if base else None,
-        "concepts_kept_in_grey": round(in_grey / base, 3) if base else None,
         "judge_accuracy": round(accuracy, 3),
     }
 
