@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-# Before torch is imported; children inherit it. The networks are tiny, and there is a test process for every core.
+# Before torch is imported; children inherit it. The networks are tiny, and the test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

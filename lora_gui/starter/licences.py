@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from lora_gui.starter.pictures import PACKAGES
+
 ATTRIBUTIONS = {
     "noto": "Noto Emoji, copyright Google Inc., Apache-2.0, https://github.com/googlefonts/noto-emoji",
     "twemoji": "Twemoji, copyright Twitter, Inc and other contributors, CC BY 4.0, https://github.com/jdecked/twemoji",
@@ -50,7 +52,7 @@ def write_licences(path: Path) -> None:
     lines += [f"- {ATTRIBUTIONS[name]}" for name in ("noto", "twemoji", "fluent-emoji-flat")]
     lines += ["", "The pictures in `examples/` are renderings of these sets:", ""]
     lines += [f"- {text}" for text in ATTRIBUTIONS.values()]
-    packages = "noto, twemoji, fluent-emoji-flat, fluent-emoji"
+    packages = ", ".join(name for name in ATTRIBUTIONS if name in PACKAGES)
     lines += ["", f"All were taken from the `@iconify-json` packages of these names: {packages}.", ""]
     for name, text in LICENCE_TEXTS.items():
         lines += [f"## {name}", "", text, ""]

@@ -24,10 +24,9 @@ PACKAGES = {
     "fluent-emoji-flat": "@iconify-json/fluent-emoji-flat@1.2.6",
     "fluent-emoji": "@iconify-json/fluent-emoji@1.2.7",
     "streamline-emojis": "@iconify-json/streamline-emojis@1.2.4",
-    "fluent-emoji-comic": "@iconify-json/fluent-emoji-flat@1.2.6",
 }
 BASE_SETS = ("noto", "twemoji", "fluent-emoji-flat")
-COMIC_SET = "fluent-emoji-comic"  # one of the base's with a bold outline added, which no set of the base has
+COMIC_SET, COMIC_OF = "fluent-emoji-comic", "fluent-emoji-flat"  # with a bold outline, which no set of the base has
 EXAMPLE_SETS = (*BASE_SETS, "fluent-emoji", COMIC_SET)
 OUTLINE = 8  # px, how bold it is
 INK = 12  # of 255, how dark
@@ -38,10 +37,10 @@ def fetch(sets: tuple[str, ...], folder: Path) -> dict[str, "IconSet"]:
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in sets:
-        path = folder / f"{name}.json"
+        kind, package = (ComicSet, COMIC_OF) if name == COMIC_SET else (IconSet, name)
+        path = folder / f"{package}.json"
         if not path.exists():
-            _fetch_package(PACKAGES[name], path)
-        kind = ComicSet if name == COMIC_SET else IconSet
+            _fetch_package(PACKAGES[package], path)
         found[name] = kind(json.loads(path.read_text(encoding="utf-8")))
     return found
 
@@ -82,9 +81,7 @@ class IconSet:
             f"{icon['body']}</svg>"
         )
         drawn = Image.open(io.BytesIO(bytes(svg_to_bytes(svg_string=svg)))).convert("RGBA")
-        canvas = Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))
-        canvas.paste(drawn, ((SIZE - drawn.width) // 2, (SIZE - drawn.height) // 2))
-        return np.asarray(canvas)
+        return _in_the_middle(drawn)
 
 
 class ComicSet(IconSet):
@@ -92,15 +89,20 @@ class ComicSet(IconSet):
 
     def render(self, name: str) -> np.ndarray:
         """Draw one icon a little smaller, so that its outline has room; (SIZE, SIZE, 4) uint8, RGBA."""
-        inner = SIZE - 2 * OUTLINE - 4
+        inner = SIZE - 2 * OUTLINE - 4  # the edge of the outline is soft
         small = Image.fromarray(super().render(name)).resize((inner, inner), Image.Resampling.LANCZOS)
-        canvas = Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))
-        canvas.paste(small, ((SIZE - inner) // 2,) * 2)
-        picture = np.asarray(canvas)
+        picture = _in_the_middle(small)
         opacity = picture[..., 3:].astype(np.float32) / 255
         colours = opacity * picture[..., :3] + (1 - opacity) * INK
         reach = np.maximum(_widened(picture[..., 3] > 100, OUTLINE), opacity[..., 0])
         return np.concatenate([colours, 255 * reach[..., None]], axis=-1).round().astype(np.uint8)
+
+
+def _in_the_middle(drawn: Image.Image) -> np.ndarray:
+    """A drawing on a transparent square; (SIZE, SIZE, 4) uint8, RGBA."""
+    canvas = Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))
+    canvas.paste(drawn, ((SIZE - drawn.width) // 2, (SIZE - drawn.height) // 2))
+    return np.asarray(canvas)
 
 
 def _widened(shape: np.ndarray, radius: int) -> np.ndarray:

@@ -105,9 +105,9 @@ def _places(x: torch.Tensor, rng: np.random.Generator, bent: bool) -> torch.Tens
     return places + F.interpolate(bends, x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
 
 
-def _as_lines(x: torch.Tensor, rng: np.random.Generator, share: float = 0.3) -> torch.Tensor:
+def _as_lines(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Some pictures with a dark or light line wherever their colour changes, most of these with nothing else left."""
-    chosen = torch.from_numpy(rng.random(len(x)) < share)
+    chosen = torch.from_numpy(rng.random(len(x)) < 0.3)
     y = x[chosen]
     if not len(y):
         return x
