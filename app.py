@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from lora_gui.errors import UserError
-from lora_gui.ui.launch import open_window, refuse_others
+from lora_gui.ui.server.launch import open_window, refuse_others
 
 
 def main() -> int:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Something the user can mend. `what` says what is wrong, `remedy` what to do; each one plain sentence.
 
-    `lacking` names what a retry can do something about, as in `events.Failed`.
+    `cause` names what a retry can do something about, as in `events.Failed`.
     """
 
-    def __init__(self, what: str, remedy: str, lacking: str = "") -> None:
+    def __init__(self, what: str, remedy: str, cause: str = "") -> None:
         super().__init__(f"{what} {remedy}")
         self.what = what
         self.remedy = remedy
-        self.lacking = lacking
+        self.cause = cause
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ class TrainSettings(_Settings):
         description="How often the LoRA is improved. Up: closer to your pictures, in the end too close; the time grows with it.",
     )
     learning_rate: float = Field(
-        1e-4, gt=0, le=2, title="Learning rate",
+        1e-4, gt=0, le=2, title="TrainState rate",
         description="How large each improvement is. Up: learns faster and may break; down: safer and slower. Prodigy wants 1.",
     )
     scheduler: Scheduler = Field(

@@ -16,9 +16,10 @@ import traceback
 from pathlib import Path
 from typing import IO
 
-from lora_gui import events, files
+from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.jobs import ConvertJob, DrawJob, PlanJob, TrainJob
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import ConvertJob, DrawJob, PlanJob, TrainJob
 
 _BEAT = 2.0  # seconds between two signs of life
 _ENVIRONMENT = {
@@ -33,7 +34,7 @@ _ENVIRONMENT = {
 }
 
 
-class Voice:
+class EventWriter:
     """The real standard output; whatever a library prints goes to the log instead."""
 
     def __init__(self) -> None:
@@ -58,30 +59,30 @@ class Voice:
 
 def main(arguments: list[str]) -> int:
     """Do the job; the exit code is 0 where the last event is Done or Stopped."""
-    voice = Voice()
+    writer = EventWriter()
     os.environ.update(_ENVIRONMENT)
     try:
         if arguments[:1] == ["draw"]:
-            _draw(voice, sys.stdin.buffer)
+            _draw(writer, sys.stdin.buffer)
         elif arguments[:1] == ["convert"]:
-            _convert(voice, sys.stdin.buffer)
+            _convert(writer, sys.stdin.buffer)
         elif arguments[:1] == ["plan"]:
-            _plan(voice, sys.stdin.buffer)
+            _plan(writer, sys.stdin.buffer)
         else:
-            _train(voice, Path(arguments[1]))
+            _train(writer, Path(arguments[1]))
     except UserError as error:
-        voice.say(events.Failed(error.what, error.remedy, voice.order, error.lacking))
+        writer.say(events.Failed(error.what, error.remedy, writer.order, error.cause))
         return 1
     except Exception as error:  # noqa: BLE001  the only one: nobody else would tell the user
         traceback.print_exc()
-        what, remedy, lacking = in_plain_words(error)
-        voice.say(events.Failed(what, remedy, voice.order, lacking))
+        what, remedy, cause = in_plain_words(error)
+        writer.say(events.Failed(what, remedy, writer.order, cause))
         return 1
     return 0
 
 
 def in_plain_words(error: Exception) -> tuple[str, str, str]:
-    """What went wrong, what to do, and what was lacking, for an error that nobody foresaw."""
+    """What went wrong, what to do, and what was cause, for an error that nobody foresaw."""
     text = f"{type(error).__name__}: {error}".lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text or "allocate" in text:
         return (
@@ -95,7 +96,7 @@ def in_plain_words(error: Exception) -> tuple[str, str, str]:
     return "Something went wrong that was not foreseen.", "Open the log to see what; trying again may help.", ""
 
 
-def _train(voice: Voice, folder: Path) -> None:
+def _train(writer: EventWriter, folder: Path) -> None:
     kept = 0  # the step that the next start would go on from
     try:
         _beat(folder)
@@ -105,14 +106,14 @@ def _train(voice: Voice, folder: Path) -> None:
         kind = family(job.base.family)  # torch is imported only once this is known
         from wakepy import keep
 
-        from lora_gui.engine.train import train
+        from lora_gui.engine.train.loop import train
 
         with keep.running(on_fail="pass"):  # the computer stays awake where its system lets itself be asked
             for event in train(job, folder, kind):
                 kept = event.step if isinstance(event, events.Saved) else getattr(event, "first_step", kept)
-                voice.say(event)
+                writer.say(event)
     except files.DiskFullError as error:
-        voice.say(events.Paused(kept, error.what, error.remedy))
+        writer.say(events.Paused(kept, error.what, error.remedy))
 
 
 def _beat(folder: Path) -> None:
@@ -130,38 +131,38 @@ def _beat(folder: Path) -> None:
     threading.Thread(target=renew, daemon=True).start()
 
 
-def _draw(voice: Voice, orders: IO[bytes]) -> None:
+def _draw(writer: EventWriter, orders: IO[bytes]) -> None:
     """Work off orders until the input ends; a thread reads on meanwhile, so that an order can be cancelled."""
     waiting: queue.SimpleQueue[DrawJob | None] = queue.SimpleQueue()
     cancelled: set[str] = set()
     threading.Thread(target=_listen, args=(orders, waiting, cancelled), daemon=True).start()
-    from lora_gui.engine.draw import Drawer
+    from lora_gui.engine.draw.drawer import Drawer
 
     drawer = Drawer()
     while job := waiting.get():
-        voice.order = job.id
+        writer.order = job.id
         try:
-            for event in drawer.draw(job, voice.say, lambda: voice.order in cancelled):
-                voice.say(event)
+            for event in drawer.draw(job, writer.say, lambda: writer.order in cancelled):
+                writer.say(event)
         except UserError as error:
-            voice.say(events.Failed(error.what, error.remedy, job.id))
+            writer.say(events.Failed(error.what, error.remedy, job.id))
 
 
-def _convert(voice: Voice, order: IO[bytes]) -> None:
+def _convert(writer: EventWriter, order: IO[bytes]) -> None:
     from lora_gui.engine.convert import convert
 
     for event in convert(ConvertJob.model_validate_json(order.readline())):
-        voice.say(event)
+        writer.say(event)
 
 
-def _plan(voice: Voice, questions: IO[bytes]) -> None:
+def _plan(writer: EventWriter, questions: IO[bytes]) -> None:
     """Answer each line, a training that is thought of, with what it needs of memory."""
-    from lora_gui.engine import memory
+    from lora_gui.engine.memory.plan import plan
     from lora_gui.families import family
 
     for line in questions:
         job = PlanJob.model_validate_json(line)
-        voice.say(events.Planned(memory.plan(job, family(job.base.family)).to_json()))
+        writer.say(events.Planned(plan(job, family(job.base.family)).to_json()))
 
 
 def _listen(orders: IO[bytes], waiting: queue.SimpleQueue[DrawJob | None], cancelled: set[str]) -> None:

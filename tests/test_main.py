@@ -11,8 +11,9 @@ from PIL import Image
 from lora_gui import __main__ as cli
 from lora_gui import files
 from lora_gui.commands import draw
-from lora_gui.studio import children, library, runs
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process, runs
+from lora_gui.studio.things import loras
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -79,7 +80,7 @@ def test_train_inspect_draw_and_delete_with_the_real_worker(studio, command, bas
     assert runs.running(studio) is None
 
     binned = []
-    monkeypatch.setattr(library, "send2trash", binned.append)
+    monkeypatch.setattr(loras, "send2trash", binned.append)
     assert command("delete", "cat") == (0, {"in_the_bin": trained["lora"]}) and binned == [Path(trained["lora"])]
     assert command("delete", "dog")[1]["error"] == "There is no LoRA 'dog'."
 
@@ -88,7 +89,7 @@ def test_a_disk_that_is_full_at_publishing_is_a_sentence_and_what_was_learnt_is_
     studio, command, base, folder, monkeypatch
 ):
     full = (sys.executable, str(ROOT / "tests" / "studio" / "full_disk_worker.py"))
-    monkeypatch.setattr(children, "COMMAND", full)
+    monkeypatch.setattr(process, "COMMAND", full)
     code, said = command(*train(folder, base=str(base)), *QUICK)
     assert code == 1 and said["error"] == "The disk is full, cat.safetensors could not be saved."
     assert said["remedy"] == "Make some space and try again; nothing older was changed."
@@ -219,13 +220,13 @@ def test_without_json_people_read_sentences(studio, capsys, folder):
 
 
 def test_a_run_that_fails_ends_with_its_sentence(studio, command, folder, monkeypatch):
-    monkeypatch.setattr(children, "COMMAND", UNRULY)
+    monkeypatch.setattr(process, "COMMAND", UNRULY)
     code, said = command(*train(folder, name="out-of-memory"))
     assert code == 1 and said["error"] == "There was not enough memory." and Path(said["run"]).is_dir()
 
 
 def test_ctrl_c_stops_the_run_properly_and_says_what_was_saved(studio, command, folder, monkeypatch):
-    monkeypatch.setattr(children, "COMMAND", UNRULY)
+    monkeypatch.setattr(process, "COMMAND", UNRULY)
     real, pressed = runs.Run.wait, []
 
     def wait(run):
@@ -243,8 +244,8 @@ def test_ctrl_c_stops_the_run_properly_and_says_what_was_saved(studio, command, 
 
 
 def test_a_second_train_while_one_is_running_is_refused(studio, command, folder, monkeypatch):
-    monkeypatch.setattr(children, "COMMAND", UNRULY)
-    from lora_gui.studio.pictures import import_pictures
+    monkeypatch.setattr(process, "COMMAND", UNRULY)
+    from lora_gui.studio.things.pictures import import_pictures
     from tests.studio.test_runs import job
 
     made, _ = import_pictures(studio, [folder])
@@ -261,7 +262,7 @@ def test_a_second_train_while_one_is_running_is_refused(studio, command, folder,
 def test_the_command_line_starts_without_torch_and_without_the_window():
     code = (
         "import sys, lora_gui.__main__; first = set(sys.modules);"
-        "import lora_gui.studio.demo, lora_gui.studio.library;"
+        "import lora_gui.studio.demo, lora_gui.studio.things.loras;"
         "heavy = {'torch', 'gradio', 'diffusers', 'transformers', 'peft', 'bitsandbytes'};"
         "print(sorted(heavy & set(sys.modules)), sorted({'pydantic', 'PIL', 'numpy'} & first))"
     )

@@ -9,12 +9,12 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from lora_gui.starter import build
-from lora_gui.starter.concepts import COLOURS, CONCEPTS, KEPT_OUT, caption
-from lora_gui.starter.denoiser import TOKENS, make_tokenizer, phrase
-from lora_gui.starter.examples import CHARACTER, CONCEPT, STYLE
-from lora_gui.starter.licences import ATTRIBUTIONS
-from lora_gui.starter.pictures import INK, OUTLINE, SIZE, ComicSet, IconSet, composite
+from lora_gui.starter.recipe import build
+from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, KEPT_OUT, caption
+from lora_gui.starter.recipe.denoiser import TOKENS, make_tokenizer, phrase
+from lora_gui.starter.recipe.examples import CHARACTER, CONCEPT, STYLE
+from lora_gui.starter.recipe.licences import ATTRIBUTIONS
+from lora_gui.starter.recipe.pictures import INK, OUTLINE, SIZE, ComicSet, IconSet, composite
 
 STARTER = Path(build.__file__).resolve().parent
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lora_gui import events, worker
-from lora_gui.engine.train import train
-from lora_gui.events import Done, Drawn, Failed, Started, Stopped
+from lora_gui import worker
+from lora_gui.engine.train.loop import train
 from lora_gui.families import family
+from lora_gui.protocol import events
+from lora_gui.protocol.events import Done, Drawn, Failed, Started, Stopped
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -106,8 +107,8 @@ def test_too_little_memory_has_its_own_words(error):
 
 def test_what_a_library_prints_never_stands_among_the_events(tmp_path):
     code = (
-        "import os; from lora_gui.worker import Voice; from lora_gui.events import Note\n"
-        "voice = Voice(); print('printed', flush=True); os.write(1, b'by C\\n'); voice.say(Note('said'))"
+        "import os; from lora_gui.worker import EventWriter; from lora_gui.protocol.events import Note\n"
+        "writer = EventWriter(); print('printed', flush=True); os.write(1, b'by C\\n'); writer.say(Note('said'))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ended.stdout == events.to_line(events.Note("said")) + "\n"

@@ -9,8 +9,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lora_gui.families.stable_diffusion_1 import StableDiffusion1
-from lora_gui.jobs import Base, TrainJob, TrainPicture
+from lora_gui.families.stable_diffusion_1.model import StableDiffusion1
+from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings
 
 SIZE = 64  # px; latents are 8 x 8

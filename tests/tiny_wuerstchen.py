@@ -8,7 +8,7 @@ from diffusers import DDPMWuerstchenScheduler, WuerstchenDecoderPipeline, Wuerst
 from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel, WuerstchenDiffNeXt, WuerstchenPrior
 from transformers import CLIPTextModel
 
-from lora_gui.families.efficientnet import EfficientNet
+from lora_gui.families.wuerstchen.efficientnet import EfficientNet
 from tests import tiny_clip
 
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from lora_gui import events
 from lora_gui.errors import UserError
+from lora_gui.protocol import events
 
 # (commands, name, what does it, help) -> its parser, which knows --json already. What does it takes the options and the
 # studio and returns what is printed: with --json as it is, else by the parser's default `show`, line by line.

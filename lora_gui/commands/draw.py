@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lora_gui import events
 from lora_gui.commands import EndedEarly, Register, say, settings_of
 from lora_gui.errors import UserError
+from lora_gui.protocol import events
 from lora_gui.studio.paths import Studio
 
 
@@ -38,8 +38,8 @@ def add(commands: Any, register: Register) -> None:
 
 def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.settings import DrawSettings, check
-    from lora_gui.studio import bases
-    from lora_gui.studio.drawings import Drawer, DrawStatus
+    from lora_gui.studio.tasks.drawing import Drawer, DrawStatus
+    from lora_gui.studio.things import bases
 
     began = time.monotonic()
     base = bases.find(studio, options.base)
@@ -73,11 +73,11 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def _stack_entry(studio: Studio, text: str) -> dict[str, Any]:
     """`NAME:0.8` or `NAME`; the name may be a path that holds colons itself."""
-    from lora_gui.studio import library
+    from lora_gui.studio.things import loras
 
     name, colon, strength = text.rpartition(":")
     try:
         value = float(strength) if colon else 1.0
     except ValueError:
         colon, value = "", 1.0  # the colon belongs to a path, as in C:\loras\cat.safetensors
-    return {"lora": str(library.find(studio, name if colon else text).path), "strength": value}
+    return {"lora": str(loras.find(studio, name if colon else text).path), "strength": value}

@@ -13,7 +13,7 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_families(options: argparse.Namespace, studio: Studio) -> list[dict[str, Any]]:
-    from lora_gui.studio.catalogue import catalogue
+    from lora_gui.studio.things.catalogue import catalogue
 
     return catalogue()
 

@@ -24,26 +24,26 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import library
+    from lora_gui.studio.things import loras
 
-    lora = library.describe(options.file)
+    lora = loras.describe(options.file)
     shown = ("name", "family", "dialect", "rank", "alpha", "trigger", "layers", "base_title", "preset", "steps", "made",
              "size")  # fmt: skip
-    finite = library.is_finite(options.file)
+    finite = loras.is_finite(options.file)
     odd = [*lora.odd] + ([] if finite else ["Some of its values are not numbers, so it would spoil every drawing."])
     return {field: getattr(lora, field) for field in shown} | {"finite": finite, "odd": odd}
 
 
 def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import library
+    from lora_gui.studio.things import loras
 
-    made = library.convert(studio, options.file, options.to.removesuffix("ui"), options.out)
+    made = loras.convert(studio, options.file, options.to.removesuffix("ui"), options.out)
     return {"lora": str(made.path), "family": made.family, "dialect": made.dialect, "rank": made.rank}
 
 
 def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import library
+    from lora_gui.studio.things import loras
 
-    lora = library.find(studio, options.name)
-    library.delete(lora)
+    lora = loras.find(studio, options.name)
+    loras.delete(lora)
     return {"in_the_bin": str(lora.path)}

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui import events
 from lora_gui.commands import EndedEarly, Register, say
+from lora_gui.protocol import events
 from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
-    from lora_gui.studio.runs import Run
+    from lora_gui.studio.tasks.runs import Run
 
 WHICH = "a run: its folder, the folder's name, or the name of its LoRA"
 
@@ -29,7 +29,7 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import retries, runs
+    from lora_gui.studio.tasks import retries, runs
 
     run = runs.find(studio, options.run)
     changes = retries.less_memory(run.job.settings) if options.less_memory else {}
@@ -39,7 +39,7 @@ def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_pause(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import runs
+    from lora_gui.studio.tasks import runs
 
     run = runs.find(studio, options.run)
     if not run.status().ended:
@@ -48,7 +48,7 @@ def run_pause(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_stop(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import runs
+    from lora_gui.studio.tasks import runs
 
     run = runs.find(studio, options.run)
     runs.stop(studio, run)
@@ -68,7 +68,7 @@ def run_verify(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def followed(studio: Studio, run: "Run") -> dict[str, Any]:
     """Follow a run to its end; what it made. Raises EndedEarly where it did not come to its last step."""
-    from lora_gui.studio import runs
+    from lora_gui.studio.tasks import runs
 
     status = runs.follow(studio, run, say)
     saved = {"run": str(run.folder)}

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lora_gui import events
 from lora_gui.commands import Register, say, settings_of
 from lora_gui.commands.runs import followed
+from lora_gui.protocol import events
 from lora_gui.studio.paths import Studio
 
 
@@ -40,21 +40,23 @@ def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio import bases, card, pictures, presets, room, runs
-    from lora_gui.studio.names import check_name, check_trigger
+    from lora_gui.studio.capacity import fit, gpu
+    from lora_gui.studio.tasks import runs
+    from lora_gui.studio.things import bases, pictures, presets
+    from lora_gui.studio.things.names import check_name, check_trigger
 
     began = time.monotonic()
     check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
     check_trigger(options.trigger)
     runs.require_none_running(studio)
     base = bases.find(studio, options.base)
-    hand, vram = settings_of(options.set), card.memory() if options.vram is None else options.vram
+    hand, vram = settings_of(options.set), gpu.memory() if options.vram is None else options.vram
     presets.fill(studio, options.preset, base, 1, hand, vram)
     chosen, refused = pictures.import_pictures(studio, options.pictures)
     _, warnings = check_trigger(options.trigger, [picture.caption for picture in chosen.pictures])
     for sentence in (*refused, *chosen.notes, *warnings):
         say(events.Note(sentence))
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
-    room.require(studio, base, settings)
+    fit.require(studio, base, settings)
     job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)
     return followed(studio, runs.start(studio, job)) | {"seconds": round(time.monotonic() - began, 1)}

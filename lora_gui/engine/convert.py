@@ -13,14 +13,13 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from lora_gui import files
+from lora_gui import families, files
 from lora_gui.errors import UserError
-from lora_gui.events import Done, Event, Phase
-from lora_gui.families import families
 from lora_gui.formats import dialects
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.formats.metadata import identify, read_header, with_hashes
-from lora_gui.jobs import ConvertJob
+from lora_gui.protocol.events import Done, Event, Phase
+from lora_gui.protocol.jobs import ConvertJob
 
 _PEFT = "lora_adapter_metadata"  # peft's own settings, which would count alpha a second time
 
@@ -29,7 +28,7 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     """Write the LoRA of `job.file` in the dialect `job.to`. Raises UserError, and writes nothing, where not."""
     source, out = Path(job.file), Path(job.out)
     yield Phase(f"Reading {source.stem}")
-    header, known = read_header(source), {one.facts.key: one.facts for one in families().values()}
+    header, known = read_header(source), families.facts()
     key, dialect = identify(header, known.values())
     with safe_open(source, "pt") as file:
         fields = {name: value for name, value in (file.metadata() or {}).items() if name != _PEFT}

@@ -1,73 +1,56 @@
-"""The families of bases: every file of this folder that holds one is found by itself; none is listed anywhere."""
+"""The families of bases: every folder here but `shared` is one; none is listed anywhere."""
 
+import functools
 import importlib
-import importlib.util
-import inspect
 import pkgutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 from lora_gui.errors import UserError, nearest
+from lora_gui.facts import Facts
 from lora_gui.families.base import Family
 
-# shared by the families, themselves none
-_HELPERS = {
-    "autoencoder",
-    "base",
-    "clip",
-    "drawing",
-    "efficientnet",
-    "flux",
-    "kandinsky_prior",
-    "losses",
-    "originals",
-    "preview",
-    "reading",
-    "unet",
-    "wuerstchen_stages",
-}
+
+def folders() -> list[str]:
+    """The package names of all families."""
+    return [info.name for info in pkgutil.iter_modules(__path__) if info.ispkg and info.name != "shared"]
 
 
-def families(folders: Sequence[Path] = ()) -> dict[str, Family]:
-    """Every family by its key, those of further `folders` included; loads no model and does not import torch."""
-    found: dict[str, Family] = {}
-    for module in (*_own_modules(), *_modules_of(folders)):
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, Family) and kind.__module__ == module.__name__ and hasattr(kind, "facts"):
-                found[kind.facts.key] = kind()
-    return found
+@functools.cache
+def facts() -> dict[str, Facts]:
+    """What is known of every family, by its key; loads no model and does not import torch."""
+    modules = (importlib.import_module(f"{__name__}.{name}.facts") for name in folders())
+    return {module.FACTS.key: module.FACTS for module in modules}
 
 
-def family(key: str, folders: Sequence[Path] = ()) -> Family:
-    """The family called `key`. Raises UserError naming the nearest known one."""
-    known = families(folders)
+def facts_of(key: str) -> Facts:
+    """The facts of the family called `key`. Raises UserError naming the nearest known one."""
+    known = facts()
     if key not in known:
         raise UserError(f"No family of bases is called {key!r}.", nearest(key, known))
     return known[key]
 
 
-def family_of_pipeline(class_name: str, folders: Sequence[Path] = ()) -> Family:
+def facts_of_pipeline(class_name: str) -> Facts:
     """The family whose bases name this class in their model_index.json. Raises UserError where none does."""
-    known = families(folders)
-    for one in known.values():
-        if one.facts.pipeline == class_name:
+    for one in facts().values():
+        if one.pipeline == class_name:
             return one
-    titles = ", ".join(one.facts.title for one in known.values())
+    titles = ", ".join(one.title for one in facts().values())
     what = f"This base is made for {class_name!r}, which is not known here."
     raise UserError(what, f"Use a base of one of these: {titles}.")
 
 
-def _own_modules() -> Iterator[ModuleType]:
-    for info in pkgutil.iter_modules(__path__):
-        if info.name not in _HELPERS:
-            yield importlib.import_module(f"{__name__}.{info.name}")
+def configuration(base: str) -> Path | None:
+    """The file with the networks' configurations of the known base called `base`; None where there is none."""
+    return next(Path(__file__).parent.glob(f"*/configs/{base}.json"), None)
 
 
-def _modules_of(folders: Sequence[Path]) -> Iterator[ModuleType]:
-    for path in (path for folder in folders for path in sorted(folder.glob("*.py"))):
-        spec = importlib.util.spec_from_file_location(f"lora_gui_family_{path.stem}", path)
-        if spec and spec.loader:
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            yield module
+@functools.cache
+def family(key: str) -> Family:
+    """The family called `key` with its model code, which imports torch. Raises UserError naming the nearest one."""
+    wanted = facts_of(key)
+    for name in folders():
+        if importlib.import_module(f"{__name__}.{name}.facts").FACTS is wanted:
+            found: Family = importlib.import_module(f"{__name__}.{name}.model").FAMILY
+            return found
+    raise AssertionError(key)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.formats.naming import Originals
+from lora_gui.facts import Facts
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
     from torch import nn
 
-    from lora_gui.families.reading import Reader
+    from lora_gui.families.shared.token_limit import Reader
     from lora_gui.settings import DrawSettings, TrainSettings
 
 
@@ -29,64 +29,6 @@ Load = Callable[[Any, Path, "torch.device", "torch.dtype"], Any]
 def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The network of a folder, of the class `kind`, as it is. Others of this kind may hold it in fewer bits."""
     return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval()
-
-
-@dataclass(frozen=True)
-class KnownBase:
-    """A base that can be had: `repo` is its name on the model hub, empty where it ships; `size_gb` its download."""
-
-    key: str
-    title: str
-    repo: str
-    licence: str
-    size_gb: float
-    defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
-    architecture: str = ""  # where its LoRA files say another than the family's
-    base_model_version: str = ""  # likewise
-    gated: bool = False  # whether the hub gives it only to those who have accepted its licence
-    trains: bool = True  # whether it can learn; those distilled to few steps draw only
-
-
-@dataclass(frozen=True, eq=False)  # each is the one that it is
-class SingleFile:
-    """How files of one build are told from all others, and what must be in them."""
-
-    like: str  # the known base whose configuration they have
-    inputs: dict[str, int]  # layers, by their weights, to how many inputs each has
-    parts: dict[str, str]  # what each part is called, to how the names of its tensors begin
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a family without loading anything."""
-
-    key: str
-    title: str
-    bases: tuple[KnownBase, ...]
-    pipeline: str  # `_class_name` in the base's model_index.json
-    resolution: int  # px, native
-    train_defaults: dict[str, Any]  # over the fields of TrainSettings
-    draw_defaults: dict[str, Any]  # over the fields of DrawSettings
-    size_step: int  # px; width and height are multiples of it
-    architecture: str  # modelspec.architecture of its LoRA files
-    base_model_version: str  # ss_base_model_version of its LoRA files
-    single_files: tuple[SingleFile, ...] = ()  # builds of its bases that are read from one file
-    further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
-    dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
-    prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
-    originals: Originals = field(default_factory=dict)  # the denoiser's layers as the original program calls them
-    kohya_has_originals: bool = True  # whether kohya files have these names, too, or the family's own
-    widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
-    layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
-    layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike
-
-    def named(self, base: str) -> tuple[str, str]:
-        """What LoRA files of the base with the key `base` say of it: architecture and base_model_version."""
-        own = next((known for known in self.bases if known.key == base), None)
-        return (
-            (own and own.architecture) or self.architecture,
-            (own and own.base_model_version) or self.base_model_version,
-        )
 
 
 class Family(ABC):

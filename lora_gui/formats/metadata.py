@@ -18,10 +18,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lora_gui import __version__
 from lora_gui.errors import UserError
-from lora_gui.jobs import TrainJob
+from lora_gui.protocol.jobs import TrainJob
 
 if TYPE_CHECKING:
-    from lora_gui.families.base import Facts
+    from lora_gui.facts import Facts
 
 HEADER_LIMIT = 8_000_000  # bytes
 TENSOR_LIMIT = 20_000

@@ -3,11 +3,6 @@
 import re
 from collections.abc import Iterable
 
-# Original path of a layer to the base's own, `#` standing for a number; several where the original holds them as one.
-# A path of the base ends in TURNED where the original has the halves of the layer's outputs the other way round.
-Originals = dict[str, tuple[str, ...]]
-TURNED = "~"
-
 PARTS = ("unet", "transformer", "prior", "text_encoder", "text_encoder_2")
 TEXT_LAYERS = (
     *(f"text_model.encoder.layers.#.self_attn.{layer}" for layer in ("q_proj", "k_proj", "v_proj", "out_proj")),

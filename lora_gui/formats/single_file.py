@@ -12,7 +12,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats.metadata import ANOTHER_COPY, entries
 
 if TYPE_CHECKING:
-    from lora_gui.families.base import SingleFile
+    from lora_gui.facts import SingleFile
 
 WHOLE = "Get the whole checkpoint as one .safetensors file, or the base as a diffusers folder."
 

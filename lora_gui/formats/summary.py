@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_gui.facts import CheckpointNames
 from lora_gui.formats import metadata
-from lora_gui.formats.naming import Originals
 
 if TYPE_CHECKING:
-    from lora_gui.families.base import Facts
+    from lora_gui.facts import Facts
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _scalar(dtype: str, data: bytes) -> float:
 class _Held:
     """How many layers of the base one of a file stands for, whose rank is as many times theirs."""
 
-    def __init__(self, originals: Originals) -> None:
+    def __init__(self, originals: CheckpointNames) -> None:
         several = {path: own for path, own in originals.items() if len(own) > 1}
         self._counts = {self._spelt(path): len(own) for path, own in several.items()}
 

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lora_gui import events, files
+from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.jobs import Base
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, StackEntry, check
-from lora_gui.studio import bases, pictures, presets, runs
-from lora_gui.studio.drawings import Drawer
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import runs
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.things import bases, pictures, presets
 
 PRESET, BASE, TRIGGER, NAME = "style", "starter", "zxy_style", "demo-style"
 # Subjects the base knows and none of the example pictures shows.

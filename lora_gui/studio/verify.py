@@ -13,10 +13,10 @@ from PIL import Image
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats import metadata
-from lora_gui.studio import library, pictures
-from lora_gui.studio.names import read_text
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.runs import Run, all_runs
+from lora_gui.studio.tasks.runs import Run, all_runs
+from lora_gui.studio.things import loras, pictures
+from lora_gui.studio.things.names import read_text
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # its last part and that part's checksum
 
@@ -104,7 +104,7 @@ def _checkpoint(folder: Path, name: str) -> None:
 
 def _lora(path: Path) -> None:
     """The header is sound, every value is a number, and the values are those the header's own sum was made of."""
-    library.describe(path)
+    loras.describe(path)
     header = metadata.read_header(path)
     if not metadata.all_finite(path, header):
         raise UserError(f"{path.name} holds values that are not numbers.", "Delete it, or get it again.")

@@ -4,9 +4,9 @@ import gradio as gr
 
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.verify import verify
-from lora_gui.ui import markup
-from lora_gui.ui.handlers import HIDDEN, LIGHT
-from lora_gui.ui.parts import html
+from lora_gui.ui.widgets import markup
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT
+from lora_gui.ui.widgets.parts import html
 
 
 def build(studio: Studio) -> None:

@@ -2,11 +2,13 @@
 
 import gradio as gr
 
-from lora_gui.studio.drawings import Drawer
 from lora_gui.studio.paths import Studio
-from lora_gui.ui import check_view, generate_tab, train_tab
-from lora_gui.ui.desk import Desk
-from lora_gui.ui.parts import html
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.ui import check_view
+from lora_gui.ui.context import Context
+from lora_gui.ui.generate import generate_tab
+from lora_gui.ui.train import train_tab
+from lora_gui.ui.widgets.parts import html
 
 TABS = (
     ("train", "Train", train_tab.build),
@@ -20,10 +22,10 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
         html('<h1 class="mark">LoRA Studio</h1>', elem_id="mark")
         wanted = gr.State(("", 0))
         with gr.Tabs(elem_id="tabs") as tabs:
-            desk = Desk(studio, drawer, tabs, wanted)
+            context = Context(studio, drawer, tabs, wanted)
             for key, title, build_tab in TABS:
                 with gr.Tab(title, id=key, elem_id=f"tab-{key}"):
-                    build_tab(desk, window.load)
+                    build_tab(context, window.load)
         check_view.build(studio)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
     return window

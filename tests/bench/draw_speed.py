@@ -14,11 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from lora_gui.engine.draw import Drawer
-from lora_gui.jobs import DrawJob
+from lora_gui.engine.draw.drawer import Drawer
+from lora_gui.protocol.jobs import DrawJob
 from lora_gui.settings import DrawSettings, StackEntry
-from lora_gui.studio import bases
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases
 
 
 def main() -> None:

@@ -24,17 +24,19 @@ import psutil
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from lora_gui import events
-from lora_gui.engine import device, memory, memory_parts, unpack
-from lora_gui.engine.train import train
-from lora_gui.families.stable_diffusion_1 import StableDiffusion1
-from lora_gui.jobs import Base, PlanJob, TrainJob
+from lora_gui.engine.load import device, unpack
+from lora_gui.engine.memory import networks
+from lora_gui.engine.memory.plan import GIB
+from lora_gui.engine.memory.plan import plan as planned
+from lora_gui.engine.train.loop import train
+from lora_gui.families.stable_diffusion_1.model import StableDiffusion1
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import Base, PlanJob, TrainJob
 from lora_gui.settings import TrainSettings
-from lora_gui.studio import presets
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import presets
 from tests import tiny
 
-GIB = memory.GIB
 WITHIN = 0.15
 BASE = Base(key="sd15", title="Stable Diffusion 1.5", family="sd1", path="")
 PHASES = {  # what the run says it does -> the phase of the plan
@@ -55,7 +57,7 @@ def make_base(folder: Path) -> Base:
     base = folder / "sd15-random"
     if not (base / "model_index.json").is_file():
         torch.manual_seed(0)
-        parts = {name: _random(one) for name, one in memory_parts.components(BASE).items()}
+        parts = {name: _random(one) for name, one in networks.components(BASE).items()}
         StableDiffusionPipeline(
             **parts, tokenizer=unpack.clip_tokenizer("tokenizer"), scheduler=DDIMScheduler(),
             safety_checker=None, feature_extractor=None, requires_safety_checker=False,
@@ -63,8 +65,8 @@ def make_base(folder: Path) -> Base:
     return BASE.model_copy(update={"path": str(base)})
 
 
-def _random(component: memory_parts.Component) -> torch.nn.Module:
-    network = memory_parts.build(component, torch.bfloat16).to_empty(device="cpu")
+def _random(component: networks.Component) -> torch.nn.Module:
+    network = networks.build(component, torch.bfloat16).to_empty(device="cpu")
     for name, weight in network.named_parameters():
         if weight.ndim > 1:
             torch.nn.init.normal_(weight, std=0.02)
@@ -135,13 +137,13 @@ def main() -> None:
     options = parser.parse_args()
     base, settings = make_base(options.folder), settings_for(options.resolution, options.steps)
     asked = PlanJob(base=BASE, settings=settings, vram_gib=12, ram_gib=32, cache=str(options.folder / "plans"))
-    plan = memory.plan(asked, StableDiffusion1())
+    plan = planned(asked, StableDiffusion1())
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=options.folder) as run:
         peaks = measured_peaks(base, settings, Path(run))
     found = {}
-    for phase, planned in plan.phases.items():
-        expected = (planned.total - planned.runtime) / GIB
+    for phase, one in plan.phases.items():
+        expected = (one.total - one.runtime) / GIB
         measured = peaks[phase] / GIB
         found[phase] = {"planned_gib": round(expected, 2), "measured_gib": round(measured, 2),
                         "ratio": round(measured / expected, 2)}  # fmt: skip

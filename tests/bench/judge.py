@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lora_gui.starter.concepts import COLOURS, CONCEPTS  # noqa: E402
-from lora_gui.starter.pictures import BASE_SETS, EXAMPLE_SETS, PALETTE, SIZE, composite, fetch, render  # noqa: E402
+from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS  # noqa: E402
+from lora_gui.starter.recipe.pictures import BASE_SETS, EXAMPLE_SETS, PALETTE, SIZE, composite, fetch, render  # noqa: E402
 
 UNSEEN_SET = "streamline-emojis"  # a style the concept judge never sees, to judge the judge
 NOT_BLACK = PALETTE[[i for i, name in enumerate(COLOURS) if name != "black"]]  # where dark lines can be seen

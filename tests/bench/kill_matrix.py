@@ -27,10 +27,11 @@ import psutil  # noqa: E402
 import wakepy  # noqa: E402, F401  as all that a child would import
 from tqdm import tqdm  # noqa: E402
 
-from lora_gui import events, families, files, worker  # noqa: E402
-from lora_gui.engine.train import train  # noqa: E402
-from lora_gui.jobs import TrainJob  # noqa: E402
-from lora_gui.studio.status import Follower  # noqa: E402
+from lora_gui import families, files, worker  # noqa: E402
+from lora_gui.engine.train.loop import train  # noqa: E402
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import TrainJob  # noqa: E402
+from lora_gui.studio.tasks.status import Follower  # noqa: E402
 from tests import tiny  # noqa: E402
 
 SHORT = {"steps": 6, "checkpoint_every": 2, "learning_rate": 1e-3}

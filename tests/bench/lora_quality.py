@@ -8,8 +8,8 @@ import torch
 from judge import ConceptJudge, concept_judge, style_judge
 from starter_quality import MODEL, WORK, backgrounds, draw, load, save_grid
 
-from lora_gui.starter.concepts import caption
-from lora_gui.starter.examples import LIGHT, STYLE, STYLE_SET
+from lora_gui.starter.recipe.concepts import caption
+from lora_gui.starter.recipe.examples import LIGHT, STYLE, STYLE_SET
 
 # Forty things the base knows and the 24 training pictures do not show.
 SUBJECTS = tuple("""

@@ -10,11 +10,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from lora_gui.engine import memory
+from lora_gui.engine.memory.plan import GIB, Plan, plan
 from lora_gui.families import family
-from lora_gui.jobs import Base, PlanJob
-from lora_gui.studio import plans, presets
+from lora_gui.protocol.jobs import Base, PlanJob
+from lora_gui.studio.capacity import plans
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import presets
 
 PHASES = ("encode_text", "encode_pictures", "train", "sample")
 # what a run may need at most on a card of 12 GB, in 1e9 bytes
@@ -25,18 +26,18 @@ LIMITS = {
 HEAD = ("| Base | Style | Character | Concept | Of 12 GiB | At most |", "|---|---|---|---|---|---|")
 
 
-def planned(studio: Studio, base: Base, preset: str, vram: float = 12) -> memory.Plan:
+def planned(studio: Studio, base: Base, preset: str, vram: float = 12) -> Plan:
     """The plan of a run with 20 pictures and all that the preset says for such a card."""
     settings = presets.fill(studio, preset, base, 20, card=vram)
     job = PlanJob(base=base, settings=settings, vram_gib=vram, ram_gib=32, cache=str(studio.cache / "plans"))
-    return memory.plan(job, family(base.family))
+    return plan(job, family(base.family))
 
 
 def row(base: Base, peaks: list[float]) -> str:
     """A base's line in the table: its peaks in GiB, the highest of them as a bar, and what it may need at most."""
     cells = [base.title, *(f"{peak:.1f}" for peak in peaks)]
     bar = ("█" * round(max(round(peak, 1) for peak in peaks))).ljust(12, "░")
-    limit = f"{LIMITS[base.key] * 1e9 / memory.GIB:.1f} ({LIMITS[base.key]} GB)"
+    limit = f"{LIMITS[base.key] * 1e9 / GIB:.1f} ({LIMITS[base.key]} GB)"
     return f"| {' | '.join([*cells, bar, limit])} |"
 
 
@@ -59,9 +60,9 @@ def main() -> None:
             began = time.process_time()
             plan = planned(studio, base, preset, options.vram)
             spent = time.process_time() - began
-            phases = (f"{plan.phases[name].total / memory.GIB:15.2f}" for name in PHASES)
+            phases = (f"{plan.phases[name].total / GIB:15.2f}" for name in PHASES)
             print(f"{base.key:12} {preset:10} {plan.fits!s:5} {plan.peak_gib:5.2f}", *phases, end=" ")
-            print(f"{plan.ram / memory.GIB:5.1f} {spent:7.1f}  {plan.changed}", flush=True)
+            print(f"{plan.ram / GIB:5.1f} {spent:7.1f}  {plan.changed}", flush=True)
 
 
 if __name__ == "__main__":

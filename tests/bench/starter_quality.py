@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from judge import concept_judge, judge_the_judge, renderings  # noqa: E402
 
-from lora_gui.starter.concepts import COLOURS, CONCEPTS, caption  # noqa: E402
-from lora_gui.starter.pictures import BASE_SETS, PALETTE, SIZE, composite  # noqa: E402
+from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption  # noqa: E402
+from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, SIZE, composite  # noqa: E402
 
 MODEL = Path(__file__).resolve().parents[2] / "lora_gui" / "starter" / "model"
 WORK = Path(tempfile.gettempdir()) / "lora-gui-bench"

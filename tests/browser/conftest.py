@@ -12,8 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lora_gui.studio import children
-
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 120  # seconds; a busy computer may take long to start a Python and a browser
 REBOUND = "MAP evil.example 127.0.0.1"  # a foreign name that points at this computer, for the tests of strangers
@@ -78,7 +76,7 @@ def window(tmp_path_factory):
     process.wait(PATIENCE)
     for record in home.glob("runs/*/child.json"):  # a run outlives its window; that of a test that failed shall not
         known = json.loads(record.read_text(encoding="utf-8"))
-        if children.lives(known):
+        if process.lives(known):
             psutil.Process(known["pid"]).kill()
 
 

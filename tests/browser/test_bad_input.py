@@ -10,8 +10,8 @@ from conftest import ROOT
 from PIL import Image
 from playwright.sync_api import expect
 
-from lora_gui.studio import bases
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases
 
 
 def drop(page, *files):

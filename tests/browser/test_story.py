@@ -8,8 +8,8 @@ from PIL import Image
 from playwright.sync_api import expect
 from safetensors.numpy import load_file, save_file
 
-from lora_gui.studio import bases
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases
 
 STEPS = 20
 LONG = 600_000  # ms, for a training on a busy computer

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_gui.engine.train import train
-from lora_gui.events import Done, Event
-from lora_gui.jobs import TrainJob
+from lora_gui.engine.train.loop import train
+from lora_gui.protocol.events import Done, Event
+from lora_gui.protocol.jobs import TrainJob
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()

@@ -13,12 +13,14 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from lora_gui.engine import lora, publish
-from lora_gui.families import families, family
+from lora_gui import families
+from lora_gui.engine.load import lora
+from lora_gui.engine.train import publish
+from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
 from lora_gui.formats.lora_file import Layer, Layers
-from lora_gui.jobs import Base
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, TrainSettings
 from tests import tiny
 
@@ -161,7 +163,7 @@ class Contract:
         for source in ("memory", "file"):
             fresh = own.pipeline(base, CPU, torch.float32)
             parts = own.parts(fresh)
-            known = [one.facts for one in families().values()]
+            known = list(families.facts().values())
             read = layers if source == "memory" else dialects.read(file, lora.shapes(parts), facts, known)
             lora.add(parts, read, "saved")
             lora.use(parts, {"saved": 1.0})

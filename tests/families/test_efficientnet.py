@@ -1,23 +1,22 @@
 """EfficientNetV2-S against the published figures and names of torchvision's."""
 
 import json
-from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
-from lora_gui.families import efficientnet
-from lora_gui.families.efficientnet import EfficientNet
+from lora_gui import families
+from lora_gui.families.wuerstchen import efficientnet
+from lora_gui.families.wuerstchen.efficientnet import EfficientNet
 
 CPU = torch.device("cpu")
-CONFIGURATIONS = Path(efficientnet.__file__).parent / "configs"
 
 
 def test_it_has_the_size_and_the_strides_that_were_published():
     network = EfficientNet().eval()
     assert sum(p.numel() for p in network.backbone.parameters()) == 20_177_488
-    expected = json.loads((CONFIGURATIONS / "wuerstchen.json").read_text())["components"]["effnet"]["params"]
+    expected = json.loads(families.configuration("wuerstchen").read_text())["components"]["effnet"]["params"]
     assert sum(p.numel() for p in network.parameters()) == expected
     assert efficientnet.encoded(network, torch.zeros(1, 3, 128, 256)).shape == (1, 16, 3, 6)
 

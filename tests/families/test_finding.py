@@ -1,56 +1,43 @@
-"""Families are found by being there."""
+"""Families are found by being there: one folder each, and their keys stand nowhere else."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lora_gui.engine.train import train
+from lora_gui import families
 from lora_gui.errors import UserError
-from lora_gui.events import Done
-from lora_gui.families import families, family, family_of_pipeline
-from lora_gui.formats.metadata import identify, read_header
-from tests import tiny
+from lora_gui.families import facts_of_pipeline, family
 
-TOY = '''
-from lora_gui.families.stable_diffusion_1 import StableDiffusion1
-import dataclasses
-
-class Toy(StableDiffusion1):
-    facts = dataclasses.replace(
-        StableDiffusion1.facts, key="toy", title="Toy", pipeline="ToyPipeline", architecture="toy-v1/lora",
-        base_model_version="toy_v1", prefixes={"unet": ("lora_unet",)},
-        originals={"first.#.to.#.query": ("down_blocks.#.attentions.#.transformer_blocks.0.attn1.to_q",)},
-        kohya_has_originals=True,
-    )
-
-    def targets(self, part, layers):
-        return r"down_blocks\\.\\d+\\.attentions\\.\\d+\\.transformer_blocks\\.0\\.attn1\\.to_q"
-'''
+ROOT = Path(__file__).parents[2]
 
 
 def test_stable_diffusion_1_is_found_with_the_starter_first():
-    assert [base.key for base in families()["sd1"].facts.bases] == ["starter", "sd15"]
+    assert [base.key for base in families.facts()["sd1"].bases] == ["starter", "sd15"]
 
 
-def test_a_family_is_added_by_one_file(tmp_path):
-    (tmp_path / "toy.py").write_text(TOY)
-    assert family("toy", [tmp_path]).facts.title == "Toy"
-    assert family_of_pipeline("ToyPipeline", [tmp_path]).facts.key == "toy"
-    assert "toy" not in families()
+@pytest.mark.parametrize("folder", families.folders())
+def test_a_family_is_one_folder_and_no_other_code_names_it_or_its_bases(folder):
+    home = ROOT / "lora_gui" / "families" / folder
+    own = next(one for one in families.facts().values() if (home / "facts.py").samefile(_home_of(one)))
+    names = {own.key, *(base.key for base in own.bases if base.repo), folder}
+    for path in (ROOT / "lora_gui").rglob("*.py"):
+        if home in path.parents:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = isinstance(node, ast.Constant) and node.value in names
+            imported = isinstance(node, ast.ImportFrom) and f"families.{folder}" in (node.module or "")
+            assert not named and not imported, f"{path}:{node.lineno}"
 
 
-def test_that_one_file_is_enough_to_train_and_to_write_lora_files(tmp_path):
-    (tmp_path / "toy.py").write_text(TOY)
-    toy = family("toy", [tmp_path])
-    job = tiny.job(tmp_path, steps=2)
-    job = job.model_copy(update={"base": job.base.model_copy(update={"family": "toy"})})
-    done = list(train(job, tmp_path / "run", toy))[-1]
-    assert isinstance(done, Done)
-    header = read_header(Path(done.lora))
-    assert identify(header, [one.facts for one in families([tmp_path]).values()]) == ("toy", "kohya")
-    assert "lora_unet_first_1_to_0_query.lora_down.weight" in header.tensors
+def _home_of(one) -> Path:
+    for name in families.folders():
+        module = sys.modules[f"lora_gui.families.{name}.facts"]
+        if module.FACTS is one:
+            return Path(module.__file__)
+    raise AssertionError(one.key)
 
 
 def test_an_unknown_family_names_the_nearest():
@@ -60,9 +47,9 @@ def test_an_unknown_family_names_the_nearest():
 
 def test_an_unknown_pipeline_is_refused_by_name():
     with pytest.raises(UserError, match="OtherPipeline"):
-        family_of_pipeline("OtherPipeline")
+        facts_of_pipeline("OtherPipeline")
 
 
 def test_the_facts_of_all_families_are_there_without_torch():
-    code = "import sys; from lora_gui.families import families; families(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+    code = "import sys; from lora_gui import families; families.facts(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

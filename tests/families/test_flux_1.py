@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,14 +9,16 @@ from diffusers import DiffusionPipeline, FluxPipeline, FluxTransformer2DModel
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
 import lora_gui.families
-from lora_gui.engine import lora
+from lora_gui import families
 from lora_gui.engine.convert import convert
-from lora_gui.engine.train import train
+from lora_gui.engine.load import lora
+from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
-from lora_gui.events import Done
-from lora_gui.families import families, family, flux, losses
+from lora_gui.families import family
+from lora_gui.families.shared import flux, losses
 from lora_gui.formats.metadata import Header, Tensor, identify
-from lora_gui.jobs import Base, ConvertJob
+from lora_gui.protocol.events import Done
+from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
@@ -25,7 +26,6 @@ from tests.families.contract import CPU, batch_of, settings
 from tests.tiny_flux_1 import flux_1
 
 FAMILY = family("flux1")
-CONFIGURATIONS = Path(lora_gui.families.__file__).parent / "configs"
 DOUBLE = "transformer.transformer_blocks.0.attn.to_q"  # a layer that SD 3.5 has too
 
 
@@ -168,7 +168,7 @@ def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads_once_it_is_converte
 
 
 def test_the_right_layers_of_the_full_size_architecture_learn():
-    configuration = json.loads((CONFIGURATIONS / "flux1-dev.json").read_text())["components"]["transformer"]
+    configuration = json.loads(lora_gui.families.configuration("flux1-dev").read_text())["components"]["transformer"]
     with torch.device("meta"):
         transformer = FluxTransformer2DModel.from_config(configuration["config"])
     assert sum(p.numel() for p in transformer.parameters()) == configuration["params"]
@@ -199,10 +199,10 @@ def test_the_right_layers_of_the_full_size_architecture_learn():
 def test_a_lora_that_names_no_base_is_told_from_those_of_its_relatives(key, dialect, layers):
     pieces = ("lora_A", "lora_B") if dialect == "diffusers" else ("lora_down", "lora_up")
     tensors = {f"{layer}.{piece}.weight": Tensor("F32", (4, 4), 0, 64) for layer in layers.split() for piece in pieces}
-    assert identify(Header(tensors, {}), [one.facts for one in families().values()]) == (key, dialect)
+    assert identify(Header(tensors, {}), list(families.facts().values())) == (key, dialect)
 
 
 def test_every_known_base_has_its_configuration():
     for known in FAMILY.facts.bases:
-        configuration = json.loads((CONFIGURATIONS / f"{known.key}.json").read_text())
+        configuration = json.loads(lora_gui.families.configuration(known.key).read_text())
         assert configuration["pipeline"]["class"] == FAMILY.facts.pipeline

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,12 +9,13 @@ from diffusers import DiffusionPipeline, Flux2KleinPipeline, Flux2Transformer2DM
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
 import lora_gui.families
-from lora_gui.engine import lora
-from lora_gui.engine.train import train
+from lora_gui.engine.load import lora
+from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
-from lora_gui.events import Done
-from lora_gui.families import family, flux
-from lora_gui.jobs import Base
+from lora_gui.families import family
+from lora_gui.families.shared import flux
+from lora_gui.protocol.events import Done
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
@@ -23,7 +23,6 @@ from tests.families.contract import CPU, batch_of, settings
 from tests.tiny_flux_2_klein import flux_2_klein
 
 FAMILY = family("klein")
-CONFIGURATIONS = Path(lora_gui.families.__file__).parent / "configs"
 
 
 def plainly(plain, seed=7, guidance=4.0, **further):
@@ -162,7 +161,7 @@ def test_more_layers_learn_where_wished():
 
 
 def full_size(key):
-    configuration = json.loads((CONFIGURATIONS / f"{key}.json").read_text())["components"]["transformer"]
+    configuration = json.loads(lora_gui.families.configuration(key).read_text())["components"]["transformer"]
     with torch.device("meta"):
         transformer = Flux2Transformer2DModel.from_config(configuration["config"])
     assert sum(p.numel() for p in transformer.parameters()) == configuration["params"]
@@ -171,6 +170,6 @@ def full_size(key):
 
 def test_every_known_base_has_its_configuration():
     for known in FAMILY.facts.bases:
-        configuration = json.loads((CONFIGURATIONS / f"{known.key}.json").read_text())
+        configuration = json.loads(lora_gui.families.configuration(known.key).read_text())
         assert configuration["pipeline"]["class"] == FAMILY.facts.pipeline
         assert configuration["pipeline"]["config"]["is_distilled"] == known.key.endswith("-distilled")

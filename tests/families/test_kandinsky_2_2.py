@@ -17,24 +17,24 @@ from diffusers import (
 from PIL import Image
 
 import lora_gui.families
-from lora_gui.engine import lora
-from lora_gui.engine.train import train
+from lora_gui.engine.load import lora
+from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
-from lora_gui.events import Done
-from lora_gui.families import family, kandinsky_prior
+from lora_gui.families import family
+from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.formats import dialects
 from lora_gui.formats.metadata import identify, read_header
-from lora_gui.jobs import Base
+from lora_gui.protocol.events import Done
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
-from lora_gui.studio import bases
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases
 from tests import tiny
 from tests.families import contract
 from tests.families.contract import CPU, PROMPT, batch_of, same, settings
 from tests.tiny_kandinsky_2_2 import kandinsky_2_2
 
 FAMILY = family("kandinsky22")
-CONFIGURATIONS = Path(lora_gui.families.__file__).parent / "configs"
 CLASSES = {"prior": PriorTransformer, "unet": UNet2DConditionModel}
 
 
@@ -195,7 +195,7 @@ def test_a_base_without_the_prior_in_it_is_not_whole_and_the_remedy_names_its_re
 def test_a_file_that_does_not_say_what_it_is_for_is_known_by_its_layers(base, tmp_path):
     layers = contract.random_layers("kandinsky22", base, seed=1)
     file = tmp_path / "nameless.safetensors"
-    known = [one.facts for one in lora_gui.families.families().values()]
+    known = list(lora_gui.families.facts().values())
     for chosen in (layers, {n: v for n, v in layers.items() if n.startswith("unet.")}):
         file.write_bytes(safetensors.torch.save(dialects.build(chosen, FAMILY.facts)))
         assert identify(read_header(file), known) == ("kandinsky22", "diffusers")
@@ -211,7 +211,7 @@ def test_a_file_that_does_not_say_what_it_is_for_is_known_by_its_layers(base, tm
     ],
 )
 def test_the_right_layers_of_the_full_size_architecture_learn(part, layers, count, millions):
-    configuration = json.loads((CONFIGURATIONS / "kandinsky22.json").read_text())["components"]
+    configuration = json.loads(lora_gui.families.configuration("kandinsky22").read_text())["components"]
     configuration = configuration["prior/prior" if part == "prior" else part]
     with torch.device("meta"):
         root = CLASSES[part].from_config(configuration["config"])
@@ -225,6 +225,6 @@ def test_the_right_layers_of_the_full_size_architecture_learn(part, layers, coun
 
 def test_the_noise_of_the_prior_is_that_of_its_training_script(base):
     reference = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample")
-    ours = kandinsky_prior.schedule(base, CPU)
+    ours = prior.schedule(base, CPU)
     torch.testing.assert_close(ours.alphas_cumprod, reference.alphas_cumprod)
     assert ours.prediction == "sample"

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from diffusers.training_utils import compute_snr
 
-from lora_gui.families import losses
+from lora_gui.families.shared import losses
 
 TIMESTEPS = torch.tensor([0, 10, 500, 999])
 

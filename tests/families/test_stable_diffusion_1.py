@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
-from lora_gui.engine import lora
+from lora_gui.engine.load import lora
 from lora_gui.families import family
 from lora_gui.families.base import Batch
 from lora_gui.settings import DrawSettings, TrainSettings

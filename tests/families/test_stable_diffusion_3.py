@@ -1,20 +1,20 @@
 """Stable Diffusion 3.5 against diffusers' own pipeline, scheduler and architecture."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 
 import lora_gui.families
-from lora_gui.engine import lora
+from lora_gui import families
 from lora_gui.engine.convert import convert
-from lora_gui.engine.train import train
-from lora_gui.events import Done
-from lora_gui.families import families, family
+from lora_gui.engine.load import lora
+from lora_gui.engine.train.loop import train
+from lora_gui.families import family
 from lora_gui.formats import metadata
-from lora_gui.jobs import Base, ConvertJob
+from lora_gui.protocol.events import Done
+from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
@@ -22,7 +22,6 @@ from tests.families.contract import CPU, batch_of, settings
 from tests.tiny_stable_diffusion_3 import stable_diffusion_3
 
 FAMILY = family("sd3")
-CONFIGURATIONS = Path(lora_gui.families.__file__).parent / "configs"
 
 
 class TestContract(contract.Contract):
@@ -135,7 +134,7 @@ def test_a_lora_says_which_of_the_two_bases_it_is_for_and_is_known_by_it(tmp_pat
     tensors = {name: metadata.Tensor("F16", (4, 16), 0, 128)}
     for kept in ("modelspec.architecture", "ss_base_model_version"):
         header = metadata.Header(tensors, {kept: said[kept]})
-        assert metadata.identify(header, [one.facts for one in families().values()]) == ("sd3", "diffusers")
+        assert metadata.identify(header, list(families.facts().values())) == ("sd3", "diffusers")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_a_lora_says_which_of_the_two_bases_it_is_for_and_is_known_by_it(tmp_pat
     [("sd35-medium", 191, 191 + 13 * 4 + 47 * 2, 191 + 13 * 4 + 47 * 2 + 48, 9.4), ("sd35-large", 303, 453, 529, 23.6)],
 )
 def test_the_right_layers_of_the_full_size_architecture_learn(key, attention, linear, all_layers, millions):
-    configuration = json.loads((CONFIGURATIONS / f"{key}.json").read_text())["components"]["transformer"]
+    configuration = json.loads(lora_gui.families.configuration(key).read_text())["components"]["transformer"]
     with torch.device("meta"):
         transformer = SD3Transformer2DModel.from_config(configuration["config"])
     assert sum(p.numel() for p in transformer.parameters()) == configuration["params"]

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import diffusers
 import pytest
@@ -11,11 +10,12 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import lora_gui.families
-from lora_gui.engine import lora
-from lora_gui.engine.train import train
-from lora_gui.events import Done
-from lora_gui.families import autoencoder, family
-from lora_gui.jobs import Base
+from lora_gui.engine.load import lora
+from lora_gui.engine.train.loop import train
+from lora_gui.families import family
+from lora_gui.families.shared import autoencoder
+from lora_gui.protocol.events import Done
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
@@ -23,7 +23,7 @@ from tests.families.contract import CPU, batch_of, settings
 from tests.tiny_stable_diffusion_xl import stable_diffusion_xl
 
 FAMILY = family("sdxl")
-CONFIGURATION = json.loads((Path(lora_gui.families.__file__).parent / "configs" / "sdxl.json").read_text())
+CONFIGURATION = json.loads(lora_gui.families.configuration("sdxl").read_text())
 
 
 class TestContract(contract.Contract):

@@ -1,7 +1,6 @@
 """Wuerstchen against diffusers' own two pipelines, scheduler and architecture."""
 
 import json
-from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -13,13 +12,15 @@ from diffusers.pipelines.deprecated.wuerstchen.pipeline_wuerstchen_prior import 
 from transformers import CLIPTextModel, CLIPTokenizer
 
 import lora_gui.families
-from lora_gui.engine import lora
-from lora_gui.engine.train import train
-from lora_gui.events import Done
-from lora_gui.families import efficientnet, families, family, wuerstchen_stages
+from lora_gui import families
+from lora_gui.engine.load import lora
+from lora_gui.engine.train.loop import train
+from lora_gui.families import family
+from lora_gui.families.wuerstchen import efficientnet, stages
 from lora_gui.formats import dialects
 from lora_gui.formats.metadata import identify, read_header
-from lora_gui.jobs import Base
+from lora_gui.protocol.events import Done
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
@@ -27,7 +28,6 @@ from tests.families.contract import CPU, PROMPT, batch_of, same, settings
 from tests.tiny_wuerstchen import wuerstchen
 
 FAMILY = family("wuerstchen")
-CONFIGURATIONS = Path(lora_gui.families.__file__).parent / "configs"
 
 
 def pipelines(base):
@@ -55,7 +55,7 @@ def plainly(base, seed=7, guidance=4.0, **said):
     prior, decoder = pipelines(base)
     generator = torch.Generator().manual_seed(seed)
     planned = prior(
-        PROMPT, width=64, height=64, timesteps=wuerstchen_stages.timesteps(3), guidance_scale=guidance,
+        PROMPT, width=64, height=64, timesteps=stages.timesteps(3), guidance_scale=guidance,
         generator=generator, **said,
     ).image_embeddings  # fmt: skip
     return decoder(planned, PROMPT, num_inference_steps=12, guidance_scale=0.0, generator=generator).images[0]
@@ -118,13 +118,13 @@ def test_the_loss_is_that_of_the_noise_weighted_as_the_base_was(base, parts):
 def test_noise_levels_are_those_of_the_scheduler():
     levels = torch.linspace(0, 1, 101)
     expected = DDPMWuerstchenScheduler()._alpha_cumprod(levels, CPU)
-    torch.testing.assert_close(wuerstchen_stages.alphas_cumprod(levels, 0.008), expected)
+    torch.testing.assert_close(stages.alphas_cumprod(levels, 0.008), expected)
 
 
 def test_steps_are_spread_as_the_base_is_drawn_with_by_default():
-    torch.testing.assert_close(wuerstchen_stages.timesteps(29), DEFAULT_STAGE_C_TIMESTEPS)
+    torch.testing.assert_close(stages.timesteps(29), DEFAULT_STAGE_C_TIMESTEPS)
     for steps in (1, 2, 3, 10, 60):
-        spread = wuerstchen_stages.timesteps(steps)
+        spread = stages.timesteps(steps)
         assert len(spread) == steps + 1
         assert spread[0] == 1
         assert spread == sorted(spread, reverse=True)
@@ -164,7 +164,7 @@ def test_a_file_that_does_not_say_what_it_is_for_is_known_by_its_layers(base, tm
     file = tmp_path / "nameless.safetensors"
     layers = contract.random_layers("wuerstchen", base, seed=1)
     file.write_bytes(safetensors.torch.save(dialects.build(layers, FAMILY.facts)))
-    known = [one.facts for one in families().values()]
+    known = list(families.facts().values())
     assert identify(read_header(file), known) == ("wuerstchen", "diffusers")
 
 
@@ -172,7 +172,7 @@ def test_a_file_that_does_not_say_what_it_is_for_is_known_by_its_layers(base, tm
     ("layers", "count"), [("attention", 128), ("linear", 128 + 32 * 3), ("all", 128 + 32 * 3 + 32 + 2)]
 )
 def test_the_right_layers_of_the_full_size_architecture_learn(layers, count):
-    configuration = json.loads((CONFIGURATIONS / "wuerstchen.json").read_text())["components"]["prior/prior"]
+    configuration = json.loads(lora_gui.families.configuration("wuerstchen").read_text())["components"]["prior/prior"]
     with torch.device("meta"):
         prior = WuerstchenPrior.from_config(configuration["config"])
     assert sum(p.numel() for p in prior.parameters()) == configuration["params"]

@@ -6,9 +6,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from lora_gui.engine import lora
+from lora_gui import families
+from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
-from lora_gui.families import families
+from lora_gui.families import family
 from lora_gui.formats import dialects, metadata
 from lora_gui.formats.lora_file import Layer
 from tests import tiny
@@ -28,8 +29,8 @@ MAKERS = {
     "kandinsky22": kandinsky_2_2,
     "wuerstchen": wuerstchen,
 }
-FAMILIES = families()
-KNOWN = [one.facts for one in FAMILIES.values()]
+KNOWN = list(families.facts().values())
+FAMILIES = {one.key: family(one.key) for one in KNOWN}
 WAYS = [(key, dialect) for key, one in FAMILIES.items() for dialect in one.facts.dialects]
 CPU = torch.device("cpu")
 

@@ -7,15 +7,17 @@ import safetensors.torch
 import torch
 from diffusers import StableDiffusionPipeline
 
-from lora_gui.engine import lora
+from lora_gui import families
+from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
-from lora_gui.families import families, family
-from lora_gui.formats import dialects, diffusers
+from lora_gui.families import family
+from lora_gui.formats import dialects
+from lora_gui.formats.dialects import diffusers
 from lora_gui.formats.lora_file import Layer
 from tests import tiny
 
 SD1 = family("sd1").facts
-KNOWN = [one.facts for one in families().values()]
+KNOWN = list(families.facts().values())
 HEADER = {"modelspec.architecture": SD1.architecture}
 
 

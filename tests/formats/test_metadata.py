@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from lora_gui import families
 from lora_gui.errors import UserError
-from lora_gui.families import families
-from lora_gui.families.base import Facts
+from lora_gui.facts import Facts
 from lora_gui.formats import metadata, summary
-from lora_gui.jobs import Base, TrainJob, TrainPicture
+from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings
 
 LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
@@ -99,7 +99,7 @@ def test_each_dialect_is_told_from_the_others(tmp_path, layer, down, up, dialect
 def test_a_file_that_says_nothing_is_known_by_its_layers(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(save(tensors()))
-    assert metadata.identify(metadata.read_header(path), [one.facts for one in families().values()]) == ("sd1", "kohya")
+    assert metadata.identify(metadata.read_header(path), list(families.facts().values())) == ("sd1", "kohya")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 import re
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from diffusers import FluxPipeline, UNet2DConditionModel
 from diffusers.loaders import single_file_utils
 
 from lora_gui import families
-from lora_gui.engine import lora
-from lora_gui.families import family, unet
+from lora_gui.engine.load import lora
+from lora_gui.families import family
+from lora_gui.families.shared import unet
 from lora_gui.formats import dialects
 from lora_gui.formats.lora_file import Layer
 from lora_gui.settings import DrawSettings
@@ -128,7 +128,7 @@ def test_a_transformers_names_and_halves_are_those_of_the_original_checkpoint(ba
 @pytest.mark.parametrize(("key", "base"), [("sd1", "sd15"), ("sdxl", "sdxl")])
 def test_every_layer_of_a_full_size_u_net_has_the_name_of_the_original_checkpoint(key, base):
     facts = family(key).facts
-    config = json.loads((Path(families.__file__).parent / "configs" / f"{base}.json").read_text())
+    config = json.loads(families.configuration(base).read_text())
     config = config["components"]["unet"]["config"]
     with torch.device("meta"):
         network = UNet2DConditionModel.from_config(config)

@@ -9,7 +9,7 @@ import pytest
 from starlette.middleware import Middleware
 
 from lora_gui.studio.paths import Studio
-from lora_gui.ui import launch
+from lora_gui.ui.server import launch
 
 TOKEN = "the-key-of-this-test"
 
@@ -86,7 +86,7 @@ def window(tmp_path_factory):
         studio = Studio(tmp_path_factory.mktemp("a studio"))
         launch.prepare_cache(studio)
         launch.clean_environment(studio.cache / launch.UPLOADS)
-        from lora_gui.studio.drawings import Drawer
+        from lora_gui.studio.tasks.drawing import Drawer
         from lora_gui.ui.window import build
 
         served = Window(studio, launch.free_port(None))

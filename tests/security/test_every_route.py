@@ -8,7 +8,8 @@ import socket
 import pytest
 from PIL import Image
 
-from lora_gui.ui import guard, launch, thumbnails
+from lora_gui.ui.server import guard, launch
+from lora_gui.ui.widgets import thumbnails
 
 FORM = b"--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a.png\"\r\n\r\nevil\r\n--x--\r\n"
 BODIES = {

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from lora_gui.errors import UserError
 from lora_gui.formats import metadata
-from lora_gui.studio import library
+from lora_gui.studio.things import loras
 
 CASES = 5000
 MOST = 200_000_000  # bytes of memory for one file
@@ -127,8 +127,8 @@ WAYS = (
 def look(path):
     """What the window and `inspect` do with a file before a tensor is loaded; True where it is taken for a LoRA."""
     try:
-        lora = library.describe(path)
-        library.is_finite(path)
+        lora = loras.describe(path)
+        loras.is_finite(path)
     except UserError as error:
         assert error.what and error.remedy.endswith(".") and len(str(error)) < 1000
         return False
@@ -198,7 +198,7 @@ def test_what_can_carry_programs_is_told_by_its_content_and_refused(tmp_path, ki
     for start in (b"\x80\x02}q\x00.", b"\x80\x04\x95", b"\x80\x05\x95", b"PK\x03\x04"):
         path.write_bytes(start + b"\0" * 100)
         with pytest.raises(UserError, match="can carry programs"):
-            library.describe(path)
+            loras.describe(path)
 
 
 def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path):
@@ -206,4 +206,4 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path):
     (tmp_path / "folder.safetensors").mkdir()
     for name in ("pipe", "folder", "gone"):
         with pytest.raises(UserError):
-            library.describe(tmp_path / f"{name}.safetensors")
+            loras.describe(tmp_path / f"{name}.safetensors")

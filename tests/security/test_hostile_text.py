@@ -10,11 +10,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.numpy import load_file, save_file
 
-from lora_gui.events import Sample
-from lora_gui.studio import drawings, library, pictures
+from lora_gui.protocol.events import Sample
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.pictures import Picture
-from lora_gui.ui import markup
+from lora_gui.studio.tasks import drawing
+from lora_gui.studio.things import loras, pictures
+from lora_gui.studio.things.pictures import Picture
+from lora_gui.ui.widgets import markup
 from tests.security.test_fuzzed_loras import packed, whole
 
 HOSTILE = (
@@ -100,7 +101,7 @@ def test_a_lora_that_says_hostile_things_of_itself_is_described_in_plain_words(t
     header["__metadata__"] = dict.fromkeys((*fields.split(), words), words)
     path = tmp_path / "a.safetensors"
     path.write_bytes(packed(header, data))
-    lora = library.describe(path)
+    lora = loras.describe(path)
     shown = (lora.trigger, lora.base_title, lora.base_key, lora.preset, lora.made)
     json.dumps(shown, ensure_ascii=False).encode("utf-8")
     assert all(letter.isprintable() or letter == "\u200d" for text in shown for letter in text)
@@ -125,8 +126,8 @@ def test_what_a_dropped_picture_says_of_its_making_stays_words_and_short(tmp_pat
         said.add_itxt("parameters", words.encode("utf-8", "replace").decode() * 3)
         path = tmp_path / f"{number}.png"
         Image.new("RGB", (8, 8)).save(path, pnginfo=said)
-        shown = drawings.record(path)
-        assert len(shown) <= drawings.RECORD_LIMIT and Seen(markup.quiet(shown)).tags <= TAGS
+        shown = drawing.record(path)
+        assert len(shown) <= drawing.RECORD_LIMIT and Seen(markup.quiet(shown)).tags <= TAGS
 
 
 def test_a_lora_of_values_that_are_no_numbers_does_not_come_in(tmp_path):
@@ -136,6 +137,6 @@ def test_a_lora_of_values_that_are_no_numbers_does_not_come_in(tmp_path):
     values = load_file(path)
     values[next(name for name in values if "up" in name)][0, 0] = float("nan")
     save_file(values, path)
-    with pytest.raises(library.UserError, match="not numbers"):
-        library.import_lora(Studio(tmp_path / "studio"), path)
+    with pytest.raises(loras.UserError, match="not numbers"):
+        loras.import_lora(Studio(tmp_path / "studio"), path)
     assert not (tmp_path / "studio").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-NETWORK = ("lora_gui/starter/", "lora_gui/ui/launch.py")  # the starter's recipe, and the window asking itself
+NETWORK = ("lora_gui/starter/", "lora_gui/ui/server/launch.py")  # the starter's recipe, and the window asking itself
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.startfile", "subprocess.getoutput",
     "subprocess.getstatusoutput", "torch.load", "torch.save", "torch.hub.load", "gr.load", "gr.Markdown", "yaml.load",
@@ -87,7 +87,7 @@ def test_weights_are_only_loaded_from_safetensors():
 
 
 def test_addresses_of_other_computers_stand_only_where_downloads_are_made():
-    for path in [*sources(), *(ROOT / "lora_gui" / "ui").glob("*.js"), *(ROOT / "lora_gui" / "ui").glob("*.css")]:
+    for path in [*sources(), *(ROOT / "lora_gui" / "ui").rglob("*.js"), *(ROOT / "lora_gui" / "ui").rglob("*.css")]:
         if place(path).startswith(NETWORK) or path.name in ("png.py", "guard.py"):
             continue  # words in a picture's own description, and the scheme that Origin is compared with
         for line in path.read_text(encoding="utf-8").splitlines():

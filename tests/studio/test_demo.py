@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from lora_gui.errors import UserError
-from lora_gui.studio import bases, demo, pictures, runs
+from lora_gui.studio import demo
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import runs
+from lora_gui.studio.things import bases, pictures
 from tests import tiny
 
 QUICK = """

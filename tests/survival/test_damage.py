@@ -6,13 +6,14 @@ import shutil
 import pytest
 from PIL import Image
 
-from lora_gui import events, files
-from lora_gui.engine import checkpoint
-from lora_gui.engine.train import train
+from lora_gui import files
+from lora_gui.engine.train import checkpoint
+from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
-from lora_gui.studio import pictures
+from lora_gui.protocol import events
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.runs import Run
+from lora_gui.studio.tasks.runs import Run
+from lora_gui.studio.things import pictures
 from lora_gui.studio.verify import verify
 from tests import tiny
 

@@ -3,16 +3,16 @@
 import sys
 from pathlib import Path
 
-from lora_gui import events
-from lora_gui.studio import children, runs
+from lora_gui.protocol import events
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process, runs
 from tests import tiny
 
 SMALL_CARD = (sys.executable, str(Path(__file__).with_name("small_card_worker.py")))
 
 
 def test_it_goes_on_by_itself_from_its_checkpoint_with_less_and_says_so(tmp_path, monkeypatch, tell):
-    monkeypatch.setattr(children, "COMMAND", SMALL_CARD)
+    monkeypatch.setattr(process, "COMMAND", SMALL_CARD)
     studio, said = Studio(tmp_path / "studio"), []
     ordered = tiny.job(tmp_path, steps=6).model_copy(update={"publish_to": str(studio.loras)})
     run = runs.start(studio, ordered)

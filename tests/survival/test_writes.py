@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lora_gui import files
-from lora_gui.engine import checkpoint
+from lora_gui.engine.train import checkpoint
 from lora_gui.errors import UserError
 from lora_gui.formats.lora_file import Layer
 

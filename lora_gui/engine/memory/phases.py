@@ -1,0 +1,304 @@
+"""What each phase of a run holds in memory, counted on a base's networks without weights and kept on disk."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lora_gui import files
+from lora_gui.engine.load import loading, lora, offload, quantize
+from lora_gui.engine.load.device import dtype_of
+from lora_gui.engine.memory import networks
+from lora_gui.engine.memory.block_dedup import Run, shorten, times_of
+from lora_gui.engine.memory.networks import Component, Components, Size
+from lora_gui.engine.memory.tracker import Trace, forward, training
+from lora_gui.errors import UserError
+from lora_gui.families.base import Family
+from lora_gui.settings import TrainSettings
+
+GIB = 2**30
+RUNTIME = 0.6 * GIB  # context of the driver, workspaces of its libraries; not measured here
+_SLACK = 0.04  # share of what is alive that the allocator wastes
+_PROCESS = 2.5 * GIB  # RAM of the program and its libraries
+_CAPTIONS = 16  # encoded at once
+_PIXELS = 1024 * 1024  # encoded at once
+SIDES = (768, 512)  # px that a sample drawing may be lowered to
+_VERSION = 2  # of what is kept on disk
+_HELD = ("weights", "optimizer")  # of a LoRA, all the time
+# optimizer -> bytes it keeps for a weight of this many values in this many rows and columns
+_OPTIMIZERS: dict[str, Callable[[int, int], int]] = {
+    "adamw": lambda values, edges: 8 * values,
+    "adamw8bit": lambda values, edges: 2 * values if values >= 4096 else 8 * values,
+    "adafactor": lambda values, edges: 4 * edges,
+    "prodigy": lambda values, edges: 16 * values,
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The peak of one phase of a run, in bytes, by what holds it."""
+
+    weights: float = 0
+    lora: float = 0  # with gradients and optimizer
+    saved: float = 0  # for the backward
+    working: float = 0
+
+    @property
+    def runtime(self) -> float:
+        return RUNTIME + _SLACK * (self.weights + self.lora + self.saved + self.working)
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.lora + self.saved + self.working + self.runtime
+
+    def to_json(self) -> dict[str, float]:
+        parts = asdict(self) | {"runtime": self.runtime, "total": self.total}
+        return {f"{name}_gib": round(value / GIB, 2) for name, value in parts.items()}
+
+
+class Planner:
+    """Counts a base's phases; every trace once, kept in the folder `cache`."""
+
+    def __init__(self, base: Components, family: Family, cache: Path) -> None:
+        self.base, self.family, self.cache = base, family, cache
+        self._known: dict[str, Any] = {}
+        self._versions = [version(one) for one in ("torch", "diffusers", "transformers", "peft")]
+        self._built: dict[tuple[str, torch.dtype], tuple[nn.Module, list[Run]]] = {}
+        self._carrying: dict[str, tuple[dict[str, nn.Module], list[Run], list[nn.Parameter]]] = {}  # the last LoRA
+        if not networks.denoisers(base):
+            raise UserError("The memory of this base cannot be planned.", "Choose another base.")
+
+    def phases(self, settings: TrainSettings) -> dict[str, Phase]:
+        return {
+            "encode_text": self.encode_text(),
+            "encode_pictures": self.encode_pictures(settings),
+            "train": self.training(settings),
+            "sample": self.sample(settings),
+        }
+
+    def fits(self, settings: TrainSettings, vram: float) -> bool:
+        """Whether the training itself fits, with samples as small as they may be; the cheapest question first."""
+        if self.least(settings) > vram or self.training(settings).total > vram:
+            return False
+        smallest = settings.model_copy(update={"sample_resolution": SIDES[-1]})
+        return self.sample(settings).total <= vram or self.sample(smallest).total <= vram
+
+    def least(self, settings: TrainSettings) -> float:
+        """Bytes without which no step can be made, known without tracing one."""
+        return Phase(weights=self._resident(settings), lora=sum(self._lora(settings)[key] for key in _HELD)).total
+
+    def encode_text(self) -> Phase:
+        """Text encoders side by side; of a large one two layers at a time (see loading.text_encoder)."""
+        weights, working = 0.0, 0
+        for facts in self._texts():
+            streams = facts["weights"] >= loading.STREAMED_FROM
+            weights += facts["outside"] + offload.RING * facts["largest"] if streams else facts["weights"]
+            working = max(working, facts["peak"])
+        return Phase(weights=weights, working=working)
+
+    def encode_pictures(self, settings: TrainSettings) -> Phase:
+        size = Size(max(1, _PIXELS // settings.resolution**2), settings.resolution)
+        weights, working = 0, 0
+        for one in networks.autoencoders(self.base).values():
+            facts = self._once(["encode", one, asdict(size)], partial(_encode_facts, one, size))
+            weights, working = weights + facts["weights"], max(working, facts["peak"])
+        return Phase(weights=weights, working=working)
+
+    def training(self, settings: TrainSettings) -> Phase:
+        """One step; what decodes the samples has stayed since the first of them was drawn."""
+        trace, held = self.train(settings), self._lora(settings)
+        return Phase(
+            weights=self._resident(settings),
+            lora=sum(held[key] for key in _HELD) + trace.gradients,
+            saved=trace.saved,
+            working=max(0, trace.peak - trace.saved - trace.gradients),
+        )
+
+    def sample(self, settings: TrainSettings) -> Phase:
+        """A drawing with guidance beside the LoRA that is being trained."""
+        side, working = self.side_of_samples(settings), 0
+        for one in networks.denoisers(self.base).values():
+            count = 1 if one["config"].get("guidance_embeds") else 2  # with and without the prompt
+            key = ["draw", one, side, count, settings.precision]
+            trace = self._once(key, partial(self._draw_trace, one, Size(count, side), settings.precision))
+            working = max(working, trace["peak"])
+        for one in networks.decoders(self.base).values():
+            working = max(working, self._decoder(one, side)["peak"])
+        held = self._lora(settings)
+        return Phase(weights=self._resident(settings), lora=sum(held[key] for key in _HELD), working=working)
+
+    def side_of_samples(self, settings: TrainSettings) -> int:
+        drawn = int(self.family.facts.draw_defaults.get("width", settings.resolution))
+        return min(settings.resolution, drawn, settings.sample_resolution or drawn)
+
+    def train(self, settings: TrainSettings) -> Trace:
+        """One step with the LoRA of these settings, recomputing or not."""
+        told = settings.model_dump(include={"rank", "layers", "batch_size", "resolution", "precision"})
+        key = ["train", *self._learning(settings), told, _recomputes(settings)]
+        return Trace(**self._once(key, lambda: self._train_trace(settings).to_json()))
+
+    def weights(self, precision: str) -> int:
+        """Bytes of the parts that are trained, in `precision`."""
+        return sum(facts["weights"] for facts in self._blocks(precision))
+
+    def blocks_to_stream(self, settings: TrainSettings, vram: float) -> int:
+        """How many blocks must stay in RAM for the rest to fit; all where even that is not enough."""
+        count = max(len(facts["sizes"]) for facts in self._blocks(settings.precision))
+        for streamed in range(settings.streamed_blocks + 1, count + 1):
+            if self.fits(settings.model_copy(update={"streamed_blocks": streamed}), vram):
+                return streamed
+        return count
+
+    def streamed(self, settings: TrainSettings) -> int:
+        """Bytes of the blocks that stay in RAM."""
+        return sum(sum(_last(facts["sizes"], settings.streamed_blocks)) for facts in self._blocks(settings.precision))
+
+    def ram(self, settings: TrainSettings) -> float:
+        """What the computer's own memory must hold: networks pass through it on their way to the card."""
+        base = self.streamed(settings)
+        if settings.precision not in quantize.PRECISIONS or settings.streamed_blocks:
+            base = self.weights(settings.precision)
+        return _PROCESS + max(base, sum(facts["weights"] for facts in self._texts()))
+
+    def _resident(self, settings: TrainSettings) -> float:
+        """Weights on the card while it trains: the base, decoders, and text encoders that learn too."""
+        total = 0.0
+        for facts in self._blocks(settings.precision):
+            sizes = _last(facts["sizes"], settings.streamed_blocks)
+            total += facts["weights"] - sum(sizes) + (offload.RING * max(sizes) if sizes else 0)
+        for one in networks.decoders(self.base).values():
+            total += self._decoder(one, self.side_of_samples(settings))["weights"]
+        return total + (sum(facts["weights"] for facts in self._texts()) if settings.train_text_encoder else 0)
+
+    def _texts(self) -> list[dict[str, Any]]:
+        found = networks.text_encoders(self.base).values()
+        return [self._once(["text", one], partial(_text_facts, one)) for one in found]
+
+    def _blocks(self, precision: str) -> list[dict[str, Any]]:
+        parts = networks.denoisers(self.base).values()
+        return [self._once(["blocks", one, precision], partial(self._block_facts, one, precision)) for one in parts]
+
+    def _decoder(self, one: Component, side: int) -> dict[str, Any]:
+        return self._once(["decode", one, side], partial(_decode_facts, one, Size(1, side)))
+
+    def _lora(self, settings: TrainSettings) -> dict[str, int]:
+        key = ["lora", *self._learning(settings), settings.rank, settings.optimizer]
+        return self._once(key, lambda: self._lora_facts(settings))
+
+    def _learning(self, settings: TrainSettings) -> list[Any]:
+        """The parts that are trained, and which of their layers."""
+        parts = networks.denoisers(self.base)
+        return [parts, [self.family.targets(part, settings.layers) for part in parts]]
+
+    def _lora_facts(self, settings: TrainSettings) -> dict[str, int]:
+        _, runs, weights = self._with_lora(settings)
+        times, kept = times_of(runs), _OPTIMIZERS[settings.optimizer]
+        return {
+            "count": sum(times(weight) * weight.numel() for weight in weights),
+            "weights": sum(times(weight) * weight.nbytes for weight in weights),
+            "optimizer": sum(times(weight) * kept(weight.numel(), sum(weight.shape)) for weight in weights),
+        }
+
+    def _with_lora(self, settings: TrainSettings) -> tuple[dict[str, nn.Module], list[Run], list[nn.Parameter]]:
+        """The parts that are trained, what was left out of them, and the weights of a new LoRA in them.
+
+        Where only some layers learn, all of their kind count: what was left out stands for other blocks by name.
+        """
+        settings = settings.model_copy(update={"only_layers": ()})
+        key = json.dumps([settings.precision, settings.rank, settings.layers])
+        if key not in self._carrying:
+            parts, left = {}, []
+            for name, one in networks.denoisers(self.base).items():
+                parts[name], runs = self._network(one, settings.precision)
+                left += runs
+            with torch.device("meta"):
+                weights = lora.add_new(parts, self.family, settings, "planned")
+            self._carrying = {key: (parts, left, weights)}
+        return self._carrying[key]
+
+    def _network(self, one: Component, precision: str) -> tuple[nn.Module, list[Run]]:
+        """A shortened copy for whoever asks, since LoRAs are put into it; some take seconds to build."""
+        key = (json.dumps(one), dtype_of(precision))
+        if key not in self._built:
+            whole = networks.build(one, dtype_of(precision))
+            runs = shorten(whole)
+            self._built[key] = whole, runs
+        module, runs = copy.deepcopy(self._built[key])
+        if precision in quantize.PRECISIONS:
+            quantize.replace(module, precision, torch.device("meta"))
+        return module, runs
+
+    def _block_facts(self, one: Component, precision: str) -> dict[str, Any]:
+        module, runs = self._network(one, precision)
+        times = times_of(runs)
+        sizes: list[int] = []
+        for _, block in offload.blocks(module) if loading.can_recompute(module) else []:
+            sizes += [offload.size(block)] * times(block)
+        left_out = sum((run.times - 1) * loading.nbytes(run.second) for run in runs)
+        return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
+
+    def _draw_trace(self, one: Component, size: Size, precision: str) -> dict[str, Any]:
+        module, runs = self._network(one, precision)
+        return forward(module, partial(networks.denoise, one, module, size, dtype_of(precision)), runs).to_json()
+
+    def _train_trace(self, settings: TrainSettings) -> Trace:
+        found, (parts, runs, weights) = networks.denoisers(self.base), self._with_lora(settings)
+        for part in parts.values():
+            if loading.can_recompute(part):
+                word = "enable" if _recomputes(settings) else "disable"
+                getattr(part, f"{word}_gradient_checkpointing")()
+        size, dtype = Size(settings.batch_size, settings.resolution), dtype_of(settings.precision)
+        calls = [partial(networks.denoise, found[name], part, size, dtype) for name, part in parts.items()]
+        return training(parts.values(), calls, weights, runs)
+
+    def _once(self, key: list[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `make` gives, computed once for each configuration and version of the libraries."""
+        told = json.dumps([_VERSION, *self._versions, *key])
+        digest = hashlib.sha256(told.encode()).hexdigest()[:24]
+        if digest not in self._known:
+            path = self.cache / f"{digest}.json"
+            found = files.read_json(path)
+            if found is None:
+                found = make()
+                files.write_json(path, found)
+            self._known[digest] = found
+        return self._known[digest]
+
+
+def _recomputes(settings: TrainSettings) -> bool:
+    return settings.gradient_checkpointing or settings.streamed_blocks > 0
+
+
+def _last(sizes: list[int], count: int) -> list[int]:
+    return sizes[-count:] if count else []
+
+
+def _text_facts(one: Component) -> dict[str, Any]:
+    module = networks.build(one, torch.bfloat16)
+    weights = loading.nbytes(module)
+    sizes = [offload.size(block) for _, block in offload.blocks(module)]
+    trace = forward(module, lambda: networks.read_text(module, _CAPTIONS))
+    outside = weights - sum(sizes)
+    return {"weights": weights, "outside": outside, "largest": max(sizes, default=0), "peak": trace.peak}
+
+
+def _encode_facts(one: Component, size: Size) -> dict[str, Any]:
+    module = networks.build(one, torch.bfloat16)
+    trace = forward(module, partial(networks.ENCODERS[one["class"]], module, size, torch.bfloat16))
+    return {"weights": loading.nbytes(module), "peak": trace.peak}
+
+
+def _decode_facts(one: Component, size: Size) -> dict[str, Any]:
+    module = networks.build(one, torch.bfloat16)
+    trace = forward(module, partial(networks.DECODERS[one["class"]], module, size, torch.bfloat16))
+    return {"weights": loading.nbytes(module), "peak": trace.peak}

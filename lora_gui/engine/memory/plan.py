@@ -1,0 +1,137 @@
+"""Plan how much memory a run needs, before anything is loaded, and what to change where it does not fit.
+
+Computed, not looked up: each network is built without weights and run once on empty tensors (see memory_trace). Only
+the runtime's own share is a constant, since it is the driver's and not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_gui.engine.memory import networks
+from lora_gui.engine.memory.phases import GIB, SIDES, Phase, Planner
+from lora_gui.families.base import Family
+from lora_gui.protocol.jobs import PlanJob
+from lora_gui.settings import TrainSettings
+
+_LINK = 12e9  # bytes a second from RAM to the card, PCIe 4 x8 or 3 x16
+_BUS = 360e9  # bytes a second of the memory of a small card
+_PRECISIONS = ("fp32", "bf16", "int8", "nf4")  # each needs less memory than the one before
+_LOWEST = 256  # px; below, nothing is learnt well
+_DOING = {
+    "encode_text": "reading the captions",
+    "encode_pictures": "encoding the pictures",
+    "train": "learning",
+    "sample": "drawing samples",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run needs: `settings` are those to run with, `notes` what was changed in them and what it costs."""
+
+    phases: dict[str, Phase]
+    settings: TrainSettings
+    changed: dict[str, Any]
+    ram: float  # bytes
+    fits: bool
+    notes: tuple[str, ...]
+
+    @property
+    def peak_gib(self) -> float:
+        return max(phase.total for phase in self.phases.values()) / GIB
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "peak_gib": round(self.peak_gib, 2),
+            "fits": self.fits,
+            "phases": {name: phase.to_json() for name, phase in self.phases.items()},
+            "ram_gib": round(self.ram / GIB, 2),
+            "changed": self.changed,
+            "notes": list(self.notes),
+        }
+
+
+def plan(job: PlanJob, family: Family) -> Plan:
+    """The smallest change with which the training fits a card of `vram_gib`, or the plan that comes nearest.
+
+    In this order: recomputing, fewer bits, blocks from RAM, fewer pixels; sample drawings are made smaller before
+    anything that is learnt is changed for them. Each network is traced once for each configuration, which takes
+    seconds, and then found in `job.cache`. Raises UserError for a base that is neither known nor on this disk.
+    """
+    planner = Planner(networks.components(job.base), family, Path(job.cache))
+    settings, vram, notes = job.settings, job.vram_gib * GIB, {}
+    current = settings
+    for attempt, kind, note in _attempts(planner, settings, vram):
+        current, notes[kind] = attempt, note
+    phases, ram = planner.phases(current), planner.ram(current)
+    needed, most = max((phase.total, name) for name, phase in phases.items())
+    if needed > vram:
+        doing = f"It needs {needed / GIB:.1f} GB of the card while {_DOING[most]}"
+        notes["card"] = f"{doing}, and nothing here makes that less: choose a smaller base."
+    if ram > job.ram_gib * GIB:
+        notes["ram"] = f"It needs {ram / GIB:.0f} GB of the computer's own memory, there are {job.ram_gib:.0f}."
+    fits = needed <= vram and ram <= job.ram_gib * GIB
+    changed = {key: value for key, value in current.model_dump().items() if value != getattr(settings, key)}
+    return Plan(phases, current, changed, ram, fits, tuple(notes.values()))
+
+
+def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterator[tuple[TrainSettings, str, str]]:
+    """One change after the other, each with its kind and its price, until a run fits or nothing is left to change."""
+    for kind, change, price in _ladder(planner, settings, vram):
+        if planner.fits(settings, vram):
+            break
+        settings = settings.model_copy(update=change)
+        yield settings, kind, price(planner, settings)
+    if not planner.fits(settings, vram):
+        count = planner.blocks_to_stream(settings, vram)
+        if count > settings.streamed_blocks:
+            settings = settings.model_copy(update={"streamed_blocks": count})
+            yield settings, "streaming", _price_of_streaming(planner, settings)
+    while not planner.fits(settings, vram) and settings.resolution > _LOWEST:
+        side = max(_LOWEST, settings.resolution - 128)
+        settings = settings.model_copy(update={"resolution": side})
+        yield settings, "resolution", f"Pictures are learnt at {side} pixels: steps are quicker, fine detail is lost."
+    for side in SIDES:
+        if planner.sample(settings).total > vram and side < planner.side_of_samples(settings):
+            settings = settings.model_copy(update={"sample_resolution": side})
+            yield settings, "samples", f"Sample drawings are made at {side} pixels; what is learnt stays the same."
+
+
+def _ladder(
+    planner: Planner, settings: TrainSettings, vram: float
+) -> Iterator[tuple[str, dict[str, Any], Callable[[Planner, TrainSettings], str]]]:
+    """Recomputing first, then fewer bits, leaving out those whose weights alone are too large."""
+    if not settings.gradient_checkpointing:
+        yield "recomputing", {"gradient_checkpointing": True}, _price_of_recomputing
+    precision = "bf16" if settings.precision == "fp16" else settings.precision
+    lower = _PRECISIONS[_PRECISIONS.index(precision) + 1 :]
+    for one in lower:
+        if one == lower[-1] or planner.least(settings.model_copy(update={"precision": one})) < vram:
+            yield "precision", {"precision": one}, _price_of_precision
+
+
+def _price_of_recomputing(planner: Planner, settings: TrainSettings) -> str:
+    trace = planner.train(settings)
+    more = trace.forward_flop / max(1, trace.flop - trace.forward_flop)
+    return f"Recomputing is on: each step takes about {100 * more:.0f} % longer."
+
+
+def _price_of_precision(planner: Planner, settings: TrainSettings) -> str:
+    if settings.precision == "bf16":
+        return "The base is held in 16 bits, which is quicker on most cards."
+    passes = 3 if settings.gradient_checkpointing else 2
+    seconds = passes * 2 * planner.weights("bf16") / _BUS
+    bits = {"int8": 8, "nf4": 4}[settings.precision]
+    return f"The base is held in {bits} bits: each step takes up to {seconds:.1f} s longer on a small card."
+
+
+def _price_of_streaming(planner: Planner, settings: TrainSettings) -> str:
+    copied = planner.streamed(settings)
+    return (
+        f"{settings.streamed_blocks} blocks ({copied / GIB:.1f} GB) stay in RAM and are copied twice in each step: "
+        f"nothing is lost where a step takes longer than about {2 * copied / _LINK:.1f} s, which is what that takes."
+    )

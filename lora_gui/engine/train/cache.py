@@ -1,0 +1,171 @@
+"""Encode the pictures and captions once, so that the encoders can leave memory; then batches are only indexed."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lora_gui.engine.load import loading
+from lora_gui.engine.load.device import empty_cache
+from lora_gui.engine.load.opening import opening
+from lora_gui.engine.train import buckets
+from lora_gui.engine.train.buckets import Size
+from lora_gui.errors import UserError
+from lora_gui.families.base import Batch, Family
+from lora_gui.protocol.events import Event, Note, Phase
+from lora_gui.protocol.jobs import TrainJob
+
+_PIXELS = 1024 * 1024  # encoded at once; more would only need more memory
+_CAPTIONS = 16  # encoded at once
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Everything a step needs of pictures and captions, in the computer's own memory; captions can be large."""
+
+    sizes: list[Size]  # of each picture, in its bucket
+    pictures: list[list[Tensors]]  # for each picture its variants: as it is, and mirrored where wished
+    captions: Tensors  # (captions + 1, ...), the empty one last
+    caption_of: list[int]  # row of each picture's caption
+    prompts: list[Tensors]  # for each sample prompt, the prompt and the empty one; (2, ...)
+    device: torch.device  # that trains
+
+    def batch(self, numbers: list[int], dropout: float, rng: random.Random) -> Batch:
+        """The pictures called `numbers`, each in one of its variants, with a share of `dropout` captions left out."""
+        chosen = [rng.choice(self.pictures[n]) for n in numbers]
+        rows = [-1 if rng.random() < dropout else self.caption_of[n] for n in numbers]
+        return Batch(
+            pictures={key: self._stacked([one[key] for one in chosen]) for key in chosen[0]},
+            captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
+            sizes=[(self.sizes[n][1], self.sizes[n][0]) for n in numbers],
+        )
+
+
+    def _stacked(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        """On the device that trains, without waiting for it: what is kept for a GPU is pinned."""
+        return torch.stack([tensor.to(self.device, non_blocking=True) for tensor in tensors])
+
+
+def _kept(tensors: Tensors, device: torch.device) -> Tensors:
+    """In the computer's own memory, ready to be copied to the device."""
+    ready = {key: value.cpu() for key, value in tensors.items()}
+    return {key: value.pin_memory() for key, value in ready.items()} if device.type == "cuda" else ready
+
+
+def with_trigger(trigger: str, caption: str) -> str:
+    """The caption as it is learnt: the trigger word first, unless the caption says it already."""
+    trigger, caption = trigger.strip(), caption.strip()
+    said = re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE)
+    return caption if said else f"{trigger} {caption}".strip()
+
+
+def unread(job: TrainJob, family: Family) -> Iterator[Event]:
+    """A note where captions are longer than the base reads."""
+    with opening(job.base):
+        reader = family.reader(Path(job.base.path))
+    texts = dict.fromkeys(with_trigger(job.trigger, picture.caption) for picture in job.pictures)
+    cut = [words for text in texts if reader and (words := reader.unread(text))]
+    if len(cut) == 1:
+        yield Note(f"A caption is longer than what this base reads; from '{cut[0]} …' on it is not seen.")
+    elif cut:
+        many = f"{len(cut)} captions are longer than what this base reads"
+        yield Note(f"{many}; the first of them is not seen from '{cut[0]} …' on.")
+
+
+def build(
+    job: TrainJob, family: Family, prompts: list[str], device: torch.device, dtype: torch.dtype
+) -> Generator[Event, None, Cache]:
+    """Encode the captions, then the pictures, each with encoders that leave memory before the next come.
+
+    Says how far it is; its return value is the Cache.
+    """
+    base = Path(job.base.path)
+    texts = [with_trigger(job.trigger, picture.caption) for picture in job.pictures]
+    known = list(dict.fromkeys(texts))
+    yield Phase("Loading the encoders")
+    with opening(job.base):
+        encoders = family.encoders(base, device, dtype, loading.text_encoder, pictures=False)
+    with torch.no_grad():
+        captions = yield from _encode_captions(family, encoders, [*known, ""])
+        pairs = [_one_by_one(family, encoders, (prompt, "")) for prompt in prompts]
+    captions, pairs = _kept(captions, device), [_kept(pair, device) for pair in pairs]
+    del encoders
+    empty_cache(device)
+    with opening(job.base):
+        encoders = family.encoders(base, device, dtype, captions=False)
+    with torch.no_grad():
+        sizes, pictures = yield from _encode_pictures(job, family, encoders)
+    pictures = [[_kept(variant, device) for variant in variants] for variants in pictures]
+    del encoders
+    empty_cache(device)
+    return Cache(sizes, pictures, captions, [known.index(text) for text in texts], pairs, device)
+
+
+def _encode_captions(family: Family, encoders: Any, captions: list[str]) -> Generator[Event, None, Tensors]:
+    rows: list[Tensors] = []
+    for start in range(0, len(captions), _CAPTIONS):
+        yield Phase("Encoding captions", start, len(captions))
+        rows.append(family.encode_captions(encoders, captions[start : start + _CAPTIONS]))
+    return _joined(rows)
+
+
+def _one_by_one(family: Family, encoders: Any, captions: tuple[str, ...]) -> Tensors:
+    """As a pipeline encodes them when it draws; a batch can differ from that in the last bit."""
+    return _joined([family.encode_captions(encoders, [caption]) for caption in captions])
+
+
+def _joined(rows: list[Tensors]) -> Tensors:
+    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+
+
+def _encode_pictures(
+    job: TrainJob, family: Family, encoders: Any
+) -> Generator[Event, None, tuple[list[Size], list[list[Tensors]]]]:
+    """Each picture at its own size; pictures of one size are encoded together."""
+    resolution, flip = job.settings.resolution, job.settings.flip
+    files = [Path(picture.path) for picture in job.pictures]
+    sizes = [buckets.bucket(_size(file), resolution, family.facts.size_step) for file in files]
+    made: list[list[Tensors]] = [[] for _ in files]
+    done = 0
+    for size in dict.fromkeys(sizes):
+        members = [n for n, other in enumerate(sizes) if other == size]
+        at_once = max(1, _PIXELS // (size[0] * size[1]))
+        for start in range(0, len(members), at_once):
+            yield Phase("Encoding pictures", done, len(files))
+            some = members[start : start + at_once]
+            pixels = torch.stack([_pixels(files[n], size) for n in some])
+            for variant in (pixels, pixels.flip(-1)) if flip else (pixels,):
+                encoded = family.encode_pictures(encoders, variant)
+                for row, n in enumerate(some):
+                    made[n].append({key: value[row].clone() for key, value in encoded.items()})
+            done += len(some)
+    yield Phase("Encoding pictures", done, len(files))
+    return sizes, made
+
+
+def _size(file: Path) -> Size:
+    try:
+        with Image.open(file) as image:
+            return image.size
+    except OSError:
+        raise UserError(f"The picture {file.name} cannot be read.", "Add it again, or leave it out.") from None
+
+
+def _pixels(file: Path, size: Size) -> torch.Tensor:
+    """(3, H, W) in [-1, 1]."""
+    try:
+        with Image.open(file) as image:
+            fitted = buckets.fit(image.convert("RGB"), size)
+    except OSError:
+        raise UserError(f"The picture {file.name} cannot be read.", "Add it again, or leave it out.") from None
+    return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float() / 127.5 - 1

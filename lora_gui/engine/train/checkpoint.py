@@ -1,0 +1,160 @@
+"""What a run can go on from: the LoRA, the optimizer and the step, in a folder that is whole or does not count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+
+from lora_gui import files
+from lora_gui.formats.dialects import diffusers
+from lora_gui.formats.lora_file import Layers
+from lora_gui.formats.metadata import with_hashes
+
+_KEPT = 2
+_MANIFEST = "MANIFEST.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint on the disk."""
+
+    folder: Path
+    step: int
+
+    @property
+    def lora(self) -> Path:
+        """The LoRA as it was, a file that can be drawn with."""
+        return self.folder / "adapter.safetensors"
+
+
+def save(
+    checkpoints: Path, step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer,
+    further: dict[str, Any],
+) -> Checkpoint:  # fmt: skip
+    """Write the state after `step` steps; `further` is JSON. Only then are the oldest but two dropped.
+
+    The folder is written beside, its manifest last, and renamed: what has its final name and a true manifest is whole.
+    """
+    target = checkpoints / f"ckpt-{step:06}"
+    if not is_whole(target):  # a step has one state, whenever it was reached
+        _write(target, step, layers, metadata, optimizer, further)
+    for old in _folders(checkpoints)[:-_KEPT]:
+        files.remove_folder(old)
+    return Checkpoint(target, step)
+
+
+def _write(
+    target: Path, step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer,
+    further: dict[str, Any],
+) -> None:  # fmt: skip
+    partial = target.with_name(f"{target.name}.tmp")
+    if partial.exists():
+        files.remove_folder(partial)
+    tensors, numbers = pack(optimizer)
+    contents = {
+        "adapter.safetensors": with_hashes(to_bytes(diffusers.build_exact(layers), metadata)),
+        "optimizer.safetensors": to_bytes(tensors),
+        "state.json": json.dumps({"step": step, "optimizer": numbers} | further).encode(),
+    }
+    for name, data in contents.items():
+        files.write_bytes(partial / name, data)
+    files.write_json(partial / _MANIFEST, {name: _entry(data) for name, data in contents.items()})
+    if target.exists():
+        files.remove_folder(target)
+    files.move(partial, target)
+
+
+def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint, and a sentence for each damaged one, which is set aside."""
+    files.sweep(checkpoints)
+    sentences: list[str] = []
+    for folder in reversed(_folders(checkpoints)):
+        if is_whole(folder):
+            return Checkpoint(folder, _step(folder)), sentences
+        aside = files.free_name(checkpoints / "damaged", folder.name, "")
+        files.move(folder, aside)
+        sentences.append(f"The checkpoint of step {_step(folder)} is damaged and was set aside.")
+    return None, sentences
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of a checkpoint is exactly what was written."""
+    manifest = files.read_json(folder / _MANIFEST)
+    if not isinstance(manifest, dict) or not manifest:
+        return False
+    return all(
+        (folder / name).is_file() and _entry((folder / name).read_bytes()) == entry for name, entry in manifest.items()
+    )
+
+
+def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Give the optimizer its state back; returns what else `save` was given."""
+    state = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))
+    tensors = load_file(checkpoint.folder / "optimizer.safetensors")
+    unpack(optimizer, tensors, state.pop("optimizer"))
+    return state
+
+
+def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors and JSON, whichever optimizer it is."""
+    state = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    whole = {
+        "state": {str(weight): values for weight, values in state["state"].items()},
+        "param_groups": {str(number): group for number, group in enumerate(state["param_groups"])},
+    }
+    return tensors, _without_tensors(whole, "", tensors)
+
+
+def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+    """The opposite of `pack`, into an optimizer made with the same settings."""
+    whole = _copy(numbers)
+    for path, tensor in tensors.items():
+        *owners, key = path.split(".")
+        owner = whole
+        for name in owners:
+            owner = owner[name]
+        owner[key] = tensor
+    state = {int(weight): values for weight, values in whole["state"].items()}
+    optimizer.load_state_dict({"state": state, "param_groups": list(whole["param_groups"].values())})
+
+
+def _without_tensors(values: dict[str, Any], path: str, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Copy a nested value but for its tensors, which go to `tensors` by their path."""
+    others: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, torch.Tensor):
+            tensors[f"{path}{key}"] = value.detach().cpu().contiguous().clone()
+        else:
+            others[key] = _without_tensors(value, f"{path}{key}.", tensors) if isinstance(value, dict) else value
+    return others
+
+
+def _copy(values: dict[str, Any]) -> dict[str, Any]:
+    """Copy what came from JSON, which knows no tuples; an optimizer's only list is that of its weights."""
+    return {
+        key: _copy(value) if isinstance(value, dict)
+        else tuple(value) if isinstance(value, list) and key != "params"
+        else value
+        for key, value in values.items()
+    }  # fmt: skip
+
+
+def _entry(data: bytes) -> dict[str, Any]:
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _folders(checkpoints: Path) -> list[Path]:
+    found = checkpoints.glob("ckpt-*") if checkpoints.is_dir() else []
+    return sorted(folder for folder in found if folder.is_dir() and not folder.name.endswith(".tmp"))
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("ckpt-"))

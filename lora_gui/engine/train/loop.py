@@ -1,0 +1,176 @@
+"""A run from its job to its published LoRA, as a stream of events. Knows no family by name and no process."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from lora_gui import files
+from lora_gui.engine.load import device, loading, lora, unpack
+from lora_gui.engine.load.opening import opening
+from lora_gui.engine.train import buckets, cache, checkpoint, publish
+from lora_gui.engine.train.samples import Samples, prompts_of
+from lora_gui.engine.train.step import NAME, TrainState
+from lora_gui.errors import UserError
+from lora_gui.families.base import Family
+from lora_gui.protocol.events import Done, Event, Note, Paused, Phase, Started, Stopped
+from lora_gui.protocol.jobs import TrainJob
+
+_READ_EVERY = 10  # steps, and
+_READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each look waits for the device
+
+T = TypeVar("T")
+
+
+def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
+    """Train in the run's folder, from its newest whole checkpoint if it has one. Raises UserError where it cannot.
+
+    A file called `stop` in the folder ends it after the step under way; what was learnt is then published. One called
+    `pause` ends it too: everything is kept for the next start, and nothing is published.
+    """
+    began = time.monotonic()
+    for place in (Path(job.publish_to), folder, folder / "samples"):
+        files.sweep(place)
+    found, damaged = checkpoint.newest(folder / "checkpoints")
+    first = found.step if found else 0
+    yield Started(job.settings.steps, first)
+    yield from map(Note, damaged)
+    try:
+        state, samples = yield from _pausable(_prepare(job, folder, family, found), folder)
+    except _PauseError:
+        yield Paused(first)
+        return
+    paused = yield from _steps(state, samples)
+    if paused:
+        yield from state.keep()
+        yield paused
+    else:
+        yield from _finish(state, samples, began)
+
+
+class _PauseError(Exception):
+    """A pause was asked for before there was anything to keep."""
+
+
+def _pausable(work: Generator[Event, None, T], folder: Path) -> Generator[Event, None, T]:
+    """The same events and the same result, but given up between two events where a pause is asked for."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        yield event
+        if (folder / "pause").exists():
+            raise _PauseError
+
+
+def _prepare(
+    job: TrainJob, folder: Path, family: Family, found: checkpoint.Checkpoint | None
+) -> Generator[Event, None, tuple[TrainState, Samples]]:
+    """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
+    where, dtype = device.pick(), device.dtype_of(job.settings.precision)
+    device.prepare(where)
+    base = yield from unpack.as_folder(job.base, job.cache)
+    job = job.model_copy(update={"base": base})
+    with opening(base):
+        family.require_learning(Path(base.path))
+    yield from cache.unread(job, family)
+    encoded = yield from cache.build(job, family, prompts_of(job), where, dtype)
+    yield Phase("Loading the base")
+    with opening(job.base):
+        parts = _load(job, family, where, dtype)
+    samples = Samples(job, family, parts, encoded.prompts, folder / "samples", where, dtype)
+    yield from samples.draw("base", 0, len(samples.prompts))
+    state = TrainState(job, family, parts, encoded, where, folder)
+    if found:
+        state.restore(found)
+    return state, samples
+
+
+def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype) -> lora.Parts:
+    base = Path(job.base.path)
+    kept = Path(job.cache) / "quantised" if job.cache else None
+    parts: dict[str, Any] = family.denoisers(base, where, dtype, loading.denoiser(job.settings, kept))
+    if job.settings.gradient_checkpointing or job.settings.streamed_blocks:  # a streamed block is run again anyway
+        for part in parts.values():
+            part.enable_gradient_checkpointing()
+    if job.settings.train_text_encoder:
+        texts = family.text_encoders(base, where, dtype)
+        if not texts:
+            raise UserError(f"The text encoder of {job.base.title} cannot be trained.", "Switch this off in Details.")
+        parts |= texts
+    return parts
+
+
+def _steps(state: TrainState, samples: Samples) -> Generator[Event, None, Paused | None]:
+    """The steps that are left, until they are done or an end is asked for; returns the pause if that is how it ends."""
+    settings = state.job.settings
+    began = read = time.monotonic()
+    first = state.step
+    batches = buckets.batches(state.cache.sizes, settings.batch_size, settings.seed)
+    batches = itertools.islice(batches, first * settings.accumulation, None)
+    if first and first < settings.steps and settings.sample_every and first % settings.sample_every == 0:
+        yield from _draw(state, samples)  # it may have died after keeping this step and before drawing it
+    while state.step < settings.steps:
+        if state.asked("stop"):
+            return None
+        if state.asked("pause"):
+            return Paused(state.step)
+        state.one_step(batches)
+        step = state.step
+        save = step % settings.checkpoint_every == 0 and step < settings.steps
+        draw = settings.sample_every and step % settings.sample_every == 0 and step < settings.steps
+        due = step % _READ_EVERY == 0 or time.monotonic() - read > _READ_AFTER or step == settings.steps
+        if save or draw or due:
+            read = time.monotonic()
+            left = (read - began) / (step - first) * (settings.steps - step)
+            yield state.said(left)
+            if short := state.short_of_disk():
+                return short
+        if save:
+            yield state.save()
+        if draw:
+            yield from _draw(state, samples)
+    return None
+
+
+def _draw(state: TrainState, samples: Samples) -> Iterator[Event]:
+    yield from samples.draw(f"step-{state.step:06}", state.step, samples.affordable())
+
+
+def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event]:
+    """Publish what was learnt, drawn once with exactly the weights of the published file."""
+    job, step = state.job, state.step
+    stopped = step < job.settings.steps
+    yield from state.keep()
+    try:
+        path, digest = yield from _publish(state, samples)
+    except publish.NoEffectError as error:
+        if not stopped:
+            raise
+        yield Note(f"{error.what} Nothing was published.")
+        yield Stopped(step)
+        return
+    if stopped:
+        yield Stopped(step, str(path), digest)
+    else:
+        yield Done(str(path), digest, step, round(time.monotonic() - began, 1))
+
+
+def _publish(state: TrainState, samples: Samples) -> Generator[Event, None, tuple[Path, str]]:
+    job, facts = state.job, state.family.facts
+    yield Phase("Publishing the LoRA")
+    data = publish.encode(job, facts, lora.take(state.parts, NAME), state.step)
+    lora.put(state.parts, publish.decode(data, facts, state.parts), NAME)
+    count = len(samples.prompts) if state.step == job.settings.steps else 1
+    yield from samples.draw("final", state.step, count, again=True)
+    if not samples.differ("base", "final"):
+        raise publish.NoEffectError(
+            "The LoRA changes nothing in a drawing.", "Train more steps, or with a higher learning rate."
+        )
+    return publish.publish(data, job)

@@ -1,0 +1,104 @@
+"""The sample drawings of a run: the same prompts and seeds each time, bounded in cost, no part of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageChops
+
+from lora_gui import files
+from lora_gui.engine.load.lora import Parts
+from lora_gui.engine.train.cache import Tensors, with_trigger
+from lora_gui.facts import Facts
+from lora_gui.families.base import Family
+from lora_gui.formats import png
+from lora_gui.protocol.events import Event, Phase, Sample
+from lora_gui.protocol.jobs import TrainJob
+from lora_gui.settings import DrawSettings
+
+_CHOSEN = 4  # prompts, where none are given
+_SHARE = 0.1  # of the passes through the base that training makes may go into samples
+
+
+def prompts_of(job: TrainJob) -> list[str]:
+    """The sample prompts of a run: those given, else captions from all over the set."""
+    if job.settings.sample_prompts:
+        return list(job.settings.sample_prompts)
+    captions = list(dict.fromkeys(with_trigger(job.trigger, picture.caption) for picture in job.pictures))
+    spread = [captions[n * len(captions) // _CHOSEN] for n in range(_CHOSEN)]
+    return list(dict.fromkeys(spread)) if len(captions) > 1 else captions * 2
+
+
+class Samples:
+    """Draws with the parts that are being trained; needs no text encoder, the prompts are cached."""
+
+    def __init__(
+        self, job: TrainJob, family: Family, parts: Parts, cached: list[Tensors], folder: Path, device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:  # fmt: skip
+        self.job, self.family, self.parts, self.cached, self.folder = job, family, parts, cached, folder
+        self.device, self.dtype = device, dtype
+        self.prompts = prompts_of(job)
+        self.pipeline: Any = None
+
+    def path(self, label: str, number: int) -> Path:
+        return self.folder / f"{label}-{number}.png"
+
+    def draw(self, label: str, step: int, count: int, again: bool = False) -> Iterator[Event]:
+        """Draw the first `count` prompts, each with its own seed; what is there already is drawn only if `again`."""
+        due = [n for n in range(count) if again or not self.path(label, n).exists()]
+        if not due:
+            return
+        if self.pipeline is None:
+            self.pipeline = self.family.pipeline(Path(self.job.base.path), self.device, self.dtype, self.parts)
+        for n in due:
+            yield Phase("Drawing samples", n, count)
+            path, seed = self.path(label, n), self.job.settings.seed + n
+            files.write_bytes(path, self._drawing(n, seed, step))
+            yield Sample(step, str(path), self.prompts[n], seed)
+
+    def affordable(self) -> int:
+        """How many of the prompts may be drawn between two steps of training; at least one."""
+        settings, draw = self.job.settings, self._settings(0)
+        learnt = 3 * settings.sample_every * settings.batch_size * settings.accumulation  # forward and twice backward
+        return max(1, min(len(self.prompts), int(_SHARE * learnt / (2 * draw.steps))))
+
+    def differ(self, label: str, other: str) -> bool:
+        """Whether any drawing changed between two sets."""
+        for n in range(len(self.prompts)):
+            if self.path(label, n).exists() and self.path(other, n).exists():
+                with Image.open(self.path(label, n)) as one, Image.open(self.path(other, n)) as two:
+                    if ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox():
+                        return True
+        return False
+
+    def _drawing(self, number: int, seed: int, step: int) -> bytes:
+        settings = self._settings(number)
+        captions = None if self._text_encoder_trains() else self._captions(number)
+        image = self.family.draw(self.pipeline, settings, seed, captions)
+        sampler = type(self.pipeline.scheduler).__name__.removesuffix("Scheduler")
+        stack = [(self.job.name, 1.0, "")] if step else []
+        return png.encode(image, png.parameters(settings, seed, self.job.base.title, sampler, stack))
+
+    def _captions(self, number: int) -> Tensors:
+        return {key: value.to(self.device) for key, value in self.cached[number].items()}
+
+    def _text_encoder_trains(self) -> bool:
+        return any(part.startswith("text_encoder") for part in self.parts)
+
+    def _settings(self, number: int) -> DrawSettings:
+        """As the base is drawn with by default, at most as large as it is trained or as wished."""
+        defaults = draw_defaults(self.family.facts, self.job.base.key)
+        wished = self.job.settings.sample_resolution or defaults.width
+        side = min(self.job.settings.resolution, defaults.width, wished)
+        return defaults.model_copy(update={"prompt": self.prompts[number], "width": side, "height": side})
+
+
+def draw_defaults(facts: Facts, base: str) -> DrawSettings:
+    """How a base is drawn with unless told otherwise."""
+    known = next((one.defaults for one in facts.bases if one.key == base), {})
+    defaults = {key: value for key, value in (facts.draw_defaults | known).items() if key in DrawSettings.model_fields}
+    return DrawSettings(**defaults)

@@ -1,0 +1,117 @@
+"""What changes while a run goes on: the LoRA, its optimizer and the step; and one optimizer step."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from lora_gui.engine.load import lora
+from lora_gui.engine.train import cache, checkpoint, optimizers, publish
+from lora_gui.errors import UserError
+from lora_gui.families.base import Family
+from lora_gui.formats import dialects
+from lora_gui.formats import metadata as headers
+from lora_gui.protocol.events import Event, Paused, Saved, Step
+from lora_gui.protocol.jobs import TrainJob
+
+NAME = "trained"  # adapter name within the base
+_EXPLODED = 10.0  # times the first mean loss, or times 1 where that is less: what predicting nothing costs
+_ROOM = 100_000_000  # bytes that stay free on the disk beside the checkpoints to come
+
+
+class TrainState:
+    """The LoRA, its optimizer and the step: what changes while a run goes on, and what a checkpoint keeps."""
+
+    def __init__(
+        self, job: TrainJob, family: Family, parts: lora.Parts, encoded: cache.Cache, where: torch.device, folder: Path
+    ) -> None:
+        self.job, self.family, self.parts, self.cache, self.folder = job, family, parts, encoded, folder
+        self.weights = lora.add_new(parts, family, job.settings, NAME)
+        self.optimizer = optimizers.OPTIMIZERS[job.settings.optimizer](self.weights, job.settings)
+        self.scaler = torch.amp.GradScaler(where.type, enabled=job.settings.precision == "fp16")
+        self.schedule = family.schedule(Path(job.base.path), where)
+        self.generator = torch.Generator(where)
+        self.step = 0
+        self.losses: list[torch.Tensor] = []  # on the device, since they were last read
+        self.first_loss = 0.0  # the first mean that was read
+
+    def one_step(self, batches: Iterator[list[int]]) -> None:
+        """One improvement. Its noise and its pictures follow from the seed and the number of the step alone."""
+        settings = self.job.settings
+        self.generator.manual_seed(settings.seed * 1_000_003 + self.step)
+        rng = random.Random(f"{settings.seed} {self.step}")
+        share = optimizers.rate(self.step, settings, self.job.extended_at)
+        optimizers.set_rate(self.optimizer, settings.learning_rate * share)
+        for _ in range(settings.accumulation):
+            batch = self.cache.batch(next(batches), settings.caption_dropout, rng)
+            loss = self.family.loss(self.parts, batch, self.schedule, settings, self.generator).mean()
+            self.scaler.scale(loss / settings.accumulation).backward()
+            self.losses.append(loss.detach())
+        self.scaler.unscale_(self.optimizer)
+        if settings.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self.weights, settings.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+
+    def said(self, left: float = 0.0) -> Step:
+        """Where it stands; `left` in seconds. Raises UserError where the training broke."""
+        settings = self.job.settings
+        return Step(self.step, settings.steps, self.mean_loss(), optimizers.shown_rate(self.optimizer), left)
+
+    def mean_loss(self) -> float:
+        """The mean loss since it was last read. Raises UserError where the training broke."""
+        mean = float(torch.stack(self.losses).mean())
+        self.losses.clear()
+        finite = math.isfinite(mean) and publish.all_finite(self.weights)
+        self.first_loss = self.first_loss or max(mean, 1.0)
+        if not finite or mean > _EXPLODED * self.first_loss:
+            last, _ = checkpoint.newest(self.folder / "checkpoints")
+            kept = f"The state of step {last.step} is kept" if last else "Nothing could be kept"
+            broke = f"its loss rose to {mean:.3g}" if finite else "its numbers became infinite"
+            raise UserError(
+                f"The training broke before step {self.step}: {broke}. {kept}.",
+                f"Train again with a lower learning rate, such as {self.job.settings.learning_rate / 3:.1g}.",
+                cause="diverged",
+            )
+        return mean
+
+    def keep(self) -> Iterator[Event]:
+        """Say where it stands and keep it, unless its numbers broke since they were last looked at."""
+        if self.losses:
+            yield self.said()
+        if self.step:
+            yield self.save()
+
+    def short_of_disk(self) -> Paused | None:
+        """The pause that is due where the disk has hardly room for the next checkpoints."""
+        state = 3 * sum(weight.numel() * weight.element_size() for weight in self.weights)  # with two averages
+        free = shutil.disk_usage(self.folder).free
+        if free > _ROOM + 3 * state:
+            return None
+        what = f"Only {free / 1e9:.1f} GB are free on your studio's disk, so the run paused by itself."
+        return Paused(self.step, what, "Make some space, then resume; nothing is lost.")
+
+    def save(self) -> Saved:
+        """Keep everything the next start needs."""
+        metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
+        layers = lora.take(self.parts, NAME)
+        further = {"scaler": self.scaler.state_dict()}
+        kept = checkpoint.save(self.folder / "checkpoints", self.step, layers, metadata, self.optimizer, further)
+        return Saved(self.step, str(kept.folder))
+
+    def restore(self, found: checkpoint.Checkpoint) -> None:
+        """Go on from a checkpoint as if nothing had happened."""
+        facts, shapes = self.family.facts, lora.shapes(self.parts)
+        lora.put(self.parts, dialects.read(found.lora, shapes, facts, [facts]), NAME)
+        self.scaler.load_state_dict(checkpoint.restore(found, self.optimizer)["scaler"])
+        self.step = found.step
+
+    def asked(self, sign: str) -> bool:
+        return (self.folder / sign).exists()

@@ -1,0 +1,69 @@
+"""What is known of families and their bases without loading anything: data only, no code of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# Checkpoint path of a layer to the base's own, `#` standing for a number; several where the checkpoint fuses them.
+# A path of the base ends in SWAPPED where the checkpoint has the halves of the layer's outputs the other way round.
+CheckpointNames = dict[str, tuple[str, ...]]
+SWAPPED = "~"
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """A base that can be had: `repo` is its name on the model hub, empty where it ships; `size_gb` its download."""
+
+    key: str
+    title: str
+    repo: str
+    licence: str
+    size_gb: float
+    defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
+    architecture: str = ""  # where its LoRA files say another than the family's
+    base_model_version: str = ""  # likewise
+    gated: bool = False  # whether the hub gives it only to those who have accepted its licence
+    trains: bool = True  # whether it can learn; those distilled to few steps draw only
+
+
+@dataclass(frozen=True, eq=False)  # each is the one that it is
+class SingleFile:
+    """How files of one build are told from all others, and what must be in them."""
+
+    like: str  # the known base whose configuration they have
+    inputs: dict[str, int]  # layers, by their weights, to how many inputs each has
+    parts: dict[str, str]  # what each part is called, to how the names of its tensors begin
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a family without loading anything."""
+
+    key: str
+    title: str
+    bases: tuple[KnownBase, ...]
+    pipeline: str  # `_class_name` in the base's model_index.json
+    resolution: int  # px, native
+    train_defaults: dict[str, Any]  # over the fields of TrainSettings
+    draw_defaults: dict[str, Any]  # over the fields of DrawSettings
+    size_step: int  # px; width and height are multiples of it
+    architecture: str  # modelspec.architecture of its LoRA files
+    base_model_version: str  # ss_base_model_version of its LoRA files
+    single_files: tuple[SingleFile, ...] = ()  # builds of its bases that are read from one file
+    further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
+    dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
+    prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
+    originals: CheckpointNames = field(default_factory=dict)  # the denoiser's layers as the original program calls them
+    kohya_has_originals: bool = True  # whether kohya files have these names, too, or the family's own
+    widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
+    layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
+    layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike
+
+    def named(self, base: str) -> tuple[str, str]:
+        """What LoRA files of the base with the key `base` say of it: architecture and base_model_version."""
+        own = next((known for known in self.bases if known.key == base), None)
+        return (
+            (own and own.architecture) or self.architecture,
+            (own and own.base_model_version) or self.base_model_version,
+        )

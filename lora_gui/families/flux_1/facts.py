@@ -1,0 +1,76 @@
+"""What is known of FLUX.1 and its bases."""
+
+from lora_gui.facts import CheckpointNames, Facts, KnownBase
+from lora_gui.families.shared.checkpoint_names import STREAMS
+
+_TIME = "time_text_embed"
+_ORIGINALS: CheckpointNames = STREAMS | {
+    "double_blocks.#.img_mlp.0": ("transformer_blocks.#.ff.net.0.proj",),
+    "double_blocks.#.img_mlp.2": ("transformer_blocks.#.ff.net.2",),
+    "double_blocks.#.txt_mlp.0": ("transformer_blocks.#.ff_context.net.0.proj",),
+    "double_blocks.#.txt_mlp.2": ("transformer_blocks.#.ff_context.net.2",),
+    "double_blocks.#.img_mod.lin": ("transformer_blocks.#.norm1.linear",),
+    "double_blocks.#.txt_mod.lin": ("transformer_blocks.#.norm1_context.linear",),
+    "single_blocks.#.linear1": tuple(
+        f"single_transformer_blocks.#.{one}" for one in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+    ),
+    "single_blocks.#.linear2": ("single_transformer_blocks.#.proj_out",),
+    "single_blocks.#.modulation.lin": ("single_transformer_blocks.#.norm.linear",),
+    "time_in.in_layer": (f"{_TIME}.timestep_embedder.linear_1",),
+    "time_in.out_layer": (f"{_TIME}.timestep_embedder.linear_2",),
+    "vector_in.in_layer": (f"{_TIME}.text_embedder.linear_1",),
+    "vector_in.out_layer": (f"{_TIME}.text_embedder.linear_2",),
+    "guidance_in.in_layer": (f"{_TIME}.guidance_embedder.linear_1",),
+    "guidance_in.out_layer": (f"{_TIME}.guidance_embedder.linear_2",),
+}
+
+FACTS = Facts(
+    key="flux1",
+    title="FLUX.1",
+    bases=(
+        KnownBase(
+            key="flux1-dev",
+            title="FLUX.1 dev",
+            repo="black-forest-labs/FLUX.1-dev",
+            licence="FLUX.1 [dev] Non-Commercial License",
+            size_gb=33.7,
+            gated=True,
+        ),
+        KnownBase(
+            key="flux1-schnell",
+            title="FLUX.1 schnell",  # draws only: in four steps, to which it was distilled
+            repo="black-forest-labs/FLUX.1-schnell",
+            licence="Apache-2.0",
+            size_gb=33.7,
+            defaults={"steps": 4, "guidance": 0.0},
+            trains=False,
+        ),
+    ),
+    pipeline="FluxPipeline",
+    resolution=1024,
+    train_defaults={
+        "resolution": 1024,
+        "learning_rate": 1e-4,
+        "precision": "bf16",
+        "gradient_checkpointing": True,
+    },
+    draw_defaults={"width": 1024, "height": 1024, "steps": 28, "guidance": 3.5},
+    size_step=16,
+    architecture="flux-1-dev/lora",
+    base_model_version="flux1",
+    prefixes={"transformer": ("lora_unet",), "text_encoder": ("lora_te1",)},
+    originals=_ORIGINALS,
+    widths={"proj_mlp": 4},
+    layer_names=(
+        r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?|norm1(_context)?)\.[\w.]+"
+        r"|transformer\.single_transformer_blocks\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out|norm\.linear)"
+        r"|lora_transformer_transformer_blocks_\d+_(attn|ff(_context)?|norm1(_context)?)_\w+"
+        r"|lora_transformer_single_transformer_blocks_\d+_(attn_to_[qkv]|proj_mlp|proj_out|norm_linear)"
+        r"|(lora_unet_|diffusion_model\.)(double|single)_blocks[_.]\d+[_.][\w.]+"
+        r"|(lora_te1_|text_encoder\.|text_encoders\.clip_l\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
+    ),
+    layer_mark=(
+        r"single_transformer_blocks[_.]\d+[_.](attn[_.]to_[qkv]|proj_mlp|proj_out|norm[_.]linear)"
+        r"|single_blocks[_.](2[4-9]|3\d)[_.]|double_blocks[_.]([89]|1\d)[_.]|single_blocks[_.]\d+[_.]modulation"
+    ),
+)

@@ -1,0 +1,63 @@
+"""What is known of Stable Diffusion 1.x and its bases."""
+
+from lora_gui.facts import Facts, KnownBase, SingleFile
+from lora_gui.families.shared import checkpoint_names
+
+FACTS = Facts(
+    key="sd1",
+    title="Stable Diffusion 1.x",
+    bases=(
+        KnownBase(
+            key="starter",
+            title="Starter",
+            repo="",
+            licence="Apache-2.0, CC BY 4.0, MIT",
+            size_gb=0.05,
+            defaults={
+                "resolution": 128,
+                "width": 128,
+                "height": 128,
+                "guidance": 4.0,
+                "precision": "fp32",
+                "layers": "all",
+                "batch_size": 8,
+                "learning_rate": 1e-3,
+            },
+        ),
+        KnownBase(
+            key="sd15",
+            title="Stable Diffusion 1.5",
+            repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
+            licence="CreativeML OpenRAIL-M",
+            size_gb=5.5,
+        ),
+    ),
+    pipeline="StableDiffusionPipeline",
+    resolution=512,
+    train_defaults={"resolution": 512, "learning_rate": 1e-4, "precision": "bf16", "min_snr_gamma": 5},
+    draw_defaults={"width": 512, "height": 512, "steps": 25, "guidance": 7.0},
+    size_step=8,
+    single_files=(
+        SingleFile(
+            like="sd15",
+            inputs={
+                "model.diffusion_model.input_blocks.0.0.weight": 4,  # 9 where it is made for filling in
+                "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": 768,
+            },
+            parts={
+                "text encoder": "cond_stage_model.transformer.",
+                "autoencoder": "first_stage_model.",
+            },
+        ),
+    ),
+    architecture="stable-diffusion-v1/lora",
+    base_model_version="sd_v1",
+    prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te", "lora_te1")},
+    originals=checkpoint_names.unet(levels=4, first_up_has_attention=False),
+    kohya_has_originals=False,
+    layer_names=(
+        r"(lora_unet_|unet\.|diffusion_model\.)"
+        r"(down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks)[_.](?![\w.]*transformer_blocks[_.][1-9])[\w.]+"
+        r"|(lora_te1?_|text_encoder\.|text_encoders\.clip_l\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
+    ),
+)

@@ -1,0 +1,76 @@
+"""What is known of Stable Diffusion 3.5 and its bases."""
+
+from lora_gui.facts import SWAPPED, CheckpointNames, Facts, KnownBase
+
+_ORIGINALS: CheckpointNames = {
+    "joint_blocks.#.x_block.attn.qkv": tuple(f"transformer_blocks.#.attn.to_{m}" for m in "qkv"),
+    "joint_blocks.#.x_block.attn.proj": ("transformer_blocks.#.attn.to_out.0",),
+    "joint_blocks.#.x_block.attn2.qkv": tuple(f"transformer_blocks.#.attn2.to_{m}" for m in "qkv"),
+    "joint_blocks.#.x_block.attn2.proj": ("transformer_blocks.#.attn2.to_out.0",),
+    "joint_blocks.#.context_block.attn.qkv": tuple(f"transformer_blocks.#.attn.add_{m}_proj" for m in "qkv"),
+    "joint_blocks.#.context_block.attn.proj": ("transformer_blocks.#.attn.to_add_out",),
+    "joint_blocks.#.x_block.mlp.fc1": ("transformer_blocks.#.ff.net.0.proj",),
+    "joint_blocks.#.x_block.mlp.fc2": ("transformer_blocks.#.ff.net.2",),
+    "joint_blocks.#.context_block.mlp.fc1": ("transformer_blocks.#.ff_context.net.0.proj",),
+    "joint_blocks.#.context_block.mlp.fc2": ("transformer_blocks.#.ff_context.net.2",),
+    "joint_blocks.#.x_block.adaLN_modulation.1": ("transformer_blocks.#.norm1.linear",),
+    "joint_blocks.#.context_block.adaLN_modulation.1": (f"transformer_blocks.#.norm1_context.linear{SWAPPED}",),
+    "x_embedder.proj": ("pos_embed.proj",),
+    "context_embedder": ("context_embedder",),
+    "t_embedder.mlp.0": ("time_text_embed.timestep_embedder.linear_1",),
+    "t_embedder.mlp.2": ("time_text_embed.timestep_embedder.linear_2",),
+    "y_embedder.mlp.0": ("time_text_embed.text_embedder.linear_1",),
+    "y_embedder.mlp.2": ("time_text_embed.text_embedder.linear_2",),
+    "final_layer.linear": ("proj_out",),
+    "final_layer.adaLN_modulation.1": (f"norm_out.linear{SWAPPED}",),
+}
+
+FACTS = Facts(
+    key="sd3",
+    title="Stable Diffusion 3.5",
+    bases=(
+        KnownBase(
+            key="sd35-medium",
+            title="Stable Diffusion 3.5 medium",
+            repo="stabilityai/stable-diffusion-3.5-medium",
+            licence="Stability AI Community License",
+            size_gb=16.3,
+            gated=True,
+        ),
+        KnownBase(
+            key="sd35-large",
+            title="Stable Diffusion 3.5 large",
+            repo="stabilityai/stable-diffusion-3.5-large",
+            licence="Stability AI Community License",
+            size_gb=27.6,
+            gated=True,
+            defaults={"learning_rate": 2e-5, "max_grad_norm": 0.1, "steps": 28, "guidance": 3.5},
+            architecture="stable-diffusion-3-5-large/lora",
+            base_model_version="5-large",
+        ),
+    ),
+    pipeline="StableDiffusion3Pipeline",
+    resolution=1024,
+    train_defaults={
+        "resolution": 1024,
+        "learning_rate": 1e-4,
+        "max_grad_norm": 0.5,
+        "precision": "bf16",
+        "gradient_checkpointing": True,
+    },
+    draw_defaults={"width": 1024, "height": 1024, "steps": 40, "guidance": 4.5},
+    size_step=16,
+    architecture="stable-diffusion-3-5-medium/lora",
+    base_model_version="5-medium",
+    prefixes={
+        "transformer": ("lora_unet",),
+        "text_encoder": ("lora_te1",),
+        "text_encoder_2": ("lora_te2",),
+    },
+    originals=_ORIGINALS,
+    layer_names=(
+        r"transformer\.transformer_blocks\.\d+\.[\w.]+"
+        r"|(lora_unet_|diffusion_model\.)joint_blocks[_.]\d+[_.][\w.]+|lora_transformer_transformer_blocks_\d+_\w+"
+        r"|(lora_te[12]_|text_encoder(_2)?\.|text_encoders\.clip_[lg]\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
+    ),
+)

@@ -1,0 +1,32 @@
+"""What is known of Wuerstchen and its bases."""
+
+from lora_gui.facts import Facts, KnownBase
+
+FACTS = Facts(
+    key="wuerstchen",
+    title="Wuerstchen",
+    bases=(
+        KnownBase(
+            key="wuerstchen",
+            title="Wuerstchen v2",
+            repo="warp-ai/wuerstchen",
+            licence="MIT",
+            size_gb=12.6,  # all three repositories, full precision
+        ),
+    ),
+    pipeline="WuerstchenDecoderPipeline",
+    resolution=1024,
+    train_defaults={
+        "resolution": 1024,
+        "learning_rate": 1e-4,
+        "precision": "bf16",
+        "gradient_checkpointing": True,
+    },
+    draw_defaults={"width": 1024, "height": 1024, "steps": 29, "guidance": 4.0},
+    size_step=128,
+    architecture="wuerstchen-v2-prior/lora",
+    base_model_version="wuerstchen_v2_prior",
+    further={"prior": "warp-ai/wuerstchen-prior", "effnet": "warp-ai/EfficientNetEncoder"},
+    dialects=("diffusers",),
+    layer_names=r"prior\.(blocks\.\d+\.|cond_mapper)[\w.]+",
+)

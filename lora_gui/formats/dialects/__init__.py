@@ -1,0 +1,74 @@
+"""Any LoRA file into the one internal form, and the internal form into any dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+import torch
+
+from lora_gui.errors import UserError, nearest
+from lora_gui.formats.dialects import comfy, diffusers, kohya, onetrainer
+from lora_gui.formats.lora_file import Layers, Shapes
+from lora_gui.formats.metadata import identify, read_header
+
+if TYPE_CHECKING:
+    from lora_gui.facts import Facts
+
+DIALECTS = {
+    "kohya": kohya.DIALECT,
+    "diffusers": diffusers.DIALECT,
+    "comfy": comfy.DIALECT,
+    "onetrainer": onetrainer.DIALECT,
+}
+
+
+def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts], texts: bool = True) -> Layers:
+    """The LoRA in a file, for a base of the family `facts` whose layers are `shapes`; `known` are all families.
+
+    Without `texts`, what it changes in text encoders is left out.
+    Raises UserError where the file is damaged, of another family, of another base or holds what is not a number.
+    """
+    header = read_header(path)
+    families = {one.key: one for one in known}
+    key, dialect = identify(header, families.values())
+    if key != facts.key:
+        raise UserError(
+            f"{path.stem} was made for {families[key].title}, but this base is of {facts.title}.",
+            f"Take it out of the stack, or draw with a base of {families[key].title}.",
+        )
+    try:
+        tensors = safetensors.torch.load_file(path)
+        wanted = {name: tensor for name, tensor in tensors.items() if texts or not is_text_layer(name)}
+        return parse(wanted, header.metadata, dialect, shapes, facts)
+    except UserError as error:
+        raise UserError(f"{path.stem}: {error.what}", error.remedy) from None
+
+
+def is_text_layer(name: str) -> bool:
+    """Whether a tensor of a LoRA file, of any dialect, belongs to a text encoder."""
+    return name.startswith(("lora_te", "text_encoder"))
+
+
+def parse(
+    tensors: dict[str, torch.Tensor], metadata: dict[str, str], dialect: str, shapes: Shapes | None, facts: Facts
+) -> Layers:
+    """The LoRA in `tensors`; `shapes` is None where there is no base at hand that it should fit.
+
+    Raises UserError where it does not fit the base or the family, or holds what is not a number.
+    """
+    layers = DIALECTS[dialect].parse(tensors, metadata, facts, shapes)
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
+    return layers
+
+
+def build(layers: Layers, facts: Facts, dialect: str = "") -> dict[str, torch.Tensor]:
+    """The tensors of a file in fp32; `dialect` empty means the family's own. Raises UserError where it has not this."""
+    dialect = dialect or facts.dialects[0]
+    if dialect not in facts.dialects:
+        what = f"LoRA files of {facts.title} cannot be written in the {dialect} way."
+        raise UserError(what, nearest(dialect, facts.dialects))
+    return DIALECTS[dialect].build(layers, facts)

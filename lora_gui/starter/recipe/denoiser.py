@@ -1,0 +1,228 @@
+"""Train the starter's words and denoiser: a CLIP tokenizer and text encoder, and a UNet on cached latents."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption, words
+from lora_gui.starter.recipe.pictures import PALETTE, SIZE, composite
+from lora_gui.starter.recipe.training import Training
+
+TOKENS = 32  # the longest prompt, its two marks counted
+BATCH = 32
+WIDTH = 192  # of the text encoder, and of what the denoiser attends to
+CHANNELS = 8  # of the latents
+COLOUR_NAMES = tuple(COLOURS)
+LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+
+
+def make_tokenizer() -> CLIPTokenizer:
+    """CLIP's byte-level BPE with merges learnt from the captions alone; every other text falls back to its bytes."""
+    plain = CLIPTokenizer()
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer = plain.backend_tokenizer.normalizer
+    learner.pre_tokenizer = plain.backend_tokenizer.pre_tokenizer
+    learner.train_from_iterator(
+        [caption(name, colour) for name in CONCEPTS for colour in COLOURS],
+        trainers.BpeTrainer(
+            vocab_size=4000, min_frequency=2, show_progress=False, end_of_word_suffix="</w>",
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )  # fmt: skip
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    # Merges of equal frequency are learnt in another order each time, so the numbers must not follow from the order.
+    learnt = sorted(first + second for first, second in merges)
+    tokens = alphabet + [letter + "</w>" for letter in alphabet] + learnt
+    tokens = list(dict.fromkeys(tokens)) + ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
+
+
+def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=4 * WIDTH, projection_dim=WIDTH,
+        num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=TOKENS,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return CLIPTextModel(config)
+
+
+def make_denoiser() -> UNet2DConditionModel:
+    """Attention at 8 x 8 and 4 x 4 only: on a CPU it costs more than what it is worth at 16 x 16.
+
+    The words also reach every block beside the timestep: in a first trial the network then told the concepts apart
+    after a tenth of the pictures it needs with cross-attention alone.
+    """
+    return UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(64, 96, 192),
+        layers_per_block=1,
+        attention_head_dim=4,  # in this class it is the number of heads
+        cross_attention_dim=WIDTH,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=6,
+        time_embedding_dim=384,
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def make_scheduler() -> DDIMScheduler:
+    """v-prediction down to pure noise, so that flat backgrounds come out (Lin et al. 2023, arXiv 2305.08891)."""
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        timestep_spacing="trailing", rescale_betas_zero_snr=True, clip_sample=False, set_alpha_to_one=True,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, pictures: np.ndarray, cache: Path) -> np.ndarray:
+    """Every picture on every colour as latents; (name, set, colour, 8, 16, 16) float16.
+
+    None is mirrored: that would be twice as much to learn, and what is drawn would be no better for it.
+    """
+    if cache.exists():
+        return np.load(cache)
+    rows = []
+    for picture in pictures.reshape(-1, SIZE, SIZE, 4):
+        x = composite(np.repeat(picture[None], len(PALETTE), axis=0), PALETTE)
+        rgb = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
+        latents = vae.encode(rgb).latent_dist.mode()
+        rows.append(latents.half().numpy())
+    latents = np.stack(rows).reshape(*pictures.shape[:2], *rows[0].shape)
+    np.save(cache, latents)
+    return latents
+
+
+@torch.no_grad()
+def importance(vae: AutoencoderKL, latents: np.ndarray) -> torch.Tensor:
+    """How far an error in each channel shows in the picture, mean 1; (1, CHANNELS, 1, 1).
+
+    The channels are all of deviation 1, but some hold the shapes and others hardly more than the grain.
+    """
+    rng = np.random.default_rng(3)
+    z = torch.from_numpy(latents[tuple(rng.integers(n, size=8) for n in latents.shape[:3])]).float()
+    noise = 0.3 * torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
+    plain = vae.decode(z).sample
+    weights = torch.zeros(1, CHANNELS, 1, 1)
+    for channel in range(CHANNELS):
+        disturbed = z.clone()
+        disturbed[:, channel] += noise[:, channel]
+        weights[:, channel] = F.mse_loss(vae.decode(disturbed).sample, plain) ** 0.75
+    return weights / weights.mean()
+
+
+def phrase(name: str, colour: str, rng: np.random.Generator) -> str:
+    """Mostly the plain caption; now and then other words for it, a word that means nothing in front, or nothing."""
+    if rng.random() < 0.1:
+        return ""
+    text = caption(name, colour)
+    kind = rng.random()
+    if kind < 0.05:
+        text = words(name)
+    elif kind < 0.12:
+        text = "a " + text
+    elif kind < 0.17:
+        text = f"{words(name)}, {colour} background"
+    if rng.random() < 0.12:
+        text = f"{_nonsense(rng)} {text}"
+    return text
+
+
+def _nonsense(rng: np.random.Generator) -> str:
+    """A word such as a trigger word, `zxy_style`: it must not throw the rest of the prompt off."""
+    word = "".join(rng.choice(LETTERS, rng.integers(2, 7)))
+    return word + ("", "", "_style", " style")[rng.integers(4)]
+
+
+def batch(
+    latents: np.ndarray, concepts: tuple[str, ...], size: int, generator: torch.Generator
+) -> tuple[torch.Tensor, list[str]]:
+    """Random latents (size, 8, 16, 16) and their captions."""
+    rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    names, sets, colours = (rng.integers(n, size=size) for n in latents.shape[:3])
+    texts = [phrase(concepts[n], COLOUR_NAMES[c], rng) for n, c in zip(names, colours, strict=True)]
+    chosen = torch.from_numpy(latents[names, sets, colours]).float()
+    return chosen.contiguous(memory_format=torch.channels_last), texts
+
+
+class Denoiser:
+    """The tokenizer and the two networks that are trained together."""
+
+    def __init__(self, importance: torch.Tensor | None = None) -> None:
+        torch.manual_seed(0)
+        self.importance = torch.ones(1, CHANNELS, 1, 1) if importance is None else importance
+        self.tokenizer = make_tokenizer()
+        self.text_encoder = make_text_encoder(self.tokenizer)
+        self.unet = make_denoiser().to(memory_format=torch.channels_last)
+        self.unet.set_attn_processor(AttnProcessor())  # on CPU its backward is twice as fast as the fused one's
+        self.scheduler = make_scheduler()
+
+    def read(self, model: Path) -> None:
+        """Take the weights of a published model."""
+        with torch.no_grad():
+            self.unet.load_state_dict(UNet2DConditionModel.from_pretrained(model / "unet").state_dict())
+            words = CLIPTextModel.from_pretrained(model / "text_encoder").float()
+            self.text_encoder.load_state_dict(words.state_dict())
+
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """Captions as (B, TOKENS, WIDTH)."""
+        tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+        return self.text_encoder(tokens.input_ids).last_hidden_state
+
+    def loss(self, latents: torch.Tensor, texts: list[str], generator: torch.Generator) -> torch.Tensor:
+        """Squared error of v; timesteps evenly over the batch, which calms the gradient, and more of the noisy ones.
+
+        What is drawn is decided where there is much noise; the rest is the autoencoder's texture.
+        """
+        count = len(latents)
+        even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+        timesteps = (even**0.75 * self.scheduler.config.num_train_timesteps).long()
+        noise = torch.randn(latents.shape, generator=generator)
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        target = self.scheduler.get_velocity(latents, noise, timesteps)
+        predicted = self.unet(noisy, timesteps, self.embed(texts), return_dict=False)[0]
+        return (self.importance * (predicted - target).square()).mean()
+
+
+def train_denoiser(
+    vae: AutoencoderKL,
+    latents: np.ndarray,
+    folder: Path,
+    steps: int,
+    concepts: tuple[str, ...] = CONCEPTS,
+    begin_from: Path | None = None,
+) -> tuple[Denoiser, float]:
+    """Train on cached `latents`, going on where `folder` left off; returns the averaged networks and the last loss."""
+    denoiser = Denoiser(importance(vae, latents))
+    if begin_from:
+        denoiser.read(begin_from)
+    networks = {"text_encoder": denoiser.text_encoder, "unet": denoiser.unet}
+    training = Training(networks, rate=1e-3, steps=steps, decay=0.999, folder=folder)
+    training.resume()
+    losses: list[float] = []
+    began = time.monotonic()
+    while training.step < steps:
+        generator = training.generator()
+        loss = denoiser.loss(*batch(latents, concepts, BATCH, generator), generator)
+        training.update(loss)
+        losses = [*losses[-99:], loss.item()]
+        if training.step % 100 == 0 or training.step == steps:
+            training.save()
+            mean, took = np.mean(losses), time.monotonic() - began
+            print(f"denoiser {training.step}/{steps} loss {mean:.4f} {took:.0f}s", flush=True)
+    training.use_average()
+    return denoiser, float(np.mean(losses[-50:])) if losses else float("nan")

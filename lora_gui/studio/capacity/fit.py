@@ -1,0 +1,82 @@
+"""Whether this computer has room for a base: how it is held to draw with, and what a training would lack."""
+
+import shutil
+from typing import Any
+
+import psutil
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.formats.naming import PARTS, is_text
+from lora_gui.protocol.jobs import Base
+from lora_gui.settings import TrainSettings
+from lora_gui.studio.capacity import gpu
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases, presets
+
+_GIB = 2**30
+_DRAWING = 2.0  # GiB beside the weights, for a drawing and the driver
+_SMALL = 1.0  # GiB of weights, in 16 bits, for which every computer has room
+_PROGRAM = 1.5  # GiB, of the program itself
+_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.05, "nf4": 0.6}  # of a number, its share of the scales too
+
+
+def held(studio: Studio, base: Base) -> dict[str, Any]:
+    """How a base is held in memory to draw with, for a DrawJob: whole, or as it is trained where the card is small."""
+    gib = gpu.memory()
+    if not gib or _halved(base) + _DRAWING <= gib:
+        return {}
+    try:
+        settings = presets.fill(studio, presets.ORDER[0], bases.built_like(base), 1, card=gib)
+    except UserError:  # a preset of the user's with a mistake in it, which Train speaks of
+        return {}
+    return {"precision": settings.precision, "streamed_blocks": settings.streamed_blocks}
+
+
+def is_tight(base: Base) -> bool:
+    """Whether there is a card, and a base that could be too large for it."""
+    return bool(gpu.memory()) and _halved(base) > _SMALL
+
+
+def require(studio: Studio, base: Base, settings: TrainSettings) -> None:
+    """Raises UserError where the base is damaged, or where the disk, the card or the RAM has no room for it.
+
+    Counts weights alone, which is done at once; what a step needs beside them is for the plan.
+    """
+    found = bases.networks(base)
+    if 2 * sum(found.values()) / _GIB <= _SMALL:
+        return
+    parts = {
+        part: count * (2.0 if is_text(_name(part)) else _BYTES[settings.precision]) / _GIB
+        for part, count in found.items()
+    }
+    trained = sum(gib for part, gib in parts.items() if _name(part) in PARTS and not is_text(_name(part)))
+    smaller = "Choose a smaller base, or a lower precision in Details, such as NF4."
+    if gpu.memory() and not settings.streamed_blocks and trained > gpu.memory():
+        what = f"{base.title} alone fills {trained:.1f} GB in this precision; your card has {gpu.memory():.0f} GB."
+        raise UserError(what, smaller)
+    largest = max(parts, key=lambda part: parts[part])
+    ram = parts[largest] + _PROGRAM
+    free = psutil.virtual_memory().available / _GIB
+    if ram > free:
+        what = f"Loading {base.title} takes about {ram:.0f} GB of the computer's own memory; {free:.0f} GB are free."
+        helps = not is_text(_name(largest))  # a text encoder is never held in fewer bits
+        raise UserError(what, f"Close other programs. {smaller if helps else 'Or choose a smaller base.'}")
+    files.make_folder(studio.cache)
+    free = shutil.disk_usage(studio.cache).free / _GIB
+    kept = settings.precision in ("int8", "nf4") and not any(studio.cache.glob("quantised/*"))
+    if kept and trained > free:
+        what = f"Keeping {base.title} in few bits takes {trained:.1f} GB of your studio's disk; {free:.1f} GB are free."
+        raise UserError(what, f"Make some space on the disk of {studio.home}.")
+
+
+def _halved(base: Base) -> float:
+    """GiB of all its networks in 16 bits; 0 where their files cannot be read, which loading will speak of."""
+    try:
+        return 2 * sum(bases.networks(base).values()) / _GIB
+    except UserError:
+        return 0.0
+
+
+def _name(part: str) -> str:
+    return part.rpartition("/")[2]

@@ -1,0 +1,139 @@
+"""Decode strangers' pictures in a child with limits, so that no file can take the window down; one child an import.
+
+The child is this module run by itself. In goes a line of JSON, `{"path": ..., "seconds": ...}`; out comes a line,
+`{"notes": [...], "size": ...}` with as many bytes of PNG behind it, or `{"what": ..., "remedy": ...}`. A picture that
+kills the child, or lasts too long, costs only itself. The child can write no file.
+"""
+
+import faulthandler
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import lora_gui
+from lora_gui.errors import UserError
+
+ROOT = Path(lora_gui.__file__).parent.parent
+COMMAND = (sys.executable, "-m", "lora_gui.studio.sandbox.picture_sandbox")
+SECONDS = 120  # for one picture; the largest that come in take a tenth of it
+MEMORY = 6_000_000_000  # bytes the child may ask for; four times what the largest picture takes
+PATIENCE = 5.0  # seconds the child gets to end
+LONGEST_LINE = 100_000  # bytes
+
+
+class Decoder:
+    """Starts its child with the first picture and ends it with the `with` block."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def decode(self, path: Path) -> tuple[bytes, list[str]]:
+        """The picture as PNG, upright and RGB, and what was done to it. Raises UserError where it cannot be used."""
+        self._child = self._child or _start()
+        order = json.dumps({"path": os.path.abspath(path), "seconds": self._seconds})
+        answer, data = _ask(self._child, order.encode("utf-8") + b"\n")
+        if answer is None:
+            self._end()
+            raise UserError(
+                f"{path.name} takes too long or too much memory to open.",
+                "Save it anew as PNG in a picture program, and smaller if it is large.",
+            )
+        if "what" in answer:
+            raise UserError(answer["what"], answer["remedy"])
+        return data, answer["notes"]
+
+    def _end(self) -> None:
+        if self._child is None:
+            return
+        child, self._child = self._child, None
+        try:
+            child.communicate(timeout=PATIENCE)  # closes its input, upon which it ends
+        except (subprocess.TimeoutExpired, OSError, ValueError):
+            child.kill()
+            child.wait()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+    quiet = {"PYTHONPATH": path, "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+        env=os.environ | quiet,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+
+
+def _ask(child: subprocess.Popen[bytes], order: bytes) -> tuple[dict[str, Any] | None, bytes]:
+    """What the child answers, and the bytes behind it; None where it died over it."""
+    assert child.stdin and child.stdout
+    try:
+        child.stdin.write(order)
+        child.stdin.flush()
+        answer = json.loads(child.stdout.readline(LONGEST_LINE))
+        data = child.stdout.read(answer.get("size", 0))
+    except (OSError, ValueError):
+        return None, b""
+    return (answer, data) if len(data) == answer.get("size", 0) else (None, b"")
+
+
+def main() -> None:
+    """The child: decode until the input ends. Its watch ends it even while a decoder lets nothing else run."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not stand between the answers
+    from PIL import Image
+
+    Image.init()
+    _limit()
+    for line in sys.stdin.buffer:
+        order = json.loads(line)
+        faulthandler.dump_traceback_later(order["seconds"], exit=True)
+        _tell(out, Path(order["path"]))
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _tell(out: IO[bytes], path: Path) -> None:
+    from lora_gui.studio.sandbox.picture_decode import decode
+
+    data = io.BytesIO()
+    try:
+        image, notes = decode(path)
+        image.save(data, "PNG", compress_level=3)
+        answer: dict[str, Any] = {"notes": notes, "size": data.tell()}
+    except UserError as error:
+        answer = {"what": error.what, "remedy": error.remedy}
+    out.write(json.dumps(answer).encode("ascii") + b"\n")
+    out.write(data.getbuffer())
+    out.flush()
+
+
+def _limit() -> None:
+    """Bound the memory of this process, and let it write no file; Windows has no such limits."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+        try:
+            resource.setrlimit(kind, (most, most))
+        except (OSError, ValueError):  # macOS refuses some
+            continue
+
+
+if __name__ == "__main__":
+    main()

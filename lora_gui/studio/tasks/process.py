@@ -1,0 +1,132 @@
+"""Start the worker as a process of its own, and tell later whether it still lives; no user text on a command line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+import lora_gui
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.protocol import events
+
+ROOT = Path(lora_gui.__file__).parent.parent
+COMMAND = (sys.executable, "-m", "lora_gui.worker")
+NOTHING = 10_000_000  # bytes free on a disk that counts as full
+TOO_LITTLE_MEMORY = (
+    "There was not enough memory.",
+    "Close other programs, or choose a smaller resolution or batch size, and try again.",
+)
+NEW_PROCESS_GROUP, DETACHED = 0x200, 0x8  # Windows: no Ctrl-C and no console window from us
+
+
+def start(
+    *arguments: str, stdin: int = subprocess.DEVNULL, stdout: int | IO[bytes], stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start `python -m lora_gui.worker <arguments>` so that it outlives this process and does not hear its Ctrl-C."""
+    apart: dict[str, Any] = (
+        {"creationflags": NEW_PROCESS_GROUP | DETACHED} if os.name == "nt" else {"start_new_session": True}
+    )
+    path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+    child = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
+        **apart,
+    )
+    threading.Thread(target=child.wait, daemon=True).start()  # so that a dead child does not linger as a zombie
+    return child
+
+
+def ask(command: str, lines: Sequence[str], log: Path) -> list[events.Event]:
+    """Everything a child that works off `lines` says until it ends. Raises UserError where it says that it failed."""
+    with files.open_stream(log) as errors:
+        child = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        said, _ = child.communicate("".join(line + "\n" for line in lines).encode("utf-8"))
+    found = [event for line in said.decode("utf-8").splitlines() if (event := events.from_line(line))]
+    for event in found:
+        if isinstance(event, events.Failed):
+            raise UserError(event.what, event.remedy)
+    return found
+
+
+def identity(pid: int) -> dict[str, Any] | None:
+    """What tells a process from a later one with the same number; None where it is gone."""
+    try:
+        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    except psutil.Error:
+        return None
+
+
+def lives(known: Any) -> bool:
+    """Whether the process of `identity` (as read from a file, perhaps damaged) still runs."""
+    try:
+        process = psutil.Process(int(known["pid"]))
+        same = (
+            abs(process.create_time() - float(known["started"])) < 1.5
+        )  # seconds; clocks are read with different precision
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def memory_kills() -> int:
+    """How many processes the system has killed since it started because memory ran out; 0 where it does not tell."""
+    try:
+        counts = Path("/proc/vmstat").read_text(encoding="ascii").split()
+        return int(counts[counts.index("oom_kill") + 1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def killed_for_memory(started: dict[str, Any]) -> bool:
+    """Whether the system has killed for memory since a child of ours started, of which `started` was noted."""
+    try:
+        before = psutil.boot_time() <= float(started["started"])
+        return before and memory_kills() > int(started["memory_kills"])
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def last_words(log: Path, size: int = 4000, since: int = 0) -> str:
+    """The end of a child's log, for a sentence about why it died; what stands before `since` is another child's."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(log.stat().st_size - size, since, 0))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def cause(log: Path, since: int = 0) -> tuple[str, str]:
+    """Sentence and remedy for a child that ended without a word, as far as its log tells from byte `since` on."""
+    words = last_words(log, since=since)
+    is_full = log.parent.is_dir() and shutil.disk_usage(log.parent).free < NOTHING  # a new studio has no such folder
+    if "No space left on device" in words or is_full:
+        return "The disk is full.", "Make some space and try again."
+    if "MemoryError" in words or "out of memory" in words.lower():
+        return TOO_LITTLE_MEMORY
+    if "ModuleNotFoundError" in words or "ImportError" in words:
+        return (
+            "A part of the app is not installed.",
+            f"Start the app with launch.sh or launch.bat, which installs it. Details: {log}",
+        )
+    return (
+        "The work ended without a word; often the computer ran out of memory.",
+        f"Close other programs and try again. Details: {log}",
+    )
+
+
+def to_line(message: dict[str, Any]) -> bytes:
+    """One line of the drawing child's standard input."""
+    return json.dumps(message, ensure_ascii=False).encode("utf-8") + b"\n"

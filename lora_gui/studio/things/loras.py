@@ -1,0 +1,155 @@
+"""The LoRAs of the user: list, describe, import, find, convert, delete; only headers are read here, never a tensor."""
+
+import functools
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from send2trash import send2trash
+
+from lora_gui import families, files
+from lora_gui.errors import UserError, nearest
+from lora_gui.formats import metadata
+from lora_gui.formats.summary import summary
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import ConvertJob
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process
+from lora_gui.studio.things.names import safe_name
+
+
+@dataclass(frozen=True)
+class LoraInfo:
+    """What a LoRA says of itself; texts come from strangers and are shown as plain text only."""
+
+    path: Path
+    name: str
+    family: str
+    dialect: str
+    rank: int
+    alpha: float
+    trigger: str
+    base_title: str
+    base_key: str
+    preset: str
+    steps: int
+    odd: tuple[str, ...]  # sentences about what is unusual in it
+    layers: int  # how many modules it changes
+    made: str  # when, as ISO text; where the file does not say, when it came
+    size: int  # bytes
+
+
+def list_loras(studio: Studio) -> list[LoraInfo]:
+    """Every usable LoRA of the studio, the newest first."""
+    found = []
+    for path in _files(studio):
+        try:
+            found.append(describe(path))
+        except UserError:
+            continue
+    return found
+
+
+def describe(path: Path) -> LoraInfo:
+    """What the header says; quick for a file that was read before. Raises UserError where it is no usable LoRA."""
+    path = Path(path)
+    if metadata.plain(path.name) != path.name:
+        shown = metadata.plain(path.name)
+        raise UserError(f"The name of {shown} holds signs that cannot be shown.", "Rename the file.")
+    try:
+        stat = path.stat()
+        return _describe(path, stat.st_size, stat.st_mtime_ns)
+    except OSError:  # it may have been deleted a moment ago
+        raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
+
+
+def import_lora(studio: Studio, path: Path) -> LoraInfo:
+    """Copy a LoRA into the studio under a free name. Raises UserError, and keeps nothing, where it is not usable."""
+    describe(path)
+    if not is_finite(path):
+        raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
+    target = files.free_name(studio.loras, safe_name(Path(path).stem), ".safetensors")
+    files.copy(Path(path), target)
+    return describe(target)
+
+
+def find(studio: Studio, name: str) -> LoraInfo:
+    """The LoRA called `name`, upper and lower case alike, or the one in the file `name`. Raises UserError otherwise."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return describe(path.resolve())
+    names = {found.stem.casefold(): found for found in _files(studio)}
+    wanted = name.casefold().removesuffix(".safetensors")
+    match = names.get(wanted) or names.get(safe_name(wanted))
+    if match:
+        return describe(match)
+    hint = nearest(wanted, names) if names else "Train one first, or give the path of a file."
+    raise UserError(f"There is no LoRA {name!r}.", hint)
+
+
+def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:
+    """Write the LoRA in a file once more in another dialect; a child does it. Raises UserError where it cannot."""
+    describe(path)
+    if out.exists():
+        raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
+    job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()))
+    log = studio.cache / "convert.txt"
+    said = process.ask("convert", [job.model_dump_json()], log)
+    if not said or not isinstance(said[-1], events.Done):
+        raise UserError(*process.cause(log))
+    return describe(out)
+
+
+def delete(lora: LoraInfo) -> None:
+    """Move a LoRA to the system's bin. Raises UserError where there is none to be had."""
+    try:
+        send2trash(lora.path)
+    except OSError:
+        raise UserError(f"{lora.name} could not be moved to the bin.", f"Delete {lora.path} by hand.") from None
+
+
+def is_finite(path: Path) -> bool:
+    """Whether every value in the file is a number; reads the whole file."""
+    return metadata.all_finite(path, metadata.read_header(path))
+
+
+def _files(studio: Studio) -> list[Path]:
+    """Every LoRA file of the studio, the newest first; what is still being written begins with a dot."""
+    found = [p for p in studio.loras.glob("*.safetensors") if not p.name.startswith(".")]
+    return sorted(found, key=_changed, reverse=True)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # deleted a moment ago
+        return 0
+
+
+@functools.lru_cache(maxsize=1024)
+def _describe(path: Path, size: int, changed: int) -> LoraInfo:
+    """`size` (bytes) and `changed` (ns since 1970) tell one state of the file from the next."""
+    header = metadata.read_header(path)
+    what = summary(path, header, families.facts().values())
+    if not math.isfinite(what.alpha):
+        raise UserError(f"The alpha of {path.name} is not a number.", metadata.ANOTHER_COPY)
+    says = header.metadata
+    steps = says.get("ss_steps", "")
+    return LoraInfo(
+        path=path,
+        name=path.stem,
+        family=what.family,
+        dialect=what.dialect,
+        rank=what.rank,
+        alpha=what.alpha,
+        trigger=says.get("modelspec.trigger_phrase", "")[:200],
+        base_title=says.get("ss_sd_model_name", "")[:200],
+        base_key=says.get("lora_studio.base", ""),
+        preset=says.get("lora_studio.preset", ""),
+        steps=int(steps) if steps.isdecimal() and len(steps) < 10 else 0,
+        odd=what.odd,
+        layers=header.layers,
+        made=says.get("modelspec.date", "")[:40] or f"{datetime.fromtimestamp(changed / 1e9):%Y-%m-%dT%H:%M:%S}",
+        size=size,
+    )

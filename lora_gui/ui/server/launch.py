@@ -1,0 +1,238 @@
+"""Open the window: a clean environment first, then one server for this studio, then the browser once it answers.
+
+Nothing heavy is imported before the environment is clean, because gradio reads it when it is imported.
+"""
+
+import functools
+import os
+import secrets
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.capacity import gpu
+from lora_gui.studio.paths import Studio
+from lora_gui.ui.server import uploads
+
+HOST = "127.0.0.1"
+RECORD = "window.json"  # in the studio folder, while a window is open
+UPLOADS = "uploads"  # in the cache
+FIRST_PORT, LAST_PORT = 7860, 7899
+TRIES = 5
+PATIENCE = 60.0  # seconds the other start gets to come up
+THUMBNAILS, MONTH = 500_000_000, 30 * 86_400  # bytes and seconds that small copies are kept within
+HOSTED = (
+    "SPACE_ID",
+    "SPACE_HOST",
+    "SPACE_AUTHOR_NAME",
+    "SYSTEM",
+    "SPACES_ZERO_GPU",
+    "KAGGLE_KERNEL_RUN_TYPE",
+    "OPENID_PROVIDER_URL",
+)
+QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
+    "NO_PROXY": "127.0.0.1,localhost,::1",
+    "no_proxy": "127.0.0.1,localhost,::1",
+}
+
+
+def open_window(port: int | None = None, browser: bool = True) -> None:
+    """Serve the window until Ctrl-C. Where one is open already, show that. Raises UserError for a taken port."""
+    studio = Studio.default()
+    files.make_folder(studio.home)
+    try:
+        with FileLock(
+            studio.home / "window.lock", timeout=0
+        ):  # freed by the system when the process ends, however it ends
+            _serve(studio, port, browser)
+    except Timeout:
+        _show_running(studio, browser)
+
+
+def refuse_others() -> UserError:
+    """Why there is no window for other computers, and what to do instead."""
+    return UserError(
+        "LoRA Studio opens for this computer only: your pictures would cross the network unencrypted.",
+        f"From another computer, type: ssh -L {FIRST_PORT}:{HOST}:{FIRST_PORT} YOU@THIS-COMPUTER, and open the printed "
+        "address there.",
+    )
+
+
+def clean_environment(cache: Path) -> None:
+    """Take out what would change how gradio behaves, and keep its files in a folder of our own."""
+    for name in list(os.environ):
+        if name.startswith(("GRADIO_", "OAUTH_")) or name in HOSTED:
+            del os.environ[name]
+    os.environ.update(QUIET)
+    os.environ["GRADIO_TEMP_DIR"] = str(cache.resolve())
+
+
+def free_port(wanted: int | None) -> int:
+    """`wanted`, or the first free port of ours. Raises UserError where `wanted` is in use."""
+    for port in (wanted,) if wanted is not None else range(FIRST_PORT, LAST_PORT + 1):
+        if _is_free(port):
+            return port
+    if wanted is None:
+        raise UserError(f"All ports from {FIRST_PORT} to {LAST_PORT} are in use.", "Name a free one with --port.")
+    raise UserError(f"Port {wanted} is in use by another program.", "Choose another one with --port, or leave it out.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if os.name != "nt":  # there it would mean sharing the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
+    free_port(wanted)  # a taken one is said before all else is made
+    threading.Thread(target=gpu.memory, daemon=True).start()  # known by the time the window is there
+    token = secrets.token_urlsafe(32)
+    prepare_cache(studio)
+    clean_environment(studio.cache / UPLOADS)
+    from lora_gui.studio.tasks.drawing import Drawer
+    from lora_gui.ui.window import build
+
+    drawer = Drawer(studio)
+    window = build(studio, drawer)
+    record = studio.home / RECORD
+    record.unlink(missing_ok=True)  # of a start that was killed
+    try:
+        port = _launch(window, studio, wanted, token)
+        _keep_key(studio, port, token)
+        _show(port, token, browser)
+        window.block_thread()
+    finally:
+        record.unlink(missing_ok=True)
+        drawer.close()
+
+
+def prepare_cache(studio: Studio) -> None:
+    """The folders for what can be made anew, for their owner only and within their size."""
+    from lora_gui.ui.widgets.thumbnails import folder
+
+    files.make_private_folder(studio.cache)
+    uploads.empty(studio.cache / UPLOADS)
+    files.make_folder(folder(studio))
+    uploads.clear(folder(studio), THUMBNAILS, MONTH)
+
+
+def _keep_key(studio: Studio, port: int, token: str) -> None:
+    """Write down, for the owner only, how a second start opens this window."""
+    files.write_json(studio.home / RECORD, {"pid": os.getpid(), "port": port, "token": token}, private=True)
+
+
+def _next_key(studio: Studio, port: int, used: str) -> str:
+    """The key for the next time, because each opens the window once: addresses stand in histories and process lists."""
+    token = secrets.token_urlsafe(32)
+    try:
+        _keep_key(studio, port, token)
+    except UserError:  # the disk is full, and a window that cannot be opened again would be worse
+        return used
+    return token
+
+
+def _launch(window: Any, studio: Studio, wanted: int | None, token: str) -> int:
+    """Start the server; the port, which another program may take in between, so it is tried a few times."""
+    for _ in range(TRIES):
+        port = free_port(wanted)
+        try:
+            window.launch(**options(studio, port, token))
+        except OSError:
+            continue
+        return port
+    raise UserError("No port could be opened for the window.", "Name a free one with --port.")
+
+
+def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
+    """How gradio is launched: on this computer only, with nothing that is not needed."""
+    from starlette.middleware import Middleware
+
+    from lora_gui.ui.server.guard import LARGEST_UPLOAD, Guard
+    from lora_gui.ui.theme import CSS, Look
+    from lora_gui.ui.widgets.thumbnails import folder
+
+    served = folder(studio), studio.drawings  # pictures that the app itself made, nothing else
+    for path in served:
+        files.make_folder(path)
+    guard = Middleware(
+        Guard,  # type: ignore[arg-type]
+        port=port,
+        token=token,
+        renew=functools.partial(_next_key, studio, port),
+        uploads=uploads.Uploads((studio.cache / UPLOADS).resolve()),
+        served=served,
+    )
+    return {
+        "server_name": HOST,
+        "server_port": port,
+        "share": False,
+        "inbrowser": False,
+        "prevent_thread_lock": True,
+        "show_error": False,
+        "quiet": True,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "footer_links": [],
+        "strict_cors": True,
+        "root_path": "",
+        "state_session_capacity": 64,
+        "max_file_size": LARGEST_UPLOAD,
+        "allowed_paths": [str(path.resolve()) for path in served],
+        "blocked_paths": [],
+        "theme": Look(),
+        "css_paths": CSS,
+        "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
+    }
+
+
+def _show(port: int, token: str, browser: bool) -> None:
+    address = f"http://{HOST}:{port}/?token={token}"
+    print(f"LoRA Studio is open at {address}\nCtrl-C closes it; a training that is going on continues.", flush=True)
+    if browser:
+        webbrowser.open(address)
+
+
+def _show_running(studio: Studio, browser: bool) -> None:
+    """Wait for the window that another start is opening, then show it."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        known = files.read_json(studio.home / RECORD)
+        if known and _answers(int(known["port"])):
+            _show(known["port"], known["token"], browser)
+            return
+        time.sleep(0.2)
+    raise UserError(
+        "LoRA Studio is running but does not answer.", "Close it, or restart the computer, and start again."
+    )
+
+
+def _answers(port: int) -> bool:
+    request = urllib.request.Request(f"http://{HOST}:{port}/", method="HEAD")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False

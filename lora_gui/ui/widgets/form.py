@@ -1,0 +1,104 @@
+"""The form of the training settings, made from the settings class, so that a field is written once."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+from pydantic.fields import FieldInfo
+
+from lora_gui.settings import TrainSettings
+from lora_gui.ui.widgets.parts import html
+
+# Only the order and the headings; what is not named here comes under the last one.
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "How long and how fast",
+        ("steps", "learning_rate", "scheduler", "optimizer", "batch_size", "accumulation", "warmup_steps", "restarts"),
+    ),
+    ("What the LoRA can hold", ("rank", "alpha", "layers", "only_layers", "resolution", "train_text_encoder", "flip")),
+    ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),
+    ("Memory and fine print", ("precision", "gradient_checkpointing")),
+)
+NAMES = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "int8": "INT8", "nf4": "NF4"}  # where a capital is not enough
+
+
+def grouped() -> list[tuple[str, list[str]]]:
+    """Every field of TrainSettings exactly once, under its heading."""
+    named = {name for _, names in GROUPS for name in names}
+    rest = [name for name in TrainSettings.model_fields if name not in named]
+    groups = [(title, list(names)) for title, names in GROUPS]
+    groups[-1][1].extend(rest)
+    return groups
+
+
+def build() -> dict[str, Any]:
+    """A component for every field, with its label, help and bounds; call it inside the layout."""
+    made: dict[str, Any] = {}
+    for title, names in grouped():
+        html(f'<h3 class="group">{title}</h3>')
+        with gr.Row(elem_classes="fields"):
+            for name in names:
+                made[name] = _component(name, TrainSettings.model_fields[name])
+    return {name: made[name] for name in TrainSettings.model_fields}
+
+
+def shown(settings: TrainSettings) -> dict[str, Any]:
+    """The settings as the components show them."""
+    values = settings.model_dump()
+    return {name: "\n".join(value) if isinstance(value, (tuple, list)) else value for name, value in values.items()}
+
+
+def by_hand(values: Sequence[Any], filled: dict[str, Any]) -> dict[str, Any]:
+    """What the user changed: the values of the components that differ from what was filled in, as settings."""
+    found: dict[str, Any] = {}
+    for (name, info), value in zip(TrainSettings.model_fields.items(), values, strict=True):
+        if value is None or name not in filled or value == filled[name]:
+            continue
+        if get_origin(info.annotation) is tuple:
+            value = tuple(line.strip() for line in str(value).splitlines() if line.strip())
+        elif info.annotation is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        found[name] = value
+    return found
+
+
+def bounds(info: FieldInfo) -> str:
+    """`1 to 256`, `above 0, at most 2`; empty where there are none."""
+    limits = {
+        kind: getattr(mark, kind)
+        for mark in info.metadata
+        for kind in ("ge", "gt", "le", "multiple_of")
+        if hasattr(mark, kind)
+    }
+    if "le" not in limits or not limits.keys() & {"ge", "gt"}:
+        return ""
+    step = f", in steps of {limits['multiple_of']}" if limits.get("multiple_of") else ""
+    low = (
+        f"{_number(limits['ge'])} to {_number(limits['le'])}"
+        if limits.get("ge") is not None
+        else f"Above 0, up to {_number(limits['le'])}"
+    )
+    return f"{low}{step}."
+
+
+def _component(name: str, info: FieldInfo) -> gr.components.Component:
+    common: dict[str, Any] = {"label": info.title, "elem_id": f"setting-{name}", "min_width": 240}
+    if get_origin(info.annotation) is Literal:
+        choices = [(_name(key), key) for key in get_args(info.annotation)]
+        return gr.Dropdown(choices, value=info.default, info=info.description, **common)
+    if info.annotation is bool:
+        return gr.Checkbox(value=info.default, info=info.description, **common)
+    if get_origin(info.annotation) is tuple:
+        return gr.Textbox("", lines=3, max_lines=8, info=f"{info.description} One a line.", **common)
+    help = " ".join(part for part in (info.description, bounds(info)) if part)
+    whole = {"precision": 0} if info.annotation is int else {"step": "any"}
+    return gr.Number(value=info.default, info=help, **whole, **common)
+
+
+def _name(key: str) -> str:
+    return NAMES.get(key) or (key.replace("_", " ").capitalize() if not key[-1].isdigit() else key)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) and value < 1_000_000 else json.dumps(value)

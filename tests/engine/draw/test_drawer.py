@@ -1,0 +1,241 @@
+"""Drawing with a base and a stack that stay warm."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from lora_gui.engine.draw import drawer as drawing
+from lora_gui.engine.draw.drawer import Drawer
+from lora_gui.engine.load.quantize import Nf4Linear
+from lora_gui.engine.train.loop import train
+from lora_gui.errors import UserError
+from lora_gui.families import family
+from lora_gui.families.stable_diffusion_1.model import StableDiffusion1
+from lora_gui.formats import dialects
+from lora_gui.formats.lora_file import Layer
+from lora_gui.protocol.events import Done, Drawn, Note, Phase, Preview, Stopped
+from lora_gui.protocol.jobs import Base, DrawJob
+from lora_gui.settings import DrawSettings, StackEntry
+from tests import tiny, tiny_flux_1
+from tests.families.contract import random_layers
+
+
+@pytest.fixture
+def order(base, tmp_path):
+    """`order(stack={path: strength}, **settings)` makes a job."""
+
+    def make(stack=None, id="a", path=base, **settings):
+        entries = tuple(StackEntry(lora=str(lora), strength=s) for lora, s in (stack or {}).items())
+        quick = {"prompt": "zxy thing 0", "width": 64, "height": 64, "steps": 4, "guidance": 4, "seed": 1}
+        settings = DrawSettings(stack=entries, **(quick | settings))
+        where = Base(key="tiny", title="Tiny", family="sd1", path=str(path))
+        return DrawJob(id=id, base=where, settings=settings, folder=str(tmp_path / "drawings"))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def drawer():
+    return Drawer()
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Counts how often a base is loaded."""
+    counted, load = [], StableDiffusion1.pipeline
+
+    def counting(self, base, *others):
+        counted.append(base)
+        return load(self, base, *others)
+
+    monkeypatch.setattr(StableDiffusion1, "pipeline", counting)
+    return counted
+
+
+def drawn(drawer, job):
+    events, said = [], []
+    events += drawer.draw(job, said.append, lambda: False)
+    assert events[-1] == Done(id=job.id)
+    pictures = [np.array(Image.open(event.path)) for event in events if isinstance(event, Drawn)]
+    return pictures, events, said
+
+
+def test_a_changed_strength_reloads_neither_base_nor_lora(order, finished, loads):
+    drawer = Drawer()
+    pictures = []
+    for strength in (0.0, 0.5, 1.0):
+        (picture,), events, _ = drawn(drawer, order({finished.lora: strength}))
+        pictures.append(picture)
+    assert len(loads) == 1 == len(drawer.loaded)
+    assert not np.array_equal(pictures[0], pictures[2])
+    assert not np.array_equal(pictures[1], pictures[2])
+
+
+def test_another_base_takes_the_place_of_the_first(order, finished, loads, tmp_path):
+    other = shutil.copytree(finished.job.base.path, tmp_path / "other")
+    drawer = Drawer()
+    drawn(drawer, order({finished.lora: 1.0}))
+    drawn(drawer, order({finished.lora: 1.0}, path=other))
+    assert len(loads) == 2 and len(drawer.loaded) == 1
+
+
+def test_strength_0_and_an_empty_stack_are_the_base_pixel_for_pixel(drawer, order, finished):
+    (base,), _, _ = drawn(drawer, order())
+    (full,), _, _ = drawn(drawer, order({finished.lora: 1.0}))
+    (none,), _, _ = drawn(drawer, order({finished.lora: 0.0}))
+    assert np.array_equal(none, base)
+    assert not np.array_equal(full, base)
+
+
+def alike(picture, path):
+    """The same but for the last bit: here the LoRA is merged into the base, in the run it stands beside it."""
+    return np.abs(picture.astype(int) - np.array(Image.open(path)).astype(int)).max() <= 1
+
+
+def test_strength_1_is_the_last_sample_of_the_run(drawer, order, finished):
+    (full,), _, _ = drawn(drawer, order({finished.lora: 1.0}))
+    assert alike(full, finished.folder / "samples" / "final-0.png")
+
+
+def test_a_checkpoint_can_be_drawn_with(drawer, order, finished):
+    checkpoint = finished.folder / "checkpoints" / "ckpt-000004" / "adapter.safetensors"
+    (picture,), _, _ = drawn(drawer, order({checkpoint: 1.0}))
+    assert alike(picture, finished.folder / "samples" / "step-000004-0.png")
+
+
+def test_the_same_lora_twice_adds_its_strengths(drawer, order, finished):
+    (full,), _, _ = drawn(drawer, order({finished.lora: 1.0}))
+    job = order()
+    entries = (StackEntry(lora=str(finished.lora), strength=0.5),) * 2
+    twice = job.model_copy(update={"settings": job.settings.model_copy(update={"stack": entries})})
+    (picture,), _, _ = drawn(drawer, twice)
+    assert np.array_equal(picture, full)
+
+
+def test_each_drawing_has_the_next_seed_and_says_how_it_was_made(drawer, order, finished):
+    pictures, events, _ = drawn(drawer, order({finished.lora: 0.5}, count=2, seed=7, negative_prompt="grey"))
+    made = [event for event in events if isinstance(event, Drawn)]
+    assert [(one.seed, one.number, one.of) for one in made] == [(7, 1, 2), (8, 2, 2)]
+    assert [Path(one.path).name for one in made] == ["a-0.png", "a-1.png"]
+    assert not np.array_equal(*pictures)
+    text = Image.open(made[1].path).info["parameters"]
+    assert "<lora:tiny:0.5>" in text and "Negative prompt: grey" in text and "Seed: 8" in text
+    assert 'Lora hashes: "tiny: ' in text
+
+
+def test_a_negative_prompt_changes_the_drawing(drawer, order):
+    (one,), _, _ = drawn(drawer, order())
+    (two,), _, _ = drawn(drawer, order(negative_prompt="grey"))
+    assert not np.array_equal(one, two)
+
+
+def test_a_prompt_that_is_cut_is_told_with_its_first_words_that_are_not_seen(drawer, order):
+    _, events, _ = drawn(drawer, order(prompt="zxy a red apple on blue", negative_prompt="grey"))
+    told = "The prompt is longer than what this base reads; from 'blue …' on it is not seen."
+    assert [event.text for event in events if isinstance(event, Note)] == [told]
+
+
+def test_previews_show_a_drawing_under_way(drawer, order):
+    _, _, said = drawn(drawer, order(steps=20))
+    assert [event.step for event in said if isinstance(event, Preview)] == [3, 6, 9, 12, 15, 18]
+    assert Image.open(said[-1].path).size == (64, 64)
+
+
+def test_a_drawing_is_cancelled_between_two_steps(drawer, order):
+    job, said = order(steps=50, count=3), []
+    events = list(drawer.draw(job, said.append, lambda: len(said) >= 2))
+    assert events[-1] == Stopped(id="a")
+    assert len(said) == 2 and not any(isinstance(event, Drawn) for event in events)
+
+
+def test_an_order_that_was_cancelled_before_its_turn_loads_nothing(order, loads):
+    assert list(Drawer().draw(order(), print, lambda: True)) == [Stopped(id="a")]
+    assert not loads
+
+
+def test_a_lora_of_another_family_is_refused_by_name(drawer, order, finished, tmp_path):
+    foreign = tmp_path / "flower.safetensors"
+    header = {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}
+    safetensors.torch.save_file(safetensors.torch.load_file(finished.lora), foreign, header)
+    with pytest.raises(UserError, match="stable-diffusion-xl|flower was made for Stable Diffusion XL"):
+        drawn(drawer, order({foreign: 1.0}))
+    (base,), _, _ = drawn(drawer, order())
+    assert base.shape == (64, 64, 3)
+
+
+def test_a_changed_file_is_loaded_anew(drawer, order, finished, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    tensors = safetensors.torch.load_file(finished.lora)
+    header = {"modelspec.architecture": "stable-diffusion-v1/lora"}
+    safetensors.torch.save_file(tensors, copy, header)
+    (one,), _, _ = drawn(drawer, order({copy: 1.0}))
+    halved = {key: value / 2 if key.endswith("lora_up.weight") else value for key, value in tensors.items()}
+    safetensors.torch.save_file(halved, copy, header)
+    (two,), _, _ = drawn(drawer, order({copy: 1.0}))
+    assert not np.array_equal(one, two)
+
+
+def test_loras_that_are_not_in_use_leave_when_there_are_many(order, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "_WARM", 2)
+    drawer = Drawer()
+    for n in range(4):
+        copy = tmp_path / f"{n}.safetensors"
+        copy.write_bytes(finished.lora.read_bytes())
+        drawn(drawer, order({copy: 1.0}))
+    assert len(drawer.loaded) == 2
+
+
+def test_a_base_that_is_none_is_a_sentence(drawer, order, tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="Tiny cannot be opened"):
+        drawn(drawer, order(path=tmp_path / "none"))
+
+
+def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for_bit(tmp_path, order):
+    wide = tiny.stable_diffusion_1(tmp_path / "wide", width=128)
+    job = tiny.job(tmp_path, wide, precision="nf4", steps=2).model_copy(update={"cache": str(tmp_path / "cache")})
+    done = list(train(job, tmp_path, tiny.QuickStableDiffusion1()))[-1]
+    drawer = Drawer()
+
+    def picture(stack, precision="nf4"):
+        asked = {"precision": precision, "cache": job.cache}
+        (found,), _, _ = drawn(drawer, order(stack, path=wide).model_copy(update=asked))
+        return found
+
+    base = picture({})
+    assert any(isinstance(module, Nf4Linear) for module in drawer.pipeline.unet.modules())
+    full = picture({done.lora: 1.0})
+    assert not np.array_equal(full, base)
+    assert np.array_equal(full, np.array(Image.open(tmp_path / "samples" / "final-0.png")))
+    assert np.array_equal(picture({done.lora: 0.0}), base)
+    assert not np.array_equal(picture({}, precision=""), base)
+
+
+def test_large_text_encoders_leave_once_a_prompt_is_read_and_the_drawing_is_the_same(tmp_path):
+    where = Base(key="tiny", title="Tiny", family="flux1", path=str(tiny_flux_1.flux_1(tmp_path)))
+    settings = DrawSettings(prompt="a thing", width=64, height=64, steps=2)
+    whole = DrawJob(id="a", base=where, settings=settings, folder=str(tmp_path))
+    layers = random_layers("flux1", Path(where.path), 1)
+    text = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
+    both = layers | {text: Layer(torch.ones(4, 8), torch.ones(8, 4), 4.0)}
+    facts, lora = family("flux1").facts, tmp_path / "both.safetensors"
+    safetensors.torch.save_file(dialects.build(both, facts), lora, {"modelspec.architecture": facts.architecture})
+    stack = settings.model_copy(update={"stack": (StackEntry(lora=str(lora)),)})
+    (plain,), _, _ = drawn(Drawer(), whole)
+    drawer, in_parts = Drawer(), whole.model_copy(update={"precision": "fp32"})
+    for times, asked in ((1, settings), (0, settings), (0, stack)):
+        (picture,), events, _ = drawn(drawer, in_parts.model_copy(update={"settings": asked}))
+        assert events.count(Phase("Reading the prompt")) == times
+        assert np.array_equal(picture, plain) == (not asked.stack)
+        assert bool(asked.stack) == any("in the text encoder is left out" in str(event) for event in events)
+    assert drawer.pipeline.text_encoder_2 is None
+
+
+def test_a_phase_says_what_is_loaded(order, finished):
+    _, events, _ = drawn(Drawer(), order({finished.lora: 1.0}))
+    assert [event.name for event in events if isinstance(event, Phase)] == ["Loading Tiny", "Loading tiny", "Drawing"]

@@ -1,0 +1,112 @@
+"""Training on bases in few bits and on bases whose blocks stay in RAM, by the whole real path of a run."""
+
+import random
+import weakref
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from lora_gui.engine.load import loading, lora, quantize
+from lora_gui.engine.train import cache
+from lora_gui.engine.train.loop import train
+from lora_gui.formats import dialects
+from lora_gui.protocol.events import Done
+from tests import tiny
+
+CPU = torch.device("cpu")
+FAMILY = tiny.QuickStableDiffusion1()
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory) -> Path:
+    """A base with layers large enough to be held in few bits."""
+    return tiny.stable_diffusion_1(tmp_path_factory.mktemp("wide"), width=128)
+
+
+def trained(base: Path, folder: Path, **settings):
+    """The job, and the file that came out."""
+    job = tiny.job(folder, base, **settings)
+    job = job.model_copy(update={"cache": str(base.parent / "cache")})
+    done = list(train(job, folder, FAMILY))[-1]
+    assert isinstance(done, Done)
+    return job, Path(done.lora)
+
+
+def parts_of(job):
+    load = loading.denoiser(job.settings, Path(job.cache) / "quantised")
+    return FAMILY.denoisers(Path(job.base.path), CPU, torch.bfloat16, load)
+
+
+def encoded(job) -> cache.Cache:
+    work = cache.build(job, FAMILY, [], CPU, torch.bfloat16)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def loss(job, parts, held: cache.Cache) -> float:
+    """On the pictures that are learnt, with noise that is the same each time."""
+    batch = held.batch([0, 1, 2, 3] * 4, 0.0, random.Random(0))
+    schedule = FAMILY.schedule(Path(job.base.path), CPU)
+    with torch.no_grad():
+        return float(FAMILY.loss(parts, batch, schedule, job.settings, torch.Generator().manual_seed(5)).mean())
+
+
+@pytest.mark.parametrize("precision", quantize.PRECISIONS)
+def test_a_lora_learns_on_a_base_in_few_bits_and_stays_exact_itself(wide, tmp_path, precision):
+    job, file = trained(wide, tmp_path, precision=precision, steps=8)
+    parts = parts_of(job)
+    kinds = {type(module) for module in parts["unet"].modules()}
+    assert quantize.KINDS[precision] in kinds
+    held = encoded(job)
+    before = loss(job, parts, held)
+    layers = dialects.read(file, lora.shapes(parts), FAMILY.facts, [FAMILY.facts])
+    lora.add(parts, layers, "learnt")
+    assert {weight.dtype for name, weight in parts["unet"].named_parameters() if "lora_" in name} == {torch.float32}
+    lora.use(parts, {"learnt": 1.0})
+    assert loss(job, parts, held) < 0.97 * before
+    assert list((wide.parent / "cache" / "quantised").rglob("index.json"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "nf4"])
+def test_blocks_that_stay_in_ram_give_the_same_lora_bit_for_bit(wide, tmp_path, precision):
+    asked = {"precision": precision, "gradient_checkpointing": True, "steps": 2}
+    _, resident = trained(wide, tmp_path / "resident", **asked)
+    _, streamed = trained(wide, tmp_path / "streamed", **asked, streamed_blocks=2)
+    ours, theirs = (safetensors.torch.load_file(file) for file in (streamed, resident))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    drawings = [sorted((tmp_path / kind / "samples").glob("*.png")) for kind in ("streamed", "resident")]
+    for one, other in zip(*drawings, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_format_change_leaves_a_streamed_quantised_layer_where_it_is(wide, tmp_path):
+    job = tiny.job(tmp_path, wide, precision="nf4", streamed_blocks=9)
+    load = loading.denoiser(job.settings, None)
+    unet = FAMILY.denoisers(wide, CPU, torch.bfloat16, load)["unet"]
+    layer = next(module for module in unet.modules() if isinstance(module, quantize.Nf4Linear))
+    before = {name: id(piece) for name, piece in layer.named_buffers()}
+    unet.to(CPU)
+    assert {name: id(piece) for name, piece in layer.named_buffers()} == before
+    assert layer.weight.shape == (layer.out_features, layer.in_features)
+
+
+def test_what_reads_captions_is_gone_before_what_looks_at_pictures_comes(base, tmp_path):
+    seen = []
+
+    class Watched(tiny.QuickStableDiffusion1):
+        def encoders(self, *args, **asked):
+            if seen:
+                assert seen[0]() is None
+            found = super().encoders(*args, **asked)
+            seen.append(weakref.ref(found.text_encoder or found.vae))
+            assert (found.text_encoder is None) != (found.vae is None)
+            return found
+
+    list(cache.build(tiny.job(tmp_path, base), Watched(), ["zxy"], CPU, torch.float32))
+    assert len(seen) == 2

@@ -1,0 +1,95 @@
+"""Bases that are one file: unpacked once, with the app's own configuration, into exactly their networks."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from lora_gui import families
+from lora_gui.engine.draw.drawer import Drawer
+from lora_gui.engine.load import unpack
+from lora_gui.engine.train.loop import train
+from lora_gui.errors import UserError
+from lora_gui.families import family
+from lora_gui.protocol.events import Done, Drawn, Phase
+from lora_gui.protocol.jobs import Base, DrawJob
+from lora_gui.settings import DrawSettings
+from tests import tiny, tiny_single_file
+
+CPU = torch.device("cpu")
+TINY = {
+    "sd1": ("sd15", tiny_single_file.SD15, {"model.diffusion_model.input_blocks.0.0.weight": 4}),
+    "sdxl": ("sdxl", tiny_single_file.SDXL, {"conditioner.embedders.1.model.positional_embedding": 24}),
+}
+
+
+@pytest.fixture(params=TINY)
+def single(request, tmp_path, monkeypatch):
+    """A base as one file, and its networks; known by a tensor of its own, since it is so small."""
+    like, found, inputs = TINY[request.param]
+    path, networks = tiny_single_file.write(tmp_path, like, found)
+    monkeypatch.setattr(unpack, "CLIP", tmp_path / "configs" / "clip")
+    monkeypatch.setattr(families, "configuration", lambda key: tmp_path / "configs" / f"{key}.json")
+    facts = families.facts_of(request.param)
+    builds, quick = (replace(facts.single_files[0], inputs=inputs),), facts.draw_defaults | {"steps": 2}
+    changed = replace(facts, single_files=builds, draw_defaults=quick)
+    monkeypatch.setattr(type(family(request.param)), "facts", changed)
+    known = families.facts() | {request.param: changed}
+    monkeypatch.setattr(families, "facts", lambda: known)
+    return Base(key="My base", title="My base", family=request.param, path=str(path)), networks
+
+
+def as_folder(base, cache) -> tuple[Path, list]:
+    work, events = unpack.as_folder(base, str(cache)), []
+    while True:
+        try:
+            events.append(next(work))
+        except StopIteration as end:
+            return Path(end.value.path), events
+
+
+def test_it_is_unpacked_once_into_its_networks_and_trains_and_draws(single, tmp_path):
+    base, networks = single
+    cache = tmp_path / "cache"
+    job = tiny.job(tmp_path, Path(base.path), steps=2, checkpoint_every=2, precision="fp32")
+    job = job.model_copy(update={"base": base, "cache": str(cache)})
+    done = list(train(job, tmp_path, family(base.family)))[-1]
+    assert isinstance(done, Done)
+
+    folder, events = as_folder(base, cache)
+    assert events == [] and folder.parent.parent == cache  # the training has done it
+    own = family(base.family)
+    parts = own.denoisers(folder, CPU, torch.float16) | own.text_encoders(folder, CPU, torch.float16)
+    parts["vae"] = own.pipeline(folder, CPU, torch.float32).vae.half()
+    for name, network in networks.items():
+        held = parts[name].state_dict()
+        assert held.keys() == network.state_dict().keys()
+        assert all(torch.equal(held[key], value) for key, value in network.state_dict().items()), name
+
+    settings = DrawSettings(prompt="the thing", width=64, height=64, steps=2)
+    order = DrawJob(id="a", base=base, settings=settings, folder=str(tmp_path), cache=str(cache))
+    assert sum(isinstance(event, Drawn) for event in Drawer().draw(order, print, lambda: False)) == 1
+
+
+def test_a_file_with_a_tensor_missing_is_refused_and_leaves_nothing_that_counts(single, tmp_path):
+    base, _ = single
+    tensors = safetensors.torch.load_file(base.path)
+    del tensors["model.diffusion_model.time_embed.0.bias"]
+    safetensors.torch.save_file(tensors, base.path)
+    with pytest.raises(UserError, match="My base cannot be opened: a part of it is missing"):
+        as_folder(base, tmp_path / "cache")
+    assert not [p for p in (tmp_path / "cache" / "unpacked").iterdir() if p.suffix != ".tmp" and p.is_dir()]
+
+
+def test_the_tokenizer_is_that_of_clip():
+    expected = [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
+    tokenizer = unpack.clip_tokenizer("tokenizer_2")
+    assert tokenizer("A photo of an astronaut riding a horse").input_ids == expected
+    assert len(tokenizer) == 49408 and tokenizer.pad_token_id == 0 and tokenizer.model_max_length == 77
+
+
+def test_a_folder_stays_where_it_is(base, tmp_path):
+    found, events = as_folder(Base(key="tiny", title="Tiny", family="sd1", path=str(base)), tmp_path)
+    assert found == base and not [event for event in events if isinstance(event, Phase)]

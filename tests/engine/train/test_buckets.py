@@ -1,0 +1,57 @@
+"""Sizes of pictures, and the order they come in."""
+
+import itertools
+from collections import Counter
+
+import pytest
+from PIL import Image
+
+from lora_gui.engine.train import buckets
+from lora_gui.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((512, 512), (512, 512)),
+        ((4000, 4000), (512, 512)),
+        ((1920, 1080), (640, 384)),
+        ((1080, 1920), (384, 640)),
+        ((300, 300), (256, 256)),
+        ((100, 40), (64, 40)),
+    ],
+)
+def test_a_picture_keeps_its_shape_and_is_never_enlarged(size, expected):
+    assert buckets.bucket(size, 512, 8) == expected
+    assert expected[0] <= size[0] and expected[1] <= size[1]
+    assert expected[0] * expected[1] <= 512 * 512
+
+
+def test_a_tiny_picture_is_refused():
+    with pytest.raises(UserError, match="5 x 100 is too small"):
+        buckets.bucket((5, 100), 512, 8)
+
+
+def test_a_picture_is_scaled_to_cover_its_size_and_cut_evenly():
+    image = Image.new("RGB", (300, 100), "red")
+    image.paste("blue", (80, 0, 220, 100))
+    fitted = buckets.fit(image, (50, 50))
+    assert fitted.size == (50, 50)
+    assert fitted.getcolors() == [(2500, (0, 0, 255))]
+
+
+def test_every_picture_comes_equally_often_and_batches_share_a_size():
+    sizes = [(64, 64)] * 7 + [(64, 128)] * 3
+    drawn = list(itertools.islice(buckets.batches(sizes, 2, seed=1), 100))
+    assert all(len({sizes[n] for n in batch}) == 1 for batch in drawn)
+    counts = Counter(n for batch in drawn for n in batch)
+    assert set(counts) == set(range(10))
+    assert max(counts.values()) - min(counts.values()) <= 2
+
+
+def test_the_order_follows_from_the_seed_alone():
+    def order(seed, skip):
+        return list(itertools.islice(buckets.batches([(64, 64)] * 5, 3, seed), skip, 20))
+
+    assert order(1, 0)[8:] == order(1, 8)
+    assert order(1, 0) != order(2, 0)

@@ -1,0 +1,67 @@
+"""A checkpoint is whole or does not count."""
+
+import pytest
+import torch
+
+from lora_gui.engine.train import checkpoint
+from lora_gui.formats.lora_file import Layer
+
+LAYERS = {"unet.mid_block.to_q": Layer(torch.ones(2, 4), torch.ones(4, 2), 1.5)}
+
+
+def made():
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.AdamW([weight])
+    weight.sum().backward()
+    optimizer.step()
+    return optimizer
+
+
+def save(folder, step):
+    return checkpoint.save(folder, step, LAYERS, {}, made(), {"scaler": {"step": step}})
+
+
+def test_what_was_kept_comes_back(tmp_path):
+    save(tmp_path, 5)
+    found, sentences = checkpoint.newest(tmp_path)
+    assert (found.step, sentences) == (5, [])
+    other = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))])
+    assert checkpoint.restore(found, other)["scaler"] == {"step": 5}
+    assert torch.equal(other.state_dict()["state"][0]["exp_avg"], made().state_dict()["state"][0]["exp_avg"])
+
+
+def test_the_two_newest_are_kept(tmp_path):
+    for step in (2, 4, 6):
+        save(tmp_path, step)
+    assert [folder.name for folder in sorted(tmp_path.iterdir())] == ["ckpt-000004", "ckpt-000006"]
+
+
+@pytest.mark.parametrize("name", ["adapter.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+def test_a_damaged_one_is_set_aside_and_the_one_before_is_used(tmp_path, name, damage):
+    save(tmp_path, 2)
+    path = save(tmp_path, 4).folder / name
+    data = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data[:-1] if damage == "cut" else data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    found, sentences = checkpoint.newest(tmp_path)
+    assert found.step == 2
+    assert "step 4 is damaged" in sentences[0]
+    assert (tmp_path / "damaged" / "ckpt-000004").is_dir()
+
+
+def test_half_written_ones_are_swept_away(tmp_path):
+    (tmp_path / "ckpt-000008.tmp").mkdir()
+    assert checkpoint.newest(tmp_path) == (None, [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_there_is_none_in_a_fresh_run(tmp_path):
+    assert checkpoint.newest(tmp_path / "checkpoints") == (None, [])
+
+
+def test_the_same_step_is_written_once(tmp_path):
+    first = (save(tmp_path, 2).folder / "MANIFEST.json").stat().st_mtime_ns
+    assert (save(tmp_path, 2).folder / "MANIFEST.json").stat().st_mtime_ns == first

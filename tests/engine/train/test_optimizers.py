@@ -1,0 +1,82 @@
+"""Schedules against those of diffusers; every optimizer learns, and goes on exactly from what was kept of it."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from diffusers.optimization import get_scheduler
+
+from lora_gui.engine.train import checkpoint, optimizers
+from lora_gui.settings import TrainSettings
+
+RATES = {"adamw": 0.05, "adamw8bit": 0.05, "adafactor": 0.05, "prodigy": 1.0}
+
+
+@pytest.mark.parametrize("name", list(optimizers.SCHEDULES))
+@pytest.mark.parametrize("warmup", [0, 7])
+def test_the_rate_is_that_of_diffusers(name, warmup):
+    settings = TrainSettings(steps=40, warmup_steps=warmup, scheduler=name, restarts=3)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = get_scheduler(
+        "constant_with_warmup" if name == "constant" else name, optimizer,
+        num_warmup_steps=warmup, num_training_steps=40, num_cycles=3,
+    )  # fmt: skip
+    for step in range(40):
+        assert optimizers.rate(step, settings) == pytest.approx(reference.get_last_lr()[0], abs=1e-9), step
+        optimizer.step()
+        reference.step()
+
+
+def made(name):
+    settings = TrainSettings(optimizer=name, learning_rate=RATES[name], weight_decay=0)
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((96, 64), (8, 4), (3, 2, 3, 3))
+    weights = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    return weights, optimizers.OPTIMIZERS[name](weights, settings)
+
+
+def improve(weights, optimizer, steps):
+    for _ in range(steps):
+        loss = sum((weight - 0.5).pow(2).sum() for weight in weights)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.item()
+
+
+@pytest.mark.parametrize("name", list(optimizers.OPTIMIZERS))
+def test_every_optimizer_learns(name):
+    weights, optimizer = made(name)
+    steps = 300 if name == "prodigy" else 60  # which finds its rate first
+    assert improve(weights, optimizer, steps) < 0.5 * improve(*made(name), 1)
+
+
+@pytest.mark.parametrize("name", list(optimizers.OPTIMIZERS))
+def test_every_optimizer_goes_on_bit_for_bit_from_what_was_kept(name):
+    weights, optimizer = made(name)
+    improve(weights, optimizer, 5)
+    tensors, numbers = checkpoint.pack(optimizer)
+    kept, numbers = safetensors.torch.load(safetensors.torch.save(tensors)), json.loads(json.dumps(numbers))
+    others, other = made(name)
+    for one, two in zip(others, weights, strict=True):
+        one.data.copy_(two.data)
+    improve(weights, optimizer, 5)
+    checkpoint.unpack(other, kept, numbers)
+    improve(others, other, 5)
+    assert all(torch.equal(one, two) for one, two in zip(others, weights, strict=True))
+
+
+def test_the_shown_rate_holds_what_prodigy_found():
+    weights, optimizer = made("prodigy")
+    improve(weights, optimizer, 20)
+    assert optimizers.shown_rate(optimizer) == optimizer.param_groups[0]["d"] * RATES["prodigy"]
+
+
+def test_an_extended_run_has_a_curve_of_its_own_from_half_the_rate():
+    first, longer = TrainSettings(steps=100, scheduler="cosine"), TrainSettings(steps=140, scheduler="cosine")
+    course = [optimizers.rate(step, longer, (100,)) for step in range(140)]
+    assert course[:100] == [optimizers.rate(step, first) for step in range(100)]
+    added = course[100:]
+    assert added[0] == 0.5 and added == sorted(added, reverse=True) and 0 < added[-1] < 0.01
+    assert optimizers.rate(120, TrainSettings(steps=140, scheduler="constant"), (100,)) == 1.0

@@ -1,0 +1,325 @@
+"""A run from its job to its published LoRA."""
+
+import hashlib
+import itertools
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+
+from lora_gui import files
+from lora_gui.engine.train import buckets, cache, checkpoint
+from lora_gui.engine.train.loop import train
+from lora_gui.engine.train.publish import NoEffectError
+from lora_gui.engine.train.step import TrainState
+from lora_gui.errors import UserError
+from lora_gui.formats import metadata, summary
+from lora_gui.protocol.events import Done, Note, Paused, Phase, Sample, Saved, Started, Step, Stopped
+from tests import tiny
+
+FAMILY = tiny.QuickStableDiffusion1()
+
+
+def state(run):
+    """Everything that a run leaves and that must be the same bit for bit."""
+    kept, _ = checkpoint.newest(run.folder / "checkpoints")
+    drawings = sorted((run.folder / "samples").glob("*.png"))
+    return {path.name: files.sha256(path) for path in (run.lora, *kept.folder.iterdir(), *drawings)}
+
+
+def test_a_run_says_what_it_does_and_ends_with_a_whole_file(finished):
+    assert finished.events[0] == Started(8, 0)
+    assert [event.step for event in finished.of(Saved)] == [4, 8]
+    assert [event.step for event in finished.of(Sample)] == [0, 4, 8]
+    assert finished.of(Step)[-1].step == 8
+    done = finished.events[-1]
+    assert isinstance(done, Done) and done.steps == 8
+    assert hashlib.sha256(finished.lora.read_bytes()).hexdigest() == done.sha256
+
+
+def test_the_published_file_is_a_kohya_file_with_true_alpha_and_header(finished):
+    header = metadata.read_header(finished.lora)
+    assert metadata.identify(header, [FAMILY.facts]) == ("sd1", "kohya")
+    assert (header.rank, summary.alpha(finished.lora, header)) == (4, 4.0)
+    assert header.metadata["modelspec.trigger_phrase"] == "zxy"
+    assert header.metadata["ss_steps"] == "8"
+    data = finished.lora.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    assert header.metadata["sshs_model_hash"] == hashlib.sha256(data[8 + length :]).hexdigest()
+
+
+def plain_drawing(base, lora):
+    """What anyone's diffusers draws with the file, as the last sample was drawn."""
+    pipeline = StableDiffusionPipeline.from_pretrained(base)
+    pipeline.load_lora_weights(lora)
+    return pipeline(
+        "zxy thing 0", width=64, height=64, num_inference_steps=4, guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(1),
+    ).images[0]  # fmt: skip
+
+
+def test_diffusers_draws_the_same_with_the_file_as_the_run_did(base, finished):
+    sample = np.array(Image.open(finished.folder / "samples" / "final-0.png"))
+    before = np.array(Image.open(finished.folder / "samples" / "base-0.png"))
+    assert np.array_equal(sample, np.array(plain_drawing(base, finished.lora)))
+    assert not np.array_equal(sample, before)
+
+
+def test_a_text_encoder_that_learns_is_in_the_file_and_diffusers_draws_the_same(base, run):
+    made = run(train_text_encoder=True)
+    keys = safetensors.torch.load_file(made.lora)
+    assert any(key.startswith("lora_te_text_model_encoder_layers_0_self_attn_q_proj") for key in keys)
+    sample = np.array(Image.open(made.folder / "samples" / "final-0.png"))
+    assert np.array_equal(sample, np.array(plain_drawing(base, made.lora)))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit", "adafactor", "prodigy"])
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(base, run, tmp_path, optimizer):
+    wishes = {
+        "optimizer": optimizer, "steps": 6, "scheduler": "cosine", "accumulation": 2, "caption_dropout": 0.5,
+        "flip": True, "sample_every": 3, "learning_rate": 1 if optimizer == "prodigy" else 1e-2,
+    }  # fmt: skip
+    undisturbed = run(**wishes)
+    folder = tmp_path / "killed"
+    job = tiny.job(folder, base, **wishes)
+    for event in train(job, folder, FAMILY):
+        if isinstance(event, Saved) and event.step == 4:
+            break  # as good as kill -9: nothing is tidied up after it
+    goes_on = run(folder=folder, **wishes)
+    assert goes_on.events[0] == Started(6, 4)
+    assert state(goes_on) == state(undisturbed)
+
+
+def test_sample_drawings_do_not_change_what_is_learnt(run):
+    with_samples, without = run(sample_every=1), run(sample_every=0)
+    assert len(with_samples.of(Sample)) > len(without.of(Sample))
+    one, two = state(with_samples), state(without)
+    assert one["adapter.safetensors"] == two["adapter.safetensors"]
+
+
+def test_the_same_job_gives_the_same_lora_and_another_seed_another(run):
+    one, again, other = (state(run(seed=seed))["adapter.safetensors"] for seed in (1, 1, 2))
+    assert one == again != other
+
+
+@pytest.mark.parametrize("settings", [{"gradient_checkpointing": True}, {"precision": "bf16"}, {"precision": "fp16"}])
+def test_memory_settings_learn_nearly_the_same(run, settings):
+    plain, saving = run(sample_prompts=("zxy",)), run(sample_prompts=("zxy",), **settings)
+    one, two = (safetensors.torch.load_file(made.lora) for made in (plain, saving))
+    key = next(key for key in one if key.endswith("lora_up.weight"))
+    assert torch.nn.functional.cosine_similarity(one[key].float().flatten(), two[key].float().flatten(), dim=0) > 0.9
+
+
+def learning(base, tmp_path, **settings):
+    """The heart of a run, without what stands around it."""
+    job = tiny.job(tmp_path, base, **settings)
+    building = cache.build(job, FAMILY, [], torch.device("cpu"), torch.float32)
+    while True:
+        try:
+            next(building)
+        except StopIteration as end:
+            encoded = end.value
+            break
+    cpu = torch.device("cpu")
+    parts = FAMILY.denoisers(base, cpu, torch.float32)
+    return TrainState(job, FAMILY, parts, encoded, cpu, tmp_path)
+
+
+def loss_at_fixed_noise(one):
+    batch, noise = one.cache.batch([0, 1, 2, 3], 0.0, random.Random(1)), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        losses = [one.family.loss(one.parts, batch, one.schedule, one.job.settings, noise).mean() for _ in range(8)]
+    return float(torch.stack(losses).mean())
+
+
+def test_the_loss_falls(base, tmp_path):
+    one = learning(base, tmp_path, steps=40, layers="all", batch_size=4)
+    batches, before = buckets.batches(one.cache.sizes, 4, 1), loss_at_fixed_noise(one)
+    for _ in range(40):
+        one.one_step(batches)
+    assert loss_at_fixed_noise(one) < 0.7 * before
+
+
+def test_gradient_clipping_really_clips(base, tmp_path):
+    norms = {}
+    for limit in (0, 1e-3):
+        one = learning(base, tmp_path, max_grad_norm=limit)
+        one.one_step(buckets.batches(one.cache.sizes, 2, 1))
+        averages = [state["exp_avg"] / 0.1 for state in one.optimizer.state.values()]  # 0.1 of the first gradient
+        norms[limit] = float(torch.cat([average.flatten() for average in averages]).norm())
+    assert norms[0] > 1e-2
+    assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_accumulation_takes_several_batches_for_one_step(base, tmp_path):
+    one = learning(base, tmp_path, accumulation=3, batch_size=1)
+    taken = []
+    one.one_step(taken.append(batch) or batch for batch in buckets.batches(one.cache.sizes, 1, 1))
+    assert len(taken) == 3 == len(one.losses)
+    assert one.step == 1
+
+
+def test_nothing_but_the_lora_gets_gradients(base, tmp_path):
+    one = learning(base, tmp_path)
+    batch = one.cache.batch([0, 1], 0.0, random.Random(1))
+    one.family.loss(one.parts, batch, one.schedule, one.job.settings, one.generator).mean().backward()
+    with_gradient = [name for name, p in one.parts["unet"].named_parameters() if p.grad is not None]
+    assert with_gradient and all("lora_" in name for name in with_gradient)
+
+
+def test_stop_finishes_the_step_and_publishes_what_there_is(base, tmp_path):
+    job, events = tiny.job(tmp_path, base, steps=50), []
+    for event in train(job, tmp_path, FAMILY):
+        events.append(event)
+        if isinstance(event, Saved) and event.step == 2:
+            files.touch(tmp_path / "stop")
+    stopped = events[-1]
+    assert isinstance(stopped, Stopped) and stopped.step == 2
+    assert files.sha256(Path(stopped.lora)) == stopped.sha256
+    assert checkpoint.newest(tmp_path / "checkpoints")[0].step == 2
+
+
+def test_a_stop_before_anything_was_learnt_publishes_nothing(base, tmp_path):
+    files.touch(tmp_path / "stop")
+    events = list(train(tiny.job(tmp_path, base), tmp_path, FAMILY))
+    assert events[-1] == Stopped(0)
+    assert isinstance(events[-2], Note)
+    assert not (tmp_path / "loras").exists()
+
+
+def test_a_lora_without_effect_is_not_published(base, tmp_path, tell):
+    job = tiny.job(tmp_path, base, learning_rate=1e-12)
+    with pytest.raises(NoEffectError):
+        list(train(job, tmp_path, FAMILY))
+    assert not (tmp_path / "loras").exists()
+    tell("Runs that learn nothing, explode or meet NaN: stopped with advice, nothing published", 1, 1)
+
+
+class Breaking(tiny.QuickStableDiffusion1):
+    """Its loss becomes infinite in the fourth step."""
+
+    def __init__(self):
+        self.calls = itertools.count(1)
+
+    def loss(self, *args):
+        return super().loss(*args) * (float("nan") if next(self.calls) > 3 else 1.0)
+
+
+def test_numbers_that_become_infinite_stop_the_run_at_the_last_good_checkpoint(base, tmp_path, tell):
+    job = tiny.job(tmp_path, base, steps=20, learning_rate=1e-2)
+    with pytest.raises(UserError, match=r"state of step 2 is kept\. Train again with a lower .* such as 0.003"):
+        list(train(job, tmp_path, Breaking()))
+    assert checkpoint.newest(tmp_path / "checkpoints")[0].step == 2
+    assert not (tmp_path / "loras").exists()
+    tell("Runs that learn nothing, explode or meet NaN: stopped with advice, nothing published", 1, 1)
+
+
+def test_a_base_with_a_missing_part_is_a_sentence(tmp_path):
+    base = tiny.stable_diffusion_1(tmp_path)
+    (base / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(UserError, match="Tiny cannot be opened"):
+        list(train(tiny.job(tmp_path, base), tmp_path, FAMILY))
+
+
+def test_a_name_that_is_taken_gets_a_number_but_the_same_file_is_saved_once(run):
+    first = run()
+    assert run(folder=first.folder).lora == first.lora  # killed after saving, before saying so
+    (first.folder / "checkpoints").rename(first.folder / "old")
+    assert run(folder=first.folder, seed=2).lora.name == "tiny-2.safetensors"
+
+
+def goes_on_to_the_same_bits(job, folder, undisturbed, interrupt):
+    """Train with `interrupt` told every event, then train on; the bits are those of the undisturbed run."""
+    for event in train(job, folder, FAMILY):
+        interrupt(event)
+    paused = event
+    (folder / "pause").unlink()
+    goes_on = list(train(job, folder, FAMILY))
+    made = type(undisturbed)(job, folder, goes_on)
+    assert goes_on[0].first_step == paused.step
+    assert state(made) == state(undisturbed)
+    return paused
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_run_that_was_paused_goes_on_to_the_same_bits(base, run, tmp_path, at):
+    wishes = {"steps": 6, "scheduler": "cosine", "sample_every": 2, "flip": True, "checkpoint_every": 4}
+    undisturbed, folder = run(**wishes), tmp_path / "paused"
+    job = tiny.job(folder, base, **wishes)
+    real = TrainState.one_step
+
+    def interrupt(event):
+        if isinstance(event, Started):
+            TrainState.one_step = lambda self, batches: (real(self, batches), self.step == at and files.touch(sign))[0]
+
+    sign = folder / "pause"
+    try:
+        paused = goes_on_to_the_same_bits(job, folder, undisturbed, interrupt)
+    finally:
+        TrainState.one_step = real
+    assert paused == Paused(at)
+
+
+def test_a_pause_before_the_first_step_gives_the_memory_back_at_once(base, run, tmp_path):
+    undisturbed, folder = run(), tmp_path / "paused"
+    job = tiny.job(folder, base)
+    paused = goes_on_to_the_same_bits(
+        job, folder, undisturbed, lambda event: files.touch(folder / "pause") if isinstance(event, Phase) else None
+    )
+    assert paused == Paused(0) and not list(folder.glob("ckpt-*"))
+
+
+def test_a_run_that_died_between_a_checkpoint_and_its_samples_draws_them_after_all(base, run, tmp_path):
+    wishes = {"steps": 4, "checkpoint_every": 2, "sample_every": 2}
+    undisturbed, folder = run(**wishes), tmp_path / "killed"
+    job = tiny.job(folder, base, **wishes)
+    for event in train(job, folder, FAMILY):
+        if isinstance(event, Saved):
+            break
+    assert state(run(folder=folder, **wishes)) == state(undisturbed)
+
+
+def test_a_finished_run_is_trained_further_with_a_curve_of_its_own(base, run):
+    first = run(steps=4, scheduler="cosine")
+    longer = first.job.model_copy(
+        update={"settings": first.job.settings.model_copy(update={"steps": 8}), "extended_at": (4,)}
+    )
+    said = list(train(longer, first.folder, FAMILY))
+    rates = [event.learning_rate for event in said if isinstance(event, Step)]
+    assert said[0] == Started(8, 4) and said[-1].steps == 8
+    assert said[-1].lora.endswith("tiny-2.safetensors") and first.lora.exists()
+    assert all(0 < rate <= 0.5e-2 for rate in rates) and rates == sorted(rates, reverse=True)
+
+
+def test_a_disk_that_fills_up_pauses_the_run_and_nothing_is_lost(base, run, tmp_path, monkeypatch):
+    undisturbed, folder = run(steps=4), tmp_path / "full"
+    job = tiny.job(folder, base, steps=4)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**8))
+        *_, paused = train(job, folder, FAMILY)
+    assert isinstance(paused, Paused) and paused.step == 2 and paused.what.startswith("Only 0.1 GB are free")
+    assert state(run(folder=folder, steps=4)) == state(undisturbed)
+
+
+class Exploding(tiny.QuickStableDiffusion1):
+    """Its loss is a thousand times too large from the fourth step on."""
+
+    def __init__(self):
+        self.calls = itertools.count(1)
+
+    def loss(self, *args):
+        return super().loss(*args) * (1000.0 if next(self.calls) > 3 else 1.0)
+
+
+def test_a_loss_that_explodes_stops_the_run_at_the_last_good_checkpoint(base, tmp_path, tell):
+    with pytest.raises(UserError, match=r"its loss rose to .*state of step 2 is kept") as broke:
+        list(train(tiny.job(tmp_path, base, steps=20), tmp_path, Exploding()))
+    assert broke.value.cause == "diverged"
+    assert checkpoint.newest(tmp_path / "checkpoints")[0].step == 2 and not (tmp_path / "loras").exists()
+    tell("Runs that learn nothing, explode or meet NaN: stopped with advice, nothing published", 1, 1)

@@ -1,0 +1,90 @@
+"""Pictures are decoded by a child: whatever happens to it, the window and the other pictures go on."""
+
+import os
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.sandbox import picture_sandbox
+from lora_gui.studio.sandbox.picture_sandbox import Decoder
+from lora_gui.studio.things.pictures import import_pictures
+
+
+@pytest.fixture
+def unruly(monkeypatch):
+    command = sys.executable, str(Path(__file__).with_name("unruly_decoder.py"))
+    monkeypatch.setattr(picture_sandbox, "COMMAND", command)
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+def painted(path, size=(80, 64), **options):
+    Image.linear_gradient("L").convert("RGB").resize(size).save(path, **options)
+    return path
+
+
+def bomb(path, side):
+    """A PNG that says it is `side` pixels wide and high, in a few bytes."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    size = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    return path
+
+
+def test_one_child_decodes_a_whole_import_and_ends_with_it(inbox):
+    with Decoder() as child:
+        first, _ = child.decode(painted(inbox / "a.png"))
+        process = child._child
+        child.decode(painted(inbox / "b.jpg"))
+        assert child._child is process and process.poll() is None
+    assert process.returncode == 0
+    (inbox / "stored.png").write_bytes(first)
+    with Image.open(inbox / "stored.png") as stored, Image.open(inbox / "a.png") as given:
+        assert np.array_equal(np.asarray(stored), np.asarray(given))
+
+
+def test_what_cannot_be_used_is_a_sentence_and_the_child_goes_on(inbox):
+    (inbox / "cut.jpg").write_bytes(painted(inbox / "a.jpg", (400, 300)).read_bytes()[:3000])
+    with Decoder() as child:
+        for path, word in ((inbox / "cut.jpg", "half there"), (bomb(inbox / "bomb.png", 60_000), "million pixels")):
+            with pytest.raises(UserError, match=word):
+                child.decode(path)
+        process = child._child
+        child.decode(inbox / "a.jpg")
+        assert child._child is process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limits of this kind")
+def test_a_decoder_that_eats_memory_or_writes_files_is_held(unruly, inbox):
+    with Decoder() as child:
+        with pytest.raises(UserError, match="damaged|memory"):
+            child.decode(painted(inbox / "eats.png"))
+        with pytest.raises(UserError):
+            child.decode(painted(inbox / "writes.png"))
+        child.decode(painted(inbox / "fine.png"))
+    assert (inbox / "written").stat().st_size == 0
+
+
+def test_a_picture_that_hangs_or_kills_the_decoder_costs_only_itself(unruly, inbox, tmp_path, monkeypatch):
+    monkeypatch.setattr(Decoder.__init__, "__defaults__", (4.0,))
+    for name in ("a", "dies", "hangs", "z"):
+        painted(inbox / f"{name}.png")
+    made, refused = import_pictures(Studio(tmp_path / "studio"), [inbox])
+    assert [picture.label for picture in made.pictures] == ["a.png", "z.png"]
+    assert [sentence.split()[0] for sentence in refused] == ["dies.png", "hangs.png"]
+    assert all("too long or too much memory" in sentence for sentence in refused)

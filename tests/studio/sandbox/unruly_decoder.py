@@ -1,0 +1,25 @@
+"""Stands in for the decoding child: a file named so hangs it for good, kills it or eats its memory."""
+
+import os
+import re
+
+from lora_gui.studio.sandbox import picture_decode, picture_sandbox
+
+real = picture_decode.decode
+
+
+def decode(path):
+    match path.stem:
+        case "hangs":  # deep in C, where no other thread of Python gets a turn
+            re.match(r"(a+)+$", "a" * 60 + "b")
+        case "dies":
+            os.abort()
+        case "eats":
+            raise MemoryError(len(bytearray(2 * picture_sandbox.MEMORY)))
+        case "writes":
+            path.with_name("written").write_bytes(b"evil")
+    return real(path)
+
+
+picture_decode.decode = decode
+picture_sandbox.main()

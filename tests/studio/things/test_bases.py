@@ -1,0 +1,100 @@
+"""Bases on this disk: found, opened, or refused with what is missing."""
+
+import json
+import shutil
+
+import pytest
+
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases
+
+INDEX = {
+    "_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", "safety_checker": [None, None],
+    "requires_safety_checker": False, "unet": ["diffusers", "UNet2DConditionModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return Studio(tmp_path / "a studio")
+
+
+def make(folder, index=INDEX):
+    for part, file in (("unet", "config.json"), ("unet", "model.safetensors"), ("tokenizer", "vocab.json")):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / part / file).write_text("{}")
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_the_starter_is_first_and_folders_of_the_studio_follow(studio):
+    make(studio.bases / "my base")
+    make(studio.bases / "sd15")
+    make(studio.bases / "starter")
+    (studio.bases / "no base").mkdir()
+    found = bases.list_bases(studio)
+    assert [base.key for base in found] == ["starter", "my base", "sd15"]
+    assert [base.title for base in found][1:] == ["my base", "Stable Diffusion 1.5"]
+    assert bases.ships_with_the_app(found[0]) and bases.size(found[0]) > 0
+
+
+def test_a_base_is_found_by_key_or_by_the_path_of_its_folder(studio, tmp_path):
+    folder = make(tmp_path / "elsewhere")
+    assert bases.find(studio, "starter").family == "sd1"
+    assert bases.find(studio, str(folder)).path == str(folder)
+
+
+def test_the_steps_of_a_base_are_for_drawing(studio):
+    starter = bases.find(studio, "starter")
+    assert bases.draw_defaults(starter)["width"] == 128 and "steps" in bases.draw_defaults(starter)
+    training = bases.train_defaults(starter)
+    assert training["resolution"] == 128 and training["precision"] == "fp32" and "steps" not in training
+
+
+def refused(studio, name) -> UserError:
+    with pytest.raises(UserError) as caught:
+        bases.find(studio, str(name))
+    return caught.value
+
+
+def test_a_folder_that_is_no_base_is_refused_with_what_is_missing(studio, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert refused(studio, tmp_path / "empty").what == "The folder empty is not a base: it has no model_index.json."
+    assert (
+        refused(studio, tmp_path / "empty").remedy
+        == "Choose a whole diffusers folder: one with model_index.json and all its parts."
+    )
+    for damaged in ("{", "[]", "{}", '{"_class_name": "X", "unet": []}'):
+        (tmp_path / "empty" / "model_index.json").write_text(damaged)
+        assert (
+            "not known" in refused(studio, tmp_path / "empty").what
+            or "damaged" in refused(studio, tmp_path / "empty").what
+        )
+
+
+def test_a_base_with_a_part_missing_is_refused_by_the_part(studio, tmp_path):
+    folder = make(tmp_path / "half")
+    (folder / "unet" / "model.safetensors").unlink()
+    assert refused(studio, folder).what == "The base half is not whole: unet has no weights."
+    (folder / "unet" / "model.bin").write_bytes(b"\x80\x02")
+    assert refused(studio, folder).what == "The part unet of half is in an old format that can carry programs."
+    shutil.rmtree(folder / "unet")
+    assert refused(studio, folder).what == "The base half is not whole: its folder unet is missing."
+
+
+def test_a_file_is_no_base_and_an_old_format_is_not_opened(studio, tmp_path):
+    for name, word in (("model.ckpt", "can carry programs"), ("notes.txt", "is not the folder of a base")):
+        (tmp_path / name).write_bytes(b"x")
+        assert word in refused(studio, tmp_path / name).what
+
+
+def test_a_base_of_an_unknown_build_is_refused_by_name(studio, tmp_path):
+    assert "'NoSuchPipeline'" in refused(studio, make(tmp_path / "odd", INDEX | {"_class_name": "NoSuchPipeline"})).what
+
+
+def test_a_wrong_name_names_the_nearest_and_a_known_base_says_how_to_get_it(studio):
+    assert refused(studio, "startr").remedy == "Did you mean 'starter'?"
+    error = refused(studio, "sd15")
+    assert error.what == "Stable Diffusion 1.5 is not on this computer." and "stable-diffusion-v1-5" in error.remedy

@@ -1,0 +1,161 @@
+"""The LoRAs of the user: only whole ones come in, and headers are read once."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from safetensors.numpy import save, save_file
+
+from lora_gui.errors import UserError
+from lora_gui.formats import metadata
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import loras
+
+LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+SAYS = {
+    "modelspec.architecture": "stable-diffusion-v1/lora", "modelspec.trigger_phrase": "zxy",
+    "ss_sd_model_name": "Starter", "ss_steps": "200",
+    "lora_studio.base": "starter", "lora_studio.preset": "style", "modelspec.date": "2026-01-01T00:00:00+00:00",
+}  # fmt: skip
+
+
+@pytest.fixture
+def studio(tmp_path):
+    found = Studio(tmp_path / "studio")
+    found.loras.mkdir(parents=True)
+    return found
+
+
+def tensors(value=0.5):
+    return {
+        f"{LAYER}.lora_down.weight": np.full((4, 8), value, np.float16),
+        f"{LAYER}.lora_up.weight": np.full((8, 4), value, np.float16),
+        f"{LAYER}.alpha": np.array(2, np.float16),
+    }  # fmt: skip
+
+
+def lora(path, says=SAYS, **more):
+    save_file(tensors(**more), path, says)
+    return path
+
+
+def test_a_lora_is_described_by_its_header(studio):
+    info = loras.describe(lora(studio.loras / "cat.safetensors"))
+    assert (info.name, info.family, info.dialect, info.rank, info.alpha, info.trigger) == (
+        "cat",
+        "sd1",
+        "kohya",
+        4,
+        2.0,
+        "zxy",
+    )
+    assert (info.base_title, info.base_key, info.preset, info.steps, info.layers) == (
+        "Starter",
+        "starter",
+        "style",
+        200,
+        1,
+    )
+    assert loras.is_finite(info.path)
+
+
+def test_a_file_that_changed_is_read_again_and_one_that_did_not_is_not(studio, monkeypatch):
+    path = lora(studio.loras / "cat.safetensors")
+    loras.describe(path)
+    calls = []
+    real = metadata.read_header
+    monkeypatch.setattr(metadata, "read_header", lambda path: calls.append(path) or real(path))
+    loras.describe(path)
+    assert not calls
+    lora(path, SAYS | {"modelspec.trigger_phrase": "another"})
+    os.utime(path, (1, 1))  # a clock may be too coarse to tell two writes at once
+    assert loras.describe(path).trigger == "another" and len(calls) == 1
+
+
+def test_the_list_holds_what_can_be_used_and_the_rest_is_told(studio):
+    lora(studio.loras / "good.safetensors")
+    (studio.loras / "bad.safetensors").write_bytes(b"nonsense")
+    (studio.loras / ".good.safetensors.1234.part").write_bytes(b"")
+    lora(studio.loras / "flux.safetensors", {"modelspec.architecture": "no-such-thing/lora"})
+    assert [info.name for info in loras.list_loras(studio)] == ["good"]
+
+
+def test_import_copies_under_a_safe_and_free_name(studio, tmp_path):
+    source = lora(tmp_path / "My Cät (v2).safetensors")
+    first, second = loras.import_lora(studio, source), loras.import_lora(studio, source)
+    assert (first.path.name, second.path.name) == ("my-cat-v2.safetensors", "my-cat-v2-2.safetensors")
+    assert source.read_bytes() == first.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"PK\x03\x04" + b"x" * 99, "a.safetensors is in an old format that can carry programs, so it is not opened."),
+        (b"\x80\x02}q", "a.safetensors is in an old format that can carry programs, so it is not opened."),
+        (save(tensors())[:-5], "a.safetensors is cut short."),
+        (save({"model.weight": np.ones(3, np.float16)}), "a.safetensors is not a LoRA."),
+        (save({"x.lora_A.weight": np.ones((1, 2), np.float16), "x.lora_B.weight": np.ones((2, 1), np.float16)}),
+         "This LoRA names its layers in a way that is not known."),
+    ],
+)  # fmt: skip
+def test_what_is_no_usable_lora_is_refused_and_nothing_is_kept(studio, tmp_path, data, what):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        loras.import_lora(studio, path)
+    assert caught.value.what == what and not list(studio.loras.iterdir())
+
+
+def test_a_lora_is_found_by_name_or_path_and_a_wrong_name_names_the_nearest(studio, tmp_path):
+    mine = lora(studio.loras / "my-cat.safetensors")
+    far = lora(tmp_path / "far.safetensors")
+    assert {loras.find(studio, name).path for name in ("my-cat", "My-Cat", "My Cat", "my-cat.safetensors")} == {mine}
+    assert loras.find(studio, str(far)).path == far
+    with pytest.raises(UserError) as caught:
+        loras.find(studio, "my-dog")
+    assert (caught.value.what, caught.value.remedy) == ("There is no LoRA 'my-dog'.", "Did you mean 'my-cat'?")
+
+
+def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studio, monkeypatch, tell):
+    monkeypatch.setattr(loras, "send2trash", os.remove)
+    infos = [loras.describe(lora(studio.loras / f"cat-{n}.safetensors")) for n in range(10)]
+    over = threading.Event()
+
+    def show():
+        shown = []
+        while not over.is_set():
+            loras._describe.cache_clear()  # as a window that has just been opened
+            shown.append(len(loras.list_loras(studio)))
+        return shown
+
+    with ThreadPoolExecutor(1) as window:
+        showing = window.submit(show)
+        for info in infos:
+            loras.delete(info)
+            time.sleep(0.02)
+        over.set()
+        shown = showing.result()
+    for info in infos:
+        with pytest.raises(UserError):
+            loras.find(studio, info.name)
+    assert shown == sorted(shown, reverse=True) and loras.list_loras(studio) == []
+    tell("LoRAs deleted in one window while another shows them", len(infos), len(infos))
+
+
+def test_deleting_moves_to_the_bin(studio, monkeypatch):
+    info = loras.describe(lora(studio.loras / "cat.safetensors"))
+    binned = []
+    monkeypatch.setattr(loras, "send2trash", binned.append)
+    loras.delete(info)
+    assert binned == [info.path]
+
+    def no_bin(path):
+        raise OSError("no bin")
+
+    monkeypatch.setattr(loras, "send2trash", no_bin)
+    with pytest.raises(UserError, match="could not be moved to the bin"):
+        loras.delete(info)
+    assert info.path.exists()

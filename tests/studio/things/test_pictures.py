@@ -1,0 +1,316 @@
+"""Pictures come in: every kind that people have, and everything that only looks like one."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.sandbox.picture_decode import decode
+from lora_gui.studio.things.pictures import examples, import_pictures, load, picture_sets, set_captions
+
+KINDS = "Pictures as people have them: as they look, or refused in a sentence"
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return Studio(tmp_path / "studio")
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    folder = tmp_path / "in box"
+    folder.mkdir()
+    return folder
+
+
+def gradient(size=(80, 64)) -> Image.Image:
+    ramp = np.linspace(0, 255, size[0] * size[1]).reshape(size[1], size[0])
+    return Image.fromarray(np.stack([ramp, ramp[::-1], np.full_like(ramp, 90)], axis=-1).astype(np.uint8))
+
+
+def saved(path, image=None, **options):
+    (image or gradient()).save(path, **options)
+    return path
+
+
+def mean(image: Image.Image) -> list[float]:
+    return np.asarray(image, dtype=float).mean(axis=(0, 1)).round(1).tolist()
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "bmp", "tiff", "avif"])
+def test_every_usual_format_is_read(inbox, kind, tell):
+    image, _ = decode(saved(inbox / f"a.{kind}", quality=95))
+    assert image.mode == "RGB" and image.size == (80, 64)
+    assert np.abs(np.array(mean(image)) - mean(gradient())).max() < 4
+    tell(KINDS, 1, 1)
+
+
+def test_the_suffix_does_not_matter(inbox, tell):
+    saved(inbox / "a.png").rename(inbox / "a.jpg.txt.exe")
+    assert decode(inbox / "a.jpg.txt.exe")[0].size == (80, 64)
+    tell(KINDS, 1, 1)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_picture_taken_sideways_stands_upright(inbox, turn, tell):
+    flips = {
+        1: (), 2: ("FLIP_LEFT_RIGHT",), 3: ("ROTATE_180",), 4: ("FLIP_TOP_BOTTOM",), 5: ("TRANSPOSE",),
+        6: ("ROTATE_90",),
+        7: ("TRANSVERSE",), 8: ("ROTATE_270",),
+    }  # fmt: skip
+    seen = gradient()
+    stored = seen
+    for flip in flips[turn]:
+        stored = stored.transpose(getattr(Image.Transpose, flip))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    image, _ = decode(saved(inbox / "a.png", stored, exif=exif))
+    assert np.array_equal(np.asarray(image), np.asarray(seen))
+    tell(KINDS, 1, 1)
+
+
+def test_sixteen_bits_of_grey_keep_their_tones(inbox, tell):
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    for name, image in (
+        ("a.png", Image.fromarray(ramp.astype(np.uint16))),
+        ("a.tiff", Image.fromarray(ramp.astype(np.int32))),
+    ):
+        assert abs(mean(decode(saved(inbox / name, image))[0])[0] - 127.5) < 0.6
+    tell(KINDS, 2, 2)
+
+
+def test_a_tiff_of_floats_is_scaled_by_its_own_range(inbox, tell):
+    ramp = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    image, _ = decode(saved(inbox / "a.tiff", Image.fromarray(ramp)))
+    assert abs(mean(image)[0] - 127.5) < 0.6 and image.getextrema()[0] == (0, 255)
+    tell(KINDS, 1, 1)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_becomes_white_and_is_told(inbox, mode, tell):
+    image = gradient((64, 64)).convert(mode)
+    image.putalpha(Image.fromarray(np.repeat(np.array([[0], [255]], np.uint8), 32, 0).repeat(64, 1)))
+    opened, notes = decode(saved(inbox / "a.png", image))
+    assert mean(opened.crop((0, 0, 64, 32))) == [255, 255, 255]
+    assert mean(opened.crop((0, 32, 64, 64))) == mean(image.convert("RGB").crop((0, 32, 64, 64)))
+    assert notes == ["a.png is transparent in places; there it is learnt as white."]
+    tell(KINDS, 1, 1)
+
+
+def test_a_palette_with_transparency_becomes_white_there(inbox, tell):
+    image = gradient((64, 64)).convert("RGB").quantize(8)
+    image.info["transparency"] = image.getpixel((0, 0))
+    opened, notes = decode(saved(inbox / "a.png", image, transparency=image.getpixel((0, 0))))
+    assert opened.getpixel((0, 0)) == (255, 255, 255) and notes
+    tell(KINDS, 1, 1)
+
+
+def test_one_bit_and_cmyk_are_read(inbox, tell):
+    assert decode(saved(inbox / "a.png", gradient().convert("1")))[0].mode == "RGB"
+    plain, _ = decode(saved(inbox / "a.tiff", gradient().convert("CMYK")))
+    assert np.abs(np.array(mean(plain)) - mean(gradient())).max() < 1
+    tell(KINDS, 2, 2)
+
+
+def test_a_colour_profile_is_turned_into_plain_colours_and_a_damaged_one_is_told(inbox, tell):
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    kept, notes = decode(saved(inbox / "a.png", icc_profile=lab))
+    assert np.abs(np.asarray(kept, int) - np.asarray(gradient(), int)).max() <= 2 and not notes and not kept.info
+    _, notes = decode(saved(inbox / "b.tiff", gradient().convert("CMYK"), icc_profile=b"not a profile" * 20))
+    assert notes == ["The colour profile of b.tiff is damaged, so its colours may differ a little."]
+    tell(KINDS, 2, 2)
+
+
+def test_of_a_moving_picture_the_first_frame_is_used_and_told(inbox, tell):
+    path = saved(inbox / "a.gif", save_all=True, append_images=[Image.new("RGB", (80, 64), c) for c in ("red", "blue")])
+    image, notes = decode(path)
+    assert abs(mean(image)[2] - 90) < 8
+    assert notes == ["a.gif holds 3 pictures; only the first is used."]
+    tell(KINDS, 1, 1)
+
+
+def test_the_place_where_it_was_taken_does_not_come_in(studio, inbox):
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x010F] = "a camera"
+    saved(inbox / "a.jpg", exif=exif)
+    made, _ = import_pictures(studio, [inbox])
+    assert made.notes == ("a.jpg says where it was taken; the copy in your studio does not.",)
+    with Image.open(made.pictures[0].path) as copy:
+        assert not copy.getexif() and not copy.info
+
+
+def png_header(width, height) -> bytes:
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", b"")
+        + chunk(b"IEND", b"")
+    )
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    gradient((400, 300)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "a.png is empty."),
+        (b"just some words", "a.png is a text file, not a picture."),
+        ("Grüße".encode("cp1252"), "a.png is a text file, not a picture."),
+        (jpeg()[: len(jpeg()) // 2], "a.png is damaged or only half there."),
+        (jpeg()[:30], "a.png is damaged or only half there."),
+        (b"PK\x03\x04" + b"\0" * 60, "a.png is not a picture but a zip archive."),
+        (b"%PDF-1.7\n\0", "a.png is not a picture but a PDF."),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "a.png is not a picture but a PostScript drawing."),
+        (b"8BPS\0\1" + b"\0" * 40, "a.png is not a picture but a Photoshop file."),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a.png is in the iPhone's own format HEIC."),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "a.png is not a picture but a video."),
+        (
+            b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+            "a.png is a drawing made of lines (SVG), not of pixels.",
+        ),
+        (b"\0\1\2\3" * 50, "a.png is not a picture that can be opened."),
+        (png_header(60_000, 60_000), "a.png has more than 89 million pixels."),
+        (png_header(10_000, 9_000), "a.png has more than 89 million pixels."),
+        (png_header(1, 1), "a.png is only 1 x 1 pixels."),
+        (png_header(20_000, 10), "a.png is only 20000 x 10 pixels."),
+        (png_header(100, 100), "a.png is damaged or only half there."),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_what_is_no_usable_picture_is_refused_in_a_sentence(inbox, data, what, tell):
+    path = inbox / "a.png"
+    path.write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        decode(path)
+    assert caught.value.what == what and caught.value.remedy.endswith(".")
+    tell(KINDS, 1, 1)
+
+
+def test_a_huge_text_inside_a_picture_is_refused_or_passed_over(inbox, tell):
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_text("bomb", "x" * 3_000_000, zip=True)
+    saved(inbox / "a.png", pnginfo=texts)
+    try:
+        image, _ = decode(inbox / "a.png")
+        assert not image.info
+    except UserError as error:
+        assert error.what == "a.png is damaged or only half there."
+    tell(KINDS, 1, 1)
+
+
+def test_every_cut_of_every_format_gives_a_picture_or_a_sentence(inbox, tell):
+    path, tried = inbox / "cut", 0
+    for kind in ("png", "jpeg", "webp", "gif", "bmp", "tiff", "avif"):
+        whole = saved(inbox / f"a.{kind}").read_bytes()
+        for length in range(1, len(whole), max(len(whole) // 25, 1)):
+            path.write_bytes(whole[:length])
+            tried += 1
+            try:
+                decode(path)
+            except UserError as error:
+                assert error.what and error.remedy
+    tell("Pictures cut short: as far as they can be read, or refused in a sentence", tried, tried)
+
+
+def test_good_pictures_come_in_and_bad_ones_are_named(studio, inbox):
+    saved(inbox / "b.png")
+    saved(inbox / "a.jpg")
+    (inbox / "a.txt").write_bytes("\ufeffein Äpfel ".encode())
+    (inbox / "c.png").write_text("no picture")
+    (inbox / "readme.md").write_text("beside")
+    (inbox / ".hidden.png").write_text("hidden")
+    made, refused = import_pictures(studio, [inbox])
+    assert [(p.path.name, p.caption, p.label) for p in made.pictures] == [
+        ("0001.png", "ein Äpfel", "a.jpg"),
+        ("0002.png", "", "b.png"),
+    ]
+    assert refused == ["c.png is a text file, not a picture. Drop PNG, JPEG or WebP pictures."]
+    assert made.title == "in box" and made == load(made.folder) and picture_sets(studio) == [made.folder]
+    assert (inbox / "b.png").exists()
+
+
+def test_captions_dropped_beside_their_pictures_find_them(studio, tmp_path):
+    for folder, name in (("x", "cat.png"), ("y", "dog.png")):
+        (tmp_path / folder).mkdir()
+        saved(tmp_path / folder / name)
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "dog.txt").write_text("a dog")
+    made, _ = import_pictures(
+        studio, [tmp_path / "x" / "cat.png", tmp_path / "y" / "dog.png", tmp_path / "z" / "dog.txt"]
+    )
+    assert [p.caption for p in made.pictures] == ["", "a dog"] and made.title == "2 pictures"
+
+
+def test_a_caption_that_is_no_text_costs_only_itself(studio, inbox):
+    saved(inbox / "a.png")
+    (inbox / "a.txt").write_bytes(b"\0\0\0")
+    made, refused = import_pictures(studio, [inbox])
+    assert made.pictures[0].caption == "" and not refused
+    assert made.notes == ("a.txt is not a text file. Write the caption as plain text.",)
+
+
+def test_captions_are_changed_on_the_disk(studio, inbox):
+    saved(inbox / "a.png")
+    saved(inbox / "b.png")
+    made, _ = import_pictures(studio, [inbox])
+    changed = set_captions(made, ["one\nline ", "two"])
+    assert [p.caption for p in changed.pictures] == ["one line", "two"] and load(made.folder) == changed
+
+
+@pytest.mark.parametrize(
+    "what", ["There are no pictures.", "There are no pictures in in box.", "nowhere is not there."]
+)
+def test_nothing_to_import_is_a_sentence_and_leaves_nothing(studio, inbox, what):
+    sources = {"There are no pictures.": [], "There are no pictures in in box.": [inbox]}.get(what, ["nowhere"])
+    with pytest.raises(UserError) as caught:
+        import_pictures(studio, sources)
+    assert caught.value.what == what and not studio.pictures.exists()
+
+
+def test_only_bad_pictures_leave_nothing_behind(studio, inbox):
+    (inbox / "a.png").write_text("no")
+    with pytest.raises(UserError, match="a text file"):
+        import_pictures(studio, [inbox])
+    (inbox / "b.png").write_text("no")
+    with pytest.raises(UserError, match="None of the 2 files is a usable picture"):
+        import_pictures(studio, [inbox])
+    assert not list(studio.pictures.glob("*/*"))
+
+
+def test_a_full_disk_leaves_no_half_set_and_the_sources_whole(studio, inbox, monkeypatch):
+    for name in ("a.png", "b.png"):
+        saved(inbox / name)
+    real, calls = files.write_bytes, []
+
+    def full(path, data):
+        calls.append(path)
+        if len(calls) > 2:
+            raise UserError("The disk is full.", "Make some space.")
+        real(path, data)
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(UserError, match="disk is full"):
+        import_pictures(studio, [inbox])
+    assert not list(studio.pictures.glob("*")) and len(list(inbox.iterdir())) == 2
+
+
+def test_the_examples_come_in_whole(studio):
+    assert set(examples()) == {"style", "character", "concept"}
+    made, refused = import_pictures(studio, [examples()["style"]])
+    assert len(made.pictures) == 24 and not refused and all(p.caption for p in made.pictures)

@@ -1,0 +1,160 @@
+"""Presets: what they fill, who goes over whom, and what is wrong with a file."""
+
+import pytest
+
+from lora_gui import families
+from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things.presets import fill, presets, read
+
+STARTER = Base(key="starter", title="Starter", family="sd1", path="starter")
+SD15 = Base(key="sd15", title="Stable Diffusion 1.5", family="sd1", path="sd15")
+
+
+@pytest.fixture
+def studio(tmp_path):
+    found = Studio(tmp_path)
+    found.presets.mkdir()
+    return found
+
+
+def mine(studio, text, name="mine"):
+    path = studio.presets / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("key", ["style", "character", "concept"])
+def test_our_presets_are_whole_and_fill_every_known_base(studio, key):
+    assert list(presets(studio))[:3] == ["style", "character", "concept"]
+    content = read(presets(studio)[key].path, studio)
+    assert content["title"] and content["description"]
+    for family in families.facts().values():
+        for known in family.bases:
+            settings = fill(studio, key, Base(key=known.key, title="", family=family.key, path=""), 20)
+            assert settings.alpha == settings.rank and settings.steps >= 100
+
+
+def test_every_value_of_our_presets_has_its_reason_beside_it(studio):
+    for preset in presets(studio).values():
+        for line in preset.path.read_text(encoding="utf-8").splitlines():
+            if " = " in line and not line.startswith(("#", "title", "description")):
+                assert len(line.partition("#")[2].strip()) > 10, f"{preset.path.name}: {line}"
+
+
+def test_rank_steps_and_memory_fit_the_subject(studio):
+    assert [fill(studio, key, SD15, 20).rank for key in ("style", "character", "concept")] == [16, 32, 8]
+    settings = fill(studio, "style", SD15, 20)
+    assert (settings.optimizer, settings.precision, settings.resolution, settings.gradient_checkpointing) == (
+        "adamw8bit",
+        "bf16",
+        512,
+        False,
+    )
+    assert fill(studio, "style", STARTER, 24).precision == "fp32"
+
+
+def test_other_cards_step_up_or_down_from_that_of_12_gb(studio):
+    def filled(key, family, card):
+        return fill(studio, "style", Base(key=key, title="", family=family, path=""), 20, card=card)
+
+    assert filled("flux1-dev", "flux1", 12).precision == "nf4" and filled("flux1-dev", "flux1", 24).precision == "int8"
+    assert filled("flux1-dev", "flux1", 8).streamed_blocks > 0 and filled("flux1-dev", "flux1", 12).streamed_blocks == 0
+    assert [filled("sd15", "sd1", card).batch_size for card in (4, 6, 11.6, 16, 48)] == [1, 1, 1, 2, 4]
+    assert filled("starter", "sd1", 24).batch_size == 16  # the nearer table wins over a farther one of a card
+
+
+def test_a_card_that_is_not_known_and_a_misspelt_table_are_named(studio):
+    mine(studio, "[card.9.all]\nrank = 4\n")
+    with pytest.raises(UserError, match="unknown card '9'"):
+        fill(studio, "mine", STARTER, 10)
+    mine(studio, "[card.8.famly.sd1]\nrank = 4\n")
+    with pytest.raises(UserError, match="'famly'"):
+        fill(studio, "mine", STARTER, 10)
+
+
+def test_steps_grow_with_the_pictures_between_their_bounds(studio):
+    mine(studio, "[all]\nsteps_per_picture = 10\nsteps_min = 50\nsteps_max = 200\n")
+    assert [fill(studio, "mine", STARTER, count).steps for count in (1, 10, 100)] == [50, 100, 200]
+
+
+def test_field_default_then_family_then_preset_then_the_hand(studio):
+    mine(studio, "[all]\nrank = 5\nalpha = 5\n[family.sd1]\nrank = 6\nsteps = 70\n[base.starter]\nrank = 7\n")
+    defaults = families.facts_of("sd1").train_defaults
+    settings = fill(studio, "mine", STARTER, 9, {"seed": 3})
+    assert (settings.rank, settings.alpha, settings.steps, settings.seed, settings.accumulation) == (7, 5, 70, 3, 1)
+    assert fill(studio, "mine", SD15, 9).rank == 6
+    assert fill(studio, "mine", SD15, 9).resolution == defaults["resolution"]
+    assert fill(studio, "mine", STARTER, 9, {"rank": 9, "steps": 11}).rank == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "remedy"),
+    [
+        ("[all]\nrankk = 4", "The preset mine.toml has an unknown key 'rankk' in [all].", "Did you mean 'rank'?"),
+        (
+            "[all]\nsteps_per_pictures = 4",
+            "The preset mine.toml has an unknown key 'steps_per_pictures' in [all].",
+            "Did you mean 'steps_per_picture'?",
+        ),
+        (
+            "[all]\nrank = 999",
+            "In the preset mine.toml, 'rank' in [all] cannot be 999.",
+            "It should be less than or equal to 256.",
+        ),
+        ("[all]\nrank = 'x'", "In the preset mine.toml, 'rank' in [all] cannot be 'x'.", None),
+        (
+            "[all]\nresolution = 500",
+            "In the preset mine.toml, 'resolution' in [all] cannot be 500.",
+            "It should be a multiple of 8.",
+        ),
+        ("[all]\noptimizer = 'adam'", "In the preset mine.toml, 'optimizer' in [all] cannot be 'adam'.", None),
+        ("[all]\nlearning_rate = nan", "In the preset mine.toml, 'learning_rate' in [all] cannot be nan.", None),
+        (
+            "[all]\nsteps_min = 0",
+            "In the preset mine.toml, 'steps_min' in [all] cannot be 0.",
+            "Use a number from 1 to 100000.",
+        ),
+        ("rank = 4", "The preset mine.toml has an unknown key 'rank'.", "It belongs under [all]."),
+        ("[al]\nrank = 4", "The preset mine.toml has an unknown key 'al'.", "Did you mean 'all'?"),
+        (
+            "[family.sd-1]\nrank = 4",
+            "The preset mine.toml has a table for an unknown family 'sd-1'.",
+            "Did you mean 'sd1'?",
+        ),
+        (
+            "[base.startr]\nrank = 4",
+            "The preset mine.toml has a table for an unknown base 'startr'.",
+            "Did you mean 'starter'?",
+        ),
+        ("all = 3", "In the preset mine.toml, 'all' must be a table.", "Write [all] on a line of its own."),
+        (
+            "[base]\nstarter = 3",
+            "In the preset mine.toml, 'base.starter' must be a table.",
+            "Write [base.starter] on a line of its own.",
+        ),
+        ("[all", "The preset mine.toml is not written correctly.", None),
+    ],
+)
+def test_a_preset_file_with_a_mistake_names_the_file_the_key_and_the_nearest_known_one(studio, text, what, remedy):
+    mine(studio, text)
+    with pytest.raises(UserError) as caught:
+        fill(studio, "mine", STARTER, 10)
+    assert caught.value.what == what
+    assert caught.value.remedy == remedy or (remedy is None and caught.value.remedy.endswith("."))
+
+
+def test_a_broken_file_of_the_users_leaves_the_other_presets_alone(studio):
+    mine(studio, "[[[")
+    (studio.presets / "latin.toml").write_bytes(b"title = '\xe4'")
+    known = presets(studio)
+    assert "not written correctly" in known["mine"].problem and "cannot be read" in known["latin"].problem
+    assert not known["style"].problem and fill(studio, "style", STARTER, 10).rank
+
+
+def test_a_users_preset_of_the_same_name_replaces_ours_and_an_unknown_one_names_the_nearest(studio):
+    mine(studio, "title = 'My look'\n[all]\nrank = 3", "style")
+    assert presets(studio)["style"].title == "My look" and fill(studio, "style", STARTER, 10).rank == 3
+    with pytest.raises(UserError, match="Did you mean 'style'"):
+        fill(studio, "styl", STARTER, 10)

@@ -1,0 +1,181 @@
+"""Bases that are one file, found or refused, and whether there is room for a base. Sparse files stand for them."""
+
+import json
+import math
+import os
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base
+from lora_gui.settings import TrainSettings
+from lora_gui.studio.capacity import fit, gpu, plans
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases
+
+UNET = "model.diffusion_model"
+SD15 = {
+    f"{UNET}.input_blocks.0.0.weight": (320, 4, 3, 3),
+    f"{UNET}.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768),
+    "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
+    "cond_stage_model.transformer.text_model.embeddings.position_ids": (1, 77),
+    "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
+}
+SDXL = {
+    f"{UNET}.input_blocks.0.0.weight": (320, 4, 3, 3),
+    f"{UNET}.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, 2048),
+    "conditioner.embedders.0.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
+    "conditioner.embedders.1.model.positional_embedding": (77, 1280),
+    "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
+}
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return Studio(tmp_path / "a studio")
+
+
+@pytest.fixture
+def write(studio):
+    """`write(name, shapes, cause)` makes a file among the bases, so many bytes too short."""
+
+    def make(name, shapes, cause=0):
+        header, end = {}, 0
+        for tensor, shape in shapes.items():
+            header[tensor] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + 2 * math.prod(shape)]}
+            end += 2 * math.prod(shape)
+        text = json.dumps(header).encode()
+        studio.bases.mkdir(parents=True, exist_ok=True)
+        path = studio.bases / name
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+        os.truncate(path, 8 + len(text) + end - cause)
+        return path
+
+    return make
+
+
+def test_a_file_among_the_bases_is_one_of_them_and_known_by_its_tensors(studio, write):
+    write("Realistic v6.safetensors", SD15)
+    write("sdxl.safetensors", SDXL)
+    write("a lora.safetensors", {"lora_unet_x.lora_down.weight": (4, 320)})
+    found = {base.key: base for base in bases.list_bases(studio)}
+    assert list(found)[1:] == ["Realistic v6", "sdxl"]
+    assert (found["Realistic v6"].family, found["Realistic v6"].title) == ("sd1", "Realistic v6")
+    assert (found["sdxl"].family, found["sdxl"].title) == ("sdxl", "Stable Diffusion XL 1.0")
+    for name in ("Realistic v6", "Realistic v6.safetensors", str(studio.bases / "Realistic v6.safetensors")):
+        assert bases.find(studio, name) == found["Realistic v6"]
+    assert bases.size(found["sdxl"]) == (studio.bases / "sdxl.safetensors").stat().st_size
+    planned = plans.job(studio, found["Realistic v6"], TrainSettings(), 12.0).base
+    assert (planned.key, planned.family, planned.path) == ("sd15", "sd1", "")
+
+
+def without(shapes, beginning):
+    return {name: shape for name, shape in shapes.items() if not name.startswith(beginning)}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "cause", "what", "remedy"),
+    [
+        (without(SD15, "first_stage"), 0, "not whole: its autoencoder is missing", "the whole checkpoint"),
+        (without(SDXL, "conditioner.embedders.1"), 0, "its second text encoder is missing", "the whole checkpoint"),
+        (SD15 | {f"{UNET}.input_blocks.0.0.weight": (320, 9, 3, 3)}, 0, "a build that is not read", "diffusers folder"),
+        ({"double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, 0, "of a build that is not read", "diffusers folder"),
+        ({"lora_unet_x.lora_down.weight": (4, 320)}, 0, "is a LoRA, not a base", "among your LoRAs"),
+        (SD15, 7, "is cut short", "Download it again"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_base_is_refused_in_a_sentence(studio, write, shapes, cause, what, remedy):
+    path = write("odd.safetensors", shapes, cause)
+    with pytest.raises(UserError, match=what) as caught:
+        bases.find(studio, str(path))
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": ["F16"], "shape": [1], "data_offsets": [0, 2]},
+        {"dtype": "F16", "shape": "12", "data_offsets": [0, 2]},
+        {"dtype": "F16", "shape": [10**9, 10**9], "data_offsets": [0, 2]},
+        {"dtype": "F16", "shape": [1], "data_offsets": [-2, 0]},
+        {"dtype": "F16", "shape": [True], "data_offsets": [0, 2.5]},
+    ],
+)
+def test_a_header_that_lies_is_damaged_and_hides_no_other_base(studio, write, entry):
+    write("good.safetensors", SD15)
+    text = json.dumps({"w": entry}).encode()
+    (studio.bases / "bad.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + b"12")
+    with pytest.raises(UserError, match="The header of bad.safetensors is damaged"):
+        bases.find(studio, "bad.safetensors")
+    assert [base.key for base in bases.list_bases(studio)] == ["starter", "good"]
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "model.pth"])
+def test_a_pickle_is_refused_by_name(studio, tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x80\x02")
+    with pytest.raises(UserError, match=f"{name} is in an old format that can carry programs"):
+        bases.find(studio, str(tmp_path / name))
+
+
+def test_a_gated_base_says_what_comes_before_the_download(studio):
+    with pytest.raises(UserError) as caught:
+        bases.find(studio, "flux1-dev")
+    assert caught.value.remedy.startswith("Log in to the model hub and accept its licence there, then download")
+
+
+@pytest.fixture
+def large(studio):
+    """A base of twelve billion numbers, by what its files say."""
+    folder = studio.bases / "large"
+    for part, count in (("transformer", 12), ("text_encoder_2", 5)):
+        (folder / part).mkdir(parents=True)
+        places = [[2 * n * 10**9, 2 * (n + 1) * 10**9] for n in range(count)]
+        tensors = [{"dtype": "BF16", "shape": [50_000, 20_000], "data_offsets": place} for place in places]
+        text = json.dumps({f"w{n}": tensor for n, tensor in enumerate(tensors)}).encode()
+        (folder / part / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+        os.truncate(folder / part / "model.safetensors", 8 + len(text) + count * 2 * 10**9)
+    return Base(key="flux1-dev", title="A large base", family="flux1", path=str(folder))
+
+
+def test_too_little_memory_for_a_base_is_said_before_anything_begins(studio, large, monkeypatch):
+    monkeypatch.setattr(gpu, "memory", lambda: 0.0)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=24 * 2**30))
+    with pytest.raises(UserError, match="A large base takes about 46 GB of the computer's own memory"):
+        fit.require(studio, large, TrainSettings(precision="fp32"))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * 2**30))
+    with pytest.raises(UserError, match="takes about 11 GB") as caught:
+        fit.require(studio, large, TrainSettings(precision="nf4"))
+    assert caught.value.remedy == "Close other programs. Or choose a smaller base."
+    monkeypatch.setattr(gpu, "memory", lambda: 12.0)
+    with pytest.raises(UserError, match="fills 22.4 GB in this precision; your card has 12 GB") as caught:
+        fit.require(studio, large, TrainSettings(precision="bf16"))
+    assert "NF4" in caught.value.remedy
+
+
+def test_a_damaged_part_is_said_before_anything_begins(studio, large):
+    os.truncate(studio.bases / "large" / "transformer" / "model.safetensors", 10_000)
+    with pytest.raises(UserError, match="model.safetensors is cut short"):
+        fit.require(studio, large, TrainSettings(precision="nf4"))
+
+
+def test_a_base_that_the_card_does_not_hold_whole_is_drawn_with_as_it_is_trained(studio, large, monkeypatch):
+    held = {}
+    for gib in (0.0, 6.0, 12.0, 24.0, 48.0):
+        monkeypatch.setattr(gpu, "memory", lambda gib=gib: gib)
+        held[gib] = fit.held(studio, large)
+    assert held[0.0] == held[48.0] == {}
+    assert held[12.0] == {"precision": "nf4", "streamed_blocks": 0} and held[24.0]["precision"] == "int8"
+    assert held[6.0]["streamed_blocks"] > 0
+
+
+def test_a_shard_that_its_index_names_and_that_is_not_there_is_named(studio, large):
+    folder = studio.bases / "large"
+    index = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "transformer" / "config.json").write_text("{}")
+    shards = {"a": "model.safetensors", "b": "model-2.safetensors"}
+    (folder / "transformer" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(UserError, match="not whole: model-2.safetensors of its transformer is missing"):
+        bases.find(studio, "large")

@@ -1,0 +1,114 @@
+"""Opening the window: the port, the environment, and the window that is open already."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from filelock import FileLock
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process
+from lora_gui.ui.server import launch
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as holder:
+        holder.bind((launch.HOST, 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+STARTS = "Starts beside a window that is open, after one that was killed, or where the port is taken"
+
+
+def test_a_port_in_use_is_a_sentence_that_names_it(taken_port, tell):
+    with pytest.raises(UserError) as caught:
+        launch.free_port(taken_port)
+    assert str(taken_port) in caught.value.what and "--port" in caught.value.remedy
+    tell(STARTS, 1, 1)
+
+
+@pytest.mark.parametrize("wrong", [-1, 70_000])
+def test_a_port_that_does_not_exist_is_a_sentence(wrong):
+    with pytest.raises(UserError):
+        launch.free_port(wrong)
+
+
+def test_without_a_wish_a_free_port_is_found():
+    assert launch.FIRST_PORT <= launch.free_port(None) <= launch.LAST_PORT
+
+
+def test_what_would_change_gradio_is_taken_out_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ |= {"GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "True", "SPACE_ID": "x", "KEPT": "yes"}
+    launch.clean_environment(tmp_path)
+    assert {name for name in os.environ if name.startswith("GRADIO_")} == {
+        "GRADIO_ANALYTICS_ENABLED",
+        "GRADIO_TEMP_DIR",
+    }
+    assert "SPACE_ID" not in os.environ and os.environ["KEPT"] == "yes"
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["GRADIO_TEMP_DIR"] == str(tmp_path)
+
+
+def test_a_second_start_waits_for_the_first_and_says_when_it_does_not_answer(monkeypatch, tmp_path, tell):
+    monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path))
+    monkeypatch.setattr(launch, "PATIENCE", 0.3)
+    with FileLock(tmp_path / "window.lock"), pytest.raises(UserError) as caught:
+        launch.open_window(browser=False)
+    assert "does not answer" in caught.value.what
+    tell(STARTS, 1, 1)
+
+
+def test_what_a_killed_window_left_behind_stops_no_start(taken_port, tmp_path, tell):
+    """Its lock, its record with a number that another process has by now, and its port, which another program took."""
+    (tmp_path / "window.lock").write_text(str(os.getpid()))
+    files.write_json(tmp_path / "window.json", {"pid": os.getpid(), "port": taken_port, "token": "old"}, private=True)
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # taken already
+            other.bind((launch.HOST, launch.FIRST_PORT))
+            other.listen()
+        window = subprocess.Popen(
+            [sys.executable, "app.py", "--no-browser"], stdout=subprocess.PIPE, text=True, cwd=process.ROOT,
+            env=os.environ | {"LORA_GUI_HOME": str(tmp_path)},
+        )  # fmt: skip
+        try:
+            assert window.stdout
+            said = window.stdout.readline()
+            known = files.read_json(tmp_path / "window.json")
+            port = known["port"]
+            held = [launch._answers(port), known["token"] in said, port not in (taken_port, launch.FIRST_PORT)]
+        finally:
+            window.kill()
+            window.communicate()
+    tell(STARTS, 3, sum(held))
+
+
+def test_the_record_of_the_running_window_is_for_its_owner_only(tmp_path):
+    record = tmp_path / "window.json"
+    files.write_json(record, {"token": "secret"}, private=True)
+    assert os.name == "nt" or record.stat().st_mode & 0o077 == 0
+
+
+def test_only_pictures_the_app_made_are_served_and_nothing_is_shared(tmp_path):
+    given = launch.options(Studio(tmp_path), 7999, "token")
+    assert given["allowed_paths"] == [str(tmp_path / "cache" / "thumbnails"), str(tmp_path / "drawings")]
+    assert given["server_name"] == "127.0.0.1" and given["share"] is False and given["show_error"] is False
+
+
+def test_other_computers_are_refused_with_the_way_to_do_it_safely():
+    command = [sys.executable, "app.py", "--listen"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 1 and "this computer only" in shown.stderr and "ssh -L" in shown.stderr
+
+
+def test_where_the_disk_is_full_the_old_key_stays_good(tmp_path):
+    home = tmp_path / "gone"
+    home.write_text("no folder")
+    assert launch._next_key(Studio(home), 7999, "old") == "old"
+    assert launch._next_key(Studio(tmp_path), 7999, "old") != "old"

@@ -1,0 +1,168 @@
+"""A run as the window shows it, built from its folder alone."""
+
+import json
+import os
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
+from lora_gui.settings import TrainSettings
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.ui.context import Context
+from lora_gui.ui.train.run_view import SEEN, RunView
+
+NAME = "20260101-120000-abcd"
+
+
+class Window:
+    """The view in a window of its own, and the folder of one run that this process pretends to be working on."""
+
+    def __init__(self, home):
+        self.studio = Studio(home)
+        with gr.Blocks(), gr.Tabs() as tabs, gr.Tab("One"):
+            self.setup = gr.Column()
+            context = Context(self.studio, Drawer(self.studio), tabs, gr.State(("", 0)))
+            self.view = RunView(context, (self.setup,))
+        self.folder = self.studio.runs / NAME
+        self.folder.mkdir(parents=True)
+        job = TrainJob(
+            name="foxes",
+            trigger="zxy_<b>fox",
+            preset="style",
+            base=Base(key="toy", title="Toy", family="sd1", path="/toy"),
+            pictures=(TrainPicture(path="0001.png"),),
+            settings=TrainSettings(steps=20),
+            publish_to=str(self.studio.loras),
+        )
+        (self.folder / "job.json").write_text(job.model_dump_json())
+        (self.folder / "alive").write_text(json.dumps(process.identity(os.getpid())))
+
+    def say(self, *said):
+        with open(self.folder / "events.jsonl", "a", encoding="utf-8") as file:
+            file.writelines(events.to_line(event) + "\n" for event in said)
+
+    def shown(self):
+        changes = self.view.show(NAME)
+        return {part: changes[component] for part, component in vars(self.view).items() if _is_in(component, changes)}
+
+
+def _is_in(component, changes):
+    return isinstance(component, gr.blocks.Block) and component in changes
+
+
+@pytest.fixture
+def window(tmp_path):
+    return Window(tmp_path)
+
+
+def test_while_it_runs_step_time_left_and_stop_are_there(window):
+    window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120), events.Step(6, 20, 0.1, 1e-3, 118))
+    shown = window.shown()
+    assert "Step 6 of 20" in shown["_state"] and "about 2 minutes left" in shown["_state"]
+    assert "<svg" in shown["_plot"] and "foxes" in shown["_head"]
+    assert shown["_stop"]["visible"] and not shown["_after"]["visible"] and not shown["_result"]["visible"]
+
+
+def test_what_stands_in_the_job_is_shown_as_text(window):
+    assert "<b>fox" not in window.shown()["_head"]
+
+
+def test_before_the_first_step_the_phase_is_said(window):
+    window.say(events.Started(20), events.Phase("Encoding pictures", 3, 24))
+    assert "Encoding pictures 3 of 24" in window.shown()["_state"]
+
+
+def test_a_finished_run_offers_to_draw_and_compares_with_the_base(window):
+    for name, colour in (("base-0", "red"), ("final-0", "blue")):
+        path = window.folder / "samples" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (128, 128), colour).save(path)
+    window.say(events.Started(20), events.Done(lora="/loras/foxes.safetensors", steps=20, seconds=70))
+    shown = window.shown()
+    assert "Your LoRA is ready." in shown["_state"] and "foxes.safetensors" in shown["_state"]
+    assert shown["_result"]["visible"] and shown["_draw"]["visible"] and not shown["_stop"]["visible"]
+    assert [image.size for image in shown["_slider"]] == [(512, 512), (512, 512)]
+
+
+def test_a_failed_run_says_why_and_what_to_do_and_offers_no_drawing(window):
+    window.say(events.Started(20), events.Failed("The disk is full.", "Make some space and start again."))
+    shown = window.shown()
+    assert "The disk is full." in shown["_state"] and "Make some space" in shown["_state"]
+    assert not shown["_draw"]["visible"] and shown["_after"]["visible"]
+
+
+def test_a_run_stopped_too_early_says_that_nothing_was_saved(window):
+    window.say(events.Started(20), events.Stopped(0))
+    assert "nothing was saved" in window.shown()["_state"]
+
+
+def test_nothing_is_sent_again_when_nothing_has_changed_and_only_the_new_when_it_has(window):
+    window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
+    view, first = window.view, window.view.show(NAME)
+    assert view._look(NAME, first[view._mark]) == gr.skip()
+    window.say(events.Note("Worth a look."))
+    changes = view._look(NAME, first[view._mark])
+    assert "Worth a look." in changes[view._notes]
+    assert view._plot not in changes and view._head not in changes and view._samples not in changes
+
+
+def test_an_opened_page_shows_the_newest_run_until_its_end_was_put_away(window):
+    window.say(events.Started(20))
+    assert window.view._opened()[window.view._shown] == NAME
+    (window.folder / SEEN).touch()
+    assert window.view._opened() == gr.skip()
+
+
+def test_a_run_whose_folder_was_deleted_gives_way_to_the_setup(window):
+    changes = window.view._look("20250101-000000-gone", None)
+    assert changes[window.view._shown] == "" and changes[window.setup]["visible"]
+
+
+def keep_checkpoint(window):
+    kept = window.folder / "checkpoints" / "ckpt-000005"
+    kept.mkdir(parents=True)
+    (kept / "MANIFEST.json").write_text("{}")
+
+
+def test_while_it_runs_it_can_be_paused_and_the_buttons_wait_meanwhile(window):
+    window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
+    assert window.shown()["_pause"]["visible"] and not window.shown()["_after"]["visible"]
+    shown = window.view._paused(NAME)
+    assert (window.folder / "pause").exists() and "Pausing" in shown[window.view._state]
+    assert not shown[window.view._pause]["interactive"]
+
+
+def test_a_paused_run_offers_to_resume_to_stop_and_to_draw(window):
+    keep_checkpoint(window)
+    window.say(events.Started(1400), events.Paused(820))
+    shown = window.shown()
+    assert "Paused at step 820 of 1,400." in shown["_state"]
+    assert shown["_resume"]["value"] == "Resume" and shown["_resume"]["visible"]
+    assert shown["_stop"]["visible"] and shown["_draw"]["visible"] and not shown["_pause"]["visible"]
+
+
+def test_a_run_that_was_cut_short_says_where_and_offers_to_resume(window):
+    keep_checkpoint(window)
+    window.say(events.Started(1400), events.Step(820, 1400, 0.2, 1e-3, 120))
+    (window.folder / "alive").write_text('{"pid": 1, "started": 1}')
+    shown = window.shown()
+    assert "Your run stopped at 820 of 1,400." in shown["_state"] and shown["_resume"]["visible"]
+    assert "Copy a report" in shown["_report"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"), [("memory", "Retry with less memory"), ("diverged", "Retry with a lower learning rate")]
+)
+def test_a_failed_run_offers_what_helps(window, cause, words):
+    window.say(events.Started(20), events.Failed("It broke.", "Try again.", cause=cause))
+    assert window.shown()["_resume"]["value"] == words
+
+
+def test_a_finished_run_can_be_trained_further(window):
+    window.say(events.Started(20), events.Done(lora="/loras/foxes.safetensors", steps=20, seconds=70))
+    assert window.shown()["_resume"]["value"] == "Train 10 more steps"

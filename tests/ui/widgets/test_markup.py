@@ -1,0 +1,67 @@
+"""The pieces of HTML: what strangers wrote stays text."""
+
+from pathlib import Path
+
+import pytest
+
+from lora_gui.protocol.events import Sample
+from lora_gui.studio.things.pictures import Picture
+from lora_gui.ui.widgets import markup
+from lora_gui.ui.widgets.plot import loss_plot, smoothed
+
+EVIL = "<img src=x onerror=alert(1)> ${alert(1)} {{value}} `x` \"'"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        markup.notice(EVIL, EVIL),
+        markup.sentences(EVIL, [EVIL]),
+        markup.chips([EVIL]),
+        markup.verdict(EVIL, good=True),
+        markup.bar(0.5, EVIL, EVIL),
+        markup.caption_rows([Picture(Path("0001.png"), EVIL, EVIL)], lambda path: "/x"),
+        markup.picture_grid([Picture(Path("0001.png"), EVIL, EVIL)], lambda path: "/x"),
+        markup.sample_grid([Sample(1, "1.png", EVIL, 1)], lambda path: "/x"),
+    ],
+)
+def test_no_text_becomes_a_tag_an_attribute_or_a_template(piece):
+    assert "<img src=x" not in piece
+    assert "${" not in piece and "{{" not in piece and "`" not in piece
+    assert "\"'" not in piece
+
+
+def test_samples_stand_in_a_row_for_each_step_the_newest_first_and_the_base_last():
+    samples = [Sample(step, f"{step}.png", "a fox", 1) for step in (0, 50, 100, 100)]
+    piece = markup.sample_grid(samples, str)
+    assert piece.index("Step 100") < piece.index("Step 50") < piece.index("Before")
+    assert piece.count("<img") == 3
+
+
+def test_an_unknown_share_has_no_value_and_a_known_one_is_kept_between_nothing_and_all():
+    assert "aria-valuenow" not in markup.bar(-1, "Starting", "")
+    assert 'aria-valuenow="100"' in markup.bar(1.7, "Step", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (2, "about 5 seconds"),
+        (33, "about 35 seconds"),
+        (70, "about a minute"),
+        (600, "about 10 minutes"),
+        (9000, "about 2.5 hours"),
+    ],
+)
+def test_durations_are_said_as_people_say_them(seconds, words):
+    assert markup.duration(seconds) == words
+
+
+def test_smoothing_starts_at_the_first_value_and_follows_slowly():
+    course = smoothed([1.0, 1.0, 0.0], memory=0.9)
+    assert course[0] == pytest.approx(1) and 0.5 < course[2] < 1
+
+
+def test_the_plot_says_so_while_there_is_nothing_to_plot_and_survives_equal_values():
+    assert "first steps" in loss_plot([], 100)
+    assert "<polyline" in loss_plot([(1, 0.5), (2, 0.5)], 100)
