@@ -1,5 +1,5 @@
 @echo off
-rem Install what is needed into .venv (once, and again when requirements.txt changes), then open the window.
+rem Install what the lock file lists into .venv (once, and again when it changes), then open the window.
 rem   launch.bat             open the window          launch.bat --demo   train and draw once, no window
 rem   launch.bat --test      run all tests            other options go to app.py
 setlocal
@@ -11,7 +11,7 @@ if exist ".venv\Scripts\python.exe" (
 )
 set "PYTHON_FOUND="
 for %%P in ("py -3.12" "py -3.13" "py -3.11" "py -3.14" "python") do if not defined PYTHON_FOUND (
-    %%~P -c "import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" >nul 2>nul && set "PYTHON_FOUND=%%~P"
+    %%~P -c "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" >nul 2>nul && set "PYTHON_FOUND=%%~P"
 )
 if not defined PYTHON_FOUND (
     echo LoRA Studio needs Python 3.11, 3.12, 3.13 or 3.14, and found none.
@@ -22,7 +22,7 @@ if not defined PYTHON_FOUND (
 %PYTHON_FOUND% -m venv .venv || goto failed
 
 :installed
-call :ensure requirements.txt installed-requirements.txt || goto failed
+call :ensure requirements installed-requirements || goto failed
 if "%~1"=="--demo" goto demo
 if "%~1"=="--test" goto test
 ".venv\Scripts\python.exe" app.py %*
@@ -34,17 +34,21 @@ exit /b %errorlevel%
 exit /b %errorlevel%
 
 :test
-call :ensure tests\requirements.txt installed-tests-requirements.txt || goto failed
+call :ensure tests\requirements installed-tests-requirements || goto failed
 ".venv\Scripts\python.exe" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder %2 %3 %4 %5
 exit /b %errorlevel%
 
-rem uv picks the torch build for this computer's graphics card; the default one for Windows has no CUDA.
+rem ensure FILE STAMP: the packages FILE.txt names, in the versions and with the hashes of FILE.lock; once for each content.
+rem uv takes the build of torch that is made for this computer's card, unless wheels lie at hand that pip was told of.
 :ensure
-fc /b "%~1" ".venv\%~2" >nul 2>nul && exit /b 0
-echo Installing what %~1 lists; the first time this takes some minutes ...
-".venv\Scripts\python.exe" -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1" || exit /b 1
-".venv\Scripts\python.exe" -m uv pip install --quiet --python ".venv\Scripts\python.exe" --torch-backend=auto -r "%~1" || exit /b 1
-copy /y "%~1" ".venv\%~2" >nul
+copy /b /y "%~1.txt" + "%~1.lock" ".venv\wanted" >nul || exit /b 1
+fc /b ".venv\wanted" ".venv\%~2" >nul 2>nul && exit /b 0
+echo Installing what %~1.lock lists; the first time this takes some minutes ...
+if not defined UV_FIND_LINKS if defined PIP_FIND_LINKS set "UV_FIND_LINKS=%PIP_FIND_LINKS%"
+if not defined UV_FIND_LINKS if not defined UV_TORCH_BACKEND set "UV_TORCH_BACKEND=auto"
+".venv\Scripts\python.exe" -m pip install --quiet --disable-pip-version-check uv -c requirements.txt || exit /b 1
+".venv\Scripts\python.exe" -m uv pip install --quiet --python ".venv\Scripts\python.exe" -r "%~1.txt" -c "%~1.lock" || exit /b 1
+move /y ".venv\wanted" ".venv\%~2" >nul
 exit /b 0
 
 :failed

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what is needed into .venv (once, and again when requirements.txt changes), then open the window.
+# Install what the lock file lists into .venv (once, and again when it changes), then open the window.
 #   ./launch.sh                open the window          ./launch.sh --demo [--out DIR]   train and draw once, no window
 #   ./launch.sh --test [...]   run all tests            other options go to app.py, see ./launch.sh --help
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 find_python() {
     local name
     for name in ${PYTHON:+"$PYTHON"} python3.12 python3.13 python3.11 python3.14 python3 python; do
-        if command -v "$name" >/dev/null && "$name" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
+        if command -v "$name" >/dev/null && "$name" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
             echo "$name"
             return
         fi
@@ -18,16 +18,29 @@ find_python() {
     return 1
 }
 
-# ensure FILE: once for each content of FILE
+# install FILE: the packages FILE.txt names, in the versions and with the hashes of FILE.lock. uv itself is one of them.
+# uv takes the build of torch that is made for this computer's card, unless wheels lie at hand that pip was told of.
+install() {
+    export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(.venv/bin/python -m pip config get global.find-links 2>/dev/null || true)}}"
+    if [ -z "$UV_FIND_LINKS" ]; then
+        unset UV_FIND_LINKS
+        export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}"
+    fi
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check uv -c requirements.txt || return 1
+    .venv/bin/python -m uv pip install --quiet --python .venv/bin/python -r "$1.txt" -c "$1.lock"
+}
+
+# ensure FILE: once for each content of FILE.txt and FILE.lock
 ensure() {
-    local stamp=".venv/installed-$(echo "$1" | tr / -)"
-    cmp -s "$1" "$stamp" && return
-    echo "Installing what $1 lists; the first time this takes some minutes ..." >&2
-    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" >&2; then
+    local stamp
+    stamp=".venv/installed-$(echo "$1" | tr / -)"
+    cat "$1.txt" "$1.lock" | cmp -s - "$stamp" && return
+    echo "Installing what $1.lock lists; the first time this takes some minutes ..." >&2
+    if ! install "$1" >&2; then
         echo "Installing did not work. Check the internet connection and the free disk space (about 8 GB), then start again." >&2
         return 1
     fi
-    cp "$1" "$stamp"
+    cat "$1.txt" "$1.lock" >"$stamp"
 }
 
 if ! .venv/bin/python -c '' 2>/dev/null; then
@@ -35,7 +48,7 @@ if ! .venv/bin/python -c '' 2>/dev/null; then
     rm -rf .venv
     "$python" -m venv .venv
 fi
-ensure requirements.txt
+ensure requirements
 
 case "${1:-}" in
     --demo)
@@ -44,7 +57,7 @@ case "${1:-}" in
         ;;
     --test)
         shift
-        ensure tests/requirements.txt
+        ensure tests/requirements
         exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
         ;;
     *)

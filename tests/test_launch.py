@@ -1,6 +1,7 @@
-"""The launchers, as far as a test can go without installing anything."""
+"""The launchers and what they install, as far as a test can go without a package registry."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = ("bash", "dirname", "cmp", "tr", "cp", "rm", "echo")
+TOOLS = ("bash", "dirname", "cat", "cmp", "tr", "rm", "echo")
+LISTS = ("requirements", "tests/requirements")
+# Stands in for .venv/bin/python: writes down what it is asked to run and with which settings of uv. It finds no module.
+RECORDER = """#!/bin/bash
+[ "$1" = -c ] && exit 0
+[ "$3" = config ] && exit 1
+echo "$* (torch: ${UV_TORCH_BACKEND:-}, wheels: ${UV_FIND_LINKS:-})" >> "$RECORD"
+[ "$2" != pip ] || [ -z "${OFFLINE:-}" ]
+"""
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="launch.sh is for Linux and macOS")
 
@@ -18,18 +27,38 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="launch.sh is for Linux 
 def copy(tmp_path):
     """The launcher alone in a folder with spaces in its name, and a search path on which there is no Python."""
     folder, path = tmp_path / "my apps & things", tmp_path / "bin"
-    folder.mkdir()
+    (folder / "tests").mkdir(parents=True)
     path.mkdir()
     shutil.copy(ROOT / "launch.sh", folder)
+    for name in LISTS:
+        (folder / f"{name}.txt").write_text("nothing-of-this-name==0\n")
+        (folder / f"{name}.lock").write_text("nothing-of-this-name==0 --hash=sha256:00\n")
     for tool in TOOLS:
         (path / tool).symlink_to(shutil.which(tool))
     return folder, path
 
 
-def launch(folder: Path, path: Path, *arguments: str) -> subprocess.CompletedProcess:
+@pytest.fixture
+def recorded(copy):
+    """The same with an environment whose Python only writes down what it was asked for."""
+    folder, path = copy
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/python").write_text(RECORDER)
+    (folder / ".venv/bin/python").chmod(0o755)
+
+    def start(*arguments: str, **variables: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+        record = path.parent / "asked"
+        record.write_text("")
+        shown = launch(folder, path, *arguments, RECORD=str(record), **variables)
+        return shown, record.read_text().splitlines()
+
+    return folder, start
+
+
+def launch(folder: Path, path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         ["bash", str(folder / "launch.sh"), *arguments],
-        env={"PATH": str(path)},
+        env={"PATH": str(path), **variables},
         capture_output=True,
         text=True,
         timeout=60,
@@ -57,8 +86,8 @@ def test_what_is_installed_already_is_not_installed_again_and_the_options_reach_
     folder, path = copy
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / ".venv/bin/python").symlink_to(sys.executable)
-    (folder / "requirements.txt").write_text("nothing-of-this-name==0\n")
-    shutil.copy(folder / "requirements.txt", folder / ".venv/installed-requirements.txt")
+    listed = (folder / "requirements.txt").read_text() + (folder / "requirements.lock").read_text()
+    (folder / ".venv/installed-requirements").write_text(listed)
     (folder / "app.py").write_text("import sys; print(sys.argv[1:])")
     assert launch(folder, path, "--port", "7999", "--no-browser").stdout.strip() == "['--port', '7999', '--no-browser']"
     (folder / "lora_gui").mkdir()
@@ -66,19 +95,80 @@ def test_what_is_installed_already_is_not_installed_again_and_the_options_reach_
     assert launch(folder, path, "--demo", "--out", "a b").stdout.strip() == "['demo', '--json', '--out', 'a b']"
 
 
-def test_a_failed_installation_is_said_in_a_sentence_and_tried_again_the_next_time(copy):
-    folder, path = copy
-    (folder / ".venv/bin").mkdir(parents=True)
-    (folder / ".venv/bin/python").write_text('#!/bin/bash\n[ "$1" = -c ]\n')  # starts, but cannot install
-    (folder / ".venv/bin/python").chmod(0o755)
-    (folder / "requirements.txt").write_text("nothing-of-this-name==0\n")
+def test_uv_installs_what_the_lock_file_says_once_for_each_content_of_it(recorded):
+    folder, start = recorded
+    shown, asked = start("--no-browser")
+    assert shown.returncode == 0, shown.stderr
+    assert "-m pip install" in asked[0] and "uv -c requirements.txt" in asked[0]
+    assert "-m uv pip install" in asked[1] and "-r requirements.txt -c requirements.lock" in asked[1]
+    assert [line.split(" (")[0] for line in asked[2:]] == ["app.py --no-browser"]
+    assert [line.split(" (")[0] for line in start()[1]] == ["app.py"]
+    (folder / "requirements.lock").write_text("nothing-of-this-name==1 --hash=sha256:11\n")
+    assert len(start()[1]) == 3 and len(start()[1]) == 1
+
+
+def test_the_tests_have_a_lock_file_of_their_own(recorded):
+    _, start = recorded
+    asked = start("--test", "tests/test_launch.py")[1]
+    assert "-r tests/requirements.txt -c tests/requirements.lock" in asked[3]
+    assert asked[4].startswith("-m pytest") and "tests/test_launch.py" in asked[4]
+    assert len(start("--test")[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "means"),
+    [
+        ({}, "(torch: auto, wheels: )"),
+        ({"UV_TORCH_BACKEND": "cpu"}, "(torch: cpu, wheels: )"),
+        ({"PIP_FIND_LINKS": "/wheels here"}, "(torch: , wheels: /wheels here)"),
+        ({"UV_FIND_LINKS": "/mine", "PIP_FIND_LINKS": "/theirs"}, "(torch: , wheels: /mine)"),
+    ],
+)
+def test_torch_is_the_build_for_this_card_unless_wheels_lie_at_hand(recorded, variables, means):
+    _, start = recorded
+    asked = start(**variables)[1]
+    assert asked[1].endswith(means)
+
+
+def test_a_failed_installation_is_said_in_a_sentence_and_tried_again_the_next_time(recorded):
+    _, start = recorded
     for _ in range(2):
-        shown = launch(folder, path)
-        assert shown.returncode != 0
+        shown, asked = start(OFFLINE="1")
+        assert shown.returncode != 0 and len(asked) == 1
         assert "Installing did not work." in shown.stderr
 
 
-def test_the_windows_launcher_knows_the_same_options():
+def test_the_windows_launcher_knows_the_same_options_and_installs_in_the_same_way():
     text = (ROOT / "launch.bat").read_text(encoding="ascii")
-    for word in ("--demo", "--test", "app.py", "requirements.txt", "--torch-backend=auto", "python.org"):
+    for word in ("--demo", "--test", "app.py", "python.org", "ensurepip", "%~1.lock", "UV_FIND_LINKS"):
         assert word in text
+    assert '"UV_TORCH_BACKEND=auto"' in text
+    shell = (ROOT / "launch.sh").read_text(encoding="utf-8")
+    for command in (r"-m pip install .*uv -c requirements.txt", r"-m uv pip install .*--python \S+ -r \S+ -c \S+"):
+        assert re.search(command, text) and re.search(command, shell), command
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_lock_file_pins_what_its_list_names_with_hashes_and_names_no_place(name):
+    text = (ROOT / f"{name}.lock").read_text(encoding="utf-8")
+    locked = locks(name)
+    for package, version in re.findall(r"^([\w.-]+)==(\S+)", (ROOT / f"{name}.txt").read_text(encoding="utf-8"), re.M):
+        if package != "torch":  # its build is another on every kind of card, so it has no one hash
+            assert locked[package.lower().replace("_", "-")] == {version}, f"{name}.lock is older than {name}.txt"
+    assert "torch" not in locked and not [package for package in locked if package.startswith("nvidia-cu")]
+    assert "://" not in text and "index-url" not in text
+    for entry in re.split(r"\n(?=\S)", text):
+        assert entry.startswith("#") or "--hash=sha256:" in entry, entry
+
+
+def test_the_two_lock_files_agree():
+    app, tests = locks("requirements"), locks("tests/requirements")
+    assert not {package for package in app.keys() & tests.keys() if not tests[package] <= app[package]}
+
+
+def locks(name: str) -> dict[str, set[str]]:
+    """The versions of each package in a lock file; several where they differ between Pythons or systems."""
+    found: dict[str, set[str]] = {}
+    for package, version in re.findall(r"^([\w.-]+)==(\S+)", (ROOT / f"{name}.lock").read_text(encoding="utf-8"), re.M):
+        found.setdefault(package, set()).add(version)
+    return found
