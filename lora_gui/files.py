@@ -5,7 +5,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import time
 import uuid
 from pathlib import Path
@@ -15,9 +17,14 @@ import psutil
 
 from lora_gui.errors import UserError
 
+SMALL = 1 << 20  # bytes; more is not read of a file that is meant to be a short text
+# What reading one strange entry of a list may raise; whoever reads a list passes over such an entry and goes on.
+STRANGE = (UserError, OSError, ValueError, TypeError, RecursionError)
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a scanner holds the file
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
-_GONE = ".tmp"  # how a folder is called while it is made or taken away
+# How `_beside` calls what is half made or half deleted; nobody calls a thing of their own so. The number is a process.
+_OURS = re.compile(r"\..+\.(\d{1,10})-[0-9a-f]{8}\.(?:part|tmp|gone)")
+_FORMER = ".tmp"  # how versions before called a folder that was half made or half deleted
 
 
 class DiskFullError(UserError):
@@ -112,9 +119,12 @@ def sync_files(folder: Path) -> None:
 
 
 def open_stream(path: Path) -> IO[bytes]:
-    """Open a file that a child's output is appended to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open(path, "ab", buffering=0)
+    """Open a file that a child's output is appended to. Raises UserError where the disk refuses."""
+    try:
+        _make(path.parent)
+        return open(path, "ab", buffering=0)
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def make_folder(path: Path) -> None:
@@ -126,9 +136,12 @@ def make_folder(path: Path) -> None:
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder that other users of the computer cannot look into."""
-    make_folder(path)
-    path.chmod(0o700)
+    """Make a folder that other users of the computer cannot look into. Raises UserError where the disk refuses."""
+    try:
+        _make(path)
+        path.chmod(0o700)
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def copy(source: Path, target: Path) -> None:
@@ -148,9 +161,13 @@ def copy(source: Path, target: Path) -> None:
 
 
 def touch(path: Path) -> None:
-    """Make an empty file that is a sign to another process, or renew its time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    """Make an empty file that is a sign to another process, or renew its time. Raises UserError."""
+    try:
+        _make(path.parent)
+        about_to("open", path)
+        path.touch()
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def remove(path: Path) -> None:
@@ -162,25 +179,30 @@ def remove(path: Path) -> None:
         raise _refused(path, error) from error
 
 
+def half_made(target: Path) -> Path:
+    """Where a folder is filled before `move` gives it its name; `sweep` deletes it where this is cut short."""
+    return _beside(target, "tmp")
+
+
 def remove_folder(folder: Path) -> None:
     """Take a folder away: at once under its name, then its files; `sweep` does the rest where this is cut short."""
-    gone = folder if folder.suffix == _GONE else folder.with_name(f"{folder.name}.gone{_GONE}")
-    with contextlib.suppress(OSError):  # what cannot be deleted takes room, but harms nobody
+    gone = folder if _OURS.fullmatch(folder.name) else _beside(folder, "gone")
+    with contextlib.suppress(OSError):
         if gone != folder:
-            shutil.rmtree(gone, ignore_errors=True)
             replace(folder, gone)
-        about_to("remove", gone)
-        shutil.rmtree(gone, ignore_errors=True)
+    _drop(gone)
 
 
-def sweep(folder: Path) -> None:
-    """Delete what processes that have died since left half done in a folder."""
-    for stray in folder.glob(f"*{_GONE}"):
-        remove_folder(stray)
-    for stray in folder.glob(".*.part"):
-        owner = stray.name.split(".")[-2].partition("-")[0]
-        if not owner.isdecimal() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner)):
+def sweep(folder: Path, former: bool = False) -> None:
+    """Delete what processes that have died since left half done in a folder.
+
+    `former` deletes what older versions left as `<name>.tmp`, too: for folders that nobody but the app writes into.
+    """
+    for stray in folder.iterdir() if folder.is_dir() else ():
+        if (ours := _OURS.fullmatch(stray.name)) and not _works(int(ours[1])):
             _drop(stray)
+        elif former and stray.suffix == _FORMER and stray.is_dir():
+            remove_folder(stray)
 
 
 def free_name(folder: Path, name: str, suffix: str) -> Path:
@@ -198,17 +220,34 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of ours; None where it is missing or damaged."""
+def read_small(path: Path, most: int = SMALL) -> bytes:
+    """All of a small file. Raises OSError where it is larger, or none: a pipe or an endless device is never opened."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise IsADirectoryError(errno.EISDIR, "not a file", str(path))
+    with open(path, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, "too large", str(path))
+    return data
+
+
+def read_json(path: Path, most: int = SMALL) -> Any:
+    """Read a JSON file of ours; None where it is missing, damaged or larger than `most` bytes."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(read_small(path, most).decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
 
 
-def _beside(path: Path) -> Path:
-    """A name of its own for what is not whole yet; it says whose it is, so that a dead process's can be swept away."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+def _beside(path: Path, suffix: str = "part") -> Path:
+    """A name of its own for what is not whole; it says whose it is, so that a dead process's can be swept away."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.{suffix}")
+
+
+def _works(pid: int) -> bool:
+    """Whether a process may still be at what it has begun; this one is not, where it sweeps."""
+    return pid != os.getpid() and psutil.pid_exists(pid)
 
 
 def _make(folder: Path) -> None:
@@ -228,9 +267,13 @@ def _flush(file: IO[bytes], path: Path) -> None:
 
 
 def _drop(path: Path) -> None:
+    """Delete a file or a folder of files; what cannot be deleted takes room, but harms nobody."""
     with contextlib.suppress(OSError):
         about_to("remove", path)
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

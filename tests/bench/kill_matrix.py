@@ -85,7 +85,7 @@ def published(folder: Path) -> list[str]:
 def ends_exactly(folder: Path, whole: str) -> bool:
     """Whether the run comes to its end with that LoRA alone, and sweeps up what the dead have left."""
     last = to_the_end(folder)
-    left = [path.name for path in folder.rglob("*") if path.name.endswith((".part", ".tmp"))]
+    left = [path.name for path in folder.rglob("*") if path.name.endswith((".part", ".tmp", ".gone"))]
     return isinstance(last, events.Done) and published(folder) == [whole] == [last.sha256] and not left
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from lora_gui.formats.lora_file import Layer
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE]
 WAYS = len(ERRORS) + 1  # and the death of the process
+NOBODY = 2**22 + 1  # no process has this number
 
 
 class DiedError(BaseException):
@@ -111,7 +113,7 @@ def test_a_damaged_checkpoint_is_set_aside_or_stays(monkeypatch, disk, tell):
         path = save(folder, 4).folder / "state.json"
         path.write_bytes(path.read_bytes()[:-1])
         (folder / "checkpoints" / "ckpt-000006.tmp").mkdir()
-        (folder / "checkpoints" / ".state.json.1-0.part").touch()
+        (folder / "checkpoints" / f".state.json.{NOBODY}-0123abcd.part").touch()
 
     def whole(folder):
         found, _ = checkpoint.newest(folder / "checkpoints")
@@ -160,8 +162,85 @@ def test_half_a_line_at_the_end_does_not_swallow_the_next(tmp_path):
 
 
 def test_a_sweep_leaves_alone_what_a_living_process_is_writing(tmp_path):
-    (tmp_path / ".fox.safetensors.1-ab.part").touch()  # process 1 lives as long as the system
-    (tmp_path / f".fox.safetensors.{2**22 + 1}-ab.part").touch()
-    (tmp_path / ".fox.safetensors.old.part").touch()
+    for folder in ("deleted", "living"):
+        (tmp_path / f".x.{1 if folder == 'living' else NOBODY}-0123abcd.gone").mkdir()
+    (tmp_path / ".fox.safetensors.1-0123abcd.part").touch()  # process 1 lives as long as the system
+    (tmp_path / f".fox.safetensors.{NOBODY}-0123abcd.part").touch()
     files.sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".fox.safetensors.1-ab.part"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".fox.safetensors.1-0123abcd.part", ".x.1-0123abcd.gone"]
+
+
+@pytest.mark.parametrize("name", ["x.tmp", "x.gone.tmp", ".x.tmp", ".fox.part", ".fox.1.part", "x.1-0123abcd.gone"])
+def test_a_sweep_deletes_nothing_that_a_user_may_have_called_so(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.safetensors").write_bytes(b"mine")
+    (tmp_path / "a file").mkdir()
+    (tmp_path / "a file" / name).write_bytes(b"mine")
+    for folder in (tmp_path, tmp_path / "a file"):
+        files.sweep(folder)
+        files.sweep(folder)
+    assert (tmp_path / name / "mine.safetensors").read_bytes() == (tmp_path / "a file" / name).read_bytes() == b"mine"
+
+
+def test_what_older_versions_left_is_swept_only_where_nobody_else_writes(tmp_path):
+    (tmp_path / "ckpt-000006.tmp").mkdir()
+    (tmp_path / "ckpt-000006.gone.tmp").mkdir()
+    files.sweep(tmp_path, former=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_taken_away_halfway_is_swept_by_the_next(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").touch()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # the process dies here
+    files.remove_folder(tmp_path / "old")
+    (left,) = tmp_path.iterdir()
+    monkeypatch.undo()
+    assert left.name.startswith(".old.") and left.name.endswith(".gone") and (left / "file").exists()
+    files.sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+ACTS = {
+    "touch": lambda path: files.touch(path),
+    "stream": lambda path: files.open_stream(path).close(),
+    "private folder": lambda path: files.make_private_folder(path),
+    "folder": lambda path: files.make_folder(path),
+    "line": lambda path: files.append_line(path, "x"),
+    "json": lambda path: files.write_json(path, 1),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_without_room_for_a_name_or_for_reading_only_is_a_sentence(monkeypatch, tmp_path, act, error):
+    def refuse(*_, **__):
+        raise OSError(error, "refused by the test")
+
+    (tmp_path / "studio").mkdir()
+    for name in ("mkdir", "touch", "open"):
+        monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    try:
+        with pytest.raises(UserError, match="could not be saved") as caught:
+            ACTS[act](tmp_path / "studio" / "new" / "thing")
+    finally:
+        monkeypatch.undo()
+    assert isinstance(caught.value, files.DiskFullError) == (error == errno.ENOSPC)
+
+
+def test_only_small_regular_files_are_read(tmp_path):
+    (tmp_path / "large").write_bytes(b"[" + b" " * files.SMALL + b"]")
+    (tmp_path / "deep").write_text("[" * 200_000)
+    (tmp_path / "odd").write_bytes(b"\xff\xfe")
+    (tmp_path / "fine").write_text('{"a": [1]}')
+    (tmp_path / "folder").mkdir()
+    names = ["large", "deep", "odd", "folder", "gone", "x" * 300, "nul\0"]
+    if hasattr(os, "mkfifo"):  # a reader of either would wait for ever
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "endless").symlink_to("/dev/zero")
+        names += ["pipe", "endless"]
+    assert [files.read_json(tmp_path / name) for name in names] == [None] * len(names)
+    assert files.read_json(tmp_path / "fine") == {"a": [1]}
+    assert files.read_json(tmp_path / "large", most=2 * files.SMALL) == []

@@ -51,7 +51,7 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
         files.make_folder(folder.parent)
         with FileLock(folder.parent / ".lock"):  # drawing and training may begin at once
             if not (folder / _MARK).is_file():
-                files.sweep(folder.parent)
+                files.sweep(folder.parent, former=True)
                 _unpack(base, source, folder)
     return base.model_copy(update={"path": str(folder)})
 
@@ -72,7 +72,7 @@ def _unpack(base: Base, source: Path, folder: Path) -> None:
     configuration = families.configuration(build.like)
     assert configuration, build.like
     found = json.loads(configuration.read_text(encoding="utf-8"))
-    new = folder.with_name(f"{folder.name}.tmp")  # swept where this is cut short
+    new = files.half_made(folder)  # swept where this is cut short
     _lay_out(found, contents, new)
     tokenizers = {f"tokenizer{end}": clip_tokenizer(f"tokenizer{end}") for end in _suffixes(found)}
     with opening(base), _as_value_error():

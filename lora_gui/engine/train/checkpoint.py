@@ -54,9 +54,7 @@ def _write(
     target: Path, step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer,
     further: dict[str, Any],
 ) -> None:  # fmt: skip
-    partial = target.with_name(f"{target.name}.tmp")
-    if partial.exists():
-        files.remove_folder(partial)
+    partial = files.half_made(target)
     tensors, numbers = pack(optimizer)
     contents = {
         "adapter.safetensors": with_hashes(to_bytes(diffusers.build_exact(layers), metadata)),
@@ -73,7 +71,7 @@ def _write(
 
 def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint, and a sentence for each damaged one, which is set aside."""
-    files.sweep(checkpoints)
+    files.sweep(checkpoints, former=True)
     sentences: list[str] = []
     for folder in reversed(_folders(checkpoints)):
         if is_whole(folder):
