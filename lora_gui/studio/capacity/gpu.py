@@ -1,24 +1,96 @@
-"""How much memory this computer's card has, asked of its driver, so that torch need not be loaded to know it."""
+"""How much memory the GPU has that torch will use, asked of the driver's library (NVML), so that torch need not load.
+
+torch computes on `cuda:0`. Which one that is follows CUDA's rules: the first that CUDA_VISIBLE_DEVICES names, by index
+or by UUID; its indices count in PCI order with CUDA_DEVICE_ORDER=PCI_BUS_ID, and else from the fastest to the slowest.
+CUDA does not say how it knows the fastest; cores times clock is the estimate here. NVML always counts in PCI order.
+"""
 
 import functools
 import os
-import shutil
-import subprocess
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
-_ASK = ("--query-gpu=memory.total", "--format=csv,noheader,nounits")  # MiB, a line for each card
-_PATIENCE = 10.0  # seconds; a driver that has to wake a card takes two or three
+_PATIENCE = 10.0  # seconds; a driver that has to wake a GPU takes two or three
+_NONE = ("", "-1", "none", "void", "nodevfiles")  # what CUDA_VISIBLE_DEVICES says where there is to be none
+
+
+def memory() -> float:
+    """GiB of the GPU that torch uses; 0 where there is none.
+
+    The answer is kept, and a question that failed is asked again the next time. A driver that takes longer than ten
+    seconds counts as none until it has answered.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip().lower() in _NONE:
+        return 0.0
+    answer, given_up = _asked(visible, os.environ.get("CUDA_DEVICE_ORDER", ""))
+    try:
+        found = answer.result(max(0.0, given_up - time.monotonic()))
+    except TimeoutError:
+        return 0.0
+    if not found:
+        _asked.cache_clear()
+    return found
 
 
 @functools.cache
-def memory() -> float:
-    """GiB of the largest card that may be used; 0 where there is none. Asks once, and the answer does not change."""
-    program = shutil.which("nvidia-smi")
-    if program is None or os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-        return 0.0
-    hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {}  # type: ignore[attr-defined]
+def _asked(visible: str | None, order: str) -> tuple["Future[float]", float]:
+    """The answer to come, and until when to wait for it; a thread of its own asks, since NVML knows no time limit."""
+    answer: Future[float] = Future()
+    threading.Thread(target=_ask, args=(answer, visible, order), daemon=True).start()
+    return answer, time.monotonic() + _PATIENCE
+
+
+def _ask(answer: "Future[float]", visible: str | None, order: str) -> None:
+    import pynvml as nvml  # large, and most commands do not need it
+
+    found = 0.0
     try:
-        asked = subprocess.run([program, *_ASK], capture_output=True, timeout=_PATIENCE, **hidden)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0.0
-    sizes = asked.stdout.decode("ascii", "replace").split()  # words where the driver does not answer
-    return max((int(size) / 1024 for size in sizes if size.isdigit() and not asked.returncode), default=0.0)
+        nvml.nvmlInit()
+        try:
+            used = _used(nvml, visible, order)
+            found = nvml.nvmlDeviceGetMemoryInfo(used).total / 2**30 if used else 0.0
+        finally:
+            nvml.nvmlShutdown()
+    except nvml.NVMLError:  # no driver, or one that cannot answer now
+        pass
+    finally:
+        answer.set_result(found)
+
+
+def _used(nvml: Any, visible: str | None, order: str) -> Any:
+    """NVML's handle of the GPU, or of its part, that is `cuda:0`; None where CUDA will find none."""
+    found = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+    first = "0" if visible is None else visible.split(",")[0].strip()
+    if first.upper().startswith("MIG-"):
+        return nvml.nvmlDeviceGetHandleByUUID(first)
+    if first.upper().startswith("GPU-"):  # as many letters as tell it from all others are enough
+        named = [one for one in found if nvml.nvmlDeviceGetUUID(one).lower().startswith(first.lower())]
+        return _first_part(nvml, named[0]) if len(named) == 1 else None
+    if order != "PCI_BUS_ID":
+        found.sort(key=lambda one: _speed(nvml, one), reverse=True)  # stable: the same cards stay in PCI order
+    is_there = first.isascii() and first.isdigit() and int(first) < len(found)
+    return _first_part(nvml, found[int(first)]) if is_there else None
+
+
+def _first_part(nvml: Any, gpu: Any) -> Any:
+    """The GPU itself, or its first instance where it is divided (MIG): CUDA sees one of them only."""
+    current, _ = _or(nvml, (0, 0), lambda: nvml.nvmlDeviceGetMigMode(gpu))
+    return nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, 0) if current == nvml.NVML_DEVICE_MIG_ENABLE else gpu
+
+
+def _speed(nvml: Any, gpu: Any) -> int:
+    """Cores times MHz; 0 where the driver cannot tell."""
+    cores = _or(nvml, 0, lambda: nvml.nvmlDeviceGetNumGpuCores(gpu))
+    return int(cores * _or(nvml, 0, lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM)))
+
+
+def _or(nvml: Any, otherwise: Any, ask: Callable[[], Any]) -> Any:
+    """What is asked, or `otherwise` where this card or driver does not know of such a thing."""
+    try:
+        return ask()
+    except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):
+        return otherwise

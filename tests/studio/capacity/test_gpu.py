@@ -1,39 +1,162 @@
-"""The card of this computer: asked of its driver, and of a driver that answers strangely."""
+"""The GPU that torch uses: asked of the driver's library, and of one that is late, ill or absent."""
 
-import os
+import sys
+import threading
+import time
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from lora_gui.studio.capacity import gpu
 
+GIB = 2**30
+
+
+class Driver:
+    """Stands in for the module pynvml: its real names and errors, over a computer made up of `cards`, in PCI order."""
+
+    NVMLError = pynvml.NVMLError
+    NVMLError_NotSupported = pynvml.NVMLError_NotSupported
+    NVMLError_FunctionNotFound = pynvml.NVMLError_FunctionNotFound
+    NVML_CLOCK_SM = pynvml.NVML_CLOCK_SM
+    NVML_DEVICE_MIG_ENABLE = pynvml.NVML_DEVICE_MIG_ENABLE
+
+    def __init__(self, *cards, fails=()):
+        self.cards, self.fails, self.asked = cards, list(fails), 0
+        self.late = threading.Event()
+        self.late.set()
+
+    def nvmlInit(self):
+        self.asked += 1
+        self.late.wait(30)
+        if self.fails:
+            raise self.fails.pop(0)
+
+    def nvmlShutdown(self): ...
+
+    def nvmlDeviceGetCount(self):
+        return len(self.cards)
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return self.cards[index]
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        for card in self.cards:
+            for one in (card, *card.parts):
+                if one.uuid == uuid:
+                    return one
+        raise pynvml.NVMLError_NotFound()
+
+    def nvmlDeviceGetUUID(self, card):
+        return card.uuid
+
+    def nvmlDeviceGetMemoryInfo(self, card, version=None):
+        return SimpleNamespace(total=int(card.gib * GIB), free=1, used=1)
+
+    def nvmlDeviceGetNumGpuCores(self, card):
+        if not card.cores:
+            raise pynvml.NVMLError_NotSupported()
+        return card.cores
+
+    def nvmlDeviceGetMaxClockInfo(self, card, kind):
+        return {pynvml.NVML_CLOCK_SM: 2000}[kind]
+
+    def nvmlDeviceGetMigMode(self, card):
+        if not card.cores:
+            raise pynvml.NVMLError_NotSupported()
+        return [1, 1] if card.parts else [0, 0]
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, card, index):
+        return card.parts[index]
+
+
+def card(gib, uuid="GPU-0", cores=1000, parts=()):
+    return SimpleNamespace(gib=gib, uuid=uuid, cores=cores, parts=parts)
+
 
 @pytest.fixture
-def driver(tmp_path, monkeypatch):
-    """`driver(answer)` puts a driver's program on the path that says this."""
+def driver(monkeypatch):
+    """`driver(...)` is this computer's from now on."""
 
-    def say(answer: str, code: int = 0) -> None:
-        program = tmp_path / "nvidia-smi"
-        program.write_text(f"#!/bin/sh\nprintf '%s' '{answer}'\nexit {code}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path))
-        gpu.memory.cache_clear()
+    def install(*cards, **more):
+        made = Driver(*cards, **more)
+        monkeypatch.setitem(sys.modules, "pynvml", made)
+        gpu._asked.cache_clear()
+        return made
 
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    yield say
-    gpu.memory.cache_clear()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="the program that stands for the driver is a script")
-def test_the_largest_card_counts_and_a_driver_that_says_nothing_useful_is_no_card(driver, monkeypatch):
-    for answer, code, gib in (("12288", 0, 12.0), ("8192\n24564", 0, 24564 / 1024), ("No devices were found", 6, 0.0)):
-        driver(answer, code)
-        assert gpu.memory() == gib
-    driver("12288")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert gpu.memory() == 0.0
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+    yield install
+    gpu._asked.cache_clear()
 
 
-def test_without_a_driver_there_is_no_card(driver, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    gpu.memory.cache_clear()
-    assert gpu.memory() == 0.0
+def test_the_stand_in_has_nothing_that_the_real_module_has_not():
+    assert not [name for name in vars(Driver) if not name.startswith("_") and not hasattr(pynvml, name)]
+
+
+SLOW, FAST = card(24, "GPU-aaaa1111-0", 2000), card(8, "GPU-aabb2222-0", 9000)
+DIVIDED = card(80, "GPU-cc-0", 9000, (card(10, "MIG-1"), card(20, "MIG-2")))
+
+
+@pytest.mark.parametrize(
+    ("cards", "visible", "order", "gib"),
+    [
+        ((SLOW, FAST), None, None, 8),  # CUDA counts from the fastest
+        ((SLOW, FAST), None, "PCI_BUS_ID", 24),
+        ((SLOW, FAST), "1", None, 24),
+        ((SLOW, FAST), "1", "PCI_BUS_ID", 8),
+        ((SLOW, FAST), " 1 ,0", "PCI_BUS_ID", 8),
+        ((SLOW, FAST), "GPU-aabb2222-0,0", None, 8),
+        ((SLOW, FAST), "GPU-aaaa", None, 24),
+        ((SLOW, FAST), "GPU-aa", None, 0),  # of which of the two?
+        ((SLOW, FAST), "GPU-dd", None, 0),
+        ((SLOW, FAST), "2", None, 0),
+        ((SLOW, FAST), "-1,0", None, 0),
+        ((SLOW, FAST), "", None, 0),
+        ((SLOW, FAST), "NoDevFiles", None, 0),
+        ((SLOW, FAST), "words", None, 0),
+        ((DIVIDED, FAST), None, None, 10),  # CUDA sees one instance only
+        ((DIVIDED, FAST), "MIG-2", None, 20),
+        ((DIVIDED, FAST), "MIG-3", None, 0),
+        ((card(6, cores=0), card(4, cores=0)), None, None, 6),  # an old driver that cannot tell how fast they are
+        ((), None, None, 0),
+    ],
+)
+def test_the_gpu_that_torch_calls_cuda_0_is_what_counts(driver, monkeypatch, cards, visible, order, gib):
+    driver(*cards)
+    for name, value in (("CUDA_VISIBLE_DEVICES", visible), ("CUDA_DEVICE_ORDER", order)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert gpu.memory() == gib
+
+
+def test_a_question_that_failed_is_asked_again_and_an_answer_is_kept(driver):
+    made = driver(card(12), fails=[pynvml.NVMLError_DriverNotLoaded(), pynvml.NVMLError_GpuIsLost()])
+    assert [gpu.memory() for _ in range(5)] == [0, 0, 12, 12, 12] and made.asked == 3
+
+
+def test_a_driver_that_is_late_counts_as_soon_as_it_has_answered(driver, monkeypatch):
+    monkeypatch.setattr(gpu, "_PATIENCE", 0.2)
+    made = driver(card(12))
+    made.late.clear()
+    began = time.monotonic()
+    assert [gpu.memory() for _ in range(5)] == [0] * 5
+    assert time.monotonic() - began < 2  # waited for once, not five times
+    made.late.set()
+    until = time.monotonic() + 10
+    while not gpu.memory() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert gpu.memory() == 12 and made.asked == 1
+
+
+def test_a_computer_without_the_drivers_library_has_no_gpu_and_says_so_at_once(driver, monkeypatch):
+    def absent(*_):
+        raise OSError("no such library")
+
+    monkeypatch.setattr(pynvml, "CDLL", absent)
+    monkeypatch.setitem(sys.modules, "pynvml", pynvml)
+    gpu._asked.cache_clear()
+    began = time.monotonic()
+    assert gpu.memory() == 0
+    assert time.monotonic() - began < 1
