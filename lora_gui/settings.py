@@ -6,9 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lora_gui.errors import UserError, nearest
 
+# The one list of each; tables over them are held to it by tests/test_settings.py, choices are taken from it by `get_args`.
 Optimizer = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
 Scheduler = Literal["constant", "cosine", "cosine_with_restarts", "linear"]
-Precision = Literal["fp32", "bf16", "fp16", "int8", "nf4"]
+FullPrecision = Literal["fp32", "bf16", "fp16"]  # the frozen weights as they are, in this dtype
+Quantised = Literal["int8", "nf4"]  # the frozen weights quantised, computed with in bf16
+Precision = Literal[FullPrecision, Quantised]
 Layers = Literal["attention", "linear", "all"]
 
 
@@ -40,7 +43,7 @@ class TrainSettings(_Settings):
         description="How often the LoRA is improved. Up: closer to your pictures, in the end too close; the time grows with it.",
     )
     learning_rate: float = Field(
-        1e-4, gt=0, le=2, title="TrainState rate",
+        1e-4, gt=0, le=2, title="Learning rate",
         description="How large each improvement is. Up: learns faster and may break; down: safer and slower. Prodigy wants 1.",
     )
     scheduler: Scheduler = Field(

@@ -3,11 +3,12 @@
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lora_gui.commands import EndedEarly, Register, say, settings_of
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
+from lora_gui.settings import DrawSettings, Precision, check
 from lora_gui.studio.paths import Studio
 
 
@@ -25,7 +26,7 @@ def add(commands: Any, register: Register) -> None:
     )
     draw.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "fp16", "int8", "nf4"),
+        choices=get_args(Precision),
         help="how the base is held in memory (default: whole where the card has room for it, else as it is trained)",
     )
     draw.add_argument("--seed", type=int, default=1)
@@ -37,7 +38,6 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.settings import DrawSettings, check
     from lora_gui.studio.tasks.drawing import Drawer, DrawStatus
     from lora_gui.studio.things import bases
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import bitsandbytes.functional as bnb
 import safetensors.torch
@@ -22,8 +22,9 @@ from torch import nn
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.settings import Quantised
 
-PRECISIONS = ("int8", "nf4")
+PRECISIONS = get_args(Quantised)
 _VERSION = 1  # of the kept files; a change makes older ones be left alone
 _SMALLEST = 65_536  # values; smaller layers stay as they are
 _IN_A_BLOCK = re.compile(r"\.\d+\.")  # layers before and after the numbered blocks are few and delicate

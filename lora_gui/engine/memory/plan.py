@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.phases import GIB, SIDES, Phase, Planner
 from lora_gui.families.base import Family
 from lora_gui.protocol.jobs import PlanJob
-from lora_gui.settings import TrainSettings
+from lora_gui.settings import Precision, TrainSettings
 
 _LINK = 12e9  # bytes a second from RAM to the card, PCIe 4 x8 or 3 x16
 _BUS = 360e9  # bytes a second of the memory of a small card
-_PRECISIONS = ("fp32", "bf16", "int8", "nf4")  # each needs less memory than the one before
+_PRECISIONS = tuple(one for one in get_args(Precision) if one != "fp16")  # each needs less memory than the one before
 _LOWEST = 256  # px; below, nothing is learnt well
 _DOING = {
     "encode_text": "reading the captions",

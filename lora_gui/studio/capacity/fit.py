@@ -1,7 +1,7 @@
 """Whether this computer has room for a base: how it is held to draw with, and what a training would lack."""
 
 import shutil
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 
@@ -9,7 +9,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.naming import PARTS, is_text
 from lora_gui.protocol.jobs import Base
-from lora_gui.settings import TrainSettings
+from lora_gui.settings import Quantised, TrainSettings
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases, presets
@@ -64,7 +64,7 @@ def require(studio: Studio, base: Base, settings: TrainSettings) -> None:
         raise UserError(what, f"Close other programs. {smaller if helps else 'Or choose a smaller base.'}")
     files.make_folder(studio.cache)
     free = shutil.disk_usage(studio.cache).free / _GIB
-    kept = settings.precision in ("int8", "nf4") and not any(studio.cache.glob("quantised/*"))
+    kept = settings.precision in get_args(Quantised) and not any(studio.cache.glob("quantised/*"))
     if kept and trained > free:
         what = f"Keeping {base.title} in few bits takes {trained:.1f} GB of your studio's disk; {free:.1f} GB are free."
         raise UserError(what, f"Make some space on the disk of {studio.home}.")

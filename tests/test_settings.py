@@ -1,0 +1,62 @@
+"""The settings: one list of each choice, from which every other list is derived, and labels in the user's words."""
+
+import argparse
+import ast
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from lora_gui.commands import draw
+from lora_gui.engine.load import device, quantize
+from lora_gui.engine.train import optimizers
+from lora_gui.settings import FullPrecision, Optimizer, Precision, Quantised, TrainSettings
+
+ROOT = Path(__file__).parent.parent
+LISTS = [set(get_args(kind)) for kind in (FullPrecision, Quantised, Precision, Optimizer)]
+
+
+def test_every_precision_and_optimizer_of_the_settings_is_known_to_those_that_hold_and_use_them():
+    assert all(device.dtype_of(precision).is_floating_point for precision in get_args(Precision))
+    assert tuple(quantize.KINDS) == get_args(Quantised)
+    assert tuple(optimizers.OPTIMIZERS) == get_args(Optimizer)
+
+
+def test_the_command_line_offers_the_precisions_of_the_settings():
+    offered = []
+
+    def register(commands, name, run, help):
+        parser = commands.add_parser(name)
+        offered.append(parser)
+        return parser
+
+    draw.add(argparse.ArgumentParser().add_subparsers(), register)
+    choices = next(action.choices for action in offered[0]._actions if "--precision" in action.option_strings)
+    assert tuple(choices) == get_args(Precision)
+
+
+def literals(tree: ast.AST) -> list[tuple[int, bool, set[str]]]:
+    """Of every literal collection its line, whether it is a table, and the words in it (of a table its keys)."""
+    found = []
+    for node in ast.walk(tree):
+        items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+        words = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+        found.append((getattr(node, "lineno", 0), isinstance(node, ast.Dict), words))
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lora_gui").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_holds_a_second_list_of_precisions_or_optimizers_and_every_table_over_them_is_whole(path):
+    if path.name == "settings.py":
+        return
+    for line, table, words in literals(ast.parse(path.read_text(encoding="utf-8"))):
+        for whole in LISTS[2:]:
+            if len(words) > 1 and words <= whole:
+                assert table and words in LISTS, f"{path.name}:{line} lists {', '.join(sorted(words))}: derive it"
+
+
+def test_labels_and_help_speak_the_words_of_the_window():
+    assert TrainSettings.model_fields["learning_rate"].title == "Learning rate"
+    for name, field in TrainSettings.model_fields.items():
+        assert field.title and field.description and field.title[0].isupper(), name
+        assert not any(word in field.title for word in ("State", "_", "offload")), field.title
