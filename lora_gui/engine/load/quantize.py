@@ -6,7 +6,6 @@ on top of them, their own weights are never trained.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -22,16 +21,15 @@ from torch import nn
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.formats import cache_names
 from lora_gui.settings import Quantised
 
 PRECISIONS = get_args(Quantised)
-_VERSION = 1  # of the kept files; a change makes older ones be left alone
 _SMALLEST = 65_536  # values; smaller layers stay as they are
 _IN_A_BLOCK = re.compile(r"\.\d+\.")  # layers before and after the numbered blocks are few and delicate
 _BLOCK = 64  # values of NF4 that share a scale (Dettmers et al. 2023)
 _SCALES = 256  # of those scales share another one, section 3 of the same
 _PART = 1 << 26  # bytes of a kept file; as much again is needed while one is written
-_INDEX = "index.json"
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "U8": torch.uint8, "I8": torch.int8,
            "I64": torch.int64, "I32": torch.int32, "F64": torch.float64, "BOOL": torch.bool}  # fmt: skip
 
@@ -192,7 +190,7 @@ def load(
     with init_empty_weights(include_buffers=False):
         root = build()
     paths = set(replace(root, precision, torch.device("meta")))
-    folder = kept / _digest(source, precision, dtype) if kept else None
+    folder = kept / cache_names.quantised(source, precision, str(dtype)) if kept else None
     parts = _kept(folder) if folder else []
     if parts:
         for part in parts:
@@ -243,7 +241,7 @@ def _make(
                 waiting, size = {}, 0
     if folder:
         names.append(_keep(folder, len(names), waiting))
-        files.write_json(folder / _INDEX, names)  # last: without it the folder does not count
+        files.write_json(folder / cache_names.INDEX, names)  # last: without it the folder does not count
 
 
 def _keep(folder: Path, number: int, tensors: Pieces) -> str:
@@ -254,15 +252,9 @@ def _keep(folder: Path, number: int, tensors: Pieces) -> str:
 
 def _kept(folder: Path) -> list[Path]:
     """The files of an earlier start, if all are there."""
-    names = files.read_json(folder / _INDEX) or []
+    names = files.read_json(folder / cache_names.INDEX) or []
     parts = [folder / str(name) for name in names]
     return parts if all(part.is_file() for part in parts) else []
-
-
-def _digest(source: Path, precision: str, dtype: torch.dtype) -> str:
-    found = sorted(source.glob("*.safetensors"))
-    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
-    return hashlib.sha256(json.dumps([_VERSION, precision, str(dtype), stats]).encode()).hexdigest()[:20]
 
 
 def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:

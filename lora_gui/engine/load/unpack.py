@@ -6,7 +6,6 @@ The configuration is the app's own, never one that came with the file, and nothi
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shutil
 from collections.abc import Generator
@@ -23,13 +22,12 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from lora_gui import families, files
 from lora_gui.engine.load.opening import opening
 from lora_gui.errors import UserError
-from lora_gui.formats import single_file
+from lora_gui.formats import cache_names, single_file
 from lora_gui.protocol.events import Event, Phase
 from lora_gui.protocol.jobs import Base
 
 CLIP = Path(families.__file__).parent / "shared" / "clip_tokenizer"
 _MARK = "model_index.json"  # without it a folder does not count
-_VERSION = 1  # of how files are unpacked; a change unpacks them anew
 _SHARD = "512MB"  # so much more memory than the file is needed
 _SPARE = 500_000_000  # bytes
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -45,7 +43,7 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
     source = Path(base.path)
     if not source.is_file():
         return base
-    folder = Path(cache) / "unpacked" / _digest(source)
+    folder = Path(cache) / cache_names.UNPACKED / cache_names.unpacked(source)
     if not (folder / _MARK).is_file():
         yield Phase(f"Unpacking {base.title}, which is done once")
         files.make_folder(folder.parent)
@@ -54,12 +52,6 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
                 files.sweep(folder.parent, former=True)
                 _unpack(base, source, folder)
     return base.model_copy(update={"path": str(folder)})
-
-
-def _digest(source: Path) -> str:
-    stat = source.stat()
-    told = [_VERSION, str(source.resolve()), stat.st_size, stat.st_mtime_ns]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
 
 
 def _unpack(base: Base, source: Path, folder: Path) -> None:

@@ -1,0 +1,34 @@
+"""What the folders in a studio's cache are called, so that who fills them and who looks for them agree."""
+
+import hashlib
+import json
+from pathlib import Path
+
+UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: bases that were one file, networks in few bits
+INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
+_VERSIONS = {UNPACKED: 1, QUANTISED: 1}  # of how they are made; a change makes older ones be left alone
+
+
+def unpacked(file: Path) -> str:
+    """The name for a base that is one file; another state of the file has another. Raises OSError where it is gone."""
+    return _digest([_VERSIONS[UNPACKED], *_state(file)])
+
+
+def quantised(source: Path, precision: str, dtype: str = "torch.bfloat16") -> str:
+    """The name for the network whose .safetensors files lie in `source`, quantised, computing in `dtype`."""
+    states = [_state(file) for file in sorted(source.glob("*.safetensors"))]
+    return _digest([_VERSIONS[QUANTISED], precision, dtype, states])
+
+
+def is_quantised(cache: Path, source: Path, precision: str) -> bool:
+    """Whether this very network is kept in that precision."""
+    return (cache / QUANTISED / quantised(source, precision) / INDEX).is_file()
+
+
+def _state(file: Path) -> list[str | int]:
+    stat = file.stat()
+    return [str(file.resolve()), stat.st_size, stat.st_mtime_ns]
+
+
+def _digest(told: list[object]) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
