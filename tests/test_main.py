@@ -25,7 +25,7 @@ QUICK = tuple(
     )
     for part in ("--set", pair)
 )  # fmt: skip
-UNRULY = (sys.executable, str(ROOT / "tests" / "studio" / "unruly_worker.py"))
+UNRULY = (sys.executable, str(ROOT / "tests" / "studio" / "tasks" / "unruly_worker.py"))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_train_inspect_draw_and_delete_with_the_real_worker(studio, command, bas
 def test_a_disk_that_is_full_at_publishing_is_a_sentence_and_what_was_learnt_is_kept(
     studio, command, base, folder, monkeypatch
 ):
-    full = (sys.executable, str(ROOT / "tests" / "studio" / "full_disk_worker.py"))
+    full = (sys.executable, str(ROOT / "tests" / "studio" / "tasks" / "full_disk_worker.py"))
     monkeypatch.setattr(process, "COMMAND", full)
     code, said = command(*train(folder, base=str(base)), *QUICK)
     assert code == 1 and said["error"] == "The disk is full, cat.safetensors could not be saved."
@@ -246,7 +246,7 @@ def test_ctrl_c_stops_the_run_properly_and_says_what_was_saved(studio, command, 
 def test_a_second_train_while_one_is_running_is_refused(studio, command, folder, monkeypatch):
     monkeypatch.setattr(process, "COMMAND", UNRULY)
     from lora_gui.studio.things.pictures import import_pictures
-    from tests.studio.test_runs import job
+    from tests.studio.tasks.test_runs import job
 
     made, _ = import_pictures(studio, [folder])
     run = runs.start(studio, job(studio))

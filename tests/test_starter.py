@@ -16,7 +16,7 @@ from lora_gui.starter.recipe.examples import CHARACTER, CONCEPT, STYLE
 from lora_gui.starter.recipe.licences import ATTRIBUTIONS
 from lora_gui.starter.recipe.pictures import INK, OUTLINE, SIZE, ComicSet, IconSet, composite
 
-STARTER = Path(build.__file__).resolve().parent
+STARTER = Path(build.__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lora_gui.studio.tasks import process as child
+
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 120  # seconds; a busy computer may take long to start a Python and a browser
 REBOUND = "MAP evil.example 127.0.0.1"  # a foreign name that points at this computer, for the tests of strangers
@@ -70,13 +72,13 @@ def open_window(home, *arguments):
 def window(tmp_path_factory):
     home = tmp_path_factory.mktemp("a studio") / "with spaces"
     home.mkdir()
-    process = open_window(home)
+    app = open_window(home)
     yield Window(home)
-    process.terminate()
-    process.wait(PATIENCE)
+    app.terminate()
+    app.wait(PATIENCE)
     for record in home.glob("runs/*/child.json"):  # a run outlives its window; that of a test that failed shall not
         known = json.loads(record.read_text(encoding="utf-8"))
-        if process.lives(known):
+        if child.lives(known):
             psutil.Process(known["pid"]).kill()
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
-from tests.engine.test_quantize import Model
 
 from lora_gui.engine.load import quantize
+from tests.engine.load.test_quantize import Model
 
 MEASURE = """
 import sys, pathlib, threading, time, psutil, torch
 sys.path.insert(0, sys.argv[3])
-from lora_gui.engine import quantize
-from tests.engine.test_quantize import Model
+from lora_gui.engine.load import quantize
+from tests.engine.load.test_quantize import Model
 source = pathlib.Path(sys.argv[1])
 warm = Model(); quantize.Nf4Linear.quantized(torch.randn(64, 64))
 from accelerate import init_empty_weights

@@ -35,7 +35,7 @@ def test_paths_captions_names_and_tokens_are_left_out(tmp_path):
     told = report(Run(folder))
     for private in ("jane", "Jane Doe", "lake", "Rome", "holiday", "hf_", str(tmp_path), str(Path.home()) + "/"):
         assert private not in told, private
-    for useful in ("step 0 of 20: failed", "Traceback", "train.py", "rank=16", "OSError", "could not be saved"):
+    for useful in ("step 0 of 20: failed", "Traceback", "loop.py", "rank=16", "OSError", "could not be saved"):
         assert useful in told, useful
 
 

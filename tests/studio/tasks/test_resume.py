@@ -7,7 +7,7 @@ import sys
 
 import psutil
 import pytest
-from tests.studio.test_runs import UNRULY, at_once, job, wait_until
+from tests.studio.tasks.test_runs import UNRULY, at_once, job, wait_until
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -27,7 +27,7 @@ def studio(tmp_path, monkeypatch):
         run.stop()
 
 
-def ended(studio, *said, name="diverged", steps=100):
+def ended(studio, *said, name="calm", steps=100):
     """A run whose child is long gone, with these last words and a checkpoint of step 3."""
     folder = studio.runs / runs.new_id()
     kept = folder / "checkpoints" / "ckpt-000003"
@@ -149,9 +149,9 @@ def test_less_memory_gives_up_time_first_then_pictures_at_once_then_size(monkeyp
 
 def test_a_window_that_is_killed_leaves_its_run_going_on(studio, tell):
     script = (
-        "import sys; from lora_gui.studio import children, runs; from lora_gui.studio.paths import Studio\n"
+        "import sys; from lora_gui.studio.tasks import process, runs; from lora_gui.studio.paths import Studio\n"
         "from lora_gui.protocol.jobs import TrainJob; from pathlib import Path\n"
-        f"children.COMMAND = {UNRULY!r}\n"
+        f"process.COMMAND = {UNRULY!r}\n"
         "runs.start(Studio(Path(sys.argv[1])), TrainJob.model_validate_json(sys.argv[2]))\n"
         "print('started', flush=True); sys.stdin.read()"
     )

@@ -35,7 +35,7 @@ def studio(tmp_path, monkeypatch):
         run.stop()
 
 
-def job(studio, name="diverged", **settings):
+def job(studio, name="calm", **settings):
     base = Base(key="toy", title="Toy", family="sd1", path=str(studio.home / "toy"))
     (studio.home / "toy").mkdir(parents=True, exist_ok=True)
     pictures = [Picture(studio.home / "p.png", "a cat", "p.png")]
@@ -105,7 +105,7 @@ def test_windows_that_die_leave_the_run_alone_and_the_next_one_sees_how_far_it_i
     run = runs.start(studio, job(studio, "counts"))
     wait_until(lambda: run.status().step > 0)
     script = (
-        "import sys; from pathlib import Path; from lora_gui.studio import runs\n"
+        "import sys; from pathlib import Path; from lora_gui.studio.tasks import runs\n"
         "from lora_gui.studio.paths import Studio\n"
         "status = runs.latest(Studio(Path(sys.argv[1]))).status()\n"
         "print(status.state, status.step, flush=True); sys.stdin.read()"
