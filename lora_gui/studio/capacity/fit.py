@@ -1,12 +1,14 @@
-"""Whether this computer has room for a base: how it is held to draw with, and what a training would lack."""
+"""Whether a base fits this computer: in which precision it is held to draw with, and what a training would lack."""
 
 import shutil
+from pathlib import Path
 from typing import Any, get_args
 
 import psutil
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.formats import cache_names
 from lora_gui.formats.naming import PARTS, is_text
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import Quantised, TrainSettings
@@ -16,13 +18,13 @@ from lora_gui.studio.things import bases, presets
 
 _GIB = 2**30
 _DRAWING = 2.0  # GiB beside the weights, for a drawing and the driver
-_SMALL = 1.0  # GiB of weights, in 16 bits, for which every computer has room
+_SMALL = 1.0  # GiB of weights, in 16 bits, that fit every computer
 _PROGRAM = 1.5  # GiB, of the program itself
-_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.05, "nf4": 0.6}  # of a number, its share of the scales too
+_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.05, "nf4": 0.6}  # of a value, its share of the scales too
 
 
 def held(studio: Studio, base: Base) -> dict[str, Any]:
-    """How a base is held in memory to draw with, for a DrawJob: whole, or as it is trained where the card is small."""
+    """How a base is held to draw with, as fields of a DrawJob: in full, or as it is trained on a small GPU."""
     gib = gpu.memory()
     if not gib or _halved(base) + _DRAWING <= gib:
         return {}
@@ -34,39 +36,49 @@ def held(studio: Studio, base: Base) -> dict[str, Any]:
 
 
 def is_tight(base: Base) -> bool:
-    """Whether there is a card, and a base that could be too large for it."""
+    """Whether there is a GPU, and a base that could be too large for it."""
     return bool(gpu.memory()) and _halved(base) > _SMALL
 
 
 def require(studio: Studio, base: Base, settings: TrainSettings) -> None:
-    """Raises UserError where the base is damaged, or where the disk, the card or the RAM has no room for it.
+    """Raises UserError where the base is damaged, or where the disk, the GPU or the RAM has no room for it.
 
     Counts weights alone, which is done at once; what a step needs beside them is for the plan.
     """
     found = bases.networks(base)
     if 2 * sum(found.values()) / _GIB <= _SMALL:
         return
-    parts = {
-        part: count * (2.0 if is_text(_name(part)) else _BYTES[settings.precision]) / _GIB
-        for part, count in found.items()
-    }
-    trained = sum(gib for part, gib in parts.items() if _name(part) in PARTS and not is_text(_name(part)))
-    smaller = "Choose a smaller base, or a lower precision in Details, such as NF4."
-    if gpu.memory() and not settings.streamed_blocks and trained > gpu.memory():
-        what = f"{base.title} alone fills {trained:.1f} GB in this precision; your card has {gpu.memory():.0f} GB."
+    text, precision = {part for part in found if is_text(_name(part))}, settings.precision
+    parts = {part: count * (2.0 if part in text else _BYTES[precision]) / _GIB for part, count in found.items()}
+    trained = {part: gib for part, gib in parts.items() if _name(part) in PARTS and part not in text}
+    smaller, gib = "Choose a smaller base, or a lower precision in Details, such as NF4.", gpu.memory()
+    if gib and not settings.streamed_blocks and (weights := sum(trained.values())) > gib:
+        what = f"{base.title} alone fills {weights:.1f} GB in this precision; your card has {gib:.0f} GB."
         raise UserError(what, smaller)
     largest = max(parts, key=lambda part: parts[part])
     ram = parts[largest] + _PROGRAM
     free = psutil.virtual_memory().available / _GIB
     if ram > free:
         what = f"Loading {base.title} takes about {ram:.0f} GB of the computer's own memory; {free:.0f} GB are free."
-        helps = not is_text(_name(largest))  # a text encoder is never held in fewer bits
+        helps = largest not in text  # a text encoder is never quantised
         raise UserError(what, f"Close other programs. {smaller if helps else 'Or choose a smaller base.'}")
+    if precision in get_args(Quantised):
+        _require_disk(studio, base, precision, trained)
+
+
+def _require_disk(studio: Studio, base: Base, precision: str, trained: dict[str, float]) -> None:
+    """Raises UserError where the cache's disk has no room for the quantised networks that are not kept there yet.
+
+    `trained` are their GiB by their folders within the base.
+    """
+    path = Path(base.path)
+    root = studio.cache / cache_names.UNPACKED / cache_names.unpacked(path) if path.is_file() else path
+    kept = {part for part in trained if cache_names.is_quantised(studio.cache, root / part, precision)}
+    needed = sum(gib for part, gib in trained.items() if part not in kept)
     files.make_folder(studio.cache)
     free = shutil.disk_usage(studio.cache).free / _GIB
-    kept = settings.precision in get_args(Quantised) and not any(studio.cache.glob("quantised/*"))
-    if kept and trained > free:
-        what = f"Keeping {base.title} in few bits takes {trained:.1f} GB of your studio's disk; {free:.1f} GB are free."
+    if needed > free:
+        what = f"Keeping {base.title} in few bits takes {needed:.1f} GB of your studio's disk; {free:.1f} GB are free."
         raise UserError(what, f"Make some space on the disk of {studio.home}.")
 
 

@@ -98,3 +98,16 @@ def test_a_wrong_name_names_the_nearest_and_a_known_base_says_how_to_get_it(stud
     assert refused(studio, "startr").remedy == "Did you mean 'starter'?"
     error = refused(studio, "sd15")
     assert error.what == "Stable Diffusion 1.5 is not on this computer." and "stable-diffusion-v1-5" in error.remedy
+
+
+def test_a_shard_that_its_index_names_and_that_is_not_there_is_named(studio):
+    folder = studio.bases / "large"
+    (folder / "transformer").mkdir(parents=True)
+    (folder / "transformer" / "model.safetensors").write_text("{}")
+    index = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "transformer" / "config.json").write_text("{}")
+    shards = {"a": "model.safetensors", "b": "model-2.safetensors"}
+    (folder / "transformer" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(UserError, match="not whole: model-2.safetensors of its transformer is missing"):
+        bases.find(studio, "large")

@@ -1,17 +1,14 @@
-"""Bases that are one file, found or refused, and whether there is room for a base. Sparse files stand for them."""
+"""Bases that are one file, found or refused. Sparse files stand for them."""
 
 import json
 import math
 import os
-from types import SimpleNamespace
 
-import psutil
 import pytest
 
 from lora_gui.errors import UserError
-from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
-from lora_gui.studio.capacity import fit, gpu, plans
+from lora_gui.studio.capacity import plans
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 
@@ -123,59 +120,3 @@ def test_a_gated_base_says_what_comes_before_the_download(studio):
     with pytest.raises(UserError) as caught:
         bases.find(studio, "flux1-dev")
     assert caught.value.remedy.startswith("Log in to the model hub and accept its licence there, then download")
-
-
-@pytest.fixture
-def large(studio):
-    """A base of twelve billion numbers, by what its files say."""
-    folder = studio.bases / "large"
-    for part, count in (("transformer", 12), ("text_encoder_2", 5)):
-        (folder / part).mkdir(parents=True)
-        places = [[2 * n * 10**9, 2 * (n + 1) * 10**9] for n in range(count)]
-        tensors = [{"dtype": "BF16", "shape": [50_000, 20_000], "data_offsets": place} for place in places]
-        text = json.dumps({f"w{n}": tensor for n, tensor in enumerate(tensors)}).encode()
-        (folder / part / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
-        os.truncate(folder / part / "model.safetensors", 8 + len(text) + count * 2 * 10**9)
-    return Base(key="flux1-dev", title="A large base", family="flux1", path=str(folder))
-
-
-def test_too_little_memory_for_a_base_is_said_before_anything_begins(studio, large, monkeypatch):
-    monkeypatch.setattr(gpu, "memory", lambda: 0.0)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=24 * 2**30))
-    with pytest.raises(UserError, match="A large base takes about 46 GB of the computer's own memory"):
-        fit.require(studio, large, TrainSettings(precision="fp32"))
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * 2**30))
-    with pytest.raises(UserError, match="takes about 11 GB") as caught:
-        fit.require(studio, large, TrainSettings(precision="nf4"))
-    assert caught.value.remedy == "Close other programs. Or choose a smaller base."
-    monkeypatch.setattr(gpu, "memory", lambda: 12.0)
-    with pytest.raises(UserError, match="fills 22.4 GB in this precision; your card has 12 GB") as caught:
-        fit.require(studio, large, TrainSettings(precision="bf16"))
-    assert "NF4" in caught.value.remedy
-
-
-def test_a_damaged_part_is_said_before_anything_begins(studio, large):
-    os.truncate(studio.bases / "large" / "transformer" / "model.safetensors", 10_000)
-    with pytest.raises(UserError, match="model.safetensors is cut short"):
-        fit.require(studio, large, TrainSettings(precision="nf4"))
-
-
-def test_a_base_that_the_card_does_not_hold_whole_is_drawn_with_as_it_is_trained(studio, large, monkeypatch):
-    held = {}
-    for gib in (0.0, 6.0, 12.0, 24.0, 48.0):
-        monkeypatch.setattr(gpu, "memory", lambda gib=gib: gib)
-        held[gib] = fit.held(studio, large)
-    assert held[0.0] == held[48.0] == {}
-    assert held[12.0] == {"precision": "nf4", "streamed_blocks": 0} and held[24.0]["precision"] == "int8"
-    assert held[6.0]["streamed_blocks"] > 0
-
-
-def test_a_shard_that_its_index_names_and_that_is_not_there_is_named(studio, large):
-    folder = studio.bases / "large"
-    index = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    (folder / "transformer" / "config.json").write_text("{}")
-    shards = {"a": "model.safetensors", "b": "model-2.safetensors"}
-    (folder / "transformer" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
-    with pytest.raises(UserError, match="not whole: model-2.safetensors of its transformer is missing"):
-        bases.find(studio, "large")
