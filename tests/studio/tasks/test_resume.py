@@ -7,7 +7,6 @@ import sys
 
 import psutil
 import pytest
-from tests.studio.tasks.test_runs import UNRULY, at_once, job, wait_until
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -16,6 +15,7 @@ from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, retries, runs
+from tests.studio.tasks.test_runs import UNRULY, at_once, job, wait_until
 
 
 @pytest.fixture
