@@ -16,8 +16,10 @@ from safetensors.torch import save as to_bytes
 from lora_gui import families, files
 from lora_gui.errors import UserError
 from lora_gui.formats import dialects
+from lora_gui.formats.header import read_header
+from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer, Layers
-from lora_gui.formats.metadata import identify, read_header, with_hashes
+from lora_gui.formats.metadata import with_hashes
 from lora_gui.protocol.events import Done, Event, Phase
 from lora_gui.protocol.jobs import ConvertJob
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
-from lora_gui.formats.metadata import ANOTHER_COPY, entries
+from lora_gui.formats.header import ANOTHER_COPY, entries
 
 if TYPE_CHECKING:
     from lora_gui.facts import SingleFile

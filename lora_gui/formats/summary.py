@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.facts import CheckpointNames
-from lora_gui.formats import metadata
+from lora_gui.formats.header import WIDTHS, Header
+from lora_gui.formats.identify import identify
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
@@ -27,10 +28,10 @@ class Summary:
     odd: tuple[str, ...]  # sentences
 
 
-def summary(path: Path, header: metadata.Header, families: Iterable[Facts]) -> Summary:
+def summary(path: Path, header: Header, families: Iterable[Facts]) -> Summary:
     """Raises UserError where it is not known what the file is."""
     known = {facts.key: facts for facts in families}
-    family, dialect = metadata.identify(header, known.values())
+    family, dialect = identify(header, known.values())
     held = _Held(known[family].originals)
     ranks: Counter[int] = Counter()
     counted: Counter[float] = Counter()
@@ -43,20 +44,20 @@ def summary(path: Path, header: metadata.Header, families: Iterable[Facts]) -> S
     return Summary(family, dialect, ranks.most_common(1)[0][0], counted.most_common(1)[0][0], odd)
 
 
-def alpha(path: Path, header: metadata.Header) -> float:
+def alpha(path: Path, header: Header) -> float:
     """The alpha most modules have, read from the tensors; the rank where the file holds none."""
     found = Counter(alphas(path, header).values())
     return found.most_common(1)[0][0] if found else float(header.rank)
 
 
-def alphas(path: Path, header: metadata.Header) -> dict[str, float]:
+def alphas(path: Path, header: Header) -> dict[str, float]:
     """The alpha of each module that the file holds one for, read from the tensors."""
     found = {}
     with open(path, "rb") as file:
         for name, tensor in header.tensors.items():
             if name.endswith(".alpha") and math.prod(tensor.shape) == 1:
                 file.seek(tensor.start)
-                found[name.removesuffix(".alpha")] = _scalar(tensor.dtype, file.read(metadata.WIDTHS[tensor.dtype]))
+                found[name.removesuffix(".alpha")] = _scalar(tensor.dtype, file.read(WIDTHS[tensor.dtype]))
     return found
 
 
@@ -83,7 +84,7 @@ class _Held:
 
 
 def _oddities(
-    header: metadata.Header, dialect: str, ranks: Counter[int], alphas: Counter[float], given: dict[str, float]
+    header: Header, dialect: str, ranks: Counter[int], alphas: Counter[float], given: dict[str, float]
 ) -> Iterable[str]:
     says = header.metadata
     if len(ranks) > 1:

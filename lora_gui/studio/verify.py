@@ -12,7 +12,7 @@ from PIL import Image
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.formats import metadata
+from lora_gui.formats.header import all_finite, read_header
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.runs import Run, all_runs
 from lora_gui.studio.things import loras, pictures
@@ -105,8 +105,8 @@ def _checkpoint(folder: Path, name: str) -> None:
 def _lora(path: Path) -> None:
     """The header is sound, every value is a number, and the values are those the header's own sum was made of."""
     loras.describe(path)
-    header = metadata.read_header(path)
-    if not metadata.all_finite(path, header):
+    header = read_header(path)
+    if not all_finite(path, header):
         raise UserError(f"{path.name} holds values that are not numbers.", "Delete it, or get it again.")
     ours = any(key.startswith("lora_studio.") for key in header.metadata)  # other programs' sums are often wrong
     if ours and header.metadata.get("sshs_model_hash") != _sum_of_values(path):

@@ -16,7 +16,8 @@ from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.families.shared import flux, losses
-from lora_gui.formats.metadata import Header, Tensor, identify
+from lora_gui.formats.header import Header, Tensor
+from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings

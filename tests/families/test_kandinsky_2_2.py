@@ -23,7 +23,8 @@ from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.formats import dialects
-from lora_gui.formats.metadata import identify, read_header
+from lora_gui.formats.header import read_header
+from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings

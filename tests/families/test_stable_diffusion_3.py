@@ -13,6 +13,8 @@ from lora_gui.engine.load import lora
 from lora_gui.engine.train.loop import train
 from lora_gui.families import family
 from lora_gui.formats import metadata
+from lora_gui.formats.header import Header, Tensor
+from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
@@ -131,10 +133,10 @@ def test_a_lora_says_which_of_the_two_bases_it_is_for_and_is_known_by_it(tmp_pat
     assert said["modelspec.architecture"] == f"stable-diffusion-3-5-{size}/lora"
     assert said["ss_base_model_version"] == f"5-{size}"
     name = "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"
-    tensors = {name: metadata.Tensor("F16", (4, 16), 0, 128)}
+    tensors = {name: Tensor("F16", (4, 16), 0, 128)}
     for kept in ("modelspec.architecture", "ss_base_model_version"):
-        header = metadata.Header(tensors, {kept: said[kept]})
-        assert metadata.identify(header, list(families.facts().values())) == ("sd3", "diffusers")
+        header = Header(tensors, {kept: said[kept]})
+        assert identify(header, list(families.facts().values())) == ("sd3", "diffusers")
 
 
 @pytest.mark.parametrize(

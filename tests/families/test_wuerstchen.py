@@ -18,7 +18,8 @@ from lora_gui.engine.train.loop import train
 from lora_gui.families import family
 from lora_gui.families.wuerstchen import efficientnet, stages
 from lora_gui.formats import dialects
-from lora_gui.formats.metadata import identify, read_header
+from lora_gui.formats.header import read_header
+from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings

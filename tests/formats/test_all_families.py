@@ -10,7 +10,9 @@ from lora_gui import families
 from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
 from lora_gui.families import family
-from lora_gui.formats import dialects, metadata
+from lora_gui.formats import dialects
+from lora_gui.formats.header import read_header
+from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer
 from tests import tiny
 from tests.tiny_flux_1 import flux_1
@@ -102,7 +104,7 @@ def test_unequal_ranks_and_layers_that_did_not_learn_come_back_as_they_were(tmp_
 def test_a_file_that_says_nothing_is_known_by_its_names_and_others_refuse_it_by_name(tmp_path, shapes, key, dialect):
     facts = FAMILIES[key].facts
     path = save(tmp_path / "mine.safetensors", dialects.build(layers_for(key, shapes), facts, dialect))
-    assert metadata.identify(metadata.read_header(path), KNOWN) == (key, dialect)
+    assert identify(read_header(path), KNOWN) == (key, dialect)
     for other in MAKERS.keys() - {key}:
         with pytest.raises(UserError, match=re.escape(f"mine was made for {facts.title}, but this base is of")):
             dialects.read(path, shapes[other], FAMILIES[other].facts, KNOWN)
@@ -129,7 +131,7 @@ def test_what_onetrainer_writes_is_read(tmp_path, shapes, key):
                     f"{module}.alpha": torch.tensor(layer.alpha)}  # fmt: skip
     facts = FAMILIES[key].facts
     path = save(tmp_path / "a.safetensors", tensors, facts)
-    assert metadata.identify(metadata.read_header(path), KNOWN) == (key, "onetrainer")
+    assert identify(read_header(path), KNOWN) == (key, "onetrainer")
     assert_same(layers, dialects.read(path, shapes[key], facts, KNOWN))
 
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save
 
 from lora_gui.errors import UserError
-from lora_gui.formats import metadata
+from lora_gui.formats.header import FIELD_LIMIT, HEADER_LIMIT, RANK_LIMIT
 from lora_gui.studio.things import loras
 
 CASES = 5000
@@ -109,7 +109,7 @@ def cut(chance, header, data):
 
 
 def lied(chance, header, data):
-    length = chance.choice([0, 1, 2, 7, 2**31, 2**63, 2**64 - 1, metadata.HEADER_LIMIT, chance.randrange(2000)])
+    length = chance.choice([0, 1, 2, 7, 2**31, 2**63, 2**64 - 1, HEADER_LIMIT, chance.randrange(2000)])
     return packed(header, data, length)
 
 
@@ -133,10 +133,10 @@ def look(path):
         assert error.what and error.remedy.endswith(".") and len(str(error)) < 1000
         return False
     shown = (lora.name, lora.trigger, lora.base_title, lora.base_key, lora.preset, lora.made)
-    assert all(len(text) <= metadata.FIELD_LIMIT for text in shown)
+    assert all(len(text) <= FIELD_LIMIT for text in shown)
     json.dumps(shown, ensure_ascii=False).encode("utf-8")  # no half letters, which the window could not be told
     assert not any(ord(letter) < 32 or letter in "\u202e\x7f" for text in shown for letter in text)
-    assert 1 <= lora.rank <= metadata.RANK_LIMIT and lora.steps >= 0 and math.isfinite(lora.alpha)
+    assert 1 <= lora.rank <= RANK_LIMIT and lora.steps >= 0 and math.isfinite(lora.alpha)
     return True
 
 
@@ -153,7 +153,7 @@ def test_five_thousand_made_up_headers_are_read_or_refused_and_nothing_else(tmp_
     tell("Fuzzed LoRA headers", CASES, CASES, f"{taken} read, {CASES - taken} refused")
 
 
-FULL = metadata.HEADER_LIMIT - 100
+FULL = HEADER_LIMIT - 100
 
 
 NOTHING = b'{"dtype":"F16","shape":[],"data_offsets":[0,0]}'
@@ -172,7 +172,7 @@ import resource, sys
 from pathlib import Path
 import psutil
 from lora_gui.errors import UserError
-from lora_gui.formats.metadata import read_header
+from lora_gui.formats.header import read_header
 most = psutil.Process().memory_info().vms + int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 for path in sys.argv[2:]:

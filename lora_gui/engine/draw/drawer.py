@@ -17,7 +17,7 @@ from lora_gui.families.base import Family
 from lora_gui.families.shared import drawing
 from lora_gui.families.shared.token_limit import Reader
 from lora_gui.formats import dialects, png
-from lora_gui.formats.metadata import read_header
+from lora_gui.formats.header import read_header
 from lora_gui.protocol.events import Done, Drawn, Event, Note, Phase, Preview, Stopped
 from lora_gui.protocol.jobs import DrawJob
 from lora_gui.settings import DrawSettings

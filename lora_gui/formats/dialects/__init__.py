@@ -11,8 +11,9 @@ import torch
 
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats.dialects import comfy, diffusers, kohya, onetrainer
+from lora_gui.formats.header import read_header
+from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layers, Shapes
-from lora_gui.formats.metadata import identify, read_header
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts

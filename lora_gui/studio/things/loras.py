@@ -10,7 +10,7 @@ from send2trash import send2trash
 
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
-from lora_gui.formats import metadata
+from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header
 from lora_gui.formats.summary import summary
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob
@@ -54,8 +54,8 @@ def list_loras(studio: Studio) -> list[LoraInfo]:
 def describe(path: Path) -> LoraInfo:
     """What the header says; quick for a file that was read before. Raises UserError where it is no usable LoRA."""
     path = Path(path)
-    if metadata.plain(path.name) != path.name:
-        shown = metadata.plain(path.name)
+    if plain(path.name) != path.name:
+        shown = plain(path.name)
         raise UserError(f"The name of {shown} holds signs that cannot be shown.", "Rename the file.")
     try:
         stat = path.stat()
@@ -111,7 +111,7 @@ def delete(lora: LoraInfo) -> None:
 
 def is_finite(path: Path) -> bool:
     """Whether every value in the file is a number; reads the whole file."""
-    return metadata.all_finite(path, metadata.read_header(path))
+    return all_finite(path, read_header(path))
 
 
 def _files(studio: Studio) -> list[Path]:
@@ -130,10 +130,10 @@ def _changed(path: Path) -> int:
 @functools.lru_cache(maxsize=1024)
 def _describe(path: Path, size: int, changed: int) -> LoraInfo:
     """`size` (bytes) and `changed` (ns since 1970) tell one state of the file from the next."""
-    header = metadata.read_header(path)
+    header = read_header(path)
     what = summary(path, header, families.facts().values())
     if not math.isfinite(what.alpha):
-        raise UserError(f"The alpha of {path.name} is not a number.", metadata.ANOTHER_COPY)
+        raise UserError(f"The alpha of {path.name} is not a number.", ANOTHER_COPY)
     says = header.metadata
     steps = says.get("ss_steps", "")
     return LoraInfo(

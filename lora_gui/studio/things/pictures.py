@@ -8,7 +8,7 @@ from pathlib import Path
 import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.formats.metadata import plain
+from lora_gui.formats.header import plain
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.things.names import clean_caption, read_text
@@ -49,7 +49,7 @@ def import_pictures(studio: Studio, sources: Sequence[Path]) -> tuple[PictureSet
     found, texts = _collect(sources)
     if not found:
         raise _nothing(sources)
-    folder = studio.pictures / new_id()
+    folder = studio.pictures / new_id(studio.pictures)
     pictures: list[Picture] = []
     notes: list[str] = []
     refused: list[str] = []

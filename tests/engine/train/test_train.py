@@ -19,7 +19,9 @@ from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.publish import NoEffectError
 from lora_gui.engine.train.step import TrainState
 from lora_gui.errors import UserError
-from lora_gui.formats import metadata, summary
+from lora_gui.formats import summary
+from lora_gui.formats.header import read_header
+from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done, Note, Paused, Phase, Sample, Saved, Started, Step, Stopped
 from tests import tiny
 
@@ -44,8 +46,8 @@ def test_a_run_says_what_it_does_and_ends_with_a_whole_file(finished):
 
 
 def test_the_published_file_is_a_kohya_file_with_true_alpha_and_header(finished):
-    header = metadata.read_header(finished.lora)
-    assert metadata.identify(header, [FAMILY.facts]) == ("sd1", "kohya")
+    header = read_header(finished.lora)
+    assert identify(header, [FAMILY.facts]) == ("sd1", "kohya")
     assert (header.rank, summary.alpha(finished.lora, header)) == (4, 4.0)
     assert header.metadata["modelspec.trigger_phrase"] == "zxy"
     assert header.metadata["ss_steps"] == "8"

@@ -10,7 +10,6 @@ import pytest
 from safetensors.numpy import save, save_file
 
 from lora_gui.errors import UserError
-from lora_gui.formats import metadata
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
 
@@ -66,8 +65,8 @@ def test_a_file_that_changed_is_read_again_and_one_that_did_not_is_not(studio, m
     path = lora(studio.loras / "cat.safetensors")
     loras.describe(path)
     calls = []
-    real = metadata.read_header
-    monkeypatch.setattr(metadata, "read_header", lambda path: calls.append(path) or real(path))
+    real = loras.read_header
+    monkeypatch.setattr(loras, "read_header", lambda path: calls.append(path) or real(path))
     loras.describe(path)
     assert not calls
     lora(path, SAYS | {"modelspec.trigger_phrase": "another"})

@@ -1,0 +1,185 @@
+"""Read and check the header of a .safetensors file without loading a tensor. Knows no family and no dialect.
+
+Files come from strangers, so every limit is checked before anything is trusted; no torch, no third-party parser.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lora_gui.errors import UserError
+
+HEADER_LIMIT = 8_000_000  # bytes
+TENSOR_LIMIT = 20_000
+FIELDS_LIMIT, FIELD_LIMIT = 1_000, 2_000  # metadata fields, and characters of each, that are kept
+RANK_LIMIT = 1536  # fused qkv layers carry three times the rank
+SIDE_LIMIT = 65_536  # largest size of a dimension
+WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes of one value
+ANOTHER_COPY = "Download it again, or ask its maker for a whole .safetensors file."
+
+DOWN = re.compile(r"(.+)\.lora_(?:down|A)\.weight")  # what the first half of a module's adapter is called
+_UP = re.compile(r"(.+)\.lora_(?:up|B)\.weight")
+
+
+Entries = dict[str, tuple[Any, tuple[Any, ...], Any, Any]]  # of each tensor its dtype, shape, begin and end
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor lies: `start` and `end` are byte positions in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Header:
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Of each module."""
+        return {match[1]: t.shape[0] for name, t in self.tensors.items() if (match := DOWN.fullmatch(name))}
+
+    @property
+    def rank(self) -> int:
+        """The rank most modules have."""
+        return Counter(self.ranks.values()).most_common(1)[0][0]
+
+    @property
+    def layers(self) -> int:
+        """How many modules it changes."""
+        return sum(bool(DOWN.fullmatch(name)) for name in self.tensors)
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a LoRA. Raises UserError where the file is damaged, not a LoRA or not safe."""
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path.name} is not a file.", "Choose a .safetensors file that holds a LoRA.")
+        with open(path, "rb") as file:
+            return _read(file, path.name, path.stat().st_size)
+    except FileNotFoundError:
+        raise UserError(f"{path.name} is not there any more.", "Choose another LoRA.") from None
+    except OSError as error:
+        raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
+
+
+def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, Any], int]:
+    """What the header of any .safetensors file says of its tensors, unchecked; its fields; where the tensors begin."""
+    start = file.read(8)
+    if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+        raise UserError(
+            f"{name} is in an old format that can carry programs, so it is not opened.",
+            "Ask for a .safetensors version of it.",
+        )
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 2 <= length <= min(HEADER_LIMIT, size - 8):
+        raise UserError(f"{name} is not a whole .safetensors file.", ANOTHER_COPY)
+    return *_parse(file.read(length), name), 8 + length
+
+
+def _read(file: IO[bytes], name: str, size: int) -> Header:
+    found, metadata, first = entries(file, name, size)
+    tensors = {
+        key: Tensor(dtype, shape, first + begin, first + end)
+        for key, (dtype, shape, begin, end) in found.items()
+        if _plausible(dtype, shape, begin, end)
+    }
+    if len(tensors) < len(found) or len(found) > TENSOR_LIMIT:
+        raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
+    _check_layout(tensors, first, size, name)
+    _check_pairs(tensors, name)
+    return Header(tensors, {plain(k): plain(v) for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)})
+
+
+def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:
+    """What the header says of each tensor, unchecked: dtype, shape, begin and end; and its other fields."""
+    try:
+        if raw.count(b"{") + raw.count(b"[") > 4 * TENSOR_LIMIT:  # a tensor has three; each becomes an object
+            raise ValueError("too many things")
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_twins)
+        metadata = header.pop("__metadata__", {})
+        found = {}
+        for key, value in header.items():
+            begin, end = value["data_offsets"]
+            found[key] = (value["dtype"], tuple(value["shape"]), begin, end)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise UserError(f"The header of {name} is damaged.", ANOTHER_COPY) from None
+    return found, metadata if isinstance(metadata, dict) else {}
+
+
+def plain(text: str) -> str:
+    """The beginning of a stranger's text in one line, without unseen signs, half letters and turns of direction."""
+    return "".join(c if c.isprintable() or c == "\u200d" else " " for c in text[:FIELD_LIMIT])
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("the same name twice")
+    return found
+
+
+def _plausible(dtype: Any, shape: tuple[Any, ...], begin: Any, end: Any) -> bool:
+    return (
+        len(shape) <= 4
+        and all(type(n) is int for n in (*shape, begin, end))
+        and isinstance(dtype, str)
+        and dtype in WIDTHS
+        and all(1 <= n <= SIDE_LIMIT for n in shape)
+        and begin >= 0
+        and end - begin == math.prod(shape) * WIDTHS[dtype]
+    )
+
+
+def _check_layout(tensors: dict[str, Tensor], start: int, size: int, name: str) -> None:
+    """The tensors fill the file from the header to its end, without gaps and without overlap."""
+    for tensor in sorted(tensors.values(), key=lambda t: t.start):
+        if tensor.start != start:
+            raise UserError(f"The tensors in {name} overlap or leave gaps.", ANOTHER_COPY)
+        start = tensor.end
+    if start != size:
+        raise UserError(f"{name} is {'cut short' if start > size else 'longer than it should be'}.", ANOTHER_COPY)
+
+
+def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
+    """Every module has both halves, and they fit each other."""
+    downs = {m[1]: t for key, t in tensors.items() if (m := DOWN.fullmatch(key))}
+    ups = {m[1]: t for key, t in tensors.items() if (m := _UP.fullmatch(key))}
+    if not downs and not ups:
+        other = any(".hada_" in key or ".lokr_" in key for key in tensors)
+        kind = "a LyCORIS file of another kind" if other else "not a LoRA"
+        raise UserError(f"{name} is {kind}.", "Choose a .safetensors file that holds a LoRA.")
+    for module in downs.keys() | ups.keys():
+        down, up = downs.get(module), ups.get(module)
+        if not down or not up or len(down.shape) < 2 or len(up.shape) < 2 or down.shape[0] != up.shape[1]:
+            raise UserError(f"In {name} the two halves of a layer do not belong together.", ANOTHER_COPY)
+        if down.shape[0] > RANK_LIMIT:
+            raise UserError(f"{name} claims rank {down.shape[0]}, more than any LoRA has.", ANOTHER_COPY)
+
+
+def all_finite(path: Path, header: Header) -> bool:
+    """Whether every value of every tensor is a number; reads the whole file once, in pieces."""
+    import numpy as np
+
+    exponents = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}  # all set: no number
+    with open(path, "rb") as file:
+        for tensor in sorted(header.tensors.values(), key=lambda t: t.start):
+            kind, exponent = exponents[tensor.dtype]
+            file.seek(tensor.start)
+            for begin in range(tensor.start, tensor.end, 1 << 24):
+                values = np.frombuffer(file.read(min(1 << 24, tensor.end - begin)), dtype=kind)
+                if ((values & exponent) == exponent).any():
+                    return False
+    return True
