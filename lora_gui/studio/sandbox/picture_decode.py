@@ -1,9 +1,11 @@
 """Turn one picture file of a stranger into upright RGB pixels, or say in a sentence why not.
 
-Everything is decided by content, never by suffix. Only the child of `decoder` runs it: what it reads may be hostile.
+Everything is decided by content, never by suffix. Only the child of `picture_sandbox` runs it: what it reads may be
+hostile.
 """
 
 import io
+import stat
 import struct
 from pathlib import Path
 
@@ -73,10 +75,15 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
 
 
 def _size(path: Path) -> int:
+    """Bytes of a regular file; a pipe or a device is never opened, since reading it may not end."""
     try:
-        return path.stat().st_size
-    except OSError as error:
-        raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check that it is still there.") from None
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "odd name")
+        raise UserError(f"{path.name} could not be read ({reason}).", "Check that it is still there.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path.name} is not a file.", "Drop PNG, JPEG or WebP pictures.")
+    return found.st_size
 
 
 def _check_size(image: Image.Image, name: str) -> None:

@@ -2,26 +2,35 @@
 
 The child is this module run by itself. In goes a line of JSON, `{"path": ..., "seconds": ...}`; out comes a line,
 `{"notes": [...], "size": ...}` with as many bytes of PNG behind it, or `{"what": ..., "remedy": ...}`. A picture that
-kills the child, or lasts too long, costs only itself. The child can write no file.
+kills the child, hangs it or eats memory costs only itself: the parent keeps the time and looks at the memory, so that
+nothing depends on a child that may not run any more. The child can write no file, where the system has such a limit.
 """
 
+import contextlib
 import faulthandler
 import io
 import json
 import os
+import queue
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+
+import psutil
 
 import lora_gui
 from lora_gui.errors import UserError
 
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.studio.sandbox.picture_sandbox")
-SECONDS = 120  # for one picture; the largest that come in take a tenth of it
+SECONDS = 60.0  # for one picture; the largest that come in take a fifth of it
+STARTING = 15.0  # seconds more for the first one, which waits for its child to start
 MEMORY = 6_000_000_000  # bytes the child may ask for; four times what the largest picture takes
+LOOK = 0.2  # seconds between two looks at the child's memory
 PATIENCE = 5.0  # seconds the child gets to end
 LONGEST_LINE = 100_000  # bytes
 
@@ -41,10 +50,13 @@ class Decoder:
 
     def decode(self, path: Path) -> tuple[bytes, list[str]]:
         """The picture as PNG, upright and RGB, and what was done to it. Raises UserError where it cannot be used."""
-        self._child = self._child or _start()
-        order = json.dumps({"path": os.path.abspath(path), "seconds": self._seconds})
-        answer, data = _ask(self._child, order.encode("utf-8") + b"\n")
+        limit = self._seconds
+        if self._child is None:
+            self._child, limit = _start(), limit + STARTING
+        order = json.dumps({"path": os.path.abspath(path), "seconds": limit + PATIENCE})
+        answer, data = _ask(self._child, order.encode("utf-8") + b"\n", limit)
         if answer is None:
+            self._child.kill()
             self._end()
             raise UserError(
                 f"{path.name} takes too long or too much memory to open.",
@@ -55,14 +67,19 @@ class Decoder:
         return data, answer["notes"]
 
     def _end(self) -> None:
+        """Let the child end, which it does when its input closes; one that cannot even be killed is left alone."""
         if self._child is None:
             return
         child, self._child = self._child, None
+        assert child.stdin
+        with contextlib.suppress(OSError, ValueError):
+            child.stdin.close()
         try:
-            child.communicate(timeout=PATIENCE)  # closes its input, upon which it ends
-        except (subprocess.TimeoutExpired, OSError, ValueError):
+            child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
             child.kill()
-            child.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(PATIENCE)
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -79,8 +96,24 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def _ask(child: subprocess.Popen[bytes], order: bytes) -> tuple[dict[str, Any] | None, bytes]:
-    """What the child answers, and the bytes behind it; None where it died over it."""
+Answer = tuple[dict[str, Any] | None, bytes]
+
+
+def _ask(child: subprocess.Popen[bytes], order: bytes, seconds: float) -> Answer:
+    """What the child answers, and the bytes behind it; None where it died over it, hangs or grew too large.
+
+    A thread talks to it: no read from a pipe has a time limit that every system knows.
+    """
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(_talk(child, order)), daemon=True).start()
+    given_up = time.monotonic() + seconds
+    while (left := given_up - time.monotonic()) > 0 and _memory(child) <= MEMORY:
+        with contextlib.suppress(queue.Empty):
+            return answers.get(timeout=min(LOOK, left))
+    return None, b""
+
+
+def _talk(child: subprocess.Popen[bytes], order: bytes) -> Answer:
     assert child.stdin and child.stdout
     try:
         child.stdin.write(order)
@@ -92,8 +125,16 @@ def _ask(child: subprocess.Popen[bytes], order: bytes) -> tuple[dict[str, Any] |
     return (answer, data) if len(data) == answer.get("size", 0) else (None, b"")
 
 
+def _memory(child: subprocess.Popen[bytes]) -> int:
+    """Bytes that the child holds: the limit for systems on which it cannot limit itself."""
+    try:
+        return int(psutil.Process(child.pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
 def main() -> None:
-    """The child: decode until the input ends. Its watch ends it even while a decoder lets nothing else run."""
+    """The child: decode until the input ends. Its own watch is for the case that no parent is there to end it."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not stand between the answers
     from PIL import Image
@@ -123,7 +164,7 @@ def _tell(out: IO[bytes], path: Path) -> None:
 
 
 def _limit() -> None:
-    """Bound the memory of this process, and let it write no file; Windows has no such limits."""
+    """Bound the memory of this process, and let it write no file; on Windows the parent's looks at it must do."""
     try:
         import resource
     except ImportError:

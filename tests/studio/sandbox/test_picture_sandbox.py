@@ -3,10 +3,12 @@
 import os
 import struct
 import sys
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -81,10 +83,57 @@ def test_a_decoder_that_eats_memory_or_writes_files_is_held(unruly, inbox):
 
 
 def test_a_picture_that_hangs_or_kills_the_decoder_costs_only_itself(unruly, inbox, tmp_path, monkeypatch):
-    monkeypatch.setattr(Decoder.__init__, "__defaults__", (4.0,))
+    monkeypatch.setattr(Decoder.__init__, "__defaults__", (3.0,))
+    monkeypatch.setattr(picture_sandbox, "STARTING", 3.0)
     for name in ("a", "dies", "hangs", "z"):
         painted(inbox / f"{name}.png")
     made, refused = import_pictures(Studio(tmp_path / "studio"), [inbox])
     assert [picture.label for picture in made.pictures] == ["a.png", "z.png"]
     assert [sentence.split()[0] for sentence in refused] == ["dies.png", "hangs.png"]
     assert all("too long or too much memory" in sentence for sentence in refused)
+
+
+def test_a_child_that_is_suspended_costs_one_picture_and_no_longer_than_its_limit(inbox, tmp_path, monkeypatch):
+    """SIGSTOP stands for a driver or a network drive that does not answer: the child can keep no time then."""
+    monkeypatch.setattr(Decoder.__init__, "__defaults__", (4.0,))
+    pictures = [painted(inbox / f"{n}.png") for n in range(4)]
+    real, started = picture_sandbox._start, []
+
+    def start():
+        started.append(real())
+        if len(started) == 1:
+            psutil.Process(started[0].pid).suspend()
+        return started[-1]
+
+    monkeypatch.setattr(picture_sandbox, "_start", start)
+    monkeypatch.setattr(picture_sandbox, "STARTING", 0.0)
+    began = time.monotonic()
+    with Decoder() as child:
+        with pytest.raises(UserError, match=r"0\.png takes too long"):
+            child.decode(pictures[0])
+        assert time.monotonic() - began < 6
+        assert started[0].returncode is not None  # and it is gone
+        monkeypatch.setattr(picture_sandbox, "STARTING", 60.0)
+        for path in pictures[1:]:
+            child.decode(path)
+    assert len(started) == 2
+
+
+def test_a_child_that_grows_is_ended_where_no_limit_of_the_system_holds_it(unruly, inbox, monkeypatch):
+    monkeypatch.setattr(picture_sandbox, "MEMORY", 200_000_000)
+    began = time.monotonic()
+    with Decoder() as child, pytest.raises(UserError, match="too much memory"):
+        child.decode(painted(inbox / "grows.png"))
+    assert time.monotonic() - began < 30  # it would stay for a minute
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_a_pipe_or_a_device_is_never_opened(inbox):
+    os.mkfifo(inbox / "pipe.png")
+    (inbox / "endless.png").symlink_to("/dev/zero")
+    with Decoder() as child:
+        for name in ("pipe.png", "endless.png"):
+            with pytest.raises(UserError, match=f"{name} is not a file"):
+                child.decode(inbox / name)
+        with pytest.raises(UserError, match="gone.png could not be read"):
+            child.decode(inbox / "gone.png")

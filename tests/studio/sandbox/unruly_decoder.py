@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 from lora_gui.studio.sandbox import picture_decode, picture_sandbox
 
@@ -16,6 +17,10 @@ def decode(path):
             os.abort()
         case "eats":
             raise MemoryError(len(bytearray(2 * picture_sandbox.MEMORY)))
+        case "grows":
+            eaten = b"x" * 400_000_000
+            time.sleep(60)
+            del eaten
         case "writes":
             path.with_name("written").write_bytes(b"evil")
     return real(path)
