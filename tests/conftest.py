@@ -1,16 +1,46 @@
 """What all tests share: one thread a process, and the table of how much was tried and how much of it held."""
 
+import gc
 import os
 
 import pytest
 
+from lora_gui.studio.tasks import process
+from tests import forkserver
+
 # Before torch is imported; children inherit it. The networks are tiny, and the test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+STARTED = process.COMMAND
 
 
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores, since many tests wait for a child or for a browser."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config):
+    """One server for the whole run; the test processes inherit its address."""
+    if forkserver.available() and not hasattr(config, "workerinput"):
+        server = forkserver.running()
+        server.__enter__()
+        config.add_cleanup(lambda: server.__exit__(None, None, None))
+
+
+def pytest_sessionstart(session):
+    """Children of the tests are forked; `really_started` has one started as the app does."""
+    process.COMMAND = forkserver.command("-m", "lora_gui.worker")
+
+
+def pytest_collection_finish(session):
+    """What was imported stays to the end, so it need not be looked through at each of torch's many collections."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def really_started(monkeypatch):
+    """Children are started by `python -m lora_gui.worker`, as the app does it."""
+    monkeypatch.setattr(process, "COMMAND", STARTED)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from lora_gui.commands import draw
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, runs
 from lora_gui.studio.things import loras
-from tests import tiny
+from tests import forkserver, tiny
 
 ROOT = Path(__file__).parent.parent
 QUICK = tuple(
@@ -88,7 +88,7 @@ def test_train_inspect_draw_and_delete_with_the_real_worker(studio, command, bas
 def test_a_disk_that_is_full_at_publishing_is_a_sentence_and_what_was_learnt_is_kept(
     studio, command, base, folder, monkeypatch
 ):
-    full = (sys.executable, str(ROOT / "tests" / "studio" / "tasks" / "full_disk_worker.py"))
+    full = forkserver.command(str(ROOT / "tests" / "studio" / "tasks" / "full_disk_worker.py"))
     monkeypatch.setattr(process, "COMMAND", full)
     code, said = command(*train(folder, base=str(base)), *QUICK)
     assert code == 1 and said["error"] == "The disk is full, cat.safetensors could not be saved."

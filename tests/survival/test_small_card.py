@@ -1,18 +1,16 @@
 """A run that runs out of memory half-way: with the real worker, which a card that is too small stops."""
 
-import sys
 from pathlib import Path
 
 from lora_gui.protocol import events
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, runs
-from tests import tiny
-
-SMALL_CARD = (sys.executable, str(Path(__file__).with_name("small_card_worker.py")))
+from tests import forkserver, tiny
 
 
 def test_it_goes_on_by_itself_from_its_checkpoint_with_less_and_says_so(tmp_path, monkeypatch, tell):
-    monkeypatch.setattr(process, "COMMAND", SMALL_CARD)
+    small_card = forkserver.command(str(Path(__file__).with_name("small_card_worker.py")))
+    monkeypatch.setattr(process, "COMMAND", small_card)
     studio, said = Studio(tmp_path / "studio"), []
     ordered = tiny.job(tmp_path, steps=6).model_copy(update={"publish_to": str(studio.loras)})
     run = runs.start(studio, ordered)

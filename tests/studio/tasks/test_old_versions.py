@@ -51,7 +51,7 @@ def publishes_here(studio, run, step):
     status = runs.follow(studio, run, lambda event: None)
     assert (status.state, status.step, status.what) == ("finished", step, "")
     assert Path(status.lora).parent.samefile(studio.loras) and files.sha256(Path(status.lora)) == status.sha256
-    assert loras.inspect(Path(status.lora)).steps == step
+    assert loras.describe(Path(status.lora)).steps == step
     return status
 
 
@@ -115,7 +115,7 @@ def test_an_old_finished_run_is_trained_further(studio):
 
 def test_old_loras_pictures_and_checkpoints_are_found_whole(studio):
     assert {path.stem for path in studio.loras.glob("*.safetensors")} == {"finished", "stopped"}
-    found = loras.inspect(studio.loras / "finished.safetensors")
+    found = loras.describe(studio.loras / "finished.safetensors")
     assert (found.family, found.rank, found.trigger, found.steps) == ("sd1", 1, "zxy_style", 6)
     [folder] = pictures.picture_sets(studio)
     made = pictures.load(folder)
