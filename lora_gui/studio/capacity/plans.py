@@ -15,6 +15,7 @@ from lora_gui.studio.tasks import process
 from lora_gui.studio.things import bases
 
 _LOG = "plans.txt"
+_STARTING, _EACH = 120.0, 120.0  # seconds a plan may take: for the child to start, and for each question
 
 
 def base_of(studio: Studio, name: str) -> Base:
@@ -51,10 +52,10 @@ def job(
 def ask(studio: Studio, questions: Sequence[PlanJob]) -> list[dict[str, Any]]:
     """The plan of each. Takes up to a minute for each base the first time; what was counted is kept in the cache.
 
-    Raises UserError where one cannot be planned.
+    Raises UserError where one cannot be planned, or where it takes much longer than it may.
     """
-    log = studio.cache / _LOG
-    said = process.ask("plan", [question.model_dump_json() for question in questions], log)
+    log, seconds = studio.cache / _LOG, _STARTING + _EACH * len(questions)
+    said = process.ask("plan", [question.model_dump_json() for question in questions], log, seconds)
     found = [event.plan for event in said if isinstance(event, events.Planned)]
     if len(found) < len(questions):
         raise UserError(*process.cause(log))

@@ -1,13 +1,17 @@
 """How much memory a training needs, asked by way of the real child process and on the command line."""
 
 import json
+import sys
+import time
 
 import pytest
 
 from lora_gui.__main__ import main
 from lora_gui.errors import UserError
+from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import plans
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process
 
 PHASES = {"encode_text", "encode_pictures", "train", "sample"}
 
@@ -19,6 +23,16 @@ def test_a_base_that_is_not_on_this_disk_is_planned_on_the_command_line(tmp_path
     plan = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert plan["fits"] and plan["peak_gib"] < 8 and set(plan["phases"]) == PHASES
     assert list((tmp_path / "cache" / "plans").glob("*.json"))  # where it is found at once the next time
+
+
+def test_a_plan_that_never_comes_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(plans, "_STARTING", 0.5)
+    monkeypatch.setattr(plans, "_EACH", 0.5)
+    studio, began = Studio(tmp_path), time.monotonic()
+    with pytest.raises(UserError, match="was given up"):
+        plans.ask(studio, [plans.job(studio, plans.base_of(studio, "sd15"), TrainSettings(), 12.0)])
+    assert time.monotonic() - began < 20
 
 
 def test_bases_that_only_draw_and_unknown_ones_are_refused_in_a_sentence(tmp_path):
