@@ -6,7 +6,7 @@ from pathlib import Path
 
 UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: bases that were one file, networks in few bits
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
-_VERSIONS = {UNPACKED: 1, QUANTISED: 1}  # of how they are made; a change makes older ones be left alone
+_VERSIONS = {UNPACKED: 1, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
 
 
 def unpacked(file: Path) -> str:

@@ -1,7 +1,8 @@
-"""How a base's networks get into memory: whole, in few bits, or block by block from the computer's own memory."""
+"""Load a base's networks: in full precision, quantised (int8, NF4), or with blocks offloaded to RAM."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from lora_gui.families.base import Load, whole
 from lora_gui.protocol.jobs import DrawJob
 from lora_gui.settings import TrainSettings
 
-STREAMED_FROM = 1 << 30  # bytes; a text encoder of this size or more is never whole on the card
+STREAMED_FROM = 1 << 30  # bytes; a text encoder of this size or more is offloaded block by block
 
 
 def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    """A `Load` for what reads captions: each layer of a large one is on the card only while it is used.
+    """A `Load` for text encoders: a large one is offloaded, each of its blocks on the GPU only while it is used.
 
-    It reads a few captions once, so this costs about a second, and it may be larger than the base that is trained.
+    It encodes a few captions once, so this costs about a second, and it may be larger than the denoiser itself.
     """
     if device.type != "cuda":
         return whole(kind, folder, device, dtype)
@@ -29,23 +30,27 @@ def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dty
     return network.to(device)
 
 
-def denoiser(settings: TrainSettings | DrawJob, kept: Path | None) -> Load:
-    """A `Load` for what is trained or drawn with, in the precision and with the blocks in RAM that the settings say.
+def denoiser(
+    settings: TrainSettings | DrawJob, kept: Path | None, tell: Callable[[str], None] = quantize.warn
+) -> Load:
+    """A `Load` for the denoiser: its precision and its number of offloaded blocks are those of `settings`.
 
-    What was made in few bits is kept in the folder `kept` for the next start, where there is one. Add LoRAs afterwards.
+    A quantised network is kept in the folder `kept` for the next start, where there is one; `tell` is told where one
+    could not be read. Add adapters afterwards.
     """
 
     def load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-        streams = settings.streamed_blocks and can_recompute(kind)
-        home = torch.device("cpu") if streams else device
+        offloads = settings.streamed_blocks and can_recompute(kind)
+        home = torch.device("cpu") if offloads else device
         if settings.precision in quantize.PRECISIONS:
             config = kind.load_config(folder)
+            place = quantize.Placement(device, dtype, home)
             network = quantize.load(
-                lambda: kind.from_config(config), folder, settings.precision, device, dtype, kept, home
+                lambda: kind.from_config(config), folder, settings.precision, place, kept, tell
             )
         else:
             network = whole(kind, folder, home, dtype)
-        if streams:
+        if offloads:
             offload.BlockOffloader(network, device, settings.streamed_blocks)
         return network.to(device)
 
@@ -53,7 +58,7 @@ def denoiser(settings: TrainSettings | DrawJob, kept: Path | None) -> Load:
 
 
 def can_recompute(network: Any) -> bool:
-    """Whether a network, or a class of them, can leave its blocks' results out of memory and make them again."""
+    """Whether a network, or a class of them, supports gradient checkpointing."""
     return bool(getattr(network, "_supports_gradient_checkpointing", False))
 
 

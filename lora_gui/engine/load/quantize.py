@@ -1,43 +1,44 @@
-"""Hold a base's linear layers in 8 or 4 bits, made while its files stream in and kept on disk for the next start.
+"""Linear layers with weights quantised to int8 or NF4, and a base loaded with them while its files stream in.
 
-Knows no family: any module and the folder of its .safetensors files will do. The layers work on every device; LoRAs go
-on top of them, their own weights are never trained.
+Knows no family: any module and the folder of its .safetensors files will do. The layers work on every device; adapters
+go on top of them, their own weights are frozen.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import bitsandbytes.functional as bnb
-import safetensors.torch
 import torch
 from torch import nn
 
 from lora_gui import files
+from lora_gui.engine.load import quantised_cache
+from lora_gui.engine.load.tensor_files import assign, lacking, read_tensors
 from lora_gui.errors import UserError
 from lora_gui.formats import cache_names
 from lora_gui.settings import Quantised
 
 PRECISIONS = get_args(Quantised)
-_SMALLEST = 65_536  # values; smaller layers stay as they are
+_SMALLEST = 65_536  # values; smaller layers are not quantised
 _IN_A_BLOCK = re.compile(r"\.\d+\.")  # layers before and after the numbered blocks are few and delicate
 _BLOCK = 64  # values of NF4 that share a scale (Dettmers et al. 2023)
-_SCALES = 256  # of those scales share another one, section 3 of the same
-_PART = 1 << 26  # bytes of a kept file; as much again is needed while one is written
-_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "U8": torch.uint8, "I8": torch.int8,
-           "I64": torch.int64, "I32": torch.int32, "F64": torch.float64, "BOOL": torch.bool}  # fmt: skip
+_SCALES = 256  # of those scales share another one: double quantisation, section 3 of the same
 
-Pieces = dict[str, torch.Tensor]
+warn = logging.getLogger(__name__).warning  # into the log of the task
+
+Tensors = dict[str, torch.Tensor]
 
 
 class QuantizedLinear(nn.Linear):
-    """A frozen linear layer whose weight is rebuilt for each use. Its scales keep their format whatever `to` says."""
+    """A frozen linear layer whose weight is dequantised for each use; no `to` changes the dtype of its scales."""
 
     kind: str
 
@@ -45,125 +46,125 @@ class QuantizedLinear(nn.Linear):
         nn.Module.__init__(self)
         self.in_features, self.out_features = in_features, out_features
         self.register_parameter("bias", bias)
-        for name, (shape, dtype) in self.pieces(out_features, in_features).items():
+        for name, (shape, dtype) in self.layout(out_features, in_features).items():
             self.register_buffer(name, torch.empty(shape, dtype=dtype, device=device))
 
     @staticmethod
-    def pieces(out_features: int, in_features: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Shape and format of what is held instead of the weight."""
+    def layout(out_features: int, in_features: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Shape and dtype of each buffer that stands for the weight (out, in)."""
         raise NotImplementedError
 
     @staticmethod
-    def quantized(weight: torch.Tensor) -> Pieces:
-        """What is held instead of `weight` (out, in)."""
+    def quantise(weight: torch.Tensor) -> Tensors:
+        """The buffers that stand for `weight` (out, in)."""
         raise NotImplementedError
 
-    def rebuilt(self, dtype: torch.dtype) -> torch.Tensor:
-        """The weight (out, in), as near as its few bits allow."""
+    def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
+        """Dequantised weight (out, in)."""
         raise NotImplementedError
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]
-        """For those who look at a layer's weight; made anew for each look, zeros while there is nothing to make it of.
+        """Dequantised weight, for code that reads `weight` of any linear layer; zeros while there are no buffers.
 
-        That is while the layer is streamed out, and on the meta device, where looks are many and none at the values.
+        That is while the layer is offloaded, and on the meta device, where many read it and none its values.
         """
         dtype = torch.float32 if self.bias is None else self.bias.dtype
-        device = next(piece.device for piece in self._buffers.values() if piece is not None)
-        whole = all(piece.is_contiguous() for piece in self._buffers.values() if piece is not None)
+        device = next(buffer.device for buffer in self._buffers.values() if buffer is not None)
+        whole = all(buffer.is_contiguous() for buffer in self._buffers.values() if buffer is not None)
         if device.type == "meta" or not whole:
             return torch.zeros((), dtype=dtype, device=device).expand(self.out_features, self.in_features)
-        return self.rebuilt(dtype)
+        return self.dequantised(dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.requires_grad:
             return _Frozen.apply(x, self)
-        return nn.functional.linear(x, self.rebuilt(x.dtype), _as(self.bias, x))
+        return nn.functional.linear(x, self.dequantised(x.dtype), _as(self.bias, x))
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> QuantizedLinear:
-        held = {name: piece for name, piece in self._buffers.items() if piece is not None}
+        buffers = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
         self._buffers.clear()
         super()._apply(fn, recurse)
-        for name, piece in held.items():
-            if fn(piece.new_empty(0, dtype=torch.uint8)).device != piece.device:
-                piece = fn(piece.view(torch.uint8)).view(piece.dtype)  # as bytes no cast can touch it
-            self._buffers[name] = piece  # the very same where it stays: whoever streams it holds on to it
+        for name, buffer in buffers.items():
+            if fn(buffer.new_empty(0, dtype=torch.uint8)).device != buffer.device:
+                buffer = fn(buffer.view(torch.uint8)).view(buffer.dtype)  # as bytes no cast can touch it
+            self._buffers[name] = buffer  # the very same where it stays: an offloader holds on to it
         return self
 
 
 class Int8Linear(QuantizedLinear):
-    """Whole numbers from -127 to 127 and one scale for each row."""
+    """Symmetric int8, one scale per output row (absmax)."""
 
     kind = "int8"
     rows: torch.Tensor
     scale: torch.Tensor
 
     @staticmethod
-    def pieces(out_features: int, in_features: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    def layout(out_features: int, in_features: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         return {"rows": ((out_features, in_features), torch.int8), "scale": ((out_features, 1), torch.float32)}
 
     @staticmethod
-    def quantized(weight: torch.Tensor) -> Pieces:
+    def quantise(weight: torch.Tensor) -> Tensors:
         scale = weight.abs().amax(dim=1, keepdim=True).float().clamp_(min=1e-12) / 127
         return {"rows": weight.float().div(scale).round_().to(torch.int8), "scale": scale}
 
-    def rebuilt(self, dtype: torch.dtype) -> torch.Tensor:
+    def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
         return self.rows.to(dtype).mul_(self.scale.to(dtype))
 
 
 class Nf4Linear(QuantizedLinear):
-    """NormalFloat 4, its scales in 8 bits themselves (Dettmers et al. 2023, QLoRA)."""
+    """NormalFloat 4 with double quantisation of the scales (Dettmers et al. 2023, QLoRA)."""
 
     kind = "nf4"
     packed: torch.Tensor
     scales: torch.Tensor
     scales_of_scales: torch.Tensor
-    middle: torch.Tensor
+    offset: torch.Tensor
 
     @staticmethod
-    def pieces(out_features: int, in_features: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    def layout(out_features: int, in_features: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         count = math.ceil(out_features * in_features / _BLOCK)
         return {
             "packed": ((math.ceil(out_features * in_features / 2), 1), torch.uint8),
             "scales": ((count,), torch.uint8),
             "scales_of_scales": ((math.ceil(count / _SCALES),), torch.float32),
-            "middle": ((1,), torch.float32),
+            "offset": ((1,), torch.float32),
         }
 
     @staticmethod
-    def quantized(weight: torch.Tensor) -> Pieces:
+    def quantise(weight: torch.Tensor) -> Tensors:
         packed, scale = torch.ops.bitsandbytes.quantize_4bit(weight.contiguous(), _BLOCK, "nf4", torch.uint8)
-        middle = scale.float().mean().reshape(1)
+        offset = scale.float().mean().reshape(1)
         code = _code(weight.device)
-        scales, coarse = torch.ops.bitsandbytes.quantize_blockwise(scale.float() - middle, code, _SCALES)
-        return {"packed": packed, "scales": scales, "scales_of_scales": coarse.float(), "middle": middle}
+        scales, coarse = torch.ops.bitsandbytes.quantize_blockwise(scale.float() - offset, code, _SCALES)
+        return {"packed": packed, "scales": scales, "scales_of_scales": coarse.float(), "offset": offset}
 
-    def rebuilt(self, dtype: torch.dtype) -> torch.Tensor:
+    def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
         scale = torch.ops.bitsandbytes.dequantize_blockwise(
             self.scales, self.scales_of_scales, _code(self.scales.device), _SCALES, torch.float32
         )
         shape = (self.out_features, self.in_features)
-        return torch.ops.bitsandbytes.dequantize_4bit(self.packed, scale + self.middle, _BLOCK, "nf4", shape, dtype)
+        return torch.ops.bitsandbytes.dequantize_4bit(self.packed, scale + self.offset, _BLOCK, "nf4", shape, dtype)
 
 
 KINDS: dict[str, type[QuantizedLinear]] = {"int8": Int8Linear, "nf4": Nf4Linear}
 
 
 class _Frozen(torch.autograd.Function):
-    """x W^T + b without keeping W or x: the backward rebuilds W, and x is needed by no gradient."""
+    """x W^T + b that saves neither W nor x: the backward dequantises W again, and no gradient needs x."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: QuantizedLinear) -> torch.Tensor:
         ctx.layer = layer
-        return nn.functional.linear(x, layer.rebuilt(x.dtype), _as(layer.bias, x))
+        return nn.functional.linear(x, layer.dequantised(x.dtype), _as(layer.bias, x))
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return grads[0] @ ctx.layer.rebuilt(grads[0].dtype), None
+        return grads[0] @ ctx.layer.dequantised(grads[0].dtype), None
 
 
 def replace(root: nn.Module, precision: str, device: torch.device) -> list[str]:
-    """Put empty quantised layers in the place of `root`'s linear ones, and return their paths."""
+    """Put empty quantised layers in the place of `root`'s linear ones; returns their paths."""
     kind = KINDS[precision]
     paths = [path for path, module in root.named_modules() if _quantizable(path, module)]
     for path in paths:
@@ -173,115 +174,88 @@ def replace(root: nn.Module, precision: str, device: torch.device) -> list[str]:
     return paths
 
 
-def load(
-    build: Callable[[], nn.Module], source: Path, precision: str, device: torch.device, dtype: torch.dtype,
-    kept: Path | None, home: torch.device | None = None,
-) -> nn.Module:  # fmt: skip
-    """The module that `build` makes, with its linear layers in `precision` and the rest in `dtype`.
+@dataclass(frozen=True)
+class Placement:
+    """Where and in what a network is loaded: `device` quantises, `dtype` is for all that is not, `home` is where it
+    lies afterwards."""
 
-    Its weights come from the .safetensors files in `source`, one at a time; the work is done on `device` and the result
-    lies there, or on `home`. It is kept under `kept`, where that is given, and read from there the next time. Raises
-    UserError where files are missing or damaged.
+    device: torch.device
+    dtype: torch.dtype
+    home: torch.device
+
+
+def load(
+    build: Callable[[], nn.Module], source: Path, precision: str, place: Placement, kept: Path | None = None,
+    tell: Callable[[str], None] = warn,
+) -> nn.Module:  # fmt: skip
+    """The module that `build` makes, its linear layers in `precision`, frozen.
+
+    Its weights come from the .safetensors files in `source`, one tensor at a time. The result is kept in the folder
+    `kept`, where that is given, and read from there the next time; one that cannot be read is made anew, and `tell` is
+    told so. Raises UserError where files of `source` are missing or damaged, or the disk is full.
     """
     from accelerate import init_empty_weights
-
-    home = home or device
 
     with init_empty_weights(include_buffers=False):
         root = build()
     paths = set(replace(root, precision, torch.device("meta")))
-    folder = kept / cache_names.quantised(source, precision, str(dtype)) if kept else None
-    parts = _kept(folder) if folder else []
-    if parts:
-        for part in parts:
-            for name, tensor in _tensors(part):
-                _put(root, name, tensor.to(home))
+    if kept is None:
+        _quantise_files(root, paths, source, KINDS[precision], place)
     else:
-        _make(root, paths, source, KINDS[precision], (device, home), dtype, folder)
-    missing = [name for name, tensor in root.state_dict().items() if tensor.is_meta]
-    if missing:
+        folder = kept / cache_names.quantised(source, precision, str(place.dtype))
+        with quantised_cache.locked(kept):
+            if not _read_kept(root, folder, place.home, tell):
+                writer = quantised_cache.Writer(folder)
+                _quantise_files(root, paths, source, KINDS[precision], place, writer.add)
+                writer.close()
+            quantised_cache.evict(kept, in_use=folder)
+    return root.requires_grad_(False).to(place.home).eval()
+
+
+def _read_kept(root: nn.Module, folder: Path, home: torch.device, tell: Callable[[str], None]) -> bool:
+    """Whether all of `root` could be read from an earlier start's folder; a damaged one is deleted."""
+    if not folder.exists():
+        return False
+    try:
+        for name, tensor in quantised_cache.read(folder):
+            assign(root, name, tensor.to(home))
+        if not lacking(root):
+            return True
+    except (UserError, AttributeError):  # the latter for a name that no module of `root` has
+        pass
+    tell("The copy of this base in few bits could not be read; it is made again from the base, which takes longer.")
+    files.remove_folder(folder)
+    return False
+
+
+def _quantise_files(
+    root: nn.Module, paths: set[str], source: Path, kind: type[QuantizedLinear], place: Placement,
+    keep: Callable[[str, torch.Tensor], None] = lambda name, tensor: None,
+) -> None:  # fmt: skip
+    """Fill `root` from the files of `source`, tensor by tensor, quantising the weights of the layers at `paths`.
+
+    `keep` is given every tensor as it lies in `root`. Raises UserError where some are missing.
+    """
+    known = set(root.state_dict())
+    for file in sorted(source.glob("*.safetensors")):
+        for name, tensor in read_tensors(file):
+            path, _, last = name.rpartition(".")
+            if path in paths and last == "weight":
+                quantised = kind.quantise(tensor.to(place.device).to(place.dtype))
+                new = {f"{path}.{buffer}": value for buffer, value in quantised.items()}
+            elif name in known:
+                new = {name: tensor.to(place.device, place.dtype) if tensor.is_floating_point() else tensor}
+            else:
+                continue
+            for key, value in new.items():
+                value = value.to(place.home)
+                assign(root, key, value)
+                keep(key, value)
+    if missing := lacking(root):
         raise UserError(
             f"The base is not whole: {missing[0]} and {len(missing) - 1} others are missing.",
             "Download or add this base again.",
         )
-    return root.requires_grad_(False).to(home).eval()
-
-
-def _make(
-    root: nn.Module, paths: set[str], source: Path, kind: type[QuantizedLinear],
-    places: tuple[torch.device, torch.device], dtype: torch.dtype, folder: Path | None,
-) -> None:  # fmt: skip
-    """Read the files tensor by tensor, quantise what is to be, and keep the result in files of a bounded size.
-
-    `places` are the device that works and the one the result lies on.
-    """
-    device, home = places
-    known = set(root.state_dict())
-    names: list[str] = []
-    waiting: Pieces = {}
-    size = 0
-    for file in sorted(source.glob("*.safetensors")):
-        for name, tensor in _tensors(file):
-            path, _, last = name.rpartition(".")
-            whole = tensor.to(device)
-            if path in paths and last == "weight":
-                new = {f"{path}.{piece}": value for piece, value in kind.quantized(whole.to(dtype)).items()}
-            elif name in known:
-                new = {name: whole.to(dtype) if whole.is_floating_point() else whole}
-            else:
-                continue
-            for key, value in new.items():
-                value = value.to(home)
-                _put(root, key, value)
-                if folder:
-                    waiting[key] = value
-                    size += value.nbytes
-            if folder and size >= _PART:
-                names.append(_keep(folder, len(names), waiting))
-                waiting, size = {}, 0
-    if folder:
-        names.append(_keep(folder, len(names), waiting))
-        files.write_json(folder / cache_names.INDEX, names)  # last: without it the folder does not count
-
-
-def _keep(folder: Path, number: int, tensors: Pieces) -> str:
-    name = f"part-{number:04}.safetensors"
-    files.write_bytes(folder / name, safetensors.torch.save({key: value.cpu() for key, value in tensors.items()}))
-    return name
-
-
-def _kept(folder: Path) -> list[Path]:
-    """The files of an earlier start, if all are there."""
-    names = files.read_json(folder / cache_names.INDEX) or []
-    parts = [folder / str(name) for name in names]
-    return parts if all(part.is_file() for part in parts) else []
-
-
-def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of a .safetensors file, one in memory at a time. A map of the file would count as memory in use."""
-    try:
-        with open(file, "rb") as read:
-            length = int.from_bytes(read.read(8), "little")
-            header = json.loads(read.read(length)) if length < file.stat().st_size else {}
-            header.pop("__metadata__", None)
-            for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-                start, end = entry["data_offsets"]
-                tensor = torch.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
-                read.seek(8 + length + start)
-                whole = read.readinto(tensor.view(-1).view(torch.uint8).numpy().data) if end > start else 0
-                if tensor.nbytes != end - start or whole != end - start:
-                    raise ValueError(name)
-                yield name, tensor
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file.name} is damaged or cut off.", "Download or add this base again.") from error
-
-
-def _put(root: nn.Module, name: str, tensor: torch.Tensor) -> None:
-    parent, last = _parent(root, name)
-    if last in parent._buffers:
-        parent._buffers[last] = tensor
-    elif last in parent._parameters:
-        parent._parameters[last] = nn.Parameter(tensor, requires_grad=False)
 
 
 def _parent(root: nn.Module, path: str) -> tuple[nn.Module, str]:
@@ -300,7 +274,7 @@ def _quantizable(path: str, module: nn.Module) -> bool:
 
 @cache
 def _code(device: torch.device) -> torch.Tensor:
-    """The 256 values that a scale of NF4 can have."""
+    """The 256 values of the code that the scales of NF4 are quantised with."""
     return torch.empty(256, device=device) if device.type == "meta" else bnb.create_dynamic_map().to(device)
 
 

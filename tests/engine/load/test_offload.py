@@ -87,8 +87,8 @@ def quantize_all(model: torch.nn.Module, precision: str, held: dict[str, torch.T
             above, _, name = path.rpartition(".")
             old = model.get_submodule(path)
             new = kind(old.in_features, old.out_features, old.bias, CPU)
-            for piece, value in kind.quantized(weight).items():
-                new._buffers[piece] = value
+            for buffer, value in kind.quantise(weight).items():
+                new._buffers[buffer] = value
             setattr(model.get_submodule(above), name, new)
 
 

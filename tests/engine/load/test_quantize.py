@@ -1,4 +1,4 @@
-"""Bases in 8 and 4 bits: near their originals, trainable under a LoRA, small in memory, quick at the second start."""
+"""Bases in int8 and NF4: near their originals, trainable under an adapter, quick to load at the second start."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import nn
 from lora_gui.engine.load import quantize
 from lora_gui.errors import UserError
 
-CPU = torch.device("cpu")
+PLACE = quantize.Placement(torch.device("cpu"), torch.float32, torch.device("cpu"))
 
 
 class Block(nn.Module):
@@ -50,7 +50,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def load(source: Path, precision: str) -> nn.Module:
-    return quantize.load(Model, source, precision, CPU, torch.float32, source.parent / "kept")
+    return quantize.load(Model, source, precision, PLACE, source.parent / "kept")
 
 
 def original(source: Path) -> Model:
@@ -119,7 +119,7 @@ def test_a_lora_on_a_quantised_base_learns_and_nothing_else_does(source, precisi
 
 
 @pytest.mark.parametrize("precision", quantize.PRECISIONS)
-def test_gradients_are_those_of_the_rebuilt_weights_and_no_such_weight_is_kept(source, precision):
+def test_gradients_are_those_of_the_dequantised_weights_and_no_such_weight_is_kept(source, precision):
     layer = load(source, precision).blocks[0].up
     x = torch.randn(5, 256, requires_grad=True)
     kept = []
@@ -135,10 +135,10 @@ def test_gradients_are_those_of_the_rebuilt_weights_and_no_such_weight_is_kept(s
 @pytest.mark.parametrize("precision", quantize.PRECISIONS)
 def test_a_change_of_format_leaves_the_scales_alone(source, precision):
     layer = load(source, precision).blocks[0].up
-    before = layer.rebuilt(torch.float32)
+    before = layer.dequantised(torch.float32)
     layer.to(torch.bfloat16)
     assert layer.bias.dtype == torch.bfloat16
-    assert torch.equal(layer.rebuilt(torch.float32), before)
+    assert torch.equal(layer.dequantised(torch.float32), before)
     assert layer(torch.randn(2, 256, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 

@@ -16,7 +16,7 @@ sys.path.insert(0, sys.argv[3])
 from lora_gui.engine.load import quantize
 from tests.engine.load.test_quantize import Model
 source = pathlib.Path(sys.argv[1])
-warm = Model(); quantize.Nf4Linear.quantized(torch.randn(64, 64))
+warm = Model(); quantize.Nf4Linear.quantise(torch.randn(64, 64))
 from accelerate import init_empty_weights
 process, peak, done = psutil.Process(), 0, False
 before = process.memory_info().rss
@@ -24,8 +24,9 @@ def watch():
     global peak
     while not done:
         peak = max(peak, process.memory_info().rss); time.sleep(0.001)
+place = quantize.Placement(torch.device("cpu"), torch.bfloat16, torch.device("cpu"))
 thread = threading.Thread(target=watch); thread.start()
-quantize.load(lambda: Model(2048, 12), source, sys.argv[2], torch.device("cpu"), torch.bfloat16, source / "kept")
+quantize.load(lambda: Model(2048, 12), source, sys.argv[2], place, source / "kept")
 done = True; thread.join()
 print(peak - before)
 """
