@@ -1,4 +1,4 @@
-"""Turn a base that is one file into a folder, once, so that all else need only know folders.
+"""Convert a single-file checkpoint to a diffusers folder, once, so that all else need only know folders.
 
 The configuration is the app's own, never one that came with the file, and nothing is asked of any network.
 """
@@ -23,11 +23,12 @@ from lora_gui import families, files
 from lora_gui.engine.load.opening import opening
 from lora_gui.errors import UserError
 from lora_gui.formats import cache_names, single_file
-from lora_gui.protocol.events import Event, Phase
+from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import Base
 
 CLIP = Path(families.__file__).parent / "shared" / "clip_tokenizer"
 _MARK = "model_index.json"  # without it a folder does not count
+_SOURCE = "unpacked_from.json"  # the file that a folder was made of
 _SHARD = "512MB"  # so much more memory than the file is needed
 _SPARE = 500_000_000  # bytes
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -36,22 +37,45 @@ _LENGTH = 77  # tokens
 
 
 def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
-    """The base as it is, or where it is one file, its folder in `cache`, made unless it is there.
+    """The base as it is, or where it is one file, its folder in `cache`, made unless it is there and whole.
 
-    Raises UserError where the file is damaged or not whole.
+    Raises UserError where the file is damaged or not whole, or where the disk has no room.
     """
     source = Path(base.path)
     if not source.is_file():
         return base
     folder = Path(cache) / cache_names.UNPACKED / cache_names.unpacked(source)
-    if not (folder / _MARK).is_file():
+    if not _is_whole(folder):
+        if folder.exists():
+            yield Note(f"The unpacked copy of {base.title} was damaged, so it is made again.")
         yield Phase(f"Unpacking {base.title}, which is done once")
         files.make_folder(folder.parent)
         with FileLock(folder.parent / ".lock"):  # drawing and training may begin at once
-            if not (folder / _MARK).is_file():
+            if not _is_whole(folder):
                 files.sweep(folder.parent, former=True)
+                files.remove_folder(folder)
+                _evict(folder.parent)
                 _unpack(base, source, folder)
     return base.model_copy(update={"path": str(folder)})
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder has its mark and none of its weights is cut short; only headers are read."""
+    try:
+        for file in folder.rglob("*.safetensors"):
+            single_file.read(file)
+    except UserError:
+        return False
+    return (folder / _MARK).is_file()
+
+
+def _evict(unpacked: Path) -> None:
+    """Delete the folders whose file is gone or has changed since: nothing asks for them any more."""
+    for folder in (one for one in unpacked.iterdir() if one.is_dir()):
+        named = files.read_json(folder / _SOURCE)
+        source = Path(named) if isinstance(named, str) else None
+        if not source or not source.is_file() or folder.name != cache_names.unpacked(source):
+            files.remove_folder(folder)
 
 
 def _unpack(base: Base, source: Path, folder: Path) -> None:
@@ -76,12 +100,13 @@ def _unpack(base: Base, source: Path, folder: Path) -> None:
             **tokenizers,
         )
     pipeline.save_pretrained(new, max_shard_size=_SHARD)
+    files.write_json(new / _SOURCE, str(source.resolve()))
     files.sync_files(new)
     files.move(new, folder)
 
 
 def _lay_out(found: dict[str, Any], contents: single_file.Contents, folder: Path) -> None:
-    """Write the app's own configuration as a folder without weights."""
+    """Write the app's own configuration as a diffusers folder without weights."""
     kinds = {name: [part["library"], part["class"]] for name, part in found["components"].items()}
     kinds |= {f"tokenizer{end}": ["transformers", "CLIPTokenizer"] for end in _suffixes(found)}
     kinds["scheduler"] = ["diffusers", found["scheduler"]["class"]]
@@ -96,13 +121,15 @@ def _lay_out(found: dict[str, Any], contents: single_file.Contents, folder: Path
 
 
 def _suffixes(found: dict[str, Any]) -> list[str]:
-    """Of the text encoders: the first has none."""
+    """The suffixes of the text encoders' folders: the first has none."""
     names = [name for name in found["components"] if name.startswith("text_encoder")]
     return [name.removeprefix("text_encoder") for name in names]
 
 
 def clip_tokenizer(name: str) -> CLIPTokenizer:
-    """CLIP's own: all bytes, the same at the end of a word, what is merged of them, and two marks."""
+    """CLIP's byte-level BPE tokenizer: all bytes, the same at the end of a word, the merges, and two special tokens.
+
+    `name` is that of its folder in the base, which decides the padding token."""
     text = (CLIP / "merges.txt").read_text(encoding="utf-8")
     merges = [tuple(line.split(" ")) for line in text.splitlines()]
     letters = list(bytes_to_unicode().values())
@@ -121,7 +148,7 @@ def clip_tokenizer(name: str) -> CLIPTokenizer:
 
 @contextlib.contextmanager
 def _as_value_error() -> Generator[None, None, None]:
-    """What diffusers says of a file whose tensors are not those that its configuration asks for."""
+    """What diffusers raises where a checkpoint's tensors are not those of the configuration, as a ValueError."""
     try:
         yield
     except (SingleFileComponentError, KeyError, NotImplementedError) as error:  # the last where one is missing

@@ -1,5 +1,6 @@
 """Bases that are one file: unpacked once, with the app's own configuration, into exactly their networks."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lora_gui.engine.load import unpack
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
-from lora_gui.protocol.events import Done, Drawn, Phase
+from lora_gui.protocol.events import Done, Drawn, Note, Phase
 from lora_gui.protocol.jobs import Base, DrawJob
 from lora_gui.settings import DrawSettings
 from tests import tiny, tiny_single_file
@@ -81,6 +82,31 @@ def test_a_file_with_a_tensor_missing_is_refused_and_leaves_nothing_that_counts(
     with pytest.raises(UserError, match="My base cannot be opened: a part of it is missing"):
         as_folder(base, tmp_path / "cache")
     assert not [p for p in (tmp_path / "cache" / "unpacked").iterdir() if p.suffix != ".tmp" and p.is_dir()]
+
+
+def test_an_unpacked_copy_that_is_damaged_is_made_again_with_a_note(single, tmp_path):
+    base, _ = single
+    folder, _ = as_folder(base, tmp_path / "cache")
+    weights = max(folder.rglob("*.safetensors"), key=lambda file: file.stat().st_size)
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    again, events = as_folder(base, tmp_path / "cache")
+    assert again == folder and weights.read_bytes() == whole
+    assert [type(event) for event in events] == [Note, Phase] and "damaged" in events[0].text
+    assert as_folder(base, tmp_path / "cache")[1] == []
+
+
+def test_what_was_unpacked_of_a_file_that_is_gone_or_has_changed_makes_room(single, tmp_path):
+    base, _ = single
+    first, _ = as_folder(base, tmp_path / "cache")
+    other = Path(base.path).with_name("other.safetensors")
+    other.write_bytes(Path(base.path).read_bytes())
+    second, _ = as_folder(base.model_copy(update={"path": str(other)}), tmp_path / "cache")
+    assert first.is_dir() and second.is_dir()
+    other.unlink()
+    os.utime(base.path, (1, 1))
+    third, _ = as_folder(base, tmp_path / "cache")
+    assert [one for one in third.parent.iterdir() if one.is_dir()] == [third]
 
 
 def test_the_tokenizer_is_that_of_clip():
