@@ -90,7 +90,7 @@ def test_diffusers_reads_the_same_changes(tmp_path, base, shapes, dialect):
     pipeline = StableDiffusionPipeline.from_pretrained(base)
     pipeline.load_lora_weights(path, adapter_name="a")
     parts = {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
-    found = dict(lora.carriers(parts, "a"))
+    found = dict(lora.adapter_layers(parts, "a"))
     assert found.keys() == layers.keys()
     for name, layer in layers.items():
         torch.testing.assert_close(found[name].get_delta_weight("a"), layer.delta())

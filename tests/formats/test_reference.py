@@ -66,13 +66,13 @@ def test_diffusers_loads_our_file_to_the_same_changes_and_the_same_drawing(tmp_p
     tensors = {name: value.contiguous() for name, value in dialects.build(layers, own.facts, dialect).items()}
     safetensors.torch.save_file(tensors, path)
     theirs.load_lora_weights(path, adapter_name="a")
-    found = dict(lora.carriers(own.parts(theirs), "a"))
+    found = dict(lora.adapter_layers(own.parts(theirs), "a"))
     assert found.keys() == layers.keys()
     for name, layer in layers.items():
         torch.testing.assert_close(found[name].get_delta_weight("a"), layer.delta(), msg=name)
     before = np.array(own.draw(ours, settings, 1), dtype=int)
     lora.add(own.parts(ours), layers, "a")
-    lora.use(own.parts(ours), {"a": 1.0})
+    lora.activate(own.parts(ours), {"a": 1.0})
     drawings = [np.array(own.draw(one, settings, 1), dtype=int) for one in (ours, theirs)]
     assert np.abs(drawings[0] - drawings[1]).max() <= 1 < np.abs(drawings[0] - before).max()
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lora_gui import families, files
 from lora_gui.engine.load import device, loading, lora, unpack
 from lora_gui.engine.load.opening import opening
@@ -33,8 +35,8 @@ class _CancelledError(Exception):
 class Drawer:
     """One base and the LoRAs that were drawn with, held in memory; another base takes their place."""
 
-    def __init__(self) -> None:
-        self.device = device.pick()
+    def __init__(self, on_processor: bool = False) -> None:
+        self.device = torch.device("cpu") if on_processor else device.pick()
         device.prepare(self.device)
         self.opened: tuple[str, str, int] | None = None  # path, precision and streamed blocks of the base
         self.folder: Path  # of the base
@@ -145,8 +147,8 @@ class Drawer:
                     yield Note(f"What {path.stem} changes in the text encoder is left out: that has left memory.")
                 strengths[name] = strengths.get(name, 0.0) + entry.strength
                 stack.append((path.stem, entry.strength, self.hashes[name]))
-        lora.restore(self.originals)
-        lora.use(parts, strengths)
+        lora.unmerge(self.originals)
+        lora.activate(parts, strengths)
         for key, name in list(self.loaded.items()):
             if name not in strengths and len(self.loaded) > _WARM:
                 lora.remove(parts, name)

@@ -1,4 +1,4 @@
-"""Which device the work is done on, and in which number format."""
+"""The device that the work is done on, and its compute dtype."""
 
 import gc
 import os
@@ -6,20 +6,20 @@ import os
 import psutil
 import torch
 
-_DTYPES = {  # where a base is held in whole numbers, all that is computed with them is bf16
+_DTYPES = {  # quantised weights are dequantised to bf16
     "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16, "nf4": torch.bfloat16,
 }  # fmt: skip
 
 
 def pick() -> torch.device:
-    """The quickest device of this computer."""
+    """The fastest device of this computer: CUDA, then MPS, then CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def prepare(device: torch.device) -> None:
-    """Settings of torch that make work quicker and change no result that matters."""
+    """Global settings of torch for speed: denormals flushed and threads bounded on a CPU, TF32 on a GPU."""
     if device.type == "cpu":
         torch.set_flush_denormal(True)
         if "OMP_NUM_THREADS" not in os.environ:
@@ -29,18 +29,18 @@ def prepare(device: torch.device) -> None:
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The number format that is computed in."""
+    """Compute dtype of a precision of the settings."""
     return _DTYPES[precision]
 
 
 def drawing_dtype(device: torch.device) -> torch.dtype:
-    """The number format to draw in: half precision where the device is made for it."""
+    """Compute dtype of drawing where no precision is named: fp16 on a GPU, fp32 on a CPU."""
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
 def empty_cache(device: torch.device) -> None:
-    """Let go of what nobody uses, and give memory that torch only keeps at hand back to the device."""
-    gc.collect()  # a network whose blocks are streamed refers to itself
+    """Collect garbage, then return the allocator's cached blocks to the device."""
+    gc.collect()  # an offloaded network refers to itself by its hooks
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -48,6 +48,6 @@ def empty_cache(device: torch.device) -> None:
 
 
 def _cores() -> int:
-    """Cores this process may use; two threads of one core only get in each other's way."""
+    """Physical cores this process may use; hyperthreads only get in each other's way."""
     physical = psutil.cpu_count(logical=False) or 1
     return min(physical, len(psutil.Process().cpu_affinity())) if hasattr(psutil.Process, "cpu_affinity") else physical

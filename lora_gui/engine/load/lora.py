@@ -1,4 +1,4 @@
-"""Put LoRAs into a base's parts, choose among them, and take their weights out again; peft does the arithmetic."""
+"""Inject adapters into a base, activate some with weights, merge them, read or set their weights; by way of peft."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lora_gui.families.base import Family
 from lora_gui.formats.lora_file import Layer, Layers, Shapes
 from lora_gui.settings import TrainSettings
 
-Parts = dict[str, nn.Module]
-Originals = list[tuple[nn.Parameter, torch.Tensor]]  # weights of a base, each with its values before LoRAs were merged
+Parts = dict[str, nn.Module]  # networks that can carry adapters, by their name in LoRA files
+Originals = list[tuple[nn.Parameter, torch.Tensor]]  # base weights, each with its values before a merge
 
 
 def shapes(parts: Parts) -> Shapes:
-    """The shapes of all layers that may carry a LoRA, whether they do already or not."""
+    """Weight shapes of all linear and convolution layers, by part and module path; adapters and wrappers left out."""
     return {
         f"{part}.{path.replace('.base_layer', '')}": _shape(module)
         for part, root in parts.items()
@@ -32,16 +32,16 @@ def shapes(parts: Parts) -> Shapes:
 
 
 def _shape(module: nn.Linear | nn.Conv2d) -> torch.Size:
-    """Of its weight, which is not looked at: a layer in few bits would have to make it."""
+    """Shape of its weight, which is not read: a quantised layer would have to dequantise it."""
     if isinstance(module, nn.Linear):
         return torch.Size((module.out_features, module.in_features))
     return module.weight.shape
 
 
 def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) -> list[nn.Parameter]:
-    """Add an untrained LoRA to all layers that learn, and return its weights, fp32; nothing else has gradients.
+    """Inject a new adapter into all target layers; returns its parameters, fp32, the only ones with gradients.
 
-    Its first values follow from `settings.seed` alone: down as in a fresh layer (Kaiming uniform), up zero.
+    Initialised from `settings.seed` alone: down Kaiming uniform, up zero, so that the adapter is the identity at first.
     Raises UserError where no layer is called as `settings.only_layers` asks.
     """
     for part, root in parts.items():
@@ -52,7 +52,7 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
             inject_adapter_in_model(config, root, name)
     generator = torch.Generator().manual_seed(settings.seed)
     weights = []
-    for _, layer in carriers(parts, name):
+    for _, layer in adapter_layers(parts, name):
         down, up = layer.lora_A[name].float(), layer.lora_B[name].float()
         first = torch.empty(down.weight.shape)
         nn.init.kaiming_uniform_(first, a=math.sqrt(5), generator=generator)
@@ -67,22 +67,22 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
 
 
 def _learning(targets: str, only: tuple[str, ...]) -> str:
-    """A regular expression over module paths: of `targets` those that have one of `only` in their path, or all."""
+    """A regular expression over module paths: those of `targets` that contain one of `only`, or all."""
     return f"(?=.*({'|'.join(map(re.escape, only))}))(?:{targets})"
 
 
 def add(parts: Parts, layers: Layers, name: str) -> None:
-    """Add a finished LoRA under `name`, its weights in fp32; it has no effect before `use` names it."""
+    """Inject a finished adapter under `name`, its weights in fp32; inactive until `activate` names it."""
     for part, root in parts.items():
         own = {key.partition(".")[2]: layer for key, layer in layers.items() if key.partition(".")[0] == part}
         if own:
             inject_adapter_in_model(_config(own), root, name)
-    put(parts, layers, name)
+    set_weights(parts, layers, name)
 
 
-def put(parts: Parts, layers: Layers, name: str) -> None:
-    """Set the weights of the LoRA called `name`. Raises UserError where it has not exactly these layers."""
-    found = dict(carriers(parts, name))
+def set_weights(parts: Parts, layers: Layers, name: str) -> None:
+    """Set the weights of the adapter `name`. Raises UserError where it has not exactly these layers."""
+    found = dict(adapter_layers(parts, name))
     if found.keys() != layers.keys():
         raise UserError("This LoRA has other layers than expected.", "Start again from the beginning.")
     for key, layer in found.items():
@@ -94,20 +94,20 @@ def put(parts: Parts, layers: Layers, name: str) -> None:
             magnitude.data.copy_(new.magnitude.view(magnitude.shape))
 
 
-def take(parts: Parts, name: str) -> Layers:
-    """The weights of the LoRA called `name` as they are now, copied to the computer's own memory."""
+def get_weights(parts: Parts, name: str) -> Layers:
+    """The weights of the adapter `name` now, copied to host memory, fp32."""
     return {
         key: Layer(
             down=layer.lora_A[name].weight.detach().float().cpu().clone(),
             up=layer.lora_B[name].weight.detach().float().cpu().clone(),
             alpha=float(layer.lora_alpha[name]),
         )
-        for key, layer in carriers(parts, name)
+        for key, layer in adapter_layers(parts, name)
     }
 
 
-def use(parts: Parts, strengths: dict[str, float]) -> None:
-    """Let exactly these LoRAs count, each with its strength; those at 0 are left out, so that 0 is the base itself."""
+def activate(parts: Parts, strengths: dict[str, float]) -> None:
+    """Activate exactly these adapters with these weights; 0 leaves one out, so that the base itself is drawn."""
     active = {name: strength for name, strength in strengths.items() if strength}
     for root in parts.values():
         set_weights_and_activate_adapters(root, list(active), list(active.values()))
@@ -121,10 +121,10 @@ def _enable(root: nn.Module, enabled: bool) -> None:
 
 
 def merge(parts: Parts) -> Originals:
-    """Add what the LoRAs in use change to the base's own weights, which spares each step a pass through every LoRA.
+    """Merge the active adapters into the base weights, which spares each step their extra matrix products.
 
-    Returns the weights as they were, which `restore` needs; nothing where a DoRA is in use, which is more than a sum.
-    Not for a base that is held in few bits or streamed. After it `use` must come again before a strength counts.
+    Returns the weights before, for `unmerge`; an empty list, and merges nothing, where a DoRA is active, whose update
+    is not additive. Not for a quantised or offloaded base. Call `activate` again to activate an adapter after it.
     """
     carrying = [
         (module, names)
@@ -146,21 +146,21 @@ def merge(parts: Parts) -> Originals:
     return originals
 
 
-def restore(originals: Originals) -> None:
-    """Undo `merge`, bit for bit."""
+def unmerge(originals: Originals) -> None:
+    """Undo `merge`: put the saved base weights back, bit for bit."""
     for weight, original in originals:
         weight.data.copy_(original)
 
 
 def remove(parts: Parts, name: str) -> None:
-    """Take a LoRA out of the base and out of memory."""
+    """Delete an adapter from the base, which frees its memory."""
     for root in parts.values():
         delete_adapter_layers(root, name)
         getattr(root, "peft_config", {}).pop(name, None)
 
 
 def _config(layers: Layers) -> LoraConfig:
-    """peft's settings for layers by their path within one part."""
+    """LoraConfig for adapter layers by their module path within one part. Raises UserError where only some are DoRA."""
     first = next(iter(layers.values()))
     if len({layer.magnitude is None for layer in layers.values()}) > 1:
         raise UserError("This LoRA is a DoRA in some layers only, which cannot be drawn with.", "Use another LoRA.")
@@ -174,8 +174,8 @@ def _config(layers: Layers) -> LoraConfig:
     )
 
 
-def carriers(parts: Parts, name: str) -> Iterator[tuple[str, BaseTunerLayer]]:
-    """The layers that carry the LoRA called `name`, as peft has them, each with its name."""
+def adapter_layers(parts: Parts, name: str) -> Iterator[tuple[str, BaseTunerLayer]]:
+    """The layers that carry the adapter `name`, peft's wrappers, each with part and module path."""
     for part, root in parts.items():
         for path, module in root.named_modules():
             if isinstance(module, BaseTunerLayer) and name in module.lora_A:

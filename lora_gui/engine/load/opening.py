@@ -1,4 +1,4 @@
-"""Opening a base's folder, with one sentence where it is not whole."""
+"""Turn what the libraries raise for an incomplete base into one sentence for the user."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

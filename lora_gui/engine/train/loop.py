@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +18,9 @@ from lora_gui.engine.train.samples import Samples, prompts_of
 from lora_gui.engine.train.step import NAME, TrainState
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family
-from lora_gui.protocol.events import Done, Event, Note, Paused, Phase, Started, Stopped
+from lora_gui.protocol.events import Done, Event, Note, Paused, Phase, Started
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.task_folder import TaskFolder
 
 _READ_EVERY = 10  # steps, and
 _READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each look waits for the device
@@ -27,50 +28,58 @@ _READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each
 T = TypeVar("T")
 
 
-def train(job: TrainJob, folder: Path, family: Family) -> Iterator[Event]:
+def train(job: TrainJob, folder: Path, family: Family, begun: Callable[[], None] = lambda: None) -> Iterator[Event]:
     """Train in the run's folder, from its newest whole checkpoint if it has one. Raises UserError where it cannot.
 
-    A file called `stop` in the folder ends it after the step under way; what was learnt is then published. One called
-    `pause` ends it too: everything is kept for the next start, and nothing is published.
+    Asked to stop (see `TaskFolder.ask`), it ends after the step under way and publishes what was learnt; asked to
+    pause, it keeps everything for the next start. `begun` is called once, right before the first step.
     """
-    began = time.monotonic()
-    for place in (Path(job.publish_to), folder, folder / "samples"):
+    began, task = time.monotonic(), TaskFolder(folder)
+    for place in (Path(job.publish_to), folder, task.samples):
         files.sweep(place)
-    found, damaged = checkpoint.newest(folder / "checkpoints")
+    found, damaged = checkpoint.newest(task.checkpoints)
     first = found.step if found else 0
     yield Started(job.settings.steps, first)
     yield from map(Note, damaged)
     try:
-        state, samples = yield from _pausable(_prepare(job, folder, family, found), folder)
-    except _PauseError:
-        yield Paused(first)
+        state, samples = yield from _breakable(_prepare(job, task, family, found), task)
+    except _BrokenOffError:
+        if task.asked() == "pause":
+            yield Paused(first)
+        else:
+            yield from publish.from_checkpoint(job, task)
         return
-    paused = yield from _steps(state, samples)
+    begun()
+    paused = yield from _steps(state, samples, task)
     if paused:
         yield from state.keep()
         yield paused
+    elif state.step < job.settings.steps:
+        yield from state.keep()
+        yield Phase("Publishing the LoRA")
+        yield from publish.stopped(job, family.facts, lora.get_weights(state.parts, NAME), state.step)
     else:
         yield from _finish(state, samples, began)
 
 
-class _PauseError(Exception):
-    """A pause was asked for before there was anything to keep."""
+class _BrokenOffError(Exception):
+    """An end was asked for before the first step."""
 
 
-def _pausable(work: Generator[Event, None, T], folder: Path) -> Generator[Event, None, T]:
-    """The same events and the same result, but given up between two events where a pause is asked for."""
+def _breakable(work: Generator[Event, None, T], task: TaskFolder) -> Generator[Event, None, T]:
+    """The same events and the same result, but given up between two events where an end is asked for."""
     while True:
         try:
             event = next(work)
         except StopIteration as end:
             return end.value
         yield event
-        if (folder / "pause").exists():
-            raise _PauseError
+        if task.asked():
+            raise _BrokenOffError
 
 
 def _prepare(
-    job: TrainJob, folder: Path, family: Family, found: checkpoint.Checkpoint | None
+    job: TrainJob, task: TaskFolder, family: Family, found: checkpoint.Checkpoint | None
 ) -> Generator[Event, None, tuple[TrainState, Samples]]:
     """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
     where, dtype = device.pick(), device.dtype_of(job.settings.precision)
@@ -84,9 +93,9 @@ def _prepare(
     yield Phase("Loading the base")
     with opening(job.base):
         parts = _load(job, family, where, dtype)
-    samples = Samples(job, family, parts, encoded.prompts, folder / "samples", where, dtype)
+    samples = Samples(job, family, parts, encoded.prompts, task, where, dtype)
     yield from samples.draw("base", 0, len(samples.prompts))
-    state = TrainState(job, family, parts, encoded, where, folder)
+    state = TrainState(job, family, parts, encoded, where, task.path)
     if found:
         state.restore(found)
     return state, samples
@@ -107,7 +116,7 @@ def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype
     return parts
 
 
-def _steps(state: TrainState, samples: Samples) -> Generator[Event, None, Paused | None]:
+def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[Event, None, Paused | None]:
     """The steps that are left, until they are done or an end is asked for; returns the pause if that is how it ends."""
     settings = state.job.settings
     began = read = time.monotonic()
@@ -117,10 +126,8 @@ def _steps(state: TrainState, samples: Samples) -> Generator[Event, None, Paused
     if first and first < settings.steps and settings.sample_every and first % settings.sample_every == 0:
         yield from _draw(state, samples)  # it may have died after keeping this step and before drawing it
     while state.step < settings.steps:
-        if state.asked("stop"):
-            return None
-        if state.asked("pause"):
-            return Paused(state.step)
+        if asked := task.asked():
+            return Paused(state.step) if asked == "pause" else None
         state.one_step(batches)
         step = state.step
         save = step % settings.checkpoint_every == 0 and step < settings.steps
@@ -145,32 +152,15 @@ def _draw(state: TrainState, samples: Samples) -> Iterator[Event]:
 
 def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event]:
     """Publish what was learnt, drawn once with exactly the weights of the published file."""
-    job, step = state.job, state.step
-    stopped = step < job.settings.steps
-    yield from state.keep()
-    try:
-        path, digest = yield from _publish(state, samples)
-    except publish.NoEffectError as error:
-        if not stopped:
-            raise
-        yield Note(f"{error.what} Nothing was published.")
-        yield Stopped(step)
-        return
-    if stopped:
-        yield Stopped(step, str(path), digest)
-    else:
-        yield Done(str(path), digest, step, round(time.monotonic() - began, 1))
-
-
-def _publish(state: TrainState, samples: Samples) -> Generator[Event, None, tuple[Path, str]]:
     job, facts = state.job, state.family.facts
+    yield from state.keep()
     yield Phase("Publishing the LoRA")
-    data = publish.encode(job, facts, lora.take(state.parts, NAME), state.step)
-    lora.put(state.parts, publish.decode(data, facts, state.parts), NAME)
-    count = len(samples.prompts) if state.step == job.settings.steps else 1
-    yield from samples.draw("final", state.step, count, again=True)
-    if not samples.differ("base", "final"):
+    data = publish.encode(job, facts, lora.get_weights(state.parts, NAME), state.step)
+    lora.set_weights(state.parts, publish.decode(data, facts, lora.shapes(state.parts)), NAME)
+    yield from samples.draw("final", state.step, len(samples.prompts), again=True)
+    if samples.drawn("final") and not samples.differ("base", "final"):
         raise publish.NoEffectError(
             "The LoRA changes nothing in a drawing.", "Train more steps, or with a higher learning rate."
         )
-    return publish.publish(data, job)
+    path, digest = publish.publish(data, job)
+    yield Done(str(path), digest, state.step, round(time.monotonic() - began, 1))

@@ -101,7 +101,7 @@ class TrainState:
     def save(self) -> Saved:
         """Keep everything the next start needs."""
         metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
-        layers = lora.take(self.parts, NAME)
+        layers = lora.get_weights(self.parts, NAME)
         further = {"scaler": self.scaler.state_dict()}
         kept = checkpoint.save(self.folder / "checkpoints", self.step, layers, metadata, self.optimizer, further)
         return Saved(self.step, str(kept.folder))
@@ -109,9 +109,6 @@ class TrainState:
     def restore(self, found: checkpoint.Checkpoint) -> None:
         """Go on from a checkpoint as if nothing had happened."""
         facts, shapes = self.family.facts, lora.shapes(self.parts)
-        lora.put(self.parts, dialects.read(found.lora, shapes, facts, [facts]), NAME)
+        lora.set_weights(self.parts, dialects.read(found.lora, shapes, facts, [facts]), NAME)
         self.scaler.load_state_dict(checkpoint.restore(found, self.optimizer)["scaler"])
         self.step = found.step
-
-    def asked(self, sign: str) -> bool:
-        return (self.folder / sign).exists()

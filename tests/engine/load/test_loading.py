@@ -67,7 +67,7 @@ def test_a_lora_learns_on_a_base_in_few_bits_and_stays_exact_itself(wide, tmp_pa
     layers = dialects.read(file, lora.shapes(parts), FAMILY.facts, [FAMILY.facts])
     lora.add(parts, layers, "learnt")
     assert {weight.dtype for name, weight in parts["unet"].named_parameters() if "lora_" in name} == {torch.float32}
-    lora.use(parts, {"learnt": 1.0})
+    lora.activate(parts, {"learnt": 1.0})
     assert loss(job, parts, held) < 0.97 * before
     assert list((wide.parent / "cache" / "quantised").rglob("index.json"))
 

@@ -54,7 +54,7 @@ def test_a_stack_is_the_sum_of_its_deltas(base, parts):
     lora.add(parts, one, "one")
     lora.add(parts, two, "two")
     for strengths in ((0.7, -0.5), (1.0, 1.0)):
-        lora.use(parts, dict(zip(("one", "two"), strengths, strict=True)))
+        lora.activate(parts, dict(zip(("one", "two"), strengths, strict=True)))
         by_hand = with_deltas(base, (one, strengths[0]), (two, strengths[1]))
         torch.testing.assert_close(predict(parts), predict(by_hand), rtol=1e-3, atol=1e-4)
 
@@ -62,11 +62,11 @@ def test_a_stack_is_the_sum_of_its_deltas(base, parts):
 def test_strength_0_is_the_base_bit_for_bit(base, parts):
     before = predict(parts)
     lora.add(parts, random_layers(parts, 1), "one")
-    lora.use(parts, {"one": 1.0})
+    lora.activate(parts, {"one": 1.0})
     assert not torch.equal(predict(parts), before)
-    lora.use(parts, {"one": 0.0})
+    lora.activate(parts, {"one": 0.0})
     assert torch.equal(predict(parts), before)
-    lora.use(parts, {})
+    lora.activate(parts, {})
     assert torch.equal(predict(parts), before)
 
 
@@ -74,19 +74,19 @@ def test_merged_loras_count_as_before_and_leave_no_trace(base, parts):
     before, kinds = predict(parts), (("to_q", "conv1", "ff.net.2"), ("to_q", "to_v", "proj_in"))
     for name, suffixes in zip(("one", "two"), kinds, strict=True):
         lora.add(parts, random_layers(parts, len(suffixes[0]), suffixes), name)
-    lora.use(parts, {"one": 0.7, "two": -0.5})
+    lora.activate(parts, {"one": 0.7, "two": -0.5})
     beside = predict(parts)
     originals = lora.merge(parts)
     torch.testing.assert_close(predict(parts), beside, rtol=1e-4, atol=1e-4)
     assert originals and not torch.equal(beside, before)
-    lora.restore(originals)
-    lora.use(parts, {})
+    lora.unmerge(originals)
+    lora.activate(parts, {})
     assert torch.equal(predict(parts), before)
 
 
 def test_a_dora_is_not_merged(parts):
     lora.add(parts, random_layers(parts, 1, dora=True), "one")
-    lora.use(parts, {"one": 0.7})
+    lora.activate(parts, {"one": 0.7})
     beside = predict(parts)
     assert lora.merge(parts) == [] and torch.equal(predict(parts), beside)
 
@@ -95,17 +95,17 @@ def test_a_lora_that_was_taken_out_is_gone(parts):
     before = predict(parts)
     for _ in range(2):  # its name is free again
         lora.add(parts, random_layers(parts, 1), "one")
-        lora.use(parts, {"one": 1.0})
+        lora.activate(parts, {"one": 1.0})
         lora.remove(parts, "one")
-        lora.use(parts, {})
+        lora.activate(parts, {})
         assert torch.equal(predict(parts), before)
-        assert not list(lora.carriers(parts, "one"))
+        assert not list(lora.adapter_layers(parts, "one"))
 
 
 def test_weights_come_out_as_they_went_in(parts):
     layers = random_layers(parts, 1)
     lora.add(parts, layers, "one")
-    back = lora.take(parts, "one")
+    back = lora.get_weights(parts, "one")
     assert back.keys() == layers.keys()
     for name, layer in layers.items():
         assert torch.equal(back[name].up, layer.up) and torch.equal(back[name].down, layer.down)
@@ -115,7 +115,7 @@ def test_weights_come_out_as_they_went_in(parts):
 def test_a_dora_scales_each_output_to_its_magnitude(base, parts):
     layers = random_layers(parts, 1, ("to_q", "to_k"), dora=True)
     lora.add(parts, layers, "one")
-    lora.use(parts, {"one": 1.0})
+    lora.activate(parts, {"one": 1.0})
     by_hand = FAMILY.denoisers(base, CPU, torch.float32)
     for name, layer in layers.items():
         module = by_hand["unet"].get_submodule(name.removeprefix("unet."))
@@ -145,14 +145,14 @@ def test_weights_of_other_layers_are_refused(parts):
     layers = random_layers(parts, 1)
     lora.add(parts, layers, "one")
     with pytest.raises(UserError, match="other layers"):
-        lora.put(parts, dict(list(layers.items())[1:]), "one")
+        lora.set_weights(parts, dict(list(layers.items())[1:]), "one")
 
 
 def test_only_the_layers_that_are_named_learn(base, parts):
     lora.add_new(parts, FAMILY, TrainSettings(layers="all", only_layers=("up_blocks.1", "conv_shortcut")), "some")
-    learning = [key for key, _ in lora.carriers(parts, "some")]
+    learning = [key for key, _ in lora.adapter_layers(parts, "some")]
     lora.add_new(whole := FAMILY.denoisers(base, CPU, torch.float32), FAMILY, TrainSettings(layers="all"), "whole")
-    everything = [key for key, _ in lora.carriers(whole, "whole")]
+    everything = [key for key, _ in lora.adapter_layers(whole, "whole")]
     assert learning == [key for key in everything if ".up_blocks.1." in key or "conv_shortcut" in key] != []
     assert len(learning) < len(everything)
 
