@@ -1,5 +1,6 @@
 """Names, trigger words and captions as people type them: checked, and turned into what is safe to store."""
 
+import errno
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from charset_normalizer import from_bytes
 
+from lora_gui import files
 from lora_gui.errors import UserError
 
 LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
@@ -86,13 +88,12 @@ def check_trigger(trigger: str, captions: Iterable[str] = ()) -> tuple[str, list
 def read_text(path: Path) -> str:
     """The text of a small text file in whatever encoding it is, in one line. Raises UserError where it is no text."""
     try:
-        data = path.read_bytes()[: LONGEST_CAPTION + 1]
-    except OSError as error:
-        raise UserError(
-            f"{path.name} could not be read ({error.strerror}).", "The picture is used without it."
-        ) from None
-    if len(data) > LONGEST_CAPTION:
-        raise UserError(f"{path.name} is too long for a caption.", "Shorten it to a sentence or two.")
+        data = files.read_small(path, LONGEST_CAPTION)
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", 0) == errno.EFBIG:
+            raise UserError(f"{path.name} is too long for a caption.", "Shorten it to a sentence or two.") from None
+        reason = getattr(error, "strerror", None) or "odd name"
+        raise UserError(f"{path.name} could not be read ({reason}).", "The picture is used without it.") from None
     text = _decode(data)
     if "\0" in text:
         raise UserError(f"{path.name} is not a text file.", "Write the caption as plain text.")

@@ -1,8 +1,11 @@
 """Pictures come in: every kind that people have, and everything that only looks like one."""
 
 import io
+import json
+import os
 import struct
 import zlib
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -10,9 +13,22 @@ from PIL import Image, ImageCms
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
+from lora_gui.protocol.task_folder import Reached, TaskFolder
+from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_decode import decode
-from lora_gui.studio.things.pictures import examples, import_pictures, load, picture_sets, set_captions
+from lora_gui.studio.things import picture_index, pictures
+from lora_gui.studio.things.pictures import (
+    delete_set,
+    examples,
+    import_pictures,
+    load,
+    picture_sets,
+    set_captions,
+    sets,
+)
 
 KINDS = "Pictures as people have them: as they look, or refused in a sentence"
 
@@ -308,6 +324,151 @@ def test_a_full_disk_leaves_no_half_set_and_the_sources_whole(studio, inbox, mon
     with pytest.raises(UserError, match="disk is full"):
         import_pictures(studio, [inbox])
     assert not list(studio.pictures.glob("*")) and len(list(inbox.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "null", "[1]", "{", '{"title": "a"}', '{"title": 5, "labels": ["a.png"]}', '{"title": "a", "labels": "b"}',
+        '{"title": "a", "labels": [1]}', '{"title": "a", "labels": ["a.png"], "notes": 5}', "[" * 200_000,
+        '{"title": "a", "labels": ' + '["a",' * 50_000, '{"title": "a", "labels": [' + '"",' * 6000 + '""]}',
+        '{"version": Infinity, "title": "a", "labels": ["a.png"]}', '{"version": 1' + "0" * 5000 + "}",
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_a_damaged_list_is_a_sentence_and_hides_no_other_set(studio, inbox, text):
+    saved(inbox / "a.png")
+    (inbox / "a.txt").write_text("a caption")
+    good, _ = import_pictures(studio, [inbox])
+    odd, _ = import_pictures(studio, [inbox])
+    (odd.folder / "set.json").write_text(text)
+    with pytest.raises(UserError, match="The list of this picture set is damaged"):
+        load(odd.folder)
+    first, second = sets(studio)
+    assert (first.folder, second.folder, second.problem) == (odd.folder, good.folder, "")
+    assert "is damaged. Add the folder" in first.problem and (first.count, first.captions) == (1, 1)
+    again, _ = import_pictures(studio, [odd.folder])  # what the sentence says to do
+    assert [picture.caption for picture in again.pictures] == ["a caption"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_pipes_endless_links_and_huge_captions_hang_nobody(studio, inbox):
+    saved(inbox / "a.png")
+    saved(inbox / "b.png")
+    saved(inbox / "c.png")
+    os.mkfifo(inbox / "a.txt")
+    (inbox / "b.txt").symlink_to("/dev/zero")
+    (inbox / "c.txt").touch()
+    os.truncate(inbox / "c.txt", 3 << 30)
+    os.mkfifo(inbox / "d.png")
+    made, _ = import_pictures(studio, [inbox])
+    assert [picture.caption for picture in made.pictures] == ["", "", ""]
+    assert made.notes == ("c.txt is too long for a caption. Shorten it to a sentence or two.",)
+    for kind in ("pipe", "link", "device"):
+        (made.folder / "set.json").unlink()
+        if kind == "pipe":
+            os.mkfifo(made.folder / "set.json")
+        else:
+            (made.folder / "set.json").symlink_to("/dev/zero" if kind == "device" else made.folder / "set.json")
+        with pytest.raises(UserError):
+            load(made.folder)
+        assert sets(studio)[0].problem
+
+
+def test_a_set_without_one_of_its_captions_is_used_and_says_so(studio, inbox):
+    saved(inbox / "a.png")
+    made, _ = import_pictures(studio, [inbox])
+    (made.folder / "0001.txt").unlink()
+    found = load(made.folder)
+    assert found.pictures[0].caption == "" and "0001.txt could not be read" in found.notes[0]
+
+
+def test_a_set_of_an_older_version_has_no_sum_and_a_later_one_may_say_more(studio, inbox):
+    saved(inbox / "a.png")
+    made, _ = import_pictures(studio, [inbox])
+    said = json.loads((made.folder / "set.json").read_text())
+    for older in ({"title": "old", "labels": ["a.png"], "notes": []}, said | {"title": "new", "version": 9, "more": 1}):
+        (made.folder / "set.json").write_text(json.dumps(older))
+        assert load(made.folder).title == older["title"]
+
+
+def test_an_import_that_dies_leaves_no_set_and_the_next_one_sweeps_it(studio, inbox, monkeypatch):
+    saved(inbox / "a.png")
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(picture_index, "write", dies)
+    with pytest.raises(KeyboardInterrupt):
+        import_pictures(studio, [inbox])
+    monkeypatch.undo()
+    assert len(list(studio.pictures.iterdir())) == 1 and sets(studio) == picture_sets(studio) == []
+    made, _ = import_pictures(studio, [inbox])
+    assert list(studio.pictures.iterdir()) == [made.folder]
+
+
+def learns_from(studio, made, name, last):
+    """A run with that last event which learns from a set."""
+    task = TaskFolder(studio.runs / f"20260101-120000-{len(list(studio.runs.glob('*'))):04x}")
+    base = Base(key="toy", title="Toy", family="sd1", path="/toy")
+    learnt = tuple(TrainPicture(path=str(picture.path.resolve())) for picture in made.pictures)
+    task.write_job(
+        TrainJob(name=name, trigger="zxy", preset="style", base=base, pictures=learnt, settings=TrainSettings(),
+                 publish_to=str(studio.loras))
+    )  # fmt: skip
+    task.write_result(last, Reached(0, 5, 10))
+    return task
+
+
+def test_sets_are_listed_with_what_they_hold_and_who_learns_from_them(studio, inbox):
+    for name in ("a.png", "b.png", "c.png"):
+        saved(inbox / name)
+    (inbox / "b.txt").write_text("a caption")
+    made, _ = import_pictures(studio, [inbox])
+    other, _ = import_pictures(studio, [inbox / "a.png"])
+    done = events.Done("loras/cat.safetensors", "0", 10, 5.0)
+    for name in ("cat", "dog"):
+        learns_from(studio, made, name, done)
+    (studio.runs / "odd").mkdir()
+    (studio.runs / "odd" / "job.json").write_text("[1]")
+    newest, oldest = sets(studio)
+    assert (newest.folder, newest.title, newest.count, newest.captions, newest.used_by) == (other.folder, "a", 1, 0, ())
+    assert (oldest.title, oldest.count, oldest.captions, sorted(oldest.used_by)) == ("in box", 3, 1, ["cat", "dog"])
+    assert oldest.size == sum(path.stat().st_size for path in made.folder.iterdir())
+    assert oldest.first == tuple(picture.path for picture in made.pictures)
+    assert datetime.fromisoformat(oldest.made) <= datetime.fromisoformat(newest.made)
+
+
+def test_a_set_goes_to_the_bin_unless_a_run_that_is_not_finished_learns_from_it(studio, inbox, monkeypatch):
+    saved(inbox / "a.png")
+    made, _ = import_pictures(studio, [inbox])
+    binned = []
+    monkeypatch.setattr(pictures, "send2trash", binned.append)
+    for number, last in enumerate((events.Paused(5), events.Stopped(5), events.Failed("It broke.", "Mend it."))):
+        task = learns_from(studio, made, "cat", last)
+        with pytest.raises(UserError) as caught:
+            delete_set(studio, made.folder)
+        assert caught.value.what.startswith(f"The training of cat ({task.path.name}) learns from these"), number
+        task.write_result(events.Done("loras/cat.safetensors", "0", 10, 5.0), Reached(0, 10, 10))
+    assert not binned
+    delete_set(studio, made.folder)
+    assert binned == [made.folder]
+
+
+def test_nothing_but_a_set_of_the_studio_can_be_deleted_and_no_bin_is_a_sentence(studio, inbox, monkeypatch):
+    saved(inbox / "a.png")
+    made, _ = import_pictures(studio, [inbox])
+
+    def no_bin(path):
+        raise OSError("no bin")
+
+    monkeypatch.setattr(pictures, "send2trash", no_bin)
+    for name in ("", ".", "..", "nothing", "x" * 300):
+        with pytest.raises(UserError, match="There is no picture set"):
+            delete_set(studio, studio.pictures / name)
+    with pytest.raises(UserError, match="could not be moved to the bin"):
+        delete_set(studio, inbox / made.folder.name)  # the name counts, wherever it is said to be
+    assert made.folder.is_dir()
 
 
 def test_the_examples_come_in_whole(studio):

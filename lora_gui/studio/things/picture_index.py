@@ -1,0 +1,70 @@
+"""The list of a picture set, `set.json` in its folder: what it and its pictures are called, and what was done to them.
+
+It carries a sum, by which damage is found; sets of older versions have none. What a later version adds is passed over.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lora_gui import files
+from lora_gui.errors import UserError
+
+FILE = "set.json"
+MOST = 5000  # pictures in one set
+_LIMIT = 16 << 20  # bytes; a full set with a remark on each of its pictures takes a third of it
+
+
+class Index(BaseModel):
+    """`labels` are the names of the files that the pictures came from; `notes` say what was done to them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 0
+    title: str
+    labels: tuple[str, ...] = Field(max_length=MOST)
+    notes: tuple[str, ...] = ()
+    sha256: str = ""  # of all the rest
+
+
+def write(folder: Path, title: str, labels: Sequence[str], notes: Sequence[str]) -> None:
+    """Write the list last: a folder without it is no set. Raises UserError where the disk refuses."""
+    said = {"version": 1, "title": title, "labels": labels, "notes": notes}
+    files.write_json(folder / FILE, said | {"sha256": _sum(said)})
+
+
+def read(folder: Path) -> Index:
+    """The list of a set. Raises UserError where there is none or it is damaged."""
+    if not os.path.exists(folder / FILE):  # also where the name is one that no disk takes
+        raise UserError("These pictures are not in your studio any more.", "Choose them again.")
+    try:
+        return Index.model_validate_json(files.read_small(folder / FILE, _LIMIT))
+    except (OSError, ValueError):
+        raise _damaged(folder) from None
+
+
+def check(folder: Path) -> None:
+    """Raises UserError where a list is not as it was written, or names pictures that are gone."""
+    index = read(folder)
+    expected = _sum(files.read_json(folder / FILE, _LIMIT)) if index.version or index.sha256 else ""
+    if index.sha256 != expected:
+        raise _damaged(folder)
+    missing = [n for n in range(1, len(index.labels) + 1) if not (folder / f"{n:04}.png").is_file()]
+    if missing:
+        raise UserError(f"{len(missing)} pictures of this set are missing.", "Add them again where you need them.")
+
+
+def _damaged(folder: Path) -> UserError:
+    remedy = f"Add the folder {folder} as new pictures: what is in it comes in again, with its captions."
+    return UserError("The list of this picture set is damaged.", remedy)
+
+
+def _sum(said: dict[str, Any]) -> str:
+    """sha256 of everything in a list but the sum itself."""
+    rest = {key: value for key, value in said.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8")).hexdigest()
