@@ -1,12 +1,13 @@
 """The bases on this disk: the starter that ships with the app, and the folders and single files of the user."""
 
 import functools
-import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lora_gui
-from lora_gui import families
+from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import KnownBase
 from lora_gui.formats import single_file
@@ -18,25 +19,19 @@ SHIPPED = Path(lora_gui.__file__).parent / "starter" / "model"
 WEIGHTS = (".safetensors", ".safetensors.index.json")
 SINGLE = ".safetensors"  # of a base that is one file
 PICKLES = {".ckpt", ".pt", ".pth", ".bin"}
+_INDEX_LIMIT = 16 << 20  # bytes of the list of a network's weights
+_LONGEST = 100  # letters of a part's name or class
 WHOLE = "Choose a whole diffusers folder: one with model_index.json and all its parts."
 
 
 def list_bases(studio: Studio) -> list[Base]:
     """Every usable base, the one that ships with the app first; folders and files that are no base are left out."""
-    found = []
-    for one in families.facts().values():
-        for known in one.bases:
-            if not known.repo and (SHIPPED / "model_index.json").is_file():
-                found.append(Base(key=known.key, title=known.title, family=one.key, path=str(SHIPPED)))
-    there = sorted(studio.bases.iterdir()) if studio.bases.is_dir() else []
-    for path in (p for p in there if p.is_dir() or p.suffix.lower() == SINGLE):
-        try:
-            base = _open(path)
-        except UserError:
-            continue
-        if base.key not in {other.key for other in found}:  # a folder does not hide what ships with the app
-            found.append(base)
-    return found
+    return [base for _, base in _entries(studio) if isinstance(base, Base)]
+
+
+def passed_over(studio: Studio) -> list[tuple[Path, UserError]]:
+    """What lies among the user's bases and is none that can be used, and why."""
+    return [(path, why) for path, why in _entries(studio) if isinstance(why, UserError)]
 
 
 def find(studio: Studio, name: str) -> Base:
@@ -44,10 +39,10 @@ def find(studio: Studio, name: str) -> Base:
     bases = {base.key: base for base in list_bases(studio)}
     if name in bases:
         return bases[name]
-    path = Path(name).expanduser()
-    if path.exists():
-        return _open(path.resolve())
-    if (studio.bases / name).exists() and Path(name).name == name:
+    path = os.path.abspath(os.path.expanduser(name))
+    if name and os.path.exists(path):
+        return _open(Path(path))
+    if Path(name).name == name and os.path.exists(studio.bases / name):
         return _open(studio.bases / name)
     known = known_bases().get(name)
     if known and not known.repo:
@@ -109,7 +104,8 @@ def networks(base: Base) -> dict[str, int]:
         return {"unet": _identified(path, path.stat().st_size, path.stat().st_mtime_ns)[2]}
     found: dict[str, int] = {}
     for file in path.glob("**/*.safetensors"):
-        if file.parent != path and ".fp16." not in file.name:  # what lies beside the parts is the same once more
+        # what lies beside the parts is the same once more
+        if file.parent != path and ".fp16." not in file.name and file.is_file():
             part = file.parent.relative_to(path).as_posix()
             found[part] = found.get(part, 0) + _counted(file, file.stat().st_size, file.stat().st_mtime_ns)
     return found
@@ -134,6 +130,29 @@ def _own(base: Base) -> dict[str, Any]:
     return known.defaults if known else {}
 
 
+def _entries(studio: Studio) -> Iterator[tuple[Path, Base | UserError]]:
+    """What ships with the app and what lies among the user's bases, with what is wrong where it is no base."""
+    seen = set()
+    for one in families.facts().values():
+        for known in one.bases:
+            if not known.repo and (SHIPPED / "model_index.json").is_file():
+                seen.add(known.key)
+                yield SHIPPED, Base(key=known.key, title=known.title, family=one.key, path=str(SHIPPED))
+    for path in sorted(studio.bases.glob("*")):
+        if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() == SINGLE):
+            continue
+        try:
+            base = _open(path)
+        except UserError as error:
+            yield path, error
+        except files.STRANGE as error:
+            yield path, UserError(f"The base {path.name} cannot be read ({type(error).__name__}).", WHOLE)
+        else:
+            twin = UserError(f"Another base is called {base.key}, too.", f"Give {path.name} another name.")
+            yield path, twin if base.key in seen else base
+            seen.add(base.key)
+
+
 def _open(path: Path) -> Base:
     """The base in a folder. Raises UserError where it is none or where a part of it is missing."""
     if path.suffix.lower() in PICKLES:
@@ -145,21 +164,10 @@ def _open(path: Path) -> Base:
         return Base(key=path.stem, title=known.title if known else path.stem, family=key, path=str(path))
     if not path.is_dir():
         raise UserError(f"{path.name} is not the folder of a base.", WHOLE)
-    try:
-        index = json.loads((path / "model_index.json").read_text(encoding="utf-8"))
-        parts = {
-            name: part
-            for name, part in index.items()
-            if not name.startswith("_") and isinstance(part, list) and part[0]
-        }
-        pipeline = str(index["_class_name"])
-    except FileNotFoundError:
-        raise UserError(f"The folder {path.name} is not a base: it has no model_index.json.", WHOLE) from None
-    except (OSError, ValueError, KeyError, AttributeError, IndexError):
-        raise UserError(f"The model_index.json in {path.name} is damaged.", WHOLE) from None
+    pipeline, parts = _index(path)
     found = families.facts_of_pipeline(pipeline)
-    for part, (_, kind) in parts.items():
-        _check_part(path, part, str(kind))
+    for part, kind in parts.items():
+        _check_part(path, part, kind)
     for folder, repo in found.further.items():
         if not (path / folder).is_dir():
             what = f"The base {path.name} is not whole: its folder {folder} is missing."
@@ -168,30 +176,46 @@ def _open(path: Path) -> Base:
     return Base(key=path.name, title=known.title if known else path.name, family=found.key, path=str(path))
 
 
+def _index(base: Path) -> tuple[str, dict[str, str]]:
+    """What model_index.json says: the pipeline's class, and the class of each part that there is."""
+    if not os.path.lexists(base / "model_index.json"):
+        raise UserError(f"The folder {base.name} is not a base: it has no model_index.json.", WHOLE)
+    said = files.read_json(base / "model_index.json")
+    said = said if isinstance(said, dict) else {}
+    listed = {name: part for name, part in said.items() if not name.startswith("_") and isinstance(part, list)}
+    parts = {name: part for name, part in listed.items() if any(isinstance(word, str) for word in part)}
+    words = [said.get("_class_name"), *parts, *(word for part in parts.values() for word in part)]
+    sound = all(isinstance(word, str) and 0 < len(word) <= _LONGEST for word in words)
+    if not sound or any(len(part) != 2 or Path(name).name != name for name, part in parts.items()):
+        raise UserError(f"The model_index.json in {base.name} is damaged.", WHOLE)
+    return said["_class_name"], {name: kind for name, (_, kind) in parts.items()}
+
+
 def _check_part(base: Path, part: str, kind: str) -> None:
     folder = base / part
-    files = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    if not files:
+    there = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    if not there:
         raise UserError(f"The base {base.name} is not whole: its folder {part} is missing.", WHOLE)
     holds_weights = (folder / "config.json").is_file() and not kind.endswith(
         ("Tokenizer", "Processor", "Extractor", "Scheduler")
     )
-    if holds_weights and not any(name.endswith(WEIGHTS) for name in files):
-        if any(Path(name).suffix in PICKLES for name in files):
+    if holds_weights and not any(name.endswith(WEIGHTS) for name in there):
+        if any(Path(name).suffix in PICKLES for name in there):
             raise UserError(
                 f"The part {part} of {base.name} is in an old format that can carry programs.",
                 "Get this base as .safetensors.",
             )
         raise UserError(f"The base {base.name} is not whole: {part} has no weights.", WHOLE)
-    lists = [set(_shards(folder / name)) for name in files if name.endswith(".safetensors.index.json")]
-    if lists and all(shards - set(files) for shards in lists):
-        missing = min(lists[0] - set(files))
+    lists = [set(_shards(folder / name)) for name in there if name.endswith(".safetensors.index.json")]
+    if lists and all(shards - set(there) for shards in lists):
+        missing = min(lists[0] - set(there))
         raise UserError(f"The base {base.name} is not whole: {missing} of its {part} is missing.", WHOLE)
 
 
 def _shards(index: Path) -> list[str]:
     """The files that weights are spread over. Raises UserError where the list of them is damaged."""
-    try:
-        return [str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{index.name} in {index.parent.name} is damaged.", "Download this base again.") from None
+    said = files.read_json(index, _INDEX_LIMIT)
+    named = said.get("weight_map") if isinstance(said, dict) else None
+    if not isinstance(named, dict):
+        raise UserError(f"{index.name} in {index.parent.name} is damaged.", "Download this base again.")
+    return [str(name) for name in named.values()]

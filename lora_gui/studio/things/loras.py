@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,7 +47,7 @@ def list_loras(studio: Studio) -> list[LoraInfo]:
     for path in _files(studio):
         try:
             found.append(describe(path))
-        except UserError:
+        except files.STRANGE:  # "Check my studio" names it
             continue
     return found
 
@@ -60,7 +61,7 @@ def describe(path: Path) -> LoraInfo:
     try:
         stat = path.stat()
         return _describe(path, stat.st_size, stat.st_mtime_ns)
-    except OSError:  # it may have been deleted a moment ago
+    except (OSError, ValueError):  # it may have been deleted a moment ago, or have a name that no disk takes
         raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
 
 
@@ -76,9 +77,9 @@ def import_lora(studio: Studio, path: Path) -> LoraInfo:
 
 def find(studio: Studio, name: str) -> LoraInfo:
     """The LoRA called `name`, upper and lower case alike, or the one in the file `name`. Raises UserError otherwise."""
-    path = Path(name).expanduser()
-    if path.is_file():
-        return describe(path.resolve())
+    path = os.path.abspath(os.path.expanduser(name))
+    if name and os.path.isfile(path):
+        return describe(Path(path))
     names = {found.stem.casefold(): found for found in _files(studio)}
     wanted = name.casefold().removesuffix(".safetensors")
     match = names.get(wanted) or names.get(safe_name(wanted))
@@ -91,7 +92,7 @@ def find(studio: Studio, name: str) -> LoraInfo:
 def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:
     """Write the LoRA in a file once more in another dialect; a child does it. Raises UserError where it cannot."""
     describe(path)
-    if out.exists():
+    if os.path.lexists(out):
         raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
     job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()))
     log = studio.cache / "convert.txt"
@@ -116,7 +117,7 @@ def is_finite(path: Path) -> bool:
 
 def _files(studio: Studio) -> list[Path]:
     """Every LoRA file of the studio, the newest first; what is still being written begins with a dot."""
-    found = [p for p in studio.loras.glob("*.safetensors") if not p.name.startswith(".")]
+    found = [p for p in studio.loras.glob("*.safetensors") if not p.name.startswith(".") and p.is_file()]
     return sorted(found, key=_changed, reverse=True)
 
 

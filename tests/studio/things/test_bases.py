@@ -1,6 +1,7 @@
 """Bases on this disk: found, opened, or refused with what is missing."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -111,3 +112,59 @@ def test_a_shard_that_its_index_names_and_that_is_not_there_is_named(studio):
     (folder / "transformer" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
     with pytest.raises(UserError, match="not whole: model-2.safetensors of its transformer is missing"):
         bases.find(studio, "large")
+
+
+PART = {"_class_name": "StableDiffusionPipeline"}
+ODD_INDEXES = (
+    "[1]", "null", '"words"', "[" * 200_000, '{"_class_name": ' * 200_000, '{"_class_name": 5}', "\xff",
+    json.dumps(PART | {"unet": ["diffusers"]}), json.dumps(PART | {"unet": ["diffusers", "X", "Y"]}),
+    json.dumps(PART | {"unet": ["diffusers", 5]}), json.dumps(PART | {"unet": ["diffusers", None]}),
+    json.dumps(PART | {"x" * 300: ["diffusers", "X"]}), json.dumps(PART | {"../unet": ["diffusers", "X"]}),
+    json.dumps(PART | {"": ["diffusers", "X"]}), json.dumps({"_class_name": "X" * 100_000}), " " * 2_000_000 + "{}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD_INDEXES, ids=range(len(ODD_INDEXES)))
+def test_an_odd_index_is_a_sentence_and_hides_no_other_base(studio, text):
+    make(studio.bases / "good")
+    (make(studio.bases / "a odd one") / "model_index.json").write_text(text, encoding="latin-1")
+    assert [base.key for base in bases.list_bases(studio)] == ["starter", "good"]
+    assert refused(studio, "a odd one").what == "The model_index.json in a odd one is damaged."
+    ((path, why),) = bases.passed_over(studio)
+    assert path == studio.bases / "a odd one" and why.what == refused(studio, "a odd one").what
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_pipes_devices_and_links_without_an_end_hang_nobody(studio):
+    good = make(studio.bases / "good")
+    for kind in ("pipe", "device", "itself", "nothing"):
+        index = make(studio.bases / kind) / "model_index.json"
+        index.unlink()
+        if kind == "pipe":
+            os.mkfifo(index)
+        else:
+            index.symlink_to({"device": "/dev/zero", "itself": index, "nothing": "/nowhere"}[kind])
+    shards = make(studio.bases / "shards") / "unet" / "model.safetensors.index.json"
+    os.mkfifo(shards)
+    os.mkfifo(studio.bases / "pipe.safetensors")
+    (studio.bases / "loop.safetensors").symlink_to(studio.bases / "loop.safetensors")
+    assert [base.key for base in bases.list_bases(studio)] == ["starter", "good"]
+    assert {path.name for path, _ in bases.passed_over(studio)} >= {"pipe", "device", "itself", "nothing", "shards"}
+    os.mkfifo(good / "unet" / "more.safetensors")
+    (good / "unet" / "gone.safetensors").symlink_to("/nowhere")
+    (good / "unet" / "model.safetensors").unlink()
+    assert bases.networks(bases.find(studio, "good")) == {} and bases.size(bases.find(studio, "good")) > 0
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-that-name", "nul\0", "", ".", "a/" * 3000])
+def test_a_name_that_no_disk_takes_is_a_sentence(studio, name):
+    make(studio.bases / "good")
+    with pytest.raises(UserError):
+        bases.find(studio, name)
+
+
+def test_two_bases_of_one_name_are_told_apart_by_a_sentence(studio):
+    make(studio.bases / "starter")
+    assert [base.key for base in bases.list_bases(studio)] == ["starter"]
+    ((path, why),) = bases.passed_over(studio)
+    assert path.name == "starter" and why.remedy == "Give starter another name."

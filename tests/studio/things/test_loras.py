@@ -137,11 +137,11 @@ def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studi
             time.sleep(0.02)
         over.set()
         shown = showing.result()
+    row = tell("LoRAs deleted in one window while another shows them")
     for info in infos:
-        with pytest.raises(UserError):
+        with row, pytest.raises(UserError):
             loras.find(studio, info.name)
     assert shown == sorted(shown, reverse=True) and loras.list_loras(studio) == []
-    tell("LoRAs deleted in one window while another shows them", len(infos), len(infos))
 
 
 def test_deleting_moves_to_the_bin(studio, monkeypatch):
@@ -158,3 +158,37 @@ def test_deleting_moves_to_the_bin(studio, monkeypatch):
     with pytest.raises(UserError, match="could not be moved to the bin"):
         loras.delete(info)
     assert info.path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_pipes_devices_and_links_without_an_end_hang_nobody_and_hide_no_lora(studio):
+    lora(studio.loras / "good.safetensors")
+    os.mkfifo(studio.loras / "pipe.safetensors")
+    itself = studio.loras / "itself.safetensors"
+    for name, target in (("device", "/dev/zero"), ("itself", itself), ("gone", "/nowhere")):
+        (studio.loras / f"{name}.safetensors").symlink_to(target)
+    assert [info.name for info in loras.list_loras(studio)] == ["good"]
+    for name in ("pipe", "device", "itself", "gone"):
+        with pytest.raises(UserError):
+            loras.find(studio, name)
+        with pytest.raises(UserError):
+            loras.describe(studio.loras / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-that-name", "nul\0", "", "."])
+def test_a_name_that_no_disk_takes_is_a_sentence(studio, name):
+    with pytest.raises(UserError):
+        loras.find(studio, name)
+    with pytest.raises(UserError):
+        loras.describe(studio.loras / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_deleting_a_link_leaves_what_it_points_to_alone(studio, tmp_path, monkeypatch):
+    binned = []
+    monkeypatch.setattr(loras, "send2trash", binned.append)
+    link = studio.loras / "link.safetensors"
+    link.symlink_to(lora(tmp_path / "shared by many.safetensors"))
+    for name in (str(link), "link"):
+        loras.delete(loras.find(studio, name))
+    assert binned == [link, link]
