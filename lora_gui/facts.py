@@ -54,8 +54,8 @@ class Facts:
     further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
     dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
-    originals: CheckpointNames = field(default_factory=dict)  # the denoiser's layers as the original program calls them
-    kohya_has_originals: bool = True  # whether kohya files have these names, too, or the family's own
+    checkpoint_names: CheckpointNames = field(default_factory=dict)  # of the denoiser's layers
+    kohya_has_checkpoint_names: bool = True  # whether kohya files have these names too, or diffusers' own
     widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
     layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike

@@ -1,4 +1,4 @@
-"""From one way of writing a LoRA file to another, with nothing lost, and read back before it counts as done."""
+"""Convert a LoRA file to another dialect without loss, read back and compared before it counts as done."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
     dtype = Counter(value.dtype for name, value in tensors.items() if value.ndim > 1).most_common(1)[0][0]
     written = {
-        name: _narrowed(value, dtype).contiguous()
+        name: _narrowest(value, dtype).contiguous()
         for name, value in dialects.build(layers, known[key], job.to).items()
     }
     data = with_hashes(to_bytes(written, fields))
-    if not _alike(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
+    if not _equivalent(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
         raise UserError(f"{source.stem} would not be the same LoRA as a {job.to} file.", "Keep it as it is.")
     yield Phase(f"Writing {out.name}")
     files.write_bytes(out, data)
@@ -52,25 +52,25 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     yield Done(lora=str(out), sha256=digest)
 
 
-def _narrowed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """In the number format of the file it came from, where that holds every value as it is."""
+def _narrowest(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """In the dtype of the source file, where that represents every value exactly."""
     narrow = value.to(dtype)
     return narrow if torch.equal(narrow.float(), value) else value
 
 
-def _alike(one: Layers, two: Layers) -> bool:
-    """Whether two LoRAs change every layer alike; those that change nothing need not be there."""
+def _equivalent(one: Layers, two: Layers) -> bool:
+    """Whether two LoRAs update every layer alike; layers without effect may be absent."""
     working = {name for name, layer in one.items() if layer.magnitude is not None or layer.up.any()}
     return working <= two.keys() <= one.keys() and all(_same_effect(one[name], two[name]) for name in working)
 
 
 def _same_effect(one: Layer, two: Layer) -> bool:
-    """Whether both do the same to a random input; a fused file may have put their numbers together otherwise."""
+    """Whether both map a random input to the same output; fusing may have rearranged their values."""
     probe = torch.randn(one.down[0].numel(), generator=torch.Generator().manual_seed(0))
     first, second = (
         layer.alpha / layer.rank * (layer.up.flatten(1) @ (layer.down.flatten(1) @ probe)) for layer in (one, two)
     )
     if (one.magnitude is None) != (two.magnitude is None):
         return False
-    same_lengths = one.magnitude is None or two.magnitude is None or torch.equal(one.magnitude, two.magnitude)
-    return same_lengths and torch.allclose(first, second, rtol=1e-4, atol=1e-5 * float(first.abs().max()))
+    same_magnitudes = one.magnitude is None or two.magnitude is None or torch.equal(one.magnitude, two.magnitude)
+    return same_magnitudes and torch.allclose(first, second, rtol=1e-4, atol=1e-5 * float(first.abs().max()))

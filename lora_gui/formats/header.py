@@ -43,12 +43,14 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
+    """The checked header of a LoRA file: its tensors by name, and its metadata fields as plain text."""
+
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
 
     @property
     def ranks(self) -> dict[str, int]:
-        """Of each module."""
+        """The rank of each module."""
         return {match[1]: t.shape[0] for name, t in self.tensors.items() if (match := DOWN.fullmatch(name))}
 
     @property
@@ -58,7 +60,7 @@ class Header:
 
     @property
     def layers(self) -> int:
-        """How many modules it changes."""
+        """How many modules it adapts."""
         return sum(bool(DOWN.fullmatch(name)) for name in self.tensors)
 
 
@@ -76,7 +78,10 @@ def read_header(path: Path) -> Header:
 
 
 def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, Any], int]:
-    """What the header of any .safetensors file says of its tensors, unchecked; its fields; where the tensors begin."""
+    """The header of any .safetensors file: its tensors, unchecked; its metadata; the byte offset of the first tensor.
+
+    `name` stands in errors, `size` is that of the file. Raises UserError where it is damaged or can carry programs.
+    """
     start = file.read(8)
     if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
         raise UserError(
@@ -104,11 +109,11 @@ def _read(file: IO[bytes], name: str, size: int) -> Header:
 
 
 def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:
-    """What the header says of each tensor, unchecked: dtype, shape, begin and end; and its other fields."""
+    """Of each tensor its dtype, shape, begin and end, unchecked; and the metadata."""
     try:
         if raw.count(b"{") + raw.count(b"[") > 4 * TENSOR_LIMIT:  # a tensor has three; each becomes an object
             raise ValueError("too many things")
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_twins)
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
         metadata = header.pop("__metadata__", {})
         found = {}
         for key, value in header.items():
@@ -120,11 +125,11 @@ def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:
 
 
 def plain(text: str) -> str:
-    """The beginning of a stranger's text in one line, without unseen signs, half letters and turns of direction."""
+    """A stranger's text as one printable line, cut to FIELD_LIMIT: no control, surrogate or bidi characters."""
     return "".join(c if c.isprintable() or c == "\u200d" else " " for c in text[:FIELD_LIMIT])
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("the same name twice")
@@ -154,7 +159,7 @@ def _check_layout(tensors: dict[str, Tensor], start: int, size: int, name: str) 
 
 
 def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
-    """Every module has both halves, and they fit each other."""
+    """Every module has a down and an up of the same rank."""
     downs = {m[1]: t for key, t in tensors.items() if (m := DOWN.fullmatch(key))}
     ups = {m[1]: t for key, t in tensors.items() if (m := _UP.fullmatch(key))}
     if not downs and not ups:
@@ -170,7 +175,7 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
 
 
 def all_finite(path: Path, header: Header) -> bool:
-    """Whether every value of every tensor is a number; reads the whole file once, in pieces."""
+    """Whether every value is finite: no NaN, no infinity. Reads the whole file once, in chunks."""
     import numpy as np
 
     exponents = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}  # all set: no number

@@ -12,7 +12,7 @@ from lora_gui.formats.header import DOWN, Header
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
 
-# dialect -> what its tensor names look like: module, then the piece
+# dialect -> its tensor names: module, then role
 DIALECTS = {
     "kohya": r"lora_(?:unet|te[123]?)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
     "onetrainer": r"lora_(?:transformer|prior_unet|te[123]?)_\w+\.(?:lora_(?:down|up)\.weight|alpha|dora_scale)",

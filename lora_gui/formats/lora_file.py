@@ -1,4 +1,4 @@
-"""The one form a LoRA has in memory. Every dialect of files is read into it and written from it; knows no file."""
+"""The one form a LoRA has in memory, which every dialect is parsed into and built from; knows no file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lora_gui.errors import UserError
 
 @dataclass(frozen=True)
 class Layer:
-    """The LoRA of one layer in fp32: its weight changes by alpha / rank * up @ down.
+    """The adapter of one layer in fp32: its weight changes by alpha / rank * up @ down (Hu et al. 2021).
 
-    `down` is (rank, in) or (rank, in, k, k), `up` (out, rank) or (out, rank, 1, 1); `magnitude`, where there is one,
-    makes it a DoRA (Liu et al. 2024) and holds the length of each output's weights, (out,).
+    `down` is (rank, in) or (rank, in, k, k), `up` (out, rank) or (out, rank, 1, 1); `magnitude`, (out,), makes it a
+    DoRA (Liu et al. 2024): the norm of each output's weights.
     """
 
     down: torch.Tensor
@@ -24,29 +24,30 @@ class Layer:
 
     @property
     def rank(self) -> int:
+        """The inner dimension of the update."""
         return self.down.shape[0]
 
     def delta(self) -> torch.Tensor:
-        """What is added to the layer's weight at strength 1, in the weight's own shape."""
+        """The update of the layer's weight at strength 1, in the weight's own shape."""
         product = self.up.flatten(1) @ self.down.flatten(1)
         return (self.alpha / self.rank * product).view(self.up.shape[0], *self.down.shape[1:])
 
 
 Layers = dict[str, Layer]  # by part and module path, such as "unet.mid_block.attentions.0.proj_in"
 Shapes = dict[str, torch.Size]  # of the weights of a base's layers, by the same names
-Pieces = dict[str, torch.Tensor]  # of one layer, as files have them: down, up, alpha and magnitude
+LayerTensors = dict[str, torch.Tensor]  # of one layer in a file, by role: down, up, alpha and magnitude
 
 
-def from_pieces(piece: Pieces, alpha: float | None = None) -> Layer:
-    """Make a layer of its tensors; where there is no alpha among them it is `alpha`, or the rank.
+def layer_from(tensors: LayerTensors, alpha: float | None = None) -> Layer:
+    """A layer from its tensors; where there is no alpha among them it is `alpha`, or the rank.
 
-    Raises UserError where a half is missing, the halves do not fit each other, or the magnitude is not one of outputs.
+    Raises UserError where down or up is missing, they do not match, or the magnitude is not one per output.
     """
-    down, up, magnitude = piece.get("down"), piece.get("up"), piece.get("magnitude")
+    down, up, magnitude = tensors.get("down"), tensors.get("up"), tensors.get("magnitude")
     if down is None or up is None or down.ndim < 2 or up.ndim < 2 or down.shape[0] != up.shape[1]:
         raise UserError("In this LoRA the two halves of a layer do not belong together.", "Get a whole copy of it.")
-    if "alpha" in piece:
-        alpha = float(piece["alpha"])
+    if "alpha" in tensors:
+        alpha = float(tensors["alpha"])
     return Layer(
         down=down.float(),
         up=up.float(),

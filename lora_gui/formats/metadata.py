@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
-    """The header fields of a LoRA after `steps` steps. Holds no path and no caption, and no time of day: the same job
-    gives the same file, whether or not it was interrupted.
+    """The metadata of a LoRA after `steps` steps. No path, no caption and no time of day: the same job gives the same
+    file, whether or not it was interrupted.
 
     kohya `ss_*` fields are what A1111, Forge and ComfyUI read; `modelspec.*` is Stability's model specification 1.0.1.
     """
@@ -66,7 +66,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
 def with_hashes(data: bytes) -> bytes:
     """The same file with `sshs_model_hash` and `modelspec.hash_sha256` added: the sha256 of what follows the header.
 
-    Fields are sorted, as safetensors writes them in any order: the same LoRA is the same file.
+    Fields are sorted, since safetensors writes them in any order: the same LoRA is the same file.
     """
     length = struct.unpack("<Q", data[:8])[0]
     header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]

@@ -1,4 +1,4 @@
-"""How layers are called: by the base, by the program it came from, and in LoRA files. Knows no tensor."""
+"""Names of layers: module paths of the base, of the original checkpoint, and in LoRA files. Knows no tensor."""
 
 import re
 from collections.abc import Iterable
@@ -10,29 +10,30 @@ TEXT_LAYERS = (
     "text_projection",
 )
 _NUMBER = re.compile(r"\d+")
-_LEVEL = "text_model."  # of text encoders: transformers 5 lost it for some, files have it always
+_TEXT_MODEL = "text_model."  # in paths of text encoders: transformers 5 lost it for some, files have it always
 
 
 class Translation:
-    """From one way of naming to another; a name that is not in it means nothing: ()."""
+    """A mapping from names to names by patterns; what matches none maps to ()."""
 
     def __init__(self, pairs: Iterable[tuple[str, tuple[str, ...]]]) -> None:
         """`pairs` of patterns, `#` standing for a number, the same ones in the same order on both sides."""
-        self._words: dict[str, tuple[str, ...]] = {}
-        self._pages: dict[str, list[tuple[re.Pattern[str], tuple[str, ...]]]] = {}
-        for said, meant in pairs:
-            if "#" not in said:
-                self._words.setdefault(said, meant)
+        self._exact: dict[str, tuple[str, ...]] = {}
+        self._patterns: dict[str, list[tuple[re.Pattern[str], tuple[str, ...]]]] = {}
+        for source, targets in pairs:
+            if "#" not in source:
+                self._exact.setdefault(source, targets)
                 continue
-            pattern = re.compile(re.escape(said).replace(r"\#", r"(\d+)"))
-            self._pages.setdefault(_NUMBER.sub("#", said), []).append((pattern, meant))
+            pattern = re.compile(re.escape(source).replace(r"\#", r"(\d+)"))
+            self._patterns.setdefault(_NUMBER.sub("#", source), []).append((pattern, targets))
 
     def of(self, name: str) -> tuple[str, ...]:
-        if name in self._words:
-            return self._words[name]
-        for pattern, meant in self._pages.get(_NUMBER.sub("#", name), ()):
+        """What `name` maps to: several names where it is fused, none where it is unknown."""
+        if name in self._exact:
+            return self._exact[name]
+        for pattern, targets in self._patterns.get(_NUMBER.sub("#", name), ()):
             if found := pattern.fullmatch(name):
-                return tuple(_filled(one, found.groups()) for one in meant)
+                return tuple(_filled(one, found.groups()) for one in targets)
         return ()
 
 
@@ -42,21 +43,22 @@ def _filled(pattern: str, numbers: tuple[str, ...]) -> str:
 
 
 def is_text(part: str) -> bool:
+    """Whether a part of a base is a text encoder."""
     return part.startswith("text_encoder")
 
 
 def in_file(name: str) -> str:
-    """A layer's name with the level that files have and some text encoders of today have not."""
+    """A layer's name in files: with the `text_model.` that some text encoders have lost since."""
     part, _, path = name.partition(".")
-    lacks = is_text(part) and not path.startswith(_LEVEL) and path != "text_projection"
-    return f"{part}.{_LEVEL}{path}" if lacks else name
+    lacks = is_text(part) and not path.startswith(_TEXT_MODEL) and path != "text_projection"
+    return f"{part}.{_TEXT_MODEL}{path}" if lacks else name
 
 
 def in_base(name: str, known: Iterable[str] | None) -> str:
-    """The name that a base gives a layer which files call `name`; empty where it has none, unchanged with no base."""
+    """The name in a base, whose layers are `known`, of the layer that files call `name`; empty where it has none."""
     if known is None:
         return in_file(name)
-    for spelt in (name, in_file(name), name.replace(f".{_LEVEL}", ".", 1)):
+    for spelt in (name, in_file(name), name.replace(f".{_TEXT_MODEL}", ".", 1)):
         if spelt in known:
             return spelt
     return ""

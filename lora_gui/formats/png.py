@@ -1,4 +1,4 @@
-"""A drawing as PNG bytes that say how it was made, and that a machine made it."""
+"""Encode a drawing as PNG with its generation parameters and the mark for machine-made pictures."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Know a base that is one file by the names and shapes in its header; no tensor is loaded."""
+"""Identify a single-file checkpoint by the names and shapes in its header; no tensor is loaded."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WHOLE = "Get the whole checkpoint as one .safetensors file, or the base as a dif
 
 @dataclass(frozen=True)
 class Contents:
-    """The names in a file with their shapes, and the number format that most of its values have."""
+    """The shapes of the tensors in a file, and the dtype of most of its values."""
 
     shapes: dict[str, tuple[int, ...]]
     dtype: str
 
     @property
     def values(self) -> int:
-        """How many numbers there are in all."""
+        """The number of values in all tensors."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 

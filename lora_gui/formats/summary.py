@@ -1,4 +1,4 @@
-"""What a LoRA file is and what is odd about it, from its header and its alphas; no weight is read."""
+"""Summarise a LoRA file from its header and its alphas: family, dialect, rank, alpha, oddities; no weight is read."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
+    """What a LoRA file is, as far as its header tells."""
+
     family: str
     dialect: str
     rank: int  # the one most layers have
@@ -29,15 +31,15 @@ class Summary:
 
 
 def summary(path: Path, header: Header, families: Iterable[Facts]) -> Summary:
-    """Raises UserError where it is not known what the file is."""
+    """The summary of the file at `path`. Raises UserError where its family or dialect is not known."""
     known = {facts.key: facts for facts in families}
     family, dialect = identify(header, known.values())
-    held = _Held(known[family].originals)
+    fusion = _Fusion(known[family].checkpoint_names)
     ranks: Counter[int] = Counter()
     counted: Counter[float] = Counter()
     given = alphas(path, header)
     for module, rank in header.ranks.items():
-        parts = held.by(module) if rank % held.by(module) == 0 else 1
+        parts = fusion.of(module) if rank % fusion.of(module) == 0 else 1
         ranks[rank // parts] += 1
         counted[given.get(module, float(rank)) / parts] += 1
     odd = tuple(_oddities(header, dialect, ranks, counted, given))
@@ -67,14 +69,14 @@ def _scalar(dtype: str, data: bytes) -> float:
     return struct.unpack({"F32": "<f", "F16": "<e"}[dtype], data)[0]
 
 
-class _Held:
-    """How many layers of the base one of a file stands for, whose rank is as many times theirs."""
+class _Fusion:
+    """How many layers of the base are fused into one of a file, whose rank is as many times theirs."""
 
-    def __init__(self, originals: CheckpointNames) -> None:
-        several = {path: own for path, own in originals.items() if len(own) > 1}
+    def __init__(self, names: CheckpointNames) -> None:
+        several = {path: own for path, own in names.items() if len(own) > 1}
         self._counts = {self._spelt(path): len(own) for path, own in several.items()}
 
-    def by(self, module: str) -> int:
+    def of(self, module: str) -> int:
         path = self._spelt(module)
         return next((count for known, count in self._counts.items() if path.endswith(f"_{known}")), 1)
 

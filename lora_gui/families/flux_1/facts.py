@@ -4,7 +4,7 @@ from lora_gui.facts import CheckpointNames, Facts, KnownBase
 from lora_gui.families.shared.checkpoint_names import STREAMS
 
 _TIME = "time_text_embed"
-_ORIGINALS: CheckpointNames = STREAMS | {
+_CHECKPOINT_NAMES: CheckpointNames = STREAMS | {
     "double_blocks.#.img_mlp.0": ("transformer_blocks.#.ff.net.0.proj",),
     "double_blocks.#.img_mlp.2": ("transformer_blocks.#.ff.net.2",),
     "double_blocks.#.txt_mlp.0": ("transformer_blocks.#.ff_context.net.0.proj",),
@@ -59,7 +59,7 @@ FACTS = Facts(
     architecture="flux-1-dev/lora",
     base_model_version="flux1",
     prefixes={"transformer": ("lora_unet",), "text_encoder": ("lora_te1",)},
-    originals=_ORIGINALS,
+    checkpoint_names=_CHECKPOINT_NAMES,
     widths={"proj_mlp": 4},
     layer_names=(
         r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?|norm1(_context)?)\.[\w.]+"

@@ -3,7 +3,7 @@
 from lora_gui.facts import CheckpointNames, Facts, KnownBase
 from lora_gui.families.shared.checkpoint_names import STREAMS
 
-_ORIGINALS: CheckpointNames = STREAMS | {
+_CHECKPOINT_NAMES: CheckpointNames = STREAMS | {
     "double_blocks.#.img_mlp.0": ("transformer_blocks.#.ff.linear_in",),
     "double_blocks.#.img_mlp.2": ("transformer_blocks.#.ff.linear_out",),
     "double_blocks.#.txt_mlp.0": ("transformer_blocks.#.ff_context.linear_in",),
@@ -73,7 +73,7 @@ FACTS = Facts(
     architecture="Flux.2-klein/lora",
     base_model_version="flux2_klein",
     prefixes={"transformer": ("lora_unet",)},
-    originals=_ORIGINALS,
+    checkpoint_names=_CHECKPOINT_NAMES,
     layer_names=(
         r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?)\.[\w.]+"
         r"|transformer\.single_transformer_blocks\.\d+\.attn\.(to_qkv_mlp_proj|to_out)"

@@ -53,8 +53,8 @@ FACTS = Facts(
     architecture="stable-diffusion-v1/lora",
     base_model_version="sd_v1",
     prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te", "lora_te1")},
-    originals=checkpoint_names.unet(levels=4, first_up_has_attention=False),
-    kohya_has_originals=False,
+    checkpoint_names=checkpoint_names.unet(levels=4, first_up_has_attention=False),
+    kohya_has_checkpoint_names=False,
     layer_names=(
         r"(lora_unet_|unet\.|diffusion_model\.)"
         r"(down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks)[_.](?![\w.]*transformer_blocks[_.][1-9])[\w.]+"

@@ -2,7 +2,7 @@
 
 from lora_gui.facts import SWAPPED, CheckpointNames, Facts, KnownBase
 
-_ORIGINALS: CheckpointNames = {
+_CHECKPOINT_NAMES: CheckpointNames = {
     "joint_blocks.#.x_block.attn.qkv": tuple(f"transformer_blocks.#.attn.to_{m}" for m in "qkv"),
     "joint_blocks.#.x_block.attn.proj": ("transformer_blocks.#.attn.to_out.0",),
     "joint_blocks.#.x_block.attn2.qkv": tuple(f"transformer_blocks.#.attn2.to_{m}" for m in "qkv"),
@@ -67,7 +67,7 @@ FACTS = Facts(
         "text_encoder": ("lora_te1",),
         "text_encoder_2": ("lora_te2",),
     },
-    originals=_ORIGINALS,
+    checkpoint_names=_CHECKPOINT_NAMES,
     layer_names=(
         r"transformer\.transformer_blocks\.\d+\.[\w.]+"
         r"|(lora_unet_|diffusion_model\.)joint_blocks[_.]\d+[_.][\w.]+|lora_transformer_transformer_blocks_\d+_\w+"

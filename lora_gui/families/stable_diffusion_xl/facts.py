@@ -43,7 +43,7 @@ FACTS = Facts(
     architecture="stable-diffusion-xl-v1-base/lora",
     base_model_version="sdxl_base_v1-0",
     prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te1",), "text_encoder_2": ("lora_te2",)},
-    originals=checkpoint_names.unet(levels=3, first_up_has_attention=True),
+    checkpoint_names=checkpoint_names.unet(levels=3, first_up_has_attention=True),
     layer_names=(  # unlike 1.x, no attention in the outermost blocks
         r"(lora_unet_|unet\.)(down_blocks[_.]([12]|0[_.](resnets|downsamplers))"
         r"|mid_block|up_blocks[_.]([01]|2[_.]resnets))[_.][\w.]+"

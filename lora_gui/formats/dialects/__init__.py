@@ -1,4 +1,4 @@
-"""Any LoRA file into the one internal form, and the internal form into any dialect."""
+"""Parse LoRA files of any dialect into one form in memory, and build the tensors of any dialect from it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ DIALECTS = {
 }
 
 
-def read(path: Path, shapes: Shapes, facts: Facts, known: Iterable[Facts], texts: bool = True) -> Layers:
+def read(path: Path, shapes: Shapes | None, facts: Facts, known: Iterable[Facts], texts: bool = True) -> Layers:
     """The LoRA in a file, for a base of the family `facts` whose layers are `shapes`; `known` are all families.
 
+    `shapes` is None where there is no base at hand that it should fit.
     Without `texts`, what it changes in text encoders is left out.
     Raises UserError where the file is damaged, of another family, of another base or holds what is not a number.
     """

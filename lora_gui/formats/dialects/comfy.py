@@ -1,4 +1,4 @@
-"""ComfyUI's own dialect: the original's names with dots, `diffusion_model.<path>.lora_down.weight` or `.lora_A.weight`.
+"""ComfyUI's own dialect: the checkpoint's module paths, `diffusion_model.<path>.lora_down.weight` or `.lora_A.weight`.
 
 Written with lora_down and alpha, which ComfyUI reads for every family; both spellings are read.
 """
@@ -14,7 +14,7 @@ _PREFIXES = {
 
 DIALECT = Dialect(
     prefixes=lambda facts: {part: (_PREFIXES[part],) for part in facts.prefixes},
-    endings={
+    suffixes={
         "lora_down.weight": "down",
         "lora_up.weight": "up",
         "lora_A.weight": "down",
@@ -22,5 +22,5 @@ DIALECT = Dialect(
         "alpha": "alpha",
         "dora_scale": "magnitude",
     },
-    originals=lambda facts: True,
+    by_checkpoint=lambda facts: True,
 )

@@ -1,4 +1,4 @@
-"""How a way of writing LoRA files is described, and how one so described is read and written."""
+"""A dialect of LoRA files described by its names, and how files of any so described are parsed and built."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lora_gui.formats.dialects import fused
 from lora_gui.formats.lora_file import (
     Layer,
     Layers,
-    Pieces,
+    LayerTensors,
     Shapes,
     check_shapes,
-    from_pieces,
+    layer_from,
     other_sizes,
     unknown_layers,
 )
@@ -26,18 +26,19 @@ from lora_gui.formats.naming import TEXT_LAYERS, Translation, in_base, in_file, 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
 
-Prefixes = dict[str, tuple[str, ...]]  # part to what its layers' names begin with, the written first
+Prefixes = dict[str, tuple[str, ...]]  # part to the prefixes of its layers' names, the written one first
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """`endings` are those of tensors' names, to the piece of a layer each is; the first of a piece is written."""
+    """`suffixes` map the suffix of a tensor's name to the role it has in a layer: down, up, alpha or magnitude; the
+    first suffix of a role is the written one."""
 
     prefixes: Callable[[Facts], Prefixes]
-    endings: dict[str, str]
-    joint: str = "."  # between the words of a path
-    originals: Callable[[Facts], bool] = lambda facts: False  # whether layers are written as the original has them
-    folds: bool = False  # whether alpha is written into `up`, and so not beside it
+    suffixes: dict[str, str]
+    separator: str = "."  # within a module path
+    by_checkpoint: Callable[[Facts], bool] = lambda facts: False  # whether written with the checkpoint's module paths
+    folds_alpha: bool = False  # whether alpha / rank is folded into `up`, and alpha not written
     alpha_of: Callable[[str, dict[str, str]], float | None] = lambda name, metadata: None  # by the header
 
     def parse(
@@ -45,29 +46,29 @@ class Dialect:
     ) -> Layers:
         """The LoRA in `tensors`, for a base whose layers are `shapes`, or for none in particular.
 
-        Raises UserError where tensors have no place among its layers, do not fit them, or say one thing twice.
+        Raises UserError where tensors have no place among its layers, do not fit them, or appear twice.
         """
         translation = Translation(self._pairs(facts, shapes))
-        found: dict[tuple[str, ...], Pieces] = {}
+        found: dict[tuple[str, ...], LayerTensors] = {}
         unknown = []
         for key, tensor in tensors.items():
-            ending = next((ending for ending in self.endings if key.endswith(f".{ending}")), "")
-            module = key.removesuffix(f".{ending}")
+            suffix = next((suffix for suffix in self.suffixes if key.endswith(f".{suffix}")), "")
+            module = key.removesuffix(f".{suffix}")
             names = translation.of(module) or self._dotted(module, facts)
-            if not ending or not names or not all(in_base(name.rstrip(SWAPPED), shapes) for name in names):
+            if not suffix or not names or not all(in_base(name.rstrip(SWAPPED), shapes) for name in names):
                 unknown.append(key)
-            elif self.endings[ending] in found.setdefault(names, {}):
+            elif self.suffixes[suffix] in found.setdefault(names, {}):
                 raise _twice(module)
             else:
-                found[names][self.endings[ending]] = tensor
+                found[names][self.suffixes[suffix]] = tensor
         if unknown:
             raise unknown_layers(unknown, len(tensors))
         layers: Layers = {}
-        for names, pieces in found.items():
+        for names, roles in found.items():
             own = [in_base(name.rstrip(SWAPPED), shapes) for name in names]
-            whole = from_pieces(pieces, self.alpha_of(own[0], metadata))
-            whole = _turned(whole) if names[0].endswith(SWAPPED) else whole
-            for name, layer in _taken_apart(own, whole, facts, shapes):
+            stored = layer_from(roles, self.alpha_of(own[0], metadata))
+            stored = _swapped(stored) if names[0].endswith(SWAPPED) else stored
+            for name, layer in _split(own, stored, facts, shapes):
                 if name in layers:
                     raise _twice(name)
                 layers[name] = layer
@@ -77,68 +78,69 @@ class Dialect:
 
     def build(self, layers: Layers, facts: Facts) -> dict[str, torch.Tensor]:
         """The tensors of a file in fp32. Raises UserError where a layer has no name in this dialect."""
-        endings = {piece: ending for ending, piece in reversed(self.endings.items())}
+        suffixes = {role: suffix for suffix, role in reversed(self.suffixes.items())}
         tensors = {}
-        for module, layer in self._put_together(layers, facts):
-            tensors[f"{module}.{endings['down']}"] = layer.down
-            scale = layer.alpha / layer.rank if self.folds else 1.0
-            tensors[f"{module}.{endings['up']}"] = layer.up if scale == 1.0 else layer.up * scale
-            if not self.folds:
-                tensors[f"{module}.{endings['alpha']}"] = torch.tensor(layer.alpha)
+        for module, layer in self._fused(layers, facts):
+            tensors[f"{module}.{suffixes['down']}"] = layer.down
+            scale = layer.alpha / layer.rank if self.folds_alpha else 1.0
+            tensors[f"{module}.{suffixes['up']}"] = layer.up if scale == 1.0 else layer.up * scale
+            if not self.folds_alpha:
+                tensors[f"{module}.{suffixes['alpha']}"] = torch.tensor(layer.alpha)
             if layer.magnitude is not None:
                 column = layer.magnitude.view(-1, *[1] * (layer.down.ndim - 1))
-                tensors[f"{module}.{endings['magnitude']}"] = layer.magnitude if self.folds else column
+                tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude if self.folds_alpha else column
         return tensors
 
     def _pairs(self, facts: Facts, shapes: Shapes | None) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Every name a layer can have in a file, and the base's own names of what it changes."""
+        """Every name a layer can have in a file, and the module paths it adapts: several where it is fused."""
         for part, prefixes in self.prefixes(facts).items():
-            originals = {} if is_text(part) else facts.originals
-            own = [name.rstrip(SWAPPED) for names in originals.values() for name in names] or TEXT_LAYERS
+            mapped = {} if is_text(part) else facts.checkpoint_names
+            own = [name.rstrip(SWAPPED) for names in mapped.values() for name in names] or TEXT_LAYERS
             known = [in_file(name).partition(".")[2] for name in shapes or () if name.startswith(f"{part}.")]
-            paths = originals | {path: (path,) for path in (*own, *known)}
+            paths = mapped | {path: (path,) for path in (*own, *known)}
             for prefix in prefixes:
                 for path, names in paths.items():
-                    yield prefix + path.replace(".", self.joint), tuple(f"{part}.{name}" for name in names)
+                    yield prefix + path.replace(".", self.separator), tuple(f"{part}.{name}" for name in names)
 
     def _dotted(self, module: str, facts: Facts) -> tuple[str, ...]:
-        """The base's own name of a layer, where it stands in the file as it is."""
+        """The base's module path of a layer, where the file has it as it is."""
         for part, prefixes in self.prefixes(facts).items():
             for prefix in prefixes:
-                if self.joint == "." and module.startswith(prefix):
+                if self.separator == "." and module.startswith(prefix):
                     return (f"{part}.{module.removeprefix(prefix)}",)
         return ()
 
-    def _put_together(self, layers: Layers, facts: Facts) -> Iterator[tuple[str, Layer]]:
-        """The layers of the file, by the names they have there, that stand for one or several of the base."""
+    def _fused(self, layers: Layers, facts: Facts) -> Iterator[tuple[str, Layer]]:
+        """The layers of a file by their names there; those the checkpoint fuses, such as qkv, are fused."""
         prefixes = self.prefixes(facts)
-        back = Translation((own.rstrip(SWAPPED), (path, *all)) for path, all in facts.originals.items() for own in all)
+        fused_in = facts.checkpoint_names.items()
+        back = Translation((own.rstrip(SWAPPED), (path, *all)) for path, all in fused_in for own in all)
         groups: dict[tuple[str, ...], dict[str, Layer]] = {}
         for name, layer in layers.items():
             part, _, path = in_file(name).partition(".")
             if part not in prefixes:
                 raise _nameless(name)
             named: tuple[str, ...] = (path, path)
-            if self.originals(facts) and not is_text(part):
+            if self.by_checkpoint(facts) and not is_text(part):
                 named = back.of(path)
                 if not named:
                     raise _nameless(name)
             groups.setdefault((part, *named), {})[path] = layer
         for (part, path, *own), found in groups.items():
-            module = prefixes[part][0] + path.replace(".", self.joint)
+            module = prefixes[part][0] + path.replace(".", self.separator)
             if len(own) > 1:
                 first = next(iter(found.values()))
                 outs = [found[name].up.shape[0] if name in found else _out(name, first, facts) for name in own]
                 yield module, fused.fuse([found.get(name) for name in own], outs)
             else:
                 layer = found[own[0].rstrip(SWAPPED)]
-                yield module, _turned(layer) if own[0].endswith(SWAPPED) else layer
+                yield module, _swapped(layer) if own[0].endswith(SWAPPED) else layer
 
 
-def _taken_apart(
+def _split(
     names: list[str], layer: Layer, facts: Facts, shapes: Shapes | None
 ) -> Iterator[tuple[str, Layer]]:
-    """The layers of the base that one of the file stands for."""
+    """The layers of the base that one of a file stands for."""
     if len(names) == 1:
         yield names[0], layer
         return
@@ -151,12 +153,12 @@ def _taken_apart(
 
 
 def _out(name: str, layer: Layer, facts: Facts) -> int:
-    """How many outputs a layer has that the original holds as one with `layer`, which has the same inputs."""
+    """Output features of a layer that the checkpoint fuses with `layer`, which has the same input features."""
     return facts.widths.get(name.rpartition(".")[2], 1) * layer.down.shape[1]
 
 
-def _turned(layer: Layer) -> Layer:
-    """The layer with its two halves swapped; where it has not two, it is the same in the original."""
+def _swapped(layer: Layer) -> Layer:
+    """The layer with the halves of its outputs swapped; one whose outputs are no pair is the same in the checkpoint."""
     return fused.halves_swapped(layer) if layer.up.shape[0] == 2 * layer.down.shape[1] else layer
 
 

@@ -13,7 +13,7 @@ _CONFIGURATION = "lora_adapter_metadata"  # peft's own settings, among them alph
 
 
 def build_exact(layers: Layers) -> dict[str, torch.Tensor]:
-    """Every number as it is and alpha beside them: what a checkpoint holds."""
+    """Tensors for a checkpoint of a run: exact values, alpha beside them and not folded."""
     tensors: dict[str, torch.Tensor] = {}
     for name, layer in layers.items():
         spelt = in_file(name)
@@ -28,7 +28,7 @@ def build_exact(layers: Layers) -> dict[str, torch.Tensor]:
 
 
 def _alpha_of(name: str, metadata: dict[str, str]) -> float | None:
-    """Alpha of a layer by peft's own settings: a pattern for it first, else the one for its part."""
+    """Alpha of a layer by peft's LoraConfig in the header: its alpha_pattern first, else lora_alpha of its part."""
     part, _, path = name.partition(".")
     alphas = _alphas(metadata)
     patterns = alphas.get(f"{part}.alpha_pattern")
@@ -50,13 +50,13 @@ def _alphas(metadata: dict[str, str]) -> dict[str, Any]:
 
 DIALECT = Dialect(
     prefixes=lambda facts: {part: (f"{part}.",) for part in PARTS},
-    endings={
+    suffixes={
         "lora_A.weight": "down",
         "lora_B.weight": "up",
         "lora_magnitude_vector": "magnitude",
         "lora_magnitude_vector.weight": "magnitude",
         "alpha": "alpha",
     },
-    folds=True,
+    folds_alpha=True,
     alpha_of=_alpha_of,
 )

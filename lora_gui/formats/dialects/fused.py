@@ -1,4 +1,4 @@
-"""Several layers in one, and one in several: the original programs hold query, key and value as a single layer."""
+"""Fuse the adapters of several layers into one and split them again, as checkpoints hold query, key and value."""
 
 import torch
 
@@ -7,10 +7,10 @@ from lora_gui.formats.lora_file import Layer
 
 
 def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
-    """One layer that does what `layers` do, each upon its own `outs` rows; None changes nothing there.
+    """One layer with the updates of `layers`, each on its own `outs` output rows; None is no update.
 
-    `down` is theirs on top of each other, `up` has theirs along its diagonal: where all have the same rank and alpha,
-    every number stays as it is. Raises UserError where some are DoRAs and others are not there.
+    `down` is concatenated, `up` block-diagonal: where all have the same rank and alpha, every value stays as it is.
+    Raises UserError where some are DoRAs and others are absent.
     """
     there = [layer for layer in layers if layer is not None]
     first = there[0]
@@ -38,9 +38,9 @@ def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
 
 
 def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
-    """What the parts of a fused layer do, each upon its own `outs` rows; None for parts that are not there.
+    """The updates of the layers fused into one, each of its own `outs` output rows; None where there is none.
 
-    Where `up` holds only blocks along its diagonal, `down` is cut as it was put together, else all parts share it.
+    Where `up` is block-diagonal, `down` is split into the same blocks, else every layer has the whole of it.
     """
     rows = layer.up.split(outs)
     columns = _blocks(rows) or [slice(0, layer.rank)] * len(outs)
@@ -54,7 +54,7 @@ def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
 
 
 def _blocks(rows: tuple[torch.Tensor, ...]) -> list[slice] | None:
-    """The columns that each part has for itself, in the order of the parts; None where some are used by several."""
+    """The columns of `up` that only one part uses, for each part in order; None where `up` is not block-diagonal."""
     used = torch.stack([part.ne(0).any(dim=0) for part in rows])  # (parts, rank)
     count, rank = used.shape
     if rank % count == 0:
@@ -75,7 +75,7 @@ def _blocks(rows: tuple[torch.Tensor, ...]) -> list[slice] | None:
 
 
 def halves_swapped(layer: Layer) -> Layer:
-    """The layer whose outputs' first and second half have changed places."""
+    """The layer with the two halves of its outputs swapped."""
     magnitude = layer.magnitude
     return Layer(
         layer.down,

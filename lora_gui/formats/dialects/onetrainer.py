@@ -1,6 +1,6 @@
-"""OneTrainer's dialect: as kohya's, but always with the base's own names; it is read only.
+"""OneTrainer's dialect: as kohya's, but always with diffusers' module paths; read only, never written.
 
-For families that have their own names in kohya files too, its files are kohya files.
+For families whose kohya files have diffusers' paths too, its files are kohya files.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lora_gui.formats.dialects.dialect import Dialect, Prefixes
-from lora_gui.formats.dialects.kohya import ENDINGS
+from lora_gui.formats.dialects.kohya import SUFFIXES
 from lora_gui.formats.naming import is_text
 
 if TYPE_CHECKING:
@@ -20,4 +20,4 @@ def _prefixes(facts: Facts) -> Prefixes:
     return {"transformer": ("lora_transformer_",), "prior": ("lora_prior_unet_",)} | texts
 
 
-DIALECT = Dialect(prefixes=_prefixes, endings=ENDINGS, joint="_")
+DIALECT = Dialect(prefixes=_prefixes, suffixes=SUFFIXES, separator="_")
