@@ -2,6 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+QUOTES = "'\""
 
 
 class UserError(Exception):
@@ -22,3 +25,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known)}."
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """A value as it stands in a sentence: quoted where it is text, and cut short."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # more digits than Python writes out, or nested without end
+        return "such a value"
+    return text if len(text) <= most else f"{text[:most]}...{text[0] if text[0] in QUOTES else ''}"

@@ -1,10 +1,10 @@
 """Every setting once: its type, bounds, label and help. The form, the presets and the command line read them here."""
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lora_gui.errors import UserError, nearest
+from lora_gui.errors import UserError, nearest, shown
 
 # The one list of each; tables over them are held to it by tests/test_settings.py, choices are taken from it by `get_args`.
 Optimizer = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
@@ -13,6 +13,8 @@ FullPrecision = Literal["fp32", "bf16", "fp16"]  # the frozen weights as they ar
 Quantised = Literal["int8", "nf4"]  # the frozen weights quantised, computed with in bf16
 Precision = Literal[FullPrecision, Quantised]
 Layers = Literal["attention", "linear", "all"]
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class _Settings(BaseModel):
@@ -140,20 +142,21 @@ class DrawSettings(_Settings):
     guidance: float = Field(7.0, ge=0, le=30, title="Guidance", description="How closely the prompt is followed. Up: closer and harsher.")
 
 
-def check(settings: type[BaseModel], values: dict[str, Any]) -> Any:
+def check(settings: type[Settings], values: dict[str, Any]) -> Settings:
     """Make settings from `values`. Raises UserError naming the nearest known key, or the bound that was passed."""
     for key in values:
         if key not in settings.model_fields:
-            raise UserError(f"No setting is called {key!r}.", nearest(key, settings.model_fields))
+            raise UserError(f"No setting is called {shown(key)}.", nearest(key, settings.model_fields))
     try:
         return settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         field = settings.model_fields.get(str(first["loc"][0])) if first["loc"] else None
         label = field.title if field and field.title else " ".join(str(part) for part in first["loc"])
-        raise UserError(f"{label} cannot be {first['input']!r}.", f"{_sentence(first['msg'])}") from None
+        raise UserError(f"{label} cannot be {shown(first['input'])}.", sentence(first["msg"])) from None
 
 
-def _sentence(message: str) -> str:
+def sentence(message: str) -> str:
+    """What pydantic says of a value, as a sentence for the user."""
     message = message.removeprefix("Input ").removeprefix("Value error, ")
     return f"It {message}." if message.startswith("should") else f"{message[:1].upper()}{message[1:]}."

@@ -9,7 +9,7 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from lora_gui import files
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, shown
 
 LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
 LONGEST_TRIGGER = 40
@@ -22,25 +22,25 @@ def check_name(name: str) -> str:
 
     Accents are dropped and spaces become `-`. Raises UserError where it cannot be stored safely, naming one that can.
     """
-    shown = unicodedata.normalize("NFC", name).strip()
-    if not shown:
+    typed = unicodedata.normalize("NFC", name).strip()
+    if not typed:
         raise UserError("The name is empty.", "Type a name for the LoRA, such as my-style.")
-    plain = unicodedata.normalize("NFKD", shown).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", typed).encode("ascii", "ignore").decode()
     better = _suggestion(plain)
-    if "/" in shown or "\\" in shown or ".." in shown or ":" in shown:
-        raise UserError(f"The name {_short(shown)} looks like a path.", f"Use a plain name such as {better}.")
-    if shown.split(".")[0].strip().casefold() in DEVICES:
+    if "/" in typed or "\\" in typed or ".." in typed or ":" in typed:
+        raise UserError(f"The name {shown(typed)} looks like a path.", f"Use a plain name such as {better}.")
+    if typed.split(".")[0].strip().casefold() in DEVICES:
         raise UserError(
-            f"Windows keeps the name {_short(shown)} for itself.", f"Use another name, such as {safe_name(shown)}."
+            f"Windows keeps the name {shown(typed)} for itself.", f"Use another name, such as {safe_name(typed)}."
         )
-    if shown.startswith(".") or shown.endswith("."):
-        raise UserError(f"The name {_short(shown)} begins or ends with a dot.", f"Use a plain name such as {better}.")
-    lost = [c for c in shown if not unicodedata.normalize("NFKD", c).encode("ascii", "ignore")]
+    if typed.startswith(".") or typed.endswith("."):
+        raise UserError(f"The name {shown(typed)} begins or ends with a dot.", f"Use a plain name such as {better}.")
+    lost = [c for c in typed if not unicodedata.normalize("NFKD", c).encode("ascii", "ignore")]
     if lost or not re.fullmatch(r"[\w .\-]+", plain):
         odd = (lost or re.findall(r"[^\w .\-]", plain))[0]
         sign = f"the sign {odd!r}" if odd.isprintable() else "a sign that cannot be seen"
         raise UserError(
-            f"The name {_short(shown)} holds {sign}, which not every program can open.",
+            f"The name {shown(typed)} holds {sign}, which not every program can open.",
             f"Use a-z, 0-9, - and _, such as {better}.",
         )
     if len(plain) > LONGEST_NAME:
@@ -127,7 +127,3 @@ def _decode(data: bytes) -> str:
 def _suggestion(plain: str) -> str:
     found = re.sub(r"[^a-z0-9_.]+", "-", plain.lower())
     return re.sub(r"\.+", ".", found).strip("-._")[:LONGEST_NAME].strip("-._") or "my-lora"
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:40]}...")
