@@ -1,27 +1,35 @@
-"""The child process: a job in, events out as JSON lines. `python -m lora_gui.worker train <run folder>` or `... draw`.
+"""The child process: a table of commands. A job in, events out as JSON lines; see `protocol`.
 
-What stands on its standard output is events and nothing else: that output is taken before any library can print.
+`python -m lora_gui.worker train <run folder>`, `publish <run folder>`, `draw`, `plan`, `convert`.
 """
 
 from __future__ import annotations
 
 import errno
-import json
+import functools
 import os
-import queue
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
-from lora_gui.protocol.jobs import ConvertJob, DrawJob, PlanJob, TrainJob
+from lora_gui.protocol.jobs import ConvertJob, PlanJob
+from lora_gui.protocol.lease import Lease
+from lora_gui.protocol.lock import Lock
+from lora_gui.protocol.orders import Orders
+from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.protocol.writer import EventWriter
 
-_BEAT = 2.0  # seconds between two signs of life
+LOOK = 0.2  # seconds between two looks at what the task is asked
+BEAT = 10  # looks between two heartbeats
+ENTER = 10.0  # seconds for the lock of a folder, in which a probe may stand for a moment
+OCCUPIED = 3  # exit code where another worker is in the folder
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -32,59 +40,40 @@ _ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the processor from the window
 }
-
-
-class EventWriter:
-    """The real standard output; whatever a library prints goes to the log instead."""
-
-    def __init__(self) -> None:
-        self._out: IO[bytes] = os.fdopen(os.dup(1), "wb", buffering=0)
-        os.dup2(2, 1)
-        self._lock = threading.Lock()
-        self._mend = b""  # a line break, where half a line was written
-        self.order = ""  # the drawing order being worked on
-
-    def say(self, event: events.Event) -> None:
-        """Write one line. On a full disk it is lost: what is being learnt is worth more than what is said of it."""
-        with self._lock:
-            line = self._mend + events.to_line(event).encode("utf-8") + b"\n"
-            try:
-                whole = self._out.write(line) == len(line)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                whole = False
-            self._mend = b"" if whole else b"\n"
+# What runtimes say when memory ran out, in lower case; "not allocated yet" and the like are something else.
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
 def main(arguments: list[str]) -> int:
-    """Do the job; the exit code is 0 where the last event is Done or Stopped."""
-    writer = EventWriter()
+    """Do what the first argument names; the exit code is 0 where the last event is none of failure."""
     os.environ.update(_ENVIRONMENT)
+    command, *rest = arguments
+    return COMMANDS[command](*rest)
+
+
+def guarded(work: Callable[[], Any], writer: EventWriter, order: str = "") -> bool:
+    """Whether `work` came to its end; what went wrong is said in plain words, and its cause stands in the log."""
     try:
-        if arguments[:1] == ["draw"]:
-            _draw(writer, sys.stdin.buffer)
-        elif arguments[:1] == ["convert"]:
-            _convert(writer, sys.stdin.buffer)
-        elif arguments[:1] == ["plan"]:
-            _plan(writer, sys.stdin.buffer)
-        else:
-            _train(writer, Path(arguments[1]))
+        work()
     except UserError as error:
-        writer.say(events.Failed(error.what, error.remedy, writer.order, error.cause))
-        return 1
+        print(f"{error.what} {error.remedy}", file=sys.stderr)
+        if because := error.__cause__ or error.__context__:
+            traceback.print_exception(because)
+        writer.say(events.Failed(error.what, error.remedy, order, error.cause))
     except Exception as error:  # noqa: BLE001  the only one: nobody else would tell the user
         traceback.print_exc()
         what, remedy, cause = in_plain_words(error)
-        writer.say(events.Failed(what, remedy, writer.order, cause))
-        return 1
-    return 0
+        writer.say(events.Failed(what, remedy, order, cause))
+    else:
+        return True
+    return False
 
 
 def in_plain_words(error: Exception) -> tuple[str, str, str]:
-    """What went wrong, what to do, and what was cause, for an error that nobody foresaw."""
+    """What went wrong, what to do, and the cause that a retry can mend, for an error that nobody foresaw."""
     text = f"{type(error).__name__}: {error}".lower()
-    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text or "allocate" in text:
+    no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if no_memory or (isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)):
         return (
             "This computer ran out of memory.",
             "Close other programs, or choose a smaller resolution, batch size or size of drawing.",
@@ -96,83 +85,158 @@ def in_plain_words(error: Exception) -> tuple[str, str, str]:
     return "Something went wrong that was not foreseen.", "Open the log to see what; trying again may help.", ""
 
 
-def _train(writer: EventWriter, folder: Path) -> None:
+class Gate:
+    """Between what comes before the first step, which may be broken off at any moment, and the steps."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def begin(self) -> None:
+        """The steps begin; returns never where the process is just being ended."""
+        with self._lock:
+            self._begun = True
+
+    def close(self) -> bool:
+        """Whether nothing has begun yet; then nothing ever will."""
+        self._lock.acquire()
+        if self._begun:
+            self._lock.release()
+        return not self._begun
+
+
+def _train(path: str) -> int:
+    task = TaskFolder(Path(path))
+    if not Lock(task.lock).hold(ENTER):
+        return OCCUPIED
+    writer, gate = EventWriter(task), Gate()
+    threading.Thread(target=_attend, args=(task, writer, gate), daemon=True).start()
+    return 0 if guarded(lambda: _learn(task, writer, gate), writer) else 1
+
+
+def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
     kept = 0  # the step that the next start would go on from
     try:
-        _beat(folder)
-        job = TrainJob.model_validate_json((folder / "job.json").read_text(encoding="utf-8"))
-        from lora_gui.families import family
+        job = task.read_job()
+        from lora_gui.families import facts_of
 
-        kind = family(job.base.family)  # torch is imported only once this is known
+        facts_of(job.base.family)  # torch is imported only once this is known
+        Lease(task.studio).take("a training", lambda who: writer.say(events.Phase(f"Waiting for {who} to be done")))
         from wakepy import keep
 
         from lora_gui.engine.train.loop import train
+        from lora_gui.families import family
 
         with keep.running(on_fail="pass"):  # the computer stays awake where its system lets itself be asked
-            for event in train(job, folder, kind):
+            for event in train(job, task.path, family(job.base.family), gate.begin):
                 kept = event.step if isinstance(event, events.Saved) else getattr(event, "first_step", kept)
                 writer.say(event)
     except files.DiskFullError as error:
         writer.say(events.Paused(kept, error.what, error.remedy))
 
 
-def _beat(folder: Path) -> None:
-    """Show that this process lives: a file with its id, renewed by a thread until the process ends."""
-    import psutil
-
-    sign = folder / "alive"
-    files.write_json(sign, {"pid": os.getpid(), "started": psutil.Process().create_time()})
-
-    def renew() -> None:
-        while True:
-            time.sleep(_BEAT)
-            files.touch(sign)
-
-    threading.Thread(target=renew, daemon=True).start()
-
-
-def _draw(writer: EventWriter, orders: IO[bytes]) -> None:
-    """Work off orders until the input ends; a thread reads on meanwhile, so that an order can be cancelled."""
-    waiting: queue.SimpleQueue[DrawJob | None] = queue.SimpleQueue()
-    cancelled: set[str] = set()
-    threading.Thread(target=_listen, args=(orders, waiting, cancelled), daemon=True).start()
-    from lora_gui.engine.draw.drawer import Drawer
-
-    drawer = Drawer()
-    while job := waiting.get():
-        writer.order = job.id
-        try:
-            for event in drawer.draw(job, writer.say, lambda: writer.order in cancelled):
-                writer.say(event)
-        except UserError as error:
-            writer.say(events.Failed(error.what, error.remedy, job.id))
+def _attend(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
+    """Show that this process lives, and answer a stop or pause at once as long as no step has begun."""
+    looks = 0
+    while True:
+        if looks % BEAT == 0:
+            files.overwrite(task.beat, f'{{"pid": {os.getpid()}, "beat": {looks // BEAT}}}')
+        looks += 1
+        asked = task.asked()
+        if asked and gate.close():
+            guarded(functools.partial(_break_off, task, writer, asked), writer)
+            os._exit(0)
+        time.sleep(LOOK)
 
 
-def _convert(writer: EventWriter, order: IO[bytes]) -> None:
-    from lora_gui.engine.convert import convert
+def _break_off(task: TaskFolder, writer: EventWriter, asked: str) -> None:
+    """End before the first step: whatever an earlier start had learnt is kept or published."""
+    kept = task.newest_checkpoint()
+    if asked == "pause":
+        writer.say(events.Paused(int(kept.name.rpartition("-")[2]) if kept else 0))
+    elif kept:
+        _publish_checkpoint(task, writer)
+    else:
+        writer.say(events.Stopped())
 
-    for event in convert(ConvertJob.model_validate_json(order.readline())):
+
+def _publish(path: str) -> int:
+    """Publish what the newest checkpoint of a run holds; no base is loaded for it."""
+    task = TaskFolder(Path(path))
+    if not Lock(task.lock).hold(ENTER):
+        return OCCUPIED
+    writer = EventWriter(task)
+    return 0 if guarded(lambda: _publish_checkpoint(task, writer), writer) else 1
+
+
+def _publish_checkpoint(task: TaskFolder, writer: EventWriter) -> None:
+    from lora_gui.engine.train import publish
+
+    for event in publish.from_checkpoint(task.read_job(), task):
         writer.say(event)
 
 
-def _plan(writer: EventWriter, questions: IO[bytes]) -> None:
+def _draw() -> int:
+    """Work off orders until the input ends, or until another task waits for the device and there is nothing to do."""
+    writer = EventWriter()
+    odd = "This drawing was ordered in a way that is not known here."
+    orders = Orders(sys.stdin.buffer, lambda id: writer.say(events.Failed(odd, "Start the app again.", id)))
+    from lora_gui.engine.draw.drawer import Drawer
+
+    drawers: dict[bool, Drawer] = {}  # one for the device, one for the processor beside it
+    leases: dict[str, Lease] = {}
+    while job := orders.next(lambda: any(lease.is_wanted() for lease in leases.values())):
+        lease = leases.setdefault(job.studio, Lease(Path(job.studio))) if job.studio else None
+
+        def work(job: Any = job, lease: Lease | None = lease) -> None:
+            cancelled = lambda: orders.is_cancelled(job.id)  # noqa: E731
+            if lease and not job.on_processor:
+                waits = lambda who: writer.say(events.Phase(f"Waiting: {who} has the device"))  # noqa: E731
+                lease.take("a drawing", waits, cancelled)
+            drawer = drawers.get(job.on_processor) or Drawer(on_processor=job.on_processor)
+            drawers[job.on_processor] = drawer
+            for event in drawer.draw(job, writer.say, cancelled):
+                writer.say(event)
+
+        if not guarded(work, writer, job.id):
+            drawers.pop(job.on_processor, None)  # nothing of what failed stays in memory
+    return 0
+
+
+def _convert() -> int:
+    writer = EventWriter()
+
+    def work() -> None:
+        from lora_gui.engine.convert import convert
+
+        for event in convert(ConvertJob.model_validate_json(sys.stdin.buffer.readline())):
+            writer.say(event)
+
+    return 0 if guarded(work, writer) else 1
+
+
+def _plan() -> int:
     """Answer each line, a training that is thought of, with what it needs of memory."""
-    from lora_gui.engine.memory.plan import plan
-    from lora_gui.families import family
+    writer = EventWriter()
 
-    for line in questions:
-        job = PlanJob.model_validate_json(line)
-        writer.say(events.Planned(plan(job, family(job.base.family)).to_json()))
+    def work() -> None:
+        from lora_gui.engine.memory.plan import plan
+        from lora_gui.families import family
+
+        for line in sys.stdin.buffer:
+            job = PlanJob.model_validate_json(line)
+            writer.say(events.Planned(plan(job, family(job.base.family)).to_json()))
+
+    return 0 if guarded(work, writer) else 1
 
 
-def _listen(orders: IO[bytes], waiting: queue.SimpleQueue[DrawJob | None], cancelled: set[str]) -> None:
-    for line in orders:
-        order = json.loads(line)
-        if "cancel" in order:
-            cancelled.add(order["cancel"])
-        else:
-            waiting.put(DrawJob.model_validate(order["draw"]))
-    waiting.put(None)
+COMMANDS: dict[str, Callable[..., int]] = {
+    "train": _train,
+    "publish": _publish,
+    "draw": _draw,
+    "convert": _convert,
+    "plan": _plan,
+}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The child process: events and nothing else on its output, plain words for every end."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,7 @@ from lora_gui.engine.train.loop import train
 from lora_gui.families import family
 from lora_gui.protocol import events
 from lora_gui.protocol.events import Done, Drawn, Failed, Started, Stopped
+from lora_gui.protocol.task_folder import TaskFolder
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -47,9 +50,10 @@ def test_a_run_ends_with_done_and_shows_that_it_lived(base, tmp_path):
     code, said, _ = child("train", folder)
     assert code == 0
     assert said[0] == Started(2)
-    assert isinstance(said[-1], Done) and Path(said[-1].lora).is_file()
-    sign = json.loads((folder / "alive").read_text())
-    assert sign["pid"] > 0 and abs(sign["started"] - time.time()) < 600
+    assert isinstance(said[-1], Done) and (folder / said[-1].lora).is_file()  # relative to the studio
+    assert json.loads((folder / "beat.json").read_text())["pid"] > 0
+    last, reached = TaskFolder(folder).read_result()
+    assert last == replace(said[-1], lora=str(folder / said[-1].lora)) and (reached.step, reached.of) == (2, 2)
 
 
 def test_a_drawing_child_works_off_orders_until_its_input_ends(base, tmp_path):
@@ -83,13 +87,27 @@ def test_a_mistake_of_the_user_is_one_sentence_and_no_traceback(base, tmp_path):
     assert "Traceback" not in log
 
 
-def test_an_unforeseen_error_is_said_in_plain_words_and_its_traceback_is_in_the_log(tmp_path):
+def test_the_cause_of_a_refusal_is_in_the_log(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "job.json").write_text("{}", encoding="utf-8")
     code, said, log = child("train", folder)
     assert code == 1
-    assert [event.what for event in said] == ["Something went wrong that was not foreseen."]
+    assert [event.what for event in said] == ["The run run is damaged."]
+    assert "The run run is damaged." in log and "ValidationError" in log
+
+
+def test_an_unforeseen_error_is_said_in_plain_words_and_its_traceback_is_in_the_log(base, tmp_path):
+    folder = run_folder(tmp_path, base, steps=2)
+    broken = tmp_path / "broken"
+    shutil.copytree(base, broken)
+    config = json.loads((broken / "unet" / "config.json").read_text())
+    (broken / "unet" / "config.json").write_text(json.dumps(config | {"norm_num_groups": 0}))
+    job = (folder / "job.json").read_text(encoding="utf-8")
+    (folder / "job.json").write_text(job.replace(str(base), str(broken)), encoding="utf-8")
+    code, said, log = child("train", folder)
+    assert code == 1
+    assert said[-1].what == "Something went wrong that was not foreseen."
     assert "Traceback" in log
 
 
@@ -105,9 +123,14 @@ def test_too_little_memory_has_its_own_words(error):
     assert worker.in_plain_words(error)[0] == "This computer ran out of memory."
 
 
+@pytest.mark.parametrize("text", ["CUDA error: not allocated yet", "allocate a license first", "memory format"])
+def test_what_only_sounds_like_too_little_memory_has_not(text):
+    assert worker.in_plain_words(RuntimeError(text))[2] == ""
+
+
 def test_what_a_library_prints_never_stands_among_the_events(tmp_path):
     code = (
-        "import os; from lora_gui.worker import EventWriter; from lora_gui.protocol.events import Note\n"
+        "import os; from lora_gui.protocol.writer import EventWriter; from lora_gui.protocol.events import Note\n"
         "writer = EventWriter(); print('printed', flush=True); os.write(1, b'by C\\n'); writer.say(Note('said'))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

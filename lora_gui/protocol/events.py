@@ -1,18 +1,27 @@
-"""What a child says while it works: one JSON line each, such as `{"event": "Note", "text": "..."}`."""
+"""What a child says while it works: one JSON line each, such as `{"event": "Note", "text": "..."}`.
+
+Readers pass over kinds and fields they do not know, so that an older app reads the folders of a newer one.
+"""
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar, get_args
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+_READ = ConfigDict(extra="ignore")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Resumed:
     """The run goes on after an end; its next child is about to come. Said by the one who starts it."""
 
     because: str = ""  # why, and what is different now, where it goes on by itself; empty where it was told to
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Started:
     """The child has read its job."""
 
@@ -20,7 +29,7 @@ class Started:
     first_step: int = 0  # > 0 when a run goes on from a checkpoint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Phase:
     """What is done outside the steps, such as `Encoding pictures`; done and of count things, of = 0 when unknown."""
 
@@ -29,7 +38,7 @@ class Phase:
     of: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Step:
     """Steps up to `step` are done; `loss` is the mean since the last such event, `seconds_left` an estimate."""
 
@@ -40,7 +49,7 @@ class Step:
     seconds_left: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Sample:
     """A sample drawing was made with the LoRA as it was at `step`."""
 
@@ -50,7 +59,7 @@ class Sample:
     seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Saved:
     """A checkpoint is on the disk, whole."""
 
@@ -58,7 +67,7 @@ class Saved:
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Preview:
     """A rough picture of a drawing under way."""
 
@@ -68,7 +77,7 @@ class Preview:
     of: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Drawn:
     """One drawing is finished and on the disk."""
 
@@ -79,21 +88,21 @@ class Drawn:
     of: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Note:
     """A sentence worth reading."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Planned:
-    """What a training needs of memory, as `engine.memory.Plan.to_json` says it."""
+    """What a training needs of memory, as `engine.memory.plan.Plan.to_json` says it."""
 
     plan: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Done:
     """A run: the LoRA is published and was read back whole. A drawing order (`id`): all its drawings are there."""
 
@@ -104,7 +113,7 @@ class Done:
     id: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Stopped:
     """The user stopped it; `lora` is what was saved of it, empty if there was nothing worth saving."""
 
@@ -114,7 +123,7 @@ class Stopped:
     id: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Paused:
     """All that was learnt is kept and the memory is free; `what` and `remedy` where it was not the user's wish."""
 
@@ -123,7 +132,7 @@ class Paused:
     remedy: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_READ)
 class Failed:
     """It did not work; one sentence what, one sentence remedy.
 
@@ -136,11 +145,17 @@ class Failed:
     cause: str = ""
 
 
+Last = Done | Stopped | Paused | Failed  # what a child says last
 Event = (
     Resumed | Started | Phase | Step | Sample | Saved | Preview | Drawn | Note | Planned
     | Done | Stopped | Paused | Failed
 )  # fmt: skip
-_KINDS = {kind.__name__: kind for kind in Event.__args__}
+E = TypeVar("E", bound=Event)
+
+_READERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(Event)}
+_PLACES = ("path", "lora")  # fields that name a file
+_FORMERLY = {"lacking": "cause"}  # field names of version 0 to today's
+_CAUSES = {"calm": "diverged"}  # likewise
 
 
 def to_line(event: Event) -> str:
@@ -149,9 +164,31 @@ def to_line(event: Event) -> str:
 
 
 def from_line(line: str) -> Event | None:
-    """Read one line; None where it is cut short or not an event of ours (a crash can leave half a line)."""
+    """Read one line; None where it is cut short or not an event that is known here (a crash can leave half a line)."""
     try:
-        fields = json.loads(line)
-        return _KINDS[fields.pop("event")](**fields)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        said = json.loads(line)
+        return from_fields(said) if isinstance(said, dict) else None
+    except (ValueError, RecursionError):
         return None
+
+
+def from_fields(said: dict[str, Any]) -> Event | None:
+    """The event in what `to_line` wrote; None where its kind is not known or a field has another type."""
+    reader = _READERS.get(str(said.get("event")))
+    if reader is None:
+        return None
+    known = {_FORMERLY.get(name, name): value for name, value in said.items()}
+    if isinstance(known.get("cause"), str):
+        known["cause"] = _CAUSES.get(known["cause"], known["cause"])
+    try:
+        event: Event = reader.validate_python(known)
+    except (ValidationError, RecursionError):
+        return None
+    return event
+
+
+def relocated(event: E, place: Callable[[str], str]) -> E:
+    """The event with `place` applied to every path in it."""
+    named = {one.name for one in fields(event)} & {*_PLACES}
+    changed: dict[str, Any] = {name: place(value) for name in named if (value := getattr(event, name))}
+    return replace(event, **changed) if changed else event

@@ -1,14 +1,17 @@
-"""What a child process is asked to do: written by the studio, read by the worker, and never on a command line."""
+"""What a child process is asked to do: written by the studio, read by the worker, and never on a command line.
 
-from typing import Literal
+Readers ignore fields they do not know. `version` is that of the writer's protocol, see `task_folder.VERSION`.
+"""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lora_gui.settings import DrawSettings, Precision, TrainSettings
 
 
 class _Job(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Base(_Job):
@@ -28,17 +31,24 @@ class TrainPicture(_Job):
 
 
 class TrainJob(_Job):
-    """One run; stands as `job.json` in the run's folder."""
+    """One run. In its folder, paths stand relative to the studio (see `task_folder`); in memory they are absolute."""
 
-    name: str  # the LoRA's name, also its file name without suffix
+    version: int = 1
+    name: str = Field(pattern=r"^[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]*$")  # the LoRA's, also its file name without suffix
     trigger: str
     preset: str  # style, character, concept, or a preset of the user's
     base: Base
     pictures: tuple[TrainPicture, ...]
     settings: TrainSettings
-    publish_to: str  # folder the finished LoRA is published into
-    cache: str = ""  # folder that can be deleted at any time, for what is quick to have again; empty keeps nothing
+    publish_to: str = "loras"  # folder the finished LoRA is published into
+    cache: str = "cache"  # folder that can be deleted at any time, for what is quick to have again; empty keeps nothing
     extended_at: tuple[int, ...] = ()  # the steps at which it was finished once, and then told to train further
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        """Without settings of a newer app, which only the preset and the command line must refuse."""
+        return {k: v for k, v in given.items() if k in TrainSettings.model_fields} if isinstance(given, dict) else given
 
 
 class PlanJob(_Job):
@@ -66,6 +76,8 @@ class DrawJob(_Job):
     base: Base
     settings: DrawSettings
     folder: str  # where the PNG files go, named <id>-<n>.png; previews are <id>-preview.png
+    studio: str = ""  # folder whose device lease is taken; empty takes none
     cache: str = ""  # as in TrainJob
-    precision: Precision | Literal[""] = ""  # that the base is held in; empty is whole, as quick as can be
-    streamed_blocks: int = 0  # that stay in RAM, where a precision is named
+    precision: Precision | Literal[""] = ""  # that the base is held in; empty is full precision, as quick as can be
+    streamed_blocks: int = 0  # offloaded to RAM, where a precision is named
+    on_processor: bool = False  # draw on the CPU, beside whatever has the card

@@ -1,11 +1,15 @@
 """The studio folder and everything in it."""
 
 import os
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import platformdirs
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+_SECOND = "%Y%m%d-%H%M%S"
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,25 @@ class Studio:
         return self.home / "cache"
 
 
-def new_id() -> str:
-    """A name that sorts by time, YYYYMMDD-HHMMSS-xxxx; the last part is the fraction of the second."""
-    now = datetime.now()
-    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond * 65536 // 1_000_000:04x}"
+def new_id(beside: Path) -> str:
+    """A name that sorts behind all of its kind in the folder `beside`: YYYYMMDD-HHMMSS-xxxx, as a rule the time in UTC.
+
+    The clock can be set back and the time zone changed; the names only grow all the same.
+    """
+    now = datetime.now(UTC)
+    new = f"{now:{_SECOND}}-{now.microsecond * 65536 // 1_000_000:04x}"
+    there = beside.iterdir() if beside.is_dir() else ()
+    newest = max((found[0] for path in there if (found := _ID.match(path.name))), default="")
+    return new if new > newest else _after(newest)
+
+
+def _after(id: str) -> str:
+    """The next name after `id`, in the same second or the one after it."""
+    second, _, part = id.rpartition("-")
+    if part < "ffff":
+        return f"{second}-{int(part, 16) + 1:04x}"
+    try:
+        later = datetime.strptime(second, _SECOND) + timedelta(seconds=1)
+    except (ValueError, OverflowError):  # of a folder that was not named by us
+        return f"{second}-ffff0"
+    return f"{later:{_SECOND}}-0000"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import glob
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
-from lora_gui import files
-from lora_gui.engine.load import lora
+from lora_gui import families, files
+from lora_gui.engine.train import checkpoint
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects, metadata
-from lora_gui.formats.lora_file import Layers
+from lora_gui.formats.lora_file import Layers, Shapes
+from lora_gui.protocol.events import Event, Note, Stopped
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.task_folder import TaskFolder
 
 
 class NoEffectError(UserError):
@@ -43,9 +46,32 @@ def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
     return metadata.with_hashes(to_bytes(tensors, fields))
 
 
-def decode(data: bytes, facts: Facts, parts: lora.Parts) -> Layers:
-    """The LoRA in the bytes of a file that `encode` made."""
-    return dialects.parse(from_bytes(data), {}, facts.dialects[0], lora.shapes(parts), facts)
+def decode(data: bytes, facts: Facts, shapes: Shapes) -> Layers:
+    """The LoRA in the bytes of a file that `encode` made, for a base whose layers are `shapes`."""
+    return dialects.parse(from_bytes(data), {}, facts.dialects[0], shapes, facts)
+
+
+def from_checkpoint(job: TrainJob, task: TaskFolder) -> Iterator[Event]:
+    """Publish the newest whole checkpoint without loading the base; the last event is Stopped."""
+    found, damaged = checkpoint.newest(task.checkpoints)
+    yield from map(Note, damaged)
+    if found is None:
+        yield Stopped()
+        return
+    facts = families.facts_of(job.base.family)
+    layers = dialects.read(found.lora, None, facts, [facts])
+    yield from stopped(job, facts, layers, found.step)
+
+
+def stopped(job: TrainJob, facts: Facts, layers: Layers, step: int) -> Iterator[Event]:
+    """Publish what was learnt by `step`, undrawn; a sentence where that is nothing."""
+    try:
+        path, digest = publish(encode(job, facts, layers, step), job)
+    except NoEffectError as error:
+        yield Note(f"{error.what} Nothing was published.")
+        yield Stopped(step)
+    else:
+        yield Stopped(step, str(path), digest)
 
 
 def publish(data: bytes, job: TrainJob) -> tuple[Path, str]:

@@ -17,6 +17,7 @@ from lora_gui.families.base import Family
 from lora_gui.formats import png
 from lora_gui.protocol.events import Event, Phase, Sample
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.settings import DrawSettings
 
 _CHOSEN = 4  # prompts, where none are given
@@ -32,23 +33,30 @@ def prompts_of(job: TrainJob) -> list[str]:
     return list(dict.fromkeys(spread)) if len(captions) > 1 else captions * 2
 
 
+class _UnwantedError(Exception):
+    """The run is asked to end while a sample is drawn."""
+
+
 class Samples:
     """Draws with the parts that are being trained; needs no text encoder, the prompts are cached."""
 
     def __init__(
-        self, job: TrainJob, family: Family, parts: Parts, cached: list[Tensors], folder: Path, device: torch.device,
-        dtype: torch.dtype,
+        self, job: TrainJob, family: Family, parts: Parts, cached: list[Tensors], task: TaskFolder,
+        device: torch.device, dtype: torch.dtype,
     ) -> None:  # fmt: skip
-        self.job, self.family, self.parts, self.cached, self.folder = job, family, parts, cached, folder
+        self.job, self.family, self.parts, self.cached, self.task = job, family, parts, cached, task
         self.device, self.dtype = device, dtype
         self.prompts = prompts_of(job)
         self.pipeline: Any = None
 
     def path(self, label: str, number: int) -> Path:
-        return self.folder / f"{label}-{number}.png"
+        return self.task.samples / f"{label}-{number}.png"
 
     def draw(self, label: str, step: int, count: int, again: bool = False) -> Iterator[Event]:
-        """Draw the first `count` prompts, each with its own seed; what is there already is drawn only if `again`."""
+        """Draw the first `count` prompts, each with its own seed; what is there already is drawn only if `again`.
+
+        Given up between two denoising steps where the run is asked to end.
+        """
         due = [n for n in range(count) if again or not self.path(label, n).exists()]
         if not due:
             return
@@ -57,7 +65,10 @@ class Samples:
         for n in due:
             yield Phase("Drawing samples", n, count)
             path, seed = self.path(label, n), self.job.settings.seed + n
-            files.write_bytes(path, self._drawing(n, seed, step))
+            try:
+                files.write_bytes(path, self._drawing(n, seed, step))
+            except _UnwantedError:
+                return
             yield Sample(step, str(path), self.prompts[n], seed)
 
     def affordable(self) -> int:
@@ -65,6 +76,10 @@ class Samples:
         settings, draw = self.job.settings, self._settings(0)
         learnt = 3 * settings.sample_every * settings.batch_size * settings.accumulation  # forward and twice backward
         return max(1, min(len(self.prompts), int(_SHARE * learnt / (2 * draw.steps))))
+
+    def drawn(self, label: str) -> bool:
+        """Whether any drawing of a set is there."""
+        return any(self.path(label, n).exists() for n in range(len(self.prompts)))
 
     def differ(self, label: str, other: str) -> bool:
         """Whether any drawing changed between two sets."""
@@ -78,10 +93,14 @@ class Samples:
     def _drawing(self, number: int, seed: int, step: int) -> bytes:
         settings = self._settings(number)
         captions = None if self._text_encoder_trains() else self._captions(number)
-        image = self.family.draw(self.pipeline, settings, seed, captions)
+        image = self.family.draw(self.pipeline, settings, seed, captions, self._go_on)
         sampler = type(self.pipeline.scheduler).__name__.removesuffix("Scheduler")
         stack = [(self.job.name, 1.0, "")] if step else []
         return png.encode(image, png.parameters(settings, seed, self.job.base.title, sampler, stack))
+
+    def _go_on(self, step: int, latents: Any) -> None:
+        if self.task.asked():
+            raise _UnwantedError
 
     def _captions(self, number: int) -> Tensors:
         return {key: value.to(self.device) for key, value in self.cached[number].items()}

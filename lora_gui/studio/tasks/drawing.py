@@ -1,14 +1,14 @@
-"""The drawings and how each was made, and the parent side of the resident child that draws."""
+"""The parent side of the resident child that draws: orders, how each stands, and what becomes of them if it dies."""
 
+import queue
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -21,7 +21,8 @@ from lora_gui.studio.tasks import process
 from lora_gui.studio.things import loras
 
 PATIENCE = 5.0  # seconds a child gets to end by itself
-RECORD_LIMIT = 20_000  # characters of a drawing's record that are shown
+UNANSWERED = 10.0  # seconds after which a child that does not answer a cancel is ended by force
+NO_START = "The drawing part of the app does not start."
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,43 @@ class DrawStatus:
         return self.state in ("done", "stopped", "failed")
 
 
+class _Child:
+    """One drawing child. Lines are written to it by a thread, so that one that hangs makes nobody wait."""
+
+    def __init__(self, log: Path) -> None:
+        with process.open_log(log) as errors:
+            self.since = errors.tell()  # what stands before is another child's
+            self.process = process.start("draw", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        threading.Thread(target=self._write, daemon=True).start()
+
+    @property
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._lines.put(process.to_line(message))
+
+    def close(self) -> None:
+        """Let it end after the orders it has; by force where it does not."""
+        self._lines.put(None)
+        try:
+            self.process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _write(self) -> None:
+        assert self.process.stdin
+        try:
+            while line := self._lines.get():
+                self.process.stdin.write(line)
+                self.process.stdin.flush()
+            self.process.stdin.close()
+        except (OSError, ValueError):  # it has died, which whoever listens to it says
+            pass
+
+
 class Drawer:
     """Owns the child that keeps the base and the stack warm; one for the whole app, for any number of threads."""
 
@@ -52,35 +90,43 @@ class Drawer:
         self._studio = studio
         self._changed = threading.Condition()
         self._orders: dict[str, DrawStatus] = {}
-        self._waiting: list[str] = []  # orders the living child has not answered, the first is in work
-        self._child: subprocess.Popen[bytes] | None = None
+        self._waiting: dict[str, dict[str, Any]] = {}  # orders that are not answered, the first is in work
+        self._child: _Child | None = None
 
     def order(
-        self, base: Base, settings: DrawSettings, folder: Path | None = None, held: dict[str, Any] | None = None
+        self,
+        base: Base,
+        settings: DrawSettings,
+        folder: Path | None = None,
+        held: dict[str, Any] | None = None,
+        on_processor: bool = False,
     ) -> str:
         """Order drawings; starts the child if none lives. `held` is how the base is held, as `fit.held` says it.
 
+        Where another task has the device, the order waits its turn, unless it is to be drawn `on_processor`.
         Raises UserError where the stack does not fit the base.
         """
         check_stack(base, settings)
+        place = (folder or self._studio.drawings / f"{datetime.now():%Y-%m-%d}").resolve()
+        files.make_folder(place)
         job = DrawJob(
-            id=new_id(),
+            id=self._new_id(place),
             base=base,
             settings=settings,
-            folder=str((folder or self._today()).resolve()),
+            folder=str(place),
+            studio=str(self._studio.home.resolve()),
             cache=str(self._studio.cache.resolve()),
+            on_processor=on_processor,
             **fit.held(self._studio, base) if held is None else held,
         )
-        files.make_folder(Path(job.folder))
-        line = process.to_line({"draw": job.model_dump(mode="json")})
+        message = {"draw": job.model_dump(mode="json")}
         with self._changed:
-            if not (self._alive() and self._send(line)):
-                self._fail_waiting(*process.cause(self._log))
-                self._start()
-                if not self._send(line):
-                    raise UserError("The drawing part of the app does not start.", process.cause(self._log)[1])
             self._orders[job.id] = DrawStatus(of=settings.count)
-            self._waiting.append(job.id)
+            self._waiting[job.id] = message
+            if self._child and self._child.lives:
+                self._child.send(message)
+            else:
+                self._begin()
         return job.id
 
     def status(self, id: str) -> DrawStatus:
@@ -103,93 +149,102 @@ class Drawer:
             seen = now
 
     def cancel(self, id: str) -> None:
-        """Give an order up; drawings that are finished stay."""
+        """Give an order up; drawings that are finished stay. A child that does not answer is ended by force."""
         with self._changed:
-            if id in self._waiting and self._alive():
-                self._send(process.to_line({"cancel": id}))
+            child, in_work = self._child, next(iter(self._waiting), None)
+            if id not in self._waiting or child is None:
+                return
+            child.send({"cancel": id})
+            if id == in_work:
+                threading.Thread(target=self._insist, args=(child, id), daemon=True).start()
+            else:
+                self._take(events.Stopped(id=id))
 
     def release(self) -> None:
         """End the child, the only sure way to give its memory back; the next order starts a new one."""
         with self._changed:
             child, self._child = self._child, None
             given_up = list(self._waiting)
-            self._fail_waiting(
-                "Drawing was stopped to make room for a training.", "Draw again when the training is done."
-            )
-        if child is None:
-            return
-        try:
-            assert child.stdin
-            child.stdin.writelines(process.to_line({"cancel": id}) for id in given_up)
-            child.stdin.close()
-        except OSError:
-            pass  # it has died, which is what was wanted
-        try:
-            child.wait(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            for id in given_up:
+                what = "Drawing was stopped to make room for a training."
+                self._take(events.Failed(what, "Draw again when the training is done.", id))
+        if child:
+            for id in given_up:
+                child.send({"cancel": id})
+            child.close()
 
     close = release
 
-    @property
-    def _log(self) -> Path:
-        return self._studio.cache / "drawing-log.txt"
+    def _new_id(self, place: Path) -> str:
+        """Behind all that lie in the folder, and all that were ordered here."""
+        new = new_id(place)
+        with self._changed:
+            while new in self._orders:
+                new = new_id(place)
+                time.sleep(0.001)
+        return new
 
-    def _today(self) -> Path:
-        return self._studio.drawings / f"{datetime.now():%Y-%m-%d}"
-
-    def _alive(self) -> bool:
-        return self._child is not None and self._child.poll() is None
-
-    def _start(self) -> None:
-        self._log.unlink(missing_ok=True)
-        with files.open_stream(self._log) as log:
-            self._child = process.start("draw", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-        threading.Thread(target=self._listen, args=(self._child,), daemon=True).start()
-
-    def _send(self, line: bytes) -> bool:
-        """Whether the child took the line; one that has died did not."""
-        assert self._child and self._child.stdin
+    def _begin(self) -> None:
+        """Start a child and give it every order that waits."""
         try:
-            self._child.stdin.write(line)
-            self._child.stdin.flush()
-        except (OSError, ValueError):
-            return False
-        return True
+            child = _Child(self._studio.cache / "drawing-log.txt")
+        except OSError as error:
+            self._fail_all(NO_START, f"Start the app again ({error.strerror}).")
+            return
+        self._child = child
+        for message in self._waiting.values():
+            child.send(message)
+        threading.Thread(target=self._listen, args=(child,), daemon=True).start()
 
-    def _listen(self, child: subprocess.Popen[bytes]) -> None:
+    def _listen(self, child: _Child) -> None:
         """Take what one child says until it ends; one that was let go has nothing to say any more."""
-        assert child.stdout
-        with child.stdout:
-            for line in child.stdout:
+        assert child.process.stdout
+        with child.process.stdout:
+            for line in child.process.stdout:
                 event = events.from_line(line.decode("utf-8", errors="replace"))
                 with self._changed:
                     if event and self._child is child:
                         self._take(event)
-                        self._changed.notify_all()
-        child.wait()
+        code = child.process.wait()
         with self._changed:
             if self._child is child:
                 self._child = None
-                self._fail_waiting(*process.cause(self._log))
+                in_work = next(iter(self._waiting), None)
+                if code and in_work:  # it is lost with the child; those behind it are given to the next one
+                    what, remedy = process.cause(self._studio.cache / "drawing-log.txt", child.since)
+                    self._take(events.Failed(what, remedy, in_work))
+                if self._waiting:
+                    self._begin()
+
+    def _insist(self, child: _Child, id: str) -> None:
+        """End a child that does not answer a cancel; the order counts as stopped."""
+        given_up = time.monotonic() + UNANSWERED
+        with self._changed:
+            while id in self._waiting and self._child is child:
+                if (left := given_up - time.monotonic()) > 0:
+                    self._changed.wait(timeout=left)
+                    continue
+                self._child = None
+                child.process.kill()
+                self._take(events.Stopped(id=id))
+                if self._waiting:
+                    self._begin()
 
     def _take(self, event: events.Event) -> None:
-        id = getattr(event, "id", "") or (self._waiting[0] if self._waiting else "")
+        id = getattr(event, "id", "") or next(iter(self._waiting), "")
         if id not in self._orders:
             return
         self._orders[id] = status = after(self._orders[id], event)
-        if status.ended and id in self._waiting:
-            self._waiting.remove(id)
+        if status.ended:
+            self._waiting.pop(id, None)
             if status.preview:
                 status.preview.unlink(missing_ok=True)
                 self._orders[id] = replace(status, preview=None)
-
-    def _fail_waiting(self, what: str, remedy: str) -> None:
-        for id in self._waiting:
-            self._orders[id] = after(self._orders[id], events.Failed(what, remedy))
-        self._waiting.clear()
         self._changed.notify_all()
+
+    def _fail_all(self, what: str, remedy: str) -> None:
+        for id in list(self._waiting):
+            self._take(events.Failed(what, remedy, id))
 
 
 def after(status: DrawStatus, event: events.Event) -> DrawStatus:
@@ -222,25 +277,3 @@ def check_stack(base: Base, settings: DrawSettings) -> None:
                 f"The LoRA {lora.name} is for another family of bases than {base.title}.",
                 "Switch it off, or choose the base it was made for.",
             )
-
-
-def recent(studio: Studio, most: int = 24) -> list[Path]:
-    """The newest drawings, the newest first."""
-    found: list[Path] = []
-    for day in sorted(studio.drawings.glob("????-??-??"), reverse=True):
-        found += sorted(
-            (p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview")),
-            reverse=True,
-        )
-        if len(found) >= most:
-            break
-    return found[:most]
-
-
-def record(drawing: Path) -> str:
-    """How a drawing was made, as it stands in the picture itself; empty where it says nothing."""
-    try:
-        with Image.open(drawing, formats=("PNG",)) as image:
-            return str(image.info.get("parameters", ""))[:RECORD_LIMIT]
-    except (OSError, ValueError, SyntaxError):
-        return ""

@@ -1,4 +1,4 @@
-"""Start the worker as a process of its own, and tell later whether it still lives; no user text on a command line."""
+"""Start the worker as a process of its own, and read from its log why it died; no user text on a command line."""
 
 import json
 import os
@@ -20,6 +20,8 @@ from lora_gui.protocol import events
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.worker")
 NOTHING = 10_000_000  # bytes free on a disk that counts as full
+PATIENCE = 600.0  # seconds that a question may take; plans of nine bases take three minutes on two cores
+LOG_LIMIT = 2_000_000  # bytes of a log that is shared by many children, before it begins anew
 TOO_LITTLE_MEMORY = (
     "There was not enough memory.",
     "Close other programs, or choose a smaller resolution or batch size, and try again.",
@@ -48,36 +50,42 @@ def start(
     return child
 
 
-def ask(command: str, lines: Sequence[str], log: Path) -> list[events.Event]:
-    """Everything a child that works off `lines` says until it ends. Raises UserError where it says that it failed."""
-    with files.open_stream(log) as errors:
+def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE) -> list[events.Event]:
+    """Everything a child that works off `lines` says until it ends. Raises UserError where it failed or took longer."""
+    with open_log(log) as errors:
         child = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        said, _ = child.communicate("".join(line + "\n" for line in lines).encode("utf-8"))
-    found = [event for line in said.decode("utf-8").splitlines() if (event := events.from_line(line))]
+        try:
+            said, _ = child.communicate("".join(line + "\n" for line in lines).encode("utf-8"), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            raise UserError(
+                f"This took longer than {seconds / 60:.0f} minutes and was given up.",
+                f"Close other programs and try again. Details: {log}",
+            ) from None
+    lines_said = said.decode("utf-8", errors="replace").split("\n")
+    found = [event for line in lines_said if (event := events.from_line(line))]
     for event in found:
         if isinstance(event, events.Failed):
             raise UserError(event.what, event.remedy)
     return found
 
 
-def identity(pid: int) -> dict[str, Any] | None:
-    """What tells a process from a later one with the same number; None where it is gone."""
-    try:
-        return {"pid": pid, "started": psutil.Process(pid).create_time()}
-    except psutil.Error:
-        return None
+def open_log(log: Path) -> IO[bytes]:
+    """Open a log that many children write to, one after the other; a long one is begun anew."""
+    if log.is_file() and log.stat().st_size > LOG_LIMIT:
+        files.remove(log)
+    return files.open_stream(log)
 
 
-def lives(known: Any) -> bool:
-    """Whether the process of `identity` (as read from a file, perhaps damaged) still runs."""
+def kill(pid: int) -> None:
+    """End a child of this app by force; one that is gone already is no error."""
     try:
-        process = psutil.Process(int(known["pid"]))
-        same = (
-            abs(process.create_time() - float(known["started"])) < 1.5
-        )  # seconds; clocks are read with different precision
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, KeyError, TypeError, ValueError):
-        return False
+        child = psutil.Process(pid)
+        child.kill()
+        child.wait(timeout=5)
+    except (psutil.Error, ValueError, OverflowError):
+        pass
 
 
 def memory_kills() -> int:
@@ -89,22 +97,29 @@ def memory_kills() -> int:
         return 0
 
 
+def boot() -> str:
+    """What tells this start of the system from others; empty where it does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def killed_for_memory(started: dict[str, Any]) -> bool:
     """Whether the system has killed for memory since a child of ours started, of which `started` was noted."""
-    try:
-        before = psutil.boot_time() <= float(started["started"])
-        return before and memory_kills() > int(started["memory_kills"])
-    except (KeyError, TypeError, ValueError):
-        return False
+    noted = started.get("memory_kills")
+    return isinstance(noted, int) and started.get("boot") == boot() != "" and memory_kills() > noted
 
 
 def last_words(log: Path, size: int = 4000, since: int = 0) -> str:
     """The end of a child's log, for a sentence about why it died; what stands before `since` is another child's."""
     try:
+        if not log.is_file():
+            return ""
         with open(log, "rb") as file:
             file.seek(max(log.stat().st_size - size, since, 0))
-            return file.read().decode("utf-8", errors="replace")
-    except OSError:
+            return file.read(size).decode("utf-8", errors="replace")
+    except (OSError, ValueError, OverflowError):
         return ""
 
 

@@ -1,22 +1,41 @@
 """One run, known by its folder alone: what was ordered, how it stands, and what it can be asked."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.lock import is_held
+from lora_gui.protocol.task_folder import ASKS, Reached, TaskFolder
 from lora_gui.studio.tasks import process
-from lora_gui.studio.tasks.status import Follower, RunStatus, after
+from lora_gui.studio.tasks.status import Follower, RunStatus, after, ended
+from lora_gui.studio.things.names import check_name
 
-SIGNS = {"stop": "stopping", "pause": "pausing"}  # files in the run's folder: what the child is asked for
-STARTING = 10.0  # seconds between the folder of a run and its child, at most
+START_LOCK = ".start.lock"  # among the runs; held while one is being started
+QUEUE = "queue.json"  # among the runs
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in a list. Texts of a damaged one are empty."""
+
+    folder: Path
+    name: str
+    preset: str
+    base_title: str
+    state: str
+    step: int
+    of: int
+    lora: str
+    seconds: float  # of its latest start
+    first: int  # the step that start went on from
+    what: str
 
 
 class Run:
@@ -24,27 +43,28 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._follower = Follower(self.folder / "events.jsonl")
+        self.files = TaskFolder(self.folder)
+        self._follower = Follower(self.files.events)
 
     @property
     def job(self) -> TrainJob:
-        """What was ordered. Raises UserError where the run's folder is damaged."""
-        try:
-            return TrainJob.model_validate_json((self.folder / "job.json").read_bytes())
-        except (OSError, ValidationError):
-            raise UserError(f"The run {self.folder.name} is damaged.", "Start a new one.") from None
+        """What was ordered. Raises UserError where the run's folder is damaged or its LoRA's name is no plain name."""
+        job = self.files.read_job()
+        if check_name(job.name) != job.name:
+            raise UserError(f"The run {self.folder.name} is damaged.", "Start a new one.")
+        return job
 
     @property
     def log(self) -> Path:
-        return self.folder / "log.txt"
+        return self.files.log
 
     def stop(self) -> None:
         """Ask the run to finish its step and save what there is."""
-        files.touch(self.folder / "stop")
+        self.files.ask("stop")
 
     def pause(self) -> None:
         """Ask the run to keep everything and to give its memory back."""
-        files.touch(self.folder / "pause")
+        self.files.ask("pause")
 
     def status(self) -> RunStatus:
         """How it stands now, read from the folder alone."""
@@ -52,16 +72,29 @@ class Run:
         status = self._follower.read()
         if status.ended:
             return status
-        if not alive:
-            return after(status, self._died())
-        asked = next((state for sign, state in SIGNS.items() if (self.folder / sign).exists()), status.state)
-        return replace(status, state=asked)
+        if alive:
+            return replace(status, state=ASKS.get(self.files.asked(), status.state))
+        if waits_or_starts := self._is_to_come():
+            return replace(status, state=waits_or_starts)
+        return after(status, self._died())
+
+    def summary(self) -> Summary:
+        """In short; of a run that has ended, without reading what it said on the way."""
+        known = self._result() or self._remembered()
+        try:
+            job = self.job
+            named = job.name, job.preset, job.base.title
+        except UserError:
+            named = self.folder.name, "", ""
+        return Summary(
+            self.folder, *named, known.state, known.step, known.of, known.lora, known.seconds, known.first, known.what
+        )
 
     def wait(self, pause: float = 0.25) -> Iterator[events.Event]:
         """Every event of its latest start, as they come, to the last one; a child that died ends in a Failed."""
-        follower = Follower(self.folder / "events.jsonl")
+        follower = Follower(self.files.events)
         while True:
-            alive = self.lives()
+            alive = self.lives() or bool(self._is_to_come())
             new = follower.new_events()
             starts = [n for n, event in enumerate(new) if isinstance(event, events.Resumed)]
             yield from new[starts[-1] + 1 :] if starts else new
@@ -85,30 +118,89 @@ class Run:
         return self.status()
 
     def lives(self) -> bool:
-        """Whether its child is there, or may still be about to come."""
-        known = self.child()
-        return process.lives(known) if known else time.time() - self.folder.stat().st_mtime < STARTING
+        """Whether a child works in its folder."""
+        return self.files.lives()
+
+    def beat(self) -> tuple[int, int] | None:
+        """Process id and heartbeat of the living child; None where there is none. Only the id of a holder is sure."""
+        said = files.read_json(self.files.beat) if self.lives() and self.files.beat.is_file() else None
+        try:
+            return (int(said["pid"]), int(said["beat"])) if isinstance(said, dict) else None
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
 
     def checkpoint(self) -> Path | None:
         """The folder of the newest state it can go on from."""
-        whole = sorted(self.folder.glob("checkpoints/ckpt-*[0-9]/MANIFEST.json"))
-        return whole[-1].parent if whole else None
+        return self.files.newest_checkpoint()
 
     def is_as_ordered(self) -> bool:
         """Whether its order is still what its latest child was started with."""
-        said = files.read_json(self.folder / "child.json")
-        return not isinstance(said, dict) or said.get("job") in (None, files.sha256(self.folder / "job.json"))
+        return self.files.read_started().get("job") in (None, files.sha256(self.files.job))
 
-    def child(self) -> Any:
-        """What tells its latest child from other processes, as `process.lives` takes it; None where there is none."""
-        return files.read_json(self.folder / "alive") or files.read_json(self.folder / "child.json")
+    def died(self) -> bool:
+        """Whether its child ended without a last word."""
+        alive = self.lives()
+        return not (self._follower.read().ended or alive)
+
+    def _is_to_come(self) -> str:
+        """`queued` while it is being started, `waiting` while its turn has not come; how it is ended by force."""
+        runs, asked = self.folder.parent, self.files.asked()
+        has_come = self.files.read_started().get("in")
+        if (asked or not has_come) and is_held(runs / START_LOCK):
+            return ASKS.get(asked, "queued")
+        return "waiting" if self.folder.name in queued(runs) else ""
+
+    def _result(self) -> RunStatus | None:
+        """Of its latest start, as the child or whoever found it dead wrote it down."""
+        found = None if self.lives() else self.files.read_result()
+        if found is None:
+            return None
+        last, reached = found
+        return ended(RunStatus(first=reached.first, step=reached.step, of=reached.of), last)
+
+    def _remembered(self) -> RunStatus:
+        """The whole status; that of a run that has ended is written down for the next time."""
+        status = self.status()
+        if status.ended and self.files.started.is_file() and not self.lives():
+            with contextlib.suppress(UserError):  # a full disk; it is read in full the next time
+                self.files.write_result(self._last_of(status), Reached(status.first, status.step, status.of))
+        return status
+
+    def _last_of(self, status: RunStatus) -> events.Last:
+        """The last event that leads to this status."""
+        match status.state:
+            case "finished":
+                return events.Done(status.lora, status.sha256, status.step, status.seconds)
+            case "stopped":
+                return events.Stopped(status.step, status.lora, status.sha256)
+            case "paused":
+                return events.Paused(status.step, status.what, status.remedy)
+        return events.Failed(status.what, status.remedy, cause=status.cause)
 
     def _died(self) -> events.Failed:
-        """Why its child ended without a last word; only what is sure is named as cause."""
-        noted = files.read_json(self.folder / "child.json")
-        started = noted if isinstance(noted, dict) else {}
+        """Why its child ended without a last word; only what is sure is named as its cause."""
+        started = self.files.read_started()
+        if not started:
+            return events.Failed("This training was not started.", "Resume it.")
         since = started.get("log")
         said = process.cause(self.log, since if isinstance(since, int) else 0)
         if process.killed_for_memory(started):
             said = process.TOO_LITTLE_MEMORY
         return events.Failed(*said, cause="memory" if said == process.TOO_LITTLE_MEMORY else "")
+
+
+def queued(runs: Path) -> list[str]:
+    """The folder names of the runs whose turn has not come, in order."""
+    order = _queue(runs).get("order")
+    names = order if isinstance(order, list) else []
+    return [name for name in names if isinstance(name, str) and name == Path(name).name]
+
+
+def is_queue_held(runs: Path) -> bool:
+    """Whether nobody's turn comes until the user says so."""
+    return _queue(runs).get("held") is True
+
+
+def _queue(runs: Path) -> dict[str, Any]:
+    said = files.read_json(runs / QUEUE) if (runs / QUEUE).is_file() else None
+    return said if isinstance(said, dict) else {}

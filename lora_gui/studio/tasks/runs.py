@@ -1,31 +1,45 @@
-"""Parent side of a run. A run is a folder and the folder is the protocol: whoever opens it sees the same run."""
+"""Parent side of runs: start, resume, stop, end by force, find, keep and delete them."""
 
 import contextlib
-import os
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from send2trash import send2trash
 
 from lora_gui import files
 from lora_gui.errors import UserError, nearest
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
+from lora_gui.protocol.task_folder import ADAPTER
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks import process, retries
-from lora_gui.studio.tasks.run import SIGNS, Run
+from lora_gui.studio.tasks.launching import (
+    LOCK_WAIT,
+    Watch,
+    all_runs,
+    alone,
+    check_disk,
+    go_on,
+    launch,
+    require_none_running,
+    running,
+    starting,
+    until,
+)
+from lora_gui.studio.tasks.run import Run, Summary
 from lora_gui.studio.tasks.status import RunStatus
-from lora_gui.studio.things import bases
 from lora_gui.studio.things.names import check_name, check_trigger
 from lora_gui.studio.things.pictures import DROP, Picture
 
-LOCK_WAIT = 20.0  # seconds
+__all__ = ["Run", "all_runs", "require_none_running", "running"]
+
+HANGS = 20.0  # seconds without a heartbeat after which a child that was asked something is ended by force
 
 
 def new_job(
@@ -55,15 +69,21 @@ def new_job(
 
 def start(studio: Studio, job: TrainJob) -> Run:
     """Make the run's folder and start its child. Raises UserError if one is running or the disk is too full."""
-    with _alone(studio):
-        _check_disk(studio, job)
-        folder = studio.runs / new_id()
+    with alone(studio):
+        check_disk(studio, job)
+        run = make(studio, job)
         try:
-            files.write_text(folder / "job.json", job.model_dump_json(indent=1))
-            return _launch(studio, folder)
+            return launch(run, "train", watch(studio))
         except UserError:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(run.folder, ignore_errors=True)
             raise
+
+
+def make(studio: Studio, job: TrainJob) -> Run:
+    """The folder of a new run, which nobody works in yet; call it while nobody else can start one."""
+    run = Run(studio.runs / new_id(studio.runs))
+    run.files.write_job(job)
+    return run
 
 
 def resume(studio: Studio, run: Run, steps: int | None = None, changes: dict[str, Any] | None = None) -> Run:
@@ -72,26 +92,28 @@ def resume(studio: Studio, run: Run, steps: int | None = None, changes: dict[str
     `steps` is the new total of a run that is finished; `changes` are other settings, for a run that failed with its
     own. Raises UserError where the run cannot go on.
     """
-    with _alone(studio):
+    with alone(studio):
         job = _continued(run, steps, changes or {})
-        _go_on(studio, run, job)
+        go_on(studio, run, job, "train", watch(studio))
     return Run(run.folder)
 
 
 def with_less_memory(studio: Studio, run: Run) -> bool:
     """Go on by itself where a run ran out of memory, at most twice in a row; returns whether it goes on.
 
-    Whoever sees it first starts it; all others learn that it goes on.
+    Whoever sees it first starts it; all others learn that it goes on, or went on meanwhile.
     """
+    seen = run.status().retries
     try:
-        with _alone(studio):
+        with alone(studio):
             status = run.status()
             if changes := retries.by_itself(run.job, status):
                 because = f"{status.what} {retries.in_words(changes)}"
-                _go_on(studio, run, _continued(run, None, changes), because=because)
+                go_on(studio, run, _continued(run, None, changes), "train", watch(studio), because)
     except UserError:  # it is going on already, or cannot; then it stays as it ended
         pass
-    return not run.status().ended
+    now = run.status()
+    return not now.ended or now.retries > seen
 
 
 def follow(studio: Studio, run: Run, say: Callable[[events.Event], None]) -> RunStatus:
@@ -107,21 +129,93 @@ def keep_lora(studio: Studio, run: Run) -> str:
     kept = run.checkpoint()
     if kept is None:
         raise UserError("This run has not kept anything yet.", "Resume it.")
-    target = studio.loras / f"{run.job.name}-step-{int(kept.name.removeprefix('ckpt-'))}.safetensors"
-    if not target.exists():
-        files.copy(kept / "adapter.safetensors", target)
+    name = f"{run.job.name}-step-{int(kept.name.rpartition('-')[2])}"
+    digest = files.sha256(kept / ADAPTER)
+    for path in studio.loras.glob(f"{name}*.safetensors"):  # another run's may have this name
+        if files.sha256(path) == digest:
+            return str(path)
+    target = files.free_name(studio.loras, name, ".safetensors")
+    files.copy(kept / ADAPTER, target)
     return str(target)
 
 
-def stop(studio: Studio, run: Run) -> None:
-    """End a run and save what it has learnt; for one that is paused or failed, its child is started for that alone."""
+def pause(studio: Studio, run: Run) -> None:
+    """Ask a run to keep everything and give its memory back; one that hangs is ended by force."""
     if not run.status().ended:
+        run.pause()
+        threading.Thread(target=_insist, args=(studio, run), daemon=True).start()
+
+
+def stop(studio: Studio, run: Run) -> None:
+    """End a run and save what it has learnt; one that is paused or failed publishes its checkpoint.
+
+    A child whose heart does not beat is ended by force. Raises UserError for a run that has ended already.
+    """
+    status = run.status()
+    if not status.ended:
         run.stop()
-    elif run.status().resumable and run.checkpoint():
-        with _alone(studio):
-            _go_on(studio, run, run.job, "stop")
+        threading.Thread(target=_insist, args=(studio, run), daemon=True).start()
+    elif status.resumable and run.checkpoint():
+        with alone(studio):
+            go_on(studio, run, run.job, "publish", watch(studio))
     else:
         raise UserError("This run has ended already.", "What it learnt is among your LoRAs.")
+
+
+def end(studio: Studio, run: Run) -> None:
+    """End the child by force, and do what it was asked for with what its newest checkpoint holds."""
+    with starting(studio):
+        if beat := run.beat():
+            process.kill(beat[0])
+        if not until(lambda: not run.lives(), LOCK_WAIT):
+            raise UserError("The training cannot be ended by force.", "Restart the computer; what was kept stays.")
+        asked, kept = run.files.asked(), run.checkpoint()
+        if not run.died() or not asked:
+            return
+        if asked == "stop" and kept:
+            go_on(studio, run, run.job, "publish", watch(studio))
+            return
+        step = int(kept.name.rpartition("-")[2]) if kept else 0
+        last = events.Stopped(step) if asked == "stop" else events.Paused(step)
+        files.append_line(run.files.events, events.to_line(last))
+
+
+def find(studio: Studio, name: str) -> Run:
+    """The run called `name`: its folder, the folder's name, or the newest for a LoRA of that name."""
+    known = all_runs(studio)
+    for run in known:
+        if name in (run.folder.name, str(run.folder)) or run.folder == Path(name).resolve():
+            return run
+    for run in known:
+        with contextlib.suppress(UserError):
+            if run.job.name.casefold() == name.casefold():
+                return run
+    hint = nearest(name, [run.folder.name for run in known]) if known else "Train a LoRA first."
+    raise UserError(f"There is no run {name!r}.", hint)
+
+
+def summaries(studio: Studio) -> list[Summary]:
+    """Every run in short, the newest first; quick for hundreds of long ones."""
+    return [run.summary() for run in all_runs(studio)]
+
+
+def latest(studio: Studio) -> Run | None:
+    return next(iter(all_runs(studio)), None)
+
+
+def size(run: Run) -> int:
+    """Bytes of the run's folder; its LoRA, which lies among the others, not counted."""
+    return sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+
+
+def delete(studio: Studio, run: Run) -> None:
+    """Move a run's folder to the system's bin; its LoRA stays. Raises UserError while it goes on or waits."""
+    if not run.status().ended:
+        raise UserError("This run is going on.", "Stop it first.")
+    try:
+        send2trash(run.folder)
+    except OSError:
+        raise UserError("The run could not be moved to the bin.", f"Delete {run.folder} by hand.") from None
 
 
 def _continued(run: Run, steps: int | None, changes: dict[str, Any]) -> TrainJob:
@@ -143,105 +237,26 @@ def _continued(run: Run, steps: int | None, changes: dict[str, Any]) -> TrainJob
     return job.model_copy(update={"settings": check(TrainSettings, job.settings.model_dump() | changes)})
 
 
-def _go_on(studio: Studio, run: Run, job: TrainJob, sign: str = "", because: str = "") -> None:
-    """Clear away what was said of the last end and start the child; a crash in here leaves a run that can go on.
-
-    `because` says why it goes on by itself.
-    """
-    _check_disk(studio, job)
-    child, given_up = run.child(), time.monotonic() + LOCK_WAIT
-    while process.lives(child):  # it has said its last word, but holds its memory yet
-        if time.monotonic() > given_up:
-            raise UserError("This run is still ending.", "Try again in a moment.")
-        time.sleep(0.1)
-    for name in (*SIGNS, "alive", "child.json", "seen"):
-        files.remove(run.folder / name)
-    text = job.model_dump_json(indent=1)
-    if (run.folder / "job.json").read_text(encoding="utf-8") != text:
-        files.write_text(run.folder / "job.json", text)
-    files.append_line(run.folder / "events.jsonl", events.to_line(events.Resumed(because)))
-    if sign:
-        files.touch(run.folder / sign)
-    _launch(studio, run.folder)
+def _insist(studio: Studio, run: Run) -> None:
+    """End a child by force that was asked something and whose heart does not beat any more."""
+    last, since = run.beat(), time.monotonic()
+    while run.lives():
+        time.sleep(1)
+        now = run.beat()
+        if now != last:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > HANGS:
+            with contextlib.suppress(UserError):  # another window has done it
+                end(studio, run)
+            return
 
 
-@contextlib.contextmanager
-def _alone(studio: Studio) -> Iterator[None]:
-    """While nobody else can start a run. Raises UserError if one is running, or is being started by another window."""
-    files.make_folder(studio.runs)
-    try:
-        with FileLock(studio.runs / ".start.lock", timeout=LOCK_WAIT):
-            require_none_running(studio)
-            yield
-    except Timeout:
-        raise UserError(
-            "Another window is just starting a training.", "Look at it there, or try again in a moment."
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"The training could not be started ({error.strerror}).", f"Check that {studio.runs} can be written to."
-        ) from None
+def watch(studio: Studio) -> Watch:
+    """What is done about a child as long as this process lives, so that no window has to be open for it."""
 
+    def watched(run: Run, child: "subprocess.Popen[bytes]") -> None:
+        child.wait()
+        if run.status().cause == "memory":
+            with_less_memory(studio, run)
 
-def find(studio: Studio, name: str) -> Run:
-    """The run called `name`: its folder, the folder's name, or the newest for a LoRA of that name."""
-    for run in all_runs(studio):
-        if name in (run.folder.name, str(run.folder)) or run.folder == Path(name).resolve():
-            return run
-    for run in all_runs(studio):
-        with contextlib.suppress(UserError):
-            if run.job.name.casefold() == name.casefold():
-                return run
-    known = [run.folder.name for run in all_runs(studio)]
-    raise UserError(f"There is no run {name!r}.", nearest(name, known) if known else "Train a LoRA first.")
-
-
-def all_runs(studio: Studio) -> list[Run]:
-    """Every run of the studio, the newest first."""
-    return [Run(path.parent) for path in sorted(studio.runs.glob("*/job.json"), reverse=True)]
-
-
-def latest(studio: Studio) -> Run | None:
-    return next(iter(all_runs(studio)), None)
-
-
-def running(studio: Studio) -> Run | None:
-    """The run that is going on, also one that another window or an earlier start of the app began."""
-    return next((run for run in all_runs(studio) if run.lives() and not run.status().ended), None)
-
-
-def require_none_running(studio: Studio) -> None:
-    """Raises UserError if a run is going on; there is memory for one."""
-    if running(studio):
-        raise UserError("A training is already running.", "Wait until it is done, or stop it first.")
-
-
-def _check_disk(studio: Studio, job: TrainJob) -> None:
-    """Checkpoints, samples and the LoRA grow with the base; refuse before hours are spent."""
-    needed = 500_000_000 + bases.size(job.base) // 10
-    free = shutil.disk_usage(studio.runs).free
-    if free < needed:
-        raise UserError(
-            f"Only {free / 1e9:.1f} GB are free on your studio's disk; this training needs {needed / 1e9:.1f} GB.",
-            f"Make some space on the disk of {studio.home} and start again.",
-        )
-
-
-def _launch(studio: Studio, folder: Path) -> Run:
-    with files.open_stream(folder / "events.jsonl") as stdout, files.open_stream(folder / "log.txt") as log:
-        before = {
-            "job": files.sha256(folder / "job.json"),
-            "log": os.fstat(log.fileno()).st_size,  # what stands there is of an earlier start
-            "memory_kills": process.memory_kills(),
-        }
-        child = process.start("train", str(folder.resolve()), stdout=stdout, stderr=log)
-    files.write_json(folder / "child.json", (process.identity(child.pid) or {}) | before)
-    threading.Thread(target=_watch, args=(studio, Run(folder), child), daemon=True).start()
-    return Run(folder)
-
-
-def _watch(studio: Studio, run: Run, child: subprocess.Popen[bytes]) -> None:
-    """As long as this process lives, no window has to be open for a run to go on with less memory."""
-    child.wait()
-    if run.status().cause == "memory":
-        with_less_memory(studio, run)
+    return watched

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lora_gui.protocol import events
+from lora_gui.protocol.task_folder import TaskFolder, located
 
 ENDED = ("paused", "stopped", "finished", "failed")
 
@@ -13,7 +14,8 @@ ENDED = ("paused", "stopped", "finished", "failed")
 class RunStatus:
     """How a run stands. `done` and `phase_of` count within the phase; `what` and `remedy` say why it ended early."""
 
-    state: str = "queued"  # queued, running, pausing, paused, stopping, stopped, finished, failed
+    state: str = "queued"  # queued (its child is about to come), waiting (its turn has not come), running, pausing,
+    # paused, stopping, stopped, finished, failed
     step: int = 0
     of: int = 0
     first: int = 0  # the step that its latest start went on from
@@ -46,28 +48,47 @@ class Follower:
     """Reads an events file piece by piece; may be used from several threads."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._studio = path, TaskFolder(path.parent).studio
         self._offset = 0
         self._lock = threading.Lock()
-        self._status = RunStatus()
+        self._plain = RunStatus()  # without losses and samples, which are long
+        self._losses: list[tuple[int, float]] = []
+        self._samples: list[events.Sample] = []
+        self._status: RunStatus | None = self._plain
 
     @property
     def status(self) -> RunStatus:
         """The status after everything that was read so far."""
-        return self._status
+        with self._lock:
+            return self._whole()
 
     def read(self) -> RunStatus:
         """The status after everything that stands in the file now."""
         self.new_events()
-        return self._status
+        return self.status
 
     def new_events(self) -> list[events.Event]:
         """The events since the last call; the status goes on too."""
         with self._lock:
             found = self._new()
             for event in found:
-                self._status = after(self._status, event)
+                self._take(event)
             return found
+
+    def _whole(self) -> RunStatus:
+        if self._status is None:
+            self._status = replace(self._plain, losses=tuple(self._losses), samples=tuple(self._samples))
+        return self._status
+
+    def _take(self, event: events.Event) -> None:
+        self._status = None
+        self._plain = after(self._plain, event)
+        if isinstance(event, events.Step):
+            self._losses.append((event.step, event.loss))
+        elif isinstance(event, events.Sample):
+            self._samples.append(event)
+        elif isinstance(event, events.Started):  # what a killed child said of later steps comes again
+            self._losses = [one for one in self._losses if one[0] <= event.first_step]
 
     def _new(self) -> list[events.Event]:
         """Whole lines only: half a line is still being written and is read the next time."""
@@ -79,39 +100,34 @@ class Follower:
             return []
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        found = (events.from_line(line) for line in whole.decode("utf-8", errors="replace").splitlines())
-        return [event for event in found if event]
+        lines = whole.split(b"\n")  # not splitlines, which also splits at signs that stand in prompts
+        found = (events.from_line(line.decode("utf-8", errors="replace")) for line in lines if line)
+        return [events.relocated(event, lambda path: located(path, self._studio)) for event in found if event]
 
 
 def after(status: RunStatus, event: events.Event) -> RunStatus:
-    """The status once `event` has happened."""
+    """The status once `event` has happened, but for its losses and samples."""
     match event:
         case events.Resumed(because):
             again = replace(_going_on(status), state="queued", retries=status.retries + 1 if because else 0)
             return replace(again, notes=(*status.notes, because)) if because else again
         case events.Started(steps, first):
-            losses = tuple((step, loss) for step, loss in status.losses if step <= first)
-            return replace(_going_on(status), state="running", of=steps, step=first, first=first, losses=losses)
+            return replace(_going_on(status), state="running", of=steps, step=first, first=first)
         case events.Phase(name, done, of):
             return replace(status, phase=name, done=done, phase_of=of)
-        case events.Step(step, of, loss, _, left):
-            losses = (*status.losses, (step, loss))
-            return replace(status, step=step, of=of, seconds_left=left, losses=losses, phase="", done=0, phase_of=0)
-        case events.Sample():
-            return replace(status, samples=(*status.samples, event))
+        case events.Step(step, of, _, _, left):
+            return replace(status, step=step, of=of, seconds_left=left, phase="", done=0, phase_of=0)
         case events.Note(text):
             return replace(status, notes=(*status.notes, text))
+    return ended(status, event)
+
+
+def ended(status: RunStatus, last: events.Event) -> RunStatus:
+    """The status once the child has said its last word."""
+    match last:
         case events.Done(lora, sha256, steps, seconds):
-            return replace(
-                status,
-                state="finished",
-                step=steps,
-                lora=lora,
-                sha256=sha256,
-                seconds=seconds,
-                seconds_left=0,
-                phase="",
-            )
+            done = replace(status, state="finished", step=steps, lora=lora, sha256=sha256, seconds=seconds)
+            return replace(done, seconds_left=0, phase="")
         case events.Stopped(step, lora, sha256):
             return replace(status, state="stopped", step=step, lora=lora, sha256=sha256, seconds_left=0, phase="")
         case events.Paused(step, what, remedy):

@@ -7,6 +7,7 @@ from PIL import Image
 
 from lora_gui.engine.train.samples import Samples, draw_defaults, prompts_of
 from lora_gui.families import family
+from lora_gui.protocol.task_folder import TaskFolder
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -15,7 +16,7 @@ FAMILY = tiny.QuickStableDiffusion1()
 
 def samples(job, folder):
     parts = FAMILY.denoisers(Path(job.base.path), CPU, torch.float32)
-    return Samples(job, FAMILY, parts, [], folder, CPU, torch.float32)
+    return Samples(job, FAMILY, parts, [], TaskFolder(folder), CPU, torch.float32)
 
 
 def test_prompts_are_those_given(base, tmp_path):
@@ -42,6 +43,7 @@ def test_samples_between_steps_cost_a_tenth_of_the_training_at_most_or_are_one(b
 
 def test_a_changed_pixel_is_seen(base, tmp_path):
     one = samples(tiny.job(tmp_path, base), tmp_path)
+    one.task.samples.mkdir()
     image = Image.new("RGB", (8, 8))
     image.save(one.path("base", 0))
     image.save(one.path("final", 0))

@@ -17,7 +17,8 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, StackEntry
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
-from lora_gui.studio.tasks.drawing import Drawer, recent, record
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.things.drawings import recent, record
 
 BASE = Base(key="toy", title="Toy", family="sd1", path="toy")
 

@@ -1,9 +1,8 @@
 """Pause, resume, stop and extend a run from its folder alone; with a child that does as it is asked."""
 
-import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -29,15 +28,15 @@ def studio(tmp_path, monkeypatch):
 
 def ended(studio, *said, name="calm", steps=100):
     """A run whose child is long gone, with these last words and a checkpoint of step 3."""
-    folder = studio.runs / runs.new_id()
+    folder = studio.runs / runs.new_id(studio.runs)
     kept = folder / "checkpoints" / "ckpt-000003"
     kept.mkdir(parents=True)
     (kept / "MANIFEST.json").write_text("{}")
     (kept / "adapter.safetensors").write_bytes(b"lora")
-    (folder / "job.json").write_text(job(studio, name, steps=steps).model_dump_json(indent=1))
+    runs.Run(folder).files.write_job(job(studio, name, steps=steps))
     lines = [events.to_line(event) + "\n" for event in (events.Started(steps), *said)]
     (folder / "events.jsonl").write_text("".join(lines))
-    (folder / "alive").write_text('{"pid": 1, "started": 1}')
+    files.write_json(folder / "child.json", {"start": "", "in": True})
     return runs.Run(folder)
 
 
@@ -85,7 +84,8 @@ def test_resuming_twice_at_once_starts_one_child(studio):
 def test_stopping_a_paused_run_starts_its_child_to_save_what_it_has(studio):
     run = ended(studio, events.Paused(3))
     runs.stop(studio, run)
-    assert list(run.wait())[-1] == events.Stopped(3) and run.status().state == "stopped"
+    assert list(run.wait())[-1] == events.Stopped(3, "/published.safetensors", "ab")
+    assert run.status().state == "stopped"
 
 
 def test_a_finished_run_is_extended_and_remembers_where_it_had_ended(studio):
@@ -123,6 +123,11 @@ def test_the_lora_of_a_paused_run_is_kept_among_the_loras_to_draw_with(studio):
     run = ended(studio, events.Paused(3), name="fox")
     path = runs.keep_lora(studio, run)
     assert path.endswith("fox-step-3.safetensors") and runs.keep_lora(studio, run) == path
+    other = ended(studio, events.Paused(3), name="fox")
+    (other.folder / "checkpoints" / "ckpt-000003" / "adapter.safetensors").write_bytes(b"another lora")
+    kept = Path(runs.keep_lora(studio, other))
+    assert kept.name == "fox-step-3-2.safetensors" and kept.read_bytes() == b"another lora"
+    assert Path(path).read_bytes() == b"lora"
 
 
 def test_on_a_card_blocks_wait_in_ram_before_pictures_are_made_smaller(monkeypatch):
@@ -169,10 +174,10 @@ def test_a_window_that_is_killed_leaves_its_run_going_on(studio, tell):
     for window in windows:
         psutil.Process(window.pid).kill() if window.poll() is None else None
         window.communicate()
+    tell("Starters at once, all killed", len(windows))
     run = runs.latest(studio)
     assert run and sorted(said) == [b"", b"", b"started\n"] and len(runs.all_runs(studio)) == 1
     wait_until(lambda: run.status().state == "running")
-    assert process.lives(json.loads((run.folder / "child.json").read_text())) and os.getpid()
+    assert run.lives()
     run.stop()
     assert list(run.wait())[-1] == events.Stopped(3)
-    tell("Starters at once, all killed", len(windows), len(windows))

@@ -90,15 +90,16 @@ def test_the_child_stands_apart_and_no_text_of_the_user_is_on_its_command_line(s
 
 
 def test_starts_at_once_give_one_run_each_time(studio, tell):
+    row = tell("Four starts at once: one run")
     for times in range(1, 11):
         started, refused = at_once(4, lambda: runs.start(studio, job(studio)))
-        assert len(started) == 1 and len(runs.all_runs(studio)) == times
-        assert {(e.what, e.remedy) for e in refused} == {
-            ("A training is already running.", "Wait until it is done, or stop it first.")
-        }
+        with row:
+            assert len(started) == 1 and len(runs.all_runs(studio)) == times
+            assert {(e.what, e.remedy) for e in refused} == {
+                ("A training is already running.", "Wait until it is done, or stop it first.")
+            }
         started[0].stop()
         list(started[0].wait())
-    tell("Four starts at once: one run", 10, 10)
 
 
 def test_windows_that_die_leave_the_run_alone_and_the_next_one_sees_how_far_it_is(studio, tell):
@@ -124,7 +125,7 @@ def test_windows_that_die_leave_the_run_alone_and_the_next_one_sees_how_far_it_i
         held += state == "running" and before <= int(step) <= run.status().step
     reached = run.status().step
     wait_until(lambda: run.status().step > reached)
-    tell("Windows killed while a run goes on: it goes on, the next window shows its step", 10, held)
+    tell("Windows killed while a run goes on: it goes on, the next window shows its step").add(10, held)
 
 
 def test_a_child_that_died_without_a_word_is_a_failed_run(studio):
@@ -163,24 +164,49 @@ def test_a_kill_by_the_system_for_memory_is_told_from_any_other(studio, monkeypa
     assert (run.status().what, run.status().cause) == ("There was not enough memory.", "memory")
 
 
-def test_a_killed_child_is_noticed_and_a_reused_number_is_not_taken_for_it(studio):
+def test_a_killed_child_is_noticed_and_no_process_id_and_no_file_makes_it_look_alive(studio):
     run = runs.start(studio, job(studio))
-    known = json.loads((run.folder / "child.json").read_text())
     wait_until(lambda: run.status().state == "running")
-    psutil.Process(known["pid"]).kill()
+    psutil.Process(run.beat()[0]).kill()
     wait_until(lambda: run.status().state == "failed")
-    for damaged in ({"pid": os.getpid(), "started": 1.0}, {"pid": "x"}, {}, [], {"pid": 2**40, "started": 0}):
-        assert not process.lives(damaged)
-    assert process.lives(process.identity(os.getpid()))
+    for name in ("beat.json", "child.json", "alive"):  # the last as the version before wrote it
+        known = files.read_json(run.folder / name) or {}
+        files.write_json(run.folder / name, known | {"pid": os.getpid(), "started": psutil.Process().create_time()})
+        os.utime(run.folder / name, (2**32, 2**32))
+        assert run.status().state == "failed" and not run.lives() and run.beat() is None
 
 
-def test_a_run_whose_child_never_came_is_failed_after_a_while(studio):
-    folder = studio.runs / "20260101-000000-abcd"
-    folder.mkdir(parents=True)
-    (folder / "job.json").write_text(job(studio).model_dump_json())
-    assert runs.Run(folder).status().state == "queued"
-    os.utime(folder, (1, 1))
-    assert runs.Run(folder).status().state == "failed"
+@pytest.mark.parametrize("hours", [-1, 1, 24 * 400])
+def test_a_clock_that_is_set_makes_no_live_run_look_dead(studio, hours, monkeypatch):
+    run = runs.start(studio, job(studio))
+    wait_until(lambda: run.status().state == "running")
+    boot, now = psutil.boot_time(), time.time()
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot + 3600 * hours)
+    monkeypatch.setattr(time, "time", lambda: now + 3600 * hours)
+    again = runs.Run(run.folder)
+    assert again.lives() and again.status().state == "running"
+    with pytest.raises(UserError, match="already running"):
+        runs.start(studio, job(studio))
+    with pytest.raises(UserError, match="already running"):
+        runs.resume(studio, again)
+
+
+def test_a_copied_folder_is_not_alive_and_a_second_worker_never_enters_a_folder(studio):
+    run = runs.start(studio, job(studio))
+    wait_until(lambda: run.status().state == "running")
+    copy = runs.Run(shutil.copytree(run.folder, studio.runs / "20200101-000000-0000"))
+    assert not copy.lives() and copy.status().state == "failed"
+    before = run.files.events.read_text()
+    worker = [sys.executable, "-m", "lora_gui.worker", "train", str(run.folder)]
+    second = subprocess.run(worker, cwd=process.ROOT, capture_output=True)
+    assert second.returncode == 3 and second.stdout == b"" and run.files.events.read_text() == before
+
+
+def test_a_run_that_was_ordered_and_never_started_can_be_resumed(studio):
+    run = runs.make(studio, job(studio))
+    assert (run.status().state, run.status().what) == ("failed", "This training was not started.")
+    runs.resume(studio, run)
+    wait_until(lambda: run.status().state == "running")
 
 
 def test_a_damaged_run_folder_hurts_nobody(studio):
@@ -188,7 +214,6 @@ def test_a_damaged_run_folder_hurts_nobody(studio):
     folder.mkdir(parents=True)
     (folder / "job.json").write_text("{")
     (folder / "alive").write_text("nonsense")
-    os.utime(folder, (1, 1))
     with pytest.raises(UserError, match="is damaged"):
         _ = runs.Run(folder).job
     run = runs.start(studio, job(studio))
@@ -222,9 +247,9 @@ def test_what_cannot_be_trained_is_refused_before_a_run_exists(studio, change, w
 
 
 def finished(studio, seconds, steps, **settings):
-    folder = studio.runs / runs.new_id()
+    folder = studio.runs / runs.new_id(studio.runs)
     folder.mkdir(parents=True)
-    (folder / "job.json").write_text(job(studio, **settings).model_dump_json())
+    runs.Run(folder).files.write_job(job(studio, **settings))
     done = events.Done(lora="x", sha256="x", steps=steps, seconds=seconds)
     (folder / "events.jsonl").write_text(f"{events.to_line(events.Started(steps))}\n{events.to_line(done)}\n")
 

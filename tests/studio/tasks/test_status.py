@@ -27,14 +27,14 @@ def test_nonsense_between_the_events_is_passed_over(tmp_path):
 
 def test_the_status_tells_everything_that_was_said(tmp_path):
     path = tmp_path / "events.jsonl"
-    sample = events.Sample(step=4, path="s.png", prompt="p", seed=1)
+    sample = events.Sample(step=4, path=str(tmp_path / "s.png"), prompt="line\u2028line", seed=1)
     said = [
         events.Started(steps=8),
         events.Phase("Encoding pictures", 2, 5),
         events.Step(4, 8, 0.5, 1e-4, 6.0),
         sample,
         events.Step(8, 8, 0.4, 1e-4, 0.0),
-        events.Done(lora="a.safetensors", sha256="ab", steps=8, seconds=12.5),
+        events.Done(lora=str(tmp_path / "a.safetensors"), sha256="ab", steps=8, seconds=12.5),
     ]
     texts = [events.to_line(event).encode() + b"\n" for event in said]
     path.write_bytes(b"".join(texts[:2]))
@@ -52,4 +52,23 @@ def test_the_status_tells_everything_that_was_said(tmp_path):
     path.write_bytes(b"".join(texts))
     status = follower.read()
     assert status.losses == ((4, 0.5), (8, 0.4)) and status.ended
-    assert (status.state, status.lora, status.sha256, status.seconds) == ("finished", "a.safetensors", "ab", 12.5)
+    assert (status.state, status.lora) == ("finished", str(tmp_path / "a.safetensors"))
+    assert (status.sha256, status.seconds) == ("ab", 12.5)
+
+
+def test_an_older_app_reads_what_a_newer_one_says_as_far_as_it_can(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        '{"event": "Started", "steps": 9, "first_step": 0, "device": "card 2"}\n'
+        '{"event": "Temperature", "celsius": 80}\n'
+        '{"event": "Done", "lora": "x", "sha256": "ab", "steps": 9, "seconds": 1, "id": "", "insight": {"a": [1]}}\n'
+    )
+    assert (Follower(path).read().state, Follower(path).read().of) == ("finished", 9)
+
+
+def test_a_field_of_another_type_costs_its_own_event_only(tmp_path):
+    path = tmp_path / "events.jsonl"
+    nested = '{"event": "Note", "text": ' + "[" * 200_000 + "]" * 200_000 + "}"
+    lines = ['{"event": "Started", "steps": "many"}', '{"event": "Done", "lora": 5}', nested, "[" * 100_000]
+    path.write_text("\n".join([*lines, '{"event": "Started", "steps": 3}']) + "\n")
+    assert (Follower(path).read().state, Follower(path).read().of) == ("running", 3)

@@ -7,12 +7,26 @@ import time
 from pathlib import Path
 
 
+def hold(folder: Path) -> None:
+    """As the real worker does: it lives because it holds the lock of its folder."""
+    from lora_gui.protocol.lock import Lock
+
+    lock = Lock(folder / "task.lock")
+    assert lock.hold(5)
+    HELD.append(lock)
+    (folder / "beat.json").write_text(json.dumps({"pid": os.getpid(), "beat": 0}))
+
+
+HELD: list = []
+
+
 def say(event: str, **fields: object) -> None:
     sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
     sys.stdout.flush()
 
 
 def train(folder: Path) -> None:
+    hold(folder)
     name = json.loads((folder / "job.json").read_text())["name"]
     again = "Resumed" in (folder / "events.jsonl").read_text()
     say("Started", steps=100, first_step=3 if again else 0)
@@ -48,6 +62,8 @@ def draw() -> None:
             os._exit(9)
         if job["settings"]["prompt"] == "refuse":
             say("Failed", what="No.", remedy="Ask again.", id=job["id"])
+        elif job["settings"]["prompt"] == "hang":
+            time.sleep(600)
         elif job["settings"]["prompt"] != "wait":
             Path(job["folder"], f"{job['id']}-0.png").write_bytes(b"")
             say("Drawn", id=job["id"], path=str(Path(job["folder"], f"{job['id']}-0.png")), seed=1, number=1, of=1)
@@ -56,4 +72,10 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[2])) if sys.argv[1] == "train" else draw()
+    if sys.argv[1] == "publish":
+        hold(Path(sys.argv[2]))
+        say("Stopped", step=3, lora="/published.safetensors", sha256="ab")
+    elif sys.argv[1] == "train":
+        train(Path(sys.argv[2]))
+    else:
+        draw()

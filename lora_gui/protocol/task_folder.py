@@ -1,0 +1,225 @@
+"""A task is a folder, and the folder is the protocol: every name in it stands here, once.
+
+Paths in it are relative to the studio, so that a studio can be moved or copied with all its runs. Version 0 had
+absolute paths; they are read where the studio is now. Whoever reads ignores what it does not know.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+
+import lora_gui
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.protocol.events import Last, from_fields, relocated, to_line
+from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.lock import is_held
+
+VERSION = 1
+ASKS = {"stop": "stopping", "pause": "pausing"}  # files by which a task is asked, and how it stands meanwhile
+ADAPTER, MANIFEST = "adapter.safetensors", "MANIFEST.json"  # in the folder of a checkpoint
+RUNS = "runs"  # folder of the studio that holds the runs
+_APP = Path(lora_gui.__file__).parent
+_IN_APP = "app:"  # begins a path within the program's own folder
+_HOMES = ("pictures", "bases", "loras", "cache", RUNS)  # folders of a studio that jobs name files in
+_RESULT_LIMIT, _JOB_LIMIT = 1_000_000, 50_000_000  # bytes
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a start came: the step it went on from, the last one it made, and how many there were to be."""
+
+    first: int
+    step: int
+    of: int
+
+
+@dataclass(frozen=True)
+class TaskFolder:
+    """The folder of one task."""
+
+    path: Path
+
+    @property
+    def studio(self) -> Path:
+        """The studio it lies in; a folder outside of one is its own."""
+        home = self.path.absolute()
+        return home.parent.parent if home.parent.name == RUNS else home
+
+    @property
+    def job(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def result(self) -> Path:
+        """How its latest start ended, in short; written last."""
+        return self.path / "result.json"
+
+    @property
+    def started(self) -> Path:
+        """What the parent noted when it started the latest child."""
+        return self.path / "child.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the child as long as it lives."""
+        return self.path / "task.lock"
+
+    @property
+    def beat(self) -> Path:
+        """A number that the living child raises, and its process id; a child whose number stands still hangs."""
+        return self.path / "beat.json"
+
+    @property
+    def seen(self) -> Path:
+        """There once its end was looked at and put away."""
+        return self.path / "seen"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"ckpt-{step:06}"
+
+    def newest_checkpoint(self) -> Path | None:
+        """The folder of the newest state that has a manifest; whether it is whole is for the engine to say."""
+        there = sorted(self.checkpoints.glob(f"ckpt-*[0-9]/{MANIFEST}"))
+        return there[-1].parent if there else None
+
+    def ask(self, what: str) -> None:
+        """Ask the task to `stop` or `pause`."""
+        files.touch(self.path / what)
+
+    def asked(self) -> str:
+        """What is asked of it: `stop`, `pause` or nothing."""
+        return next((what for what in ASKS if (self.path / what).exists()), "")
+
+    def lives(self) -> bool:
+        """Whether a child works in it."""
+        return is_held(self.lock)
+
+    def clear(self) -> None:
+        """Take away what was said of and to the latest start, before the next."""
+        for path in (*(self.path / what for what in ASKS), self.result, self.beat, self.seen, self.started):
+            files.remove(path)
+
+    def read_job(self) -> TrainJob:
+        """What was ordered, with absolute paths; it writes within this studio only. Raises UserError if damaged."""
+        try:
+            if not self.job.is_file() or self.job.stat().st_size > _JOB_LIMIT:
+                raise OSError(self.job)
+            job = TrainJob.model_validate_json(self.job.read_bytes())
+        except (OSError, ValidationError, RecursionError) as error:
+            raise UserError(f"The run {self.path.name} is damaged.", "Start a new one.") from error
+        studio = self.studio
+        inside = {name: self._within(getattr(job, name), name_in) for name, name_in in _WRITTEN.items()}
+        base = job.base.model_copy(update={"path": located(job.base.path, studio)})
+        pictures = tuple(one.model_copy(update={"path": located(one.path, studio)}) for one in job.pictures)
+        return job.model_copy(update={"base": base, "pictures": pictures, **inside})
+
+    def write_job(self, job: TrainJob) -> None:
+        """Write the order with its paths as they stand in a folder; leaves an equal file as it is."""
+        studio = self.studio
+        base = job.base.model_copy(update={"path": placed(job.base.path, studio)})
+        pictures = tuple(one.model_copy(update={"path": placed(one.path, studio)}) for one in job.pictures)
+        written = {name: placed(getattr(job, name), studio) for name in _WRITTEN}
+        job = job.model_copy(update={"version": VERSION, "base": base, "pictures": pictures, **written})
+        text = job.model_dump_json(indent=1)
+        if not self.job.is_file() or self.job.read_text(encoding="utf-8") != text:
+            files.write_text(self.job, text)
+
+    def read_started(self) -> dict[str, Any]:
+        """What the parent noted when it started the latest child; nothing where it was never started."""
+        said = files.read_json(self.started) if self.started.is_file() else None
+        return said if isinstance(said, dict) else {}
+
+    def write_result(self, last: Last, result: "Reached") -> None:
+        """Say in short how this start ended: with which last event, and how far it came."""
+        said = json.loads(to_line(relocated(last, lambda path: placed(path, self.studio))))
+        start = self.read_started().get("start", "")
+        files.write_json(self.result, {"version": VERSION, "start": start, "last": said} | asdict(result))
+
+    def read_result(self) -> "tuple[Last, Reached] | None":
+        """What `write_result` said of the latest start; None where there is nothing or it is of an earlier one."""
+        try:
+            if not self.result.is_file() or self.result.stat().st_size > _RESULT_LIMIT:
+                return None
+            said = json.loads(self.result.read_bytes())
+            same = said["start"] == self.read_started().get("start", "")
+            last = from_fields(said["last"])
+            reached = Reached(*(int(said[field.name]) for field in fields(Reached)))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            return None
+        if not same or not isinstance(last, Last):
+            return None
+        return relocated(last, lambda path: located(path, self.studio)), reached
+
+    def _within(self, path: str, home: str) -> str:
+        """A folder that is written into: inside this studio, whatever the job of a stranger says."""
+        found = Path(located(path, self.studio)) if path else None
+        if found is None:
+            return ""
+        return str(found if found.resolve().is_relative_to(self.studio.resolve()) else self.studio / home)
+
+
+_WRITTEN = {"publish_to": "loras", "cache": "cache"}  # fields of a job that name folders it writes into
+
+
+def placed(path: str, studio: Path) -> str:
+    """A path as it stands in a task's folder: relative within the studio or the program, else absolute."""
+    given = Path(path)
+    if not path or not given.is_absolute():
+        return path
+    for home, mark in ((studio, ""), (_APP, _IN_APP)):
+        if given.is_relative_to(home):
+            return mark + given.relative_to(home).as_posix()
+    if given.is_relative_to(studio.resolve()):
+        return given.relative_to(studio.resolve()).as_posix()
+    return path
+
+
+def located(path: str, studio: Path) -> str:
+    """The absolute path of what `placed` wrote; one of another place is sought in this studio and this program."""
+    if not path:
+        return path
+    if path.startswith(_IN_APP):
+        return str(_APP / path.removeprefix(_IN_APP))
+    if not _is_absolute(path):
+        return str(studio / path)
+    if Path(path).exists():
+        return path
+    parts = _parts(path)
+    for home in _HOMES:
+        if home in parts:
+            moved = studio.joinpath(*parts[len(parts) - 1 - parts[::-1].index(home) :])
+            if moved.exists():
+                return str(moved)
+    if _APP.name in parts:  # the program was moved
+        moved = _APP.joinpath(*parts[len(parts) - parts[::-1].index(_APP.name) :])
+        return str(moved) if moved.exists() else path
+    return path
+
+
+def _is_absolute(path: str) -> bool:
+    return Path(path).is_absolute() or PurePosixPath(path).is_absolute() or path[1:2] == ":"
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The parts of a path of this or another system."""
+    return PurePath(path).parts if "\\" not in path else tuple(part for part in path.split("\\") if part)

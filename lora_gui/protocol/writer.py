@@ -1,0 +1,54 @@
+"""The child's end of the protocol: its real standard output, taken before any library can print, and its result."""
+
+import errno
+import os
+import sys
+import threading
+from dataclasses import replace
+from typing import IO
+
+from lora_gui.errors import UserError
+from lora_gui.protocol.events import Event, Last, Started, Step, relocated, to_line
+from lora_gui.protocol.task_folder import Reached, TaskFolder, placed
+
+
+class EventWriter:
+    """Writes events as lines; whatever a library prints goes to the log instead. May be used from several threads.
+
+    With a `task`, paths are written relative to its studio, and its last event is kept as the task's result.
+    """
+
+    def __init__(self, task: TaskFolder | None = None) -> None:
+        self._out: IO[bytes] = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+        self._task, self._reached = task, Reached(0, 0, 0)
+        self._lock = threading.Lock()
+        self._mend = b""  # a line break, where half a line was written
+
+    def say(self, event: Event) -> None:
+        """Write one line. On a full disk it is lost: what is being learnt is worth more than what is said of it."""
+        with self._lock:
+            task = self._task
+            self._write(to_line(relocated(event, lambda path: placed(path, task.studio)) if task else event))
+            if isinstance(event, Started):
+                self._reached = Reached(event.first_step, event.first_step, event.steps)
+            elif isinstance(event, Step):
+                self._reached = replace(self._reached, step=event.step)
+            elif task and isinstance(event, Last):
+                self._keep(task, event)
+
+    def _write(self, line: str) -> None:
+        data = self._mend + line.encode("utf-8", errors="replace") + b"\n"
+        try:
+            whole = self._out.write(data) == len(data)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            whole = False
+        self._mend = b"" if whole else b"\n"
+
+    def _keep(self, task: TaskFolder, last: Last) -> None:
+        try:
+            task.write_result(last, self._reached)
+        except UserError as error:  # a full disk; the events say it too
+            print(error, file=sys.stderr)

@@ -1,0 +1,33 @@
+"""The drawings on the disk, and how each was made."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from lora_gui.studio.paths import Studio
+
+RECORD_LIMIT = 20_000  # characters of a drawing's record that are shown
+
+
+def recent(studio: Studio, most: int = 24) -> list[Path]:
+    """The newest drawings, the newest first."""
+    found: list[Path] = []
+    for day in sorted(studio.drawings.glob("????-??-??"), reverse=True):
+        found += sorted(
+            (p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview")),
+            reverse=True,
+        )
+        if len(found) >= most:
+            break
+    return found[:most]
+
+
+def record(drawing: Path) -> str:
+    """How a drawing was made, as it stands in the picture itself; empty where it says nothing."""
+    try:
+        if not drawing.is_file():
+            return ""
+        with Image.open(drawing, formats=("PNG",)) as image:
+            return str(image.info.get("parameters", ""))[:RECORD_LIMIT]
+    except (OSError, ValueError, SyntaxError):
+        return ""
