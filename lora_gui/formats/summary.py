@@ -66,7 +66,7 @@ def alphas(path: Path, header: Header) -> dict[str, float]:
 def _scalar(dtype: str, data: bytes) -> float:
     if dtype == "BF16":  # the upper half of an fp32
         dtype, data = "F32", b"\0\0" + data
-    return struct.unpack({"F32": "<f", "F16": "<e"}[dtype], data)[0]
+    return float(struct.unpack({"F32": "<f", "F16": "<e"}[dtype], data)[0])
 
 
 class _Fusion:
