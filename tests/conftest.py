@@ -43,18 +43,60 @@ def really_started(monkeypatch):
     monkeypatch.setattr(process, "COMMAND", STARTED)
 
 
-@pytest.fixture
-def tell(record_property):
-    """`tell(what, tried, held)` puts a line into the table at the end, and fails where not all has held.
+class Row:
+    """A line of the table. Each case is counted as it begins, so one that fails shows in what was held.
 
-    Lines of several tests that tell of the same are added up.
+    `with row: ...` is a case, `row.add(tried, held)` are several whose outcome is known.
     """
 
-    def told(what: str, tried: int, held: int, more: str = "") -> None:
-        record_property("tried", (what, tried, held, more))
-        assert held == tried > 0, what
+    def __init__(self, what: str, tried: int) -> None:
+        self.what, self.tried, self.held, self.more = what, tried, 0, ""
+        self.waits = tried  # cases that have held once the test has passed
 
-    return told
+    def __enter__(self) -> None:
+        self.tried += 1
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self.held += kind is None
+
+    def add(self, tried: int, held: int) -> None:
+        self.tried, self.held = self.tried + tried, self.held + held
+
+
+ROWS = pytest.StashKey[list[Row]]()
+
+
+@pytest.fixture
+def tell(request):
+    """`tell(what)` gives the row of that name; `tell(what, 1)` at the beginning says that the test itself is a case.
+
+    Rows of several tests that tell of the same are added up. A test with a row that has not held, or is empty, fails.
+    """
+    rows = request.node.stash.setdefault(ROWS, [])
+
+    def row(what: str, cases: int = 0) -> Row:
+        rows.append(Row(what, cases))
+        return rows[-1]
+
+    return row
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    called = yield
+    for row in pyfuncitem.stash.get(ROWS, []):
+        row.add(0, row.waits)
+        assert row.held == row.tried > 0, f"{row.what}: {row.held} of {row.tried} held"
+    return called
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call":
+        told = [("tried", (row.what, row.tried, row.held, row.more)) for row in item.stash.get(ROWS, [])]
+        report.user_properties += told
+    return report
 
 
 def pytest_terminal_summary(terminalreporter):

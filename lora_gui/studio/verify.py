@@ -15,7 +15,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats.header import all_finite, read_header
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.runs import Run, all_runs
-from lora_gui.studio.things import loras, pictures
+from lora_gui.studio.things import loras, picture_index, pictures
 from lora_gui.studio.things.names import read_text
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # its last part and that part's checksum
@@ -53,7 +53,7 @@ def _everything(studio: Studio) -> Iterator[tuple[Path, Callable[[], None]]]:
         if not path.name.startswith("."):
             yield path, partial(_lora, path)
     for folder in pictures.picture_sets(studio):
-        yield folder / "set.json", partial(_picture_set, folder)
+        yield folder / "set.json", partial(picture_index.check, folder)
         for path in sorted(folder.glob("[0-9]*.png")):
             yield path, partial(_picture, path, "Delete it, and add the picture again.")
             yield path.with_suffix(".txt"), partial(_caption, path.with_suffix(".txt"))
@@ -118,17 +118,6 @@ def _sum_of_values(path: Path) -> str:
     with open(path, "rb") as file:
         file.seek(8 + int.from_bytes(file.read(8), "little"))
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _picture_set(folder: Path) -> None:
-    """Everything that the set names is there."""
-    try:
-        labels = files.read_json(folder / "set.json")["labels"]
-        missing = [label for n, label in enumerate(labels, start=1) if not (folder / f"{n:04}.png").is_file()]
-    except (KeyError, TypeError):
-        raise UserError("The list of this picture set is damaged.", "Choose the pictures again.") from None
-    if missing:
-        raise UserError(f"{len(missing)} pictures of this set are missing.", "Add them again where you need them.")
 
 
 def _caption(path: Path) -> None:

@@ -42,20 +42,20 @@ def test_a_page_of_somebody_else_gets_nowhere_and_the_window_goes_on(page, windo
     page.wait_for_timeout(1500)  # until what was chosen is kept
     before = sorted(path for path in window.home.rglob("*") if path.is_file())
     addresses = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "evil.example")]
-    tried, answers = 0, []
+    row, answers = tell("Ways of others' pages in Chromium"), []
     for name in ("127.0.0.1", "evil.example"):
         other = page.context.new_page()
         other.on("response", lambda answer: answers.append((answer.url, answer.status)))
         other.goto(f"http://{name}:{stranger}/{PAGE.name}")
         found = other.evaluate("([addresses, path]) => attack(addresses, path)", [addresses, shown])
+        row.add(len(found), len(found) - sum(map(bool, found.values())))
         assert not [way for way, is_in in found.items() if is_in]
         assert not any(frame.locator("#start").count() for frame in other.frames)
-        tried += len(found)
         other.close()
     at_window = [(url, status) for url, status in answers if urlsplit(url).port == port]
     assert at_window and {status for _, status in at_window} <= {401, 403}, at_window
     assert sorted(path for path in window.home.rglob("*") if path.is_file()) == before
-    tell("Ways of others' pages in Chromium", tried, tried, f"{len(at_window)} refusals seen")
+    row.more = f"{len(at_window)} refusals seen"
     page.locator("#others").click()
     bring_a_picture(page, tmp_path)
     page.get_by_role("tab", name="Generate").click()

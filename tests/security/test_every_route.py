@@ -1,6 +1,7 @@
 """Every route of the real window against everyone who is not its own page; nothing may reach gradio."""
 
 import base64
+import itertools
 import json
 import os
 import socket
@@ -53,42 +54,37 @@ def keyless(port):
 
 
 def test_no_stranger_reaches_any_route(window, tell):
-    tried = held = 0
-    for method, path in window.routes:
-        for name, headers in (strangers(window.port) | keyless(window.port)).items():
+    row, without_key = tell(f"Strangers at {len(window.routes)} routes"), keyless(window.port)
+    everyone = (strangers(window.port) | without_key).items()
+    for (method, path), (name, headers) in itertools.product(window.routes, everyone):
+        with row:
             status, _, _ = window.ask(method, path, b"" if method == "POST" else None, **headers)
-            tried += 1
             up = (method, path) == ("HEAD", "/") and status == 200  # says only that something is there
-            if not (status in (400, 401, 403) or (up and name in keyless(window.port))) or window.came:
+            if not (status in (400, 401, 403) or (up and name in without_key)) or window.came:
                 pytest.fail(f"{name}: {method} {path} gave {status}, reached {window.came}")
-            held += 1
     assert len(window.routes) > 60
-    tell(f"Strangers at {len(window.routes)} routes", tried, held)
 
 
 def test_no_form_of_another_page_has_an_effect(window, tell):
     """What a browser sends without asking first, with the cookie that it would not even send."""
-    before, tried = sorted(window.studio.home.rglob("*")), 0
-    for path in {path for _, path in window.routes}:
-        for kind, body in BODIES.items():
-            origin = ("http://evil.example", "null", "http://127.0.0.1:3000")[tried % 3]
+    before, row = sorted(window.studio.home.rglob("*")), tell("Forms of other pages")
+    for path, (kind, body) in itertools.product({path for _, path in window.routes}, BODIES.items()):
+        with row:
+            origin = ("http://evil.example", "null", "http://127.0.0.1:3000")[row.tried % 3]
             status, _, _ = window.ask("POST", path, body, content_type=kind, origin=origin)
             assert status == 403 and window.came == [], path
-            tried += 1
     assert sorted(window.studio.home.rglob("*")) == before
-    tell("Forms of other pages", tried, tried)
 
 
 def test_what_the_page_does_not_need_is_shut_for_the_page_too(window, tell):
-    tried = 0
+    row = tell("Routes of gradio that stay shut")
     for method, path in window.routes:
-        needed = path in guard.SENT if method == "POST" else path in guard.READ or path.startswith(guard.READ_BELOW)
-        if not needed:
+        if path in guard.SENT if method == "POST" else path in guard.READ or path.startswith(guard.READ_BELOW):
+            continue  # the page needs it
+        with row:
             status, _, _ = window.ask(method, path, b"{}" if method == "POST" else None, origin=f"http://{window.host}")
             assert status == 404 and window.came == [], f"{method} {path}"
-            tried += 1
-    assert tried > 40
-    tell("Routes of gradio that stay shut", tried, tried)
+    assert row.tried > 40
 
 
 def test_a_websocket_gets_nowhere(window):
@@ -129,14 +125,18 @@ def test_only_pictures_of_ours_are_fetched_and_nothing_is_a_page(window, tmp_pat
         "POST", guard.UPLOAD, FORM, content_type="multipart/form-data; boundary=x", origin=f"http://{window.host}"
     )
     assert status == 200
-    shown = (str(picture), thumbnails.address(studio, picture).removeprefix(guard.FILE), where.decode()[2:-2])
+    shown = (str(picture), thumbnails.Thumbnails(studio)(picture).removeprefix(guard.FILE), where.decode()[2:-2])
+    row = tell("Addresses of files")
     for path in shown:
-        assert window.ask("GET", guard.FILE + path.replace(" ", "%20"))[0] == 200
+        with row:
+            assert window.ask("GET", guard.FILE + path.replace(" ", "%20"))[0] == 200
     saved = [p for p in picture.parent.iterdir() if p.name not in ("a.png", "link.png")]
     for path in saved:
-        status, headers, _ = window.ask("GET", guard.FILE + str(path).replace(" ", "%20"))
-        assert status == 200 and headers["content-disposition"].startswith("attachment"), path
-        assert headers["content-type"] == "application/octet-stream" and "sandbox" in headers["content-security-policy"]
+        with row:
+            status, headers, _ = window.ask("GET", guard.FILE + str(path).replace(" ", "%20"))
+            assert status == 200 and headers["content-disposition"].startswith("attachment"), path
+            assert headers["content-type"] == "application/octet-stream"
+            assert "sandbox" in headers["content-security-policy"]
     day, root = str(picture.parent), str(launch.__file__)
     refused = [
         str(secret), f"{day}/link.png", f"{day}/../../secret.txt", f"{day}/%2e%2e/%2e%2e/secret.txt", "secret.txt",
@@ -146,13 +146,11 @@ def test_only_pictures_of_ours_are_fetched_and_nothing_is_a_page(window, tmp_pat
         f"{day}/a.png%00.html", "%00", "", ".", "..", day, str(studio.home / launch.RECORD), str(studio.cache),
         f"{studio.drawings}-evil/a.png", f"{studio.drawings}/..%2fsecret.txt", f"{day}/....//....//secret.txt",
     ]  # fmt: skip
-    for path in refused:
-        for method in ("GET", "HEAD"):
+    for path, method in itertools.product(refused, ("GET", "HEAD")):
+        with row:
             status, _, body = window.ask(method, guard.FILE + path.replace(" ", "%20"))
             assert status in (403, 404) and b"hidden" not in body and b"root:" not in body, path
     window.came.clear()
-    tried = len(shown) + len(saved) + 2 * len(refused)
-    tell("Addresses of files", tried, tried)
 
 
 def test_a_second_visit_with_the_same_key_is_refused_and_the_next_key_is_for_the_owner_only(window):

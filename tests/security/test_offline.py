@@ -101,4 +101,4 @@ def test_a_run_that_is_paused_resumed_stopped_checked_and_drawn_with_connects_to
     code, drawn = end(start(environment, "draw", "--base", base, "--prompt", "zxy_style", "--lora", "tiny:1", **QUICK))
     assert code == 0 and len(drawn["drawings"]) == 1
     watched = len(Path(environment["CONNECTIONS"] + ".watched").read_text(encoding="utf-8").splitlines())
-    tell("Processes of a run and a drawing that stay at home", watched, watched - len(left(environment)))
+    tell("Processes of a run and a drawing that stay at home").add(watched, watched - len(left(environment)))

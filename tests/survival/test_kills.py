@@ -20,7 +20,7 @@ def matrix(tell, kills, every):
     assert ended.returncode == 0, ended.stderr[-2000:]
     found = {title: row for line in ended.stdout.splitlines() for title, row in json.loads(line).items()}
     for title, row in found.items():
-        tell(title, row["tried"], row["held"])
+        tell(title).add(row["tried"], row["held"])
     return found
 
 

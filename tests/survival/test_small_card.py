@@ -11,11 +11,11 @@ from tests import forkserver, tiny
 def test_it_goes_on_by_itself_from_its_checkpoint_with_less_and_says_so(tmp_path, monkeypatch, tell):
     small_card = forkserver.command(str(Path(__file__).with_name("small_card_worker.py")))
     monkeypatch.setattr(process, "COMMAND", small_card)
+    tell("Runs that ran out of memory and went on by themselves with less", 1)
     studio, said = Studio(tmp_path / "studio"), []
     ordered = tiny.job(tmp_path, steps=6).model_copy(update={"publish_to": str(studio.loras)})
     run = runs.start(studio, ordered)
     status = runs.follow(studio, run, said.append)
     assert status.notes == ("This computer ran out of memory. Now with save memory by recomputing on.",)
     assert [event.first_step for event in said if isinstance(event, events.Started)] == [0, 2]
-    assert run.job.settings.gradient_checkpointing and Path(status.lora).is_file()
-    tell("Runs that ran out of memory and went on by themselves with less", 1, int(status.state == "finished"))
+    assert status.state == "finished" and run.job.settings.gradient_checkpointing and Path(status.lora).is_file()

@@ -104,7 +104,7 @@ def test_a_checkpoint_is_whole_or_the_one_before_is_used(monkeypatch, disk, tell
         return left == ["ckpt-000004", "ckpt-000006"] and checkpoint.newest(folder / "checkpoints")[0].step == 6
 
     found = every_act(monkeypatch, disk, prepare, lambda folder: save(folder, 6), whole)
-    tell(f"{WAYS} ways to fail at every act of saving a checkpoint", *found)
+    tell(f"{WAYS} ways to fail at every act of saving a checkpoint").add(*found)
 
 
 def test_a_damaged_checkpoint_is_set_aside_or_stays(monkeypatch, disk, tell):
@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_set_aside_or_stays(monkeypatch, disk, tell):
         return found is not None and found.step == 2 and not strays
 
     found = every_act(monkeypatch, disk, prepare, lambda folder: checkpoint.newest(folder / "checkpoints"), whole)
-    tell(f"{WAYS} ways to fail at every act of setting a damaged checkpoint aside", *found)
+    tell(f"{WAYS} ways to fail at every act of setting a damaged checkpoint aside").add(*found)
 
 
 @pytest.mark.parametrize("write", ["write", "copy", "json"])
@@ -144,7 +144,7 @@ def test_a_file_is_the_old_one_or_the_new_one(monkeypatch, disk, write, tell):
         strays = [path.name for path in folder.glob(".*")]
         return not strays and (folder / "target").read_bytes() in (b'"old"', b'"new"')
 
-    tell(f"{WAYS} ways to fail at every act of a {write}", *every_act(monkeypatch, disk, prepare, work, whole))
+    tell(f"{WAYS} ways to fail at every act of a {write}").add(*every_act(monkeypatch, disk, prepare, work, whole))
 
 
 def test_the_order_of_acts_is_write_flush_rename_flush(monkeypatch, tmp_path):

@@ -17,8 +17,8 @@ from lora_gui.studio.things.names import check_name, check_trigger, read_text, s
     ],
 )
 def test_a_good_name_is_stored_in_small_plain_letters(typed, stored, tell):
+    tell("Names as people type them: stored safely, or refused with one that can be", 1)
     assert check_name(typed) == stored == check_name(stored)
-    tell("Names as people type them: stored safely, or refused with one that can be", 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -57,18 +57,18 @@ def test_a_good_name_is_stored_in_small_plain_letters(typed, stored, tell):
     ],
 )
 def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(typed, what, remedy, tell):
+    tell("Names as people type them: stored safely, or refused with one that can be", 1)
     with pytest.raises(UserError) as caught:
         check_name(typed)
     assert (caught.value.what, caught.value.remedy) == (what, remedy)
-    tell("Names as people type them: stored safely, or refused with one that can be", 1, 1)
 
 
 @pytest.mark.parametrize(
     "text", ["", "../..", "CON", "猫", "x" * 300, "a\0b", "...", "com1.safetensors", "Ünï cödé", "-", "a..b"]
 )
 def test_a_safe_name_can_be_made_of_any_text(text, tell):
+    tell("Names as people type them: stored safely, or refused with one that can be", 1)
     assert check_name(safe_name(text)) == safe_name(text)
-    tell("Names as people type them: stored safely, or refused with one that can be", 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -117,19 +117,19 @@ def test_a_trigger_word_that_is_ordinary_in_the_captions_gets_a_warning_and_is_u
     ],
 )
 def test_a_caption_is_read_in_whatever_encoding_it_is(tmp_path, data, text, tell):
+    tell("Captions in the encodings there are: read, or refused in a sentence", 1)
     path = tmp_path / "a.txt"
     path.write_bytes(data)
     assert read_text(path) == text
-    tell("Captions in the encodings there are: read, or refused in a sentence", 1, 1)
 
 
 @pytest.mark.parametrize(
     ("data", "what"), [(b"a\0b", "a.txt is not a text file."), (b"x" * 1_000_000, "a.txt is too long for a caption.")]
 )
 def test_what_is_no_caption_is_refused(tmp_path, data, what, tell):
+    tell("Captions in the encodings there are: read, or refused in a sentence", 1)
     path = tmp_path / "a.txt"
     path.write_bytes(data)
     with pytest.raises(UserError) as caught:
         read_text(path)
     assert caught.value.what == what
-    tell("Captions in the encodings there are: read, or refused in a sentence", 1, 1)

@@ -61,20 +61,21 @@ def mean(image: Image.Image) -> list[float]:
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "bmp", "tiff", "avif"])
 def test_every_usual_format_is_read(inbox, kind, tell):
+    tell(KINDS, 1)
     image, _ = decode(saved(inbox / f"a.{kind}", quality=95))
     assert image.mode == "RGB" and image.size == (80, 64)
     assert np.abs(np.array(mean(image)) - mean(gradient())).max() < 4
-    tell(KINDS, 1, 1)
 
 
 def test_the_suffix_does_not_matter(inbox, tell):
+    tell(KINDS, 1)
     saved(inbox / "a.png").rename(inbox / "a.jpg.txt.exe")
     assert decode(inbox / "a.jpg.txt.exe")[0].size == (80, 64)
-    tell(KINDS, 1, 1)
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_a_picture_taken_sideways_stands_upright(inbox, turn, tell):
+    tell(KINDS, 1)
     flips = {
         1: (), 2: ("FLIP_LEFT_RIGHT",), 3: ("ROTATE_180",), 4: ("FLIP_TOP_BOTTOM",), 5: ("TRANSPOSE",),
         6: ("ROTATE_90",),
@@ -88,67 +89,66 @@ def test_a_picture_taken_sideways_stands_upright(inbox, turn, tell):
     exif[0x0112] = turn
     image, _ = decode(saved(inbox / "a.png", stored, exif=exif))
     assert np.array_equal(np.asarray(image), np.asarray(seen))
-    tell(KINDS, 1, 1)
 
 
 def test_sixteen_bits_of_grey_keep_their_tones(inbox, tell):
+    tell(KINDS, 2)
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
     for name, image in (
         ("a.png", Image.fromarray(ramp.astype(np.uint16))),
         ("a.tiff", Image.fromarray(ramp.astype(np.int32))),
     ):
         assert abs(mean(decode(saved(inbox / name, image))[0])[0] - 127.5) < 0.6
-    tell(KINDS, 2, 2)
 
 
 def test_a_tiff_of_floats_is_scaled_by_its_own_range(inbox, tell):
+    tell(KINDS, 1)
     ramp = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
     image, _ = decode(saved(inbox / "a.tiff", Image.fromarray(ramp)))
     assert abs(mean(image)[0] - 127.5) < 0.6 and image.getextrema()[0] == (0, 255)
-    tell(KINDS, 1, 1)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_becomes_white_and_is_told(inbox, mode, tell):
+    tell(KINDS, 1)
     image = gradient((64, 64)).convert(mode)
     image.putalpha(Image.fromarray(np.repeat(np.array([[0], [255]], np.uint8), 32, 0).repeat(64, 1)))
     opened, notes = decode(saved(inbox / "a.png", image))
     assert mean(opened.crop((0, 0, 64, 32))) == [255, 255, 255]
     assert mean(opened.crop((0, 32, 64, 64))) == mean(image.convert("RGB").crop((0, 32, 64, 64)))
     assert notes == ["a.png is transparent in places; there it is learnt as white."]
-    tell(KINDS, 1, 1)
 
 
 def test_a_palette_with_transparency_becomes_white_there(inbox, tell):
+    tell(KINDS, 1)
     image = gradient((64, 64)).convert("RGB").quantize(8)
     image.info["transparency"] = image.getpixel((0, 0))
     opened, notes = decode(saved(inbox / "a.png", image, transparency=image.getpixel((0, 0))))
     assert opened.getpixel((0, 0)) == (255, 255, 255) and notes
-    tell(KINDS, 1, 1)
 
 
 def test_one_bit_and_cmyk_are_read(inbox, tell):
+    tell(KINDS, 2)
     assert decode(saved(inbox / "a.png", gradient().convert("1")))[0].mode == "RGB"
     plain, _ = decode(saved(inbox / "a.tiff", gradient().convert("CMYK")))
     assert np.abs(np.array(mean(plain)) - mean(gradient())).max() < 1
-    tell(KINDS, 2, 2)
 
 
 def test_a_colour_profile_is_turned_into_plain_colours_and_a_damaged_one_is_told(inbox, tell):
+    tell(KINDS, 2)
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     kept, notes = decode(saved(inbox / "a.png", icc_profile=lab))
     assert np.abs(np.asarray(kept, int) - np.asarray(gradient(), int)).max() <= 2 and not notes and not kept.info
     _, notes = decode(saved(inbox / "b.tiff", gradient().convert("CMYK"), icc_profile=b"not a profile" * 20))
     assert notes == ["The colour profile of b.tiff is damaged, so its colours may differ a little."]
-    tell(KINDS, 2, 2)
 
 
 def test_of_a_moving_picture_the_first_frame_is_used_and_told(inbox, tell):
+    tell(KINDS, 1)
     path = saved(inbox / "a.gif", save_all=True, append_images=[Image.new("RGB", (80, 64), c) for c in ("red", "blue")])
     image, notes = decode(path)
     assert abs(mean(image)[2] - 90) < 8
     assert notes == ["a.gif holds 3 pictures; only the first is used."]
-    tell(KINDS, 1, 1)
 
 
 def test_the_place_where_it_was_taken_does_not_come_in(studio, inbox):
@@ -208,15 +208,16 @@ def jpeg() -> bytes:
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_what_is_no_usable_picture_is_refused_in_a_sentence(inbox, data, what, tell):
+    tell(KINDS, 1)
     path = inbox / "a.png"
     path.write_bytes(data)
     with pytest.raises(UserError) as caught:
         decode(path)
     assert caught.value.what == what and caught.value.remedy.endswith(".")
-    tell(KINDS, 1, 1)
 
 
 def test_a_huge_text_inside_a_picture_is_refused_or_passed_over(inbox, tell):
+    tell(KINDS, 1)
     from PIL.PngImagePlugin import PngInfo
 
     texts = PngInfo()
@@ -227,21 +228,19 @@ def test_a_huge_text_inside_a_picture_is_refused_or_passed_over(inbox, tell):
         assert not image.info
     except UserError as error:
         assert error.what == "a.png is damaged or only half there."
-    tell(KINDS, 1, 1)
 
 
 def test_every_cut_of_every_format_gives_a_picture_or_a_sentence(inbox, tell):
-    path, tried = inbox / "cut", 0
+    path, row = inbox / "cut", tell("Pictures cut short: as far as they can be read, or refused in a sentence")
     for kind in ("png", "jpeg", "webp", "gif", "bmp", "tiff", "avif"):
         whole = saved(inbox / f"a.{kind}").read_bytes()
         for length in range(1, len(whole), max(len(whole) // 25, 1)):
             path.write_bytes(whole[:length])
-            tried += 1
-            try:
-                decode(path)
-            except UserError as error:
-                assert error.what and error.remedy
-    tell("Pictures cut short: as far as they can be read, or refused in a sentence", tried, tried)
+            with row:
+                try:
+                    decode(path)
+                except UserError as error:
+                    assert error.what and error.remedy
 
 
 def test_good_pictures_come_in_and_bad_ones_are_named(studio, inbox):

@@ -1,5 +1,7 @@
 """Presets: what they fill, who goes over whom, and what is wrong with a file."""
 
+import os
+
 import pytest
 
 from lora_gui import families
@@ -29,7 +31,7 @@ def mine(studio, text, name="mine"):
 def test_our_presets_are_whole_and_fill_every_known_base(studio, key):
     assert list(presets(studio))[:3] == ["style", "character", "concept"]
     content = read(presets(studio)[key].path, studio)
-    assert content["title"] and content["description"]
+    assert content.title and content.description
     for family in families.facts().values():
         for known in family.bases:
             settings = fill(studio, key, Base(key=known.key, title="", family=family.key, path=""), 20)
@@ -114,7 +116,7 @@ def test_field_default_then_family_then_preset_then_the_hand(studio):
         (
             "[all]\nsteps_min = 0",
             "In the preset mine.toml, 'steps_min' in [all] cannot be 0.",
-            "Use a number from 1 to 100000.",
+            "It should be greater than or equal to 1.",
         ),
         ("rank = 4", "The preset mine.toml has an unknown key 'rank'.", "It belongs under [all]."),
         ("[al]\nrank = 4", "The preset mine.toml has an unknown key 'al'.", "Did you mean 'all'?"),
@@ -158,3 +160,53 @@ def test_a_users_preset_of_the_same_name_replaces_ours_and_an_unknown_one_names_
     assert presets(studio)["style"].title == "My look" and fill(studio, "style", STARTER, 10).rank == 3
     with pytest.raises(UserError, match="Did you mean 'style'"):
         fill(studio, "styl", STARTER, 10)
+
+
+ODD = {
+    "deep": "a = " + "[" * 200_000,
+    "deep tables": "[all]\nrank" + ".a" * 20_000 + " = 1",
+    "digits": "[all]\nrank = 1" + "0" * 5000,
+    "hex digits": "[all]\nrank = 0x" + "f" * 5000,
+    "long word": "[all]\noptimizer = '" + "x" * 100_000 + "'",
+    "long key": "[all]\n" + "x" * 300 + " = 1",
+    "long table": "[base." + "x" * 300 + "]\nrank = 1",
+    "infinite": "[all]\nlearning_rate = inf",
+    "title": "title = 5",
+    "description": "description = [1]",
+    "card": "card = 5",
+    "card of words": "[card.eight.all]\nrank = 4",
+    "table in the place of a value": "[all.rank]\nrank = 4",
+    "value in a list": "[all]\nonly_layers = ['a', 5]",
+    "too large": "# " + "x" * 2_000_000,
+    "nul": "[all]\nrank = 4\0",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_preset_is_named_with_a_short_sentence_and_leaves_the_others_alone(studio, name):
+    mine(studio, ODD[name])
+    mine(studio, "title = 'Good'\n[all]\nrank = 3", "good")
+    known = presets(studio)
+    assert not known["good"].problem and fill(studio, "good", STARTER, 10).rank == 3
+    assert "mine.toml" in known["mine"].problem and len(known["mine"].problem) < 1000
+    with pytest.raises(UserError, match=r"mine\.toml"):
+        fill(studio, "mine", STARTER, 10)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_a_preset_that_is_a_pipe_or_has_no_end_hangs_nobody(studio):
+    os.mkfifo(studio.presets / "pipe.toml")
+    for name, target in (("endless", "/dev/zero"), ("gone", "/nowhere"), ("itself", studio.presets / "itself.toml")):
+        (studio.presets / f"{name}.toml").symlink_to(target)
+    (studio.presets / "folder.toml").mkdir()
+    known = presets(studio)
+    assert all("cannot be read" in known[name].problem for name in ("pipe", "endless", "gone", "itself", "folder"))
+    assert not known["style"].problem
+
+
+def test_a_table_for_a_base_of_the_users_own_is_known_by_what_lies_among_the_bases(studio):
+    (studio.bases / "my base").mkdir(parents=True)
+    (studio.bases / "one.safetensors").touch()
+    mine(studio, "[base.'my base']\nrank = 3\n[base.one]\nrank = 4\n")
+    assert not presets(studio)["mine"].problem
+    assert fill(studio, "mine", Base(key="one", title="", family="sd1", path=""), 5).rank == 4
