@@ -5,23 +5,63 @@ is for a card of 12 GB; what differs on another stands in the same table under [
 """
 
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 import lora_gui
-from lora_gui import families
-from lora_gui.errors import UserError, nearest
+from lora_gui import families, files
+from lora_gui.errors import UserError, nearest, shown
 from lora_gui.protocol.jobs import Base
-from lora_gui.settings import TrainSettings, check
+from lora_gui.settings import TrainSettings, check, sentence
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 
 SHIPPED = Path(lora_gui.__file__).parent.parent / "presets"
 ORDER = ("style", "character", "concept")  # these first, the user's own after them
 CARDS = (6, 8, 12, 16, 24)  # GB
+_STEPS = ("steps_per_picture", "steps_min", "steps_max")
 USUAL = 12  # GB; what stands in no table of a card is for this one, and for a computer without a card
-STEP_KEYS = {"steps_per_picture": (0.1, 10_000), "steps_min": (1, 100_000), "steps_max": (1, 100_000)}
+
+
+class Values(TrainSettings):
+    """A table of settings: any of them, and how the steps follow from the number of pictures."""
+
+    steps_per_picture: float = Field(0, ge=0.1, le=10_000)
+    steps_min: int = Field(1, ge=1, le=100_000)
+    steps_max: int = Field(100_000, ge=1, le=100_000)
+
+
+def _known(name: str, info: ValidationInfo) -> str:
+    """The key of a table: one of those that the file's reader says there are."""
+    assert info.context is not None and info.field_name is not None
+    if name not in info.context[info.field_name]:
+        raise ValueError("unknown")
+    return name
+
+
+_Key = Annotated[str, AfterValidator(_known)]
+
+
+class Tables(BaseModel):
+    """The settings for all bases, for those of a family, and for single ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    all: Values = Values.model_validate({})
+    family: dict[_Key, Values] = {}
+    base: dict[_Key, Values] = {}
+
+
+class PresetFile(Tables):
+    """What may stand in a preset's file."""
+
+    title: str = ""
+    description: str = ""
+    card: dict[_Key, Tables] = {}
 
 
 @dataclass(frozen=True)
@@ -37,9 +77,9 @@ class Preset:
 
 def presets(studio: Studio) -> dict[str, Preset]:
     """Every preset by its key, the file name without suffix; a file of the user's replaces one of ours."""
-    files = {path.stem: path for folder in (SHIPPED, studio.presets) for path in sorted(folder.glob("*.toml"))}
-    keys = sorted(files, key=lambda key: (ORDER.index(key) if key in ORDER else len(ORDER), key))
-    return {key: _describe(files[key]) for key in keys}
+    found = {path.stem: path for folder in (SHIPPED, studio.presets) for path in sorted(folder.glob("*.toml"))}
+    keys = sorted(found, key=lambda key: (ORDER.index(key) if key in ORDER else len(ORDER), key))
+    return {key: _describe(found[key], studio) for key in keys}
 
 
 def fill(
@@ -59,49 +99,26 @@ def fill(
     known = presets(studio)
     if preset not in known:
         raise UserError(f"There is no preset {preset!r}.", nearest(preset, known))
-    path = known[preset].path
-    values = _values(read(path, studio), base, card or USUAL)
-    steps = {key: values.pop(key) for key in STEP_KEYS if key in values}
-    if "steps_per_picture" in steps and "steps" not in values:
-        wanted = round(steps["steps_per_picture"] * pictures)
-        values["steps"] = int(min(max(wanted, steps.get("steps_min", 1)), steps.get("steps_max", 100_000)))
+    values = _values(read(known[preset].path, studio), base, card or USUAL)
+    steps = Values.model_validate({key: values.pop(key) for key in _STEPS if key in values})
+    if steps.steps_per_picture and "steps" not in values:
+        wanted = round(steps.steps_per_picture * pictures)
+        values["steps"] = min(max(wanted, steps.steps_min), steps.steps_max)
     return check(TrainSettings, bases.train_defaults(base) | values | (hand or {}))
 
 
-def read(path: Path, studio: Studio) -> dict[str, Any]:
-    """A preset file as it stands, checked whole. Raises UserError naming the file, the key and the nearest known."""
-    content = _parse(path)
-    known = {"title", "description", "all", "family", "base", "card"}
-    for key in content.keys() - known:
-        hint = "It belongs under [all]." if key in _setting_keys() else nearest(key, known)
-        raise UserError(f"The preset {path.name} has an unknown key {key!r}.", hint)
-    known_bases = {*bases.known_bases(), *(base.key for base in bases.list_bases(studio))}
-    names = {"family": set(families.facts()), "base": known_bases}
-    _check_tables(path, "", content, names)
-    for card, tables in _table(path, "card", content.get("card", {})).items():
-        if card not in map(str, CARDS):
-            what = f"The preset {path.name} has a table for an unknown card {card!r}."
-            raise UserError(what, f"Use one of these, in GB: {', '.join(map(str, CARDS))}.")
-        for key in _table(path, f"card.{card}", tables).keys() - {"all", *names}:
-            raise UserError(f"The preset {path.name} has an unknown key {key!r} in [card.{card}].", nearest(key, names))
-        _check_tables(path, f"card.{card}.", tables, names)
-    return content
-
-
-def _describe(path: Path) -> Preset:
+def read(path: Path, studio: Studio) -> PresetFile:
+    """A preset file, checked whole. Raises UserError naming the file, the key and the nearest known."""
+    own = (place.stem if place.suffix == bases.SINGLE else place.name for place in studio.bases.glob("*"))
+    names = {"family": families.facts(), "base": {*bases.known_bases(), *own}, "card": [str(card) for card in CARDS]}
     try:
-        content = _parse(path)
-    except UserError as error:
-        return Preset(path.stem, path.stem, "", path, f"{error.what} {error.remedy}")
-    return Preset(path.stem, str(content.get("title", path.stem)), str(content.get("description", "")), path)
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        content = tomllib.loads(files.read_small(path).decode("utf-8-sig"))
+        return PresetFile.model_validate(content, context=names)
+    except ValidationError as error:
+        raise _mistake(path.name, error.errors(include_url=False)[0], names) from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"The preset {path.name} is not written correctly.", f"Mend this place: {error}.") from None
-    except (OSError, UnicodeDecodeError):
+    except files.STRANGE:
         raise UserError(f"The preset {path.name} cannot be read.", "Save it again as UTF-8 text.") from None
 
 
@@ -110,70 +127,51 @@ def card_of(gib: float) -> int:
     return max((card for card in CARDS if card <= gib + 0.5), default=CARDS[0])
 
 
-def _values(content: dict[str, Any], base: Base, gib: float) -> dict[str, Any]:
+def _describe(path: Path, studio: Studio) -> Preset:
+    try:
+        content = read(path, studio)
+    except UserError as error:
+        return Preset(path.stem, path.stem, "", path, f"{error.what} {error.remedy}")
+    return Preset(path.stem, content.title or path.stem, content.description, path)
+
+
+def _values(content: PresetFile, base: Base, gib: float) -> dict[str, Any]:
     """The settings for this base; `steps` in a nearer table switches off the steps per picture of a farther one."""
     values: dict[str, Any] = {}
-    card = content.get("card", {}).get(str(card_of(gib)), {})
-    tables = [
-        table
-        for where in (["all"], ["family", base.family], ["base", base.key])
-        for table in (_inner(content, where), _inner(card, where))
-    ]
+    places = content, content.card.get(str(card_of(gib)), Tables())
+    tables = [place.all for place in places]
+    tables += [place.family[base.family] for place in places if base.family in place.family]
+    tables += [place.base[base.key] for place in places if base.key in place.base]
     for table in tables:
-        if "steps_per_picture" in table:
+        own = {key: getattr(table, key) for key in table.model_fields_set}
+        if "steps_per_picture" in own:
             values.pop("steps", None)
-        if "steps" in table:
+        if "steps" in own:
             values.pop("steps_per_picture", None)
-        values |= table
+        values |= own
     return values
 
 
-def _inner(tables: dict[str, Any], where: list[str]) -> dict[str, Any]:
-    for key in where:
-        tables = tables.get(key, {})
-    return tables
-
-
-def _setting_keys() -> set[str]:
-    return {*TrainSettings.model_fields, *STEP_KEYS}
-
-
-def _table(path: Path, name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(
-            f"In the preset {path.name}, {name!r} must be a table.", f"Write [{name}] on a line of its own."
-        )
-    return value
-
-
-def _check_tables(path: Path, prefix: str, content: dict[str, Any], known: dict[str, set[str]]) -> None:
-    _check_table(path, f"{prefix}all", content.get("all", {}))
-    for kind, names in known.items():
-        for name, table in _table(path, f"{prefix}{kind}", content.get(kind, {})).items():
-            if name not in names:
-                raise UserError(
-                    f"The preset {path.name} has a table for an unknown {kind} {name!r}.", nearest(name, names)
-                )
-            _check_table(path, f"{prefix}{kind}.{name}", table)
-
-
-def _check_table(path: Path, name: str, table: Any) -> None:
-    for key, value in _table(path, name, table).items():
-        if key not in _setting_keys():
-            raise UserError(
-                f"The preset {path.name} has an unknown key {key!r} in [{name}].", nearest(key, _setting_keys())
-            )
-        if key in STEP_KEYS:
-            low, high = STEP_KEYS[key]
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise UserError(
-                    f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.",
-                    f"Use a number from {low:g} to {high:g}.",
-                )
-            continue
-        try:
-            check(TrainSettings, {key: value})
-        except UserError as error:
-            raise UserError(
-                f"In the preset {path.name}, {key!r} in [{name}] cannot be {value!r}.", error.remedy
-            ) from None
+def _mistake(file: str, error: Mapping[str, Any], names: Mapping[str, Collection[str]]) -> UserError:
+    """The first thing that is wrong with a preset, in a sentence with the table and the key it stands at."""
+    place = [str(part) for part in error["loc"]]
+    depth = 2 if place[0] == "card" else 0
+    kind = place[depth] if len(place) > depth else ""
+    depth += {"all": 1, "family": 2, "base": 2}.get(kind, 0)  # so many parts name the table
+    table, key = ".".join(place[:depth]), place[depth] if len(place) > depth else ""
+    where = f" in [{table}]" if key and table else ""
+    if place[-1] == "[key]":
+        kind, name = place[-3:-1]
+        what = f"The preset {file} has a table for an unknown {kind} {shown(name)}."
+        listed = f"Use one of these, in GB: {', '.join(names[kind])}."
+        return UserError(what, listed if kind == "card" else nearest(name, names[kind]))
+    if error["type"] == "extra_forbidden":
+        inner = Values if kind in ("all", "family", "base") else Tables if table else PresetFile
+        misplaced = inner is PresetFile and key in Values.model_fields
+        remedy = "It belongs under [all]." if misplaced else nearest(key, inner.model_fields)
+        return UserError(f"The preset {file} has an unknown key {shown(key)}{where}.", remedy)
+    if error["type"] in ("model_type", "dict_type"):
+        what = f"In the preset {file}, {shown('.'.join(place))} must be a table."
+        return UserError(what, f"Write [{'.'.join(place)}] on a line of its own.")
+    what = f"In the preset {file}, {key!r}{where} cannot be {shown(error['input'])}."
+    return UserError(what, sentence(error["msg"]))
