@@ -77,6 +77,7 @@ class _Fusion:
         self._counts = {self._spelt(path): len(own) for path, own in several.items()}
 
     def of(self, module: str) -> int:
+        """How many layers `module` stands for."""
         path = self._spelt(module)
         return next((count for known, count in self._counts.items() if path.endswith(f"_{known}")), 1)
 

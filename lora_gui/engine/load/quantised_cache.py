@@ -50,11 +50,13 @@ class Writer:
         self._waiting: dict[str, torch.Tensor] = {}
 
     def add(self, name: str, tensor: torch.Tensor) -> None:
+        """Keep one more tensor."""
         self._waiting[name] = tensor
         if sum(one.nbytes for one in self._waiting.values()) >= _SHARD:
             self._flush()
 
     def close(self) -> None:
+        """Write what waits and give the folder its name."""
         self._flush()
         files.write_json(self._new / INDEX, self._names)
         files.move(self._new, self._folder)

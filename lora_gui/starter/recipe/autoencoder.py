@@ -15,7 +15,7 @@ CROP = 64  # px; the first part of the training sees crops, four times as many a
 
 
 def make_autoencoder() -> AutoencoderKL:
-    """Thin at full resolution, where two thirds of the time goes; no attention, so that crops may be trained on."""
+    """A KL autoencoder, f8, narrow where two thirds of the time goes; no attention, so that it trains on crops."""
     return AutoencoderKL(
         down_block_types=["DownEncoderBlock2D"] * 4,
         up_block_types=["UpDecoderBlock2D"] * 4,
@@ -43,7 +43,7 @@ def batch(pictures: np.ndarray, size: int, crop: int, generator: torch.Generator
 
 
 def loss_of(vae: AutoencoderKL, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Absolute and squared error, plus a light pull of the latents towards the unit normal."""
+    """L1 and MSE of the reconstruction, plus a small KL term; x is (B, 3, H, W) in [-1, 1]."""
     posterior = vae.encode(x).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=generator)
     y = vae.decode(posterior.mean + posterior.std * noise).sample
@@ -59,7 +59,7 @@ def psnr(vae: AutoencoderKL, x: torch.Tensor) -> float:
 
 
 def train_autoencoder(pictures: np.ndarray, folder: Path, steps: int, minutes: float = 1e9) -> AutoencoderKL:
-    """Train on RGBA `pictures` (N, SIZE, SIZE, 4), going on where `folder` left off; returns the averaged network."""
+    """Train on RGBA `pictures` (N, SIZE, SIZE, 4), resuming from `folder`; returns the network with its EMA weights."""
     torch.manual_seed(0)
     vae = make_autoencoder().to(memory_format=torch.channels_last)
     training = Training({"vae": vae}, rate=2e-3, steps=steps, decay=0.998, folder=folder)
@@ -77,16 +77,16 @@ def train_autoencoder(pictures: np.ndarray, folder: Path, steps: int, minutes: f
             took = time.monotonic() - began
             found = f"loss {loss.item():.4f} psnr {psnr(vae, fixed):.2f}"
             print(f"autoencoder {training.step}/{steps} {found} {took:.0f}s", flush=True)
-    training.use_average()
+    training.use_ema()
     print(f"autoencoder averaged psnr {psnr(vae, fixed):.2f} dB", flush=True)
     return vae.eval()
 
 
 @torch.no_grad()
 def standardise(vae: AutoencoderKL, pictures: np.ndarray) -> None:
-    """Give every latent channel mean 0 and deviation 1, by folding both into the two 1 x 1 convolutions.
+    """Give every latent channel mean 0 and standard deviation 1, folded into the two 1 x 1 convolutions.
 
-    So the pipeline needs no scaling factor, and the denoiser's noise means the same for every channel.
+    So the pipeline needs no scaling factor, and the signal-to-noise ratio is the same in every channel.
     """
     x = batch(pictures, 256, SIZE, torch.Generator().manual_seed(11))
     latents = torch.cat([vae.encode(part).latent_dist.mode() for part in x.split(32)])

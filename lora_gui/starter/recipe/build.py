@@ -1,4 +1,4 @@
-"""Build the starter from nothing: fetch and render the pictures, train both parts, publish model and examples."""
+"""Build the starter from nothing: fetch and render the pictures, train both networks, publish model and examples."""
 
 import argparse
 import json
@@ -64,7 +64,7 @@ def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) 
 
 
 def autoencoder(pictures: np.ndarray, recipe: Recipe) -> AutoencoderKL:
-    """The trained autoencoder with even latents; once this is written, it is not trained further."""
+    """The trained autoencoder with standardised latents; once it is written, it is not trained further."""
     folder = recipe.work / "vae"
     if recipe.begin_from:
         folder = recipe.begin_from / "vae"
@@ -81,6 +81,7 @@ def smoke(work: Path, out: Path) -> Recipe:
 
 
 def main() -> None:
+    """The command line of the recipe."""
     parser = argparse.ArgumentParser(prog="python -m lora_gui.starter.recipe.build", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("starter-work"), help="checkpoints and rendered pictures")
     parser.add_argument("--out", type=Path, default=HERE, help="where model/ and examples/ are written")

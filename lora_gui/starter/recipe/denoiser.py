@@ -1,4 +1,4 @@
-"""Train the starter's words and denoiser: a CLIP tokenizer and text encoder, and a UNet on cached latents."""
+"""Train the starter's CLIP tokenizer and text encoder and its UNet, with v-prediction on cached latents."""
 
 import json
 import time
@@ -16,16 +16,16 @@ from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption, words
 from lora_gui.starter.recipe.pictures import PALETTE, SIZE, composite
 from lora_gui.starter.recipe.training import Training
 
-TOKENS = 32  # the longest prompt, its two marks counted
+TOKENS = 32  # context length, both special tokens counted
 BATCH = 32
-WIDTH = 192  # of the text encoder, and of what the denoiser attends to
+WIDTH = 192  # of the text encoder's hidden states and so of cross-attention
 CHANNELS = 8  # of the latents
 COLOUR_NAMES = tuple(COLOURS)
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
 def make_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE with merges learnt from the captions alone; every other text falls back to its bytes."""
+    """CLIP's byte-level BPE with merges learnt from the captions alone; other text falls back to bytes."""
     plain = CLIPTokenizer()
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer = plain.backend_tokenizer.normalizer
@@ -48,6 +48,7 @@ def make_tokenizer() -> CLIPTokenizer:
 
 
 def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """A CLIP text encoder of two layers for the tokens of `tokenizer`, initialised at random."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=4 * WIDTH, projection_dim=WIDTH,
         num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=TOKENS,
@@ -59,7 +60,7 @@ def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 def make_denoiser() -> UNet2DConditionModel:
     """Attention at 8 x 8 and 4 x 4 only: on a CPU it costs more than what it is worth at 16 x 16.
 
-    The words also reach every block beside the timestep: in a first trial the network then told the concepts apart
+    The pooled text is also added to the timestep embedding: in a first trial the network then told the concepts apart
     after a tenth of the pictures it needs with cross-attention alone.
     """
     return UNet2DConditionModel(
@@ -80,7 +81,7 @@ def make_denoiser() -> UNet2DConditionModel:
 
 
 def make_scheduler() -> DDIMScheduler:
-    """v-prediction down to pure noise, so that flat backgrounds come out (Lin et al. 2023, arXiv 2305.08891)."""
+    """v-prediction, zero terminal SNR, trailing timesteps: flat backgrounds come out (Lin et al. 2023, 2305.08891)."""
     return DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
         timestep_spacing="trailing", rescale_betas_zero_snr=True, clip_sample=False, set_alpha_to_one=True,
@@ -108,9 +109,9 @@ def encode(vae: AutoencoderKL, pictures: np.ndarray, cache: Path) -> np.ndarray:
 
 @torch.no_grad()
 def importance(vae: AutoencoderKL, latents: np.ndarray) -> torch.Tensor:
-    """How far an error in each channel shows in the picture, mean 1; (1, CHANNELS, 1, 1).
+    """Loss weight of each latent channel by how much an error in it changes the decoded picture; (1, CHANNELS, 1, 1).
 
-    The channels are all of deviation 1, but some hold the shapes and others hardly more than the grain.
+    Mean 1. All channels have standard deviation 1, but some hold the shapes and others little more than texture.
     """
     rng = np.random.default_rng(3)
     z = torch.from_numpy(latents[tuple(rng.integers(n, size=8) for n in latents.shape[:3])]).float()
@@ -125,7 +126,7 @@ def importance(vae: AutoencoderKL, latents: np.ndarray) -> torch.Tensor:
 
 
 def phrase(name: str, colour: str, rng: np.random.Generator) -> str:
-    """Mostly the plain caption; now and then other words for it, a word that means nothing in front, or nothing."""
+    """An augmented caption: mostly plain; now and then reworded, with a nonsense word in front, or empty (dropout)."""
     if rng.random() < 0.1:
         return ""
     text = caption(name, colour)
@@ -170,22 +171,22 @@ class Denoiser:
         self.unet.set_attn_processor(AttnProcessor())  # on CPU its backward is twice as fast as the fused one's
         self.scheduler = make_scheduler()
 
-    def read(self, model: Path) -> None:
-        """Take the weights of a published model."""
+    def load(self, model: Path) -> None:
+        """Load the weights of a published model."""
         with torch.no_grad():
             self.unet.load_state_dict(UNet2DConditionModel.from_pretrained(model / "unet").state_dict())
             words = CLIPTextModel.from_pretrained(model / "text_encoder").float()
             self.text_encoder.load_state_dict(words.state_dict())
 
     def embed(self, texts: list[str]) -> torch.Tensor:
-        """Captions as (B, TOKENS, WIDTH)."""
+        """Hidden states of captions, (B, TOKENS, WIDTH)."""
         tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
         return self.text_encoder(tokens.input_ids).last_hidden_state
 
     def loss(self, latents: torch.Tensor, texts: list[str], generator: torch.Generator) -> torch.Tensor:
-        """Squared error of v; timesteps evenly over the batch, which calms the gradient, and more of the noisy ones.
+        """MSE of v (Salimans and Ho 2022), weighted by channel; timesteps stratified over the batch, more at low SNR.
 
-        What is drawn is decided where there is much noise; the rest is the autoencoder's texture.
+        Stratification lowers the gradient's variance; the subject is decided at low SNR, the rest is texture.
         """
         count = len(latents)
         even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
@@ -206,10 +207,10 @@ def train_denoiser(
     concepts: tuple[str, ...] = CONCEPTS,
     begin_from: Path | None = None,
 ) -> tuple[Denoiser, float]:
-    """Train on cached `latents`, going on where `folder` left off; returns the averaged networks and the last loss."""
+    """Train on cached `latents`, resuming from `folder`; returns the networks with EMA weights and the last loss."""
     denoiser = Denoiser(importance(vae, latents))
     if begin_from:
-        denoiser.read(begin_from)
+        denoiser.load(begin_from)
     networks = {"text_encoder": denoiser.text_encoder, "unet": denoiser.unet}
     training = Training(networks, rate=1e-3, steps=steps, decay=0.999, folder=folder)
     training.resume()
@@ -224,5 +225,5 @@ def train_denoiser(
             training.save()
             mean, took = np.mean(losses), time.monotonic() - began
             print(f"denoiser {training.step}/{steps} loss {mean:.4f} {took:.0f}s", flush=True)
-    training.use_average()
+    training.use_ema()
     return denoiser, float(np.mean(losses[-50:])) if losses else float("nan")

@@ -65,6 +65,7 @@ class IconSet:
         return name in self.data["icons"] or name in self.data.get("aliases", {})
 
     def names(self) -> set[str]:
+        """Of all icons, aliases counted."""
         return set(self.data["icons"]) | set(self.data.get("aliases", {}))
 
     def render(self, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Put the trained parts together as a folder that plain diffusers opens, in half precision, replaced whole."""
+"""Publish the trained networks as a diffusers pipeline in fp16, its folder replaced whole."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the two trainings of the starter share: averages of the weights, and a checkpoint to go on from."""
+"""What the two trainings of the starter share: optimizer step, schedule, EMA of the weights, checkpoint."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class Training:
-    """Networks, their average and their optimizer, with a cosine rate; saved whole and read back.
+    """Networks, the EMA of their weights and AdamW with a cosine schedule; saved whole and read back.
 
     The order of the pictures and all noise are drawn from `generator(step)`, so nothing else needs keeping.
     """
@@ -19,7 +19,7 @@ class Training:
     def __init__(self, networks: dict[str, nn.Module], rate: float, steps: int, decay: float, folder: Path) -> None:
         self.networks, self.rate, self.steps, self.decay, self.folder = networks, rate, steps, decay, folder
         self.parameters = {f"{part}.{name}": p for part, net in networks.items() for name, p in net.named_parameters()}
-        self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.ema = {name: p.detach().clone() for name, p in self.parameters.items()}
         matrices = [p for p in self.parameters.values() if p.ndim > 1]
         vectors = [p for p in self.parameters.values() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
@@ -28,6 +28,7 @@ class Training:
 
     @property
     def path(self) -> Path:
+        """The checkpoint."""
         return self.folder / "training.safetensors"
 
     def generator(self) -> torch.Generator:
@@ -35,7 +36,7 @@ class Training:
         return torch.Generator().manual_seed(1_000_003 * (self.step + 1))
 
     def update(self, loss: torch.Tensor) -> None:
-        """One optimizer step with clipping, warm-up and cosine; then the average follows."""
+        """Backward, one optimizer step with gradient clipping, warm-up and cosine schedule, then the EMA update."""
         loss.backward()
         nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
         progress = self.step / self.steps
@@ -46,15 +47,15 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         decay = min(self.decay, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            average, now = list(self.average.values()), list(self.parameters.values())
-            torch._foreach_lerp_(average, [p.detach() for p in now], 1 - decay)
+            ema, now = list(self.ema.values()), list(self.parameters.values())
+            torch._foreach_lerp_(ema, [p.detach() for p in now], 1 - decay)
         self.step += 1
 
     def save(self) -> None:
         """Keep everything the next start needs, in one file that is replaced whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"now.{name}": p.detach().contiguous() for name, p in self.parameters.items()}
-        tensors |= {f"average.{name}": p.contiguous() for name, p in self.average.items()}
+        tensors |= {f"average.{name}": p.contiguous() for name, p in self.ema.items()}
         for name, p in self.parameters.items():
             for key, value in self.optimizer.state[p].items():
                 tensors[f"optimizer.{name}.{key}"] = value.detach().clone().contiguous()
@@ -70,7 +71,7 @@ class Training:
             self.step = json.loads(file.metadata()["training"])["step"]
             for name, p in self.parameters.items():
                 p.copy_(file.get_tensor(f"now.{name}"))
-                self.average[name].copy_(file.get_tensor(f"average.{name}"))
+                self.ema[name].copy_(file.get_tensor(f"average.{name}"))
                 keys = ("step", "exp_avg", "exp_avg_sq")
                 state = {k: file.get_tensor(f"optimizer.{name}.{k}") for k in keys}
                 # The fused step walks the memory as it lies, so its state must lie as the parameter does.
@@ -78,8 +79,8 @@ class Training:
                 self.optimizer.state[p] = state
         return True
 
-    def use_average(self) -> None:
-        """Put the averaged weights into the networks: what is published."""
+    def use_ema(self) -> None:
+        """Load the EMA weights into the networks: what is published."""
         with torch.no_grad():
             for name, p in self.parameters.items():
-                p.copy_(self.average[name])
+                p.copy_(self.ema[name])
