@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,17 @@ from PIL import Image
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import all_finite, read_header
+from lora_gui.protocol.task_folder import MANIFEST
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks.runs import Run, all_runs
-from lora_gui.studio.things import loras, picture_index, pictures
+from lora_gui.studio.sandbox.picture_decode import DAMAGED
+from lora_gui.studio.tasks.run import QUEUE, Run, queued
+from lora_gui.studio.tasks.status import RunStatus, ended
+from lora_gui.studio.things import bases, loras, picture_index, pictures, presets
 from lora_gui.studio.things.names import read_text
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # its last part and that part's checksum
+
+Thing = tuple[Path, Callable[[], None]]  # and what raises where it is damaged
 
 
 @dataclass(frozen=True)
@@ -38,40 +43,86 @@ def verify(studio: Studio) -> dict[str, Any]:
             check()
         except UserError as error:
             wrong.append(asdict(Wrong(str(path), error.what, error.remedy)))
-        except OSError as error:
-            what = f"{path.name} could not be read ({error.strerror or 'damaged'})."
+        except files.STRANGE as error:
+            what = f"{path.name} could not be read ({getattr(error, 'strerror', None) or 'damaged'})."
             wrong.append(asdict(Wrong(str(path), what, "Check the disk, or take it from a backup.")))
         checked += 1
     return {"checked": checked, "wrong": wrong}
 
 
-def _everything(studio: Studio) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Every single thing, and what raises where it is damaged."""
-    for run in all_runs(studio):
-        yield from _of_run(run)
+def _everything(studio: Studio) -> Iterator[Thing]:
+    """Every single thing of the user's; where a folder cannot be listed, the folder is what is wrong."""
+    for folder in sorted(path for path in studio.runs.glob("*") if path.is_dir() and not path.name.startswith(".")):
+        yield from _listed(folder, _of_run(Run(folder)))
+    if os.path.lexists(studio.runs / QUEUE):
+        yield studio.runs / QUEUE, partial(_queue, studio)
     for path in sorted(studio.loras.glob("*.safetensors")):
         if not path.name.startswith("."):
             yield path, partial(_lora, path)
     for folder in pictures.picture_sets(studio):
-        yield folder / "set.json", partial(picture_index.check, folder)
+        yield folder / picture_index.FILE, partial(picture_index.check, folder)
         for path in sorted(folder.glob("[0-9]*.png")):
             yield path, partial(_picture, path, "Delete it, and add the picture again.")
             yield path.with_suffix(".txt"), partial(_caption, path.with_suffix(".txt"))
     for path in sorted(studio.drawings.rglob("*.png")):
         yield path, partial(_picture, path, "Delete it, and draw it again.")
+    for path, why in bases.passed_over(studio):
+        yield path, partial(_say, why)
+    for preset in presets.presets(studio).values():
+        yield preset.path, partial(_preset, preset.path, studio)
 
 
-def _of_run(run: Run) -> Iterator[tuple[Path, Callable[[], None]]]:
-    yield run.folder / "job.json", partial(_order, run)
+def _listed(folder: Path, things: Iterable[Thing]) -> Iterator[Thing]:
+    """The things in a folder, and the folder itself as one that is wrong where they cannot be listed."""
+    try:
+        yield from things
+    except files.STRANGE as error:
+        yield folder, partial(_say, error)
+
+
+def _of_run(run: Run) -> Iterator[Thing]:
+    yield run.files.job, partial(_order, run)
     status = run.status()
-    if status.lora and Path(status.lora).exists():
+    if status.lora and os.path.isfile(status.lora):
         yield Path(status.lora), partial(_published, Path(status.lora), status.sha256)
-    for folder in sorted(run.folder.glob("checkpoints/ckpt-*[0-9]")):
-        manifest = files.read_json(folder / "MANIFEST.json")
-        for name in manifest if isinstance(manifest, dict) and manifest else ("MANIFEST.json",):
+    if os.path.lexists(run.files.result) and status.ended and not run.lives():
+        yield run.files.result, partial(_result, run, status)
+    for folder in sorted(run.files.checkpoints.glob("ckpt-*[0-9]")):
+        manifest = files.read_json(folder / MANIFEST)
+        for name in manifest if isinstance(manifest, dict) and manifest else (MANIFEST,):
             yield folder / name, partial(_checkpoint, folder, name)
-    for path in sorted(run.folder.glob("samples/*.png")):
+    for path in sorted(run.files.samples.glob("*.png")):
         yield path, partial(_picture, path, "Delete it; resuming the run draws it again where it still can.")
+
+
+def _say(error: Exception) -> None:
+    raise error
+
+
+def _preset(path: Path, studio: Studio) -> None:
+    presets.read(path, studio)
+
+
+def _queue(studio: Studio) -> None:
+    """The list of waiting runs is readable, and the runs are there."""
+    said = files.read_json(studio.runs / QUEUE)
+    order = said.get("order") if isinstance(said, dict) else None
+    if not isinstance(order, list) or queued(studio.runs) != order:
+        raise UserError("The list of the runs that wait is damaged.", "Queue them again; they themselves are whole.")
+    for name in order:
+        if not (studio.runs / name).is_dir():
+            raise UserError(f"The run {name} waits for its turn and is not there.", "Take it out of the queue.")
+
+
+def _result(run: Run, status: RunStatus) -> None:
+    """The short result says what the run said at its end; of one that died without a word, that it did."""
+    found = run.files.read_result()
+    short = ended(RunStatus(of=found[1].of, first=found[1].first), found[0]) if found else RunStatus()
+    told = ("state", "of", "first", "step", "lora", "sha256", "seconds", "what", "remedy")
+    same = told[:1] if status.state == "failed" else told
+    if any(getattr(short, name) != getattr(status, name) for name in same):
+        what = f"The short result of the run {run.folder.name} is damaged."
+        raise UserError(what, f"Delete {run.files.result.name} in its folder; it is written anew.")
 
 
 def _order(run: Run) -> None:
@@ -88,7 +139,7 @@ def _published(path: Path, sha256: str) -> None:
 
 
 def _checkpoint(folder: Path, name: str) -> None:
-    manifest, path = files.read_json(folder / "MANIFEST.json"), folder / name
+    manifest, path = files.read_json(folder / MANIFEST), folder / name
     entry = manifest.get(name) if isinstance(manifest, dict) else None
     step = folder.name.removeprefix("ckpt-").lstrip("0")
     if (
@@ -121,19 +172,22 @@ def _sum_of_values(path: Path) -> str:
 
 
 def _caption(path: Path) -> None:
-    if path.exists():
+    if os.path.lexists(path):
         read_text(path)
 
 
 def _picture(path: Path, remedy: str) -> None:
     """A PNG carries a checksum for every part of it; all are checked, and that it ends where it should."""
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            image.verify()
-        with open(path, "rb") as file:
-            file.seek(-len(PNG_END), os.SEEK_END)
-            whole = file.read() == PNG_END
-    except (OSError, SyntaxError, ValueError):
-        whole = False
-    if not whole:
+    if not (path.is_file() and _is_whole(path)):  # a pipe would be waited for
         raise UserError(f"The picture {path.name} is damaged.", remedy)
+
+
+def _is_whole(png: Path) -> bool:
+    try:
+        with Image.open(png, formats=("PNG",)) as image:
+            image.verify()
+        with open(png, "rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() == PNG_END
+    except (*DAMAGED, Image.DecompressionBombError):
+        return False

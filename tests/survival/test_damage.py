@@ -1,7 +1,12 @@
 """Every file of a studio is cut short and has a bit turned over: it is found, said, and the run goes on."""
 
+import json
+import os
 import random
 import shutil
+import struct
+import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,15 +16,19 @@ from lora_gui.engine.train import checkpoint
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
+from lora_gui.protocol.task_folder import Reached, TaskFolder
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks.runs import Run
+from lora_gui.studio.tasks import runs
+from lora_gui.studio.tasks.diagnostics import report
+from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import pictures
 from lora_gui.studio.verify import verify
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
 NAME = "20260101-120000-abcd"
-JOURNALS = ("events.jsonl", "log.txt", "child.json", "0001.txt")  # no sum guards them; they cost no LoRA
+# No sum guards these; they cost no LoRA. The short result is held to what the run said, see below.
+JOURNALS = ("events.jsonl", "log.txt", "child.json", "0001.txt", "result.json", "queue.json")
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +41,11 @@ def made(tmp_path_factory):
     job = Run(folder).job  # as the child reads it
     for event in train(job, folder, FAMILY):
         files.append_line(folder / "events.jsonl", events.to_line(event))
+    assert isinstance(event, events.Done)
     files.write_text(folder / "log.txt", "nothing to tell\n")
     files.write_json(folder / "child.json", {"pid": 1, "started": 1.0, "job": files.sha256(folder / "job.json")})
+    TaskFolder(folder).write_result(event, Reached(0, 4, 4))
+    files.write_json(studio.runs / "queue.json", {"version": 1, "held": False, "order": []})
     source = studio.home / "own" / "one.png"
     Image.linear_gradient("L").convert("RGB").save(source)
     pictures.import_pictures(studio, [source])
@@ -153,3 +165,106 @@ def test_what_is_missing_altogether_is_no_traceback(studio):
         verify(studio)
     with pytest.raises(UserError):
         _ = Run(studio.runs / NAME).job
+
+
+def named(studio):
+    """What is wrong with a studio, by the name of the file or folder."""
+    return {Path(one["path"]).name: f"{one['what']} {one['remedy']}" for one in verify(studio)["wrong"]}
+
+
+@pytest.mark.parametrize("key", ["steps", "of", "first", "lora", "sha256", "seconds", "event", "all"])
+def test_a_short_result_that_does_not_say_what_the_run_said_is_found_and_written_anew(studio, key):
+    path = studio.runs / NAME / "result.json"
+    said = json.loads(path.read_text())
+    for place in (said, said["last"]):
+        if key in place:
+            place[key] = "Stopped" if key == "event" else f"other{place[key]}" if isinstance(place[key], str) else 77
+    path.write_text("[1]" if key == "all" else json.dumps(said))
+    assert "result.json in its folder; it is written anew" in named(studio)["result.json"]
+    path.unlink()
+    Run(studio.runs / NAME).summary()
+    assert path.is_file() and not named(studio)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"order": "words"}', '{"order": [5]}', '{"order": ["../x"]}'])
+def test_a_damaged_queue_is_found(studio, text):
+    (studio.runs / "queue.json").write_text(text)
+    assert "queue.json" in named(studio)
+    (studio.runs / "queue.json").write_text('{"order": ["20990101-000000-0000"]}')
+    assert "is not there" in named(studio)["queue.json"]
+
+
+ODD_RUNS = {  # file in the run's folder, and what stands in it
+    "nothing": {}, "list": {"job.json": "[1]"}, "deep": {"job.json": "[" * 200_000}, "empty": {"job.json": ""},
+    "infinite pid": {"child.json": '{"pid": Infinity, "started": NaN}', "beat.json": '{"pid": 1e999, "beat": -1}'},
+    "words for steps": {"events.jsonl": '{"event": "Started", "steps": "many", "first_step": []}\n'},
+    "a number for a LoRA": {"events.jsonl": '{"event": "Done", "lora": 5}\n', "result.json": '{"last": {"lora": 5}}'},
+    "a device for a LoRA": {"events.jsonl": '{"event": "Done", "lora": "/dev/zero", "steps": 1}\n'},
+    "deep events": {"events.jsonl": "[" * 200_000 + "\n"},
+    "a long name": {"job.json": '{"name": "' + "x" * 300 + '"}'},
+    "manifest of words": {"checkpoints/ckpt-000002/MANIFEST.json": '"words"'},
+    "manifest of odd names": {"checkpoints/ckpt-000002/MANIFEST.json": json.dumps({"x" * 300: {}, "\0": {}, "..": 5})},
+    "deep manifest": {"checkpoints/ckpt-000002/MANIFEST.json": "[" * 200_000},
+    "a checkpoint of words": {"checkpoints/ckpt-words0/MANIFEST.json": "{}"},
+    "a sample of words": {"samples/one.png": "words"},
+}  # fmt: skip
+PIPES = ("job.json", "events.jsonl", "result.json", "child.json", "log.txt", "beat.json", "samples/1.png",
+         "checkpoints/ckpt-000002/MANIFEST.json")  # fmt: skip
+
+
+def odd_run(studio, name, contents):
+    """The folder of a run, dated in the future, that is whole but for these files."""
+    folder = studio.runs / f"2999-{name}"
+    shutil.copytree(studio.runs / NAME, folder)
+    if not contents:
+        (folder / "job.json").unlink()
+    for file, text in contents.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(folder / file, text)
+    return folder
+
+
+@pytest.mark.parametrize("name", ODD_RUNS)
+def test_an_odd_run_is_passed_over_and_named_where_something_is_wrong_with_it(studio, name):
+    folder = odd_run(studio, name, ODD_RUNS[name])
+    wrong = verify(studio)["wrong"]
+    assert all(one["what"] and one["remedy"] and folder.name in one["path"] for one in wrong)
+    if "job.json" in ODD_RUNS[name] or "checkpoints" in str(ODD_RUNS[name]) or not ODD_RUNS[name]:
+        assert wrong
+    whole = next(one for one in runs.summaries(studio) if one.folder.name == NAME)
+    assert (whole.state, whole.step) == ("finished", 4)
+    assert runs.running(studio) is None and runs.find(studio, NAME).folder.name == NAME
+    report(Run(folder))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize("kind", ["pipe", "device", "itself"])
+def test_a_pipe_or_a_link_without_an_end_in_a_run_hangs_nobody(studio, kind):
+    for file in PIPES:
+        folder = odd_run(studio, file.replace("/", "-"), {file: ""})
+        (folder / file).unlink()
+        if kind == "pipe":
+            os.mkfifo(folder / file)
+        else:
+            (folder / file).symlink_to("/dev/zero" if kind == "device" else folder / file)
+    wrong = verify(studio)["wrong"]
+    assert {"job.json", "MANIFEST.json", "1.png"} <= {Path(one["path"]).name for one in wrong}
+    assert len(runs.summaries(studio)) >= len(PIPES) and runs.running(studio) is None
+    for run in runs.all_runs(studio):
+        report(run)
+
+
+def test_odd_bases_presets_and_pictures_are_named(studio):
+    (studio.bases / "half").mkdir(parents=True)
+    (studio.bases / "half" / "model_index.json").write_text("[1]")
+    files.write_text(studio.presets / "mine.toml", "[all]\nrankk = 1")
+    files.write_bytes(studio.drawings / "a day" / "bomb.png", bomb(60_000))
+    (studio.pictures / "20990101-000000-0000").mkdir()
+    (studio.loras / "odd.safetensors").write_bytes(b"\xff" * 9)
+    assert {*named(studio)} == {"half", "mine.toml", "bomb.png", "set.json", "odd.safetensors"}
+
+
+def bomb(side):
+    """A PNG that says it is `side` pixels wide and high."""
+    size = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))

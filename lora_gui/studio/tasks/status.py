@@ -93,6 +93,8 @@ class Follower:
     def _new(self) -> list[events.Event]:
         """Whole lines only: half a line is still being written and is read the next time."""
         try:
+            if not self._path.is_file():  # a pipe would be waited for
+                return []
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
                 data = file.read()
