@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from lora_gui.families import family
 from lora_gui.protocol import events
 from lora_gui.protocol.events import Done, Drawn, Failed, Started, Stopped
 from lora_gui.protocol.task_folder import TaskFolder
-from tests import tiny
+from tests import forkserver, tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,12 +28,15 @@ def base(tmp_path_factory):
     return tiny.stable_diffusion_1(tmp_path_factory.mktemp("base"))
 
 
-def child(*arguments, text=None):
+STARTED = (sys.executable, "-m", "lora_gui.worker")  # as the app does it; other tests fork
+
+
+def child(*arguments, text=None, command=None):
     """Run a child to its end; returns its exit code, its events and its log."""
+    command = command or forkserver.command("-m", "lora_gui.worker")
     ended = subprocess.run(
-        [sys.executable, "-m", "lora_gui.worker", *map(str, arguments)],
-        cwd=ROOT, input=text, capture_output=True, encoding="utf-8", timeout=300,
-    )  # fmt: skip
+        [*command, *map(str, arguments)], cwd=ROOT, input=text, capture_output=True, encoding="utf-8", timeout=300
+    )
     said = [events.from_line(line) for line in ended.stdout.splitlines()]
     assert None not in said, ended.stdout
     return ended.returncode, said, ended.stderr
@@ -47,7 +51,7 @@ def run_folder(tmp_path, base, **settings):
 
 def test_a_run_ends_with_done_and_shows_that_it_lived(base, tmp_path):
     folder = run_folder(tmp_path, base, steps=2)
-    code, said, _ = child("train", folder)
+    code, said, _ = child("train", folder, command=STARTED)
     assert code == 0
     assert said[0] == Started(2)
     assert isinstance(said[-1], Done) and (folder / said[-1].lora).is_file()  # relative to the studio
@@ -69,12 +73,23 @@ def test_a_drawing_child_works_off_orders_until_its_input_ends(base, tmp_path):
         order("three"),
         order("four", count=2),
     ]
-    code, said, _ = child("draw", text="".join(json.dumps(one) + "\n" for one in orders))
+    code, said, _ = child("draw", text="".join(json.dumps(one) + "\n" for one in orders), command=STARTED)
     assert code == 0
     ends = {event.id: event for event in said if isinstance(event, Done | Stopped | Failed)}
     assert [type(ends[id]) for id in ("one", "two", "three", "four")] == [Done, Failed, Stopped, Done]
     assert ends["two"].what == "gone.safetensors is not there any more."
     assert len([event for event in said if isinstance(event, Drawn) and event.id == "four"]) == 2
+
+
+def test_a_planning_child_that_is_asked_nothing_starts_and_ends():
+    code, said, log = child("plan", text="", command=STARTED)
+    assert (code, said, "Traceback" in log) == (0, [], False)
+
+
+def test_a_converting_child_names_the_file_that_is_not_there(tmp_path):
+    order = {"file": str(tmp_path / "gone.safetensors"), "to": "kohya", "out": str(tmp_path / "out.safetensors")}
+    code, said, _ = child("convert", text=json.dumps(order) + "\n", command=STARTED)
+    assert code == 1 and "gone.safetensors" in said[-1].what and type(said[-1]) is Failed
 
 
 def test_a_mistake_of_the_user_is_one_sentence_and_no_traceback(base, tmp_path):
@@ -141,13 +156,13 @@ def test_what_a_library_prints_never_stands_among_the_events(tmp_path):
 def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_path):
     settings = {"steps": 40, "checkpoint_every": 5, "learning_rate": 1e-3}
     folder = run_folder(tmp_path, base, **settings)
-    command = [sys.executable, "-m", "lora_gui.worker", "train", folder]
+    command = forkserver.command("-m", "lora_gui.worker", "train", str(folder))
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(folder.glob("checkpoints/ckpt-0000[12]*")):
         time.sleep(0.02)
         assert process.poll() is None
-    psutil.Process(process.pid).kill()
-    process.wait()
+    psutil.Process(json.loads((folder / "beat.json").read_text())["pid"]).kill()
+    assert process.wait() == -signal.SIGKILL
     job = tiny.job(tmp_path, base, **settings)
     again = list(train(job, folder, family("sd1")))
     (tmp_path / "undisturbed").mkdir()
