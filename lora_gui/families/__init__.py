@@ -1,13 +1,18 @@
 """The families of bases: every folder here but `shared` is one; none is listed anywhere."""
 
+from __future__ import annotations
+
 import functools
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import Facts
-from lora_gui.families.base import Family
+
+if TYPE_CHECKING:
+    from lora_gui.families.base import Family
 
 
 def folders() -> list[str]:

@@ -1,29 +1,27 @@
-"""What a family of bases is: facts that anyone may read, and the methods that training and drawing call.
+"""The contract of a family of bases: what training, drawing and planning ask of it, and the values they exchange.
 
-Facts cost nothing to import; a family's methods import torch and diffusers when they are called, so that the window,
-which only needs the facts, opens at once.
+Only the engine imports this and the families' `model.py`; everybody else reads `facts.py`, which costs nothing.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
 
 from lora_gui.facts import Facts
+from lora_gui.families.shared.token_limit import Reader
+from lora_gui.settings import DrawSettings, TrainSettings
 
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import nn
-
-    from lora_gui.families.shared.token_limit import Reader
-    from lora_gui.settings import DrawSettings, TrainSettings
-
-
-Load = Callable[[Any, Path, "torch.device", "torch.dtype"], Any]
+Load = Callable[[Any, Path, torch.device, torch.dtype], Any]
+Tensors = dict[str, torch.Tensor]
+Conditions = dict[str, Any]  # what a denoiser is told besides: tensors (B, ...), or a list of B where lengths differ
 
 
 def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -31,13 +29,124 @@ def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> 
     return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval()
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What the cache gives for one step: pictures and captions as encoded by the family, and each picture's size."""
+
+    pictures: Tensors
+    captions: Tensors
+    sizes: list[tuple[int, int]]  # (height, width) px of each picture in its bucket
+
+
+class Noising(ABC):
+    """How the latents of one part are noised, and what the part predicts. Timesteps (B,) are in the base's own units.
+
+    Only `timesteps` and `noise` draw random numbers; the rest is arithmetic on tensors.
+    """
+
+    @abstractmethod
+    def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A timestep for each of the latents (B, ...), as often as training should meet it; (B,)."""
+
+    @abstractmethod
+    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
+        """Gaussian noise shaped as `latents`, shifted by a random amount per channel where `offset` > 0."""
+
+    @abstractmethod
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """The latents at `timesteps`, as the denoiser takes them."""
+
+    @abstractmethod
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """What the denoiser should predict of them."""
+
+    @abstractmethod
+    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
+        """The factor of each loss, (B,); gamma 0 is the base's own weighting."""
+
+    @abstractmethod
+    def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """The finished latents that a prediction amounts to; the opposite of `target`."""
+
+
+@dataclass
+class Kit:
+    """A base's networks in memory, ready to draw with."""
+
+    parts: dict[str, Any]  # that may carry a LoRA, by their name in LoRA files; not those that have left memory
+    encoders: Any  # of captions; None where captions come encoded
+    vae: Any  # what decodes latents
+    schedulers: dict[str, Any]  # diffusers' own, by the part they step; the last is the one that is named in drawings
+    noising: dict[str, Noising]  # by part
+    colours: torch.Tensor  # from latents to RGB, for previews; see shared/preview.py
+    further: dict[str, Any] = field(default_factory=dict)  # what only this family needs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pass from noise to finished latents, for the sampling loop."""
+
+    predict: Callable[[torch.Tensor, torch.Tensor, Conditions], torch.Tensor]  # noisy latents, timesteps, conditions
+    scheduler: Any  # one of diffusers, its timesteps set
+    timesteps: torch.Tensor  # those to step through
+    latents: torch.Tensor  # the noise to begin with, (B, ...)
+    noising: Noising
+    conditions: tuple[Conditions, ...]  # one batch, or one for each branch of the guidance; unconditional rows first
+    guide: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None  # (unconditional, conditional) to guided
+    shown: bool = True  # whether progress is told and previews are made
+
+
+@dataclass(frozen=True)
+class TextLoad:
+    """A text encoder as the planner runs it: tokens of a caption, whether told a mask, its layers where not all."""
+
+    tokens: int
+    masked: bool = False
+    hidden_states: bool = True
+    layers: int = 0
+
+
+Run = Callable[[Any, int, int, torch.dtype], Any]  # network, pictures, their side in px, number format
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How a base's networks are run, for the memory planner: by the name of each network in the base's folder.
+
+    Each is called with a network on the meta device and runs it on empty tensors, as training and drawing do.
+    """
+
+    denoisers: dict[str, Run]  # the last piece of a name is the part's name in LoRA files
+    texts: dict[str, TextLoad]
+    encoders: dict[str, Run]  # of pictures
+    decoders: dict[str, Run]
+    drawn: int = 2  # rows of a denoiser's batch in a drawing with guidance
+
+
 class Family(ABC):
-    """One family. The engine calls these in this order and never asks which family it has."""
+    """One family. The engine calls these and never asks which family it has."""
 
     facts: Facts
 
-    def require_learning(self, base: Path) -> None:  # noqa: B027  most can learn
-        """Raises UserError where a base can only be drawn with. Training begins with this."""
+    # what a base is
+
+    @abstractmethod
+    def require_fitting(self, base: Path) -> None:
+        """Raises UserError where a base names this family and is built for another task, such as filling in."""
+
+    def require_learning(self, base: Path) -> None:
+        """Raises UserError where a base can only be drawn with, or not even that. Training begins with this."""
+        self.require_fitting(base)
+
+    @abstractmethod
+    def targets(self, part: str, layers: str) -> str:
+        """A regular expression over module paths of `part`: the layers that learn."""
+
+    @abstractmethod
+    def workload(self, components: dict[str, dict[str, Any]]) -> Workload:
+        """How the networks with these configurations are run, by their names in the base's folder."""
+
+    # loading
 
     @abstractmethod
     def encoders(
@@ -53,81 +162,74 @@ class Family(ABC):
         next is loaded. `load` is for the text encoders, which can be larger than anything else."""
 
     @abstractmethod
-    def encode_pictures(self, encoders: Any, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(B, 3, H, W) in [-1, 1] to what is cached of them, each (B, ...)."""
-
-    @abstractmethod
-    def encode_captions(self, encoders: Any, captions: list[str]) -> dict[str, torch.Tensor]:
-        """Captions to what is cached of them, each (B, ...)."""
-
-    def reader(self, base: Path) -> Reader | None:
-        """What counts how much of a caption is read; None where there is no end to it."""
-        return None
-
-    @abstractmethod
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
     ) -> dict[str, nn.Module]:
         """Load the parts that may carry a LoRA by `load`, by their name in LoRA files, such as {"unet": ...}."""
 
     def text_encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
-        """Load the text encoders that may carry a LoRA too, by their name in LoRA files; empty where none may."""
+        """Load the text encoders that may be trained too, by their name in LoRA files; empty where none may."""
         return {}
 
     @abstractmethod
-    def schedule(self, base: Path, device: torch.device) -> Any:
-        """What `loss` must know of this base's noise, such as its table of noise levels; read once."""
-
-    @abstractmethod
-    def targets(self, part: str, layers: str) -> str:
-        """A regular expression over module paths of `part`: the layers that learn."""
-
-    @abstractmethod
-    def loss(
-        self,
-        parts: dict[str, nn.Module],
-        batch: Batch,
-        schedule: Any,
-        settings: TrainSettings,
-        generator: torch.Generator,
-    ) -> torch.Tensor:
-        """Loss of each picture of the batch; (B,) fp32. All randomness comes from `generator`.
-
-        Where `parts` holds a text encoder, the captions go through it; else what is cached of them is used.
-        """
-
-    @abstractmethod
-    def pipeline(
+    def kit(
         self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
-    ) -> Any:
-        """A diffusers pipeline to draw with. Where `parts` is given, they are used as they are, and text encoders that
-        are not among them are left out: captions then come encoded."""
+    ) -> Kit:
+        """Load what is drawn with. Where `parts` is given, they are used as they are, and text encoders that are not
+        among them are left out: captions then come encoded."""
+
+    # pictures and captions
 
     @abstractmethod
-    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
-        """The parts of a pipeline that can carry a LoRA, by their name in LoRA files."""
+    def encode_pictures(self, encoders: Any, pixels: torch.Tensor) -> Tensors:
+        """(B, 3, H, W) in [-1, 1] to what is cached of them, each (B, ...)."""
+
+    @abstractmethod
+    def encode_captions(self, encoders: Any, captions: list[str]) -> Tensors:
+        """Captions to what is cached of them, each (B, ...)."""
+
+    @abstractmethod
+    def reader(self, base: Path) -> Reader:
+        """What counts how much of a caption is read."""
+
+    # the one seam
+
+    @abstractmethod
+    def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
+        """How each part was noised when the base was made, in the order in which the parts are trained."""
+
+    @abstractmethod
+    def latents(self, part: str, network: Any, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        """What `part` learns to denoise, (B, ...) fp32; drawn from the posterior where the autoencoder gives one."""
+
+    @abstractmethod
+    def conditions(
+        self, part: str, parts: dict[str, Any], batch: Batch, settings: TrainSettings, generator: torch.Generator
+    ) -> Conditions:
+        """What `part` is told of a batch. Where `parts` holds a text encoder, the captions go through it; else what
+        is cached of them is used. Host work and random numbers are allowed here, and not in `predict`."""
+
+    @abstractmethod
+    def predict(
+        self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        """What `part` predicts of noisy latents (B, C, ...) at timesteps (B,): a pure function of tensors.
+
+        (B, C or more, ...); channels behind the first C are a learned variance.
+        """
 
     @abstractmethod
     def draw(
         self,
-        pipeline: Any,
+        kit: Kit,
         settings: DrawSettings,
-        seed: int,
-        captions: dict[str, torch.Tensor] | None = None,
-        progress: Callable[[int, Any], None] | None = None,
-    ) -> Image.Image:
-        """One drawing. `captions`, where given, is what `encode_captions` made of the prompt and the negative prompt,
-        each (2, ...), and stands for both. `progress(step, latents)` is called after each step and may raise."""
+        captions: Tensors,
+        generator: torch.Generator,
+        sample: Callable[[Stage], torch.Tensor],
+    ) -> torch.Tensor:
+        """One drawing as pixels (1, 3, H, W) in [0, 1]. `captions` are what `encode_captions` made of the prompt and
+        the negative prompt, each (2, ...); `sample` takes a stage from its noise to its finished latents."""
 
     @abstractmethod
-    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
-        """A rough and quick picture of unfinished latents."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What the cache gives for one step: pictures and captions as encoded by the family, and each picture's size."""
-
-    pictures: dict[str, torch.Tensor]
-    captions: dict[str, torch.Tensor]
-    sizes: list[tuple[int, int]]  # (height, width) px of each picture in its bucket
+    def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
+        """A rough and quick picture of predicted latents (1, C, h, w), through `kit.colours`."""

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from lora_gui import families
+from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import publish
+from lora_gui.engine.train import losses, publish
 from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
@@ -41,8 +42,8 @@ class Contract:
         return self.make(tmp_path_factory.mktemp(self.key))
 
     @pytest.fixture(scope="class")
-    def pipeline(self, base: Path) -> Any:
-        return family(self.key).pipeline(base, CPU, torch.float32)
+    def pipeline(self, base: Path) -> Pipeline:
+        return pipeline_of(self.key, base)
 
     @pytest.fixture(scope="class")
     def layers(self, base: Path) -> Layers:
@@ -55,16 +56,16 @@ class Contract:
             (part, name): weight.clone() for part, root in parts.items() for name, weight in root.named_parameters()
         }
         weights = lora.add_new(parts, own, settings, "new")
-        batch, schedule = batch_of(self.key, base), own.schedule(base, CPU)
+        batch = batch_of(self.key, base)
         optimizer = torch.optim.AdamW(weights, lr=3e-2, weight_decay=0)
-        losses = []
+        seen = []
         for step in range(24):
-            loss = own.loss(parts, batch, schedule, settings, torch.Generator().manual_seed(step % 2)).mean()
+            loss = loss_of(self.key, base, parts, batch, settings, seed=step % 2).mean()
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(float(loss.detach()))
-        assert sum(losses[-2:]) < 0.98 * sum(losses[:2])
+            seen.append(float(loss.detach()))
+        assert sum(seen[-2:]) < 0.98 * sum(seen[:2])
         for part, root in parts.items():
             for name, weight in root.named_parameters():
                 if ".lora_" not in name:
@@ -72,7 +73,7 @@ class Contract:
 
     def test_the_loss_of_each_picture_is_its_own_and_recomputing_changes_nothing(self, base):
         own, settings = family(self.key), TrainSettings(rank=4, alpha=4)
-        parts, schedule = own.denoisers(base, CPU, torch.float32), own.schedule(base, CPU)
+        parts = own.denoisers(base, CPU, torch.float32)
         weights = lora.add_new(parts, own, settings, "new")
         batch = batch_of(self.key, base)
         gradients = []
@@ -80,7 +81,7 @@ class Contract:
             if checkpointing:
                 for part in parts.values():
                     part.enable_gradient_checkpointing()
-            loss = own.loss(parts, batch, schedule, settings, torch.Generator().manual_seed(1))
+            loss = loss_of(self.key, base, parts, batch, settings, seed=1)
             assert loss.shape == (len(batch.sizes),)
             assert loss.dtype == torch.float32
             gradients.append(torch.autograd.grad(loss.mean(), weights, allow_unused=True))
@@ -90,13 +91,11 @@ class Contract:
     def test_a_drawing_is_the_one_the_plain_pipeline_makes_with_captions_cached_or_not(self, base, pipeline):
         own = family(self.key)
         expected = self.plain_drawing(base, settings())
-        assert same(own.draw(pipeline, settings(), seed=7), expected)
-        encoders = own.encoders(base, CPU, torch.float32)
-        with torch.no_grad():
-            rows = [own.encode_captions(encoders, [text]) for text in (PROMPT, "")]
-        cached = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
-        without = own.pipeline(base, CPU, torch.float32, own.denoisers(base, CPU, torch.float32))
-        assert same(own.draw(without, settings(), 7, cached), expected)
+        assert same(pipeline.draw(settings(), seed=7), expected)
+        cached = encoded(own, own.encoders(base, CPU, torch.float32), (PROMPT, ""))
+        without = pipeline_of(self.key, base, own.denoisers(base, CPU, torch.float32))
+        assert without.kit.encoders is None
+        assert same(without.draw(settings(), 7, cached), expected)
 
     def test_captions_encoded_together_are_those_encoded_alone(self, base):
         own = family(self.key)
@@ -120,40 +119,65 @@ class Contract:
         assert not all(torch.equal(one[key], less[key]) for key in one)
 
     def test_a_drawing_shows_how_it_gets_on(self, pipeline):
-        seen: list[tuple[int, Any]] = []
-        family(self.key).draw(pipeline, settings(), 1, progress=lambda step, latents: seen.append((step, latents)))
+        seen: list[tuple[int, torch.Tensor]] = []
+        pipeline.draw(settings(), 1, progress=lambda step, x0: seen.append((step, x0)))
         assert [step for step, _ in seen] == [1, 2, 3]
-        assert family(self.key).preview(pipeline, seen[1][1]).size == (tiny.SIZE, tiny.SIZE)
+        assert pipeline.preview(seen[1][1]).size == (tiny.SIZE, tiny.SIZE)
+
+    def test_a_prediction_is_a_pure_function_of_tensors(self, base):
+        own, batch, settings = family(self.key), batch_of(self.key, base), TrainSettings()
+        parts = own.denoisers(base, CPU, torch.float32)
+        for part, noising in own.noising(base, CPU).items():
+            generator = torch.Generator().manual_seed(1)
+            latents = own.latents(part, parts[part], batch, generator)
+            noise, timesteps = noising.noise(latents, 0.0, generator), noising.timesteps(latents, generator)
+            told = own.conditions(part, parts, batch, settings, generator)
+            noisy = noising.noisy(latents, noise, timesteps)
+            state, kept = torch.get_rng_state(), noisy.clone()
+            with torch.no_grad():
+                one, other = (own.predict(part, parts[part], noisy, timesteps, told) for _ in range(2))
+            assert torch.equal(one, other) and torch.equal(noisy, kept)
+            assert torch.equal(torch.get_rng_state(), state)
+            assert one.shape[:1] == latents.shape[:1] and one.shape[2:] == latents.shape[2:]
+
+    def test_the_predicted_x0_undoes_what_was_noised(self, base):
+        own, batch = family(self.key), batch_of(self.key, base)
+        parts = own.denoisers(base, CPU, torch.float32)
+        for part, noising in own.noising(base, CPU).items():
+            generator = torch.Generator().manual_seed(1)
+            latents = own.latents(part, parts[part], batch, generator)
+            noise, timesteps = noising.noise(latents, 0.0, generator), noising.timesteps(latents, generator)
+            right = noising.target(latents, noise, timesteps)
+            x0 = noising.x0(noising.noisy(latents, noise, timesteps), right, timesteps)
+            torch.testing.assert_close(x0, latents, atol=1e-3, rtol=1e-3)
 
     def test_a_lora_at_strength_0_is_the_base_exactly(self, base, pipeline, layers):
-        own, parts = family(self.key), family(self.key).parts(pipeline)
-        before = own.draw(pipeline, settings(), 3)
+        parts, before = pipeline.parts, pipeline.draw(settings(), 3)
         lora.add(parts, layers, "one")
-        lora.use(parts, {"one": 1.0})
-        assert not same(own.draw(pipeline, settings(), 3), before)
-        lora.use(parts, {"one": 0.0})
-        assert same(own.draw(pipeline, settings(), 3), before)
+        lora.activate(parts, {"one": 1.0})
+        assert not same(pipeline.draw(settings(), 3), before)
+        lora.activate(parts, {"one": 0.0})
+        assert same(pipeline.draw(settings(), 3), before)
         lora.remove(parts, "one")
-        assert same(own.draw(pipeline, settings(), 3), before)
+        assert same(pipeline.draw(settings(), 3), before)
 
     def test_stacked_loras_add_up_in_proportion_to_their_strengths(self, base, pipeline, layers):
-        own, parts = family(self.key), family(self.key).parts(pipeline)
-        other = random_layers(self.key, base, seed=2)
+        parts, other = pipeline.parts, random_layers(self.key, base, seed=2)
         lora.add(parts, layers, "one")
         lora.add(parts, other, "two")
-        lora.use(parts, {"one": 0.5, "two": -1.0})
-        stacked = own.draw(pipeline, settings(), 3)
-        lora.use(parts, {})
+        lora.activate(parts, {"one": 0.5, "two": -1.0})
+        stacked = pipeline.draw(settings(), 3)
+        lora.activate(parts, {})
         lora.add(parts, {name: added(layers[name], 0.5, other[name], -1.0) for name in layers}, "sum")
-        lora.use(parts, {"sum": 1.0})
-        alone = own.draw(pipeline, settings(), 3)
+        lora.activate(parts, {"sum": 1.0})
+        alone = pipeline.draw(settings(), 3)
         for name in ("one", "two", "sum"):
             lora.remove(parts, name)
         assert np.abs(np.array(stacked, dtype=int) - np.array(alone, dtype=int)).max() <= 1
 
     @pytest.mark.parametrize("dialect", ["kohya", "diffusers"])
     def test_a_saved_lora_draws_the_same_in_a_fresh_pipeline(self, base, layers, dialect, tmp_path):
-        own, facts = family(self.key), family(self.key).facts
+        facts = family(self.key).facts
         if dialect not in facts.dialects:
             pytest.skip(f"{facts.title} is not written in it")
         file = tmp_path / "saved.safetensors"
@@ -161,13 +185,13 @@ class Contract:
         file.write_bytes(safetensors.torch.save(dialects.build(layers, facts, dialect), fields))
         drawings = []
         for source in ("memory", "file"):
-            fresh = own.pipeline(base, CPU, torch.float32)
-            parts = own.parts(fresh)
+            fresh = pipeline_of(self.key, base)
+            parts = fresh.parts
             known = list(families.facts().values())
             read = layers if source == "memory" else dialects.read(file, lora.shapes(parts), facts, known)
             lora.add(parts, read, "saved")
-            lora.use(parts, {"saved": 1.0})
-            drawings.append(own.draw(fresh, settings(), 5))
+            lora.activate(parts, {"saved": 1.0})
+            drawings.append(fresh.draw(settings(), 5))
         assert same(*drawings)
 
     def test_a_published_lora_is_read_back_as_it_was(self, base, layers, tmp_path):
@@ -177,7 +201,7 @@ class Contract:
             update={"base": Base(key=own.facts.bases[0].key, title="Tiny", family=self.key, path=str(base))}
         )
         data = publish.encode(job, own.facts, layers, 10)
-        read = publish.decode(data, own.facts, parts)
+        read = publish.decode(data, own.facts, lora.shapes(parts))
         assert read.keys() == layers.keys()
         for name, layer in read.items():
             torch.testing.assert_close(layer.delta(), layers[name].delta(), atol=1e-3, rtol=1e-2)
@@ -198,6 +222,17 @@ def settings(**changes: Any) -> DrawSettings:
     return DrawSettings(
         **({"prompt": PROMPT, "width": tiny.SIZE, "height": tiny.SIZE, "steps": 3, "guidance": 4} | changes)
     )
+
+
+def pipeline_of(key: str, base: Path, parts: lora.Parts | None = None) -> Pipeline:
+    """In full precision."""
+    return Pipeline(family(key), base, CPU, torch.float32, parts)
+
+
+def loss_of(key: str, base: Path, parts: lora.Parts, batch: Batch, settings: TrainSettings, seed: int) -> torch.Tensor:
+    """Of each picture, (B,)."""
+    own, generator = family(key), torch.Generator().manual_seed(seed)
+    return losses.loss(own, parts, batch, own.noising(base, CPU), settings, generator)
 
 
 def count(own: Family, parts: lora.Parts, layers: str) -> int:
@@ -229,7 +264,7 @@ def random_layers(key: str, base: Path, seed: int) -> Layers:
     generator = torch.Generator().manual_seed(seed)
     return {
         name: Layer(layer.down, torch.randn(layer.up.shape, generator=generator) * 0.3, layer.alpha)
-        for name, layer in lora.take(parts, "new").items()
+        for name, layer in lora.get_weights(parts, "new").items()
     }
 
 

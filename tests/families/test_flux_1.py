@@ -11,11 +11,13 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 import lora_gui.families
 from lora_gui import families
 from lora_gui.engine.convert import convert
+from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
-from lora_gui.families.shared import flux, losses
+from lora_gui.families.shared import flow, flux
+from lora_gui.families.shared.noising import RectifiedFlow
 from lora_gui.formats.header import Header, Tensor
 from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done
@@ -23,7 +25,7 @@ from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
-from tests.families.contract import CPU, batch_of, settings
+from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
 from tests.tiny_flux_1 import flux_1
 
 FAMILY = family("flux1")
@@ -79,9 +81,11 @@ def test_tokens_and_their_places_are_those_of_the_pipeline():
 
 @pytest.mark.parametrize("tokens", [16, 256, 1024, 4096])
 def test_the_shift_is_that_of_the_pipeline_and_its_scheduler(base, plain, tokens):
-    shift = flux.shift_of(base).at(tokens)
-    even = losses.flow_sigmas(1000, CPU, torch.Generator().manual_seed(3))
-    moved = losses.flow_sigmas(1000, CPU, torch.Generator().manual_seed(3), shift)
+    latents = torch.zeros(1000, 1, 4, tokens)
+    even, moved = (
+        RectifiedFlow(shift).timesteps(latents, torch.Generator().manual_seed(3)) / 1000
+        for shift in (lambda cells: 1.0, flow.Shift.of(flow.config_of(base)))
+    )
     torch.testing.assert_close(moved, plain.scheduler.time_shift(calculate_shift(tokens), 1.0, even))
 
 
@@ -94,7 +98,7 @@ def test_the_loss_is_that_of_the_flow_the_pipeline_follows_at_guidance_1(base, p
 
     parts["transformer"].register_forward_hook(listen, with_kwargs=True)
     with torch.no_grad():
-        loss = FAMILY.loss(parts, batch, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator().manual_seed(9))
+        loss = loss_of("flux1", base, parts, batch, TrainSettings(), seed=9)
     generator = torch.Generator().manual_seed(9)
     mean, std = batch.pictures["mean"], batch.pictures["std"]
     latents = mean + std * torch.randn(mean.shape, generator=generator)
@@ -113,7 +117,7 @@ def test_the_loss_is_that_of_the_flow_the_pipeline_follows_at_guidance_1(base, p
 
 
 def test_schnell_draws_in_its_own_way_and_does_not_learn(schnell):
-    ours = FAMILY.draw(FAMILY.pipeline(schnell, CPU, torch.float32), settings(guidance=0), 7)
+    ours = pipeline_of("flux1", schnell).draw(settings(guidance=0), 7)
     plain = DiffusionPipeline.from_pretrained(schnell)
     expected = plain(
         contract.PROMPT, width=64, height=64, num_inference_steps=3, guidance_scale=0.0, max_sequence_length=256,
@@ -125,32 +129,32 @@ def test_schnell_draws_in_its_own_way_and_does_not_learn(schnell):
 
 
 def test_a_negative_prompt_counts(base, plain):
-    pipeline = FAMILY.pipeline(base, CPU, torch.float32)
-    ours = FAMILY.draw(pipeline, settings(negative_prompt="grey"), 7)
+    pipeline = pipeline_of("flux1", base)
+    ours = pipeline.draw(settings(negative_prompt="grey"), 7)
     expected = plain(
         contract.PROMPT, negative_prompt="grey", true_cfg_scale=2.0, width=64, height=64, num_inference_steps=3,
         guidance_scale=4.0, generator=torch.Generator().manual_seed(7),
     ).images[0]  # fmt: skip
     assert contract.same(ours, expected)
-    assert not contract.same(ours, FAMILY.draw(pipeline, settings(), 7))
+    assert not contract.same(ours, pipeline.draw(settings(), 7))
 
 
-def test_the_guess_after_the_last_step_is_the_finished_drawing(base, plain):
-    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
-    FAMILY.draw(pipeline, settings(width=96), 1, progress=lambda step, latents: seen.append(latents))
+def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base, plain):
+    pipeline, seen = pipeline_of("flux1", base), []
+    pipeline.draw(settings(width=96), 1, progress=lambda step, x0: seen.append(x0))
     finished = plain(
         contract.PROMPT, width=96, height=64, num_inference_steps=3, guidance_scale=4.0,
         generator=torch.Generator().manual_seed(1), output_type="latent",
     ).images  # fmt: skip
-    torch.testing.assert_close(flux.tokens(seen[-1]), finished)
-    assert FAMILY.preview(pipeline, seen[-1]).size == (96, 64)
+    torch.testing.assert_close(flux.tokens(flux.patches(seen[-1])), finished)
+    assert pipeline.preview(seen[-1]).size == (96, 64)
 
 
 def test_fp16_in_which_it_overflows_becomes_bf16(base):
     parts = FAMILY.denoisers(base, CPU, torch.float16)
     assert {weight.dtype for weight in parts["transformer"].parameters()} == {torch.bfloat16}
-    pipeline = FAMILY.pipeline(base, CPU, torch.float16)
-    assert pipeline.vae.dtype == pipeline.text_encoder_2.dtype == torch.bfloat16
+    pipeline = Pipeline(FAMILY, base, CPU, torch.float16)
+    assert pipeline.kit.vae.dtype == pipeline.kit.encoders.texts["text_encoder_2"].dtype == torch.bfloat16
 
 
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads_once_it_is_converted(base, tmp_path):

@@ -9,6 +9,7 @@ from diffusers import DiffusionPipeline, Flux2KleinPipeline, Flux2Transformer2DM
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
 import lora_gui.families
+from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
@@ -19,7 +20,7 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
-from tests.families.contract import CPU, batch_of, settings
+from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
 from tests.tiny_flux_2_klein import flux_2_klein
 
 FAMILY = family("klein")
@@ -53,7 +54,7 @@ def plain(base):
 @torch.no_grad()
 def test_captions_are_encoded_as_the_pipeline_does_with_the_layers_it_needs(base, plain):
     encoders = FAMILY.encoders(base, CPU, torch.float32)
-    assert len(encoders.text_encoder.layers) == 27 < plain.text_encoder.config.num_hidden_layers
+    assert len(encoders.texts["text_encoder"].layers) == 27 < plain.text_encoder.config.num_hidden_layers
     for caption in ("a thing", ""):
         text, _ = plain.encode_prompt(caption, device=CPU)
         assert text.shape == (1, 512, 48)
@@ -87,7 +88,7 @@ def test_the_loss_is_that_of_the_flow_the_pipeline_follows(base, plain):
 
     parts["transformer"].register_forward_hook(listen, with_kwargs=True)
     with torch.no_grad():
-        loss = FAMILY.loss(parts, batch, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator().manual_seed(9))
+        loss = loss_of("klein", base, parts, batch, TrainSettings(), seed=9)
     generator, latents = torch.Generator().manual_seed(9), batch.pictures["latents"]
     noise = Flux2KleinPipeline._patchify_latents(torch.randn((2, 32, 6, 8), generator=generator))
     even = torch.sigmoid(torch.randn(2, generator=generator))
@@ -103,33 +104,33 @@ def test_the_loss_is_that_of_the_flow_the_pipeline_follows(base, plain):
 
 def test_the_distilled_base_draws_without_guidance_and_does_not_learn(tmp_path):
     distilled = flux_2_klein(tmp_path, distilled=True)
-    pipeline = FAMILY.pipeline(distilled, CPU, torch.float32)
-    ours = FAMILY.draw(pipeline, settings(guidance=4), 7)
+    pipeline = pipeline_of("klein", distilled)
+    ours = pipeline.draw(settings(guidance=4), 7)
     assert contract.same(ours, plainly(DiffusionPipeline.from_pretrained(distilled), guidance=1.0)[0])
     with pytest.raises(UserError, match="klein base of the same size"):
         FAMILY.require_learning(distilled)
 
 
 def test_a_negative_prompt_stands_in_for_the_empty_one(base, plain):
-    ours = FAMILY.draw(FAMILY.pipeline(base, CPU, torch.float32), settings(negative_prompt="grey"), 7)
+    ours = pipeline_of("klein", base).draw(settings(negative_prompt="grey"), 7)
     unwanted, _ = plain.encode_prompt("grey", device=CPU)
     assert contract.same(ours, plainly(plain, negative_prompt_embeds=unwanted)[0])
     assert not contract.same(ours, plainly(plain)[0])
 
 
-def test_the_guess_after_the_last_step_is_the_finished_drawing(base, plain):
-    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
-    FAMILY.draw(pipeline, settings(), 1, progress=lambda step, latents: seen.append(latents))
+def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base, plain):
+    pipeline, seen = pipeline_of("klein", base), []
+    pipeline.draw(settings(), 1, progress=lambda step, x0: seen.append(x0))
     mean, variance = (one.view(1, -1, 1, 1) for one in (plain.vae.bn.running_mean, plain.vae.bn.running_var))
-    undone = flux.cells(seen[-1] * (variance + plain.vae.config.batch_norm_eps).sqrt() + mean)
+    undone = flux.cells(flux.patches(seen[-1]) * (variance + plain.vae.config.batch_norm_eps).sqrt() + mean)
     torch.testing.assert_close(undone, plainly(plain, seed=1, output_type="latent"))
 
 
 def test_fp16_in_which_it_overflows_becomes_bf16(base):
     parts = FAMILY.denoisers(base, CPU, torch.float16)
     assert {weight.dtype for weight in parts["transformer"].parameters()} == {torch.bfloat16}
-    pipeline = FAMILY.pipeline(base, CPU, torch.float16)
-    assert pipeline.vae.dtype == pipeline.text_encoder.dtype == torch.bfloat16
+    pipeline = Pipeline(FAMILY, base, CPU, torch.float16)
+    assert pipeline.kit.vae.dtype == pipeline.kit.encoders.texts["text_encoder"].dtype == torch.bfloat16
 
 
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):

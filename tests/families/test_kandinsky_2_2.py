@@ -21,7 +21,6 @@ from lora_gui.engine.load import lora
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
-from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
@@ -32,7 +31,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 from tests import tiny
 from tests.families import contract
-from tests.families.contract import CPU, PROMPT, batch_of, same, settings
+from tests.families.contract import CPU, PROMPT, batch_of, loss_of, pipeline_of, same, settings
 from tests.tiny_kandinsky_2_2 import kandinsky_2_2
 
 FAMILY = family("kandinsky22")
@@ -98,12 +97,10 @@ def test_pictures_are_encoded_as_the_pipelines_do_with_those_they_are_shown(base
 
 
 def test_the_loss_is_the_sum_of_those_of_both_training_scripts_of_diffusers(base):
-    parts, schedule = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.schedule(base, CPU)
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
     batch = batch_of("kandinsky22", base)
     with torch.no_grad():
-        ours = FAMILY.loss(
-            parts, batch, schedule, TrainSettings(caption_dropout=0), torch.Generator().manual_seed(9)
-        )
+        ours = loss_of("kandinsky22", base, parts, batch, TrainSettings(caption_dropout=0), seed=9)
         generator = torch.Generator().manual_seed(9)
         prior, unet, said = parts["prior"], parts["unet"], batch.captions
         target = (batch.pictures["embeds"] - prior.clip_mean) / prior.clip_std
@@ -125,46 +122,46 @@ def test_the_loss_is_the_sum_of_those_of_both_training_scripts_of_diffusers(base
 
 @torch.no_grad()
 def test_the_decoder_is_told_nothing_as_often_as_captions_are_left_out(base):
-    parts, schedule = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.schedule(base, CPU)
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
     batch = batch_of("kandinsky22", base)
     told = []
     parts["unet"].register_forward_pre_hook(
         lambda unet, positional, named: told.append(named["added_cond_kwargs"]["image_embeds"]), with_kwargs=True
     )
     for share in (0, 1):
-        FAMILY.loss(parts, batch, schedule, TrainSettings(caption_dropout=share), torch.Generator().manual_seed(9))
+        loss_of("kandinsky22", base, parts, batch, TrainSettings(caption_dropout=share), seed=9)
     assert torch.equal(told[0], batch.pictures["embeds"])
     assert torch.equal(told[1], batch.captions["nothing"])
 
 
 @torch.no_grad()
 def test_min_snr_weighs_both_parts(base):
-    parts, schedule = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.schedule(base, CPU)
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
     batch = batch_of("kandinsky22", base)
     plain, weighed = (
-        FAMILY.loss(parts, batch, schedule, TrainSettings(min_snr_gamma=gamma), torch.Generator().manual_seed(9))
+        loss_of("kandinsky22", base, parts, batch, TrainSettings(min_snr_gamma=gamma), seed=9)
         for gamma in (0, 5)
     )
     assert not torch.equal(plain, weighed)
 
 
 def test_a_negative_prompt_is_imagined_too(base):
-    pipeline = FAMILY.pipeline(base, CPU, torch.float32)
-    ours = FAMILY.draw(pipeline, settings(negative_prompt="grey"), 7)
+    pipeline = pipeline_of("kandinsky22", base)
+    ours = pipeline.draw(settings(negative_prompt="grey"), 7)
     assert same(ours, plainly(base, negative_prompt="grey"))
     assert not same(ours, plainly(base))
 
 
 def test_without_guidance_only_the_prompt_counts(base):
-    ours = FAMILY.draw(FAMILY.pipeline(base, CPU, torch.float32), settings(guidance=1), 7)
+    ours = pipeline_of("kandinsky22", base).draw(settings(guidance=1), 7)
     assert same(ours, plainly(base, guidance=1.0))
 
 
 def test_what_looks_at_pictures_is_not_kept_for_drawing(base):
-    drawing = FAMILY.pipeline(base, CPU, torch.float32)
-    assert drawing.prior.encoders.image_encoder is None
-    training = FAMILY.pipeline(base, CPU, torch.float32, FAMILY.denoisers(base, CPU, torch.float32))
-    assert training.prior.encoders is None
+    drawing = pipeline_of("kandinsky22", base)
+    assert drawing.kit.encoders.image_encoder is None
+    training = pipeline_of("kandinsky22", base, FAMILY.denoisers(base, CPU, torch.float32))
+    assert training.kit.encoders is None
 
 
 def test_a_run_in_bf16_ends_with_one_file_for_both_parts_that_diffusers_reads(base, tmp_path):
@@ -226,6 +223,6 @@ def test_the_right_layers_of_the_full_size_architecture_learn(part, layers, coun
 
 def test_the_noise_of_the_prior_is_that_of_its_training_script(base):
     reference = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="sample")
-    ours = prior.schedule(base, CPU)
+    ours = FAMILY.noising(base, CPU)["prior"]
     torch.testing.assert_close(ours.alphas_cumprod, reference.alphas_cumprod)
     assert ours.prediction == "sample"

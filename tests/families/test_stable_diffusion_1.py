@@ -5,7 +5,9 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
+from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.load import lora
+from lora_gui.engine.train import losses
 from lora_gui.families import family
 from lora_gui.families.base import Batch
 from lora_gui.settings import DrawSettings, TrainSettings
@@ -40,12 +42,12 @@ def test_captions_are_encoded_as_the_pipeline_does(plain, encoders):
 
 
 @torch.no_grad()
-def test_pictures_are_encoded_to_the_spread_of_the_autoencoder(plain, encoders):
+def test_pictures_are_encoded_to_the_posterior_of_the_autoencoder(plain, encoders):
     pixels = torch.rand(2, 3, 64, 64) * 2 - 1
     ours = FAMILY.encode_pictures(encoders, pixels)
-    spread = plain.vae.encode(pixels).latent_dist
-    torch.testing.assert_close(ours["mean"], spread.mean * plain.vae.config.scaling_factor)
-    torch.testing.assert_close(ours["std"], spread.std * plain.vae.config.scaling_factor)
+    posterior = plain.vae.encode(pixels).latent_dist
+    torch.testing.assert_close(ours["mean"], posterior.mean * plain.vae.config.scaling_factor)
+    torch.testing.assert_close(ours["std"], posterior.std * plain.vae.config.scaling_factor)
 
 
 def test_a_drawing_is_the_one_the_plain_pipeline_makes(base, plain, encoders):
@@ -53,38 +55,41 @@ def test_a_drawing_is_the_one_the_plain_pipeline_makes(base, plain, encoders):
         "a thing", negative_prompt="grey", width=64, height=64, num_inference_steps=3, guidance_scale=4,
         generator=torch.Generator().manual_seed(7),
     ).images[0]  # fmt: skip
-    ours = FAMILY.draw(FAMILY.pipeline(base, CPU, torch.float32), SETTINGS, seed=7)
+    ours = Pipeline(FAMILY, base, CPU, torch.float32).draw(SETTINGS, seed=7)
     assert np.array_equal(np.array(ours), np.array(plain_drawing))
-    with torch.no_grad():
-        rows = [FAMILY.encode_captions(encoders, [text])["text"] for text in ("a thing", "grey")]
-    without_encoder = FAMILY.pipeline(base, CPU, torch.float32, FAMILY.denoisers(base, CPU, torch.float32))
-    assert without_encoder.text_encoder is None
-    cached = FAMILY.draw(without_encoder, SETTINGS, 7, {"text": torch.cat(rows)})
+    captions = encoded(FAMILY, encoders, ("a thing", "grey"))
+    without_encoder = Pipeline(FAMILY, base, CPU, torch.float32, FAMILY.denoisers(base, CPU, torch.float32))
+    assert without_encoder.kit.encoders is None
+    cached = without_encoder.draw(SETTINGS, 7, captions)
     assert np.array_equal(np.array(cached), np.array(plain_drawing))
 
 
 def test_progress_is_told_after_each_step_with_something_to_show(base):
-    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
-    FAMILY.draw(pipeline, SETTINGS, 1, progress=lambda step, latents: seen.append((step, latents)))
+    pipeline, seen = Pipeline(FAMILY, base, CPU, torch.float32), []
+    pipeline.draw(SETTINGS, 1, progress=lambda step, x0: seen.append((step, x0)))
     assert [step for step, _ in seen] == [1, 2, 3]
-    assert FAMILY.preview(pipeline, seen[0][1]).size == (64, 64)
+    assert pipeline.preview(seen[0][1]).size == (64, 64)
 
 
-def test_the_last_guess_is_the_finished_drawing(base):
-    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
-    FAMILY.draw(pipeline, SETTINGS, 1, progress=lambda step, latents: seen.append(latents))
-    torch.testing.assert_close(seen[-1], pipeline.scheduler.guess)
+def test_the_last_predicted_x0_is_the_finished_drawing(base, plain):
+    seen = []
+    Pipeline(FAMILY, base, CPU, torch.float32).draw(SETTINGS, 1, progress=lambda step, x0: seen.append(x0))
+    finished = plain(
+        "a thing", negative_prompt="grey", width=64, height=64, num_inference_steps=3, guidance_scale=4,
+        generator=torch.Generator().manual_seed(1), output_type="latent",
+    ).images  # fmt: skip
+    torch.testing.assert_close(seen[-1], finished, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_the_loss_is_that_of_the_training_script_of_diffusers(tmp_path, prediction):
     base = tiny.stable_diffusion_1(tmp_path, prediction=prediction)
-    parts, schedule = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.schedule(base, CPU)
+    parts, noising = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.noising(base, CPU)
     draws = torch.Generator().manual_seed(5)
     mean, std, text = (torch.randn(2, *shape, generator=draws) for shape in ((4, 8, 8), (4, 8, 8), (16, 16)))
     batch = Batch({"mean": mean, "std": std}, {"text": text}, [(64, 64)] * 2)
     with torch.no_grad():
-        ours = FAMILY.loss(parts, batch, schedule, TrainSettings(), torch.Generator().manual_seed(9))
+        ours = losses.loss(FAMILY, parts, batch, noising, TrainSettings(), torch.Generator().manual_seed(9))
         generator = torch.Generator().manual_seed(9)
         latents = mean + std * torch.randn(mean.shape, generator=generator)
         noise = torch.randn(mean.shape, generator=generator)

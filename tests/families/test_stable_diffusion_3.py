@@ -20,7 +20,7 @@ from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
-from tests.families.contract import CPU, batch_of, settings
+from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
 from tests.tiny_stable_diffusion_3 import stable_diffusion_3
 
 FAMILY = family("sd3")
@@ -54,7 +54,7 @@ def test_t5_may_be_missing_from_a_base_that_names_it(tmp_path):
     base = stable_diffusion_3(tmp_path)
     for folder in ("text_encoder_3", "tokenizer_3"):
         (base / folder).rename(base.parent / folder)
-    with_zeros = FAMILY.draw(FAMILY.pipeline(base, CPU, torch.float32), settings(), 7)
+    with_zeros = pipeline_of("sd3", base).draw(settings(), 7)
     without = DiffusionPipeline.from_pretrained(base, text_encoder_3=None, tokenizer_3=None)
     expected = without(
         contract.PROMPT, width=64, height=64, num_inference_steps=3, guidance_scale=4,
@@ -81,9 +81,7 @@ def test_noise_levels_and_loss_are_those_of_the_training_script_of_diffusers(bas
 
     parts["transformer"].register_forward_hook(listen, with_kwargs=True)
     with torch.no_grad():
-        loss = FAMILY.loss(
-            parts, batch, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator().manual_seed(9)
-        )
+        loss = loss_of("sd3", base, parts, batch, TrainSettings(), seed=9)
     generator = torch.Generator().manual_seed(9)
     mean, std = batch.pictures["mean"], batch.pictures["std"]
     latents = mean + std * torch.randn(mean.shape, generator=generator)
@@ -101,10 +99,10 @@ def test_noise_levels_and_loss_are_those_of_the_training_script_of_diffusers(bas
     torch.testing.assert_close(preconditioned, sigma**2 * loss)
 
 
-def test_the_guess_after_the_last_step_is_the_finished_drawing(base):
-    pipeline, seen = FAMILY.pipeline(base, CPU, torch.float32), []
-    FAMILY.draw(pipeline, settings(), 1, progress=lambda step, latents: seen.append(latents))
-    finished = pipeline(
+def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base):
+    pipeline, seen = pipeline_of("sd3", base), []
+    pipeline.draw(settings(), 1, progress=lambda step, x0: seen.append(x0))
+    finished = DiffusionPipeline.from_pretrained(base)(
         contract.PROMPT, width=64, height=64, num_inference_steps=3, guidance_scale=4,
         generator=torch.Generator().manual_seed(1), output_type="latent",
     ).images  # fmt: skip

@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import lora_gui.families
+from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
 from lora_gui.engine.train.loop import train
 from lora_gui.families import family
@@ -19,7 +20,7 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
-from tests.families.contract import CPU, batch_of, settings
+from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
 from tests.tiny_stable_diffusion_xl import stable_diffusion_xl
 
 FAMILY = family("sdxl")
@@ -55,12 +56,12 @@ def test_captions_are_encoded_as_the_pipeline_does_and_none_is_zeros(base, plain
 
 @torch.no_grad()
 def test_what_is_not_wanted_is_encoded_as_the_pipeline_does(base, plain):
-    pipeline = FAMILY.pipeline(base, CPU, torch.float32)
+    pipeline = pipeline_of("sdxl", base)
     expected = plain(
         "a thing", negative_prompt="grey", width=64, height=64, num_inference_steps=3, guidance_scale=4,
         generator=torch.Generator().manual_seed(7),
     ).images[0]  # fmt: skip
-    assert contract.same(FAMILY.draw(pipeline, settings(negative_prompt="grey"), 7), expected)
+    assert contract.same(pipeline.draw(settings(negative_prompt="grey"), 7), expected)
 
 
 def test_the_denoiser_is_told_noise_text_and_size_as_when_it_draws(base, plain):
@@ -73,9 +74,7 @@ def test_the_denoiser_is_told_noise_text_and_size_as_when_it_draws(base, plain):
 
     parts["unet"].register_forward_hook(listen, with_kwargs=True)
     with torch.no_grad():
-        loss = FAMILY.loss(
-            parts, batch, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator().manual_seed(9)
-        )
+        loss = loss_of("sdxl", base, parts, batch, TrainSettings(), seed=9)
     generator = torch.Generator().manual_seed(9)
     mean, std = batch.pictures["mean"], batch.pictures["std"]
     latents = mean + std * torch.randn(mean.shape, generator=generator)
@@ -95,7 +94,7 @@ def test_the_text_encoders_learn_where_wished_and_no_caption_stays_zeros(base):
     parts = FAMILY.denoisers(base, CPU, torch.float32) | FAMILY.text_encoders(base, CPU, torch.float32)
     lora.add_new(parts, FAMILY, TrainSettings(), "new")
     batch = batch_of("sdxl", base)
-    loss = FAMILY.loss(parts, batch, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator().manual_seed(1))
+    loss = loss_of("sdxl", base, parts, batch, TrainSettings(), seed=1)
     loss.mean().backward()
     for part in ("text_encoder", "text_encoder_2"):
         reached = [name for name, weight in parts[part].named_parameters() if weight.grad is not None]
@@ -106,7 +105,7 @@ def test_the_text_encoders_learn_where_wished_and_no_caption_stays_zeros(base):
         parts["unet"].register_forward_pre_hook(lambda module, arguments: heard.append(arguments[2]))
         heard: list[torch.Tensor] = []
         silent = contract.Batch(batch.pictures, FAMILY.encode_captions(encoders, ["", "a thing"]), batch.sizes)
-        FAMILY.loss(parts, silent, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator())
+        loss_of("sdxl", base, parts, silent, TrainSettings(), seed=1)
     assert not heard[0][0].any()
     assert heard[0][1].any()
 
@@ -127,9 +126,9 @@ def test_a_run_that_teaches_the_text_encoders_too_ends_with_a_lora_of_all_three(
 def test_the_autoencoder_never_works_in_half_precision_where_it_overflows(base):
     assert autoencoder.load(base, CPU, torch.float16).dtype == torch.float32
     assert autoencoder.load(base, CPU, torch.bfloat16).dtype == torch.bfloat16
-    pipeline = FAMILY.pipeline(base, CPU, torch.float16)
-    assert pipeline.unet.dtype == torch.float16
-    assert FAMILY.draw(pipeline, settings(steps=1), 1).getextrema() != ((0, 0),) * 3
+    pipeline = Pipeline(FAMILY, base, CPU, torch.float16)
+    assert pipeline.parts["unet"].dtype == torch.float16
+    assert pipeline.draw(settings(steps=1), 1).getextrema() != ((0, 0),) * 3
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
 from tests.families import contract
-from tests.families.contract import CPU, PROMPT, batch_of, same, settings
+from tests.families.contract import CPU, PROMPT, batch_of, loss_of, pipeline_of, same, settings
 from tests.tiny_wuerstchen import wuerstchen
 
 FAMILY = family("wuerstchen")
@@ -102,7 +102,7 @@ def test_pictures_become_latents_of_the_size_that_is_drawn(base):
 @torch.no_grad()
 def test_the_loss_is_that_of_the_noise_weighted_as_the_base_was(base, parts):
     batch = batch_of("wuerstchen", base)
-    ours = FAMILY.loss(parts, batch, FAMILY.schedule(base, CPU), TrainSettings(), torch.Generator().manual_seed(9))
+    ours = loss_of("wuerstchen", base, parts, batch, TrainSettings(), seed=9)
     generator, scheduler = torch.Generator().manual_seed(9), DDPMWuerstchenScheduler()
     noise = torch.randn(2, 16, 2, 2, generator=generator)
     levels = (1.08 * torch.rand(2, generator=generator) + 0.001).clamp(0.001, 1)
@@ -111,7 +111,7 @@ def test_the_loss_is_that_of_the_noise_weighted_as_the_base_was(base, parts):
     weight = 1 - scheduler._alpha_cumprod(levels, CPU)  # 1 / (1 + snr)
     torch.testing.assert_close(ours, (predicted - noise).pow(2).mean((1, 2, 3)) * weight)
     asked = TrainSettings(min_snr_gamma=5)
-    other = FAMILY.loss(parts, batch, FAMILY.schedule(base, CPU), asked, torch.Generator().manual_seed(9))
+    other = loss_of("wuerstchen", base, parts, batch, asked, seed=9)
     snr = 1 / weight - 1
     torch.testing.assert_close(other, ours / weight * snr.clamp(max=5) / snr)
 
@@ -119,7 +119,7 @@ def test_the_loss_is_that_of_the_noise_weighted_as_the_base_was(base, parts):
 def test_noise_levels_are_those_of_the_scheduler():
     levels = torch.linspace(0, 1, 101)
     expected = DDPMWuerstchenScheduler()._alpha_cumprod(levels, CPU)
-    torch.testing.assert_close(stages.alphas_cumprod(levels, 0.008), expected)
+    torch.testing.assert_close(stages.Cosine(0.008).alphas_cumprod(levels), expected)
 
 
 def test_steps_are_spread_as_the_base_is_drawn_with_by_default():
@@ -141,9 +141,9 @@ def test_half_precision_keeps_the_noise_level_whole(base, parts):
 
 
 def test_a_negative_prompt_stands_in_for_the_empty_one_and_counts_only_with_guidance(base):
-    pipeline = FAMILY.pipeline(base, CPU, torch.float32)
-    assert same(FAMILY.draw(pipeline, settings(negative_prompt="grey"), 7), plainly(base, negative_prompt="grey"))
-    assert same(FAMILY.draw(pipeline, settings(negative_prompt="grey", guidance=1), 7), plainly(base, guidance=1.0))
+    pipeline = pipeline_of("wuerstchen", base)
+    assert same(pipeline.draw(settings(negative_prompt="grey"), 7), plainly(base, negative_prompt="grey"))
+    assert same(pipeline.draw(settings(negative_prompt="grey", guidance=1), 7), plainly(base, guidance=1.0))
 
 
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):

@@ -19,7 +19,7 @@ from lora_gui.engine.load import offload
 
 
 @dataclass(frozen=True)
-class Run:
+class Blocks:
     """What is left of a run of equal blocks, in their order; the `second` stands for `times` of them."""
 
     first: nn.Module
@@ -28,15 +28,15 @@ class Run:
     times: int
 
 
-def shorten(root: nn.Module) -> list[Run]:
+def shorten(root: nn.Module) -> list[Blocks]:
     """Take all blocks out of `root` that are as good as others, and say what was left of each run."""
-    runs: list[Run] = []
+    runs: list[Blocks] = []
     for path in dict.fromkeys(path.rpartition(".")[0] for path, _ in offload.blocks(root)):
         kept: list[nn.Module] = []
         for _, equal in groupby(root.get_submodule(path).children(), key=_form):
             blocks = list(equal)
             if len(blocks) > 3:
-                runs.append(Run(blocks[0], blocks[1], blocks[-1], len(blocks) - 2))
+                runs.append(Blocks(blocks[0], blocks[1], blocks[-1], len(blocks) - 2))
                 blocks = [blocks[0], blocks[1], blocks[-1]]
             kept += blocks
         above, _, name = path.rpartition(".")
@@ -44,7 +44,7 @@ def shorten(root: nn.Module) -> list[Run]:
     return runs
 
 
-def times_of(runs: Iterable[Run]) -> Callable[[Any], int]:
+def times_of(runs: Iterable[Blocks]) -> Callable[[Any], int]:
     """How often a module, a weight or a buffer of a shortened network is there in the whole one."""
     often: dict[int, int] = {}
     for run in runs:
@@ -54,7 +54,7 @@ def times_of(runs: Iterable[Run]) -> Callable[[Any], int]:
 
 
 @contextmanager
-def marking(runs: Iterable[Run], mark: Callable[[int], None]) -> Iterator[None]:
+def marking(runs: Iterable[Blocks], mark: Callable[[int], None]) -> Iterator[None]:
     """Call `mark` where a stretch of the work begins, with how often that is done in the whole network.
 
     For what runs forward within this context, and later for its way back, on which what is recomputed marks nothing.

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,29 +19,24 @@ from lora_gui import files
 from lora_gui.engine.load import loading, lora, offload, quantize
 from lora_gui.engine.load.device import dtype_of
 from lora_gui.engine.memory import networks
-from lora_gui.engine.memory.block_dedup import Run, shorten, times_of
-from lora_gui.engine.memory.networks import Component, Components, Size
+from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
+from lora_gui.engine.memory.networks import Component, Components
 from lora_gui.engine.memory.tracker import Trace, forward, training
+from lora_gui.engine.train.cache import PIXELS_AT_ONCE
+from lora_gui.engine.train.optimizers import STATE_BYTES
 from lora_gui.errors import UserError
-from lora_gui.families.base import Family
+from lora_gui.families.base import Family, Run
 from lora_gui.settings import TrainSettings
 
 GIB = 2**30
 RUNTIME = 0.6 * GIB  # context of the driver, workspaces of its libraries; not measured here
 _SLACK = 0.04  # share of what is alive that the allocator wastes
 _PROCESS = 2.5 * GIB  # RAM of the program and its libraries
-_CAPTIONS = 16  # encoded at once
-_PIXELS = 1024 * 1024  # encoded at once
 SIDES = (768, 512)  # px that a sample drawing may be lowered to
-_VERSION = 2  # of what is kept on disk
+_VERSION = 3  # of what is kept on disk
 _HELD = ("weights", "optimizer")  # of a LoRA, all the time
-# optimizer -> bytes it keeps for a weight of this many values in this many rows and columns
-_OPTIMIZERS: dict[str, Callable[[int, int], int]] = {
-    "adamw": lambda values, edges: 8 * values,
-    "adamw8bit": lambda values, edges: 2 * values if values >= 4096 else 8 * values,
-    "adafactor": lambda values, edges: 4 * edges,
-    "prodigy": lambda values, edges: 16 * values,
-}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,11 +66,17 @@ class Planner:
 
     def __init__(self, base: Components, family: Family, cache: Path) -> None:
         self.base, self.family, self.cache = base, family, cache
+        load = family.workload({name: one["config"] for name, one in base.items()})
+        self.drawn = load.drawn
+        self.denoisers = {name.rpartition("/")[2]: (base[name], run) for name, run in _there(load.denoisers, base)}
+        self.texts = [(networks.shortened(base[name], text), text) for name, text in _there(load.texts, base)]
+        self.encoders = [(base[name], run) for name, run in _there(load.encoders, base)]
+        self.decoders = [(base[name], run) for name, run in _there(load.decoders, base)]
         self._known: dict[str, Any] = {}
         self._versions = [version(one) for one in ("torch", "diffusers", "transformers", "peft")]
-        self._built: dict[tuple[str, torch.dtype], tuple[nn.Module, list[Run]]] = {}
-        self._carrying: dict[str, tuple[dict[str, nn.Module], list[Run], list[nn.Parameter]]] = {}  # the last LoRA
-        if not networks.denoisers(base):
+        self._built: dict[tuple[str, torch.dtype], tuple[nn.Module, list[Blocks]]] = {}
+        self._carrying: dict[str, tuple[dict[str, nn.Module], list[Blocks], list[nn.Parameter]]] = {}  # the last LoRA
+        if not self.denoisers:
             raise UserError("The memory of this base cannot be planned.", "Choose another base.")
 
     def phases(self, settings: TrainSettings) -> dict[str, Phase]:
@@ -107,10 +108,10 @@ class Planner:
         return Phase(weights=weights, working=working)
 
     def encode_pictures(self, settings: TrainSettings) -> Phase:
-        size = Size(max(1, _PIXELS // settings.resolution**2), settings.resolution)
+        count, side = max(1, PIXELS_AT_ONCE // settings.resolution**2), settings.resolution
         weights, working = 0, 0
-        for one in networks.autoencoders(self.base).values():
-            facts = self._once(["encode", one, asdict(size)], partial(_encode_facts, one, size))
+        for one, run in self.encoders:
+            facts = self._once(["encode", one, count, side], partial(networks.facts, one, run, count, side))
             weights, working = weights + facts["weights"], max(working, facts["peak"])
         return Phase(weights=weights, working=working)
 
@@ -127,13 +128,12 @@ class Planner:
     def sample(self, settings: TrainSettings) -> Phase:
         """A drawing with guidance beside the LoRA that is being trained."""
         side, working = self.side_of_samples(settings), 0
-        for one in networks.denoisers(self.base).values():
-            count = 1 if one["config"].get("guidance_embeds") else 2  # with and without the prompt
-            key = ["draw", one, side, count, settings.precision]
-            trace = self._once(key, partial(self._draw_trace, one, Size(count, side), settings.precision))
+        for one, run in self.denoisers.values():
+            key = ["draw", one, side, self.drawn, settings.precision]
+            trace = self._once(key, partial(self._draw_trace, one, run, side, settings.precision))
             working = max(working, trace["peak"])
-        for one in networks.decoders(self.base).values():
-            working = max(working, self._decoder(one, side)["peak"])
+        for one, run in self.decoders:
+            working = max(working, self._decoder(one, run, side)["peak"])
         held = self._lora(settings)
         return Phase(weights=self._resident(settings), lora=sum(held[key] for key in _HELD), working=working)
 
@@ -176,20 +176,20 @@ class Planner:
         for facts in self._blocks(settings.precision):
             sizes = _last(facts["sizes"], settings.streamed_blocks)
             total += facts["weights"] - sum(sizes) + (offload.RING * max(sizes) if sizes else 0)
-        for one in networks.decoders(self.base).values():
-            total += self._decoder(one, self.side_of_samples(settings))["weights"]
+        for one, run in self.decoders:
+            total += self._decoder(one, run, self.side_of_samples(settings))["weights"]
         return total + (sum(facts["weights"] for facts in self._texts()) if settings.train_text_encoder else 0)
 
     def _texts(self) -> list[dict[str, Any]]:
-        found = networks.text_encoders(self.base).values()
-        return [self._once(["text", one], partial(_text_facts, one)) for one in found]
+        found = [(["text", one, asdict(text)], partial(networks.text_facts, one, text)) for one, text in self.texts]
+        return [self._once(key, make) for key, make in found]
 
     def _blocks(self, precision: str) -> list[dict[str, Any]]:
-        parts = networks.denoisers(self.base).values()
+        parts = [one for one, _ in self.denoisers.values()]
         return [self._once(["blocks", one, precision], partial(self._block_facts, one, precision)) for one in parts]
 
-    def _decoder(self, one: Component, side: int) -> dict[str, Any]:
-        return self._once(["decode", one, side], partial(_decode_facts, one, Size(1, side)))
+    def _decoder(self, one: Component, run: Run, side: int) -> dict[str, Any]:
+        return self._once(["decode", one, side], partial(networks.facts, one, run, 1, side))
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
         key = ["lora", *self._learning(settings), settings.rank, settings.optimizer]
@@ -197,19 +197,19 @@ class Planner:
 
     def _learning(self, settings: TrainSettings) -> list[Any]:
         """The parts that are trained, and which of their layers."""
-        parts = networks.denoisers(self.base)
+        parts = {name: one for name, (one, _) in self.denoisers.items()}
         return [parts, [self.family.targets(part, settings.layers) for part in parts]]
 
     def _lora_facts(self, settings: TrainSettings) -> dict[str, int]:
         _, runs, weights = self._with_lora(settings)
-        times, kept = times_of(runs), _OPTIMIZERS[settings.optimizer]
+        times, kept = times_of(runs), STATE_BYTES[settings.optimizer]
         return {
             "count": sum(times(weight) * weight.numel() for weight in weights),
             "weights": sum(times(weight) * weight.nbytes for weight in weights),
             "optimizer": sum(times(weight) * kept(weight.numel(), sum(weight.shape)) for weight in weights),
         }
 
-    def _with_lora(self, settings: TrainSettings) -> tuple[dict[str, nn.Module], list[Run], list[nn.Parameter]]:
+    def _with_lora(self, settings: TrainSettings) -> tuple[dict[str, nn.Module], list[Blocks], list[nn.Parameter]]:
         """The parts that are trained, what was left out of them, and the weights of a new LoRA in them.
 
         Where only some layers learn, all of their kind count: what was left out stands for other blocks by name.
@@ -218,7 +218,7 @@ class Planner:
         key = json.dumps([settings.precision, settings.rank, settings.layers])
         if key not in self._carrying:
             parts, left = {}, []
-            for name, one in networks.denoisers(self.base).items():
+            for name, (one, _) in self.denoisers.items():
                 parts[name], runs = self._network(one, settings.precision)
                 left += runs
             with torch.device("meta"):
@@ -226,7 +226,7 @@ class Planner:
             self._carrying = {key: (parts, left, weights)}
         return self._carrying[key]
 
-    def _network(self, one: Component, precision: str) -> tuple[nn.Module, list[Run]]:
+    def _network(self, one: Component, precision: str) -> tuple[nn.Module, list[Blocks]]:
         """A shortened copy for whoever asks, since LoRAs are put into it; some take seconds to build."""
         key = (json.dumps(one), dtype_of(precision))
         if key not in self._built:
@@ -247,18 +247,18 @@ class Planner:
         left_out = sum((run.times - 1) * loading.nbytes(run.second) for run in runs)
         return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
 
-    def _draw_trace(self, one: Component, size: Size, precision: str) -> dict[str, Any]:
+    def _draw_trace(self, one: Component, run: Run, side: int, precision: str) -> dict[str, Any]:
         module, runs = self._network(one, precision)
-        return forward(module, partial(networks.denoise, one, module, size, dtype_of(precision)), runs).to_json()
+        return forward(module, partial(run, module, self.drawn, side, dtype_of(precision)), runs).to_json()
 
     def _train_trace(self, settings: TrainSettings) -> Trace:
-        found, (parts, runs, weights) = networks.denoisers(self.base), self._with_lora(settings)
+        parts, runs, weights = self._with_lora(settings)
         for part in parts.values():
             if loading.can_recompute(part):
                 word = "enable" if _recomputes(settings) else "disable"
                 getattr(part, f"{word}_gradient_checkpointing")()
-        size, dtype = Size(settings.batch_size, settings.resolution), dtype_of(settings.precision)
-        calls = [partial(networks.denoise, found[name], part, size, dtype) for name, part in parts.items()]
+        load = (settings.batch_size, settings.resolution, dtype_of(settings.precision))
+        calls = [partial(self.denoisers[name][1], part, *load) for name, part in parts.items()]
         return training(parts.values(), calls, weights, runs)
 
     def _once(self, key: list[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -283,22 +283,6 @@ def _last(sizes: list[int], count: int) -> list[int]:
     return sizes[-count:] if count else []
 
 
-def _text_facts(one: Component) -> dict[str, Any]:
-    module = networks.build(one, torch.bfloat16)
-    weights = loading.nbytes(module)
-    sizes = [offload.size(block) for _, block in offload.blocks(module)]
-    trace = forward(module, lambda: networks.read_text(module, _CAPTIONS))
-    outside = weights - sum(sizes)
-    return {"weights": weights, "outside": outside, "largest": max(sizes, default=0), "peak": trace.peak}
-
-
-def _encode_facts(one: Component, size: Size) -> dict[str, Any]:
-    module = networks.build(one, torch.bfloat16)
-    trace = forward(module, partial(networks.ENCODERS[one["class"]], module, size, torch.bfloat16))
-    return {"weights": loading.nbytes(module), "peak": trace.peak}
-
-
-def _decode_facts(one: Component, size: Size) -> dict[str, Any]:
-    module = networks.build(one, torch.bfloat16)
-    trace = forward(module, partial(networks.DECODERS[one["class"]], module, size, torch.bfloat16))
-    return {"weights": loading.nbytes(module), "peak": trace.peak}
+def _there(load: dict[str, T], base: Components) -> list[tuple[str, T]]:
+    """The networks of a workload that this base has; some may be missing from it."""
+    return [(name, how) for name, how in load.items() if name in base]

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from lora_gui.engine.memory.block_dedup import Run, marking, times_of
+from lora_gui.engine.memory.block_dedup import Blocks, marking, times_of
 
 _FLASH_WIDTH = 256  # widest attention head of the flash kernel
 
@@ -182,7 +182,7 @@ def gpu_attention() -> Iterator[None]:
         functional.scaled_dot_product_attention = original
 
 
-def forward(network: nn.Module, call: Callable[[], Any], runs: Sequence[Run] = ()) -> Trace:
+def forward(network: nn.Module, call: Callable[[], Any], runs: Sequence[Blocks] = ()) -> Trace:
     """What `call`, which uses `network`, would need, without gradients. `runs` says what was left out of it."""
     live = Live([network])
     with torch.no_grad(), gpu_attention(), live, marking(runs, live.mark):
@@ -194,7 +194,7 @@ def forward(network: nn.Module, call: Callable[[], Any], runs: Sequence[Run] = (
 
 def training(
     networks: Iterable[nn.Module], calls: Sequence[Callable[[], torch.Tensor]], weights: list[nn.Parameter],
-    runs: Sequence[Run] = (),
+    runs: Sequence[Blocks] = (),
 ) -> Trace:  # fmt: skip
     """What one step of training would need: the forward of every part, one loss of them all, the backward."""
     live = Live(networks)

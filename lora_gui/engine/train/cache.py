@@ -13,20 +13,19 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lora_gui.engine.draw.pipeline import encoded
 from lora_gui.engine.load import loading
 from lora_gui.engine.load.device import empty_cache
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets
 from lora_gui.engine.train.buckets import Size
 from lora_gui.errors import UserError
-from lora_gui.families.base import Batch, Family
+from lora_gui.families.base import Batch, Family, Tensors
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import TrainJob
 
-_PIXELS = 1024 * 1024  # encoded at once; more would only need more memory
-_CAPTIONS = 16  # encoded at once
-
-Tensors = dict[str, torch.Tensor]
+PIXELS_AT_ONCE = 1024 * 1024  # that are encoded; more would only need more memory
+CAPTIONS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def build(
         encoders = family.encoders(base, device, dtype, loading.text_encoder, pictures=False)
     with torch.no_grad():
         captions = yield from _encode_captions(family, encoders, [*known, ""])
-        pairs = [_one_by_one(family, encoders, (prompt, "")) for prompt in prompts]
+        pairs = [encoded(family, encoders, (prompt, "")) for prompt in prompts]
     captions, pairs = _kept(captions, device), [_kept(pair, device) for pair in pairs]
     del encoders
     empty_cache(device)
@@ -113,18 +112,9 @@ def build(
 
 def _encode_captions(family: Family, encoders: Any, captions: list[str]) -> Generator[Event, None, Tensors]:
     rows: list[Tensors] = []
-    for start in range(0, len(captions), _CAPTIONS):
+    for start in range(0, len(captions), CAPTIONS_AT_ONCE):
         yield Phase("Encoding captions", start, len(captions))
-        rows.append(family.encode_captions(encoders, captions[start : start + _CAPTIONS]))
-    return _joined(rows)
-
-
-def _one_by_one(family: Family, encoders: Any, captions: tuple[str, ...]) -> Tensors:
-    """As a pipeline encodes them when it draws; a batch can differ from that in the last bit."""
-    return _joined([family.encode_captions(encoders, [caption]) for caption in captions])
-
-
-def _joined(rows: list[Tensors]) -> Tensors:
+        rows.append(family.encode_captions(encoders, captions[start : start + CAPTIONS_AT_ONCE]))
     return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
 
 
@@ -139,7 +129,7 @@ def _encode_pictures(
     done = 0
     for size in dict.fromkeys(sizes):
         members = [n for n, other in enumerate(sizes) if other == size]
-        at_once = max(1, _PIXELS // (size[0] * size[1]))
+        at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
         for start in range(0, len(members), at_once):
             yield Phase("Encoding pictures", done, len(files))
             some = members[start : start + at_once]

@@ -58,6 +58,13 @@ OPTIMIZERS: dict[str, Callable[[Weights, TrainSettings], torch.optim.Optimizer]]
     "adafactor": adafactor,
     "prodigy": prodigy,
 }
+# bytes that each keeps for a weight of so many values in so many rows and columns together; for the memory planner
+STATE_BYTES: dict[str, Callable[[int, int], int]] = {
+    "adamw": lambda values, edges: 8 * values,
+    "adamw8bit": lambda values, edges: 2 * values if values >= 4096 else 8 * values,
+    "adafactor": lambda values, edges: 4 * edges,
+    "prodigy": lambda values, edges: 16 * values,
+}
 
 
 def _constant(progress: float, restarts: int) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image, ImageChops
 
 from lora_gui import files
+from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load.lora import Parts
 from lora_gui.engine.train.cache import Tensors, with_trigger
 from lora_gui.facts import Facts
@@ -47,7 +47,7 @@ class Samples:
         self.job, self.family, self.parts, self.cached, self.task = job, family, parts, cached, task
         self.device, self.dtype = device, dtype
         self.prompts = prompts_of(job)
-        self.pipeline: Any = None
+        self.pipeline: Pipeline | None = None
 
     def path(self, label: str, number: int) -> Path:
         return self.task.samples / f"{label}-{number}.png"
@@ -60,8 +60,6 @@ class Samples:
         due = [n for n in range(count) if again or not self.path(label, n).exists()]
         if not due:
             return
-        if self.pipeline is None:
-            self.pipeline = self.family.pipeline(Path(self.job.base.path), self.device, self.dtype, self.parts)
         for n in due:
             yield Phase("Drawing samples", n, count)
             path, seed = self.path(label, n), self.job.settings.seed + n
@@ -92,13 +90,15 @@ class Samples:
 
     def _drawing(self, number: int, seed: int, step: int) -> bytes:
         settings = self._settings(number)
+        if self.pipeline is None:
+            base = Path(self.job.base.path)
+            self.pipeline = Pipeline(self.family, base, self.device, self.dtype, self.parts)
         captions = None if self._text_encoder_trains() else self._captions(number)
-        image = self.family.draw(self.pipeline, settings, seed, captions, self._go_on)
-        sampler = type(self.pipeline.scheduler).__name__.removesuffix("Scheduler")
+        image = self.pipeline.draw(settings, seed, captions, self._go_on)
         stack = [(self.job.name, 1.0, "")] if step else []
-        return png.encode(image, png.parameters(settings, seed, self.job.base.title, sampler, stack))
+        return png.encode(image, png.parameters(settings, seed, self.job.base.title, self.pipeline.sampler, stack))
 
-    def _go_on(self, step: int, latents: Any) -> None:
+    def _go_on(self, step: int, x0: torch.Tensor) -> None:
         if self.task.asked():
             raise _UnwantedError
 

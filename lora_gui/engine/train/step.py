@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import cache, checkpoint, optimizers, publish
+from lora_gui.engine.train import cache, checkpoint, losses, optimizers, publish
 from lora_gui.errors import UserError
-from lora_gui.families.base import Family
+from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
 from lora_gui.formats import metadata as headers
 from lora_gui.protocol.events import Event, Paused, Saved, Step
@@ -34,14 +34,18 @@ class TrainState:
         self.weights = lora.add_new(parts, family, job.settings, NAME)
         self.optimizer = optimizers.OPTIMIZERS[job.settings.optimizer](self.weights, job.settings)
         self.scaler = torch.amp.GradScaler(where.type, enabled=job.settings.precision == "fp16")
-        self.schedule = family.schedule(Path(job.base.path), where)
+        self.noising = family.noising(Path(job.base.path), where)
         self.generator = torch.Generator(where)
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
         self.first_loss = 0.0  # the first mean that was read
 
+    def loss(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        """Loss of each picture of a batch, (B,) fp32."""
+        return losses.loss(self.family, self.parts, batch, self.noising, self.job.settings, generator)
+
     def one_step(self, batches: Iterator[list[int]]) -> None:
-        """One improvement. Its noise and its pictures follow from the seed and the number of the step alone."""
+        """One optimizer step. Its noise and its pictures follow from the seed and the number of the step alone."""
         settings = self.job.settings
         self.generator.manual_seed(settings.seed * 1_000_003 + self.step)
         rng = random.Random(f"{settings.seed} {self.step}")
@@ -49,7 +53,7 @@ class TrainState:
         optimizers.set_rate(self.optimizer, settings.learning_rate * share)
         for _ in range(settings.accumulation):
             batch = self.cache.batch(next(batches), settings.caption_dropout, rng)
-            loss = self.family.loss(self.parts, batch, self.schedule, settings, self.generator).mean()
+            loss = self.loss(batch, self.generator).mean()
             self.scaler.scale(loss / settings.accumulation).backward()
             self.losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)

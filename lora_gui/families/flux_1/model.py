@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from diffusers import FluxTransformer2DModel
+from transformers import CLIPTextModel, T5EncoderModel
 
 from lora_gui.errors import UserError
-from lora_gui.families.base import Batch, Family, Load, whole
+from lora_gui.families.base import Conditions, Kit, Noising, Reader, Tensors, TextLoad
 from lora_gui.families.flux_1.facts import FACTS
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import nn
-
-    from lora_gui.families.shared.token_limit import Reader
-    from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.families.shared import flow, flux, token_limit
+from lora_gui.families.shared.clip import TOKENS, token_ids
+from lora_gui.families.shared.latent import Config, Encoders, LatentFamily, dtype_of, empty
+from lora_gui.families.shared.noising import RectifiedFlow
+from lora_gui.settings import DrawSettings
 
 _T5_TOKENS = 512
 _T5_TOKENS_DISTILLED = 256  # what schnell was made with
@@ -37,180 +36,108 @@ _TARGETS = {
 }
 
 
-@dataclass
-class _Encoders:
-    vae: Any
-    tokenizers: tuple[Any, Any]
-    text_encoders: tuple[Any, Any]  # CLIP and T5
-    tokens: int  # of T5, for each caption
-
-
-class Flux1(Family):
+class Flux1(LatentFamily):
     facts = FACTS
+    part = "transformer"
+    kind = FluxTransformer2DModel
+    text_kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": T5EncoderModel}
+    text_loads = {"text_encoder": TextLoad(TOKENS), "text_encoder_2": TextLoad(_T5_TOKENS, hidden_states=False)}
+    patch = 2
+    stacked = 4
+    branches_apart = True
+
+    def computes_in(self, dtype: torch.dtype) -> torch.dtype:
+        return flux.without_fp16(dtype)
 
     def require_learning(self, base: Path) -> None:
-        from diffusers import FlowMatchEulerDiscreteScheduler
-
-        if not FlowMatchEulerDiscreteScheduler.load_config(base / "scheduler").get("use_dynamic_shifting"):
+        super().require_learning(base)
+        if not flow.config_of(base).get("use_dynamic_shifting"):
             raise UserError(
                 "This base is FLUX.1 schnell or made like it: it was distilled to draw in four steps and cannot learn.",
                 "Train with FLUX.1 dev; its LoRAs can be drawn with here too.",
             )
 
-    def encoders(
-        self,
-        base: Path,
-        device: torch.device,
-        dtype: torch.dtype,
-        load: Load = whole,
-        captions: bool = True,
-        pictures: bool = True,
-    ) -> _Encoders:
-        from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
-
-        from lora_gui.families.shared import autoencoder, flux
-
-        dtype = flux.without_fp16(dtype)
-        kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": T5EncoderModel}
-        readers = [load(kind, base / name, device, dtype) if captions else None for name, kind in kinds.items()]
-        return _Encoders(
-            vae=autoencoder.load(base, device, dtype) if pictures else None,
-            tokenizers=(
-                AutoTokenizer.from_pretrained(base / "tokenizer"),
-                AutoTokenizer.from_pretrained(base / "tokenizer_2"),
-            ),
-            text_encoders=(readers[0], readers[1]),
-            tokens=_tokens(base),
-        )
-
-    def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        from lora_gui.families.shared import autoencoder
-
-        return autoencoder.encoded(encoders.vae, pixels)
-
-    def encode_captions(self, encoders: _Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
-        """T5's last states (B, 512, 4096), without a mask, and CLIP's pooled one (B, 768)."""
-        from lora_gui.families.shared.clip import token_ids
-
-        clip, t5 = encoders.text_encoders
-        ids = encoders.tokenizers[1](
-            captions, padding="max_length", max_length=encoders.tokens, truncation=True, return_tensors="pt"
-        ).input_ids
-        return {
-            "text": t5(ids.to(t5.device))[0],
-            "pooled": clip(token_ids(encoders.tokenizers[0], captions, clip.device)).pooler_output,
-        }
-
-    def reader(self, base: Path) -> Reader:
-        from lora_gui.families.shared import token_limit
-
-        return token_limit.reader(base / "tokenizer_2", _tokens(base))
-
-    def denoisers(
-        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
-    ) -> dict[str, nn.Module]:
-        from diffusers import FluxTransformer2DModel
-
-        from lora_gui.families.shared.flux import without_fp16
-
-        return {"transformer": load(FluxTransformer2DModel, base / "transformer", device, without_fp16(dtype))}
-
-    def schedule(self, base: Path, device: torch.device) -> Any:
-        from lora_gui.families.shared.flux import shift_of
-
-        return shift_of(base)
+    def further(self, base: Path) -> dict[str, Any]:
+        """How many tokens T5 reads of a caption."""
+        return {"tokens": _tokens(base)}
 
     def targets(self, part: str, layers: str) -> str:
         return _TARGETS[layers]
 
-    def loss(
-        self,
-        parts: dict[str, nn.Module],
-        batch: Batch,
-        schedule: Any,
-        settings: TrainSettings,
-        generator: torch.Generator,
-    ) -> torch.Tensor:
-        import torch
-
-        from lora_gui.families.shared import flux, losses
-
-        transformer: Any = parts["transformer"]
-        mean = batch.pictures["mean"]
-        latents = mean + batch.pictures["std"] * losses.normal(mean.shape, mean.device, generator)
-        dtype = transformer.x_embedder.weight.dtype
-        text = batch.captions["text"].to(dtype)
-        guidance = torch.full((len(mean),), _TRAINED_GUIDANCE, device=mean.device)
-        said = {
-            "encoder_hidden_states": text,
-            "pooled_projections": batch.captions["pooled"].to(dtype),
-            "txt_ids": torch.zeros((text.shape[1], 3), device=mean.device),
-            "guidance": guidance if transformer.config.guidance_embeds else None,
+    def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
+        """T5's last states (B, 512, 4096), without a mask, and CLIP's pooled one (B, 768)."""
+        clip, t5 = encoders.texts["text_encoder"], encoders.texts["text_encoder_2"]
+        tokens = encoders.further["tokens"]
+        ids = encoders.tokenizers["text_encoder_2"](
+            captions, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt"
+        ).input_ids
+        return {
+            "text": t5(ids.to(t5.device))[0],
+            "pooled": clip(token_ids(encoders.tokenizers["text_encoder"], captions, clip.device)).pooler_output,
         }
-        return flux.loss(transformer, flux.patches(latents), said, schedule, settings, generator)
 
-    def pipeline(
-        self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
-    ) -> Any:
-        from diffusers import FluxPipeline
+    def reader(self, base: Path) -> Reader:
+        return token_limit.reader(base / "tokenizer_2", _tokens(base))
 
-        from lora_gui.families.shared import autoencoder
-        from lora_gui.families.shared.flux import without_fp16
-        from lora_gui.families.shared.preview import colour_map, keep_flow_guess
+    def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
+        return {self.part: RectifiedFlow(flow.Shift.of(flow.config_of(base)))}
 
-        dtype = without_fp16(dtype)
-        given: dict[str, Any] = {"vae": autoencoder.load(base, device, dtype)}
-        if parts is not None:
-            given |= {"text_encoder": None, "text_encoder_2": None, **parts}
-        pipeline = FluxPipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, **given).to(device)
-        pipeline.set_progress_bar_config(disable=True)
-        keep_flow_guess(pipeline.scheduler)
-        pipeline.colours = colour_map(pipeline.vae)
-        return pipeline
+    def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
+        return flow.set_timesteps(scheduler, settings.steps, latents)
 
-    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
-        return {"transformer": pipeline.transformer, "text_encoder": pipeline.text_encoder}
-
-    def draw(
-        self,
-        pipeline: Any,
-        settings: DrawSettings,
-        seed: int,
-        captions: dict[str, torch.Tensor] | None = None,
-        progress: Callable[[int, Any], None] | None = None,
-    ) -> Image.Image:
+    def is_guided(self, kit: Kit, settings: DrawSettings) -> bool:
         """A negative prompt takes twice the time: only then is the base asked a second time in each step."""
-        from lora_gui.families.shared import drawing, flux
+        return bool(settings.negative_prompt)
 
-        if captions is None:
-            encoders = _Encoders(
-                vae=pipeline.vae,
-                tokenizers=(pipeline.tokenizer, pipeline.tokenizer_2),
-                text_encoders=(pipeline.text_encoder, pipeline.text_encoder_2),
-                tokens=_T5_TOKENS if pipeline.transformer.config.guidance_embeds else _T5_TOKENS_DISTILLED,
-            )
-            captions = drawing.encoded(self, encoders, settings)
-        said: dict[str, Any] = {"prompt_embeds": captions["text"][:1], "pooled_prompt_embeds": captions["pooled"][:1]}
-        if settings.negative_prompt:
-            said |= {
-                "negative_prompt_embeds": captions["text"][1:],
-                "negative_pooled_prompt_embeds": captions["pooled"][1:],
-                "true_cfg_scale": _TRUE_GUIDANCE,
-            }
-        return flux.draw(pipeline, settings, seed, progress, guidance_scale=settings.guidance, **said)
+    def guide(self, settings: DrawSettings, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+        return without + _TRUE_GUIDANCE * (told - without)
 
-    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
-        from lora_gui.families.shared.autoencoder import raw
-        from lora_gui.families.shared.flux import cells
-        from lora_gui.families.shared.preview import picture
+    def told(
+        self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
+    ) -> Conditions:
+        dtype, text = dtype_of(network), captions["text"]
+        height, width = (side // 16 for side in sizes[0])  # in tokens
+        scale = _TRAINED_GUIDANCE if guidance is None else guidance
+        conditions = {
+            "text": text.to(dtype),
+            "pooled": captions["pooled"].to(dtype),
+            "text_places": torch.zeros((text.shape[1], 3), device=text.device),
+            "places": flux.places(height, width, len(network.config.axes_dims_rope), text.device),
+        }
+        if network.config.guidance_embeds:
+            conditions["guidance"] = torch.full((len(text),), scale, device=text.device)
+        return conditions
 
-        return picture(raw(pipeline.vae, cells(latents))[0], pipeline.colours)
+    def predict(
+        self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        patched = flux.patches(noisy)
+        predicted = network(
+            hidden_states=flux.tokens(patched).to(dtype_of(network)),
+            timestep=timesteps / 1000,
+            encoder_hidden_states=conditions["text"],
+            pooled_projections=conditions["pooled"],
+            img_ids=conditions["places"],
+            txt_ids=conditions["text_places"],
+            guidance=conditions.get("guidance"),
+        ).sample
+        return flux.cells(flux.untokened(predicted, *patched.shape[-2:]))
+
+    def inputs(self, config: Config, count: int, side: int, dtype: torch.dtype) -> tuple[torch.Tensor, Conditions]:
+        axes = len(config["axes_dims_rope"])
+        conditions = {
+            "text": empty(count, _T5_TOKENS, config["joint_attention_dim"], dtype=dtype),
+            "pooled": empty(count, config["pooled_projection_dim"], dtype=dtype),
+            "text_places": empty(_T5_TOKENS, axes),
+            "places": empty((side // 16) ** 2, axes),
+        }
+        if config.get("guidance_embeds"):
+            conditions["guidance"] = empty(count)
+        return empty(count, config["in_channels"] // 4, side // 8, side // 8, dtype=dtype), conditions
 
 
 def _tokens(base: Path) -> int:
     """Of T5, for each caption: fewer where the base was distilled, which is when it is told no guidance."""
-    from diffusers import FluxTransformer2DModel
-
     told = FluxTransformer2DModel.load_config(base / "transformer").get("guidance_embeds")
     return _T5_TOKENS if told else _T5_TOKENS_DISTILLED
 

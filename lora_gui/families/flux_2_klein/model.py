@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
+from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+from transformers import Qwen3Model
 
 from lora_gui.errors import UserError
-from lora_gui.families.base import Batch, Family, Load, whole
+from lora_gui.families.base import Batch, Conditions, Kit, Load, Noising, Reader, Tensors, TextLoad, whole
 from lora_gui.families.flux_2_klein.facts import FACTS
+from lora_gui.families.shared import autoencoder, flow, flux, preview, qwen3
+from lora_gui.families.shared.latent import Config, Encoders, LatentFamily, dtype_of, empty
+from lora_gui.families.shared.noising import RectifiedFlow
+from lora_gui.settings import DrawSettings
 
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import nn
-
-    from lora_gui.families.shared.token_limit import Reader
-    from lora_gui.settings import DrawSettings, TrainSettings
-
-_TOKENS = 512
-_MARK = "\N{CURRENCY SIGN}"  # stands for a caption where only what goes before it is of interest
 _TEXT_LAYERS = (9, 18, 27)  # of Qwen3, whose states stand side by side; its later layers are not needed
+_AXES = 4  # of a token's place
 
 _DOUBLE, _SINGLE = r"transformer_blocks\.\d+\.", r"single_transformer_blocks\.\d+\.attn\.(to_qkv_mlp_proj|to_out)"
 _ATTENTION = r"to_q|to_k|to_v|to_out\.0"
@@ -33,24 +34,36 @@ _TARGETS = {
 }
 
 
-@dataclass
-class _Encoders:
-    vae: Any
-    tokenizer: Any
-    text_encoder: Any
+class Flux2Klein(LatentFamily):
+    """Its latents are normalised channel by channel in patches of 2 x 2, and then taken apart again."""
 
-
-class Flux2Klein(Family):
     facts = FACTS
+    part = "transformer"
+    kind = Flux2Transformer2DModel
+    text_kinds = {"text_encoder": Qwen3Model}
+    text_loads = {"text_encoder": TextLoad(qwen3.TOKENS, masked=True, layers=max(_TEXT_LAYERS))}
+    vae_kind = AutoencoderKLFlux2
+    patch = 2
+    stacked = 4
+    branches_apart = True
+
+    def computes_in(self, dtype: torch.dtype) -> torch.dtype:
+        return flux.without_fp16(dtype)
 
     def require_learning(self, base: Path) -> None:
-        from diffusers import Flux2KleinPipeline
-
-        if Flux2KleinPipeline.load_config(base).get("is_distilled"):
+        super().require_learning(base)
+        if self.further(base)["is_distilled"]:
             raise UserError(
                 "This FLUX.2 klein was distilled to draw in four steps and cannot learn.",
                 "Train with FLUX.2 klein base of the same size; its LoRAs can be drawn with here too.",
             )
+
+    def further(self, base: Path) -> dict[str, Any]:
+        """A distilled base takes neither guidance nor a negative prompt."""
+        return {"is_distilled": Flux2KleinPipeline.load_config(base).get("is_distilled", False)}
+
+    def targets(self, part: str, layers: str) -> str:
+        return _TARGETS[layers]
 
     def encoders(
         self,
@@ -60,164 +73,97 @@ class Flux2Klein(Family):
         load: Load = whole,
         captions: bool = True,
         pictures: bool = True,
-    ) -> _Encoders:
-        from diffusers import AutoencoderKLFlux2
-        from transformers import AutoTokenizer
+    ) -> Encoders:
+        used = partial(_used_layers, load)
+        return super().encoders(base, device, dtype, used, captions, pictures)
 
-        from lora_gui.families.shared.flux import without_fp16
+    def load_vae(self, base: Path, device: torch.device, dtype: torch.dtype) -> Any:
+        return whole(AutoencoderKLFlux2, base / "vae", device, dtype)
 
-        dtype = without_fp16(dtype)
-        return _Encoders(
-            vae=whole(AutoencoderKLFlux2, base / "vae", device, dtype) if pictures else None,
-            tokenizer=AutoTokenizer.from_pretrained(base / "tokenizer"),
-            text_encoder=_text_encoder(base, device, dtype, load) if captions else None,
-        )
-
-    def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The likeliest latents, patched and each channel brought to mean 0 and spread 1: (B, 128, h/16, w/16)."""
-        from lora_gui.families.shared.flux import patches
-
+    def encode_pictures(self, encoders: Encoders, pixels: torch.Tensor) -> Tensors:
+        """The posterior's mode, patched and each channel brought to mean 0 and std 1: (B, 128, h/16, w/16)."""
         vae = encoders.vae
-        latents = patches(vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float())
-        mean, spread = _statistics(vae)
-        return {"latents": (latents - mean) / spread}
+        latents = flux.patches(vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float())
+        mean, std = _statistics(vae)
+        return {"latents": (latents - mean) / std}
 
-    def encode_captions(self, encoders: _Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
+    def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
         """The states of three layers side by side, (B, 512, 3 * width)."""
-        import torch
-
-        tokenizer, encoder = encoders.tokenizer, encoders.text_encoder
-        asked = [_asked(tokenizer, caption) for caption in captions]
-        rows = tokenizer(asked, padding="max_length", max_length=_TOKENS, truncation=True, return_tensors="pt")
-        states = encoder(
-            input_ids=rows.input_ids.to(encoder.device),
-            attention_mask=rows.attention_mask.to(encoder.device),
-            output_hidden_states=True,
-            use_cache=False,
-        ).hidden_states
+        tokenizer, encoder = encoders.tokenizers["text_encoder"], encoders.texts["text_encoder"]
+        states, _ = qwen3.states(tokenizer, encoder, captions, thinking=False)
         return {"text": torch.cat([states[layer] for layer in _TEXT_LAYERS], dim=-1)}
 
     def reader(self, base: Path) -> Reader:
-        from transformers import AutoTokenizer
+        return qwen3.reader(base / "tokenizer", thinking=False)
 
-        from lora_gui.families.shared.token_limit import Reader
+    def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
+        return {self.part: RectifiedFlow(flow.Shift.of(flow.config_of(base)))}
 
-        tokenizer = AutoTokenizer.from_pretrained(base / "tokenizer")
-        before = _asked(tokenizer, _MARK).partition(_MARK)[0]
-        return Reader(tokenizer, _TOKENS - len(tokenizer(before).input_ids))
+    def latents(self, part: str, network: Any, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        return flux.cells(batch.pictures["latents"])
 
-    def denoisers(
-        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
-    ) -> dict[str, nn.Module]:
-        from diffusers import Flux2Transformer2DModel
+    def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
+        mu = compute_empirical_mu(latents.shape[-2] * latents.shape[-1] // 4, settings.steps)
+        return flow.set_timesteps(scheduler, settings.steps, latents, mu=mu)
 
-        from lora_gui.families.shared.flux import without_fp16
+    def is_guided(self, kit: Kit, settings: DrawSettings) -> bool:
+        return settings.guidance > 1 and not kit.further["is_distilled"]
 
-        return {"transformer": load(Flux2Transformer2DModel, base / "transformer", device, without_fp16(dtype))}
+    def first_noise(self, network: Any, kit: Kit, settings: DrawSettings, generator: torch.Generator) -> torch.Tensor:
+        """Drawn in patches, as the pipeline does."""
+        shape = (1, network.config.in_channels, settings.height // 16, settings.width // 16)
+        device, dtype = next(network.parameters()).device, dtype_of(network)
+        return flux.cells(randn_tensor(shape, generator=generator, device=device, dtype=dtype))
 
-    def schedule(self, base: Path, device: torch.device) -> Any:
-        from lora_gui.families.shared.flux import shift_of
+    def told(
+        self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
+    ) -> Conditions:
+        text = captions["text"].to(dtype_of(network))
+        height, width = (side // 16 for side in sizes[0])  # in tokens
+        text_places = torch.zeros((text.shape[1], _AXES), device=text.device)
+        text_places[:, -1] = torch.arange(text.shape[1], device=text.device)
+        places = flux.places(height, width, _AXES, text.device)
+        return {"text": text, "text_places": text_places, "places": places}
 
-        return shift_of(base)
-
-    def targets(self, part: str, layers: str) -> str:
-        return _TARGETS[layers]
-
-    def loss(
-        self,
-        parts: dict[str, nn.Module],
-        batch: Batch,
-        schedule: Any,
-        settings: TrainSettings,
-        generator: torch.Generator,
+    def predict(
+        self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
     ) -> torch.Tensor:
-        import torch
+        patched = flux.patches(noisy)
+        predicted = network(
+            hidden_states=flux.tokens(patched).to(dtype_of(network)),
+            timestep=timesteps / 1000,
+            encoder_hidden_states=conditions["text"],
+            img_ids=conditions["places"],
+            txt_ids=conditions["text_places"],
+        ).sample
+        return flux.cells(flux.untokened(predicted, *patched.shape[-2:]))
 
-        from lora_gui.families.shared import flux
+    def decode(self, kit: Kit, latents: torch.Tensor) -> torch.Tensor:
+        return autoencoder.zero_to_one(kit.vae.decode(_raw(kit.vae, latents).to(kit.vae.dtype)).sample)
 
-        transformer: Any = parts["transformer"]
-        text = batch.captions["text"].to(transformer.x_embedder.weight.dtype)
-        places = torch.zeros((text.shape[1], 4), device=text.device)
-        places[:, 3] = torch.arange(text.shape[1], device=text.device)
-        said = {"encoder_hidden_states": text, "txt_ids": places}
-        return flux.loss(transformer, batch.pictures["latents"], said, schedule, settings, generator)
+    def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
+        return preview.picture(_raw(kit.vae, x0)[0], kit.colours)
 
-    def pipeline(
-        self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
-    ) -> Any:
-        from diffusers import Flux2KleinPipeline
-
-        from lora_gui.families.shared.flux import without_fp16
-        from lora_gui.families.shared.preview import colour_map, keep_flow_guess
-
-        dtype = without_fp16(dtype)
-        given: dict[str, Any] = {"text_encoder": None, **(parts or {})}
-        if parts is None:
-            given["text_encoder"] = _text_encoder(base, device, dtype, whole)
-        pipeline = Flux2KleinPipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, **given).to(device)
-        pipeline.set_progress_bar_config(disable=True)
-        keep_flow_guess(pipeline.scheduler)
-        pipeline.colours = colour_map(pipeline.vae)
-        return pipeline
-
-    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
-        return {"transformer": pipeline.transformer}
-
-    def draw(
-        self,
-        pipeline: Any,
-        settings: DrawSettings,
-        seed: int,
-        captions: dict[str, torch.Tensor] | None = None,
-        progress: Callable[[int, Any], None] | None = None,
-    ) -> Image.Image:
-        """A distilled base takes neither guidance nor a negative prompt."""
-        from lora_gui.families.shared import drawing, flux
-
-        if captions is None:
-            encoders = _Encoders(pipeline.vae, pipeline.tokenizer, pipeline.text_encoder)
-            captions = drawing.encoded(self, encoders, settings)
-        return flux.draw(
-            pipeline,
-            settings,
-            seed,
-            progress,
-            prompt_embeds=captions["text"][:1],
-            negative_prompt_embeds=captions["text"][1:],
-            guidance_scale=1.0 if pipeline.config.is_distilled else settings.guidance,
-        )
-
-    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
-        from lora_gui.families.shared.flux import cells
-        from lora_gui.families.shared.preview import picture
-
-        mean, spread = _statistics(pipeline.vae)
-        return picture(cells(latents * spread + mean)[0], pipeline.colours)
+    def inputs(self, config: Config, count: int, side: int, dtype: torch.dtype) -> tuple[torch.Tensor, Conditions]:
+        return empty(count, config["in_channels"] // 4, side // 8, side // 8, dtype=dtype), {
+            "text": empty(count, qwen3.TOKENS, config["joint_attention_dim"], dtype=dtype),
+            "text_places": empty(qwen3.TOKENS, _AXES),
+            "places": empty((side // 16) ** 2, _AXES),
+        }
 
 
-def _asked(tokenizer: Any, caption: str) -> str:
-    """A caption as the text encoder is given it: as what a person says in a conversation."""
-    said = [{"role": "user", "content": caption}]
-    return tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+def _used_layers(load: Load, kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    return qwen3.load(folder, max(_TEXT_LAYERS), device, dtype, load)
 
 
-def _text_encoder(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> Any:
-    """Qwen3 up to the last layer that is used: a quarter of it is never loaded."""
-    from torch.nn import Identity
-    from transformers import Qwen3Model
-
-    class Used(Qwen3Model):
-        @classmethod
-        def from_pretrained(cls, folder: Path, **how: Any) -> Any:
-            return Qwen3Model.from_pretrained(folder, num_hidden_layers=max(_TEXT_LAYERS), **how)
-
-    encoder = load(Used, base / "text_encoder", device, dtype)
-    encoder.norm = Identity()  # stands after the very last layer only
-    return encoder
+def _raw(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Latents (B, 32, h, w) as the autoencoder itself has them."""
+    mean, std = (one.to(latents.dtype) for one in _statistics(vae))
+    return flux.cells(flux.patches(latents) * std + mean)
 
 
 def _statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and spread of each channel of patched latents, both (1, C, 1, 1) fp32."""
+    """Mean and std of each channel of patched latents, both (1, C, 1, 1) fp32."""
     mean, variance = vae.bn.running_mean.float(), vae.bn.running_var.float()
     return mean.view(1, -1, 1, 1), (variance + vae.config.batch_norm_eps).sqrt().view(1, -1, 1, 1)
 

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lora_gui.families.base import Batch, Family, Load, whole
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel, VQModel
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+from torch import nn
+
+from lora_gui.errors import UserError
+from lora_gui.families.base import (
+    Batch,
+    Conditions,
+    Family,
+    Kit,
+    Load,
+    Noising,
+    Reader,
+    Stage,
+    Tensors,
+    TextLoad,
+    Workload,
+    whole,
+)
+from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.families.kandinsky_2_2.facts import FACTS, QKV, RESNET, UNET_ATTENTION
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import nn
-
-    from lora_gui.families.kandinsky_2_2.prior import Encoders
-    from lora_gui.families.shared.token_limit import Reader
-    from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.families.shared import autoencoder, preview, token_limit
+from lora_gui.families.shared.clip import TOKENS
+from lora_gui.families.shared.latent import Config, dtype_of, empty, scheduler_of
+from lora_gui.families.shared.noising import Diffusion
+from lora_gui.settings import DrawSettings, TrainSettings
 
 _TARGETS = {
     "prior": {
@@ -30,6 +48,8 @@ _TARGETS = {
         "all": rf".*\.({UNET_ATTENTION}|{RESNET}(time_emb_proj|conv1|conv2|conv_shortcut))",
     },
 }
+_CELL = 8  # px of a cell of the latents
+_STEP = 64  # px; a drawing is as large as the next multiple
 
 
 class Kandinsky22(Family):
@@ -42,6 +62,18 @@ class Kandinsky22(Family):
 
     facts = FACTS
 
+    def require_fitting(self, base: Path) -> None:
+        taken = UNet2DConditionModel.load_config(base / "unet")["in_channels"]
+        made = VQModel.load_config(base / "movq")["latent_channels"]
+        if taken != made:
+            raise UserError(
+                f"This base is built for another task: it takes {taken} channels of latents, and pictures have {made}.",
+                f"Choose a {self.facts.title} made to draw from words alone, not one for filling in or editing.",
+            )
+
+    def targets(self, part: str, layers: str) -> str:
+        return _TARGETS[part][layers]
+
     def encoders(
         self,
         base: Path,
@@ -50,146 +82,150 @@ class Kandinsky22(Family):
         load: Load = whole,
         captions: bool = True,
         pictures: bool = True,
-    ) -> Encoders:
-        from diffusers import VQModel
-
-        from lora_gui.families.kandinsky_2_2 import prior
-
+    ) -> prior.Encoders:
         encoders = prior.encoders(base, device, dtype, load, captions, pictures)
         encoders.movq = whole(VQModel, base / "movq", device, dtype) if pictures else None
         return encoders
 
-    def encode_pictures(self, encoders: Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    def encode_pictures(self, encoders: prior.Encoders, pixels: torch.Tensor) -> Tensors:
         """Latents as they come, (B, 4, h, w), and the embedding of the whole picture, (B, 1280)."""
-        from lora_gui.families.kandinsky_2_2 import prior
-
         movq = encoders.movq
         latents = movq.encode(pixels.to(movq.device, movq.dtype)).latents
         return {"latents": latents.float(), "embeds": prior.seen(encoders, pixels)}
 
-    def encode_captions(self, encoders: Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
-        from lora_gui.families.kandinsky_2_2 import prior
-
+    def encode_captions(self, encoders: prior.Encoders, captions: list[str]) -> Tensors:
         return prior.said(encoders, captions)
 
     def reader(self, base: Path) -> Reader:
-        from lora_gui.families.shared import token_limit
-
         return token_limit.reader(base / "prior" / "tokenizer")
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
     ) -> dict[str, nn.Module]:
-        from diffusers import UNet2DConditionModel
+        self.require_fitting(base)
+        return {
+            "prior": prior.load(base, device, dtype, load),
+            "unet": load(UNet2DConditionModel, base / "unet", device, dtype),
+        }
 
-        from lora_gui.families.kandinsky_2_2 import prior
-
-        prior = prior.load(base, device, dtype, load)
-        return {"prior": prior, "unet": load(UNet2DConditionModel, base / "unet", device, dtype)}
-
-    def schedule(self, base: Path, device: torch.device) -> Any:
-        """The noise of each part by its name."""
-        from lora_gui.families.kandinsky_2_2 import prior
-        from lora_gui.families.shared import unet
-
-        return {"prior": prior.schedule(base, device), "unet": unet.schedule(base, device)}
-
-    def targets(self, part: str, layers: str) -> str:
-        return _TARGETS[part][layers]
-
-    def loss(
-        self,
-        parts: dict[str, nn.Module],
-        batch: Batch,
-        schedule: Any,
-        settings: TrainSettings,
-        generator: torch.Generator,
-    ) -> torch.Tensor:
-        """The sum of what each part gets wrong."""
-        from lora_gui.families.kandinsky_2_2 import prior
-
-        imagined = prior.loss(parts["prior"], batch, schedule["prior"], settings, generator)
-        return imagined + _decoder_loss(parts["unet"], batch, schedule["unet"], settings, generator)
-
-    def pipeline(
+    def kit(
         self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
-    ) -> Any:
-        from diffusers import KandinskyV22Pipeline
-
-        from lora_gui.families.kandinsky_2_2 import prior
-        from lora_gui.families.shared.preview import fitted, keep_guess
-
+    ) -> Kit:
         encoders = None
         if parts is None:
-            encoders = prior.encoders(base, device, dtype, pictures=False)
+            encoders = self.encoders(base, device, dtype, pictures=False)
             parts = self.denoisers(base, device, dtype)
-        pipeline = KandinskyV22Pipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, unet=parts["unet"])
-        pipeline = pipeline.to(device)
-        pipeline.set_progress_bar_config(disable=True)
-        keep_guess(pipeline.scheduler)
-        pipeline.prior = prior.Prior(parts["prior"], prior.scheduler(base), encoders)
-        pipeline.colours = fitted(lambda pixels: pipeline.movq.encode(pixels.to(device, dtype)).latents)
-        return pipeline
+        movq = whole(VQModel, base / "movq", device, dtype)
+        return Kit(
+            parts=parts,
+            encoders=encoders,
+            vae=movq,
+            schedulers={"prior": prior.scheduler(base), "unet": scheduler_of(base)},
+            noising=self.noising(base, device),
+            colours=preview.fitted(lambda pixels: movq.encode(pixels.to(device, dtype)).latents),
+        )
 
-    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
-        return {"prior": pipeline.prior.model, "unet": pipeline.unet}
+    def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
+        decoder = DDPMScheduler.from_pretrained(base / "scheduler")
+        return {"prior": Diffusion.of(prior.scheduler(base), device), "unet": Diffusion.of(decoder, device)}
+
+    def latents(self, part: str, network: Any, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        return prior.latents(network, batch.pictures["embeds"]) if part == "prior" else batch.pictures["latents"]
+
+    def conditions(
+        self, part: str, parts: dict[str, Any], batch: Batch, settings: TrainSettings, generator: torch.Generator
+    ) -> Conditions:
+        """The decoder is told a picture's own embedding, or the unconditional one in the share of lost captions."""
+        if part == "prior":
+            return prior.conditions(parts[part], batch.captions)
+        embeds = batch.pictures["embeds"]
+        told = torch.rand(len(embeds), generator=generator, device=embeds.device) >= settings.caption_dropout
+        embeds = torch.where(told[:, None], embeds, batch.captions["nothing"].float())
+        return {"embeds": embeds.to(dtype_of(parts[part]))}
+
+    def predict(
+        self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        """The decoder's other half of channels is the learned variance."""
+        if part == "prior":
+            return prior.predict(network, noisy, timesteps, conditions)
+        added = {"image_embeds": conditions["embeds"]}
+        return network(noisy.to(dtype_of(network)), timesteps, None, added_cond_kwargs=added).sample
 
     def draw(
         self,
-        pipeline: Any,
+        kit: Kit,
         settings: DrawSettings,
-        seed: int,
-        captions: dict[str, torch.Tensor] | None = None,
-        progress: Callable[[int, Any], None] | None = None,
-    ) -> Image.Image:
-        import torch
+        captions: Tensors,
+        generator: torch.Generator,
+        sample: Callable[[Stage], torch.Tensor],
+    ) -> torch.Tensor:
+        wanted, unwanted = prior.imagined(kit, settings, captions, generator, sample)
+        unet, scheduler = kit.parts["unet"], kit.schedulers["unet"]
+        guided, dtype = settings.guidance > 1, dtype_of(unet)
+        scheduler.set_timesteps(settings.steps, device=wanted.device)
+        height, width = (-(-side // _STEP) * _STEP // _CELL for side in (settings.height, settings.width))
+        shape = (1, unet.config.in_channels, height, width)
+        noise = randn_tensor(shape, generator=generator, device=wanted.device, dtype=dtype)
+        stage = Stage(
+            predict=partial(self._predict_for, scheduler, unet),
+            scheduler=scheduler,
+            timesteps=scheduler.timesteps,
+            latents=noise * scheduler.init_noise_sigma,
+            noising=kit.noising["unet"],
+            conditions=({"embeds": (torch.cat([unwanted, wanted]) if guided else wanted).to(dtype)},),
+            guide=partial(_guide, settings.guidance, shape[1]) if guided else None,
+        )
+        return autoencoder.zero_to_one(kit.vae.decode(sample(stage), force_not_quantize=True).sample)
 
-        from lora_gui.families.kandinsky_2_2 import prior
-        from lora_gui.families.shared import drawing
+    def _predict_for(
+        self, scheduler: Any, unet: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        """With the learned variance only where the scheduler takes it."""
+        predicted = self.predict("unet", unet, noisy, timesteps, conditions)
+        if scheduler.config.get("variance_type") in ("learned", "learned_range"):
+            return predicted
+        return predicted[:, : noisy.shape[1]]
 
-        def after_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            if progress:
-                progress(step + 1, pipe.scheduler.guess)
-            return tensors
+    def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
+        return preview.picture(x0[0], kit.colours)
 
-        captions = captions or drawing.encoded(self, pipeline.prior.encoders, settings)
-        generator = torch.Generator().manual_seed(seed)
-        wanted, unwanted = prior.imagined(pipeline.prior, captions, settings, generator)
-        return pipeline(
-            image_embeds=wanted,
-            negative_image_embeds=unwanted,
-            width=settings.width,
-            height=settings.height,
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance,
-            generator=generator,
-            callback_on_step_end=after_step,
-        ).images[0]
+    def workload(self, components: dict[str, Config]) -> Workload:
+        return Workload(
+            denoisers={
+                "prior/prior": partial(self._run_prior, components.get("prior/prior", {})),
+                "unet": partial(self._run_unet, components.get("unet", {})),
+            },
+            texts={"prior/text_encoder": TextLoad(TOKENS)},
+            encoders={"movq": autoencoder.run_encode, "prior/image_encoder": _run_eye},
+            decoders={"movq": _run_movq},
+        )
 
-    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
-        from lora_gui.families.shared.preview import picture
+    def _run_prior(self, config: Config, network: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+        noisy, conditions = prior.inputs(config, count, dtype)
+        return self.predict("prior", network, noisy, empty(count), conditions)
 
-        return picture(latents[0], pipeline.colours)
+    def _run_unet(self, config: Config, network: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+        noisy = empty(count, config["in_channels"], side // _CELL, side // _CELL, dtype=dtype)
+        embeds = empty(count, config["encoder_hid_dim"], dtype=dtype)
+        return self.predict("unet", network, noisy, empty(count), {"embeds": embeds})
 
 
-def _decoder_loss(unet: Any, batch: Batch, schedule: Any, settings: TrainSettings, generator: Any) -> torch.Tensor:
-    """What the decoder gets wrong of the noise, told the true embedding, or nothing in the share of lost captions."""
-    import torch
+def _guide(scale: float, channels: int, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    """Classifier-free guidance of the noise; a variance behind it is that of the conditional branch."""
+    noise, wanted = without[:, :channels], told[:, :channels]
+    return torch.cat([noise + scale * (wanted - noise), told[:, channels:]], dim=1)
 
-    from lora_gui.families.shared import losses
 
-    dtype, latents = unet.conv_in.weight.dtype, batch.pictures["latents"]
-    noise = losses.noise_like(latents, settings.noise_offset, generator)
-    timesteps = losses.uniform_timesteps(len(latents), len(schedule.alphas_cumprod), latents.device, generator)
-    noisy, target = schedule.noised(latents, noise, timesteps)
-    told = torch.rand(len(latents), generator=generator, device=latents.device) >= settings.caption_dropout
-    embeds = torch.where(told[:, None], batch.pictures["embeds"], batch.captions["nothing"].float())
-    predicted = unet(noisy.to(dtype), timesteps, None, added_cond_kwargs={"image_embeds": embeds.to(dtype)}).sample
-    predicted = predicted[:, : latents.shape[1]]  # the other half is the spread of the noise
-    error = losses.squared_error(predicted, target)
-    if settings.min_snr_gamma:
-        error = error * schedule.min_snr_weight(timesteps, settings.min_snr_gamma)
-    return error
+def _run_eye(eye: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    """The image encoder, on pictures of its own size."""
+    return eye(empty(count, 3, eye.config.image_size, eye.config.image_size, dtype=dtype))
+
+
+def _run_movq(movq: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    """Without the codebook, as it draws."""
+    latents = empty(count, movq.config.latent_channels, side // _CELL, side // _CELL, dtype=dtype)
+    return movq.decode(latents, force_not_quantize=True)
 
 
 FAMILY = Kandinsky22()

@@ -1,8 +1,10 @@
-"""The prior of Kandinsky 2.2: captions and pictures as CLIP has them, its loss, and how it imagines a picture."""
+"""The prior of Kandinsky 2.2: captions and pictures as CLIP has them, its network, and how it imagines a picture."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +18,23 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from lora_gui.families.base import Batch, Load, whole
-from lora_gui.families.shared import losses
-from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.families.base import Conditions, Kit, Load, Stage, Tensors, whole
+from lora_gui.families.shared.latent import Config, empty
+from lora_gui.settings import DrawSettings
 
 _STEPS = 25  # the prior is quick, and more steps change little
 
 
 @dataclass
 class Encoders:
+    """What encodes captions and pictures; None where it was not asked for."""
+
     tokenizer: Any
     text_encoder: Any
-    nothing: Any  # the embedding of a grey picture, which stands for no wish at all; (1, 1280)
+    nothing: Any  # unconditional: the embedding of the zero image, the mean colour all over; (1, 1280)
     image_encoder: Any = None
     image_processor: Any = None
     movq: Any = None  # of the decoder
-
-
-@dataclass
-class Prior:
-    """What goes before the decoder's pipeline; `encoders` are None where captions come encoded."""
-
-    model: Any
-    scheduler: Any
-    encoders: Encoders | None
 
 
 def encoders(
@@ -50,7 +45,7 @@ def encoders(
     captions: bool = True,
     pictures: bool = True,
 ) -> Encoders:
-    """What reads captions, what looks at pictures, or both; without pictures the latter leaves memory at once."""
+    """The encoders of captions, of pictures, or both; without pictures the image encoder leaves memory at once."""
     folder = base / "prior"
     eye = whole(CLIPVisionModelWithProjection, folder / "image_encoder", device, dtype)
     found = Encoders(CLIPTokenizer.from_pretrained(folder / "tokenizer"), None, None)
@@ -75,8 +70,8 @@ def seen(encoders: Encoders, pixels: torch.Tensor) -> torch.Tensor:
     return eye(looks.pixel_values.to(eye.device, eye.dtype)).image_embeds.float()
 
 
-def said(encoders: Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
-    """Each caption as one vector (B, 1280) and token by token (B, 77, 1280), with a mask of the tokens it has."""
+def said(encoders: Encoders, captions: list[str]) -> Tensors:
+    """Each caption pooled (B, 1280) and token by token (B, 77, 1280), with a mask of the tokens it has."""
     tokenizer, device = encoders.tokenizer, encoders.text_encoder.device
     length = tokenizer.model_max_length
     rows = tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
@@ -97,59 +92,75 @@ def load(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> An
 
 
 def scheduler(base: Path) -> Any:
+    """The prior's own."""
     return UnCLIPScheduler.from_pretrained(base / "prior" / "scheduler")
 
 
-def schedule(base: Path, device: torch.device) -> losses.NoiseSchedule:
-    """How the prior was noised; it predicts the embedding itself."""
-    found = scheduler(base)
-    return losses.NoiseSchedule(found.alphas_cumprod.to(device), found.config.prediction_type)
+def latents(prior: Any, embeds: torch.Tensor) -> torch.Tensor:
+    """Embeddings of pictures (B, 1280) normalised as the prior denoises them; fp32."""
+    return (embeds - prior.clip_mean.float()) / prior.clip_std.float()
 
 
-def loss(
-    prior: Any, batch: Batch, schedule: losses.NoiseSchedule, settings: TrainSettings, generator: torch.Generator
-) -> torch.Tensor:
-    """How far the embedding that is imagined from a caption is from the picture's own; (B,) fp32."""
-    dtype, captions = prior.positional_embedding.dtype, batch.captions
-    embeds = (batch.pictures["embeds"] - prior.clip_mean.float()) / prior.clip_std.float()
-    noise = losses.normal(embeds.shape, embeds.device, generator)
-    timesteps = losses.uniform_timesteps(len(embeds), len(schedule.alphas_cumprod), embeds.device, generator)
-    noisy, target = schedule.noised(embeds, noise, timesteps)
-    predicted = prior(
-        noisy.to(dtype),
+def conditions(prior: Any, captions: Tensors) -> Conditions:
+    """What the prior is told by captions."""
+    device, dtype = prior.positional_embedding.device, prior.positional_embedding.dtype
+    return {
+        "pooled": captions["pooled"].to(device, dtype),
+        "text": captions["text"].to(device, dtype),
+        "mask": captions["mask"].to(device),
+    }
+
+
+def predict(prior: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+    """The embedding of the picture itself, (B, 1280)."""
+    return prior(
+        noisy.to(prior.positional_embedding.dtype),
         timestep=timesteps,
-        proj_embedding=captions["pooled"].to(dtype),
-        encoder_hidden_states=captions["text"].to(dtype),
-        attention_mask=captions["mask"],
+        proj_embedding=conditions["pooled"],
+        encoder_hidden_states=conditions["text"],
+        attention_mask=conditions["mask"],
     ).predicted_image_embedding
-    error = losses.squared_error(predicted, target)
-    if settings.min_snr_gamma:
-        error = error * schedule.min_snr_weight(timesteps, settings.min_snr_gamma)
-    return error
 
 
-@torch.no_grad()
+def inputs(config: Config, count: int, dtype: torch.dtype) -> tuple[torch.Tensor, Conditions]:
+    """Of one call, for the planner."""
+    width, tokens = config["embedding_dim"], config["num_embeddings"]
+    return empty(count, width, dtype=dtype), {
+        "pooled": empty(count, width, dtype=dtype),
+        "text": empty(count, tokens, width, dtype=dtype),
+        "mask": empty(count, tokens, dtype=torch.bool),
+    }
+
+
 def imagined(
-    prior: Prior, captions: dict[str, torch.Tensor], settings: DrawSettings, generator: torch.Generator
+    kit: Kit,
+    settings: DrawSettings,
+    captions: Tensors,
+    generator: torch.Generator,
+    sample: Callable[[Stage], torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The embeddings of the wanted and the unwanted picture, each (1, 1280), as KandinskyV22PriorPipeline has them."""
-    model, scheduler = prior.model, prior.scheduler
-    device, dtype = model.positional_embedding.device, model.positional_embedding.dtype
+    prior, scheduler = kit.parts["prior"], kit.schedulers["prior"]
+    device, dtype = prior.positional_embedding.device, prior.positional_embedding.dtype
     wishes, guided = [0, 1] if settings.negative_prompt else [0], settings.guidance > 1
     rows = [1] * len(wishes) + wishes if guided else wishes
-    told = {
-        "proj_embedding": captions["pooled"][rows].to(device, dtype),
-        "encoder_hidden_states": captions["text"][rows].to(device, dtype),
-        "attention_mask": captions["mask"][rows].to(device),
-    }
-    latents = randn_tensor((len(wishes), model.config.embedding_dim), generator=generator, device=device, dtype=dtype)
+    shape = (len(wishes), prior.config.embedding_dim)
+    noise = randn_tensor(shape, generator=generator, device=device, dtype=dtype)
     scheduler.set_timesteps(_STEPS, device=device)
-    for timestep, after in zip(scheduler.timesteps, [*scheduler.timesteps[1:], None], strict=True):
-        noisy = torch.cat([latents] * (len(rows) // len(wishes)))
-        predicted = model(noisy, timestep=timestep, **told).predicted_image_embedding
-        if guided:
-            without, predicted = predicted.chunk(2)
-            predicted = without + settings.guidance * (predicted - without)
-        latents = scheduler.step(predicted, timestep, latents, prev_timestep=after, generator=generator).prev_sample
-    embeds = model.post_process_latents(latents)
+    stage = Stage(
+        predict=partial(predict, prior),
+        scheduler=scheduler,
+        timesteps=scheduler.timesteps,
+        latents=noise,
+        noising=kit.noising["prior"],
+        conditions=(conditions(prior, {key: value[rows] for key, value in captions.items()}),),
+        guide=partial(_guide, settings.guidance) if guided else None,
+        shown=False,
+    )
+    embeds = prior.post_process_latents(sample(stage))
     return embeds[:1], embeds[1:] if settings.negative_prompt else captions["nothing"][:1].to(device, dtype)
+
+
+def _guide(scale: float, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022)."""
+    return without + scale * (told - without)

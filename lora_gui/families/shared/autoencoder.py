@@ -15,11 +15,16 @@ def load(base: Path, device: torch.device, dtype: torch.dtype) -> Any:
     return AutoencoderKL.from_pretrained(base / "vae", dtype=wide, use_safetensors=True).to(device).eval()
 
 
+def scale(vae: Any) -> int:
+    """How many pixels a cell of the latents is wide."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
+
+
 def encoded(vae: Any, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """(B, 3, H, W) in [-1, 1] to mean and spread of the latents as the denoiser takes them, each (B, C, h, w) fp32."""
-    spread = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
-    shift, scale = _shift(vae), vae.config.scaling_factor
-    return {"mean": (spread.mean.float() - shift) * scale, "std": spread.std.float() * scale}
+    """(B, 3, H, W) in [-1, 1] to mean and std of the posterior, scaled as the denoiser takes it; (B, C, h, w) fp32."""
+    posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    shift, factor = _shift(vae), vae.config.scaling_factor
+    return {"mean": (posterior.mean.float() - shift) * factor, "std": posterior.std.float() * factor}
 
 
 def decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
@@ -30,6 +35,22 @@ def decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 def raw(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """Latents as the autoencoder itself has them."""
     return latents / vae.config.scaling_factor + _shift(vae)
+
+
+def zero_to_one(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels of [-1, 1] in [0, 1], what is beyond it cut."""
+    return (pixels * 0.5 + 0.5).clamp(0, 1)
+
+
+def run_encode(vae: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    """For the memory planner."""
+    return vae.encode(torch.empty((count, 3, side, side), dtype=dtype, device="meta"))
+
+
+def run_decode(vae: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    """For the memory planner."""
+    cells = side // scale(vae)
+    return vae.decode(torch.empty((count, vae.config.latent_channels, cells, cells), dtype=dtype, device="meta"))
 
 
 def _shift(vae: Any) -> float:

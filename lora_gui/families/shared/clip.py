@@ -1,10 +1,12 @@
-"""Captions through the CLIP text encoders that SDXL and SD 3.5 put side by side."""
+"""Captions through the CLIP text encoders."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+
+TOKENS = 77  # of a caption, at full size
 
 
 def token_ids(tokenizer: Any, captions: list[str], device: torch.device) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,32 +42,3 @@ def picture(latents: torch.Tensor, colours: torch.Tensor) -> Image.Image:
     pixels = ((rgb.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
     image = Image.fromarray(pixels, "RGB")
     return image.resize((image.width * _SCALE, image.height * _SCALE), Image.Resampling.BICUBIC)
-
-
-def keep_guess(scheduler: Any) -> None:
-    """Let a scheduler remember, as `guess`, what it takes the finished latents to be after each step.
-
-    Schedulers that do not say it (their step returns one value) leave the noisy latents there.
-    """
-    step = scheduler.step
-
-    @functools.wraps(step)  # pipelines read its signature
-    def remembering(*args: Any, **kwargs: Any) -> Any:
-        result = step(*args, **kwargs)
-        scheduler.guess = result[min(1, len(result) - 1)]
-        return result
-
-    scheduler.step = remembering
-
-
-def keep_flow_guess(scheduler: Any) -> None:
-    """As `keep_guess`, for rectified flow, whose Euler scheduler says the noisy latents only: x_0 = x - sigma v."""
-    step = scheduler.step
-
-    @functools.wraps(step)
-    def remembering(velocity: torch.Tensor, timestep: Any, sample: torch.Tensor, **kwargs: Any) -> Any:
-        result = step(velocity, timestep, sample, **kwargs)
-        scheduler.guess = sample - scheduler.sigmas[scheduler.step_index - 1] * velocity
-        return result
-
-    scheduler.step = remembering

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer
+
 _SHOWN = 4  # words
 
 
@@ -28,7 +30,5 @@ class Reader:
 
 def reader(folder: Path, length: int = 0) -> Reader:
     """Of the tokenizer in `folder`, which fills up to so many tokens (0: as it says itself)."""
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(folder)
     return Reader(tokenizer, (length or tokenizer.model_max_length) - tokenizer.num_special_tokens_to_add())

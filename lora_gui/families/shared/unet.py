@@ -1,16 +1,19 @@
-"""What the U-Nets of Stable Diffusion share: which layers learn, their noise and the loss of a step."""
+"""What the U-Nets of Stable Diffusion share: which layers learn, their noise, and how their steps are set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from transformers import CLIPTokenizer
 
-from lora_gui.families.base import Batch
-from lora_gui.families.shared import losses
-from lora_gui.settings import TrainSettings
+from lora_gui.families.base import Noising, Reader
+from lora_gui.families.shared import token_limit
+from lora_gui.families.shared.latent import Config, LatentFamily, empty
+from lora_gui.families.shared.noising import Diffusion
+from lora_gui.settings import DrawSettings
 
 _ATTENTION = r"attn\d\.(to_q|to_k|to_v|to_out\.0)"
 _LINEAR = rf"({_ATTENTION}|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out)"
@@ -20,28 +23,31 @@ TARGETS = {
     "linear": rf".*attentions\..*\.{_LINEAR}",
     "all": rf".*(attentions\..*\.{_LINEAR}|{_CONVOLUTIONS})",
 }
+TEXT_TARGETS = r".*self_attn\.(q_proj|k_proj|v_proj|out_proj)"
 
 
-def schedule(base: Path, device: torch.device) -> losses.NoiseSchedule:
-    """How the base was noised, whichever scheduler it is drawn with."""
-    scheduler = DDPMScheduler.from_pretrained(base / "scheduler")
-    return losses.NoiseSchedule(scheduler.alphas_cumprod.to(device), scheduler.config.prediction_type)
+class UNetFamily(LatentFamily):
+    """Stable Diffusion with a U-Net: discrete diffusion, and text encoders of CLIP that may learn too."""
+
+    part = "unet"
+    kind = UNet2DConditionModel
+    tokenizer_kind = CLIPTokenizer
+
+    def targets(self, part: str, layers: str) -> str:
+        return TARGETS[layers] if part == "unet" else TEXT_TARGETS
+
+    def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
+        """As the base was noised when it was made, whichever scheduler it is drawn with."""
+        return {self.part: Diffusion.of(DDPMScheduler.from_pretrained(base / "scheduler"), device)}
+
+    def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
+        scheduler.set_timesteps(settings.steps, device=latents.device)
+        return scheduler.timesteps
+
+    def reader(self, base: Path) -> Reader:
+        return token_limit.reader(base / "tokenizer")
 
 
-def loss(
-    batch: Batch,
-    schedule: losses.NoiseSchedule,
-    settings: TrainSettings,
-    generator: torch.Generator,
-    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-) -> torch.Tensor:
-    """Loss of each picture; `predict` says from noisy latents and timesteps what the U-Net does; (B,) fp32."""
-    mean = batch.pictures["mean"]
-    latents = mean + batch.pictures["std"] * losses.normal(mean.shape, mean.device, generator)
-    noise = losses.noise_like(latents, settings.noise_offset, generator)
-    timesteps = losses.uniform_timesteps(len(latents), len(schedule.alphas_cumprod), mean.device, generator)
-    noisy, target = schedule.noised(latents, noise, timesteps)
-    error = losses.squared_error(predict(noisy, timesteps), target)
-    if settings.min_snr_gamma:
-        error = error * schedule.min_snr_weight(timesteps, settings.min_snr_gamma)
-    return error
+def noisy(config: Config, count: int, side: int, dtype: torch.dtype) -> torch.Tensor:
+    """Latents for the planner."""
+    return empty(count, config["in_channels"], side // 8, side // 8, dtype=dtype)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lora_gui.families.base import Batch, Family, Load, whole
+import torch
+from diffusers import SD3Transformer2DModel
+from transformers import CLIPTextModelWithProjection, T5EncoderModel
+
+from lora_gui.families.base import Conditions, Noising, Reader, Tensors, TextLoad
+from lora_gui.families.shared import clip, flow, token_limit
+from lora_gui.families.shared.latent import Config, Encoders, LatentFamily, dtype_of, empty
+from lora_gui.families.shared.noising import RectifiedFlow
 from lora_gui.families.stable_diffusion_3.facts import FACTS
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import nn
-
-    from lora_gui.families.shared.token_limit import Reader
-    from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.settings import DrawSettings
 
 _T5_TOKENS = 256  # as the pipeline draws; medium was not trained on more
 _ATTENTION = r"to_q|to_k|to_v|to_out\.0|add_q_proj|add_k_proj|add_v_proj|to_add_out"
@@ -28,165 +26,80 @@ _TARGETS = {
 }
 
 
-@dataclass
-class _Encoders:
-    vae: Any
-    tokenizers: tuple[Any, Any, Any]
-    text_encoders: tuple[Any, Any, Any]  # the third is None where the base is used without T5
-    width: int  # of a token's state
-
-
-class StableDiffusion3(Family):
+class StableDiffusion3(LatentFamily):
     facts = FACTS
+    part = "transformer"
+    kind = SD3Transformer2DModel
+    text_kinds = {
+        "text_encoder": CLIPTextModelWithProjection,
+        "text_encoder_2": CLIPTextModelWithProjection,
+        "text_encoder_3": T5EncoderModel,
+    }
+    text_loads = {
+        "text_encoder": TextLoad(clip.TOKENS),
+        "text_encoder_2": TextLoad(clip.TOKENS),
+        "text_encoder_3": TextLoad(_T5_TOKENS, hidden_states=False),
+    }
+    optional = ("text_encoder_3",)
+    patch = 2
 
-    def encoders(
-        self,
-        base: Path,
-        device: torch.device,
-        dtype: torch.dtype,
-        load: Load = whole,
-        captions: bool = True,
-        pictures: bool = True,
-    ) -> _Encoders:
-        from diffusers import SD3Transformer2DModel
-        from transformers import AutoTokenizer, CLIPTextModelWithProjection, T5EncoderModel
-
-        from lora_gui.families.shared import autoencoder
-
-        kinds = {"": CLIPTextModelWithProjection, "_2": CLIPTextModelWithProjection, "_3": T5EncoderModel}
-        tokenizers, text_encoders = [], []
-        for suffix, kind in kinds.items():
-            folder, here = base / f"text_encoder{suffix}", (base / f"text_encoder{suffix}").is_dir()
-            tokenizers.append(AutoTokenizer.from_pretrained(base / f"tokenizer{suffix}") if here else None)
-            text_encoders.append(load(kind, folder, device, dtype) if here and captions else None)
-        return _Encoders(
-            vae=autoencoder.load(base, device, dtype) if pictures else None,
-            tokenizers=(tokenizers[0], tokenizers[1], tokenizers[2]),
-            text_encoders=(text_encoders[0], text_encoders[1], text_encoders[2]),
-            width=SD3Transformer2DModel.load_config(base / "transformer")["joint_attention_dim"],
-        )
-
-    def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        from lora_gui.families.shared import autoencoder
-
-        return autoencoder.encoded(encoders.vae, pixels)
-
-    def encode_captions(self, encoders: _Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
-        import torch
-
-        from lora_gui.families.shared import clip
-
-        device = next(encoders.text_encoders[0].parameters()).device
-        pairs = zip(encoders.tokenizers[:2], encoders.text_encoders[:2], strict=True)
-        clips = [clip.states(encoder, clip.token_ids(tokenizer, captions, device)) for tokenizer, encoder in pairs]
-        states = torch.cat([state for state, _ in clips], dim=-1)  # (B, 77, 768 + 1280)
-        states = torch.nn.functional.pad(states, (0, encoders.width - states.shape[-1]))
-        text = torch.cat([states, _t5_states(encoders, captions, states)], dim=1)  # (B, 77 + 256, 4096)
-        return {"text": text, "pooled": torch.cat([pooled for _, pooled in clips], dim=-1)}
-
-    def reader(self, base: Path) -> Reader:
-        from lora_gui.families.shared import token_limit
-
-        if (base / "text_encoder_3").is_dir():
-            return token_limit.reader(base / "tokenizer_3", _T5_TOKENS)
-        return token_limit.reader(base / "tokenizer")
-
-    def denoisers(
-        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
-    ) -> dict[str, nn.Module]:
-        from diffusers import SD3Transformer2DModel
-
-        return {"transformer": load(SD3Transformer2DModel, base / "transformer", device, dtype)}
-
-    def schedule(self, base: Path, device: torch.device) -> float:
-        """How far noise levels are moved to the noisy side; the scheduler's own table has this in it already."""
-        from diffusers import FlowMatchEulerDiscreteScheduler
-
-        return FlowMatchEulerDiscreteScheduler.load_config(base / "scheduler").get("shift", 1.0)
+    def further(self, base: Path) -> dict[str, Any]:
+        """The width of a token's state."""
+        return {"width": SD3Transformer2DModel.load_config(base / "transformer")["joint_attention_dim"]}
 
     def targets(self, part: str, layers: str) -> str:
         return _TARGETS[layers]
 
-    def loss(
-        self,
-        parts: dict[str, nn.Module],
-        batch: Batch,
-        schedule: Any,
-        settings: TrainSettings,
-        generator: torch.Generator,
+    def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
+        """States of both CLIP encoders, then of T5 (B, 77 + 256, 4096), and the pooled ones of CLIP (B, 768 + 1280)."""
+        clips = []
+        for name in ("text_encoder", "text_encoder_2"):
+            encoder = encoders.texts[name]
+            clips.append(clip.states(encoder, clip.token_ids(encoders.tokenizers[name], captions, encoder.device)))
+        states = torch.cat([state for state, _ in clips], dim=-1)  # (B, 77, 768 + 1280)
+        states = torch.nn.functional.pad(states, (0, encoders.further["width"] - states.shape[-1]))
+        text = torch.cat([states, _t5_states(encoders, captions, states)], dim=1)
+        return {"text": text, "pooled": torch.cat([pooled for _, pooled in clips], dim=-1)}
+
+    def reader(self, base: Path) -> Reader:
+        if (base / "text_encoder_3").is_dir():
+            return token_limit.reader(base / "tokenizer_3", _T5_TOKENS)
+        return token_limit.reader(base / "tokenizer")
+
+    def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
+        return {self.part: RectifiedFlow(flow.static_shift(base))}
+
+    def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
+        return flow.set_timesteps(scheduler, settings.steps, latents, even=False)
+
+    def told(
+        self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
+    ) -> Conditions:
+        dtype = dtype_of(network)
+        return {"text": captions["text"].to(dtype), "pooled": captions["pooled"].to(dtype)}
+
+    def predict(
+        self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
     ) -> torch.Tensor:
-        """Plain flow loss, each noise level with weight 1."""
-        from lora_gui.families.shared import losses
-
-        transformer: Any = parts["transformer"]
-        mean = batch.pictures["mean"]
-        dtype = transformer.pos_embed.proj.weight.dtype
-        latents = mean + batch.pictures["std"] * losses.normal(mean.shape, mean.device, generator)
-        noise = losses.noise_like(latents, settings.noise_offset, generator)
-        sigma = losses.flow_sigmas(len(latents), mean.device, generator, shift=schedule)
-        noisy, target = losses.flow_noised(latents, noise, sigma)
-        predicted = transformer(
-            hidden_states=noisy.to(dtype),
-            timestep=1000 * sigma,
-            encoder_hidden_states=batch.captions["text"].to(dtype),
-            pooled_projections=batch.captions["pooled"].to(dtype),
+        return network(
+            hidden_states=noisy.to(dtype_of(network)),
+            timestep=timesteps,
+            encoder_hidden_states=conditions["text"],
+            pooled_projections=conditions["pooled"],
         ).sample
-        return losses.squared_error(predicted, target)
 
-    def pipeline(
-        self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
-    ) -> Any:
-        from diffusers import StableDiffusion3Pipeline
-
-        from lora_gui.families.shared import autoencoder
-        from lora_gui.families.shared.preview import colour_map, keep_flow_guess
-
-        given: dict[str, Any] = {"vae": autoencoder.load(base, device, dtype)}
-        if not (base / "text_encoder_3").is_dir():
-            given |= {"text_encoder_3": None, "tokenizer_3": None}
-        if parts is not None:
-            given |= {"text_encoder": None, "text_encoder_2": None, "text_encoder_3": None, **parts}
-        pipeline = StableDiffusion3Pipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, **given).to(device)
-        pipeline.set_progress_bar_config(disable=True)
-        keep_flow_guess(pipeline.scheduler)
-        pipeline.colours = colour_map(pipeline.vae)
-        return pipeline
-
-    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
-        return {name: getattr(pipeline, name) for name in ("transformer", "text_encoder", "text_encoder_2")}
-
-    def draw(
-        self,
-        pipeline: Any,
-        settings: DrawSettings,
-        seed: int,
-        captions: dict[str, torch.Tensor] | None = None,
-        progress: Callable[[int, Any], None] | None = None,
-    ) -> Image.Image:
-        from lora_gui.families.shared import drawing
-
-        if captions is None:
-            encoders = _Encoders(
-                vae=pipeline.vae,
-                tokenizers=(pipeline.tokenizer, pipeline.tokenizer_2, pipeline.tokenizer_3),
-                text_encoders=(pipeline.text_encoder, pipeline.text_encoder_2, pipeline.text_encoder_3),
-                width=pipeline.transformer.config.joint_attention_dim,
-            )
-            captions = drawing.encoded(self, encoders, settings)
-        return drawing.draw(pipeline, settings, seed, captions, progress)
-
-    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
-        from lora_gui.families.shared.autoencoder import raw
-        from lora_gui.families.shared.preview import picture
-
-        return picture(raw(pipeline.vae, latents[0]), pipeline.colours)
+    def inputs(self, config: Config, count: int, side: int, dtype: torch.dtype) -> tuple[torch.Tensor, Conditions]:
+        return empty(count, config["in_channels"], side // 8, side // 8, dtype=dtype), {
+            "text": empty(count, clip.TOKENS + _T5_TOKENS, config["joint_attention_dim"], dtype=dtype),
+            "pooled": empty(count, config["pooled_projection_dim"], dtype=dtype),
+        }
 
 
-def _t5_states(encoders: _Encoders, captions: list[str], like: torch.Tensor) -> torch.Tensor:
+def _t5_states(encoders: Encoders, captions: list[str], like: torch.Tensor) -> torch.Tensor:
     """T5's last states (B, 256, width), on the device and in the numbers of `like`; zeros where there is no T5."""
-    tokenizer, encoder = encoders.tokenizers[2], encoders.text_encoders[2]
-    if encoder is None:
-        return like.new_zeros((len(captions), _T5_TOKENS, encoders.width))
+    if "text_encoder_3" not in encoders.texts:
+        return like.new_zeros((len(captions), _T5_TOKENS, encoders.further["width"]))
+    tokenizer, encoder = encoders.tokenizers["text_encoder_3"], encoders.texts["text_encoder_3"]
     ids = tokenizer(
         captions, padding="max_length", max_length=_T5_TOKENS, truncation=True, return_tensors="pt"
     ).input_ids

@@ -2,199 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lora_gui.families.base import Batch, Family, Load, whole
+import torch
+from diffusers import StableDiffusionXLPipeline
+from torch import nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from lora_gui.families.base import Conditions, Tensors, TextLoad, whole
+from lora_gui.families.shared import clip, unet
+from lora_gui.families.shared.latent import Config, Encoders, dtype_of, empty
 from lora_gui.families.stable_diffusion_xl.facts import FACTS
 
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import nn
-
-    from lora_gui.families.shared.token_limit import Reader
-    from lora_gui.settings import DrawSettings, TrainSettings
-
-_TEXT_TARGETS = r".*self_attn\.(q_proj|k_proj|v_proj|out_proj)"
+_SIZES = 6  # numbers that say how large a picture is
 
 
-@dataclass
-class _Encoders:
-    vae: Any
-    tokenizers: tuple[Any, Any]
-    text_encoders: dict[str, nn.Module]
-    empty_is_zero: bool  # whether no caption is all zeros, as when the base was trained, or the words of an empty text
-
-
-class StableDiffusionXL(Family):
+class StableDiffusionXL(unet.UNetFamily):
     facts = FACTS
+    text_kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+    text_loads = {"text_encoder": TextLoad(clip.TOKENS), "text_encoder_2": TextLoad(clip.TOKENS)}
 
-    def encoders(
-        self,
-        base: Path,
-        device: torch.device,
-        dtype: torch.dtype,
-        load: Load = whole,
-        captions: bool = True,
-        pictures: bool = True,
-    ) -> _Encoders:
-        from diffusers import StableDiffusionXLPipeline
-        from transformers import CLIPTokenizer
+    def text_encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
+        return {name: whole(kind, base / name, device, dtype) for name, kind in self.text_kinds.items()}
 
-        from lora_gui.families.shared import autoencoder
-
-        tokenizers = [CLIPTokenizer.from_pretrained(base / folder) for folder in ("tokenizer", "tokenizer_2")]
+    def further(self, base: Path) -> dict[str, Any]:
+        """Whether no caption is all zeros, as when the base was trained, or the words of an empty text."""
         settings = StableDiffusionXLPipeline.load_config(base)
-        return _Encoders(
-            vae=autoencoder.load(base, device, dtype) if pictures else None,
-            tokenizers=(tokenizers[0], tokenizers[1]),
-            text_encoders=self.text_encoders(base, device, dtype, load) if captions else {},
-            empty_is_zero=settings.get("force_zeros_for_empty_prompt", True),
-        )
+        return {"empty_is_zero": settings.get("force_zeros_for_empty_prompt", True)}
 
-    def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        from lora_gui.families.shared import autoencoder
-
-        return autoencoder.encoded(encoders.vae, pixels)
-
-    def encode_captions(self, encoders: _Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
-        import torch
-
-        from lora_gui.families.shared import clip
-
-        device = next(encoders.text_encoders["text_encoder"].parameters()).device
-        said = [bool(caption) or not encoders.empty_is_zero for caption in captions]
+    def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
+        """Token ids of both, whether there are any words, and what `_embedded` makes of them."""
+        device = encoders.texts["text_encoder"].device
+        said = [bool(caption) or not encoders.further["empty_is_zero"] for caption in captions]
         tokens = {
-            "ids": clip.token_ids(encoders.tokenizers[0], captions, device),
-            "ids_2": clip.token_ids(encoders.tokenizers[1], captions, device),
+            "ids": clip.token_ids(encoders.tokenizers["text_encoder"], captions, device),
+            "ids_2": clip.token_ids(encoders.tokenizers["text_encoder_2"], captions, device),
             "said": torch.tensor(said, device=device),
         }
-        text, pooled = _embedded(encoders.text_encoders, tokens)
-        return tokens | {"text": text, "pooled": pooled}
+        return tokens | _embedded(encoders.texts, tokens)
 
-    def reader(self, base: Path) -> Reader:
-        from lora_gui.families.shared import token_limit
+    def read_again(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
+        return _embedded(parts, captions) if "text_encoder" in parts else captions
 
-        return token_limit.reader(base / "tokenizer")
+    def told(
+        self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
+    ) -> Conditions:
+        """Besides the text: original size, top left corner and size, as the pipeline says of a drawing of this size."""
+        dtype, text = dtype_of(network), captions["text"]
+        return {
+            "text": text.to(dtype),
+            "pooled": captions["pooled"].to(dtype),
+            "sizes": torch.tensor([[*size, 0, 0, *size] for size in sizes], device=text.device),  # (B, 6)
+        }
 
-    def denoisers(
-        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
-    ) -> dict[str, nn.Module]:
-        from diffusers import UNet2DConditionModel
-
-        return {"unet": load(UNet2DConditionModel, base / "unet", device, dtype)}
-
-    def text_encoders(
-        self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
-    ) -> dict[str, nn.Module]:
-        from transformers import CLIPTextModel, CLIPTextModelWithProjection
-
-        kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-        return {name: load(kind, base / name, device, dtype) for name, kind in kinds.items()}
-
-    def schedule(self, base: Path, device: torch.device) -> Any:
-        from lora_gui.families.shared import unet
-
-        return unet.schedule(base, device)
-
-    def targets(self, part: str, layers: str) -> str:
-        from lora_gui.families.shared import unet
-
-        return unet.TARGETS[layers] if part == "unet" else _TEXT_TARGETS
-
-    def loss(
-        self,
-        parts: dict[str, nn.Module],
-        batch: Batch,
-        schedule: Any,
-        settings: TrainSettings,
-        generator: torch.Generator,
+    def predict(
+        self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
     ) -> torch.Tensor:
-        import torch
+        added = {"text_embeds": conditions["pooled"], "time_ids": conditions["sizes"]}
+        return network(noisy.to(dtype_of(network)), timesteps, conditions["text"], added_cond_kwargs=added).sample
 
-        from lora_gui.families.shared import unet
-
-        text, pooled = batch.captions["text"], batch.captions["pooled"]
-        if "text_encoder" in parts:
-            text, pooled = _embedded(parts, batch.captions)
-        # original size, top left corner, size: what the pipeline says of a drawing of this size
-        sizes = torch.tensor([[*size, 0, 0, *size] for size in batch.sizes], device=text.device)  # (B, 6)
-        denoiser: Any = parts["unet"]
-        dtype = denoiser.conv_in.weight.dtype
-        extras = {"text_embeds": pooled.to(dtype), "time_ids": sizes}
-
-        def predict(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-            return denoiser(noisy.to(dtype), timesteps, text.to(dtype), added_cond_kwargs=extras).sample
-
-        return unet.loss(batch, schedule, settings, generator, predict)
-
-    def pipeline(
-        self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
-    ) -> Any:
-        from diffusers import StableDiffusionXLPipeline
-
-        from lora_gui.families.shared import autoencoder
-        from lora_gui.families.shared.preview import colour_map, keep_guess
-
-        given: dict[str, Any] = {"vae": autoencoder.load(base, device, dtype), "add_watermarker": False}
-        if parts is not None:
-            given |= {"text_encoder": None, "text_encoder_2": None, **parts}
-        pipeline = StableDiffusionXLPipeline.from_pretrained(base, dtype=dtype, use_safetensors=True, **given)
-        pipeline = pipeline.to(device)
-        pipeline.set_progress_bar_config(disable=True)
-        keep_guess(pipeline.scheduler)
-        pipeline.colours = colour_map(pipeline.vae)
-        return pipeline
-
-    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
-        return {"unet": pipeline.unet} | _text_encoders_of(pipeline)
-
-    def draw(
-        self,
-        pipeline: Any,
-        settings: DrawSettings,
-        seed: int,
-        captions: dict[str, torch.Tensor] | None = None,
-        progress: Callable[[int, Any], None] | None = None,
-    ) -> Image.Image:
-        from lora_gui.families.shared import drawing
-
-        if captions is None:
-            encoders = _Encoders(
-                vae=pipeline.vae,
-                tokenizers=(pipeline.tokenizer, pipeline.tokenizer_2),
-                text_encoders=_text_encoders_of(pipeline),
-                empty_is_zero=pipeline.config.force_zeros_for_empty_prompt,
-            )
-            captions = drawing.encoded(self, encoders, settings)
-        return drawing.draw(pipeline, settings, seed, captions, progress)
-
-    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
-        from lora_gui.families.shared.autoencoder import raw
-        from lora_gui.families.shared.preview import picture
-
-        return picture(raw(pipeline.vae, latents[0]), pipeline.colours)
+    def inputs(self, config: Config, count: int, side: int, dtype: torch.dtype) -> tuple[torch.Tensor, Conditions]:
+        pooled = config["projection_class_embeddings_input_dim"] - _SIZES * config["addition_time_embed_dim"]
+        return unet.noisy(config, count, side, dtype), {
+            "text": empty(count, clip.TOKENS, config["cross_attention_dim"], dtype=dtype),
+            "pooled": empty(count, pooled, dtype=dtype),
+            "sizes": empty(count, _SIZES),
+        }
 
 
-def _text_encoders_of(pipeline: Any) -> dict[str, nn.Module]:
-    return {"text_encoder": pipeline.text_encoder, "text_encoder_2": pipeline.text_encoder_2}
-
-
-def _embedded(
-    text_encoders: dict[str, nn.Module], tokens: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _embedded(text_encoders: dict[str, Any], tokens: Tensors) -> Tensors:
     """States of both encoders side by side (B, 77, 2048), and the second's pooled (B, 1280); zeros for no caption."""
-    import torch
-
-    from lora_gui.families.shared import clip
-
     first, _ = clip.states(text_encoders["text_encoder"], tokens["ids"])
     second, pooled = clip.states(text_encoders["text_encoder_2"], tokens["ids_2"])
     said = tokens["said"]
-    return torch.cat([first, second], dim=-1) * said.view(-1, 1, 1), pooled * said.view(-1, 1)
+    return {"text": torch.cat([first, second], dim=-1) * said.view(-1, 1, 1), "pooled": pooled * said.view(-1, 1)}
 
 
 FAMILY = StableDiffusionXL()

@@ -1,7 +1,7 @@
-"""EfficientNetV2-S as the eye of Wuerstchen: a picture to a grid of 16 channels, each cell about 43 px of it.
+"""EfficientNetV2-S as the image encoder of Wuerstchen: a picture to latents of 16 channels, each cell about 43 px.
 
 The network is that of Tan and Le 2021, table 4, without its pooling and classifier, and then one map to 16 channels.
-Its modules are nested as torchvision nests them, so that published weights find their places. Only for looking.
+Its modules are nested as torchvision nests them, so that published weights find their places. Only for inference.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _STAGES = (
     ("mobile", 6, 1, 160, 9),
     ("mobile", 6, 2, 256, 15),
 )
-_STEM, _LAST, _CHANNELS = 24, 1280, 16
+_STEM, _LAST = 24, 1280
+CHANNELS = 16  # of the latents
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures of ImageNet
 
 
@@ -38,14 +39,14 @@ class EfficientNet(nn.Module):
             stages.append(nn.Sequential(*blocks))
             channels = out
         self.backbone = nn.Sequential(*stages, _convolution(channels, _LAST, 1))
-        self.mapper = nn.Sequential(nn.Conv2d(_LAST, _CHANNELS, 1, bias=False), nn.BatchNorm2d(_CHANNELS))
+        self.mapper = nn.Sequential(nn.Conv2d(_LAST, CHANNELS, 1, bias=False), nn.BatchNorm2d(CHANNELS))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.mapper(self.backbone(pixels))
 
 
 class _Block(nn.Module):
-    """An inverted bottleneck: widen, look around, narrow again, and add to what came in where the shapes allow it."""
+    """An MBConv ("mobile") or Fused-MBConv block, residual where the shapes allow it (Tan and Le 2021, figure 2)."""
 
     def __init__(self, kind: str, expansion: int, stride: int, channels: int, out: int) -> None:
         super().__init__()
@@ -69,7 +70,7 @@ class _Block(nn.Module):
 
 
 class _Excitation(nn.Module):
-    """Weighs the channels by what the whole picture holds (Hu et al. 2018)."""
+    """Squeeze-and-excitation (Hu et al. 2018)."""
 
     def __init__(self, channels: int, narrow: int) -> None:
         super().__init__()

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lora_gui.families.base import Batch, Family, Load, whole
+import torch
+from diffusers import DDPMWuerstchenScheduler, WuerstchenDecoderPipeline, WuerstchenPriorPipeline
+from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel, WuerstchenDiffNeXt, WuerstchenPrior
+from PIL import Image
+from torch import nn
+from transformers import AutoTokenizer, CLIPTextModel
+
+from lora_gui.errors import UserError
+from lora_gui.families.base import (
+    Batch,
+    Conditions,
+    Family,
+    Kit,
+    Load,
+    Noising,
+    Reader,
+    Stage,
+    Tensors,
+    TextLoad,
+    Workload,
+    whole,
+)
+from lora_gui.families.shared import preview, token_limit
+from lora_gui.families.shared.clip import TOKENS
+from lora_gui.families.shared.latent import Config, empty
+from lora_gui.families.wuerstchen import efficientnet, stages
 from lora_gui.families.wuerstchen.facts import FACTS
-
-if TYPE_CHECKING:
-    import torch
-    from PIL import Image
-    from torch import nn
-
-    from lora_gui.families.shared.token_limit import Reader
-    from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.settings import DrawSettings, TrainSettings
 
 _ATTENTION = r"attention\.(to_q|to_k|to_v|to_out\.0)"
 _LINEAR = rf"{_ATTENTION}|kv_mapper\.1|channelwise\.(0|4)"
@@ -25,14 +46,16 @@ _TARGETS = {
     "linear": rf"blocks\.\d+\.({_LINEAR})",
     "all": rf"blocks\.\d+\.({_LINEAR}|mapper)|cond_mapper\.(0|2)",
 }
+_CELL = 42.67  # px of a cell of the prior, at full size
 
 
 @dataclass
-class _Encoders:
+class Encoders:
+    """What encodes captions and pictures; empty or None where it was not asked for."""
+
     texts: dict[str, tuple[Any, Any]]  # tokenizer and encoder of the prior and of the decoder
-    eye: Any = None
-    mean: float = 0.0  # latents are (z + spread) / mean
-    spread: float = 0.0
+    eye: Any  # the EfficientNet
+    scales: dict[str, float]
 
 
 class Wuerstchen(Family):
@@ -40,6 +63,17 @@ class Wuerstchen(Family):
     `effnet` the network that makes latents of pictures, which only training and previews need."""
 
     facts = FACTS
+
+    def require_fitting(self, base: Path) -> None:
+        taken = WuerstchenPrior.load_config(base / "prior" / "prior")["c_in"]
+        if taken != efficientnet.CHANNELS:
+            raise UserError(
+                f"This base is built otherwise: its prior takes {taken} channels, not {efficientnet.CHANNELS}.",
+                "Choose Wuerstchen v2.",
+            )
+
+    def targets(self, part: str, layers: str) -> str:
+        return _TARGETS[layers]
 
     def encoders(
         self,
@@ -49,24 +83,17 @@ class Wuerstchen(Family):
         load: Load = whole,
         captions: bool = True,
         pictures: bool = True,
-    ) -> _Encoders:
-        from lora_gui.families.wuerstchen import efficientnet
-
-        config = _config(base)
-        return _Encoders(
-            _texts(base, device, dtype, load) if captions else {},
-            efficientnet.load(base / "effnet", device) if pictures else None,
-            config["latent_mean"],
-            config["latent_std"],
+    ) -> Encoders:
+        return Encoders(
+            texts=_texts(base, device, dtype, load) if captions else {},
+            eye=efficientnet.load(base / "effnet", device) if pictures else None,
+            scales=_scales(base),
         )
 
-    def encode_pictures(self, encoders: _Encoders, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        from lora_gui.families.wuerstchen import efficientnet
+    def encode_pictures(self, encoders: Encoders, pixels: torch.Tensor) -> Tensors:
+        return {"latents": _normalised(efficientnet.encoded(encoders.eye, pixels), encoders.scales)}
 
-        cells = efficientnet.encoded(encoders.eye, pixels)
-        return {"latents": (cells + encoders.spread) / encoders.mean}
-
-    def encode_captions(self, encoders: _Encoders, captions: list[str]) -> dict[str, torch.Tensor]:
+    def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
         """The states of both text encoders, tokens behind a caption's end masked: (B, 77, 1280) and (B, 77, 1024)."""
         states = {}
         for name, (tokenizer, encoder) in encoders.texts.items():
@@ -77,113 +104,96 @@ class Wuerstchen(Family):
         return states
 
     def reader(self, base: Path) -> Reader:
-        from lora_gui.families.shared import token_limit
-
         return token_limit.reader(base / "prior" / "tokenizer")
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
     ) -> dict[str, nn.Module]:
+        self.require_fitting(base)
         return {"prior": _prior(base, device, dtype, load)}
 
-    def schedule(self, base: Path, device: torch.device) -> float:
-        """The offset of the cosine that noise levels follow."""
-        from diffusers import DDPMWuerstchenScheduler
-
-        return DDPMWuerstchenScheduler.load_config(base / "prior" / "scheduler").get("s", 0.008)
-
-    def targets(self, part: str, layers: str) -> str:
-        return _TARGETS[layers]
-
-    def loss(
-        self,
-        parts: dict[str, nn.Module],
-        batch: Batch,
-        schedule: Any,
-        settings: TrainSettings,
-        generator: torch.Generator,
-    ) -> torch.Tensor:
-        """Weighted as the base was trained, by 1 / (1 + snr) (Choi et al. 2022, eq. 8), unless min-SNR is asked for."""
-        import torch
-
-        from lora_gui.families.shared import losses
-        from lora_gui.families.wuerstchen.stages import alphas_cumprod
-
-        prior: Any = parts["prior"]
-        dtype, latents = prior.projection.weight.dtype, batch.pictures["latents"]
-        noise = losses.noise_like(latents, settings.noise_offset, generator)
-        share = torch.rand(len(latents), generator=generator, device=latents.device)
-        timesteps = (1.08 * share + 0.001).clamp(0.001, 1)  # the noisiest end a little more often; fp32
-        abar = alphas_cumprod(timesteps, schedule)
-        signal, sigma = (losses.per_picture(one.sqrt(), latents) for one in (abar, 1 - abar))
-        noisy = signal * latents + sigma * noise
-        predicted = prior(noisy.to(dtype), timesteps, batch.captions["text"].to(dtype))
-        snr, gamma = abar / (1 - abar), settings.min_snr_gamma
-        weight = snr.clamp(max=gamma) / snr if gamma else 1 / (1 + snr)
-        return losses.squared_error(predicted, noise) * weight
-
-    def pipeline(
+    def kit(
         self, base: Path, device: torch.device, dtype: torch.dtype, parts: dict[str, nn.Module] | None = None
-    ) -> Any:
-        from diffusers import DDPMWuerstchenScheduler
-        from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel, WuerstchenDiffNeXt
-
-        from lora_gui.families.wuerstchen.stages import Stages
-
-        config = _config(base)
-        return Stages(
-            prior=parts["prior"] if parts else _prior(base, device, dtype, whole),
-            prior_scheduler=DDPMWuerstchenScheduler.from_pretrained(base / "prior" / "scheduler"),
-            decoder=whole(WuerstchenDiffNeXt, base / "decoder", device, dtype),
-            scheduler=DDPMWuerstchenScheduler.from_pretrained(base / "scheduler"),
-            vqgan=whole(PaellaVQModel, base / "vqgan", device, dtype),
-            encoders=None if parts else _Encoders(_texts(base, device, dtype, whole)),
-            config=config,
-            colours=_colours(base, device, config),
+    ) -> Kit:
+        encoders = self.encoders(base, device, dtype, pictures=False) if parts is None else None
+        return Kit(
+            parts=self.denoisers(base, device, dtype) if parts is None else parts,
+            encoders=encoders,
+            vae=whole(PaellaVQModel, base / "vqgan", device, dtype),
+            schedulers={
+                "prior": DDPMWuerstchenScheduler.from_pretrained(base / "prior" / "scheduler"),
+                "decoder": DDPMWuerstchenScheduler.from_pretrained(base / "scheduler"),
+            },
+            noising=self.noising(base, device),
+            colours=_colours(base, device),
+            further={"decoder": whole(WuerstchenDiffNeXt, base / "decoder", device, dtype), **_scales(base)},
         )
 
-    def parts(self, pipeline: Any) -> dict[str, nn.Module]:
-        return {"prior": pipeline.prior}
+    def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
+        offset = DDPMWuerstchenScheduler.load_config(base / "prior" / "scheduler").get("s", 0.008)
+        return {"prior": stages.Cosine(offset)}
+
+    def latents(self, part: str, network: Any, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        return batch.pictures["latents"]
+
+    def conditions(
+        self, part: str, parts: dict[str, Any], batch: Batch, settings: TrainSettings, generator: torch.Generator
+    ) -> Conditions:
+        return {"text": batch.captions["text"].to(parts[part].projection.weight.dtype)}
+
+    def predict(
+        self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
+    ) -> torch.Tensor:
+        return network(noisy.to(network.projection.weight.dtype), timesteps, conditions["text"])
 
     def draw(
         self,
-        pipeline: Any,
+        kit: Kit,
         settings: DrawSettings,
-        seed: int,
-        captions: dict[str, torch.Tensor] | None = None,
-        progress: Callable[[int, Any], None] | None = None,
-    ) -> Image.Image:
+        captions: Tensors,
+        generator: torch.Generator,
+        sample: Callable[[Stage], torch.Tensor],
+    ) -> torch.Tensor:
         """`settings.steps` are those of the prior; the decoder takes twelve, without guidance."""
-        import torch
+        predict = partial(self.predict, "prior", kit.parts["prior"])
+        latents = sample(stages.plan(kit, settings, captions["text"], generator, predict))
+        cells = sample(stages.carry_out(kit, latents, captions["decoder_text"][:1], generator))
+        return kit.vae.decode(kit.vae.config.scale_factor * cells).sample.clamp(0, 1)
 
-        from lora_gui.families.shared import drawing
-        from lora_gui.families.wuerstchen import stages
+    def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
+        cell = kit.further["resolution_multiple"]  # px
+        image = preview.picture(x0[0], kit.colours)
+        return image.resize((round(x0.shape[-1] * cell), round(x0.shape[-2] * cell)))
 
-        captions = captions or drawing.encoded(self, pipeline.encoders, settings)
-        generator = torch.Generator().manual_seed(seed)
-        latents = stages.planned(pipeline, settings, captions["text"], generator, progress)
-        return stages.decoded(pipeline, latents, captions["decoder_text"][:1], generator)
+    def workload(self, components: dict[str, Config]) -> Workload:
+        return Workload(
+            denoisers={"prior/prior": partial(self._run_prior, components.get("prior/prior", {}))},
+            texts={"prior/text_encoder": TextLoad(TOKENS), "text_encoder": TextLoad(TOKENS)},
+            encoders={"effnet": _run_eye},
+            decoders={"decoder": _run_decoder, "vqgan": _run_vqgan},
+        )
 
-    def preview(self, pipeline: Any, latents: Any) -> Image.Image:
-        from lora_gui.families.shared.preview import picture
+    def _run_prior(self, config: Config, network: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+        network.set_attn_processor(AttnProcessor2_0())
+        cells = math.ceil(side / _CELL)
+        noisy = empty(count, config["c_in"], cells, cells, dtype=dtype)
+        text = empty(count, TOKENS, config["c_cond"], dtype=dtype)
+        return self.predict("prior", network, noisy, empty(count, dtype=dtype), {"text": text})
 
-        cell = pipeline.config["resolution_multiple"]  # px
-        image = picture(latents[0], pipeline.colours)
-        return image.resize((round(latents.shape[-1] * cell), round(latents.shape[-2] * cell)))
 
-
-def _config(base: Path) -> dict[str, float]:
+def _scales(base: Path) -> dict[str, float]:
     """Scales of latents and pictures, as the configurations of both pipelines have them."""
-    from diffusers import WuerstchenDecoderPipeline, WuerstchenPriorPipeline
-
     usual = {"latent_mean": 42.0, "latent_std": 1.0, "resolution_multiple": 42.67, "latent_dim_scale": 10.67}
     found = WuerstchenDecoderPipeline.load_config(base) | WuerstchenPriorPipeline.load_config(base / "prior")
     return {name: found.get(name, value) for name, value in usual.items()}
 
 
-def _texts(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> dict[str, tuple[Any, Any]]:
-    from transformers import AutoTokenizer, CLIPTextModel
+def _normalised(cells: torch.Tensor, scales: dict[str, float]) -> torch.Tensor:
+    """What the EfficientNet makes of pictures, as the prior denoises it."""
+    return (cells + scales["latent_std"]) / scales["latent_mean"]
 
+
+def _texts(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> dict[str, tuple[Any, Any]]:
     texts = {}
     for name, folder in {"text": base / "prior", "decoder_text": base}.items():
         encoder = load(CLIPTextModel, folder / "text_encoder", device, dtype)
@@ -192,13 +202,10 @@ def _texts(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> 
 
 
 def _prior(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> Any:
-    """Stage C with quick attention, in place of the slow one its class sets up.
+    """Stage C with scaled dot product attention, in place of the slow one its class sets up.
 
     It is told its noise level in fp32 whatever its weights are: in half precision the finer half of that is lost.
     """
-    from diffusers.models.attention_processor import AttnProcessor2_0
-    from diffusers.pipelines.deprecated.wuerstchen import WuerstchenPrior
-
     prior = load(WuerstchenPrior, base / "prior" / "prior", device, dtype)
     prior.set_attn_processor(AttnProcessor2_0())
     embedding = prior.gen_r_embedding
@@ -206,13 +213,30 @@ def _prior(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> 
     return prior
 
 
-def _colours(base: Path, device: torch.device, config: dict[str, float]) -> Any:
+def _colours(base: Path, device: torch.device) -> torch.Tensor:
     """The colours of latents for previews; the network that makes latents leaves memory again."""
-    from lora_gui.families.shared.preview import fitted
-    from lora_gui.families.wuerstchen import efficientnet
+    eye, scales = efficientnet.load(base / "effnet", device), _scales(base)
+    return preview.fitted(lambda pixels: _normalised(efficientnet.encoded(eye, pixels), scales), size=256)
 
-    eye = efficientnet.load(base / "effnet", device)
-    return fitted(lambda px: (efficientnet.encoded(eye, px) + config["latent_std"]) / config["latent_mean"], size=256)
+
+def _run_eye(eye: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    return eye(empty(count, 3, side * 3 // 4, side * 3 // 4, dtype=dtype))
+
+
+def _run_vqgan(vqgan: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    """Without the codebook, as it draws."""
+    latents = empty(count, vqgan.config.latent_channels, side // 4, side // 4, dtype=dtype)
+    return vqgan.decode(latents, force_not_quantize=True)
+
+
+def _run_decoder(decoder: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    cells, planned = side // 4, math.ceil(side / _CELL)
+    return decoder(
+        empty(count, decoder.config.c_in, cells, cells, dtype=dtype),
+        empty(count, dtype=dtype),
+        empty(count, decoder.config.effnet_embd, planned, planned, dtype=dtype),
+        empty(count, TOKENS, decoder.config.clip_embd, dtype=dtype),
+    )
 
 
 FAMILY = Wuerstchen()

@@ -1,43 +1,61 @@
-"""Drawing with Wuerstchen: the prior plans a picture in few large cells, the decoder and its vqgan carry it out."""
+"""The two stages of a drawing with Wuerstchen: the prior plans it in few large cells, the decoder carries it out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image
 
+from lora_gui.families.base import Conditions, Kit, Noising, Stage
+from lora_gui.families.shared.noising import noise_like, per_picture
 from lora_gui.settings import DrawSettings
 
 _DECODER_STEPS = 12
 _NOISIEST = 19 / 29  # share of the prior's steps for the noisiest third, as it is drawn with by default
 
 
-@dataclass
-class Stages:
-    """Both stages; diffusers' own two pipelines insist on text encoders, which training lets go."""
+@dataclass(frozen=True)
+class Cosine(Noising):
+    """A continuous cosine schedule over timesteps in [0, 1] (Nichol and Dhariwal 2021, eq. 17); predicts the noise."""
 
-    prior: Any
-    prior_scheduler: Any
-    decoder: Any
-    scheduler: Any
-    vqgan: Any
-    encoders: Any  # None where captions come encoded
-    config: dict[str, float]
-    colours: Any
+    offset: float
 
+    def alphas_cumprod(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """At `timesteps`; both ends cut."""
+        quarter = math.pi / 2
+        levels = ((timesteps + self.offset) / (1 + self.offset) * quarter).cos() ** 2
+        return (levels / math.cos(self.offset / (1 + self.offset) * quarter) ** 2).clamp(1e-4, 0.9999)
 
-def alphas_cumprod(timesteps: torch.Tensor, offset: float) -> torch.Tensor:
-    """The share of the signal at `timesteps` in [0, 1]; a cosine (Nichol and Dhariwal 2021, eq. 17), both ends cut."""
-    quarter = math.pi / 2
-    levels = ((timesteps + offset) / (1 + offset) * quarter).cos() ** 2
-    return (levels / math.cos(offset / (1 + offset) * quarter) ** 2).clamp(1e-4, 0.9999)
+    def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Even, the noisiest end a little more often; (B,) fp32."""
+        share = torch.rand(len(latents), generator=generator, device=latents.device)
+        return (1.08 * share + 0.001).clamp(0.001, 1)
+
+    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
+        return noise_like(latents, offset, generator)
+
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        abar = per_picture(self.alphas_cumprod(timesteps), latents)
+        return abar.sqrt() * latents + (1 - abar).sqrt() * noise
+
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return noise
+
+    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
+        """As the base was trained, by 1 / (1 + snr) (Choi et al. 2022, eq. 8), unless min-SNR is asked for."""
+        abar = self.alphas_cumprod(timesteps)
+        snr = abar / (1 - abar)
+        return snr.clamp(max=min_snr_gamma) / snr if min_snr_gamma else 1 / (1 + snr)
+
+    def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        abar = per_picture(self.alphas_cumprod(timesteps), noisy)
+        return (noisy - (1 - abar).sqrt() * predicted) / abar.sqrt()
 
 
 def timesteps(steps: int) -> list[float]:
@@ -46,47 +64,50 @@ def timesteps(steps: int) -> list[float]:
     return [*np.linspace(1.0, 2 / 3, many + 1), *np.linspace(2 / 3, 0.0, steps - many + 1)[1:]]
 
 
-@torch.no_grad()
-def planned(
-    pipeline: Stages,
+def plan(
+    kit: Kit,
     settings: DrawSettings,
     text: torch.Tensor,
     generator: torch.Generator,
-    progress: Callable[[int, Any], None] | None,
-) -> torch.Tensor:
-    """The latents of the prior (1, 16, h, w), as WuerstchenPriorPipeline makes them."""
-    prior, scheduler, cell = pipeline.prior, pipeline.prior_scheduler, pipeline.config["resolution_multiple"]
+    predict: Callable[[torch.Tensor, torch.Tensor, Conditions], torch.Tensor],
+) -> Stage:
+    """The prior's stage, which ends with latents (1, 16, h, w), as WuerstchenPriorPipeline makes them."""
+    prior, scheduler, cell = kit.parts["prior"], kit.schedulers["prior"], kit.further["resolution_multiple"]
     weight, guided = prior.projection.weight, settings.guidance > 1
-    text = text[: 2 if guided else 1].to(weight.device, weight.dtype)
     shape = (1, prior.config.c_in, math.ceil(settings.height / cell), math.ceil(settings.width / cell))
-    latents = randn_tensor(shape, generator=generator, device=weight.device, dtype=weight.dtype)
+    noise = randn_tensor(shape, generator=generator, device=weight.device, dtype=weight.dtype)
     scheduler.set_timesteps(timesteps=timesteps(settings.steps), device=weight.device)
-    for step, timestep in enumerate(scheduler.timesteps[:-1], start=1):
-        level = timestep.expand(1)
-        predicted = prior(torch.cat([latents] * len(text)), level.expand(len(text)), text)
-        if guided:
-            wanted, unwanted = predicted.chunk(2)
-            predicted = torch.lerp(unwanted, wanted, settings.guidance)
-        if progress:
-            abar = alphas_cumprod(level, scheduler.config.s)
-            progress(step, (latents - (1 - abar).sqrt() * predicted) / abar.sqrt())
-        latents = scheduler.step(predicted, level, latents, generator=generator).prev_sample
-    return latents
+    return Stage(
+        predict=predict,
+        scheduler=scheduler,
+        timesteps=scheduler.timesteps[:-1, None],  # the scheduler wants them (B,)
+        latents=noise,
+        noising=kit.noising["prior"],
+        conditions=({"text": text[[1, 0] if guided else [0]].to(weight.device, weight.dtype)},),
+        guide=partial(torch.lerp, weight=settings.guidance) if guided else None,
+    )
 
 
-@torch.no_grad()
-def decoded(pipeline: Stages, latents: torch.Tensor, text: torch.Tensor, generator: torch.Generator) -> Image.Image:
-    """The picture that latents of the prior stand for, as WuerstchenDecoderPipeline makes it."""
-    decoder, scheduler, config = pipeline.decoder, pipeline.scheduler, pipeline.config
-    plan = latents * config["latent_mean"] - config["latent_std"]
-    text = text.to(latents.device, latents.dtype)
+def carry_out(kit: Kit, latents: torch.Tensor, text: torch.Tensor, generator: torch.Generator) -> Stage:
+    """The decoder's stage, without guidance, which ends with what its vqgan decodes (WuerstchenDecoderPipeline)."""
+    decoder, scheduler, config = kit.further["decoder"], kit.schedulers["decoder"], kit.further
     height, width = (int(side * config["latent_dim_scale"]) for side in latents.shape[-2:])
     shape = (1, decoder.config.c_in, height, width)
-    cells = randn_tensor(shape, generator=generator, device=latents.device, dtype=latents.dtype)
+    noise = randn_tensor(shape, generator=generator, device=latents.device, dtype=latents.dtype)
     scheduler.set_timesteps(_DECODER_STEPS, device=latents.device)
-    for timestep in scheduler.timesteps[:-1]:
-        level = timestep.expand(1)
-        predicted = decoder(cells, r=level.to(cells.dtype), effnet=plan, clip=text)
-        cells = scheduler.step(predicted, level, cells, generator=generator).prev_sample
-    pixels = pipeline.vqgan.decode(pipeline.vqgan.config.scale_factor * cells).sample.clamp(0, 1)
-    return VaeImageProcessor.numpy_to_pil(pixels.permute(0, 2, 3, 1).float().cpu().numpy())[0]
+    planned = latents * config["latent_mean"] - config["latent_std"]
+    return Stage(
+        predict=partial(_decoded, decoder),
+        scheduler=scheduler,
+        timesteps=scheduler.timesteps[:-1, None],
+        latents=noise,
+        noising=kit.noising["prior"],
+        conditions=({"effnet": planned, "clip": text.to(latents.device, latents.dtype)},),
+        shown=False,
+    )
+
+
+def _decoded(
+    decoder: Any, cells: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
+) -> torch.Tensor:
+    return decoder(cells, r=timesteps.to(cells.dtype), **conditions)

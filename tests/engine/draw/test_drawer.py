@@ -1,5 +1,6 @@
 """Drawing with a base and a stack that stay warm."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from diffusers import UNet2DConditionModel
 from PIL import Image
+from transformers import CLIPTextModel
 
-from lora_gui.engine.draw import drawer as drawing
+from lora_gui.engine.draw import stack
 from lora_gui.engine.draw.drawer import Drawer
 from lora_gui.engine.load.quantize import Nf4Linear
 from lora_gui.engine.train.loop import train
@@ -47,13 +50,13 @@ def drawer():
 @pytest.fixture
 def loads(monkeypatch):
     """Counts how often a base is loaded."""
-    counted, load = [], StableDiffusion1.pipeline
+    counted, load = [], StableDiffusion1.kit
 
     def counting(self, base, *others):
         counted.append(base)
         return load(self, base, *others)
 
-    monkeypatch.setattr(StableDiffusion1, "pipeline", counting)
+    monkeypatch.setattr(StableDiffusion1, "kit", counting)
     return counted
 
 
@@ -71,7 +74,7 @@ def test_a_changed_strength_reloads_neither_base_nor_lora(order, finished, loads
     for strength in (0.0, 0.5, 1.0):
         (picture,), events, _ = drawn(drawer, order({finished.lora: strength}))
         pictures.append(picture)
-    assert len(loads) == 1 == len(drawer.loaded)
+    assert len(loads) == 1 == len(drawer.opened.stack.loaded)
     assert not np.array_equal(pictures[0], pictures[2])
     assert not np.array_equal(pictures[1], pictures[2])
 
@@ -81,7 +84,7 @@ def test_another_base_takes_the_place_of_the_first(order, finished, loads, tmp_p
     drawer = Drawer()
     drawn(drawer, order({finished.lora: 1.0}))
     drawn(drawer, order({finished.lora: 1.0}, path=other))
-    assert len(loads) == 2 and len(drawer.loaded) == 1
+    assert len(loads) == 2 and len(drawer.opened.stack.loaded) == 1
 
 
 def test_strength_0_and_an_empty_stack_are_the_base_pixel_for_pixel(drawer, order, finished):
@@ -168,6 +171,66 @@ def test_a_lora_of_another_family_is_refused_by_name(drawer, order, finished, tm
     assert base.shape == (64, 64, 3)
 
 
+def half_dora(text_encoder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a LoRA on a text encoder that is a DoRA in the first of its layers only."""
+    tensors = {}
+    encoder = CLIPTextModel.from_pretrained(text_encoder)
+    layers = [(name, one) for name, one in encoder.named_modules() if name.endswith(("q_proj", "v_proj"))]
+    for n, (name, layer) in enumerate(layers):
+        key = f"lora_te_text_model_{name.removeprefix('text_model.').replace('.', '_')}"
+        tensors[f"{key}.lora_down.weight"] = torch.randn(4, layer.in_features)
+        tensors[f"{key}.lora_up.weight"] = torch.randn(layer.out_features, 4)
+        tensors[f"{key}.alpha"] = torch.tensor(4.0)
+        if not n:
+            tensors[f"{key}.dora_scale"] = torch.ones(layer.out_features, 1)
+    return tensors
+
+
+def test_a_refused_lora_leaves_nothing_behind_and_the_next_is_drawn_with(order, finished, tmp_path):
+    drawer, refused = Drawer(), tmp_path / "mixed.safetensors"
+    tensors = safetensors.torch.load_file(finished.lora) | half_dora(Path(finished.job.base.path) / "text_encoder")
+    safetensors.torch.save_file(tensors, refused, {"ss_base_model_version": "sd_v1"})
+    (expected,), _, _ = drawn(Drawer(), order({finished.lora: 1.0}))
+    (base,), _, _ = drawn(drawer, order())
+    for _ in range(2):
+        with pytest.raises(UserError, match="DoRA in some layers only"):
+            drawn(drawer, order({refused: 1.0}))
+        modules = [name for part in drawer.opened.pipeline.parts.values() for name, _ in part.named_modules()]
+        assert not [name for name in modules if re.search(r"lora_[AB]\.\w+", name)]
+        (again,), _, _ = drawn(drawer, order())
+        assert np.array_equal(again, base)
+    for _ in range(2):
+        (picture,), _, _ = drawn(drawer, order({finished.lora: 1.0}))
+        assert np.array_equal(picture, expected)
+
+
+def test_the_name_of_an_adapter_is_never_used_again(order, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(stack, "_WARM", 0)
+    drawer, names = Drawer(), []
+    for n in range(3):
+        copy = tmp_path / f"{n}.safetensors"
+        copy.write_bytes(finished.lora.read_bytes())
+        drawn(drawer, order({copy: 1.0}))
+        names += drawer.opened.stack.loaded.values()
+        drawn(drawer, order())
+        assert not drawer.opened.stack.loaded
+    assert len(set(names)) == 3
+
+
+def test_a_base_that_is_built_for_filling_in_is_refused_in_a_sentence(order, finished, tmp_path):
+    odd = shutil.copytree(finished.job.base.path, tmp_path / "inpainting")
+    config = dict(UNet2DConditionModel.load_config(odd / "unet")) | {"in_channels": 9}
+    UNet2DConditionModel.from_config(config).save_pretrained(odd / "unet")
+    drawer = Drawer()
+    with pytest.raises(UserError, match="takes 9 channels of latents, and pictures have 4"):
+        drawn(drawer, order(path=odd))
+    (picture,), _, _ = drawn(drawer, order())
+    assert picture.shape == (64, 64, 3)
+    job = finished.job.model_copy(update={"base": order(path=odd).base})
+    with pytest.raises(UserError, match="takes 9 channels"):
+        list(train(job, tmp_path / "run", family("sd1")))
+
+
 def test_a_changed_file_is_loaded_anew(drawer, order, finished, tmp_path):
     copy = tmp_path / "copy.safetensors"
     tensors = safetensors.torch.load_file(finished.lora)
@@ -181,13 +244,13 @@ def test_a_changed_file_is_loaded_anew(drawer, order, finished, tmp_path):
 
 
 def test_loras_that_are_not_in_use_leave_when_there_are_many(order, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "_WARM", 2)
+    monkeypatch.setattr(stack, "_WARM", 2)
     drawer = Drawer()
     for n in range(4):
         copy = tmp_path / f"{n}.safetensors"
         copy.write_bytes(finished.lora.read_bytes())
         drawn(drawer, order({copy: 1.0}))
-    assert len(drawer.loaded) == 2
+    assert len(drawer.opened.stack.loaded) == 2
 
 
 def test_a_base_that_is_none_is_a_sentence(drawer, order, tmp_path):
@@ -208,7 +271,7 @@ def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for
         return found
 
     base = picture({})
-    assert any(isinstance(module, Nf4Linear) for module in drawer.pipeline.unet.modules())
+    assert any(isinstance(module, Nf4Linear) for module in drawer.opened.pipeline.parts["unet"].modules())
     full = picture({done.lora: 1.0})
     assert not np.array_equal(full, base)
     assert np.array_equal(full, np.array(Image.open(tmp_path / "samples" / "final-0.png")))
@@ -233,7 +296,7 @@ def test_large_text_encoders_leave_once_a_prompt_is_read_and_the_drawing_is_the_
         assert events.count(Phase("Reading the prompt")) == times
         assert np.array_equal(picture, plain) == (not asked.stack)
         assert bool(asked.stack) == any("in the text encoder is left out" in str(event) for event in events)
-    assert drawer.pipeline.text_encoder_2 is None
+    assert drawer.opened.pipeline.kit.encoders is None
 
 
 def test_a_phase_says_what_is_loaded(order, finished):

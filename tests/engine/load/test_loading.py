@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from lora_gui.engine.load import loading, lora, quantize
-from lora_gui.engine.train import cache
+from lora_gui.engine.train import cache, losses
 from lora_gui.engine.train.loop import train
 from lora_gui.formats import dialects
 from lora_gui.protocol.events import Done
@@ -51,9 +51,9 @@ def encoded(job) -> cache.Cache:
 def loss(job, parts, held: cache.Cache) -> float:
     """On the pictures that are learnt, with noise that is the same each time."""
     batch = held.batch([0, 1, 2, 3] * 4, 0.0, random.Random(0))
-    schedule = FAMILY.schedule(Path(job.base.path), CPU)
+    noising = FAMILY.noising(Path(job.base.path), CPU)
     with torch.no_grad():
-        return float(FAMILY.loss(parts, batch, schedule, job.settings, torch.Generator().manual_seed(5)).mean())
+        return float(losses.loss(FAMILY, parts, batch, noising, job.settings, torch.Generator().manual_seed(5)).mean())
 
 
 @pytest.mark.parametrize("precision", quantize.PRECISIONS)
@@ -104,8 +104,8 @@ def test_what_reads_captions_is_gone_before_what_looks_at_pictures_comes(base, t
             if seen:
                 assert seen[0]() is None
             found = super().encoders(*args, **asked)
-            seen.append(weakref.ref(found.text_encoder or found.vae))
-            assert (found.text_encoder is None) != (found.vae is None)
+            seen.append(weakref.ref(found.texts.get("text_encoder", found.vae)))
+            assert bool(found.texts) != bool(found.vae)
             return found
 
     list(cache.build(tiny.job(tmp_path, base), Watched(), ["zxy"], CPU, torch.float32))

@@ -63,7 +63,7 @@ def test_it_is_unpacked_once_into_its_networks_and_trains_and_draws(single, tmp_
     assert events == [] and folder.parent.parent == cache  # the training has done it
     own = family(base.family)
     parts = own.denoisers(folder, CPU, torch.float16) | own.text_encoders(folder, CPU, torch.float16)
-    parts["vae"] = own.pipeline(folder, CPU, torch.float32).vae.half()
+    parts["vae"] = own.kit(folder, CPU, torch.float32).vae.half()
     for name, network in networks.items():
         held = parts[name].state_dict()
         assert held.keys() == network.state_dict().keys()

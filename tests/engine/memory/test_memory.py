@@ -192,13 +192,14 @@ def few_blocks(recomputing: bool, short: bool) -> tracker.Trace:
         "joint_attention_dim": 32, "pooled_projection_dim": 16, "axes_dims_rope": (4, 6, 6),
     }  # fmt: skip
     component = {"library": "diffusers", "class": "FluxTransformer2DModel", "config": config}
+    run = family("flux1").workload({"transformer": config}).denoisers["transformer"]
     network = networks.build(component, torch.bfloat16)
     runs = block_dedup.shorten(network) if short else []
     with torch.device("meta"):
         weights = lora.add_new({"transformer": network}, family("flux1"), settings_of("flux1-dev"), "ours")
     if recomputing:
         network.enable_gradient_checkpointing()
-    call = partial(networks.denoise, component, network, networks.Size(1, 256), torch.bfloat16)
+    call = partial(run, network, 1, 256, torch.bfloat16)
     return tracker.training([network], [call], weights, runs)
 
 

@@ -1,0 +1,91 @@
+"""A base as an order asked for it to be held, with the prompts that were read for it and the LoRAs put into it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lora_gui.engine.draw.pipeline import Pipeline, encoded
+from lora_gui.engine.draw.stack import Stack
+from lora_gui.engine.load import device, loading, unpack
+from lora_gui.engine.load.opening import opening
+from lora_gui.families import family
+from lora_gui.families.base import Tensors
+from lora_gui.protocol.events import Event, Note, Phase
+from lora_gui.protocol.jobs import DrawJob
+from lora_gui.settings import DrawSettings
+
+_WARM = 8  # pairs of prompts kept
+
+Held = tuple[str, str, int]  # path of the base, its precision and its streamed blocks
+
+
+def held_by(job: DrawJob) -> Held:
+    """Which base an order asks for, and how it is to be held; another needs another `Opened`."""
+    return (job.base.path, job.precision, job.streamed_blocks)
+
+
+class Opened:
+    """Made by `open_base`."""
+
+    pipeline: Pipeline
+    stack: Stack
+
+    def __init__(self, job: DrawJob, folder: Path, where: torch.device) -> None:
+        self.held, self.base, self.folder, self.where = held_by(job), job.base, folder, where
+        self.family = family(job.base.family)
+        self.dtype = device.dtype_of(job.precision) if job.precision else device.drawing_dtype(where)
+        self.reader = self.family.reader(folder)
+        self.reads_apart = False  # whether text encoders leave memory once the prompts are read
+        self.captions: dict[tuple[str, str], Tensors] = {}  # of prompts that were read so
+
+    def load(self, job: DrawJob) -> Iterator[Event]:
+        """Load what is drawn with: whole, or as it is held in training, without the large text encoders."""
+        parts: dict[str, Any] | None = None
+        if job.precision:
+            parts = self.family.text_encoders(self.folder, self.where, self.dtype)
+            self.reads_apart = not parts
+            yield from self.read(job.settings)  # before the base needs the memory
+            kept = Path(job.cache) / "quantised" if job.cache else None
+            parts |= self.family.denoisers(self.folder, self.where, self.dtype, loading.denoiser(job, kept))
+        self.pipeline = Pipeline(self.family, self.folder, self.where, self.dtype, parts)
+        self.stack = Stack(self.family.facts, self.pipeline.parts, texts=not self.reads_apart)
+
+    def read(self, settings: DrawSettings) -> Generator[Event, None, Tensors | None]:
+        """The prompts as the text encoders have them; None where they are small and stay in the pipeline."""
+        if not self.reads_apart:
+            return None
+        prompts = (settings.prompt, settings.negative_prompt)
+        if prompts not in self.captions:
+            yield Phase("Reading the prompt")
+            with opening(self.base):
+                encoders = self.family.encoders(
+                    self.folder, self.where, self.dtype, loading.text_encoder, pictures=False
+                )
+            found = encoded(self.family, encoders, prompts)
+            del encoders
+            device.empty_cache(self.where)
+            if len(self.captions) >= _WARM:
+                self.captions.pop(next(iter(self.captions)))
+            self.captions[prompts] = {key: value.cpu() for key, value in found.items()}
+        return {key: value.to(self.where) for key, value in self.captions[prompts].items()}
+
+    def unread(self, settings: DrawSettings) -> Iterator[Event]:
+        """A note where what is asked for is longer than the base reads."""
+        for kind, text in (("prompt", settings.prompt), ("negative prompt", settings.negative_prompt)):
+            if words := self.reader.unread(text):
+                yield Note(f"The {kind} is longer than what this base reads; from '{words} …' on it is not seen.")
+
+
+def open_base(job: DrawJob, where: torch.device) -> Generator[Event, None, Opened]:
+    """Load the base of an order. Raises UserError where it cannot be opened."""
+    yield Phase(f"Loading {job.base.title}")
+    folder = Path((yield from unpack.as_folder(job.base, job.cache)).path)
+    with opening(job.base):
+        opened = Opened(job, folder, where)
+        opened.family.require_fitting(folder)
+        yield from opened.load(job)
+    return opened

@@ -1,0 +1,70 @@
+"""A base ready to draw with: its networks in memory and the one way from a prompt to a picture."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from lora_gui.engine.draw import sampling
+from lora_gui.engine.draw.sampling import Progress
+from lora_gui.families.base import Family, Tensors
+from lora_gui.settings import DrawSettings
+
+
+class Pipeline:
+    """Ours, in place of those of diffusers. `parts`, where given, are drawn with as they are; see `Family.kit`."""
+
+    def __init__(
+        self,
+        family: Family,
+        base: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        parts: dict[str, nn.Module] | None = None,
+    ) -> None:
+        self.family, self.kit = family, family.kit(base, device, dtype, parts)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What can carry a LoRA, by its name in LoRA files."""
+        return self.kit.parts
+
+    @property
+    def sampler(self) -> str:
+        """The sampler's name, as drawings say it."""
+        *_, last = self.kit.schedulers.values()
+        return type(last).__name__.removesuffix("Scheduler")
+
+    @torch.no_grad()
+    def draw(
+        self, settings: DrawSettings, seed: int, captions: Tensors | None = None, progress: Progress | None = None
+    ) -> Image.Image:
+        """One drawing. `captions`, where given, are what `encoded` made of the prompts, and stand for both."""
+        if captions is None:
+            captions = encoded(self.family, self.kit.encoders, (settings.prompt, settings.negative_prompt))
+        generator = torch.Generator().manual_seed(seed)
+        sample = partial(sampling.sample, generator=generator, progress=progress)
+        return _image(self.family.draw(self.kit, settings, captions, generator, sample))
+
+    def preview(self, x0: torch.Tensor) -> Image.Image:
+        """A rough and quick picture of predicted latents."""
+        return self.family.preview(self.kit, x0)
+
+
+@torch.no_grad()
+def encoded(family: Family, encoders: Any, captions: tuple[str, ...]) -> Tensors:
+    """Captions encoded one by one, as they are drawn with; a batch can differ from that in the last bit; (B, ...)."""
+    rows = [family.encode_captions(encoders, [caption]) for caption in captions]
+    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+
+
+def _image(pixels: torch.Tensor) -> Image.Image:
+    """Pixels (1, 3, H, W) in [0, 1] as a picture."""
+    rows = pixels[0].cpu().permute(1, 2, 0).float().numpy()
+    return Image.fromarray((rows * 255).round().astype(np.uint8))

@@ -1,0 +1,48 @@
+"""The sampling loop, around the schedulers of diffusers. Knows no family, no settings and no picture."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import torch
+
+from lora_gui.families.base import Stage
+
+Progress = Callable[[int, torch.Tensor], None]  # steps done, predicted x0 (B, C, ...); ends the drawing by raising
+
+
+@torch.no_grad()
+def sample(stage: Stage, generator: torch.Generator, progress: Progress | None = None) -> torch.Tensor:
+    """From the noise of a stage to its finished latents, (B, ...), without a wait for the device.
+
+    `generator` is for schedulers that add noise as they go. `progress` is called after each step of a stage that is
+    shown.
+    """
+    latents, scheduler, times = stage.latents, stage.scheduler, stage.timesteps
+    accepted = inspect.signature(scheduler.step).parameters
+    for number, timestep in enumerate(times):
+        noisy = scheduler.scale_model_input(latents, timestep) if hasattr(scheduler, "scale_model_input") else latents
+        predicted = _guided(stage, noisy, timestep)
+        known = {
+            "generator": generator,
+            "eta": 0.0,
+            "prev_timestep": times[number + 1] if number + 1 < len(times) else None,
+        }
+        given = {name: value for name, value in known.items() if name in accepted}
+        latents = scheduler.step(predicted, timestep, latents, **given).prev_sample
+        if progress and stage.shown:
+            level = timestep.expand(len(noisy))
+            progress(number + 1, stage.noising.x0(noisy, predicted[:, : noisy.shape[1]], level))
+    return latents
+
+
+def _guided(stage: Stage, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """What is predicted, its branches put together by the stage's guidance; (B, C or more, ...)."""
+    if stage.guide is None:
+        return stage.predict(noisy, timestep.expand(len(noisy)), *stage.conditions)
+    copies = 2 // len(stage.conditions)  # branches in a batch
+    many = torch.cat([noisy] * copies)
+    branches = [stage.predict(many, timestep.expand(len(many)), told) for told in stage.conditions]
+    without, told = branches if len(branches) == 2 else branches[0].chunk(2)
+    return stage.guide(without, told)

@@ -1,0 +1,133 @@
+"""The noise processes that families share: discrete diffusion and rectified flow. Knows no model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lora_gui.families.base import Noising
+
+_SMALLEST = 1e-5  # of alphas_cumprod, where it is divided by
+
+
+@dataclass(frozen=True)
+class Diffusion(Noising):
+    """Discrete diffusion: the table alphas_cumprod (T,), and what is predicted, named as diffusers names it."""
+
+    alphas_cumprod: torch.Tensor
+    prediction: str  # epsilon, v_prediction or sample
+
+    @classmethod
+    def of(cls, scheduler: Any, device: torch.device) -> Diffusion:
+        """As a diffusers scheduler has it."""
+        return cls(scheduler.alphas_cumprod.to(device), scheduler.config.prediction_type)
+
+    def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Each as often as any other, (B,) int64."""
+        return torch.randint(len(self.alphas_cumprod), (len(latents),), generator=generator, device=latents.device)
+
+    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
+        return noise_like(latents, offset, generator)
+
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """x_t = sqrt(abar) x_0 + sqrt(1 - abar) n (Ho et al. 2020, eq. 4)."""
+        signal, sigma = self._scales(timesteps, latents)
+        return signal * latents + sigma * noise
+
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """v = sqrt(abar) n - sqrt(1 - abar) x_0 (Salimans and Ho 2022, appendix D)."""
+        signal, sigma = self._scales(timesteps, latents)
+        targets = {
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: signal * noise - sigma * latents,
+            "sample": lambda: latents,
+        }
+        return targets[self.prediction]()
+
+    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
+        """Min-SNR (Hang et al. 2023, eq. 7), written for each kind of prediction."""
+        if not min_snr_gamma:
+            return 1.0
+        abar = self.alphas_cumprod[timesteps]
+        snr = abar / (1 - abar)
+        capped = snr.clamp(max=min_snr_gamma)
+        weights = {
+            "epsilon": capped / snr.clamp(min=1e-8),
+            "v_prediction": capped / (snr + 1),
+            "sample": capped,
+        }
+        return weights[self.prediction]
+
+    def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """Some samplers have timesteps between two of the table; the earlier one stands for them."""
+        signal, sigma = self._scales(timesteps.long(), noisy)
+        finished = {
+            "epsilon": lambda: (noisy - sigma * predicted) / signal.clamp(min=math.sqrt(_SMALLEST)),
+            "v_prediction": lambda: signal * noisy - sigma * predicted,
+            "sample": lambda: predicted,
+        }
+        return finished[self.prediction]()
+
+    def _scales(self, timesteps: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """sqrt(abar) and sqrt(1 - abar), shaped to multiply `like`."""
+        abar = per_picture(self.alphas_cumprod[timesteps], like)
+        return abar.sqrt(), (1 - abar).sqrt()
+
+
+@dataclass(frozen=True)
+class RectifiedFlow(Noising):
+    """x_t = (1 - sigma) x_0 + sigma n, and the velocity n - x_0 is predicted (Esser et al. 2024, eq. 13).
+
+    A timestep is 1000 sigma, as in diffusers' flow schedulers. `shift` says for a picture of so many cells how far
+    noise levels move to the noisy side; 1 is not at all.
+    """
+
+    shift: Callable[[int], float]
+
+    def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Logit-normal noise levels, shifted (Esser et al. 2024, eq. 19 and 23); (B,) fp32 in (0, 1000)."""
+        sigma = torch.sigmoid(normal((len(latents),), latents.device, generator))
+        shift = self.shift(latents.shape[-2] * latents.shape[-1])
+        return 1000 * (shift * sigma / (1 + (shift - 1) * sigma))
+
+    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
+        return noise_like(latents, offset, generator)
+
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        sigma = per_picture(timesteps / 1000, latents)
+        return (1 - sigma) * latents + sigma * noise
+
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return noise - latents
+
+    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
+        """Each noise level alike; min-SNR is of diffusion only."""
+        return 1.0
+
+    def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return noisy - per_picture(timesteps / 1000, noisy) * predicted
+
+
+def noise_like(latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
+    """Gaussian noise, with `offset` a random shift of whole channels (crosslabs.org, noise offset, 2023).
+
+    An embedding (B, C) has no channels that could shift.
+    """
+    noise = normal(latents.shape, latents.device, generator)
+    if offset and latents.ndim > 2:
+        noise = noise + offset * normal((*latents.shape[:2], *[1] * (latents.ndim - 2)), latents.device, generator)
+    return noise
+
+
+def normal(shape: tuple[int, ...] | torch.Size, device: torch.device, generator: torch.Generator) -> torch.Tensor:
+    """Gaussian numbers in fp32."""
+    return torch.randn(shape, generator=generator, device=device)
+
+
+def per_picture(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """(B,) shaped so that it multiplies (B, ...)."""
+    return values.view(-1, *[1] * (like.ndim - 1))
