@@ -1,25 +1,38 @@
-"""What the tabs share: the studio, the one that draws, and how one tab hands over to another."""
+"""What the tabs share: the studio, the one that draws, the drafts, who looks when, and the runs that are followed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
+from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.tasks.run import queued
 from lora_gui.studio.tasks.runs import Run, all_runs
+from lora_gui.ui.draft import Drafts
+from lora_gui.ui.live import Live, Standing
+from lora_gui.ui.widgets.handlers import Changes
 
 
 @dataclass
 class Context:
-    """`wanted` holds the LoRA file for the stack of Generate, with a number that makes each wish a new one."""
+    """Made inside the layout, once for the whole window; no page has a state of its own on the server."""
 
     studio: Studio
     drawer: Drawer
-    tabs: gr.Tabs
-    wanted: gr.State
+    tabs: gr.Tabs = field(init=False)
+    drafts: Drafts = field(init=False)
+    live: Live = field(default_factory=Live)
+    to_setup: Callable[[], Changes] = dict  # shows the form of Train in place of a run
+    setup: list[Any] = field(default_factory=list)  # the components that changes
     order: str = ""  # the latest order of drawings, so that a refreshed page finds it again
     _runs: dict[str, Run] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.drafts = Drafts(self.studio)
 
     def run(self, name: str) -> Run:
         """The run in the folder `name`; kept, because it reads its events from where it stopped reading."""
@@ -28,5 +41,31 @@ class Context:
         return self._runs[name]
 
     def newest_run(self) -> str:
-        """The folder name of the newest run; empty where there is none."""
-        return next((run.folder.name for run in all_runs(self.studio)), "")
+        """The folder name of the newest run whose turn has come; empty where there is none."""
+        wait = set(queued(self.studio.runs))
+        return next((run.folder.name for run in all_runs(self.studio) if run.folder.name not in wait), "")
+
+    def running(self) -> str:
+        """The folder name of the run that is going on; empty where none is."""
+        return next((run.folder.name for run in all_runs(self.studio) if self._goes_on(run)), "")
+
+    def standing(self) -> Standing:
+        """What lives at the moment; where nothing does, how the newest run ended."""
+        name = self.running() or self.newest_run()
+        if not name:
+            return Standing(draws=self.draws())
+        return Standing(self.title(name), self.run(name).status(), self.draws())
+
+    def title(self, name: str) -> str:
+        """What the run in the folder `name` is called."""
+        try:
+            return self.run(name).job.name
+        except UserError:
+            return name
+
+    def draws(self) -> bool:
+        """Whether an order of drawings is being worked off."""
+        return bool(self.order) and not self.drawer.status(self.order).ended
+
+    def _goes_on(self, run: Run) -> bool:
+        return run.lives() and not self.run(run.folder.name).status().ended

@@ -6,6 +6,7 @@ from gradio.themes.base import Base
 from gradio.themes.utils import colors, sizes
 
 CSS = Path(__file__).with_name("style.css")
+PAGE = Path(__file__).with_name("page.js")  # what the browser does by itself
 
 VIRIDIAN = colors.Color(
     name="viridian",

@@ -20,12 +20,12 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
     """The whole window, ready to be launched with the options of `launch.options`."""
     with gr.Blocks(title="LoRA Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True) as window:
         html('<h1 class="mark">LoRA Studio</h1>', elem_id="mark")
-        wanted = gr.State(("", 0))
-        with gr.Tabs(elem_id="tabs") as tabs:
-            context = Context(studio, drawer, tabs, wanted)
+        context = Context(studio, drawer)
+        with gr.Tabs(elem_id="tabs") as context.tabs:
             for key, title, build_tab in TABS:
                 with gr.Tab(title, id=key, elem_id=f"tab-{key}"):
-                    build_tab(context, window.load)
+                    build_tab(context)
         check_view.build(studio)
+        context.live.connect(window.load, context.standing)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
     return window

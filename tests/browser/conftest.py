@@ -12,6 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import runs
+
 from lora_gui.studio.tasks import process as child
 
 ROOT = Path(__file__).parent.parent.parent
@@ -76,10 +79,9 @@ def window(tmp_path_factory):
     yield Window(home)
     app.terminate()
     app.wait(PATIENCE)
-    for record in home.glob("runs/*/child.json"):  # a run outlives its window; that of a test that failed shall not
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if child.lives(known):
-            psutil.Process(known["pid"]).kill()
+    for run in runs.all_runs(Studio(home)):  # a run outlives its window; that of a test that failed shall not
+        if beat := run.beat():
+            psutil.Process(beat[0]).kill()
 
 
 @pytest.fixture

@@ -2,19 +2,25 @@
 
 import functools
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
+from lora_gui.ui.draft import DrawDraft, Entry, is_typed, with_word
+from lora_gui.ui.generate import stack
 from lora_gui.ui.generate.gallery import Gallery
-from lora_gui.ui.generate.stack import ROWS, Entry, Stack, settings
+from lora_gui.ui.generate.stack import ROWS, Stack
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
+from lora_gui.ui.widgets.draft_form import DraftForm
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
 CHIPS = """
@@ -24,24 +30,26 @@ element.addEventListener('click', event => {
 });
 """
 NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
+AS_TYPED = ("prompt", "negative", "count", "seed", "random")
+NOTHING_IN_USE = markup.quiet("None in use: this draws with the base alone.")
 
 
-def build(context: Context, load: Any) -> None:
-    """Lay the tab out and connect it; `load` is the event of a page that has just been opened."""
+def build(context: Context) -> None:
+    """Lay the tab out and connect it."""
     with gr.Row(elem_classes="page wide"):
         with gr.Column(scale=5, min_width=340):
             order = _Order(context)
         with gr.Column(scale=6, min_width=360):
             gallery = Gallery(context)
-    order.connect(load, gallery)
-    gallery.connect(load)
+    order.connect(gallery)
+    gallery.connect()
 
 
 class _Order:
     """What shall be drawn. Lays itself out where it is made."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        self._context, self._studio, self._draft = context, context.studio, context.drafts.draw
         self._prompt = gr.Textbox(
             label="What do you want to see?",
             value="",
@@ -53,8 +61,8 @@ class _Order:
         self._chips = html(js_on_load=CHIPS, elem_id="chips")
         with gr.Column(elem_id="stack"):
             html('<h2 class="ask">LoRAs</h2>')
-            self._empty = html(markup.quiet("None in use: this draws with the base alone."))
-            self._stack = Stack(context)
+            empty = html(NOTHING_IN_USE)
+            self._stack = Stack(context.studio)
             with gr.Row(elem_classes="under"):
                 self._add = gr.Button("Add a LoRA", size="sm", scale=0, min_width=120, elem_id="add-lora")
                 self._import = gr.UploadButton(
@@ -67,153 +75,179 @@ class _Order:
                 )
         with gr.Row(elem_id="draw-row"):
             self._draw = gr.Button("Draw", variant="primary", size="lg", scale=0, min_width=150, elem_id="draw")
-            self._count = gr.Number(1, label="How many", precision=0, step=1, scale=0, min_width=110, elem_id="count")
-        self._notice = html(elem_id="draw-notice")
+            count = gr.Number(1, label="How many", step=1, scale=0, min_width=110, elem_id="count")
+        notice = html(elem_id="draw-notice")
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
-            self._details()
+            details = _details(context)
+        typed = {"prompt": self._prompt, "count": count} | details | self._stack.fields
+        self._form = DraftForm("draw", typed, {"chips": self._chips, "empty": empty, "notice": notice})
 
-    def _details(self) -> None:
-        found, fields = bases.list_bases(self._context.studio), DrawSettings.model_fields
-        self._negative = gr.Textbox(
-            "", label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative"
-        )
-        with gr.Row(elem_classes="fields"):
-            self._base = gr.Dropdown(
-                [(base.title, base.key) for base in found],
-                value=found[0].key if found else None,
-                label="Base",
-                info="The model that draws.",
-                elem_id="draw-base",
-            )
-            with gr.Column(min_width=200):
-                self._seed = gr.Number(1, label="Seed", precision=0, info=fields["seed"].description, elem_id="seed")
-                self._random = gr.Checkbox(True, label="A new one each time", elem_id="random")
-        with gr.Row(elem_classes="fields"):
-            self._numbers = {
-                name: gr.Number(
-                    label=fields[name].title,
-                    info=fields[name].description,
-                    elem_id=f"draw-{name}",
-                    min_width=140,
-                    **({"precision": 0} if fields[name].annotation is int else {"step": "any"}),
-                )
-                for name in NUMBERS
-            }
-
-    def connect(self, load: Any, gallery: Gallery) -> None:
-        rows = self._stack.inputs
-        stacked = [self._notice, self._chips, self._empty, *self._stack.outputs]
-        fill = noticed(self._notice, self._fill)
-        gr.on([load, self._base.input], fill, [self._base], [self._notice, *self._numbers.values()], **HIDDEN)
-        self._add.click(noticed(self._notice, self._added), rows, stacked, **HIDDEN)
-        self._import.upload(noticed(self._notice, self._imported), [self._import, *rows], stacked, **HIDDEN)
-        for number, button in enumerate(self._stack.removes):
-            button.click(noticed(self._notice, functools.partial(self._removed, number)), rows, stacked, **HIDDEN)
-        edited = noticed(self._notice, lambda *given: self._around(self._stack.entries(given)))
-        gr.on(self._stack.edits, edited, rows, [self._notice, self._chips, self._empty], **HIDDEN)
-        self._chips.select(self._inserted, [self._prompt], [self._prompt], **HIDDEN)
-        self._context.wanted.change(
-            noticed(self._notice, self._taken),
-            [self._context.wanted, self._prompt, *rows],
-            [self._prompt, *stacked],
-            **HIDDEN,
-        )
-        inputs = [
-            self._prompt,
-            self._negative,
-            self._base,
-            self._random,
-            self._seed,
-            self._count,
-            *self._numbers.values(),
-            *rows,
+    def connect(self, gallery: Gallery) -> None:
+        shown, live = self._form.shown, self._context.live
+        outputs = [*self._form.outputs, *self._stack.outputs]
+        carried: dict[str, Any] = {"js": self._form.carries} | HIDDEN
+        self._form.connect(self._edited)
+        live.watch(self._look, [shown], outputs)
+        live.fills(self._form)
+        presses: list[tuple[Any, Callable[..., DrawDraft], list[Any]]] = [
+            (self._add.click, self._added, []),
+            (self._import.upload, self._imported, [self._import]),
+            *((button.click, functools.partial(_removed, n), []) for n, button in enumerate(self._stack.removes)),
         ]
-        gr.on(
+        for press, change, more in presses:
+            pressed = press(self._changing(change), [shown, *more], outputs, **carried)
+            live.after(self._form.filled(pressed), "#add-lora")
+        self._form.filled(self._chips.select(self._inserted, [shown], outputs, **carried))
+        drawn = gr.on(
             [self._draw.click, self._prompt.submit],
-            noticed(self._notice, functools.partial(self._begin, gallery)),
-            inputs,
-            [self._notice, self._seed, *gallery.outputs],
-            **HIDDEN,
+            functools.partial(self._drawn, gallery),
+            [shown],
+            [*outputs, *gallery.outputs],
+            **carried,
         )
+        live.after(self._form.filled(drawn))
 
-    def _fill(self, base: str) -> Changes:
-        if not base:
-            raise UserError(
-                "There is no base to draw with.",
-                f"Put a base into {self._context.studio.bases} and open the window again.",
-            )
-        plain = check(DrawSettings, bases.draw_defaults(bases.find(self._context.studio, base)))
-        return {component: getattr(plain, name) for name, component in self._numbers.items()}
+    def _look(self, shown: dict[str, Any]) -> Changes:
+        """What stands in the draft, for a page that has just been opened or shows an older one."""
+        if shown and shown.get("number") == self._draft.get()[0]:
+            return {}
+        return self._restacked()
 
-    def _restacked(self, entries: list[Entry]) -> Changes:
-        if len(entries) > ROWS:
-            raise UserError(f"The stack holds {ROWS} LoRAs.", "Remove one first.")
-        return self._stack.show(entries) | self._around(entries)
+    def _edited(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        return self._shows(self._take(event.changes))
 
-    def _around(self, entries: list[Entry]) -> Changes:
-        """What stands beside the rows: the trigger words of the LoRAs in use, or what to do where there are none."""
-        words = []
-        for entry in entries:
-            if entry.on and entry.lora:
-                words.append(loras.describe(Path(entry.lora)).trigger)
-        shown = dict.fromkeys(word for word in words if word)
-        return {self._chips: markup.chips(list(shown)), self._empty: gr.update(visible=not entries)}
+    def _take(self, changes: Any) -> UserError | None:
+        """Put what the user typed into the draft; an emptied number is the base's own again."""
+        typed = {str(name): value for name, value in dict(changes or {}).items() if value is None or is_typed(value)}
 
-    def _added(self, *rows: Any) -> Changes:
-        known, entries = loras.list_loras(self._context.studio), self._stack.entries(rows)
+        def taken(draft: DrawDraft) -> DrawDraft:
+            hand = draft.hand | {name: typed[name] for name in NUMBERS if name in typed}
+            words = {name: str(typed[name] or "") for name in ("prompt", "negative", "base") if name in typed}
+            others = {name: typed[name] for name in ("count", "seed", "random") if name in typed}
+            hand = {name: value for name, value in hand.items() if value is not None}
+            return replace(draft, **words, **others, hand=hand, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
+
+        return self._draft.change(taken)
+
+    def _shows(self, problem: UserError | None = None) -> Changes:
+        """How all the fields stand."""
+        number, draft = self._draft.get()
+        values: dict[str, Any] = {name: getattr(draft, name) for name in AS_TYPED}
+        try:
+            base = self._base(draft)
+            plain = check(DrawSettings, bases.draw_defaults(base))
+            values |= {"base": base.key} | {name: draft.hand.get(name, getattr(plain, name)) for name in NUMBERS}
+        except UserError as error:
+            problem = problem or error
+        words = [loras.describe(Path(entry.lora)).trigger for entry in draft.stack if entry.on and entry.lora]
+        values |= stack.values(draft.stack)
+        values["chips"] = markup.chips(list(dict.fromkeys(word for word in words if word)))
+        values["empty"] = "" if draft.stack else NOTHING_IN_USE
+        values["notice"] = markup.problem(problem) if problem else ""
+        return self._form.answer(number, values)
+
+    def _restacked(self, problem: UserError | None = None) -> Changes:
+        """The fields and the rows of the stack."""
+        problem = self._draft.change(functools.partial(stack.without_the_gone, self._studio)) or problem
+        return self._shows(problem) | self._stack.show(self._draft.value.stack)
+
+    def _changing(self, change: Callable[..., DrawDraft]) -> Callable[..., Changes]:
+        """A handler that puts `change` of the draft in its place."""
+
+        def call(shown: dict[str, Any], *given: Any) -> Changes:
+            self._take(shown.get("changes"))
+            try:
+                return self._restacked(self._draft.change(lambda draft: _checked(change(draft, *given))))
+            except UserError as error:
+                return self._restacked(error)
+
+        return call
+
+    def _added(self, draft: DrawDraft) -> DrawDraft:
+        known = loras.list_loras(self._studio)
         if not known:
             raise UserError("There is no LoRA yet.", "Train one, or import a file.")
-        free = [str(lora.path) for lora in known if str(lora.path) not in {entry.lora for entry in entries}]
-        return self._restacked([*entries, Entry(True, (free or [str(known[0].path)])[0], 1.0)])
+        free = [str(lora.path) for lora in known if str(lora.path) not in {entry.lora for entry in draft.stack}]
+        return replace(draft, stack=(*draft.stack, Entry(True, (free or [str(known[0].path)])[0], 1.0)))
 
-    def _imported(self, path: str, *rows: Any) -> Changes:
-        lora = loras.import_lora(self._context.studio, Path(path))
-        return self._restacked([*self._stack.entries(rows), Entry(True, str(lora.path), 1.0)])
+    def _imported(self, draft: DrawDraft, path: str) -> DrawDraft:
+        lora = loras.import_lora(self._studio, Path(path))
+        return replace(draft, stack=(*draft.stack, Entry(True, str(lora.path), 1.0)))
 
-    def _removed(self, number: int, *rows: Any) -> Changes:
-        return self._restacked([entry for at, entry in enumerate(self._stack.entries(rows)) if at != number])
+    def _inserted(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        self._take(shown.get("changes"))
+        word = str(event.word)[:200]
+        return self._restacked(self._draft.change(lambda draft: replace(draft, prompt=with_word(draft.prompt, word))))
 
-    def _taken(self, wanted: tuple[str, int], prompt: str, *rows: Any) -> Changes:
-        """The LoRA that was just trained: into the stack at full strength, its trigger word into the prompt."""
-        lora = loras.describe(Path(wanted[0]))
-        others = [entry for entry in self._stack.entries(rows) if entry.lora != str(lora.path)]
-        return self._restacked([Entry(True, str(lora.path), 1.0), *others]) | {
-            self._prompt: _with_word(prompt, lora.trigger)
-        }
+    def _drawn(self, gallery: Gallery, shown: dict[str, Any]) -> Changes:
+        self._take(shown.get("changes"))
+        try:
+            self._begin()
+        except UserError as error:
+            return self._restacked(error)
+        return self._restacked() | gallery.watch()
 
-    def _inserted(self, event: gr.EventData, prompt: str) -> str:
-        return _with_word(prompt, str(event.word)[:200])
-
-    def _begin(
-        self,
-        gallery: Gallery,
-        prompt: str,
-        negative: str,
-        base: str,
-        new_seed: bool,
-        seed: int | None,
-        count: int | None,
-        *others: Any,
-    ) -> Changes:
-        if not prompt.strip():
+    def _begin(self) -> None:
+        draft = self._draft.value
+        if not draft.prompt.strip():
             raise UserError("The prompt is empty.", "Write what you want to see.")
-        numbers, rows = dict(zip(self._numbers, others, strict=False)), others[len(self._numbers) :]
-        place = bases.find(self._context.studio, base)
-        chosen = random.randrange(2**32) if new_seed or seed is None else seed
-        values = {
-            "prompt": prompt,
-            "negative_prompt": negative,
-            "seed": chosen,
-            "stack": settings(self._stack.entries(rows)),
+        base = self._base(draft)
+        values = draft.hand | {
+            "prompt": draft.prompt,
+            "negative_prompt": draft.negative,
+            "seed": random.randrange(2**32) if draft.random or draft.seed is None else draft.seed,
+            "stack": stack.settings(draft.stack),
         }
-        given = {name: value for name, value in {**numbers, "count": count}.items() if value is not None}
-        wanted = check(DrawSettings, bases.draw_defaults(place) | given | values)
-        self._context.order = self._context.drawer.order(place, wanted)
-        return {self._seed: chosen} | gallery.watch()
+        count = {} if draft.count is None else {"count": draft.count}
+        wanted = check(DrawSettings, bases.draw_defaults(base) | values | count)
+        self._context.order = self._context.drawer.order(base, wanted)
+        self._draft.change(lambda now: replace(now, seed=wanted.seed))
+
+    def _base(self, draft: DrawDraft) -> Base:
+        found = bases.list_bases(self._studio)
+        if not found:
+            raise UserError(
+                "There is no base to draw with.", f"Put a base into {self._studio.bases} and open the window again."
+            )
+        return next((base for base in found if base.key == draft.base), found[0])
 
 
-def _with_word(prompt: str, word: str) -> str:
-    """The trigger word at the beginning, once."""
-    if not word or word.casefold() in prompt.casefold():
-        return prompt
-    return f"{word} {prompt}".strip() + ("" if prompt.strip() else " ")
+def _details(context: Context) -> dict[str, Any]:
+    found, fields = bases.list_bases(context.studio), DrawSettings.model_fields
+    negative = gr.Textbox(
+        "", label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative"
+    )
+    with gr.Row(elem_classes="fields"):
+        base = gr.Dropdown(
+            [(base.title, base.key) for base in found],
+            value=found[0].key if found else None,
+            label="Base",
+            info="The model that draws.",
+            elem_id="draw-base",
+        )
+        with gr.Column(min_width=200):
+            seed = gr.Number(1, label="Seed", info=fields["seed"].description, step=1, elem_id="seed")
+            new_seed = gr.Checkbox(True, label="A new one each time", elem_id="random")
+    with gr.Row(elem_classes="fields"):
+        numbers = {
+            name: gr.Number(
+                label=fields[name].title,
+                info=fields[name].description,
+                elem_id=f"draw-{name}",
+                min_width=140,
+                **({"step": 1} if fields[name].annotation is int else {"step": "any"}),
+            )
+            for name in NUMBERS
+        }
+    return {"negative": negative, "base": base, "seed": seed, "random": new_seed} | numbers
+
+
+def _removed(number: int, draft: DrawDraft) -> DrawDraft:
+    return replace(draft, stack=tuple(entry for at, entry in enumerate(draft.stack) if at != number))
+
+
+def _checked(draft: DrawDraft) -> DrawDraft:
+    """Raises UserError where the stack has more rows than the window."""
+    if len(draft.stack) > ROWS:
+        raise UserError(f"The stack holds {ROWS} LoRAs.", "Remove one first.")
+    return draft

@@ -1,37 +1,29 @@
 """The stack: the LoRAs that are drawn with, each with a switch and a strength; rows are shown as needed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from lora_gui.settings import StackEntry
+from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
-from lora_gui.ui.context import Context
+from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.widgets.handlers import Changes
 
 ROWS = 8
 STRONGEST, STEP = 1.5, 0.05
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One row as it stands in the window."""
-
-    on: bool
-    lora: str | None  # path
-    strength: float
-
-
 class Stack:
-    """Lays itself out where it is made. `inputs` go to every handler that asks `entries` what is in the stack."""
+    """Lays itself out where it is made. `fields` are its parts by the names that `taken` and `values` know."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._count = gr.State(0)
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
         self._rows: list[gr.Row] = []
-        self._parts: list[tuple[gr.Checkbox, gr.Dropdown, gr.Slider]] = []
+        self._loras: list[gr.Dropdown] = []
+        self.fields: dict[str, Any] = {}
         self.removes: list[gr.Button] = []
         for number in range(ROWS):
             with gr.Row(visible=False, elem_classes="stack-row", elem_id=f"stack-{number}") as row:
@@ -42,33 +34,45 @@ class Stack:
                 )
                 self.removes.append(gr.Button("Remove", size="sm", scale=0, min_width=40, elem_classes="remove"))
             self._rows.append(row)
-            self._parts.append((switch, lora, strength))
-        flat = [component for parts in self._parts for component in parts]
-        self.inputs: list[Any] = [self._count, *flat]
-        self.outputs: list[Any] = [self._count, *self._rows, *flat]
-
-    @property
-    def edits(self) -> list[Any]:
-        """The events by which the user changes a row."""
-        return [event for switch, lora, _ in self._parts for event in (switch.input, lora.input)]
-
-    def entries(self, given: Sequence[Any]) -> list[Entry]:
-        """What `inputs` gave."""
-        count, values = given[0], given[1:]
-        return [Entry(bool(values[3 * n]), values[3 * n + 1], float(values[3 * n + 2])) for n in range(count)]
+            self._loras.append(lora)
+            self.fields |= {f"on-{number}": switch, f"lora-{number}": lora, f"strength-{number}": strength}
+        self.outputs: list[Any] = [*self._rows, *self._loras]
 
     def show(self, entries: Sequence[Entry]) -> Changes:
         """Rows for these entries, with the LoRAs that are there now to choose from."""
-        choices = [(lora.name, str(lora.path)) for lora in loras.list_loras(self._context.studio)]
-        there = {path for _, path in choices}
-        entries = [entry for entry in entries if not entry.lora or entry.lora in there][:ROWS]
-        changes: Changes = {self._count: len(entries)}
-        for number, (row, (switch, lora, strength)) in enumerate(zip(self._rows, self._parts, strict=True)):
-            changes[row] = gr.update(visible=number < len(entries))
-            if number < len(entries):
-                changes |= {switch: entries[number].on, strength: entries[number].strength}
-                changes[lora] = gr.update(choices=choices, value=entries[number].lora)
-        return changes
+        choices = [(lora.name, str(lora.path)) for lora in loras.list_loras(self._studio)]
+        changes: Changes = {row: gr.update(visible=number < len(entries)) for number, row in enumerate(self._rows)}
+        return changes | {lora: gr.update(choices=choices) for lora in self._loras[: len(entries)]}
+
+
+def values(entries: Sequence[Entry]) -> dict[str, Any]:
+    """What the fields of the rows show."""
+    return {
+        f"{part}-{number}": value
+        for number, entry in enumerate(entries)
+        for part, value in zip(("on", "lora", "strength"), entry, strict=True)
+    }
+
+
+def taken(stack: tuple[Entry, ...], typed: dict[str, Any]) -> tuple[Entry, ...]:
+    """The stack with what the user changed in its rows."""
+    rows = []
+    for number, entry in enumerate(stack):
+        strength = typed.get(f"strength-{number}")
+        rows.append(
+            Entry(
+                bool(typed.get(f"on-{number}", entry.on)),
+                str(typed.get(f"lora-{number}") or entry.lora),
+                float(strength) if isinstance(strength, (int, float)) else entry.strength,
+            )
+        )
+    return tuple(rows)
+
+
+def without_the_gone(studio: Studio, draft: DrawDraft) -> DrawDraft:
+    """The draft without LoRAs that are not there any more."""
+    there = {str(lora.path) for lora in loras.list_loras(studio)}
+    return replace(draft, stack=tuple(entry for entry in draft.stack if entry.lora in there)[:ROWS])
 
 
 def settings(entries: Sequence[Entry]) -> tuple[StackEntry, ...]:

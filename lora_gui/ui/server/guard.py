@@ -38,7 +38,7 @@ UPLOAD, FILE, STARTED = "/gradio_api/upload", "/gradio_api/file=", "/gradio_api/
 # What the page asks for, seen in a real browser; everything else gradio answers to is shut.
 READ = {"/", "/config", "/theme.css", "/gradio_api/theme.css", "/favicon.ico", "/manifest.json", "/gradio_api/app_id"}
 READ |= {"/gradio_api/queue/data", "/gradio_api/upload_progress"}
-READ_BELOW = ("/static/", "/assets/", "/svelte/", "/gradio_api/heartbeat/", FILE)
+READ_BELOW = ("/static/", "/assets/", "/svelte/", FILE)
 SENT = {UPLOAD, "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/cancel", "/gradio_api/reset"}
 LARGEST_CALL = 4_000_000  # bytes of what a form may send
 LARGEST_UPLOAD = 2_000_000_000  # bytes of one file and what surrounds it

@@ -109,9 +109,10 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     prepare_cache(studio)
     clean_environment(studio.cache / UPLOADS)
     from lora_gui.studio.tasks.drawing import Drawer
+    from lora_gui.studio.tasks.queue import Attendant
     from lora_gui.ui.window import build
 
-    drawer = Drawer(studio)
+    drawer, attendant = Drawer(studio), Attendant(studio)
     window = build(studio, drawer)
     record = studio.home / RECORD
     record.unlink(missing_ok=True)  # of a start that was killed
@@ -122,6 +123,7 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
         window.block_thread()
     finally:
         record.unlink(missing_ok=True)
+        attendant.close()
         drawer.close()
 
 
@@ -164,15 +166,17 @@ def _launch(window: Any, studio: Studio, wanted: int | None, token: str) -> int:
 
 def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
     """How gradio is launched: on this computer only, with nothing that is not needed."""
+    import gradio
     from starlette.middleware import Middleware
 
     from lora_gui.ui.server.guard import LARGEST_UPLOAD, Guard
-    from lora_gui.ui.theme import CSS, Look
+    from lora_gui.ui.theme import CSS, PAGE, Look
     from lora_gui.ui.widgets.thumbnails import folder
 
     served = folder(studio), studio.drawings  # pictures that the app itself made, nothing else
     for path in served:
         files.make_folder(path)
+    gradio.set_static_paths([*served])  # shown where they lie, not copied first
     guard = Middleware(
         Guard,  # type: ignore[arg-type]
         port=port,
@@ -203,6 +207,7 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
         "blocked_paths": [],
         "theme": Look(),
         "css_paths": CSS,
+        "head": f"<script>{PAGE.read_text(encoding='utf-8')}</script>",
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
     }
 

@@ -1,6 +1,7 @@
 """How much of the card a training would fill, and a button that makes it fit; counted while one chooses on."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -23,18 +24,26 @@ class MemoryView:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._known: dict[str, dict[str, Any]] = {}  # plans by their questions
-        self._proposal = gr.State({})  # the settings that would make it fit
-        self._bar = html(elem_id="memory")
+        self.proposal = gr.JSON({}, visible=False)  # the settings that would make it fit
+        self.bar = html(elem_id="memory")
         self.fit = gr.Button("Make it fit", size="sm", scale=0, min_width=130, visible=False, elem_id="make-it-fit")
-        self.outputs = [self._proposal, self._bar, self.fit]
+        self.outputs = [self.proposal, self.bar, self.fit]
 
-    def connect(self, fields: dict[str, Any]) -> Any:
-        """Let the button put the proposal into the fields; the event after which they stand there."""
+    def connect(self, wanted: Callable[[], tuple[Base, TrainSettings]]) -> None:
+        """Whenever the bar changes, count what is `wanted` by then: once it is known, the bar changes no more."""
 
-        def apply(proposal: dict[str, Any]) -> Changes:
-            return {fields[name]: value for name, value in proposal.items()} or gr.skip()
+        def count() -> Any:
+            try:
+                base, settings = wanted()
+            except UserError:  # said beside the fields already
+                return gr.skip()
+            return self.counted(base, settings) if fit.is_tight(base) else self._shown("", {})
 
-        return self.fit.click(apply, [self._proposal], list(fields.values()), **HIDDEN)
+        self.bar.change(count, None, self.outputs, **HIDDEN, trigger_mode="always_last")
+
+    def at_once(self, base: Base, settings: TrainSettings) -> str:
+        """What the bar says before anything is counted."""
+        return str(self.counting(base, settings)[self.bar])
 
     def counting(self, base: Base, settings: TrainSettings) -> Changes:
         """What is shown at once: a plan that is known, else that it is being counted."""
@@ -73,4 +82,4 @@ class MemoryView:
         return self._shown(markup.notice("This base is too large for this computer.", remedy) + bar, {})
 
     def _shown(self, words: str, proposal: dict[str, Any]) -> Changes:
-        return {self._bar: words, self._proposal: proposal, self.fit: gr.update(visible=bool(proposal))}
+        return {self.bar: words, self.proposal: proposal, self.fit: gr.update(visible=bool(proposal))}

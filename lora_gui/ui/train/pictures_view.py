@@ -1,34 +1,40 @@
 """The first question, which pictures: dropped, chosen or the examples; then shown small, with captions to edit."""
 
-import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from lora_gui.errors import UserError
 from lora_gui.studio.things import pictures
 from lora_gui.ui.context import Context
-from lora_gui.ui.widgets import dropzone, markup, thumbnails
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
+from lora_gui.ui.train import planned
+from lora_gui.ui.widgets import dropzone, markup
+from lora_gui.ui.widgets.draft_form import DraftForm
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
 from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 SIDE = 192  # px of the small copies
 EDITED = """
-element.addEventListener('change', event => {
-  const { index } = event.target.dataset;
-  if (index) trigger('input', { index: Number(index), caption: event.target.value });
-});
+let later = 0;
+function send({ value, dataset }) {
+  clearTimeout(later);
+  if (dataset.index) trigger('input', { set: dataset.set, index: Number(dataset.index), caption: value });
+}
+element.addEventListener('input', event => { clearTimeout(later); later = setTimeout(send, 400, event.target); });
+element.addEventListener('change', event => send(event.target));
 """
 
 
 class PicturesView:
-    """Lays itself out where it is made; `folder` holds the name of the picture set's folder, empty for none."""
+    """Lays itself out where it is made; which pictures are shown stands in the draft."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self.folder = gr.State("")
+        self._studio, self._draft, self._live = context.studio, context.drafts.train, context.live
         with gr.Column(elem_id="pictures"):
             html('<h2 class="ask">Pictures</h2>')
             self._zone = dropzone.build()
@@ -38,61 +44,89 @@ class PicturesView:
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
                 self._remarks = html()
 
-        self.outputs = [self._zone, self._chosen, self._grid, self._remarks, self._captions, self.folder]
+        self.outputs = [self._zone, self._chosen, self._grid, self._remarks, self._captions]
 
-    def connect(self, notice: gr.HTML, preset: gr.Radio) -> None:
-        outputs = [notice, *self.outputs]
-        freed = self._freed
-        self._zone.upload(noticed(notice, self._uploaded, freed), None, outputs, concurrency_limit=4, **HIDDEN)
-        self._zone.select(noticed(notice, self._examples, freed), [preset], outputs, concurrency_limit=4, **HIDDEN)
-        self._others.click(noticed(notice, self._none), None, outputs, **HIDDEN)
-        self._captions.input(noticed(notice, self._caption), [self.folder], [notice], **HIDDEN)
+    def connect(self, shows: Callable[..., Changes], form: DraftForm) -> list[Any]:
+        """The events after which other pictures may be chosen.
 
-    def load(self, folder: str) -> pictures.PictureSet | None:
-        """The set that is shown. Raises UserError where it is gone."""
-        return pictures.load(self._context.studio.pictures / Path(folder).name) if folder else None
+        `shows` gives the whole draft as it stands, for a page that shows what `form.shown` says, with what went wrong.
+        """
+
+        def tried(act: Callable[..., Changes]) -> Callable[..., Changes]:
+            def call(event: gr.EventData, shown: dict[str, Any]) -> Changes:
+                try:
+                    more = act(event)
+                except UserError as error:
+                    return shows(shown, error) | {self._zone: str(time.time_ns())}  # drawn anew, ready for the next
+                return shows(shown) | more
+
+            return call
+
+        outputs = [*form.outputs, *self.outputs]
+        carried: dict[str, Any] = {"js": form.carries, "concurrency_limit": 4} | HIDDEN
+        events = [
+            self._zone.upload(tried(self._uploaded), [form.shown], outputs, **carried),
+            self._zone.select(tried(self._examples), [form.shown], outputs, **carried),
+            self._others.click(tried(self._none), [form.shown], outputs, **carried),
+        ]
+        self._captions.input(tried(self._caption), [form.shown], outputs, **LIGHT | {"trigger_mode": "multiple"})
+        for event, *focus in zip(events, ("#captions summary",) * 2 + (".zone-ways button",), strict=True):
+            self._live.after(event, *focus)
+        return events
 
     def _uploaded(self, event: gr.EventData) -> Changes:
         failed = [f"{name} could not be copied; it may be empty or too large." for name in event.failed]
         return self._bring(dropzone.uploaded(event.paths), failed)
 
-    def _examples(self, preset: str) -> Changes:
+    def _examples(self, event: gr.EventData) -> Changes:
         shipped = pictures.examples()
         if not shipped:
             raise UserError("The example pictures did not come with this copy of the app.", "Get the app again, whole.")
+        preset = planned.chosen_preset(self._studio, self._draft.value)
         return self._bring([shipped.get(preset) or next(iter(shipped.values()))], [])
 
     def _bring(self, sources: list[Path], failed: list[str]) -> Changes:
         if not sources and failed:
             raise UserError(failed[0], pictures.DROP)
-        found, refused = pictures.import_pictures(self._context.studio, sources)
-        return self.show(found, failed + refused)
+        found, refused = pictures.import_pictures(self._studio, sources)
+        self._choose(found.folder.name)
+        return {self._remarks: _remarks(found, failed + refused)}
 
-    def show(self, found: pictures.PictureSet, refused: Sequence[str] = ()) -> Changes:
-        """The set in place of the drop zone, with a sentence for each file that was refused."""
-        address = functools.partial(thumbnails.address, self._context.studio, side=SIDE)
-        left_out = markup.sentences(f"{markup.counted(len(refused), 'file was', 'files were')} left out", refused)
+    def _choose(self, folder: str) -> None:
+        if problem := self._draft.change(lambda draft: replace(draft, folder=folder, started="")):
+            raise problem
+
+    def _none(self, event: gr.EventData) -> Changes:
+        self._choose("")
+        return {}
+
+    def show(self, found: pictures.PictureSet | None) -> Changes:
+        """The set in place of the drop zone, or the drop zone."""
+        if found is None:
+            zone = gr.update(visible=True, value=str(time.time_ns()))
+            return {self._zone: zone, self._chosen: gr.update(visible=False)}
+        address = Thumbnails(self._studio, SIDE)
+        grid, rows = markup.picture_grid(found.pictures, address), markup.caption_rows(found.pictures, address)
         return {
             self._zone: gr.update(visible=False, value=str(time.time_ns())),
             self._chosen: gr.update(visible=True),
-            self._grid: markup.picture_grid(found.pictures, address),
-            self._remarks: left_out + markup.sentences("What was done to some of them", found.notes),
-            self._captions: markup.caption_rows(found.pictures, address),
-            self.folder: found.folder.name,
+            self._grid: grid,
+            self._remarks: address.remark() + _remarks(found),
+            self._captions: rows,
         }
 
-    def _none(self) -> Changes:
-        return {self._zone: gr.update(visible=True), self._chosen: gr.update(visible=False), self.folder: ""}
-
-    def _freed(self) -> Changes:
-        """A new value draws the drop zone anew, ready for the next drop."""
-        return {self._zone: str(time.time_ns())}
-
-    def _caption(self, event: gr.EventData, folder: str) -> Changes:
-        found, index = self.load(folder), int(event.index)
-        captions = [picture.caption for picture in found.pictures] if found else []
-        if found is None or not 0 <= index < len(captions):
+    def _caption(self, event: gr.EventData) -> Changes:
+        found, index = pictures.load(self._studio.pictures / Path(str(event.set)).name), int(event.index)
+        captions = [picture.caption for picture in found.pictures]
+        if not 0 <= index < len(captions):
             raise UserError("These pictures are not in the window any more.", "Choose them again.")
         captions[index] = str(event.caption)
         pictures.set_captions(found, captions)
+        self._draft.change(lambda draft: replace(draft, started=""))
         return {}
+
+
+def _remarks(found: pictures.PictureSet, refused: Sequence[str] = ()) -> str:
+    """A sentence for each file that was refused, and what was done to others."""
+    left_out = markup.sentences(f"{markup.counted(len(refused), 'file was', 'files were')} left out", refused)
+    return left_out + markup.sentences("What was done to some of them", found.notes)

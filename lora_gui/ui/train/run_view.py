@@ -1,27 +1,28 @@
 """A run as it is seen: built from its folder alone, so that a refreshed page or a second window shows the same."""
 
-import functools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from lora_gui import files
-from lora_gui.studio.tasks import retries, runs
+from lora_gui.studio.tasks import queue, retries, runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.tasks.status import RunStatus
+from lora_gui.studio.things import loras
 from lora_gui.ui.context import Context
+from lora_gui.ui.draft import with_lora
+from lora_gui.ui.live import in_words
 from lora_gui.ui.train import run_words
-from lora_gui.ui.widgets import markup, thumbnails
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.widgets import markup
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.plot import loss_plot
+from lora_gui.ui.widgets.thumbnails import Thumbnails
 
-SECONDS = 1.0  # between two looks at the run's folder
-SEEN = "seen"  # sign in a run's folder: its end was looked at and put away
 ENDING = ("stopping", "pausing")
 COPY = """
 element.addEventListener('click', event => {
@@ -30,70 +31,72 @@ element.addEventListener('click', event => {
   navigator.clipboard.writeText(element.querySelector('pre').textContent).then(() => button.textContent = 'Copied');
 });
 """
-COMPARED = 512  # px, the side to which small drawings are enlarged for the slider
+COMPARE = """
+element.addEventListener('input', event => {
+  event.target.closest('.compared').style.setProperty('--at', `${event.target.value}%`);
+});
+"""
+COMPARED = 512  # px, the side of the two compared drawings
+Page = dict[str, Any]  # what one page shows: the "run", what of it was "seen", and the run it went "away" from
 
 
 class RunView:
-    """Lays itself out where it is made, and takes the place of `setup` while there is a run to look at."""
+    """Lays itself out where it is made, and takes the place of `setup` while there is a run to look at.
 
-    def __init__(self, context: Context, setup: tuple[gr.Column, ...]) -> None:
-        self._context, self._setup = context, setup
-        self._shown = gr.State("")  # folder name of the run on view, empty while the setup is
-        self._mark = gr.State(None)  # what was shown last, so that only changes are sent
-        with gr.Column(visible=False, elem_id="run") as self._panel:
-            with gr.Row(elem_id="run-head"):
+    One that `follows` shows the run that is going on by itself, and the newest one to a page that was just opened.
+    """
+
+    def __init__(self, context: Context, setup: tuple[gr.Column, ...], follows: bool = True, key: str = "") -> None:
+        self._context, self._setup, self._follows, self._key = context, setup, follows, key
+        self.page = gr.JSON({}, visible=False)
+        with gr.Row(visible=False, elem_classes="aside") as self._aside:
+            self._beside = html()
+            self._back = self._button("Show it", "show-run", 110)
+        with gr.Column(visible=False, elem_id=f"{key}run", elem_classes="run") as self._panel:
+            with gr.Row(elem_classes="run-head"):
                 self._head = html()
-                self._pause = gr.Button("Pause", scale=0, min_width=110, elem_id="pause")
-                self._stop = gr.Button("Stop", scale=0, min_width=110, elem_id="stop")
-            self._state = html(elem_id="run-state")
-            with gr.Column(visible=False, elem_id="result") as self._result:
-                self._slider = gr.ImageSlider(
-                    label="Base and LoRA",
-                    show_label=False,
-                    type="filepath",
-                    format="png",
-                    interactive=False,
-                    buttons=[],
-                    elem_id="slider",
-                )
-                html('<div class="ends"><span>Base</span><span>With your LoRA, same seed</span></div>')
-            with gr.Row(visible=False, elem_id="after") as self._after:
-                self._resume = gr.Button("Resume", size="lg", scale=0, min_width=170, elem_id="resume")
-                self._draw = gr.Button(
-                    "Draw with it", variant="primary", size="lg", scale=0, min_width=180, elem_id="draw-with"
-                )
-                self.another = gr.Button("Train another", size="lg", scale=0, min_width=170, elem_id="another")
-            with gr.Row(elem_id="progress"):
-                self._samples = html(elem_id="samples")
-                self._plot = html(elem_id="plot")
+                self._pause = self._button("Pause", "pause", 110)
+                self._stop = self._button("Stop", "stop", 110)
+            self._state = html(elem_id=f"{key}run-state", elem_classes="run-state")
+            self._result = html(js_on_load=COMPARE, elem_id=f"{key}slider", elem_classes="slider")
+            with gr.Row(elem_classes="after"):
+                self._resume = self._button("Resume", "resume", 170)
+                self._draw = self._button("Draw with it", "draw-with", 180)
+                self.another = self._button("Train another", "another", 170)
+            with gr.Row(elem_classes="progress"):
+                self._samples = html(elem_id=f"{key}samples")
+                self._plot = html(elem_id=f"{key}plot")
             self._notes = html()
-            self._report = html(js_on_load=COPY, elem_id="report")
-        self._frame = [
-            *setup,
-            self._panel,
-            self._head,
-            self._pause,
-            self._stop,
-            self._result,
-            self._slider,
-            self._after,
-            self._resume,
-            self._draw,
-            self.another,
-            self._report,
-        ]
-        self.outputs = [*self._frame, self._state, self._samples, self._plot, self._notes, self._shown, self._mark]
+            self._report = html(js_on_load=COPY, elem_id=f"{key}report")
+        buttons = [self._pause, self._stop, self._resume, self._draw, self.another]
+        shown = [self._state, self._head, self._result, self._samples, self._plot, self._notes, self._report]
+        self.outputs = [*setup, self._panel, self._aside, self._beside, *buttons, *shown, self.page]
 
-    def connect(self, load: Any) -> None:
-        state = [self._shown, self._mark]
-        timer = gr.Timer(SECONDS)
-        load(self._opened, None, self.outputs, **LIGHT)
-        timer.tick(self._look, state, self.outputs, **LIGHT)
-        for button, act in ((self._pause, self._paused), (self._stop, self._stopped), (self._resume, self._resumed)):
-            button.click(noticed(self._state, act), [self._shown], self.outputs, **HIDDEN)
-        self.another.click(self._put_away, [self._shown], self.outputs, **HIDDEN)
-        self._draw.click(
-            self._draw_with, [self._shown, self._context.wanted], [self._context.tabs, self._context.wanted], **HIDDEN
+    def _button(self, words: str, name: str, width: int) -> gr.Button:
+        return gr.Button(words, scale=0, min_width=width, elem_id=f"{self._key}{name}")
+
+    def connect(self) -> None:
+        live = self._context.live
+        live.watch(self._look, [self.page], self.outputs)
+        heading = f"#{self._key}run .run-name"
+        acts: tuple[tuple[gr.Button, Callable[..., Changes]], ...] = (
+            (self._pause, self._paused),
+            (self._stop, self._stopped),
+            (self._resume, self._resumed),
+        )
+        for button, act in acts:
+            live.after(button.click(noticed(self._state, act), [self.page], self.outputs, **HIDDEN), heading)
+        live.after(
+            self.another.click(self._put_away, [self.page], self.outputs, **HIDDEN),
+            ".zone-ways button",
+            "#trigger input",
+            "#runs-list button",
+        )
+        back = self._back.click(lambda page: self.show(page["away"]), [self.page], self.outputs, **HIDDEN)
+        live.after(back, heading)
+        drawn = noticed(self._state, self._draw_with)
+        live.after(
+            self._draw.click(drawn, [self.page], [self._context.tabs, self._state], **HIDDEN), "#prompt textarea"
         )
 
     def show(self, name: str) -> Changes:
@@ -103,12 +106,13 @@ class RunView:
     def _changes(self, name: str, status: RunStatus, seen: "_Mark | None") -> Changes:
         """What to show of a run, less what was seen already."""
         now = _Mark.of(status)
-        changes: Changes = {self._state: run_words.progress(status), self._shown: name, self._mark: now}
+        page = {"run": name, "seen": asdict(now)}
+        changes: Changes = {self._state: run_words.progress(status), self.page: page}
         if seen is None or seen.state != now.state:
             changes |= self._framed(self._context.run(name), status)
         if seen is None or seen.samples != now.samples:
-            address = functools.partial(thumbnails.address, self._context.studio)
-            changes[self._samples] = markup.sample_grid(status.samples, address)
+            address = Thumbnails(self._context.studio)
+            changes[self._samples] = markup.sample_grid(status.samples, address) + address.remark()
         if seen is None or seen.losses != now.losses:
             changes[self._plot] = loss_plot(status.losses, status.of)
         if seen is None or seen.notes != now.notes:
@@ -117,85 +121,122 @@ class RunView:
 
     def _framed(self, run: Run, status: RunStatus) -> Changes:
         """What depends on the state alone: which parts are there."""
-        lora = bool(status.lora)
-        compared = _compared(run.folder / "samples") if lora else None
+        lora, ends = bool(status.lora), status.state not in ENDING
+        go_on, kept = run_words.go_on(run, status), status.resumable and run.checkpoint()
         return dict.fromkeys(self._setup, gr.update(visible=False)) | {
             self._panel: gr.update(visible=True),
+            self._aside: gr.update(visible=False),
             self._head: run_words.head(run),
-            self._pause: gr.update(visible=not status.ended, interactive=status.state not in ENDING),
-            self._stop: gr.update(
-                visible=not status.ended or status.state == "paused", interactive=status.state not in ENDING
-            ),
-            self._result: gr.update(visible=compared is not None),
-            self._slider: compared,
-            self._after: gr.update(visible=status.ended),
+            self._pause: gr.update(visible=not status.ended, interactive=ends),
+            self._stop: gr.update(visible=not status.ended or status.state == "paused", interactive=ends),
+            self._result: self._compared(run, status) if lora else "",
             self._resume: gr.update(
-                value=run_words.go_on(run, status), variant="secondary" if lora else "primary", visible=status.ended
+                value=go_on, variant="secondary" if lora else "primary", visible=status.ended
             ),
-            self._draw: gr.update(
-                visible=lora or bool(status.resumable and run.checkpoint()), variant="primary" if lora else "secondary"
-            ),
+            self._draw: gr.update(visible=bool(lora or kept), variant="primary" if lora else "secondary"),
             self._report: markup.report(report(run)) if status.state == "failed" else "",
-            self.another: gr.update(value="Train another" if lora else "Back"),
+            self.another: gr.update(value=self._way_back(status)),
         }
 
-    def show_if_running(self) -> Changes:
-        """The run that another window began, for a Start that came too late."""
-        name = self._context.newest_run()
-        return self.show(name) if name and not self._context.run(name).status().ended else {}
+    def _way_back(self, status: RunStatus) -> str:
+        if not self._follows:
+            return "All runs"
+        if not status.ended:
+            return "Prepare another"
+        return "Train another" if status.lora else "Back"
 
-    def _opened(self) -> Any:
-        """A page was opened: the newest run, unless its end was put away."""
-        name = self._context.newest_run()
-        if not name or (self._context.studio.runs / name / SEEN).exists():
-            return gr.skip()
-        return self.show(name)
+    def _compared(self, run: Run, status: RunStatus) -> str:
+        """The same prompt and seed without and with the LoRA; empty where one was not drawn."""
+        address, samples = Thumbnails(self._context.studio, COMPARED), run.files.samples
+        base, final = (address(samples / f"{name}-0.png") for name in ("base", "final"))
+        prompt = next((sample.prompt for sample in status.samples if Path(sample.path).name == "final-0.png"), "")
+        return markup.compared(base, final, prompt) if base and final else address.remark()
 
-    def _look(self, shown: str, seen: "_Mark | None") -> Any:
+    def show_if_running(self, page: Page) -> Changes:
+        """The run that is going on, unless this page went away from it."""
+        name = self._context.running()
+        return self.show(name) if name and name != page.get("away") else {}
+
+    def _look(self, page: Page) -> Changes:
         """What has changed since the last look; mostly nothing."""
-        if not shown:
-            return self.show_if_running() or gr.skip()
-        if not (self._context.studio.runs / shown).is_dir():  # deleted by hand
-            return self._away()
-        status = self._context.run(shown).status()
-        return gr.skip() if seen == _Mark.of(status) else self._changes(shown, status, seen)
+        name = (page or {}).get("run", "")
+        if not name:
+            return self._looked_aside(page or {}) if self._follows else {}
+        if not (self._context.studio.runs / Path(name).name).is_dir():  # deleted
+            return self.away()
+        status = self._context.run(name).status()
+        seen = _Mark(**page["seen"])
+        return {} if seen == _Mark.of(status) else self._changes(name, status, seen)
 
-    def _paused(self, shown: str) -> Changes:
-        self._context.run(shown).pause()
-        return self.show(shown)
+    def _looked_aside(self, page: Page) -> Changes:
+        """For a page that shows no run: another that is going on, or how the one stands that it went away from."""
+        if found := self._opened(page):
+            return found
+        name = page.get("away", "")
+        if not name or page.get("said") == (words := self._aside_words(name)):
+            return {}
+        return {self._beside: words, self._aside: gr.update(visible=bool(words)), self.page: page | {"said": words}}
 
-    def _stopped(self, shown: str) -> Changes:
-        run = self._context.run(shown)
-        if run.status().ended:
-            self._context.drawer.release()
-        runs.stop(self._context.studio, run)
-        return self.show(shown)
+    def _aside_words(self, name: str) -> str:
+        if not (self._context.studio.runs / Path(name).name).is_dir():
+            return ""
+        return markup.quiet(in_words(self._context.title(name), self._context.run(name).status()))
 
-    def _resumed(self, shown: str) -> Changes:
+    def _opened(self, page: Page) -> Changes:
+        """To a page that was just opened the newest run, unless its end was put away; to others the one going on."""
+        newest = self._context.newest_run()
+        if page or not newest or self._context.run(newest).files.seen.exists():
+            return self.show_if_running(page) or ({} if page else {self.page: {"run": ""}})
+        return self.show(newest)
+
+    def _paused(self, page: Page) -> Changes:
+        """Whoever pauses wants the computer back: those that wait do not come up instead."""
+        queue.hold(self._context.studio, True)
+        runs.pause(self._context.studio, self._context.run(page["run"]))
+        return self.show(page["run"])
+
+    def _stopped(self, page: Page) -> Changes:
+        runs.stop(self._context.studio, self._context.run(page["run"]))
+        return self.show(page["run"])
+
+    def _resumed(self, page: Page) -> Changes:
         """Go on; with what was cause put right, and a finished run with more steps."""
-        run, studio = self._context.run(shown), self._context.studio
+        run, studio = self._context.run(page["run"]), self._context.studio
         job, status = run.job, run.status()
         runs.require_none_running(studio)
+        queue.hold(studio, False)
         self._context.drawer.release()
         if status.state == "finished":
             runs.resume(studio, run, job.settings.steps + run_words.more(job.settings.steps))
         else:
             runs.resume(studio, run, changes=retries.changes(job, status.cause))
-        return self.show(shown)
+        return self.show(page["run"])
 
-    def _put_away(self, shown: str) -> Changes:
-        if shown:
-            files.touch(self._context.studio.runs / Path(shown).name / SEEN)
-        return self._away()
+    def _put_away(self, page: Page) -> Changes:
+        """Make room for what is asked; a run that is going on stays away from this page alone."""
+        name = (page or {}).get("run", "")
+        goes_on = bool(name) and not self._context.run(name).status().ended
+        if name and self._follows and not goes_on:
+            files.touch(self._context.run(name).files.seen)
+        return self.away(name if goes_on else "")
 
-    def _away(self) -> Changes:
-        visible = dict.fromkeys(self._setup, gr.update(visible=True))
-        return visible | {self._panel: gr.update(visible=False), self._shown: "", self._mark: None}
+    def away(self, name: str = "") -> Changes:
+        """What was there before a run was shown; `name` is the one to stay away from."""
+        words = self._aside_words(name) if name and self._follows else ""
+        return dict.fromkeys(self._setup, gr.update(visible=True)) | {
+            self._panel: gr.update(visible=False),
+            self._aside: gr.update(visible=bool(words)),
+            self._beside: words,
+            self.page: {"run": "", "away": name, "said": words},
+        }
 
-    def _draw_with(self, shown: str, wanted: tuple[str, int]) -> Changes:
-        run = self._context.run(shown)
-        lora = run.status().lora or runs.keep_lora(self._context.studio, run)
-        return {self._context.tabs: gr.update(selected="generate"), self._context.wanted: (lora, wanted[1] + 1)}
+    def _draw_with(self, page: Page) -> Changes:
+        """Over to Generate, with what was learnt in its stack."""
+        run = self._context.run(page["run"])
+        lora = loras.describe(Path(run.status().lora or runs.keep_lora(self._context.studio, run)))
+        if problem := self._context.drafts.draw.change(lambda draft: with_lora(draft, str(lora.path), lora.trigger)):
+            raise problem
+        return {self._context.tabs: gr.update(selected="generate"), self._state: run_words.progress(run.status())}
 
 
 @dataclass(frozen=True)
@@ -213,18 +254,3 @@ class _Mark:
     def of(cls, status: RunStatus) -> "_Mark":
         phase = f"{status.phase} {status.done}"
         return cls(status.state, status.step, phase, len(status.samples), len(status.losses), len(status.notes))
-
-
-def _compared(samples: Path) -> tuple[Image.Image, Image.Image] | None:
-    """The same prompt and seed without and with the LoRA; None where one was not drawn."""
-    try:
-        return _enlarged(samples / "base-0.png"), _enlarged(samples / "final-0.png")
-    except OSError:
-        return None
-
-
-def _enlarged(path: Path) -> Image.Image:
-    with Image.open(path, formats=("PNG",)) as image:
-        picture = image.convert("RGB")
-    scale = max(1, COMPARED // max(picture.size))
-    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.LANCZOS)

@@ -1,13 +1,13 @@
 """The form of the training settings, made from the settings class, so that a field is written once."""
 
 import json
-from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 from pydantic.fields import FieldInfo
 
-from lora_gui.settings import TrainSettings
+from lora_gui.errors import UserError
+from lora_gui.settings import TrainSettings, check
 from lora_gui.ui.widgets.parts import html
 
 # Only the order and the headings; what is not named here comes under the last one.
@@ -43,24 +43,39 @@ def build() -> dict[str, Any]:
     return {name: made[name] for name in TrainSettings.model_fields}
 
 
-def shown(settings: TrainSettings) -> dict[str, Any]:
-    """The settings as the components show them."""
+def shown(settings: TrainSettings, hand: dict[str, Any]) -> dict[str, Any]:
+    """The settings as the components show them; what the user typed stands as it was typed."""
     values = settings.model_dump()
-    return {name: "\n".join(value) if isinstance(value, (tuple, list)) else value for name, value in values.items()}
+    return {
+        name: hand.get(name, "\n".join(value) if isinstance(value, (tuple, list)) else value)
+        for name, value in values.items()
+    }
 
 
-def by_hand(values: Sequence[Any], filled: dict[str, Any]) -> dict[str, Any]:
-    """What the user changed: the values of the components that differ from what was filled in, as settings."""
+def usable(hand: dict[str, Any]) -> tuple[dict[str, Any], UserError | None]:
+    """The settings among what the user typed, and what is wrong with the first of the others."""
     found: dict[str, Any] = {}
-    for (name, info), value in zip(TrainSettings.model_fields.items(), values, strict=True):
-        if value is None or name not in filled or value == filled[name]:
-            continue
-        if get_origin(info.annotation) is tuple:
-            value = tuple(line.strip() for line in str(value).splitlines() if line.strip())
-        elif info.annotation is int and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        found[name] = value
-    return found
+    wrong: UserError | None = None
+    for name, typed in hand.items():
+        info = TrainSettings.model_fields.get(name)
+        if info is None:
+            continue  # a setting of another version
+        value = _setting(info, typed)
+        try:
+            check(TrainSettings, {name: value})
+            found[name] = value
+        except UserError as error:
+            wrong = wrong or error
+    return found, wrong
+
+
+def _setting(info: FieldInfo, typed: Any) -> Any:
+    """What was typed, as the setting takes it."""
+    if get_origin(info.annotation) is tuple:
+        return tuple(line.strip() for line in str(typed).splitlines() if line.strip())
+    if info.annotation is int and isinstance(typed, float) and typed.is_integer():
+        return int(typed)
+    return typed
 
 
 def bounds(info: FieldInfo) -> str:
@@ -92,8 +107,8 @@ def _component(name: str, info: FieldInfo) -> gr.components.Component:
     if get_origin(info.annotation) is tuple:
         return gr.Textbox("", lines=3, max_lines=8, info=f"{info.description} One a line.", **common)
     help = " ".join(part for part in (info.description, bounds(info)) if part)
-    whole = {"precision": 0} if info.annotation is int else {"step": "any"}
-    return gr.Number(value=info.default, info=help, **whole, **common)
+    step: Any = 1 if info.annotation is int else "any"
+    return gr.Number(value=info.default, info=help, step=step, **common)
 
 
 def _name(key: str) -> str:

@@ -53,26 +53,41 @@ def bar(done: float, left: str, right: str) -> str:
     )
 
 
+def image(address: str, alt: str, lazy: bool = True) -> str:
+    """A picture, or the room for it where it has no address."""
+    if not address:
+        return f'<span class="missing" role="img" aria-label="{text(alt)}"></span>'
+    return f'<img src="{address}" alt="{text(alt)}" title="{text(alt)}"{" loading=lazy" if lazy else ""}>'
+
+
 def picture_grid(pictures: Sequence[Picture], address: Address) -> str:
     cells = "".join(
-        f'<figure title="{text(p.label)}">'
-        f'<img src="{address(p.path)}" alt="{text(p.caption or p.label)}" loading="lazy"></figure>'
-        for p in pictures
+        f'<figure title="{text(p.label)}">{image(address(p.path), p.caption or p.label)}</figure>' for p in pictures
     )
     return f'<div class="pictures">{cells}</div>'
 
 
 def caption_rows(pictures: Sequence[Picture], address: Address) -> str:
-    """How many pictures there are, and folded, each with its caption; the textarea's data-index says which."""
+    """How many pictures there are, and folded, each with its caption; its data-set and data-index say whose."""
     rows = "".join(
-        f'<label class="caption"><img src="{address(p.path)}" alt="" loading="lazy">'
-        f'<textarea rows="2" data-index="{index}" aria-label="Caption of {text(p.label)}">'
-        f"{text(p.caption)}</textarea></label>"
+        f'<label class="caption">{image(address(p.path), "")}'
+        f'<textarea rows="2" data-set="{text(p.path.parent.name)}" data-index="{index}" '
+        f'aria-label="Caption of {text(p.label)}">{text(p.caption)}</textarea></label>'
         for index, p in enumerate(pictures)
     )
     help = quiet("What each picture shows, without the trigger word. Every change is kept at once.")
     count = counted(len(pictures), "picture")
     return f'<details><summary>{count} <b>Edit captions</b></summary>{help}<div class="rows">{rows}</div></details>'
+
+
+def compared(base: str, lora: str, prompt: str) -> str:
+    """The same prompt and seed without and with the LoRA, given by their addresses, with a handle between them."""
+    return (
+        f'<div class="compared">{image(base, f"The base alone: {prompt}", lazy=False)}'
+        f'{image(lora, f"With your LoRA: {prompt}", lazy=False)}'
+        '<input type="range" min="0" max="100" value="50" aria-label="From the base to your LoRA"></div>'
+        f'<div class="ends"><span>Base</span><span>With your LoRA, same seed</span></div>{quiet(prompt)}'
+    )
 
 
 def sample_grid(samples: Sequence[Sample], address: Address) -> str:
@@ -86,8 +101,7 @@ def sample_grid(samples: Sequence[Sample], address: Address) -> str:
     for step in sorted(rows, reverse=True):
         title = f"Step {step}" if step else "Before"
         cells = "".join(
-            f'<img src="{address(Path(s.path))}" alt="{text(s.prompt)}" title="{text(s.prompt)}">'
-            for s in rows[step].values()
+            image(address(Path(s.path)), f"{s.prompt}, seed {s.seed}", lazy=False) for s in rows[step].values()
         )
         shown.append(f'<div class="row"><span>{title}</span><div class="cells">{cells}</div></div>')
     return f'<div class="samples">{"".join(shown)}</div>'

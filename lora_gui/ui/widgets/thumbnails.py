@@ -9,24 +9,44 @@ from urllib.parse import quote
 from PIL import Image
 
 from lora_gui import files
+from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
+from lora_gui.ui.widgets import markup
 
 
 def folder(studio: Studio) -> Path:
     return studio.cache / "thumbnails"
 
 
-def address(studio: Studio, picture: Path, side: int = 256) -> str:
-    """Where the browser finds a copy of `picture` of at most `side` px; empty where it cannot be read."""
-    try:
-        stat = picture.stat()
-        mark = f"{picture.resolve()} {stat.st_mtime_ns} {stat.st_size} {side}"
-        small = folder(studio) / f"{hashlib.sha256(mark.encode()).hexdigest()[:24]}.webp"
-        if not small.is_file():
-            files.write_bytes(small, _small(picture, side))
-    except (OSError, ValueError, SyntaxError):
-        return ""
-    return f"/gradio_api/file={quote(small.resolve().as_posix())}"
+class Thumbnails:
+    """Addresses for small copies of at most `side` px; what could not be written is remarked on once, not raised."""
+
+    def __init__(self, studio: Studio, side: int = 256) -> None:
+        self._studio, self._side = studio, side
+        self._problem: UserError | None = None
+
+    def __call__(self, picture: Path) -> str:
+        """Where the browser finds a copy of `picture`; empty where it cannot be read, or its copy not be written."""
+        try:
+            stat = picture.stat()
+            mark = f"{picture.resolve()} {stat.st_mtime_ns} {stat.st_size} {self._side}"
+            small = folder(self._studio) / f"{hashlib.sha256(mark.encode()).hexdigest()[:24]}.webp"
+            if not small.is_file():
+                files.write_bytes(small, _small(picture, self._side))
+        except UserError as error:
+            self._problem = error
+            return ""
+        except (OSError, ValueError, SyntaxError):
+            return ""
+        return f"/gradio_api/file={quote(small.resolve().as_posix())}"
+
+    def remark(self) -> str:
+        """A sentence where pictures are missing because their copies could not be written."""
+        if self._problem is None:
+            return ""
+        is_full = isinstance(self._problem, files.DiskFullError)
+        because = "the disk is full" if is_full else "their small copies cannot be kept"
+        return markup.notice(f"Some pictures cannot be shown: {because}.", self._problem.remedy, "note")
 
 
 def inline(picture: Path, side: int = 384) -> str:

@@ -20,8 +20,8 @@ def view(tmp_path, monkeypatch):
     """A view for a card of 12 GB; `view.plan` is what is found, each time it is asked for."""
     monkeypatch.setattr(gpu, "memory", lambda: 12.0)
     monkeypatch.setattr(fit, "is_tight", lambda base: base is BASE)
-    with gr.Blocks(), gr.Tabs() as tabs, gr.Tab("One"):
-        made = MemoryView(Context(Studio(tmp_path), Drawer(Studio(tmp_path)), tabs, gr.State(("", 0))))
+    with gr.Blocks():
+        made = MemoryView(Context(Studio(tmp_path), Drawer(Studio(tmp_path))))
     made.plan, made.asked = FITS, []
     monkeypatch.setattr(plans, "ask", lambda studio, questions: made.asked.append(questions) or [made.plan])
     return made

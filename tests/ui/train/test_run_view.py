@@ -1,20 +1,20 @@
 """A run as the window shows it, built from its folder alone."""
 
-import json
-import os
+import errno
 
 import gradio as gr
 import pytest
 from PIL import Image
 
+from lora_gui import files
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
+from lora_gui.protocol.lock import Lock
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.ui.context import Context
-from lora_gui.ui.train.run_view import SEEN, RunView
+from lora_gui.ui.train.run_view import RunView
 
 NAME = "20260101-120000-abcd"
 
@@ -24,9 +24,9 @@ class Window:
 
     def __init__(self, home):
         self.studio = Studio(home)
-        with gr.Blocks(), gr.Tabs() as tabs, gr.Tab("One"):
+        with gr.Blocks():
+            context = Context(self.studio, Drawer(self.studio))
             self.setup = gr.Column()
-            context = Context(self.studio, Drawer(self.studio), tabs, gr.State(("", 0)))
             self.view = RunView(context, (self.setup,))
         self.folder = self.studio.runs / NAME
         self.folder.mkdir(parents=True)
@@ -40,7 +40,8 @@ class Window:
             publish_to=str(self.studio.loras),
         )
         (self.folder / "job.json").write_text(job.model_dump_json())
-        (self.folder / "alive").write_text(json.dumps(process.identity(os.getpid())))
+        self.life = Lock(self.folder / "task.lock")
+        self.life.hold()
 
     def say(self, *said):
         with open(self.folder / "events.jsonl", "a", encoding="utf-8") as file:
@@ -57,7 +58,9 @@ def _is_in(component, changes):
 
 @pytest.fixture
 def window(tmp_path):
-    return Window(tmp_path)
+    made = Window(tmp_path)
+    yield made
+    made.life.release()
 
 
 def test_while_it_runs_step_time_left_and_stop_are_there(window):
@@ -65,7 +68,7 @@ def test_while_it_runs_step_time_left_and_stop_are_there(window):
     shown = window.shown()
     assert "Step 6 of 20" in shown["_state"] and "about 2 minutes left" in shown["_state"]
     assert "<svg" in shown["_plot"] and "foxes" in shown["_head"]
-    assert shown["_stop"]["visible"] and not shown["_after"]["visible"] and not shown["_result"]["visible"]
+    assert shown["_stop"]["visible"] and not shown["_resume"]["visible"] and not shown["_result"]
 
 
 def test_what_stands_in_the_job_is_shown_as_text(window):
@@ -82,18 +85,38 @@ def test_a_finished_run_offers_to_draw_and_compares_with_the_base(window):
         path = window.folder / "samples" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (128, 128), colour).save(path)
-    window.say(events.Started(20), events.Done(lora="/loras/foxes.safetensors", steps=20, seconds=70))
+    final = events.Sample(20, str(window.folder / "samples" / "final-0.png"), "a fox", 7)
+    done = events.Done(lora="/loras/foxes.safetensors", steps=20, seconds=70)
+    window.say(events.Started(20), final, done)
     shown = window.shown()
     assert "Your LoRA is ready." in shown["_state"] and "foxes.safetensors" in shown["_state"]
-    assert shown["_result"]["visible"] and shown["_draw"]["visible"] and not shown["_stop"]["visible"]
-    assert [image.size for image in shown["_slider"]] == [(512, 512), (512, 512)]
+    assert shown["_draw"]["visible"] and not shown["_stop"]["visible"]
+    assert shown["_result"].count("<img") == 2 and "With your LoRA: a fox" in shown["_result"]
+
+
+def test_on_a_full_disk_a_finished_run_is_shown_without_pictures_and_says_why(window, monkeypatch):
+    for name in ("base-0", "final-0"):
+        path = window.folder / "samples" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (128, 128), "red").save(path)
+    final = events.Sample(20, str(window.folder / "samples" / "final-0.png"), "a fox", 7)
+    window.say(events.Started(20), final, events.Done(lora="/loras/foxes.safetensors", steps=20, seconds=70))
+
+    def refuse(act, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "about_to", refuse)
+    shown = window.shown()
+    assert "Your LoRA is ready." in shown["_state"]
+    assert shown["_samples"].count("Some pictures cannot be shown: the disk is full.") == 1
+    assert "<img" not in shown["_samples"] + shown["_result"]
 
 
 def test_a_failed_run_says_why_and_what_to_do_and_offers_no_drawing(window):
     window.say(events.Started(20), events.Failed("The disk is full.", "Make some space and start again."))
     shown = window.shown()
     assert "The disk is full." in shown["_state"] and "Make some space" in shown["_state"]
-    assert not shown["_draw"]["visible"] and shown["_after"]["visible"]
+    assert not shown["_draw"]["visible"] and shown["_resume"]["visible"]
 
 
 def test_a_run_stopped_too_early_says_that_nothing_was_saved(window):
@@ -104,23 +127,40 @@ def test_a_run_stopped_too_early_says_that_nothing_was_saved(window):
 def test_nothing_is_sent_again_when_nothing_has_changed_and_only_the_new_when_it_has(window):
     window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
     view, first = window.view, window.view.show(NAME)
-    assert view._look(NAME, first[view._mark]) == gr.skip()
+    assert view._look(first[view.page]) == {}
     window.say(events.Note("Worth a look."))
-    changes = view._look(NAME, first[view._mark])
+    changes = view._look(first[view.page])
     assert "Worth a look." in changes[view._notes]
     assert view._plot not in changes and view._head not in changes and view._samples not in changes
 
 
 def test_an_opened_page_shows_the_newest_run_until_its_end_was_put_away(window):
-    window.say(events.Started(20))
-    assert window.view._opened()[window.view._shown] == NAME
-    (window.folder / SEEN).touch()
-    assert window.view._opened() == gr.skip()
+    window.say(events.Started(20), events.Stopped(0))
+    window.life.release()
+    view = window.view
+    shown = view._look({})
+    assert shown[view.page]["run"] == NAME
+    away = view._put_away(shown[view.page])
+    assert away[window.setup]["visible"] and view._look(away[view.page]) == {}
+    assert view._look({}) == {view.page: {"run": ""}}
+
+
+def test_a_page_that_prepares_another_stays_away_from_the_run_and_hears_how_it_stands(window):
+    window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
+    view = window.view
+    assert window.shown()["another"]["value"] == "Prepare another"
+    away = view._put_away(view.show(NAME)[view.page])
+    assert away[window.setup]["visible"] and away[view._aside]["visible"]
+    assert "foxes is training." in away[view._beside] and view._look(away[view.page]) == {}
+    assert view._look({})[view.page]["run"] == NAME, "a page that is opened shows it"
+    window.say(events.Stopped(0))
+    window.life.release()
+    assert "foxes was stopped." in view._look(away[view.page])[view._beside]
 
 
 def test_a_run_whose_folder_was_deleted_gives_way_to_the_setup(window):
-    changes = window.view._look("20250101-000000-gone", None)
-    assert changes[window.view._shown] == "" and changes[window.setup]["visible"]
+    changes = window.view._look({"run": "20250101-000000-gone"})
+    assert changes[window.view.page]["run"] == "" and changes[window.setup]["visible"]
 
 
 def keep_checkpoint(window):
@@ -131,8 +171,8 @@ def keep_checkpoint(window):
 
 def test_while_it_runs_it_can_be_paused_and_the_buttons_wait_meanwhile(window):
     window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
-    assert window.shown()["_pause"]["visible"] and not window.shown()["_after"]["visible"]
-    shown = window.view._paused(NAME)
+    assert window.shown()["_pause"]["visible"] and not window.shown()["_resume"]["visible"]
+    shown = window.view._paused(window.view.show(NAME)[window.view.page])
     assert (window.folder / "pause").exists() and "Pausing" in shown[window.view._state]
     assert not shown[window.view._pause]["interactive"]
 
@@ -149,7 +189,7 @@ def test_a_paused_run_offers_to_resume_to_stop_and_to_draw(window):
 def test_a_run_that_was_cut_short_says_where_and_offers_to_resume(window):
     keep_checkpoint(window)
     window.say(events.Started(1400), events.Step(820, 1400, 0.2, 1e-3, 120))
-    (window.folder / "alive").write_text('{"pid": 1, "started": 1}')
+    window.life.release()
     shown = window.shown()
     assert "Your run stopped at 820 of 1,400." in shown["_state"] and shown["_resume"]["visible"]
     assert "Copy a report" in shown["_report"]

@@ -32,16 +32,20 @@ def test_the_bounds_stand_in_the_help(fields):
     assert "Above 0, up to 2." in fields["learning_rate"].info
 
 
-def test_only_what_the_user_changed_counts_as_the_users_hand():
-    filled = form.shown(TrainSettings())
-    values = list((filled | {"rank": 8.0, "sample_prompts": "a fox\n\n a boat "}).values())
-    assert form.by_hand(values, filled) == {"rank": 8, "sample_prompts": ("a fox", "a boat")}
+def test_what_the_user_typed_stands_as_it_was_typed_and_counts_as_a_setting():
+    hand = {"rank": 8.0, "sample_prompts": "a fox\n\n a boat ", "learning_rate": 2e-4}
+    assert form.usable(hand) == ({"rank": 8, "sample_prompts": ("a fox", "a boat"), "learning_rate": 2e-4}, None)
+    shown = form.shown(TrainSettings(rank=8), hand)
+    assert list(shown) == list(TrainSettings.model_fields)
+    assert shown["sample_prompts"] == "a fox\n\n a boat " and shown["steps"] == TrainSettings().steps
 
 
-def test_an_emptied_field_falls_back_to_the_preset():
-    filled = form.shown(TrainSettings())
-    assert form.by_hand(list((filled | {"steps": None}).values()), filled) == {}
+@pytest.mark.parametrize(("name", "typed"), [("rank", 9999), ("steps", 8.5), ("optimizer", "adamw9")])
+def test_a_wrong_one_is_named_stays_visible_and_leaves_the_others_in_force(name, typed):
+    found, wrong = form.usable({"seed": 7, name: typed})
+    assert found == {"seed": 7} and TrainSettings.model_fields[name].title in wrong.what
+    assert form.shown(TrainSettings(), {name: typed})[name] == typed
 
 
-def test_nothing_counts_before_the_preset_has_filled_the_form():
-    assert form.by_hand(list(form.shown(TrainSettings(rank=4)).values()), {}) == {}
+def test_a_setting_of_another_version_is_passed_over():
+    assert form.usable({"no_such_setting": 1}) == ({}, None)

@@ -7,23 +7,24 @@ from PIL import Image
 
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.widgets import thumbnails
+from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 
 def test_a_copy_is_made_once_and_anew_when_the_picture_changes(tmp_path):
     studio, picture = Studio(tmp_path / "a studio"), tmp_path / "big.png"
     Image.new("RGB", (800, 400), "red").save(picture)
-    first = thumbnails.address(studio, picture, side=100)
+    first = Thumbnails(studio, 100)(picture)
     small = Path(unquote(first.removeprefix("/gradio_api/file=")))
     with Image.open(small) as copy:
         assert copy.size == (100, 50)
-    assert thumbnails.address(studio, picture, side=100) == first
+    assert Thumbnails(studio, 100)(picture) == first
     Image.new("RGB", (300, 300), "blue").save(picture)
-    assert thumbnails.address(studio, picture, side=100) != first
+    assert Thumbnails(studio, 100)(picture) != first
 
 
 def test_what_is_no_picture_has_no_address(tmp_path):
     text = tmp_path / "text.png"
     text.write_text("no picture")
-    assert thumbnails.address(Studio(tmp_path), text) == ""
-    assert thumbnails.address(Studio(tmp_path), tmp_path / "gone.png") == ""
+    assert Thumbnails(Studio(tmp_path))(text) == ""
+    assert Thumbnails(Studio(tmp_path))(tmp_path / "gone.png") == ""
     assert thumbnails.inline(text) == ""

@@ -1,0 +1,156 @@
+"""What was chosen in the window and not started yet: held once for the studio, so that every page shows the same.
+
+It is kept on the disk too, so that a restart asks nothing twice. What the user set by hand is known from the user's
+own input alone, and stands here as it was typed, also where it is wrong.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+
+FILE = "draft.json"
+LONGEST = 20_000  # characters of one text
+MOST = 64  # entries of a table or a list
+
+
+class Entry(NamedTuple):
+    """One row of the stack as it stands in the window; `lora` is a path."""
+
+    on: bool
+    lora: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class TrainDraft:
+    """What Train asks; `folder` is the name of the picture set's, empty stands for not chosen."""
+
+    preset: str = ""
+    base: str = ""
+    folder: str = ""
+    trigger: str = ""
+    name: str = ""
+    hand: dict[str, Any] = field(default_factory=dict)  # settings that the user set, as they were typed
+    started: str = ""  # the run that was begun from exactly this
+
+
+@dataclass(frozen=True)
+class DrawDraft:
+    """What Generate asks. `hand` holds the numbers that the user set, as they were typed."""
+
+    prompt: str = ""
+    negative: str = ""
+    base: str = ""
+    seed: int = 1
+    random: bool = True
+    count: Any = 1  # as typed
+    hand: dict[str, Any] = field(default_factory=dict)
+    stack: tuple[Entry, ...] = ()
+
+
+def with_lora(draft: DrawDraft, path: str, trigger: str) -> DrawDraft:
+    """With this LoRA first in the stack, at full strength, and its trigger word in the prompt."""
+    others = tuple(entry for entry in draft.stack if entry.lora != path)
+    return replace(draft, stack=(Entry(True, path, 1.0), *others), prompt=with_word(draft.prompt, trigger))
+
+
+def with_word(prompt: str, word: str) -> str:
+    """The trigger word at the beginning, once."""
+    if not word or word.casefold() in prompt.casefold():
+        return prompt
+    return f"{word} {prompt}".strip() + ("" if prompt.strip() else " ")
+
+
+Kind = TypeVar("Kind", TrainDraft, DrawDraft)
+
+
+class Held(Generic[Kind]):
+    """One draft and its number, which grows with every change; may be used from several threads."""
+
+    def __init__(self, value: Kind, keep: Callable[[], None]) -> None:
+        self._value: Kind = value
+        self._keep = keep
+        self._number = 1
+        self._lock = threading.Lock()
+
+    def get(self) -> tuple[int, Kind]:
+        with self._lock:
+            return self._number, self._value
+
+    @property
+    def value(self) -> Kind:
+        return self.get()[1]
+
+    def change(self, change: Callable[[Kind], Kind]) -> UserError | None:
+        """Put what `change` makes of the draft in its place; returns why that could not be kept on the disk."""
+        with self._lock:
+            changed = change(self._value)
+            if changed == self._value:
+                return None
+            self._value = changed
+            self._number += 1
+        try:
+            self._keep()
+        except UserError as error:
+            return error
+        return None
+
+
+class Drafts:
+    """Both drafts of a studio."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._path = studio.home / FILE
+        kept = files.read_json(self._path) if self._path.is_file() else None
+        kept = kept if isinstance(kept, dict) else {}
+        of_train = kept.get("train", kept)  # before Generate had a draft, that of Train stood alone
+        self.train = Held(_read(TrainDraft(), of_train), self._keep)
+        self.draw = Held(_read(DrawDraft(), kept.get("draw")), self._keep)
+        self._lock = threading.Lock()
+        self._is_kept = self._path.is_file()
+
+    def forget_if_deleted(self) -> None:
+        """Begin anew where the file was deleted by hand."""
+        if self._is_kept and not self._path.exists():
+            self._is_kept = False
+            self.train.change(lambda _: TrainDraft())
+            self.draw.change(lambda _: DrawDraft())
+
+    def _keep(self) -> None:
+        with self._lock:
+            files.write_json(self._path, {"train": asdict(self.train.value), "draw": asdict(self.draw.value)})
+            self._is_kept = True
+
+
+def _read(plain: Kind, kept: Any) -> Kind:
+    """What of `kept` is of the right kind; a damaged draft loses no more than what is damaged."""
+    if not isinstance(kept, dict):
+        return plain
+    found: dict[str, Any] = {}
+    for one in fields(plain):
+        value, usual = kept.get(one.name), getattr(plain, one.name)
+        if one.name == "stack":
+            found["stack"] = tuple(_row(row) for row in value[:MOST] if _is_row(row)) if isinstance(value, list) else ()
+        elif one.name == "hand" and isinstance(value, dict):
+            found["hand"] = {key: typed for key, typed in list(value.items())[:MOST] if is_typed(typed)}
+        elif type(value) is type(usual) and is_typed(value):
+            found[one.name] = value
+    return type(plain)(**found)
+
+
+def is_typed(value: Any) -> bool:
+    """Whether a field of the window can give this."""
+    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= LONGEST)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 3 and isinstance(row[1], str) and isinstance(row[2], (int, float))
+
+
+def _row(row: list[Any]) -> Entry:
+    return Entry(bool(row[0]), row[1], float(row[2]))

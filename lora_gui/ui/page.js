@@ -1,0 +1,154 @@
+// What the page knows between two answers of the window: what was typed and not confirmed yet, whether anybody looks,
+// where the focus goes, and how a lost connection is said. Whatever outlives the page is held by the window.
+window.studio = (() => {
+  const PATIENCE = 5000; // ms after which an answer counts as lost
+  const TRIES = 3;
+  const SETTLED = 60; // ms in which an answer is drawn
+  const LOST = 'LoRA Studio was closed. Start it again; nothing is lost.';
+  const UNFORESEEN = 'That did not work. Try it again; what went wrong stands where LoRA Studio was started.';
+  const forms = {};
+  let looks = null;
+
+  const form = key => forms[key] ??= { typed: {}, number: -1, asked: -Infinity };
+  const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
+  const isEmpty = value => value === null || value === undefined || value === '';
+  const isSeen = element => element?.isConnected && element.checkVisibility();
+
+  function open(key, trigger) {
+    form(key).trigger = trigger;
+    send(form(key));
+  }
+
+  // Gradio's text boxes tell of key presses alone: not of Backspace, of what is pasted, or of other ways to write.
+  function texts(fields) {
+    document.addEventListener('input', ({ target }) => {
+      const [key, name] = fields[target.matches('input, textarea') && target.closest('.block[id]')?.id] || [];
+      if (key) edit(key, name, target.value);
+    }, true);
+  }
+
+  // An edit is sent at once; what is typed until its answer goes together in the next one, so none overtakes another.
+  function edit(key, name, value) {
+    form(key).typed[name] = { value, element: document.activeElement, tries: 0 };
+    send(form(key));
+    return [];
+  }
+
+  function send(one) {
+    clearTimeout(one.later);
+    const waits = one.asked + PATIENCE - performance.now();
+    if (waits > 0) { one.later = setTimeout(send, waits, one); return; }
+    const news = Object.entries(one.typed).filter(([, typed]) => typed.sent !== typed.value && typed.tries < TRIES);
+    if (!news.length || !one.trigger) return;
+    for (const [, typed] of news) { typed.sent = typed.value; typed.tries += 1; }
+    one.asked = performance.now();
+    one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])) });
+  }
+
+  // What a button takes along, since the window may not have heard of it yet.
+  function unsent(key, shown) {
+    const changes = Object.entries(form(key).typed).map(([name, typed]) => [name, typed.value]);
+    return { ...shown, changes: Object.fromEntries(changes) };
+  }
+
+  // An answer that was overtaken by a newer one is passed over; what is being typed is never written over.
+  function fill(key, kept, shown) {
+    const one = form(key);
+    one.asked = -Infinity;
+    if (kept?.values && kept.number >= one.number) {
+      one.number = kept.number;
+      if (kept.fresh) one.typed = {};
+      shown = kept.names.map((name, at) => name in kept.values ? taken(one, name, kept.values[name], shown[at]) : shown[at]);
+    }
+    send(one);
+    return shown;
+  }
+
+  function taken(one, name, value, shown) {
+    const typed = one.typed[name];
+    if (!typed) return value;
+    if (same(typed.value, value)) { delete one.typed[name]; return shown; }
+    if (isEmpty(typed.value) && typed.element !== document.activeElement) { delete one.typed[name]; return value; }
+    if (typed.sent === typed.value) delete typed.sent; // the window holds something else: it is told again
+    return shown;
+  }
+
+  // Looks happen while something lives and somebody sees the page, and once whenever it comes into sight again.
+  function live(props, trigger, watch) {
+    let timer = 0, told = null, looked = -Infinity;
+    const others = new BroadcastChannel('studio');
+    const region = document.createElement('div');
+    region.id = 'said';
+    region.setAttribute('role', 'status');
+    region.setAttribute('aria-live', 'polite');
+    document.body.append(region);
+    const look = looks = () => { looked = performance.now(); trigger('tick', {}); };
+    const seen = () => { if (!document.hidden && performance.now() - looked > 1000) look(); };
+    let lived = false;
+    function arrange() {
+      clearInterval(timer);
+      const now = JSON.parse(props.value || '{}');
+      if (now.every && !document.hidden) timer = setInterval(look, now.every);
+      if (now.every && !lived) others.postMessage('begun');
+      lived = Boolean(now.every);
+      document.title = now.title || 'LoRA Studio';
+      for (const tab of document.querySelectorAll('#tabs [role=tab]')) {
+        tab.classList.toggle('lives', (now.tabs || []).includes(tab.textContent.trim()));
+      }
+      if (told !== null && told !== now.words) region.textContent = now.words;
+      told = now.words ?? null;
+    }
+    watch('value', arrange);
+    document.addEventListener('visibilitychange', () => { arrange(); seen(); });
+    window.addEventListener('focus', seen);
+    others.onmessage = () => { if (!document.hidden) look(); };
+  }
+
+  // A button's work is done: look at what it began. Where the button is gone, the focus goes to the first of these.
+  function after(selectors) {
+    looks?.();
+    setTimeout(() => {
+      if (document.activeElement !== document.body && isSeen(document.activeElement)) return;
+      const next = selectors.map(one => document.querySelector(one)).find(isSeen);
+      if (next && !next.matches('a, button, input, textarea, select, summary')) next.tabIndex = -1;
+      next?.focus();
+    }, SETTLED);
+    return [];
+  }
+
+  function say(words) {
+    let line = document.getElementById('voice');
+    if (!line) {
+      line = document.createElement('div');
+      line.id = 'voice';
+      line.setAttribute('role', 'alert');
+      line.addEventListener('click', () => line.remove());
+      document.body.append(line);
+    }
+    line.textContent = words;
+  }
+
+  // Gradio's own voice is hidden by the style sheet; what it had to say is said in ours.
+  function mend() {
+    for (const toast of document.querySelectorAll('[data-testid=toast-body]:not([data-heard])')) {
+      toast.dataset.heard = '';
+      const words = toast.querySelector('[data-testid=toast-text]')?.textContent.trim() || '';
+      say(/connection/i.test(toast.textContent) ? LOST : words.includes(' ') ? words : UNFORESEEN);
+    }
+    for (const group of document.querySelectorAll('#preset .wrap:not([role])')) {
+      group.setAttribute('role', 'radiogroup');
+      group.setAttribute('aria-label', 'What are you making?');
+    }
+    for (const input of document.querySelectorAll('#preset input[type=radio]')) {
+      if (input.name !== 'preset') input.name = 'preset';
+    }
+    for (const small of document.querySelectorAll('#gallery .thumbnail-item')) {
+      const words = small.querySelector('img')?.alt;
+      if (words && small.getAttribute('aria-label') !== words) small.setAttribute('aria-label', words);
+    }
+  }
+
+  document.addEventListener('DOMContentLoaded', mend);
+  new MutationObserver(mend).observe(document.documentElement, { childList: true, subtree: true });
+  return { open, texts, edit, unsent, fill, live, after };
+})();

@@ -1,0 +1,96 @@
+"""What the draft of a training comes to: its base, its pictures, its settings, in words; knows no component."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base, TrainJob
+from lora_gui.settings import TrainSettings
+from lora_gui.studio.capacity import gpu
+from lora_gui.studio.capacity.estimate import estimate
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import runs
+from lora_gui.studio.things import bases, names, pictures, presets
+from lora_gui.ui.draft import TrainDraft
+from lora_gui.ui.widgets import form, markup
+
+ALL_IT_NEEDS = "Pictures, what you are making and a trigger word: that is all it needs."
+WHY_TRIGGER = "A made-up word that calls your LoRA in a prompt, such as zxy_style."
+
+
+@dataclass(frozen=True)
+class Planned:
+    """`wrong` is what is the matter with the first setting that cannot be used; the others count without it."""
+
+    preset: str
+    base: Base
+    settings: TrainSettings
+    wrong: UserError | None
+
+
+def chosen_preset(studio: Studio, draft: TrainDraft) -> str:
+    known = presets.presets(studio)
+    return draft.preset if draft.preset in known else next(iter(known), "")
+
+
+def chosen_base(studio: Studio, draft: TrainDraft) -> Base:
+    """The base of the draft, or the first there is. Raises UserError where there is none."""
+    found = bases.list_bases(studio)
+    if not found:
+        raise UserError(
+            "There is no base to train on.", f"Put a base into {studio.bases} and open the window again."
+        )
+    return next((base for base in found if base.key == draft.base), found[0])
+
+
+def chosen_pictures(studio: Studio, draft: TrainDraft) -> pictures.PictureSet | None:
+    """The pictures of the draft; None where none were chosen, or where they were deleted since."""
+    if not draft.folder:
+        return None
+    try:
+        return pictures.load(studio.pictures / Path(draft.folder).name)
+    except UserError:
+        return None
+
+
+def planned(studio: Studio, draft: TrainDraft, count: int) -> Planned:
+    """Field default < family < preset < the user's hand, for so many pictures.
+
+    Raises UserError where no base or preset can be used.
+    """
+    preset, base = chosen_preset(studio, draft), chosen_base(studio, draft)
+    hand, wrong = form.usable(draft.hand)
+    return Planned(preset, base, presets.fill(studio, preset, base, max(count, 1), hand, gpu.memory()), wrong)
+
+
+def job(studio: Studio, draft: TrainDraft) -> TrainJob:
+    """The draft as it is handed over to be trained. Raises UserError naming what is missing or wrong."""
+    found = chosen_pictures(studio, draft)
+    chosen = found.pictures if found else ()
+    plan = planned(studio, draft, len(chosen))
+    name = draft.name.strip() or names.safe_name(draft.trigger)
+    made = runs.new_job(studio, name, draft.trigger, plan.preset, plan.base, chosen, plan.settings)
+    if plan.wrong:
+        raise plan.wrong
+    return made
+
+
+def in_words(studio: Studio, plan: Planned, count: int) -> str:
+    """How many pictures and steps, how long, on which base."""
+    if not count:
+        return markup.quiet(ALL_IT_NEEDS)
+    minutes = estimate(studio, plan.settings, plan.base)
+    time = markup.duration(minutes * 60) if minutes is not None else "time known after the first steps"
+    counted, steps = markup.counted(count, "picture"), markup.counted(plan.settings.steps, "step")
+    return markup.quiet(f"{counted}, {steps}, {time}, on {plan.base.title}")
+
+
+def verdict(trigger: str, found: pictures.PictureSet | None) -> str:
+    """A verdict on the trigger word while it is typed; a first letter is not yet a mistake."""
+    if len(trigger.strip()) < 2:
+        return markup.quiet(WHY_TRIGGER)
+    try:
+        word, remarks = names.check_trigger(trigger, [p.caption for p in found.pictures] if found else [])
+    except UserError as error:
+        return markup.verdict(f"{error.what} {error.remedy}", good=False)
+    return markup.verdict(remarks[0] if remarks else f"{word} is a good trigger word.", good=not remarks)

@@ -1,0 +1,63 @@
+"""Fields whose values the window holds: an edit travels alone, and every answer says how all the fields stand.
+
+So no answer depends on what the browser happened to show, in whatever order the requests arrive. The browser's part,
+which never writes over what is being typed, is page.js.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import gradio as gr
+
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
+from lora_gui.ui.widgets.parts import html
+
+
+class DraftForm:
+    """`typed` are fields of the user's, `said` pieces of HTML that stand or fall with the same answer.
+
+    Handlers take `shown` as their first input: the number of the draft that the page shows, and what else `answer` was
+    told. Where they are connected with `js=form.carries`, it has under "changes" what was typed and not heard of yet.
+    """
+
+    def __init__(self, key: str, typed: dict[str, Any], said: dict[str, gr.HTML]) -> None:
+        self._key, self._typed = key, typed
+        self._fields = typed | said
+        self._kept = gr.JSON({}, visible=False)  # the latest answer, for page.js
+        self.shown = gr.JSON({}, visible=False)
+        self.outputs = [self._kept, self.shown]
+        self._bridge = html(js_on_load=f"studio.open('{key}', trigger)")
+        js = f"(kept, ...shown) => studio.fill('{key}', kept, shown)"
+        fields = list(self._fields.values())
+        self._filling = {"fn": None, "inputs": [self._kept, *fields], "outputs": fields, "js": js} | HIDDEN
+        self.carries = f"(shown, ...rest) => [studio.unsent('{key}', shown), ...rest]"
+
+    def connect(self, edited: Callable[[gr.EventData, dict[str, Any]], Changes], outputs: Iterable[Any] = ()) -> Any:
+        """Let `edited` answer every edit; it finds them in its event's `changes`. Returns the event."""
+        for name, field in self._typed.items():
+            if isinstance(field, gr.Textbox):
+                continue  # see `texts`
+            js = f"value => studio.edit('{self._key}', '{name}', value)"
+            field.input(None, [field], None, js=js, **HIDDEN)
+            if isinstance(field, gr.Number):  # one that was emptied is filled again once it is left
+                field.blur(**self._filling)
+        every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
+        return self.filled(self._bridge.input(edited, [self.shown], [*self.outputs, *outputs], **every))
+
+    @property
+    def texts(self) -> dict[str, tuple[str, str]]:
+        """The text boxes by their ids, for page.js, which hears them itself."""
+        boxes = {name: field for name, field in self._typed.items() if isinstance(field, gr.Textbox)}
+        return {str(field.elem_id): (self._key, name) for name, field in boxes.items()}
+
+    def filled(self, event: Any) -> Any:
+        """Let the browser take the answer that `event` brought; the event after which it stands there."""
+        return event.then(**self._filling)
+
+    def answer(self, number: int, values: dict[str, Any], fresh: bool = False, **more: Any) -> Changes:
+        """How the fields stand in the draft of this number; those without a value stay as they are.
+
+        `fresh` forgets what is being typed, where all of it comes anew.
+        """
+        answer = {"number": number, "names": list(self._fields), "values": values, "fresh": fresh}
+        return {self._kept: answer, self.shown: {"number": number} | more}
