@@ -15,8 +15,6 @@ import pytest
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
 
-from lora_gui.studio.tasks import process as child
-
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 120  # seconds; a busy computer may take long to start a Python and a browser
 REBOUND = "MAP evil.example 127.0.0.1"  # a foreign name that points at this computer, for the tests of strangers
