@@ -1,13 +1,13 @@
 """The settings: one list of each choice, from which every other list is derived, and labels in the user's words."""
 
-import argparse
 import ast
+import json
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from lora_gui.commands import draw
+from lora_gui.__main__ import main
 from lora_gui.engine.load import device, quantize
 from lora_gui.engine.train import optimizers
 from lora_gui.settings import FullPrecision, Optimizer, Precision, Quantised, TrainSettings
@@ -22,17 +22,12 @@ def test_every_precision_and_optimizer_of_the_settings_is_known_to_those_that_ho
     assert tuple(optimizers.OPTIMIZERS) == get_args(Optimizer)
 
 
-def test_the_command_line_offers_the_precisions_of_the_settings():
-    offered = []
-
-    def register(commands, name, run, help):
-        parser = commands.add_parser(name)
-        offered.append(parser)
-        return parser
-
-    draw.add(argparse.ArgumentParser().add_subparsers(), register)
-    choices = next(action.choices for action in offered[0]._actions if "--precision" in action.option_strings)
-    assert tuple(choices) == get_args(Precision)
+def test_the_command_line_takes_the_precisions_of_the_settings_and_names_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path))
+    assert main(["draw", "--prompt", "x", "--precision", "eight", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"] == "There is no precision 'eight'."
+    assert all(precision in told["remedy"] for precision in get_args(Precision))
 
 
 def literals(tree: ast.AST) -> list[tuple[int, bool, set[str]]]:

@@ -4,10 +4,12 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lora_gui.errors import UserError
-from lora_gui.protocol import events
+
+if TYPE_CHECKING:
+    from lora_gui.protocol.events import Event
 
 # (commands, name, what does it, help) -> its parser, which knows --json already. What does it takes the options and the
 # studio and returns what is printed: with --json as it is, else by the parser's default `show`, line by line.
@@ -31,20 +33,24 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
             raise UserError(f"--set {pair!r} has no value.", "Write it as KEY=VALUE, such as --set steps=300.")
         try:
             values[key.strip()] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[key.strip()] = text.strip()
     return values
 
 
-def say(event: events.Event) -> None:
+def say(event: "Event") -> None:
     """Progress for people, apart from the result on standard output."""
+    from lora_gui.protocol import events
+
     match event:
         case events.Step(step, of, loss, _, left):
-            text = f"step {step} of {of}, loss {loss:.4f}, {left:.0f} s left"
+            note(f"step {step} of {of}, loss {loss:.4f}, {left:.0f} s left")
         case events.Phase(name, done, of):
-            text = f"{name} {done} of {of}" if of else name
+            note(f"{name} {done} of {of}" if of else name)
         case events.Note(sentence):
-            text = sentence
-        case _:
-            return
-    print(text, file=sys.stderr, flush=True)
+            note(sentence)
+
+
+def note(sentence: str) -> None:
+    """A sentence for people, apart from the result on standard output."""
+    print(sentence, file=sys.stderr, flush=True)

@@ -5,10 +5,8 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from lora_gui.commands import EndedEarly, Register, say, settings_of
-from lora_gui.errors import UserError
-from lora_gui.protocol import events
-from lora_gui.settings import DrawSettings, Precision, check
+from lora_gui.commands import EndedEarly, Register, note, settings_of
+from lora_gui.errors import UserError, nearest
 from lora_gui.studio.paths import Studio
 
 
@@ -26,7 +24,7 @@ def add(commands: Any, register: Register) -> None:
     )
     draw.add_argument(
         "--precision",
-        choices=get_args(Precision),
+        metavar="PRECISION",
         help="how the base is held in memory (default: whole where the card has room for it, else as it is trained)",
     )
     draw.add_argument("--seed", type=int, default=1)
@@ -38,6 +36,7 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.settings import DrawSettings, Precision, check
     from lora_gui.studio.tasks.drawing import Drawer, DrawStatus
     from lora_gui.studio.things import bases
 
@@ -51,13 +50,16 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     }
     stack = {"stack": tuple(_stack_entry(studio, text) for text in options.lora)}
     settings = check(DrawSettings, bases.draw_defaults(base) | asked | stack | settings_of(options.set))
+    if options.precision not in (None, *get_args(Precision)):
+        what = f"There is no precision {options.precision!r}."
+        raise UserError(what, nearest(options.precision, get_args(Precision)))
     held = {"precision": options.precision} if options.precision else None
     drawer, status, told = Drawer(studio), DrawStatus(), ""
     try:
         for status in drawer.wait(drawer.order(base, settings, options.out, held)):
             phase = f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)"
             if phase != told:
-                say(events.Note(phase))
+                note(phase)
             told = phase
     except KeyboardInterrupt:
         saved = {"drawings": [str(path) for path in status.drawings]}
@@ -66,8 +68,8 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         drawer.close()
     if status.state != "done":
         raise UserError(status.what or "The drawing was stopped.", status.remedy or "Draw again.")
-    for note in status.notes:
-        say(events.Note(note))
+    for sentence in status.notes:
+        note(sentence)
     return {"drawings": [str(path) for path in status.drawings], "seconds": round(time.monotonic() - began, 1)}
 
 

@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import EndedEarly, Register, say
-from lora_gui.protocol import events
+from lora_gui.commands import EndedEarly, Register, note, say
 from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     run = runs.find(studio, options.run)
     changes = retries.less_memory(run.job.settings) if options.less_memory else {}
     if changes:
-        say(events.Note(retries.in_words(changes)))
+        note(retries.in_words(changes))
     return followed(studio, runs.resume(studio, run, options.steps, changes))
 
 

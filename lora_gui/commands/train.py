@@ -5,9 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, say, settings_of
+from lora_gui.commands import Register, note, say, settings_of
 from lora_gui.commands.runs import followed
-from lora_gui.protocol import events
 from lora_gui.studio.paths import Studio
 
 
@@ -55,7 +54,7 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     chosen, refused = pictures.import_pictures(studio, options.pictures)
     _, warnings = check_trigger(options.trigger, [picture.caption for picture in chosen.pictures])
     for sentence in (*refused, *chosen.notes, *warnings):
-        say(events.Note(sentence))
+        note(sentence)
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
     fit.require(studio, base, settings)
     job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)

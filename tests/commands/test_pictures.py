@@ -1,0 +1,50 @@
+"""Picture sets on the command line."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from lora_gui.__main__ import main
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import pictures
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path / "studio"))
+    return Studio.default()
+
+
+def test_sets_are_listed_and_go_to_the_bin(studio, tmp_path, capsys, monkeypatch):
+    Image.new("RGB", (80, 64), "red").save(tmp_path / "rose.png")
+    (tmp_path / "rose.txt").write_text("a rose")
+    made, _ = pictures.import_pictures(studio, [tmp_path / "rose.png"])
+    assert main(["pictures", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)["sets"]
+    assert (listed["set"], listed["title"], listed["count"], listed["captions"]) == (made.folder.name, "rose", 1, 1)
+    assert listed["used_by"] == [] and listed["problem"] == "" and listed["size"] > 0
+    assert main(["pictures", "list"]) == 0
+    assert capsys.readouterr().out.startswith(f"{made.folder.name}  rose: 1 pictures, 1 with captions, ")
+    binned = []
+    monkeypatch.setattr(pictures, "send2trash", binned.append)
+    assert main(["pictures", "delete", made.folder.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"in_the_bin": str(made.folder)} and binned == [made.folder]
+    assert main(["pictures", "delete", "rose", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "There is no picture set 'rose'."
+
+
+def test_a_command_without_a_studio_that_can_be_made_says_so(tmp_path, monkeypatch, capsys):
+    """A file in its place stands for a disk that can only be read: no folder can be made there."""
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path / "file" / "studio"))
+    Image.new("RGB", (80, 64), "red").save(tmp_path / "rose.png")
+    train = f"train --pictures {tmp_path / 'rose.png'} --trigger zxy_rose --name rose"
+    lines = ("pictures", "pictures delete x", "verify", "families", "stop x", "pause x", "resume x", "delete x", train,
+             "draw --prompt x", f"inspect {tmp_path / 'rose.png'}", "plan --base sd15 --preset style",
+             f"convert {tmp_path / 'rose.png'} --to kohya --out {tmp_path / 'file' / 'x'}", f"demo --out {tmp_path}")  # fmt: skip
+    for line in lines:
+        code = main([*line.split(), "--json"])
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert code == 0 or (told["error"] and told["remedy"]), line
+        assert code == (0 if line in ("pictures", "verify", "families") else 1), line
