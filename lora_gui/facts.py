@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from lora_gui.settings import DrawSettings, TrainSettings
+
 # Checkpoint path of a layer to the base's own, `#` standing for a number; several where the checkpoint fuses them.
 # A path of the base ends in SWAPPED where the checkpoint has the halves of the layer's outputs the other way round.
 CheckpointNames = dict[str, tuple[str, ...]]
@@ -59,6 +61,25 @@ class Facts:
     widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
     layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike
+
+    def train_defaults_of(self, base: str) -> dict[str, Any]:
+        """How the base with the key `base` is trained unless told otherwise; `steps` and `seed` of a base are for
+        drawing."""
+        own = {
+            key: value
+            for key, value in self._known(base).items()
+            if key in TrainSettings.model_fields and key not in DrawSettings.model_fields
+        }
+        return self.train_defaults | own
+
+    def draw_defaults_of(self, base: str) -> dict[str, Any]:
+        """How the base with the key `base` is drawn with unless told otherwise."""
+        own = {key: value for key, value in self._known(base).items() if key in DrawSettings.model_fields}
+        return self.draw_defaults | own
+
+    def _known(self, base: str) -> dict[str, Any]:
+        """The base's own defaults, over the family's."""
+        return next((known.defaults for known in self.bases if known.key == base), {})
 
     def named(self, base: str) -> tuple[str, str]:
         """What LoRA files of the base with the key `base` say of it: architecture and base_model_version."""

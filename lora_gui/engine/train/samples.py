@@ -12,7 +12,6 @@ from lora_gui import files
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load.lora import Parts
 from lora_gui.engine.train.cache import Tensors, with_trigger
-from lora_gui.facts import Facts
 from lora_gui.families.base import Family
 from lora_gui.formats import png
 from lora_gui.protocol.events import Event, Phase, Sample
@@ -110,14 +109,7 @@ class Samples:
 
     def _settings(self, number: int) -> DrawSettings:
         """As the base is drawn with by default, at most as large as it is trained or as wished."""
-        defaults = draw_defaults(self.family.facts, self.job.base.key)
+        defaults = DrawSettings(**self.family.facts.draw_defaults_of(self.job.base.key))
         wished = self.job.settings.sample_resolution or defaults.width
         side = min(self.job.settings.resolution, defaults.width, wished)
         return defaults.model_copy(update={"prompt": self.prompts[number], "width": side, "height": side})
-
-
-def draw_defaults(facts: Facts, base: str) -> DrawSettings:
-    """How a base is drawn with unless told otherwise."""
-    known = next((one.defaults for one in facts.bases if one.key == base), {})
-    defaults = {key: value for key, value in (facts.draw_defaults | known).items() if key in DrawSettings.model_fields}
-    return DrawSettings(**defaults)

@@ -12,7 +12,6 @@ from lora_gui.errors import UserError, nearest
 from lora_gui.facts import KnownBase
 from lora_gui.formats import single_file
 from lora_gui.protocol.jobs import Base
-from lora_gui.settings import DrawSettings, TrainSettings
 from lora_gui.studio.paths import Studio
 
 SHIPPED = Path(lora_gui.__file__).parent / "starter" / "model"
@@ -65,17 +64,13 @@ def known_bases() -> dict[str, KnownBase]:
 
 
 def train_defaults(base: Base) -> dict[str, Any]:
-    """The family's training defaults with the base's own over them; `steps` and `seed` of a base are for drawing."""
-    own = {
-        k: v for k, v in _own(base).items() if k in TrainSettings.model_fields and k not in DrawSettings.model_fields
-    }
-    return families.facts_of(base.family).train_defaults | own
+    """The family's training defaults with the base's own over them."""
+    return families.facts_of(base.family).train_defaults_of(base.key)
 
 
 def draw_defaults(base: Base) -> dict[str, Any]:
     """The family's drawing defaults with the base's own over them."""
-    own = {k: v for k, v in _own(base).items() if k in DrawSettings.model_fields}
-    return families.facts_of(base.family).draw_defaults | own
+    return families.facts_of(base.family).draw_defaults_of(base.key)
 
 
 def ships_with_the_app(base: Base) -> bool:
@@ -123,11 +118,6 @@ def _identified(path: Path, size: int, time: int) -> tuple[str, str, int]:
 @functools.lru_cache(maxsize=1024)
 def _counted(path: Path, size: int, time: int) -> int:
     return single_file.read(path).values
-
-
-def _own(base: Base) -> dict[str, Any]:
-    known = known_bases().get(base.key)
-    return known.defaults if known else {}
 
 
 def _entries(studio: Studio) -> Iterator[tuple[Path, Base | UserError]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from lora_gui.engine.train.samples import Samples, draw_defaults, prompts_of
+from lora_gui.engine.train.samples import Samples, prompts_of
 from lora_gui.families import family
 from lora_gui.protocol.task_folder import TaskFolder
 from tests import tiny
@@ -54,6 +54,7 @@ def test_a_changed_pixel_is_seen(base, tmp_path):
 
 
 def test_the_starter_is_drawn_as_its_own_defaults_say():
-    settings = draw_defaults(family("sd1").facts, "starter")
-    assert (settings.width, settings.steps) == (128, family("sd1").facts.draw_defaults["steps"])
-    assert draw_defaults(family("sd1").facts, "sd15").width == 512
+    facts = family("sd1").facts
+    assert facts.draw_defaults_of("starter") == facts.draw_defaults | {"width": 128, "height": 128, "guidance": 4.0}
+    assert facts.draw_defaults_of("sd15") == facts.draw_defaults
+    assert "guidance" not in facts.train_defaults_of("starter")
