@@ -29,8 +29,9 @@ from tqdm import tqdm  # noqa: E402
 
 from lora_gui import families, files, worker  # noqa: E402
 from lora_gui.engine.train.loop import train  # noqa: E402
-from lora_gui.protocol import events
+from lora_gui.protocol import events  # noqa: E402
 from lora_gui.protocol.jobs import TrainJob  # noqa: E402
+from lora_gui.protocol.task_folder import TaskFolder  # noqa: E402
 from lora_gui.studio.tasks.status import Follower  # noqa: E402
 from tests import tiny  # noqa: E402
 
@@ -46,8 +47,8 @@ def child(folder: Path, prepare: Callable[[], object] = lambda: None) -> int:
         return pid
     code = 1
     try:
-        for number, name in ((1, "events.jsonl"), (2, "log.txt")):
-            os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        for number, path in ((1, TaskFolder(folder).events), (2, TaskFolder(folder).log)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         prepare()
         code = worker.main(["train", str(folder)])
     finally:
@@ -57,7 +58,7 @@ def child(folder: Path, prepare: Callable[[], object] = lambda: None) -> int:
 def to_the_end(folder: Path, prepare: Callable[[], object] = lambda: None) -> events.Event:
     """Start the run once more and let it come to its last word."""
     os.waitpid(child(folder, prepare), 0)
-    return Follower(folder / "events.jsonl").new_events()[-1]
+    return Follower(TaskFolder(folder).events).new_events()[-1]
 
 
 def undisturbed(folder: Path, base: Path, **settings: object) -> tuple[TrainJob, str]:
@@ -73,7 +74,7 @@ def ordered(folder: Path, job: TrainJob) -> Path:
     """The same job in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     job = job.model_copy(update={"publish_to": str(folder / "loras")})
-    (folder / "job.json").write_text(job.model_dump_json())
+    TaskFolder(folder).job.write_text(job.model_dump_json())
     return folder
 
 
@@ -107,7 +108,7 @@ def at_random(work: Path, base: Path, kills: int, rng: random.Random) -> dict[st
 
 def seconds_to_the_first_step(folder: Path) -> float:
     """Of the processor's time, so that it holds on a busy computer too."""
-    follower, process = Follower(folder / "events.jsonl"), psutil.Process(child(folder))
+    follower, process = Follower(TaskFolder(folder).events), psutil.Process(child(folder))
     while not follower.read().step:
         time.sleep(0.003)
     spent = sum(process.cpu_times()[:2])
@@ -117,7 +118,7 @@ def seconds_to_the_first_step(folder: Path) -> float:
 
 def dies(folder: Path, seconds: float, far: int) -> bool:
     """Start the run and kill it once it has had these seconds of the processor, or has come past step `far`."""
-    follower, process = Follower(folder / "events.jsonl"), psutil.Process(child(folder))
+    follower, process = Follower(TaskFolder(folder).events), psutil.Process(child(folder))
     while sum(process.cpu_times()[:2]) < seconds and follower.read().step <= far:
         time.sleep(0.003)
     process.kill()

@@ -3,10 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import forkserver
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,8 +15,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows cannot fork")
 
 
 def matrix(tell, kills, every):
-    """What `tests/bench/kill_matrix.py` finds; it forks, because fifty starts of a worker would take ten minutes."""
-    command = [sys.executable, "tests/bench/kill_matrix.py", "--kills", str(kills), "--every", str(every)]
+    """What `tests/bench/kill_matrix.py` finds; it forks, because so many starts of a worker would take minutes."""
+    command = forkserver.command("tests/bench/kill_matrix.py", "--kills", str(kills), "--every", str(every))
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     found = {title: row for line in ended.stdout.splitlines() for title, row in json.loads(line).items()}
@@ -24,8 +25,8 @@ def matrix(tell, kills, every):
     return found
 
 
-def test_a_run_that_is_killed_fifty_times_ends_with_the_file_of_an_undisturbed_one(tell):
-    found = matrix(tell, kills=50, every=9)
+def test_a_run_that_is_killed_twelve_times_ends_with_the_file_of_an_undisturbed_one(tell):
+    found = matrix(tell, kills=12, every=9)
     assert len(found) == 3 and found["killed at random moments"]["runs"] == 1
 
 
