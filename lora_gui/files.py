@@ -55,11 +55,19 @@ def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any, private: bool = False) -> None:
+    """As `write_bytes`."""
     write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8"), private)
+
+
+def overwrite(path: Path, text: str) -> None:
+    """Replace what a small file says without making it durable, for what is only of use while a process lives."""
+    with contextlib.suppress(OSError):
+        path.write_text(text, encoding="utf-8")
 
 
 def append_line(path: Path, line: str) -> None:

@@ -11,6 +11,7 @@ from lora_gui.studio.paths import Studio
 
 
 def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
     draw = register(commands, "draw", run_draw, "draw, with LoRAs or without")
     draw.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
     draw.add_argument("--prompt", required=True)
@@ -36,6 +37,7 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """The drawings and how long they took. Raises EndedEarly with those that were finished where it was stopped."""
     from lora_gui.settings import DrawSettings, Precision, check
     from lora_gui.studio.tasks.drawing import Drawer, DrawStatus
     from lora_gui.studio.things import bases

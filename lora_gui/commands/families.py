@@ -8,11 +8,13 @@ from lora_gui.studio.paths import Studio
 
 
 def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
     families = register(commands, "families", run_families, "say which bases there are, their licences and sizes")
     families.set_defaults(show=_lines)
 
 
 def run_families(options: argparse.Namespace, studio: Studio) -> list[dict[str, Any]]:
+    """Each family with its bases, their licences and sizes, and its dialects."""
     from lora_gui.studio.things.catalogue import catalogue
 
     return catalogue()

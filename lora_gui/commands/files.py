@@ -9,6 +9,7 @@ from lora_gui.studio.paths import Studio
 
 
 def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
     inspect = register(commands, "inspect", run_inspect, "say what a LoRA file is")
     inspect.add_argument("file", type=Path)
 
@@ -24,6 +25,7 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """What a LoRA file is, and whether all of its values are finite."""
     from lora_gui.studio.things import loras
 
     lora = loras.describe(options.file)
@@ -35,6 +37,7 @@ def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """The new file and what is in it."""
     from lora_gui.studio.things import loras
 
     made = loras.convert(studio, options.file, options.to.removesuffix("ui"), options.out)
@@ -42,6 +45,7 @@ def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """Where the LoRA lay that is in the bin now."""
     from lora_gui.studio.things import loras
 
     lora = loras.find(studio, options.name)

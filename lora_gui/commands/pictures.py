@@ -9,6 +9,7 @@ from lora_gui.studio.paths import Studio
 
 
 def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
     pictures = register(commands, "pictures", run_list, "list the picture sets of your studio, or delete one")
     pictures.set_defaults(show=_lines)
     actions = pictures.add_subparsers(metavar="ACTION")
@@ -18,6 +19,7 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_list(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """Every set with what it holds, what it needs on the disk and who learns from it."""
     from lora_gui.studio.things import pictures
 
     shown = ("title", "count", "captions", "size", "made", "problem")
@@ -31,6 +33,7 @@ def run_list(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """Where the set lies that is in the bin now. Raises UserError while a run needs it."""
     from lora_gui.studio.things import pictures
 
     place = studio.pictures / Path(options.set).name

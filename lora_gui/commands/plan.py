@@ -11,6 +11,7 @@ _PICTURES = 20  # they set the steps, which cost time and no memory
 
 
 def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
     plan = register(commands, "plan", run_plan, "say how much memory a training needs; no base has to be there for it")
     plan.add_argument("--base", help="a base or the folder of one (default: all that are known)")
     plan.add_argument("--preset", help="style, character, concept or one of yours (default: each of them)")

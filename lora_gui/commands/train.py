@@ -11,6 +11,7 @@ from lora_gui.studio.paths import Studio
 
 
 def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
     demo = register(commands, "demo", run_demo, "train on the example pictures and draw with and without the LoRA")
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
@@ -33,12 +34,14 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """What the demonstration made, and how long it took."""
     from lora_gui.studio.demo import demo
 
     return demo(studio, options.out, say)
 
 
 def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """The LoRA of a run that came to its last step. Raises EndedEarly where it did not."""
     from lora_gui.studio.capacity import fit, gpu
     from lora_gui.studio.tasks import runs
     from lora_gui.studio.things import bases, pictures, presets
