@@ -74,6 +74,7 @@ def draw_defaults(base: Base) -> dict[str, Any]:
 
 
 def ships_with_the_app(base: Base) -> bool:
+    """Whether it is the starter as it came with the app."""
     return Path(base.path) == SHIPPED
 
 
