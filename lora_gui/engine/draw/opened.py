@@ -49,8 +49,10 @@ class Opened:
             parts = self.family.text_encoders(self.folder, self.where, self.dtype)
             self.reads_apart = not parts
             yield from self.read(job.settings)  # before the base needs the memory
-            kept = Path(job.cache) / "quantised" if job.cache else None
-            parts |= self.family.denoisers(self.folder, self.where, self.dtype, loading.denoiser(job, kept))
+            notes: list[str] = []
+            load = loading.denoiser(job, job.cache, notes.append)
+            parts |= self.family.denoisers(self.folder, self.where, self.dtype, load)
+            yield from map(Note, notes)
         self.pipeline = Pipeline(self.family, self.folder, self.where, self.dtype, parts)
         self.stack = Stack(self.family.facts, self.pipeline.parts, texts=not self.reads_apart)
 

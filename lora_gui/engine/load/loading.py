@@ -11,6 +11,7 @@ from torch import nn
 
 from lora_gui.engine.load import offload, quantize
 from lora_gui.families.base import Load, whole
+from lora_gui.formats import cache_names
 from lora_gui.protocol.jobs import DrawJob
 from lora_gui.settings import TrainSettings
 
@@ -31,13 +32,14 @@ def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dty
 
 
 def denoiser(
-    settings: TrainSettings | DrawJob, kept: Path | None, tell: Callable[[str], None] = quantize.warn
+    settings: TrainSettings | DrawJob, cache: str = "", tell: Callable[[str], None] = quantize.warn
 ) -> Load:
     """A `Load` for the denoiser: its precision and its number of offloaded blocks are those of `settings`.
 
-    A quantised network is kept in the folder `kept` for the next start, where there is one; `tell` is told where one
-    could not be read. Add adapters afterwards.
+    A quantised network is kept in the folder `cache` for the next start, where one is named; `tell` is told where what
+    was kept could not be read. Add adapters afterwards.
     """
+    kept = Path(cache) / cache_names.QUANTISED if cache else None
 
     def load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
         offloads = settings.streamed_blocks and can_recompute(kind)

@@ -92,7 +92,7 @@ def _prepare(
     encoded = yield from cache.build(job, family, prompts_of(job), where, dtype)
     yield Phase("Loading the base")
     with opening(job.base):
-        parts = _load(job, family, where, dtype)
+        parts = yield from _load(job, family, where, dtype)
     samples = Samples(job, family, parts, encoded.prompts, task, where, dtype)
     yield from samples.draw("base", 0, len(samples.prompts))
     state = TrainState(job, family, parts, encoded, where, task.path)
@@ -101,10 +101,13 @@ def _prepare(
     return state, samples
 
 
-def _load(job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype) -> lora.Parts:
-    base = Path(job.base.path)
-    kept = Path(job.cache) / "quantised" if job.cache else None
-    parts: dict[str, Any] = family.denoisers(base, where, dtype, loading.denoiser(job.settings, kept))
+def _load(
+    job: TrainJob, family: Family, where: torch.device, dtype: torch.dtype
+) -> Generator[Event, None, lora.Parts]:
+    base, notes = Path(job.base.path), list[str]()
+    load = loading.denoiser(job.settings, job.cache, notes.append)
+    parts: dict[str, Any] = family.denoisers(base, where, dtype, load)
+    yield from map(Note, notes)
     if job.settings.gradient_checkpointing or job.settings.streamed_blocks:  # a streamed block is run again anyway
         for part in parts.values():
             part.enable_gradient_checkpointing()

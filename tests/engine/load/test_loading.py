@@ -12,7 +12,7 @@ from lora_gui.engine.load import loading, lora, quantize
 from lora_gui.engine.train import cache, losses
 from lora_gui.engine.train.loop import train
 from lora_gui.formats import dialects
-from lora_gui.protocol.events import Done
+from lora_gui.protocol.events import Done, Note
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def trained(base: Path, folder: Path, **settings):
 
 
 def parts_of(job):
-    load = loading.denoiser(job.settings, Path(job.cache) / "quantised")
+    load = loading.denoiser(job.settings, job.cache)
     return FAMILY.denoisers(Path(job.base.path), CPU, torch.bfloat16, load)
 
 
@@ -72,6 +72,17 @@ def test_a_lora_learns_on_a_base_in_few_bits_and_stays_exact_itself(wide, tmp_pa
     assert list((wide.parent / "cache" / "quantised").rglob("index.json"))
 
 
+def test_a_quantised_base_that_was_damaged_on_the_disk_is_made_again_and_the_run_says_so(wide, tmp_path):
+    job = tiny.job(tmp_path, wide, precision="int8", steps=1).model_copy(update={"cache": str(tmp_path / "cache")})
+    list(train(job, tmp_path / "one", FAMILY))
+    for part in (tmp_path / "cache" / "quantised").rglob("*.safetensors"):
+        part.write_bytes(part.read_bytes()[:-1])
+    told = [event.text for event in train(job, tmp_path / "two", FAMILY) if isinstance(event, Note)]
+    assert [text for text in told if "made again" in text]
+    again = [event.text for event in train(job, tmp_path / "three", FAMILY) if isinstance(event, Note)]
+    assert not [text for text in again if "made again" in text]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "nf4"])
 def test_blocks_that_stay_in_ram_give_the_same_lora_bit_for_bit(wide, tmp_path, precision):
     asked = {"precision": precision, "gradient_checkpointing": True, "steps": 2}
@@ -87,7 +98,7 @@ def test_blocks_that_stay_in_ram_give_the_same_lora_bit_for_bit(wide, tmp_path, 
 
 def test_a_format_change_leaves_a_streamed_quantised_layer_where_it_is(wide, tmp_path):
     job = tiny.job(tmp_path, wide, precision="nf4", streamed_blocks=9)
-    load = loading.denoiser(job.settings, None)
+    load = loading.denoiser(job.settings)
     unet = FAMILY.denoisers(wide, CPU, torch.bfloat16, load)["unet"]
     layer = next(module for module in unet.modules() if isinstance(module, quantize.Nf4Linear))
     before = {name: id(piece) for name, piece in layer.named_buffers()}
