@@ -15,7 +15,7 @@ from lora_gui.formats import cache_names
 from lora_gui.protocol.jobs import DrawJob
 from lora_gui.settings import TrainSettings
 
-STREAMED_FROM = 1 << 30  # bytes; a text encoder of this size or more is offloaded block by block
+OFFLOADED_FROM = 1 << 30  # bytes; a text encoder of this size or more is offloaded block by block
 
 
 def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -26,7 +26,7 @@ def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dty
     if device.type != "cuda":
         return whole(kind, folder, device, dtype)
     network = whole(kind, folder, torch.device("cpu"), dtype)
-    if nbytes(network) >= STREAMED_FROM:
+    if nbytes(network) >= OFFLOADED_FROM:
         offload.BlockOffloader(network, device, len(offload.blocks(network)))
     return network.to(device)
 
@@ -42,7 +42,7 @@ def denoiser(
     kept = Path(cache) / cache_names.QUANTISED if cache else None
 
     def load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-        offloads = settings.streamed_blocks and can_recompute(kind)
+        offloads = settings.streamed_blocks and can_checkpoint_gradients(kind)
         home = torch.device("cpu") if offloads else device
         if settings.precision in quantize.PRECISIONS:
             config = kind.load_config(folder)
@@ -59,7 +59,7 @@ def denoiser(
     return load
 
 
-def can_recompute(network: Any) -> bool:
+def can_checkpoint_gradients(network: Any) -> bool:
     """Whether a network, or a class of them, supports gradient checkpointing."""
     return bool(getattr(network, "_supports_gradient_checkpointing", False))
 

@@ -102,7 +102,7 @@ class Planner:
         """Text encoders side by side; of a large one two layers at a time (see loading.text_encoder)."""
         weights, working = 0.0, 0
         for facts in self._texts():
-            streams = facts["weights"] >= loading.STREAMED_FROM
+            streams = facts["weights"] >= loading.OFFLOADED_FROM
             weights += facts["outside"] + offload.RING * facts["largest"] if streams else facts["weights"]
             working = max(working, facts["peak"])
         return Phase(weights=weights, working=working)
@@ -242,7 +242,7 @@ class Planner:
         module, runs = self._network(one, precision)
         times = times_of(runs)
         sizes: list[int] = []
-        for _, block in offload.blocks(module) if loading.can_recompute(module) else []:
+        for _, block in offload.blocks(module) if loading.can_checkpoint_gradients(module) else []:
             sizes += [offload.size(block)] * times(block)
         left_out = sum((run.times - 1) * loading.nbytes(run.second) for run in runs)
         return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
@@ -254,7 +254,7 @@ class Planner:
     def _train_trace(self, settings: TrainSettings) -> Trace:
         parts, runs, weights = self._with_lora(settings)
         for part in parts.values():
-            if loading.can_recompute(part):
+            if loading.can_checkpoint_gradients(part):
                 word = "enable" if _recomputes(settings) else "disable"
                 getattr(part, f"{word}_gradient_checkpointing")()
         load = (settings.batch_size, settings.resolution, dtype_of(settings.precision))
