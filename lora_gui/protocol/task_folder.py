@@ -5,6 +5,7 @@ absolute paths; they are read where the studio is now. Whoever reads ignores wha
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -172,10 +173,14 @@ class TaskFolder:
 
     def _within(self, path: str, home: str) -> str:
         """A folder that is written into: inside this studio, whatever the job of a stranger says."""
-        found = Path(located(path, self.studio)) if path else None
-        if found is None:
+        if not path:
             return ""
-        return str(found if found.resolve().is_relative_to(self.studio.resolve()) else self.studio / home)
+        try:
+            found = Path(located(path, self.studio))
+            inside = found.resolve().is_relative_to(self.studio.resolve())
+        except (OSError, ValueError, RuntimeError):  # a name that no disk takes, or links that go round
+            inside = False
+        return str(found if inside else self.studio / home)
 
 
 _WRITTEN = {"publish_to": "loras", "cache": "cache"}  # fields of a job that name folders it writes into
@@ -202,17 +207,17 @@ def located(path: str, studio: Path) -> str:
         return str(_APP / path.removeprefix(_IN_APP))
     if not _is_absolute(path):
         return str(studio / path)
-    if Path(path).exists():
+    if os.path.exists(path):  # not of Path, which raises for names that no disk takes
         return path
     parts = _parts(path)
     for home in _HOMES:
         if home in parts:
             moved = studio.joinpath(*parts[len(parts) - 1 - parts[::-1].index(home) :])
-            if moved.exists():
+            if os.path.exists(moved):
                 return str(moved)
     if _APP.name in parts:  # the program was moved
         moved = _APP.joinpath(*parts[len(parts) - parts[::-1].index(_APP.name) :])
-        return str(moved) if moved.exists() else path
+        return str(moved) if os.path.exists(moved) else path
     return path
 
 

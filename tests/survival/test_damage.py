@@ -17,11 +17,13 @@ from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import Reached, TaskFolder
+from lora_gui.settings import TrainSettings
+from lora_gui.studio.capacity.estimate import estimate
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import pictures
+from lora_gui.studio.things import bases, pictures
 from lora_gui.studio.verify import verify
 from tests import tiny
 
@@ -235,6 +237,16 @@ def test_an_odd_run_is_passed_over_and_named_where_something_is_wrong_with_it(st
     assert (whole.state, whole.step) == ("finished", 4)
     assert runs.running(studio) is None and runs.find(studio, NAME).folder.name == NAME
     report(Run(folder))
+
+
+def test_a_job_whose_paths_no_disk_takes_is_read_or_passed_over(studio):
+    said = json.loads((studio.runs / NAME / "job.json").read_text())
+    for n, path in enumerate(("/" + "x" * 300, "y" * 300, "/a\0b", "C:\\" + "z" * 300, "/pictures/" + "x" * 300, "")):
+        said["pictures"][0]["path"] = said["base"]["path"] = said["publish_to"] = said["cache"] = path
+        odd_run(studio, f"path-{n}", {"job.json": json.dumps(said)})
+    verify(studio)
+    assert len(runs.summaries(studio)) == 7 and len(pictures.sets(studio)) == 1
+    assert estimate(studio, TrainSettings(), bases.find(studio, "starter"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
