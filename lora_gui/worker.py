@@ -107,7 +107,8 @@ class Gate:
 
 def _train(path: str) -> int:
     task = TaskFolder(Path(path))
-    if not Lock(task.lock).hold(ENTER):
+    lock = Lock(task.lock)
+    if not lock.hold(ENTER):
         return OCCUPIED
     writer, gate = EventWriter(task), Gate()
     threading.Thread(target=_attend, args=(task, writer, gate), daemon=True).start()
@@ -121,7 +122,8 @@ def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
         from lora_gui.families import facts_of
 
         facts_of(job.base.family)  # torch is imported only once this is known
-        Lease(task.studio).take("a training", lambda who: writer.say(events.Phase(f"Waiting for {who} to be done")))
+        lease = Lease(task.studio)
+        lease.take("a training", lambda who: writer.say(events.Phase(f"Waiting for {who} to be done")))
         from wakepy import keep
 
         from lora_gui.engine.train.loop import train
@@ -131,6 +133,7 @@ def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
             for event in train(job, task.path, family(job.base.family), gate.begin):
                 kept = event.step if isinstance(event, events.Saved) else getattr(event, "first_step", kept)
                 writer.say(event)
+        lease.release()
     except files.DiskFullError as error:
         writer.say(events.Paused(kept, error.what, error.remedy))
 
@@ -163,7 +166,8 @@ def _break_off(task: TaskFolder, writer: EventWriter, asked: str) -> None:
 def _publish(path: str) -> int:
     """Publish what the newest checkpoint of a run holds; no base is loaded for it."""
     task = TaskFolder(Path(path))
-    if not Lock(task.lock).hold(ENTER):
+    lock = Lock(task.lock)
+    if not lock.hold(ENTER):
         return OCCUPIED
     writer = EventWriter(task)
     return 0 if guarded(lambda: _publish_checkpoint(task, writer), writer) else 1

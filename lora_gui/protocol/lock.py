@@ -17,7 +17,7 @@ BETWEEN = 0.02  # seconds
 
 
 class Lock:
-    """An exclusive lock on a file; `hold` it once, and the process keeps it until it ends or releases it."""
+    """An exclusive lock on a file; `hold` it once, and the process keeps it as long as it keeps this object."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)

@@ -20,6 +20,7 @@ from lora_gui.studio.tasks.run import START_LOCK, Run
 from lora_gui.studio.things import bases
 
 LOCK_WAIT = 20.0  # seconds
+COMES = 120.0  # seconds a child gets to take its lock; a busy computer may take that long to start a program
 LOOK = 0.02  # seconds between two looks whether a child has come
 
 Watch = Callable[[Run, "subprocess.Popen[bytes]"], None]
@@ -95,7 +96,7 @@ def launch(run: Run, command: str, watch: Watch) -> Run:
         }
         files.write_json(run.files.started, note | {"in": False})
         child = process.start(command, str(run.folder.resolve()), stdout=stdout, stderr=log)
-    until(lambda: run.lives() or child.poll() is not None, LOCK_WAIT)
+    until(lambda: run.lives() or child.poll() is not None, COMES)
     files.write_json(run.files.started, note | {"in": True, "pid": child.pid})
     threading.Thread(target=watch, args=(Run(run.folder), child), daemon=True).start()
     return run

@@ -1,0 +1,68 @@
+"""Runs wait their turn, are reordered and removed, survive the app, and one that fails does not stop the next."""
+
+import pytest
+
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process, queue, runs
+from tests.studio.tasks.test_runs import UNRULY, job, wait_until
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "COMMAND", UNRULY)
+    found = Studio(tmp_path / "studio")
+    yield found
+    for run in runs.all_runs(found):  # a test that failed may leave a child
+        if beat := run.beat():
+            process.kill(beat[0])
+
+
+def names(studio):
+    return [run.job.name for run in queue.waiting(studio)]
+
+
+def test_the_first_starts_at_once_and_the_others_wait_in_order(studio):
+    first, *others = [queue.add(studio, job(studio, name)) for name in ("one", "two", "three", "four")]
+    wait_until(lambda: first.status().state == "running")
+    assert names(studio) == ["two", "three", "four"]
+    assert {run.status().state for run in others} == {run.summary().state for run in others} == {"waiting"}
+    queue.move(studio, others[2], 1)
+    queue.remove(studio, others[1])
+    assert names(studio) == ["four", "two"] and not others[1].folder.exists()
+    with pytest.raises(UserError, match="does not wait"):
+        queue.move(studio, first, 1)
+    assert queue.advance(studio) is None  # one is running
+    first.stop()
+    wait_until(lambda: not first.lives())
+    assert queue.advance(studio).job.name == "four" and names(studio) == ["two"]
+
+
+def test_a_run_that_fails_does_not_stop_the_next_and_an_attendant_brings_it_up(studio, monkeypatch):
+    monkeypatch.setattr(queue, "SECONDS", 0.05)
+    attendant = queue.Attendant(studio)
+    ordered = [queue.add(studio, job(studio, name)) for name in ("dies", "out-of-memory", "calm")]
+    wait_until(lambda: ordered[2].status().state == "running", 60)
+    assert [run.status().state for run in ordered[:2]] == ["failed", "failed"]
+    attendant.close()
+
+
+def test_the_queue_is_there_after_a_restart_and_waits_while_a_pause_holds_it(studio):
+    first, second = (queue.add(studio, job(studio, name)) for name in ("one", "two"))
+    wait_until(lambda: first.status().state == "running")
+    runs.pause(studio, first)
+    queue.hold(studio, True)
+    wait_until(lambda: not first.lives())
+    again = Studio(studio.home)  # nothing of it is held in memory
+    assert names(again) == ["two"] and queue.advance(again) is None
+    queue.hold(again, False)
+    assert queue.advance(again).folder == second.folder
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"order": 5}', '{"order": ["../x", 3, "gone"]}', "{" * 9999])
+def test_an_odd_queue_file_is_an_empty_queue(studio, text):
+    studio.runs.mkdir(parents=True)
+    (studio.runs / "queue.json").write_text(text)
+    assert queue.waiting(studio) == [] and queue.advance(studio) is None
+    run = queue.add(studio, job(studio))
+    wait_until(lambda: run.status().state == "running")
