@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: bases that were one file, networks in few bits
+UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: single-file bases as folders, quantised networks
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
 _VERSIONS = {UNPACKED: 1, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
 
