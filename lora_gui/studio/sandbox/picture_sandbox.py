@@ -27,8 +27,7 @@ from lora_gui.errors import UserError
 
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.studio.sandbox.picture_sandbox")
-SECONDS = 60.0  # for one picture; the largest that come in take a fifth of it
-STARTING = 15.0  # seconds more for the first one, which waits for its child to start
+SECONDS = 60.0  # for one picture, the child's start too; the largest that come in take a fifth of it
 MEMORY = 6_000_000_000  # bytes the child may ask for; four times what the largest picture takes
 LOOK = 0.2  # seconds between two looks at the child's memory
 PATIENCE = 5.0  # seconds the child gets to end
@@ -50,11 +49,9 @@ class Decoder:
 
     def decode(self, path: Path) -> tuple[bytes, list[str]]:
         """The picture as PNG, upright and RGB, and what was done to it. Raises UserError where it cannot be used."""
-        limit = self._seconds
-        if self._child is None:
-            self._child, limit = _start(), limit + STARTING
-        order = json.dumps({"path": os.path.abspath(path), "seconds": limit + PATIENCE})
-        answer, data = _ask(self._child, order.encode("utf-8") + b"\n", limit)
+        self._child = self._child or _start()
+        order = json.dumps({"path": os.path.abspath(path), "seconds": self._seconds + PATIENCE})
+        answer, data = _ask(self._child, order.encode("utf-8") + b"\n", self._seconds)
         if answer is None:
             self._child.kill()
             self._end()
