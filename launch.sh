@@ -20,15 +20,16 @@ find_python() {
 
 # install FILE: the packages FILE.txt names, in the versions and with the hashes of FILE.lock. uv itself is one of them.
 # uv takes the build of torch that is made for this computer's card, unless wheels lie at hand that pip was told of.
-install() {
-    export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(.venv/bin/python -m pip config get global.find-links 2>/dev/null || true)}}"
-    if [ -z "$UV_FIND_LINKS" ]; then
-        unset UV_FIND_LINKS
+install() (
+    wheels="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(.venv/bin/python -m pip config get global.find-links 2>/dev/null || true)}}"
+    if [ -n "$wheels" ]; then
+        export UV_FIND_LINKS="$wheels"
+    else
         export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}"
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check uv -c requirements.txt || return 1
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check uv -c requirements.txt || exit 1
     .venv/bin/python -m uv pip install --quiet --python .venv/bin/python -r "$1.txt" -c "$1.lock"
-}
+)
 
 # ensure FILE: once for each content of FILE.txt and FILE.lock
 ensure() {

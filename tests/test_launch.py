@@ -128,6 +128,8 @@ def test_torch_is_the_build_for_this_card_unless_wheels_lie_at_hand(recorded, va
     _, start = recorded
     asked = start(**variables)[1]
     assert asked[1].endswith(means)
+    own = f"(torch: {variables.get('UV_TORCH_BACKEND', '')}, wheels: {variables.get('UV_FIND_LINKS', '')})"
+    assert asked[2].endswith(own)  # the app gets its environment as it was
 
 
 def test_a_failed_installation_is_said_in_a_sentence_and_tried_again_the_next_time(recorded):
