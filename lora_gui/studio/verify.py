@@ -189,5 +189,5 @@ def _is_whole(png: Path) -> bool:
         with open(png, "rb") as file:
             file.seek(-len(PNG_END), os.SEEK_END)
             return file.read() == PNG_END
-    except (*DAMAGED, Image.DecompressionBombError):
+    except DAMAGED:
         return False

@@ -31,6 +31,7 @@ DAMAGED = (
     OverflowError,
     struct.error,
     MemoryError,
+    Image.DecompressionBombError,
 )
 GPS = 0x8825  # EXIF tag
 # first bytes -> what the file is

@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.sandbox.picture_decode import DAMAGED
 
 RECORD_LIMIT = 20_000  # characters of a drawing's record that are shown
 
@@ -13,10 +14,8 @@ def recent(studio: Studio, most: int = 24) -> list[Path]:
     """The newest drawings, the newest first."""
     found: list[Path] = []
     for day in sorted(studio.drawings.glob("????-??-??"), reverse=True):
-        found += sorted(
-            (p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview")),
-            reverse=True,
-        )
+        shown = (p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview"))
+        found += sorted((p for p in shown if p.is_file()), reverse=True)
         if len(found) >= most:
             break
     return found[:most]
@@ -29,5 +28,5 @@ def record(drawing: Path) -> str:
             return ""
         with Image.open(drawing, formats=("PNG",)) as image:
             return str(image.info.get("parameters", ""))[:RECORD_LIMIT]
-    except (OSError, ValueError, SyntaxError):
+    except DAMAGED:
         return ""

@@ -58,6 +58,8 @@ def inline(picture: Path, side: int = 384) -> str:
 
 
 def _small(picture: Path, side: int) -> bytes:
+    if not picture.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(picture)
     with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
         copy = image.convert("RGB")
     copy.thumbnail((side, side), Image.Resampling.LANCZOS)
