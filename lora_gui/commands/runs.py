@@ -24,6 +24,9 @@ def add(commands: Any, register: Register) -> None:
     pause.add_argument("run", metavar="RUN", help=WHICH)
     stop = register(commands, "stop", run_stop, "end a run and save what it has learnt")
     stop.add_argument("run", metavar="RUN", help=WHICH)
+    stop.add_argument("--force", action="store_true", help="end one that does not answer; its checkpoint is saved")
+    delete = register(commands, "delete-run", run_delete, "move an ended run to the system's bin; its LoRA stays")
+    delete.add_argument("run", metavar="RUN", help=WHICH)
     register(commands, "verify", run_verify, "check that runs, LoRAs, pictures and drawings are whole; changes nothing")
 
 
@@ -38,11 +41,11 @@ def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_pause(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio.tasks import runs
+    from lora_gui.studio.tasks import queue, runs
 
     run = runs.find(studio, options.run)
-    if not run.status().ended:
-        run.pause()
+    runs.pause(studio, run)
+    queue.hold(studio, True)  # whoever pauses wants the computer for something else
     return _end_of(run)
 
 
@@ -50,8 +53,22 @@ def run_stop(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio.tasks import runs
 
     run = runs.find(studio, options.run)
-    runs.stop(studio, run)
+    if options.force:
+        run.stop()
+        runs.end(studio, run)
+    else:
+        runs.stop(studio, run)
     return _end_of(run)
+
+
+def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """What was moved to the bin, and the bytes it took."""
+    from lora_gui.studio.tasks import runs
+
+    run = runs.find(studio, options.run)
+    size = runs.size(run)
+    runs.delete(studio, run)
+    return {"in_the_bin": str(run.folder), "bytes": size}
 
 
 def run_verify(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

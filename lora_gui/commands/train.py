@@ -3,11 +3,14 @@
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import Register, note, say, settings_of
 from lora_gui.commands.runs import followed
 from lora_gui.studio.paths import Studio
+
+if TYPE_CHECKING:
+    from lora_gui.protocol.jobs import TrainJob
 
 
 def add(commands: Any, register: Register) -> None:
@@ -17,7 +20,11 @@ def add(commands: Any, register: Register) -> None:
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
     )
 
-    train = register(commands, "train", run_train, "train a LoRA")
+    add_order(register(commands, "train", run_train, "train a LoRA"))
+
+
+def add_order(train: argparse.ArgumentParser) -> None:
+    """The options that say what is to be trained."""
     train.add_argument(
         "--preset", default="style", help="style, character, concept or one of your own (default: style)"
     )
@@ -42,15 +49,23 @@ def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The LoRA of a run that came to its last step. Raises EndedEarly where it did not."""
+    from lora_gui.studio.tasks import runs
+
+    began = time.monotonic()
+    runs.require_none_running(studio)
+    run = runs.start(studio, ordered(options, studio))
+    return followed(studio, run) | {"seconds": round(time.monotonic() - began, 1)}
+
+
+def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
+    """The job that `add_order`'s options describe, its pictures copied. Raises UserError where it cannot be trained."""
     from lora_gui.studio.capacity import fit, gpu
     from lora_gui.studio.tasks import runs
     from lora_gui.studio.things import bases, pictures, presets
     from lora_gui.studio.things.names import check_name, check_trigger
 
-    began = time.monotonic()
     check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
     check_trigger(options.trigger)
-    runs.require_none_running(studio)
     base = bases.find(studio, options.base)
     hand, vram = settings_of(options.set), gpu.memory() if options.vram is None else options.vram
     presets.fill(studio, options.preset, base, 1, hand, vram)
@@ -60,5 +75,4 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         note(sentence)
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
     fit.require(studio, base, settings)
-    job = runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)
-    return followed(studio, runs.start(studio, job)) | {"seconds": round(time.monotonic() - began, 1)}
+    return runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)

@@ -12,7 +12,7 @@ from lora_gui.protocol.lock import Lock
 from lora_gui.protocol.task_folder import VERSION
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
-from lora_gui.studio.tasks.launching import LOCK_WAIT, check_disk, launch
+from lora_gui.studio.tasks.launching import LOCK_WAIT, alone, check_disk, launch
 from lora_gui.studio.tasks.run import QUEUE, Run, is_queue_held, queued
 
 EDIT_LOCK = ".queue.lock"  # among the runs
@@ -65,7 +65,7 @@ def advance(studio: Studio) -> Run | None:
     """
     while queued(studio.runs) and not is_queue_held(studio.runs):
         try:
-            with runs.alone(studio):
+            with alone(studio):
                 with _editing(studio) as order:
                     name = order.pop(0) if order else ""
                 run = Run(studio.runs / name)

@@ -17,6 +17,7 @@ from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.protocol.task_folder import ADAPTER
 from lora_gui.settings import TrainSettings, check
+from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks import process, retries
 from lora_gui.studio.tasks.launching import (
@@ -34,6 +35,7 @@ from lora_gui.studio.tasks.launching import (
 )
 from lora_gui.studio.tasks.run import Run, Summary
 from lora_gui.studio.tasks.status import RunStatus
+from lora_gui.studio.things import presets
 from lora_gui.studio.things.names import check_name, check_trigger
 from lora_gui.studio.things.pictures import DROP, Picture
 
@@ -201,6 +203,16 @@ def summaries(studio: Studio) -> list[Summary]:
 
 def latest(studio: Studio) -> Run | None:
     return next(iter(all_runs(studio)), None)
+
+
+def differs(studio: Studio, run: Run) -> dict[str, tuple[Any, Any]]:
+    """The settings in which a run differs from its preset as it is today, each with the preset's value and its own.
+
+    Raises UserError where the run or the preset is damaged.
+    """
+    job = run.job
+    preset = presets.fill(studio, job.preset, job.base, len(job.pictures), card=gpu.memory()).model_dump()
+    return {key: (preset[key], value) for key, value in job.settings.model_dump().items() if value != preset[key]}
 
 
 def size(run: Run) -> int:

@@ -1,8 +1,10 @@
 """The resident child's parent side: orders, crashes, and what is kept."""
 
 import os
+import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, StackEntry
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import process
+from lora_gui.studio.tasks import drawing, process
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things.drawings import recent, record
 
@@ -92,6 +94,38 @@ def test_release_ends_the_child_and_says_so_to_whoever_waits(drawer):
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     drawer.release()
     assert draw(drawer).state == "done"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot suspend so")
+def test_a_child_that_hangs_makes_nobody_wait_and_a_cancel_ends_it(drawer, monkeypatch):
+    monkeypatch.setattr(drawing, "UNANSWERED", 1.0)
+    pid = int(draw(drawer).notes[0].split()[-1])
+    os.kill(pid, signal.SIGSTOP)
+    hung = drawer.order(BASE, DrawSettings(prompt="wait"))
+    long = "a" * 4000  # together more than a pipe holds
+    behind = [drawer.order(BASE, DrawSettings(prompt=long)) for _ in range(40)]
+    drawer.cancel(behind[5])
+    assert (drawer.status(behind[5]).state, drawer.status(hung).state) == ("stopped", "queued")
+    drawer.cancel(hung)
+    assert last(drawer, hung).state == "stopped"
+    assert {last(drawer, id).state for n, id in enumerate(behind) if n != 5} == {"done"}  # by the next child
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot suspend so")
+def test_a_child_that_hangs_is_let_go_in_bounded_time(drawer, monkeypatch):
+    monkeypatch.setattr(drawing, "PATIENCE", 0.5)
+    os.kill(int(draw(drawer).notes[0].split()[-1]), signal.SIGSTOP)
+    drawer.order(BASE, DrawSettings(prompt="wait"))
+    began = time.monotonic()
+    drawer.release()
+    assert time.monotonic() - began < 10
+    assert draw(drawer).state == "done"
+
+
+def test_orders_behind_one_whose_child_died_are_drawn_by_the_next_child(drawer):
+    ids = [drawer.order(BASE, DrawSettings(prompt=prompt)) for prompt in ("die", "a cat", "refuse", "a dog")]
+    assert [last(drawer, id).state for id in ids] == ["failed", "done", "failed", "done"]
 
 
 def test_many_threads_may_order_at_once(drawer):
