@@ -154,7 +154,7 @@ def _checkpoint(folder: Path, name: str) -> None:
 
 
 def _lora(path: Path) -> None:
-    """The header is sound, every value is a number, and the values are those the header's own sum was made of."""
+    """The header is sound, every value is finite, and the sum in the header is that of the values."""
     loras.describe(path)
     header = read_header(path)
     if not all_finite(path, header):

@@ -104,13 +104,13 @@ def _too_large(name: str) -> UserError:
 
 
 def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
-    """What people see, as plain sRGB; without what the file says of itself."""
+    """8-bit sRGB without metadata: alpha composited on white, ICC profile applied, higher bit depths scaled."""
     notes: list[str] = []
     if image.mode.startswith("I") or image.mode == "F":
         return _grey(image), notes
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image, is_seen_through = _on_paper(image)
-        if is_seen_through:
+        image, is_transparent = _composited(image)
+        if is_transparent:
             notes.append(f"{name} is transparent in places; there it is learnt as white.")
     if image.mode in ("CMYK", "RGB") and (profile := image.info.get("icc_profile")):
         try:
@@ -124,7 +124,7 @@ def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """16 bits a pixel to 8; convert("RGB") would clamp them to nearly white. Floats are scaled by their own range."""
+    """16-bit greyscale to 8-bit; convert("RGB") would clip it to nearly white. Floats are scaled by their own range."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     low, high = float(values.min()), float(values.max())
     if image.mode != "F" and low >= 0 and high <= 65535:
@@ -133,16 +133,16 @@ def _grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
 
 
-def _on_paper(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The picture on white, and whether any of the white is seen; convert("RGB") would show hidden colours."""
+def _composited(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Alpha composited on white, and whether any pixel is not opaque; convert("RGB") would show hidden colours."""
     profile = image.info.get("icc_profile")
-    seen = image.convert("RGBA")
-    paper = Image.new("RGBA", seen.size, "white")
-    paper.alpha_composite(seen)
-    opaque = paper.convert("RGB")
+    layer = image.convert("RGBA")
+    ground = Image.new("RGBA", layer.size, "white")
+    ground.alpha_composite(layer)
+    opaque = ground.convert("RGB")
     if profile and image.mode not in ("LA", "La"):  # a profile for grey does not fit the colours any more
         opaque.info["icc_profile"] = profile
-    return opaque, seen.getchannel("A").getextrema() != (255, 255)
+    return opaque, layer.getchannel("A").getextrema() != (255, 255)
 
 
 def _not_a_picture(path: Path) -> UserError:

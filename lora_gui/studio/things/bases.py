@@ -94,7 +94,7 @@ def built_like(base: Base) -> Base:
 
 
 def networks(base: Base) -> dict[str, int]:
-    """How many numbers each network has, by its folder; `unet` for one file. Raises UserError where one is damaged."""
+    """The parameters of each network, by its folder; `unet` for one file. Raises UserError where one is damaged."""
     path = Path(base.path)
     if path.is_file():
         return {"unet": _identified(path, path.stat().st_size, path.stat().st_mtime_ns)[2]}
@@ -109,7 +109,7 @@ def networks(base: Base) -> dict[str, int]:
 
 @functools.lru_cache(maxsize=256)
 def _identified(path: Path, size: int, time: int) -> tuple[str, str, int]:
-    """Family, known base of the same build, and how many numbers there are; read once for each state of the file."""
+    """Family, known base of the same build, and number of parameters; read once for each state of the file."""
     contents = single_file.read(path)
     builds = {build: one.key for one in families.facts().values() for build in one.single_files}
     found = single_file.build_of(path, contents, builds)

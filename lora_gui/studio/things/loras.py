@@ -36,7 +36,7 @@ class LoraInfo:
     preset: str
     steps: int
     odd: tuple[str, ...]  # sentences about what is unusual in it
-    layers: int  # how many modules it changes
+    layers: int  # how many modules it adapts
     made: str  # when, as ISO text; where the file does not say, when it came
     size: int  # bytes
 
@@ -111,7 +111,7 @@ def delete(lora: LoraInfo) -> None:
 
 
 def is_finite(path: Path) -> bool:
-    """Whether every value in the file is a number; reads the whole file."""
+    """Whether every value in the file is finite; reads the whole file."""
     return all_finite(path, read_header(path))
 
 
