@@ -21,7 +21,7 @@ PHASES = ("encode_text", "encode_pictures", "train", "sample")
 # what a run may need at most on a card of 12 GB, in 1e9 bytes
 LIMITS = {
     "sd15": 4, "sdxl": 9, "sd35-medium": 9, "sd35-large": 11, "flux1-dev": 11, "klein-4b": 8, "klein-9b": 11,
-    "kandinsky22": 8, "wuerstchen": 8,
+    "z-image": 11, "kandinsky22": 8, "wuerstchen": 8,
 }  # fmt: skip
 HEAD = ("| Base | Style | Character | Concept | Of 12 GiB | At most |", "|---|---|---|---|---|---|")
 

@@ -21,6 +21,7 @@ from tests.tiny_kandinsky_2_2 import kandinsky_2_2
 from tests.tiny_stable_diffusion_3 import stable_diffusion_3
 from tests.tiny_stable_diffusion_xl import stable_diffusion_xl
 from tests.tiny_wuerstchen import wuerstchen
+from tests.tiny_z_image import z_image
 
 MAKERS = {
     "sd1": tiny.stable_diffusion_1,
@@ -30,6 +31,7 @@ MAKERS = {
     "klein": flux_2_klein,
     "kandinsky22": kandinsky_2_2,
     "wuerstchen": wuerstchen,
+    "zimage": z_image,
 }
 KNOWN = list(families.facts().values())
 FAMILIES = {one.key: family(one.key) for one in KNOWN}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2D
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
-from transformers import Qwen3Model
 
 from lora_gui.errors import UserError
-from lora_gui.families.base import Batch, Conditions, Kit, Load, Noising, Reader, Tensors, TextLoad, whole
+from lora_gui.families.base import Batch, Conditions, Kit, Noising, Tensors, TextLoad, whole
 from lora_gui.families.flux_2_klein.facts import FACTS
 from lora_gui.families.shared import autoencoder, flow, flux, preview, qwen3
-from lora_gui.families.shared.latent import Config, Encoders, LatentFamily, dtype_of, empty
+from lora_gui.families.shared.latent import Config, Encoders, dtype_of, empty
 from lora_gui.families.shared.noising import RectifiedFlow
 from lora_gui.settings import DrawSettings
 
@@ -34,13 +32,14 @@ _TARGETS = {
 }
 
 
-class Flux2Klein(LatentFamily):
+class Flux2Klein(qwen3.Qwen3Family):
     """Its latents are normalised channel by channel in patches of 2 x 2, and then taken apart again."""
 
     facts = FACTS
     part = "transformer"
     kind = Flux2Transformer2DModel
-    text_kinds = {"text_encoder": Qwen3Model}
+    layers = max(_TEXT_LAYERS)
+    thinking = False
     text_loads = {"text_encoder": TextLoad(qwen3.TOKENS, masked=True, layers=max(_TEXT_LAYERS))}
     vae_kind = AutoencoderKLFlux2
     patch = 2
@@ -65,18 +64,6 @@ class Flux2Klein(LatentFamily):
     def targets(self, part: str, layers: str) -> str:
         return _TARGETS[layers]
 
-    def encoders(
-        self,
-        base: Path,
-        device: torch.device,
-        dtype: torch.dtype,
-        load: Load = whole,
-        captions: bool = True,
-        pictures: bool = True,
-    ) -> Encoders:
-        used = partial(_used_layers, load)
-        return super().encoders(base, device, dtype, used, captions, pictures)
-
     def load_vae(self, base: Path, device: torch.device, dtype: torch.dtype) -> Any:
         return whole(AutoencoderKLFlux2, base / "vae", device, dtype)
 
@@ -89,12 +76,8 @@ class Flux2Klein(LatentFamily):
 
     def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
         """The states of three layers side by side, (B, 512, 3 * width)."""
-        tokenizer, encoder = encoders.tokenizers["text_encoder"], encoders.texts["text_encoder"]
-        states, _ = qwen3.states(tokenizer, encoder, captions, thinking=False)
+        states, _ = self.states(encoders, captions)
         return {"text": torch.cat([states[layer] for layer in _TEXT_LAYERS], dim=-1)}
-
-    def reader(self, base: Path) -> Reader:
-        return qwen3.reader(base / "tokenizer", thinking=False)
 
     def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
         return {self.part: RectifiedFlow(flow.Shift.of(flow.config_of(base)))}
@@ -150,10 +133,6 @@ class Flux2Klein(LatentFamily):
             "text_places": empty(qwen3.TOKENS, _AXES),
             "places": empty((side // 16) ** 2, _AXES),
         }
-
-
-def _used_layers(load: Load, kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    return qwen3.load(folder, max(_TEXT_LAYERS), device, dtype, load)
 
 
 def _raw(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,59 @@
+"""What is known of Z-Image and its bases."""
+
+from lora_gui.facts import CheckpointNames, Facts, KnownBase
+
+_BLOCK: CheckpointNames = {
+    "attention.qkv": tuple(f"attention.to_{one}" for one in "qkv"),
+    "attention.out": ("attention.to_out.0",),
+    "feed_forward.w1": ("feed_forward.w1",),
+    "feed_forward.w2": ("feed_forward.w2",),
+    "feed_forward.w3": ("feed_forward.w3",),
+    "adaLN_modulation.0": ("adaLN_modulation.0",),
+}
+_CHECKPOINT_NAMES: CheckpointNames = {
+    f"{blocks}.#.{path}": tuple(f"{blocks}.#.{own}" for own in names)
+    for blocks in ("layers", "noise_refiner", "context_refiner")
+    for path, names in _BLOCK.items()
+}
+_BLOCKS = r"(layers|noise_refiner|context_refiner)"
+_LAYER = r"(attention[_.](to_[qkv]|to_out[_.]0|qkv|out)|feed_forward[_.]w[123]|adaLN_modulation[_.]0)"
+
+FACTS = Facts(
+    key="zimage",
+    title="Z-Image",
+    bases=(
+        KnownBase(
+            key="z-image",
+            title="Z-Image",
+            repo="Tongyi-MAI/Z-Image",
+            licence="Apache-2.0",
+            size_gb=20.5,  # 16 bits throughout
+        ),
+        KnownBase(
+            key="z-image-turbo",
+            title="Z-Image Turbo",  # draws only: in eight steps and without guidance, to which it was distilled
+            repo="Tongyi-MAI/Z-Image-Turbo",
+            licence="Apache-2.0",
+            size_gb=32.9,  # its transformer in 32 bits
+            defaults={"steps": 8, "guidance": 0.0},
+            trains=False,
+        ),
+    ),
+    pipeline="ZImagePipeline",
+    resolution=1024,
+    train_defaults={
+        "resolution": 1024,
+        "learning_rate": 1e-4,
+        "precision": "bf16",
+        "gradient_checkpointing": True,
+    },
+    draw_defaults={"width": 1024, "height": 1024, "steps": 50, "guidance": 4.0},
+    size_step=16,
+    architecture="Z-Image/lora",
+    base_model_version="zimage",
+    prefixes={"transformer": ("lora_unet",)},
+    checkpoint_names=_CHECKPOINT_NAMES,
+    layer_names=(
+        rf"(transformer\.|diffusion_model\.|lora_unet_|lora_transformer_){_BLOCKS}[_.]\d+[_.]{_LAYER}"
+    ),
+)

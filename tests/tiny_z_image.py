@@ -1,0 +1,70 @@
+"""A tiny random base of Z-Image, made of the real classes: to train on, or distilled."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+SIZE = 64  # px; latents are 8 x 8, tokens 4 x 4
+WIDTH = 16  # of a state of the text encoder
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def z_image(folder: Path, seed: int = 0, distilled: bool = False) -> Path:
+    """A ZImagePipeline folder with two layers and one refiner each, and as many text layers as the real one."""
+    torch.manual_seed(seed)
+    words = _tokenizer()
+    transformer = ZImageTransformer2DModel(
+        in_channels=16,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=WIDTH,
+        axes_dims=[4, 6, 6],
+        axes_lens=[1024, 32, 32],
+    )
+    for token in (transformer.x_pad_token, transformer.cap_pad_token):
+        token.data.normal_()
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        norm_num_groups=8,
+        latent_channels=16,
+        sample_size=SIZE,
+        scaling_factor=0.3611,
+        shift_factor=0.1159,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    text_encoder = Qwen3Model(
+        Qwen3Config(
+            vocab_size=len(words), hidden_size=WIDTH, intermediate_size=32, num_hidden_layers=36,
+            num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+        )
+    )  # fmt: skip
+    ZImagePipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=words,
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0 if distilled else 6.0),
+    ).save_pretrained(folder / "base")
+    return folder / "base"
+
+
+def _tokenizer() -> Qwen2Tokenizer:
+    """Bytes only: every word is spelt out."""
+    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    words = Qwen2Tokenizer(vocab={byte: n for n, byte in enumerate([*bytes_to_unicode().values(), *marks])}, merges=[])
+    words.add_special_tokens({"additional_special_tokens": marks[1:]})
+    words.chat_template = _CHAT
+    return words
