@@ -47,5 +47,12 @@ def test_every_command_that_a_readme_names_is_one(name, commands):
     assert named_commands(name) <= commands
 
 
+def test_the_readmes_of_the_tests_list_all_that_the_tests_tell_of():
+    listed = "".join((ROOT / name).read_text(encoding="utf-8") for name in READMES[-2:])
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    told = set(re.findall(r'\btell\("([^"\\]+)"', tests))
+    assert len(told) > 15 and not [what for what in told if f"| {what} |" not in listed]
+
+
 def test_the_readme_names_every_command(commands):
     assert commands <= named_commands("README.md")
