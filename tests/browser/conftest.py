@@ -58,9 +58,9 @@ def browser():
         browser.close()
 
 
-def open_window(home, *arguments):
-    """Start app.py on `home`; its process, once the window is there."""
-    command = [sys.executable, str(ROOT / "app.py"), "--no-browser", *arguments]
+def open_window(home, app):
+    """Start the script `app` on `home`; its process, once the window is there."""
+    command = [sys.executable, str(app), "--no-browser"]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"LORA_GUI_HOME": str(home)})
     until = time.monotonic() + PATIENCE
     while not (home / "window.json").is_file():
@@ -70,10 +70,12 @@ def open_window(home, *arguments):
 
 
 @pytest.fixture(scope="module")
-def window(tmp_path_factory):
+def window(request, tmp_path_factory):
+    """The app, whose children are forked where the module does not say that it is `WHOLE`."""
+    script = ROOT / "app.py" if getattr(request.module, "WHOLE", False) else Path(__file__).with_name("app_forking.py")
     home = tmp_path_factory.mktemp("a studio") / "with spaces"
     home.mkdir()
-    app = open_window(home)
+    app = open_window(home, script)
     yield Window(home)
     app.terminate()
     app.wait(PATIENCE)

@@ -1,7 +1,6 @@
 """What people really do, in a real Chromium: every mistake is answered by a sentence, and nothing is lost."""
 
 import os
-import re
 import subprocess
 import sys
 
@@ -72,30 +71,36 @@ def test_a_caption_is_kept_as_it_was_typed_and_never_becomes_markup(page, window
     assert window.complaints == []
 
 
-@pytest.mark.parametrize(
-    ("trigger", "sentence"),
-    [("", "There is no trigger word."), ("x", "single letter"), ("a<b>", "signs that prompts use")],
-)
-def test_a_trigger_word_that_cannot_work_is_refused_with_a_reason(page, window, tmp_path, trigger, sentence):
+TRIGGERS = {"": "There is no trigger word.", "x": "single letter", "a<b>": "signs that prompts use"}
+
+
+def test_a_trigger_word_that_cannot_work_is_refused_with_a_reason(page, window, tmp_path):
     drop(page, painted(tmp_path, "three.png"))
     expect(page.locator(".pictures img")).to_have_count(1)
-    page.locator("#trigger input").fill(trigger)
-    page.locator("#start").click()
-    expect(page.locator("#train-notice")).to_contain_text(sentence)
+    for trigger, sentence in TRIGGERS.items():
+        page.locator("#trigger input").fill(trigger)
+        page.locator("#start").click()
+        expect(page.locator("#train-notice")).to_contain_text(sentence)
     assert window.complaints == []
 
 
-@pytest.mark.parametrize("name", ["../evil", "CON", "my/lora", "lora 🦊"])
-def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(page, window, tmp_path, name):
+NAMES = {
+    "../evil": "plain name such as evil", "CON": "such as con-lora", "my/lora": "such as my-lora",
+    "lora 🦊": "Use a-z, 0-9, - and _, such as lora",
+}  # fmt: skip
+
+
+def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(page, window, tmp_path):
     drop(page, painted(tmp_path, "four.png"))
     expect(page.locator(".pictures img")).to_have_count(1)
     page.locator("#trigger input").fill("zxy_style")
     page.locator("#details button.label-wrap").click()
-    page.locator("#name input").fill(name)
     expect(page.locator("#verdict")).to_contain_text("is a good trigger word")
-    expect(page.locator("#name input")).to_have_value(name)
-    page.locator("#start").click()
-    expect(page.locator("#train-notice")).to_contain_text(re.compile("such as|path|Windows"))
+    for name, sentence in NAMES.items():
+        page.locator("#name input").fill(name)
+        expect(page.locator("#name input")).to_have_value(name)
+        page.locator("#start").click()
+        expect(page.locator("#train-notice")).to_contain_text(sentence)
     assert not list(window.home.glob("runs/*"))
     assert window.complaints == []
 

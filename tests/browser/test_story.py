@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 
+WHOLE = True  # app.py and its workers, really started
 STEPS = 20
 LONG = 600_000  # ms, for a training on a busy computer
 PROMPT = "zxy_style apple on a blue background"
