@@ -66,9 +66,9 @@ def test_captions_are_encoded_as_the_pipeline_does(base, plain):
 def test_pictures_are_shifted_and_scaled_as_the_pipeline_undoes_it(base, plain):
     encoders = FAMILY.encoders(base, CPU, torch.float32)
     pixels = torch.rand(2, 3, 64, 64) * 2 - 1
-    ours, spread = FAMILY.encode_pictures(encoders, pixels), plain.vae.encode(pixels).latent_dist
-    torch.testing.assert_close(ours["mean"], (spread.mean - 0.1159) * 0.3611)
-    torch.testing.assert_close(ours["std"], spread.std * 0.3611)
+    ours, posterior = FAMILY.encode_pictures(encoders, pixels), plain.vae.encode(pixels).latent_dist
+    torch.testing.assert_close(ours["mean"], (posterior.mean - 0.1159) * 0.3611)
+    torch.testing.assert_close(ours["std"], posterior.std * 0.3611)
 
 
 def test_tokens_and_their_places_are_those_of_the_pipeline():

@@ -1,5 +1,8 @@
 """Stable Diffusion 1.x against diffusers' own pipeline and architecture."""
 
+import shutil
+
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -62,6 +65,32 @@ def test_a_drawing_is_the_one_the_plain_pipeline_makes(base, plain, encoders):
     assert without_encoder.kit.encoders is None
     cached = without_encoder.draw(SETTINGS, 7, captions)
     assert np.array_equal(np.array(cached), np.array(plain_drawing))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "settings"),
+    [
+        ("PNDMScheduler", {"skip_prk_steps": True}),
+        ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}),
+        ("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
+        ("EulerAncestralDiscreteScheduler", {}),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+        ("HeunDiscreteScheduler", {}),
+        ("UniPCMultistepScheduler", {}),
+    ],
+)  # fmt: skip
+def test_a_drawing_is_that_of_the_plain_pipeline_with_any_scheduler(base, tmp_path, scheduler, settings):
+    own = shutil.copytree(base, tmp_path / "base")
+    kind = getattr(diffusers, scheduler)
+    old = diffusers.DDIMScheduler.load_config(own / "scheduler")
+    StableDiffusionPipeline.from_pretrained(own, scheduler=kind.from_config(old, **settings)).save_pretrained(own)
+    expected = StableDiffusionPipeline.from_pretrained(own)(
+        "a thing", negative_prompt="grey", width=64, height=64, num_inference_steps=3, guidance_scale=4,
+        generator=torch.Generator().manual_seed(7),
+    ).images[0]  # fmt: skip
+    pipeline, seen = Pipeline(FAMILY, own, CPU, torch.float32), []
+    assert np.array_equal(np.array(pipeline.draw(SETTINGS, 7, progress=lambda step, x0: seen.append(x0))), expected)
+    assert pipeline.sampler == scheduler.removesuffix("Scheduler") and all(x0.isfinite().all() for x0 in seen)
 
 
 def test_progress_is_told_after_each_step_with_something_to_show(base):

@@ -67,9 +67,9 @@ def test_t5_may_be_missing_from_a_base_that_names_it(tmp_path):
 def test_pictures_are_shifted_and_scaled_as_the_pipeline_undoes_it(base):
     plain, encoders = DiffusionPipeline.from_pretrained(base), FAMILY.encoders(base, CPU, torch.float32)
     pixels = torch.rand(2, 3, 64, 64) * 2 - 1
-    ours, spread = FAMILY.encode_pictures(encoders, pixels), plain.vae.encode(pixels).latent_dist
-    torch.testing.assert_close(ours["mean"], (spread.mean - 0.0609) * 1.5305)
-    torch.testing.assert_close(ours["std"], spread.std * 1.5305)
+    ours, posterior = FAMILY.encode_pictures(encoders, pixels), plain.vae.encode(pixels).latent_dist
+    torch.testing.assert_close(ours["mean"], (posterior.mean - 0.0609) * 1.5305)
+    torch.testing.assert_close(ours["std"], posterior.std * 1.5305)
 
 
 def test_noise_levels_and_loss_are_those_of_the_training_script_of_diffusers(base):
