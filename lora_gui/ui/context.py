@@ -12,7 +12,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.tasks.run import queued
 from lora_gui.studio.tasks.runs import Run, all_runs
-from lora_gui.ui.draft import Drafts
+from lora_gui.ui.draft import Drafts, TrainDraft
 from lora_gui.ui.live import Live, Standing
 from lora_gui.ui.widgets.handlers import Changes
 
@@ -39,6 +39,12 @@ class Context:
         if name not in self._runs:
             self._runs[name] = Run(self.studio.runs / Path(name).name)
         return self._runs[name]
+
+    def over_to_train(self, draft: TrainDraft) -> Changes:
+        """The tab Train with its form, which shows `draft` at the next look; for outputs [tabs, *setup]."""
+        if problem := self.drafts.train.change(lambda _: draft):
+            raise problem
+        return {self.tabs: gr.update(selected="train")} | self.to_setup()
 
     def newest_run(self) -> str:
         """The folder name of the newest run whose turn has come; empty where there is none."""

@@ -37,6 +37,7 @@ class TrainDraft:
     name: str = ""
     hand: dict[str, Any] = field(default_factory=dict)  # settings that the user set, as they were typed
     started: str = ""  # the run that was begun from exactly this
+    note: str = ""  # what is to be said of it until it is changed
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.ui import check_view
 from lora_gui.ui.context import Context
 from lora_gui.ui.generate import generate_tab
+from lora_gui.ui.runs import runs_tab
 from lora_gui.ui.train import train_tab
 from lora_gui.ui.widgets.parts import html
 
 TABS = (
     ("train", "Train", train_tab.build),
     ("generate", "Generate", generate_tab.build),
+    ("runs", "Runs", runs_tab.build),
 )
 
 
@@ -23,8 +25,8 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
         context = Context(studio, drawer)
         with gr.Tabs(elem_id="tabs") as context.tabs:
             for key, title, build_tab in TABS:
-                with gr.Tab(title, id=key, elem_id=f"tab-{key}"):
-                    build_tab(context)
+                with gr.Tab(title, id=key, elem_id=f"tab-{key}") as tab:
+                    build_tab(context, tab)
         check_view.build(studio)
         context.live.connect(window.load, context.standing)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)

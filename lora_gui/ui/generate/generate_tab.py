@@ -34,7 +34,7 @@ AS_TYPED = ("prompt", "negative", "count", "seed", "random")
 NOTHING_IN_USE = markup.quiet("None in use: this draws with the base alone.")
 
 
-def build(context: Context) -> None:
+def build(context: Context, tab: gr.Tab) -> None:
     """Lay the tab out and connect it."""
     with gr.Row(elem_classes="page wide"):
         with gr.Column(scale=5, min_width=340):

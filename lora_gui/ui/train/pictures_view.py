@@ -93,7 +93,7 @@ class PicturesView:
         return {self._remarks: _remarks(found, failed + refused)}
 
     def _choose(self, folder: str) -> None:
-        if problem := self._draft.change(lambda draft: replace(draft, folder=folder, started="")):
+        if problem := self._draft.change(lambda draft: replace(draft, folder=folder, started="", note="")):
             raise problem
 
     def _none(self, event: gr.EventData) -> Changes:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base, TrainJob
@@ -73,6 +74,28 @@ def job(studio: Studio, draft: TrainDraft) -> TrainJob:
     if plan.wrong:
         raise plan.wrong
     return made
+
+
+def differs(studio: Studio, job: TrainJob) -> dict[str, tuple[Any, Any]]:
+    """Settings of a run that are not as its preset fills them in now: each as (the preset's, the run's).
+
+    Raises UserError where the preset is gone.
+    """
+    plain = presets.fill(studio, job.preset, job.base, len(job.pictures), card=gpu.memory())
+    pairs = {name: (getattr(plain, name), getattr(job.settings, name)) for name in TrainSettings.model_fields}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def draft_of(studio: Studio, job: TrainJob) -> TrainDraft:
+    """What would have to be chosen to train the same once more."""
+    try:
+        found = {name: value for name, (_, value) in differs(studio, job).items()}
+    except UserError:  # the preset is gone: every setting counts
+        found = job.settings.model_dump()
+    hand = {name: "\n".join(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    folder = Path(job.pictures[0].path).parent.name if job.pictures else ""
+    name = "" if job.name == names.safe_name(job.trigger) else job.name
+    return TrainDraft(job.preset, job.base.key, folder, job.trigger, name, hand)
 
 
 def in_words(studio: Studio, plan: Planned, count: int) -> str:

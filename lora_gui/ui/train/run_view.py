@@ -40,21 +40,33 @@ COMPARED = 512  # px, the side of the two compared drawings
 Page = dict[str, Any]  # what one page shows: the "run", what of it was "seen", and the run it went "away" from
 
 
+class Aside:
+    """A line about the run that goes on while something else is asked. Lays itself out where it is made."""
+
+    def __init__(self) -> None:
+        with gr.Row(visible=False, elem_classes="aside", elem_id="aside") as self.row:
+            self.words = html()
+            self.back = gr.Button("Show it", size="sm", scale=0, min_width=100, elem_id="show-run")
+
+    def says(self, words: str) -> Changes:
+        return {self.words: words, self.row: gr.update(visible=bool(words))}
+
+
 class RunView:
     """Lays itself out where it is made, and takes the place of `setup` while there is a run to look at.
 
-    One that `follows` shows the run that is going on by itself, and the newest one to a page that was just opened.
+    One with an `aside` shows the run that is going on by itself, and the newest one to a page that was just opened.
     """
 
-    def __init__(self, context: Context, setup: tuple[gr.Column, ...], follows: bool = True, key: str = "") -> None:
-        self._context, self._setup, self._follows, self._key = context, setup, follows, key
+    def __init__(
+        self, context: Context, setup: tuple[gr.Column, ...], aside: Aside | None = None, key: str = ""
+    ) -> None:
+        self._context, self._setup, self._aside, self._key = context, setup, aside, key
         self.page = gr.JSON({}, visible=False)
-        with gr.Row(visible=False, elem_classes="aside") as self._aside:
-            self._beside = html()
-            self._back = self._button("Show it", "show-run", 110)
         with gr.Column(visible=False, elem_id=f"{key}run", elem_classes="run") as self._panel:
             with gr.Row(elem_classes="run-head"):
                 self._head = html()
+                self._prepare = self._button("Prepare another", "prepare", 150)
                 self._pause = self._button("Pause", "pause", 110)
                 self._stop = self._button("Stop", "stop", 110)
             self._state = html(elem_id=f"{key}run-state", elem_classes="run-state")
@@ -68,9 +80,10 @@ class RunView:
                 self._plot = html(elem_id=f"{key}plot")
             self._notes = html()
             self._report = html(js_on_load=COPY, elem_id=f"{key}report")
-        buttons = [self._pause, self._stop, self._resume, self._draw, self.another]
+        buttons = [self._prepare, self._pause, self._stop, self._resume, self._draw, self.another]
         shown = [self._state, self._head, self._result, self._samples, self._plot, self._notes, self._report]
-        self.outputs = [*setup, self._panel, self._aside, self._beside, *buttons, *shown, self.page]
+        beside = [aside.row, aside.words] if aside else []
+        self.outputs = [*setup, *beside, self._panel, *buttons, *shown, self.page]
 
     def _button(self, words: str, name: str, width: int) -> gr.Button:
         return gr.Button(words, scale=0, min_width=width, elem_id=f"{self._key}{name}")
@@ -86,14 +99,12 @@ class RunView:
         )
         for button, act in acts:
             live.after(button.click(noticed(self._state, act), [self.page], self.outputs, **HIDDEN), heading)
-        live.after(
-            self.another.click(self._put_away, [self.page], self.outputs, **HIDDEN),
-            ".zone-ways button",
-            "#trigger input",
-            "#runs-list button",
-        )
-        back = self._back.click(lambda page: self.show(page["away"]), [self.page], self.outputs, **HIDDEN)
-        live.after(back, heading)
+        for button in (self._prepare, self.another):
+            away = button.click(self._put_away, [self.page], self.outputs, **HIDDEN)
+            live.after(away, ".zone-ways button", "#trigger input", "#runs-list button")
+        if self._aside:
+            back = self._aside.back.click(lambda page: self.show(page["away"]), [self.page], self.outputs, **HIDDEN)
+            live.after(back, heading)
         drawn = noticed(self._state, self._draw_with)
         live.after(
             self._draw.click(drawn, [self.page], [self._context.tabs, self._state], **HIDDEN), "#prompt textarea"
@@ -125,8 +136,8 @@ class RunView:
         go_on, kept = run_words.go_on(run, status), status.resumable and run.checkpoint()
         return dict.fromkeys(self._setup, gr.update(visible=False)) | {
             self._panel: gr.update(visible=True),
-            self._aside: gr.update(visible=False),
             self._head: run_words.head(run),
+            self._prepare: gr.update(visible=bool(self._aside) and not status.ended),
             self._pause: gr.update(visible=not status.ended, interactive=ends),
             self._stop: gr.update(visible=not status.ended or status.state == "paused", interactive=ends),
             self._result: self._compared(run, status) if lora else "",
@@ -135,14 +146,15 @@ class RunView:
             ),
             self._draw: gr.update(visible=bool(lora or kept), variant="primary" if lora else "secondary"),
             self._report: markup.report(report(run)) if status.state == "failed" else "",
-            self.another: gr.update(value=self._way_back(status)),
-        }
+            self.another: gr.update(value=self._way_back(status), visible=status.ended or not self._aside),
+        } | self._beside("")
+
+    def _beside(self, words: str) -> Changes:
+        return self._aside.says(words) if self._aside else {}
 
     def _way_back(self, status: RunStatus) -> str:
-        if not self._follows:
+        if self._aside is None:
             return "All runs"
-        if not status.ended:
-            return "Prepare another"
         return "Train another" if status.lora else "Back"
 
     def _compared(self, run: Run, status: RunStatus) -> str:
@@ -152,16 +164,11 @@ class RunView:
         prompt = next((sample.prompt for sample in status.samples if Path(sample.path).name == "final-0.png"), "")
         return markup.compared(base, final, prompt) if base and final else address.remark()
 
-    def show_if_running(self, page: Page) -> Changes:
-        """The run that is going on, unless this page went away from it."""
-        name = self._context.running()
-        return self.show(name) if name and name != page.get("away") else {}
-
     def _look(self, page: Page) -> Changes:
         """What has changed since the last look; mostly nothing."""
         name = (page or {}).get("run", "")
         if not name:
-            return self._looked_aside(page or {}) if self._follows else {}
+            return self._looked_aside(page or {}) if self._aside else {}
         if not (self._context.studio.runs / Path(name).name).is_dir():  # deleted
             return self.away()
         status = self._context.run(name).status()
@@ -175,7 +182,7 @@ class RunView:
         name = page.get("away", "")
         if not name or page.get("said") == (words := self._aside_words(name)):
             return {}
-        return {self._beside: words, self._aside: gr.update(visible=bool(words)), self.page: page | {"said": words}}
+        return self._beside(words) | {self.page: page | {"said": words}}
 
     def _aside_words(self, name: str) -> str:
         if not (self._context.studio.runs / Path(name).name).is_dir():
@@ -183,11 +190,13 @@ class RunView:
         return markup.quiet(in_words(self._context.title(name), self._context.run(name).status()))
 
     def _opened(self, page: Page) -> Changes:
-        """To a page that was just opened the newest run, unless its end was put away; to others the one going on."""
-        newest = self._context.newest_run()
-        if page or not newest or self._context.run(newest).files.seen.exists():
-            return self.show_if_running(page) or ({} if page else {self.page: {"run": ""}})
-        return self.show(newest)
+        """The run that is going on; to a page that was just opened else the newest, unless its end was put away."""
+        found = self._context.running()
+        if not found and not page and (newest := self._context.newest_run()):
+            found = "" if self._context.run(newest).files.seen.exists() else newest
+        if found and found != page.get("away"):
+            return self.show(found)
+        return {} if page else {self.page: {"run": ""}}
 
     def _paused(self, page: Page) -> Changes:
         """Whoever pauses wants the computer back: those that wait do not come up instead."""
@@ -216,19 +225,16 @@ class RunView:
         """Make room for what is asked; a run that is going on stays away from this page alone."""
         name = (page or {}).get("run", "")
         goes_on = bool(name) and not self._context.run(name).status().ended
-        if name and self._follows and not goes_on:
+        if name and self._aside and not goes_on:
             files.touch(self._context.run(name).files.seen)
         return self.away(name if goes_on else "")
 
     def away(self, name: str = "") -> Changes:
         """What was there before a run was shown; `name` is the one to stay away from."""
-        words = self._aside_words(name) if name and self._follows else ""
-        return dict.fromkeys(self._setup, gr.update(visible=True)) | {
-            self._panel: gr.update(visible=False),
-            self._aside: gr.update(visible=bool(words)),
-            self._beside: words,
-            self.page: {"run": "", "away": name, "said": words},
-        }
+        words = self._aside_words(name) if name and self._aside else ""
+        page = {"run": "", "away": name, "said": words}
+        shown = dict.fromkeys(self._setup, gr.update(visible=True))
+        return shown | {self._panel: gr.update(visible=False), self.page: page} | self._beside(words)
 
     def _draw_with(self, page: Page) -> Changes:
         """Over to Generate, with what was learnt in its stack."""

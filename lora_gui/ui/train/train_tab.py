@@ -18,7 +18,7 @@ from lora_gui.ui.draft import TrainDraft, is_typed
 from lora_gui.ui.train import planned
 from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
-from lora_gui.ui.train.run_view import RunView
+from lora_gui.ui.train.run_view import Aside, RunView
 from lora_gui.ui.widgets import form, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
@@ -27,11 +27,12 @@ from lora_gui.ui.widgets.parts import html
 ASKED = ("preset", "base", "trigger", "name")  # fields of the draft; all others are settings
 
 
-def build(context: Context) -> None:
+def build(context: Context, tab: gr.Tab) -> None:
     """Lay the tab out and connect it."""
     with gr.Column(elem_classes="page"):
+        aside = Aside()
         setup = _Setup(context)
-        view = RunView(context, setup.panels)
+        view = RunView(context, setup.panels, aside)
     setup.connect(view)
     view.connect()
     context.to_setup = lambda: view.away(context.running())
@@ -56,13 +57,13 @@ class _Setup:
                 self._start = gr.Button("Start", variant="primary", size="lg", scale=0, min_width=150, elem_id="start")
                 plan = html(markup.quiet(planned.ALL_IT_NEEDS), elem_id="plan")
             self._memory = MemoryView(context)
-        self._notice = html(elem_id="train-notice")  # outside, because a Start that came too late shows the run
+            notice = html(elem_id="train-notice")
         with gr.Column() as details, gr.Accordion("Details", open=False, elem_id="details"):
             name, base = _name_and_base(context)
             fields = form.build()
             self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170, elem_id="again")
         asked = {"preset": preset, "base": base, "trigger": self._trigger, "name": name}
-        said = {"plan": plan, "memory": self._memory.bar, "verdict": verdict, "notice": self._notice}
+        said = {"plan": plan, "memory": self._memory.bar, "verdict": verdict, "notice": notice}
         self._form = DraftForm("train", asked | fields, said)
         self.panels = (questions, details)
 
@@ -82,8 +83,8 @@ class _Setup:
         live.fills(self._form)
         started = gr.on(
             [self._start.click, self._trigger.submit],
-            lambda *given: self._started(view, *given),
-            [shown, view.page],
+            lambda given: self._started(view, given),
+            [shown],
             [*outputs, *view.outputs],
             **carried,
         )
@@ -109,7 +110,7 @@ class _Setup:
             hand = draft.hand | {name: value for name, value in typed.items() if name in TrainSettings.model_fields}
             hand = {name: value for name, value in hand.items() if value is not None}
             changed = replace(draft, **asked, hand=hand)  # type: ignore[arg-type]
-            return draft if changed == draft else replace(changed, started="")
+            return draft if changed == draft else replace(changed, started="", note="")
 
         return self._draft.change(taken)
 
@@ -139,7 +140,7 @@ class _Setup:
         except UserError as error:
             problem = problem or error
         values["verdict"] = planned.verdict(draft.trigger, found)
-        values["notice"] = markup.problem(problem) if problem else markup.notice(note, kind="note")
+        values["notice"] = markup.problem(problem) if problem else markup.notice(note or draft.note, kind="note")
         folder = found.folder.name if found else ""
         answer = self._form.answer(number, values, fresh, folder=folder)
         return answer | (self._pictures.show(found) if folder != (shown or {}).get("folder", "") else {})
@@ -148,13 +149,13 @@ class _Setup:
         plan = planned.planned(self._studio, self._draft.value, 1)
         return plan.base, plan.settings
 
-    def _started(self, view: RunView, shown: dict[str, Any], page: dict[str, Any]) -> Changes:
+    def _started(self, view: RunView, shown: dict[str, Any]) -> Changes:
         self._take(shown.get("changes"))
         try:
             with self._starting:
                 run = self._begin()
         except UserError as error:
-            return self._shows(shown, error) | view.show_if_running(page or {})
+            return self._shows(shown, error)
         if run.status().state == "waiting":
             return self._shows(shown, note=_waits(self._context, run))
         return self._shows(shown) | view.show(run.folder.name)

@@ -14,7 +14,7 @@ from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.ui.context import Context
-from lora_gui.ui.train.run_view import RunView
+from lora_gui.ui.train.run_view import Aside, RunView
 
 NAME = "20260101-120000-abcd"
 
@@ -27,7 +27,7 @@ class Window:
         with gr.Blocks():
             context = Context(self.studio, Drawer(self.studio))
             self.setup = gr.Column()
-            self.view = RunView(context, (self.setup,))
+            self.view = RunView(context, (self.setup,), Aside())
         self.folder = self.studio.runs / NAME
         self.folder.mkdir(parents=True)
         job = TrainJob(
@@ -148,14 +148,14 @@ def test_an_opened_page_shows_the_newest_run_until_its_end_was_put_away(window):
 def test_a_page_that_prepares_another_stays_away_from_the_run_and_hears_how_it_stands(window):
     window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
     view = window.view
-    assert window.shown()["another"]["value"] == "Prepare another"
+    assert window.shown()["_prepare"]["visible"] and not window.shown()["another"]["visible"]
     away = view._put_away(view.show(NAME)[view.page])
-    assert away[window.setup]["visible"] and away[view._aside]["visible"]
-    assert "foxes is training." in away[view._beside] and view._look(away[view.page]) == {}
+    assert away[window.setup]["visible"] and away[view._aside.row]["visible"]
+    assert "foxes is training." in away[view._aside.words] and view._look(away[view.page]) == {}
     assert view._look({})[view.page]["run"] == NAME, "a page that is opened shows it"
     window.say(events.Stopped(0))
     window.life.release()
-    assert "foxes was stopped." in view._look(away[view.page])[view._beside]
+    assert "foxes was stopped." in view._look(away[view.page])[view._aside.words]
 
 
 def test_a_run_whose_folder_was_deleted_gives_way_to_the_setup(window):
