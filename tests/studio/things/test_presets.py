@@ -164,7 +164,7 @@ def test_a_users_preset_of_the_same_name_replaces_ours_and_an_unknown_one_names_
 
 ODD = {
     "deep": "a = " + "[" * 200_000,
-    "deep tables": "[all]\nrank" + ".a" * 20_000 + " = 1",
+    "deep tables": "[all]\nrank" + ".a" * 4_000 + " = 1",
     "digits": "[all]\nrank = 1" + "0" * 5000,
     "hex digits": "[all]\nrank = 0x" + "f" * 5000,
     "long word": "[all]\noptimizer = '" + "x" * 100_000 + "'",
