@@ -19,7 +19,7 @@ def commands() -> set[str]:
     """Those that the command line offers in its help."""
     command = [sys.executable, "-m", "lora_gui", "--help"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(re.findall(r"^    ([a-z]+)\b", shown.stdout, re.M))
+    return set(re.findall(r"^    ([a-z][a-z-]+)", shown.stdout, re.M))
 
 
 def quoted(name: str) -> str:
@@ -29,7 +29,7 @@ def quoted(name: str) -> str:
 
 
 def named_commands(name: str) -> set[str]:
-    return {one for some in re.findall(r"python -m lora_gui ([a-z|]+)", quoted(name)) for one in some.split("|")}
+    return {one for some in re.findall(r"python -m lora_gui ([a-z][a-z|-]+)", quoted(name)) for one in some.split("|")}
 
 
 def test_the_readme_has_at_most_1200_words():
