@@ -195,8 +195,7 @@ def _draw() -> int:
         def work(job: Any = job, lease: Lease | None = lease) -> None:
             cancelled = lambda: orders.is_cancelled(job.id)  # noqa: E731
             if lease and not job.on_processor:
-                waits = lambda who: writer.say(events.Phase(f"Waiting: {who} has the device"))  # noqa: E731
-                lease.take("a drawing", waits, cancelled)
+                lease.take("a drawing", lambda who: writer.say(events.Phase(_waiting_for(who))), cancelled)
             drawer = drawers.get(job.on_processor) or Drawer(on_processor=job.on_processor)
             drawers[job.on_processor] = drawer
             for event in drawer.draw(job, writer.say, cancelled):
@@ -205,6 +204,15 @@ def _draw() -> int:
         if not guarded(work, writer, job.id):
             drawers.pop(job.on_processor, None)  # nothing of what failed stays in memory
     return 0
+
+
+def _waiting_for(who: str) -> str:
+    """Why a drawing does not begin, and what can be done about it."""
+    from lora_gui.engine.load import device
+
+    on_card = device.pick().type != "cpu"
+    what = f"{who[:1].upper()}{who[1:]} is using the {'card' if on_card else 'processor'}"
+    return f"{what}: waiting until it ends or pauses" + (", or draw on the processor" if on_card else "")
 
 
 def _convert() -> int:

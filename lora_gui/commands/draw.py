@@ -28,6 +28,7 @@ def add(commands: Any, register: Register) -> None:
         metavar="PRECISION",
         help="how the base is held in memory (default: whole where the card has room for it, else as it is trained)",
     )
+    draw.add_argument("--on-processor", action="store_true", help="beside whatever has the card, and slower")
     draw.add_argument("--seed", type=int, default=1)
     draw.add_argument("--count", type=int, default=1)
     draw.add_argument(
@@ -58,7 +59,7 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     held = {"precision": options.precision} if options.precision else None
     drawer, status, told = Drawer(studio), DrawStatus(), ""
     try:
-        for status in drawer.wait(drawer.order(base, settings, options.out, held)):
+        for status in drawer.wait(drawer.order(base, settings, options.out, held, options.on_processor)):
             phase = f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)"
             if phase != told:
                 note(phase)

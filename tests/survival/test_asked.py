@@ -112,7 +112,7 @@ def test_a_drawing_waits_while_a_training_has_the_device_and_says_so(studio, bas
     try:
         settings = DrawSettings(prompt="zxy", width=64, height=64, steps=2)
         given_up, waits = (drawer.order(run.job.base, settings) for _ in range(2))
-        wait_until(lambda: "a training" in drawer.status(given_up).phase, 60)
+        wait_until(lambda: "A training is using the processor" in drawer.status(given_up).phase, 60)
         drawer.cancel(given_up)
         wait_until(lambda: drawer.status(given_up).state == "stopped")
         assert not drawer.status(waits).ended and not run.status().ended
