@@ -38,7 +38,7 @@ def available() -> bool:
 
 
 def command(*what: str) -> tuple[str, ...]:
-    """As `python *what` would be, such as `-m lora_gui.worker` or a script, but forked where that can be done."""
+    """As `python *what` would be, such as `-m lora_gui.worker`, `-c` or a script, but forked where that can be done."""
     if PLACE not in os.environ:
         return (sys.executable, *what)
     return (sys.executable, "-S", "-E", str(Path(__file__).with_name("forkstub.py")), os.environ[PLACE], *what)
@@ -181,6 +181,9 @@ def ran(what: list[str]) -> int:
         if what[0] == "-m":
             sys.argv = what[1:]
             runpy.run_module(what[1], run_name="__main__", alter_sys=True)
+        elif what[0] == "-c":
+            sys.argv = ["-c", *what[2:]]
+            exec(what[1], {"__name__": "__main__"})  # noqa: S102  as Python does
         else:
             sys.argv = what
             runpy.run_path(what[0], run_name="__main__")

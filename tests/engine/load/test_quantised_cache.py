@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from filelock import FileLock
 
 from lora_gui import files
 from lora_gui.engine.load import quantised_cache, quantize
+from tests import forkserver
 from tests.engine.load import test_quantize
 from tests.engine.load.test_quantize import PLACE, Model, load, original
 
@@ -70,7 +70,7 @@ def test_a_process_waits_while_another_fills_the_cache(weights):
     kept = weights.parent / "kept"
     kept.mkdir()
     with FileLock(kept / ".lock"):
-        command = [sys.executable, "-c", LOAD, str(weights)]
+        command = forkserver.command("-c", LOAD, str(weights))
         other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert other.stdout.readline().strip() == "ready"
         time.sleep(1)
