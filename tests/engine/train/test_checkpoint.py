@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from lora_gui.engine.train import checkpoint
+from lora_gui.engine.train import checkpoint, optimizers
 from lora_gui.formats.lora_file import Layer
+from lora_gui.settings import TrainSettings
 
+SETTINGS = TrainSettings(steps=6, scheduler="cosine", learning_rate=0.1)
 LAYERS = {"unet.mid_block.to_q": Layer(torch.ones(2, 4), torch.ones(4, 2), 1.5)}
 
 
@@ -28,6 +30,34 @@ def test_what_was_kept_comes_back(tmp_path):
     other = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))])
     assert checkpoint.restore(found, other)["scaler"] == {"step": 5}
     assert torch.equal(other.state_dict()["state"][0]["exp_avg"], made().state_dict()["state"][0]["exp_avg"])
+
+
+def improve(optimizer, weight, steps):
+    """Steps whose gradients follow from their numbers alone."""
+    for step in steps:
+        optimizers.set_rate(optimizer, optimizers.rate(step, SETTINGS, ()))
+        weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_an_optimizer_goes_on_to_the_same_bits(tmp_path, name):
+    def begin(weight):
+        weight = torch.nn.Parameter(weight.clone())
+        return weight, optimizers.OPTIMIZERS[name]([weight], SETTINGS)
+
+    first = torch.ones(64, 128)  # more than 4096 numbers, which is where the 8-bit one begins to save
+    undisturbed, optimizer = begin(first)
+    improve(optimizer, undisturbed, range(6))
+    weight, optimizer = begin(first)
+    improve(optimizer, weight, range(4))
+    kept = checkpoint.save(tmp_path, 4, LAYERS, {}, optimizer, {})
+    again, other = begin(weight.detach())
+    checkpoint.restore(kept, other)
+    improve(other, again, range(4, 6))
+    assert torch.equal(again, undisturbed) and not torch.equal(again, weight)
+    one, two = (checkpoint.pack(made)[0] for made in (other, optimizer))
+    assert one.keys() == two.keys() and all(one[key].dtype == two[key].dtype for key in one)
 
 
 def test_the_two_newest_are_kept(tmp_path):

@@ -81,11 +81,11 @@ def test_a_text_encoder_that_learns_is_in_the_file_and_diffusers_draws_the_same(
     assert np.array_equal(sample, np.array(plain_drawing(base, made.lora)))
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit", "adafactor", "prodigy"])
-def test_a_run_that_was_killed_goes_on_to_the_same_bits(base, run, tmp_path, optimizer):
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(base, run, tmp_path):
+    """With the optimizer that keeps the most; each of them goes on exactly in test_checkpoint."""
     wishes = {
-        "optimizer": optimizer, "steps": 6, "scheduler": "cosine", "accumulation": 2, "caption_dropout": 0.5,
-        "flip": True, "sample_every": 3, "learning_rate": 1 if optimizer == "prodigy" else 1e-2,
+        "optimizer": "prodigy", "steps": 6, "scheduler": "cosine", "accumulation": 2, "caption_dropout": 0.5,
+        "flip": True, "sample_every": 3, "learning_rate": 1,
     }  # fmt: skip
     undisturbed = run(**wishes)
     folder = tmp_path / "killed"
