@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,53 @@ def test_arrows_run_strictly_down(path):
         assert target in ALLOWED[wing(path)], f"{path.relative_to(ROOT)} imports {name}"
 
 
+@pytest.mark.parametrize("path", [p for p in sources() if {"studio", "formats"} & {*p.parts}], ids=lambda p: p.name)
+def test_the_studio_knows_families_by_their_facts_alone(path):
+    named = [name for name in imports(path) if name.startswith("lora_gui.families.")]
+    assert all(name.count(".") == 2 for name in named), f"{path} imports {named}"
+
+
+def test_no_file_imports_itself_in_a_circle():
+    modules = {module_of(path): path for path in sources() if path.name != "app.py"}
+    arrows = {name: {found for one in imports(path) if (found := nearest_module(one, modules))} - {name}
+              for name, path in modules.items()}  # fmt: skip
+    assert not list(circles(arrows))
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def nearest_module(name: str, modules: dict[str, Path]) -> str:
+    """The module that an imported name is or stands in."""
+    return next((found for found in (name, name.rpartition(".")[0]) if found in modules), "")
+
+
+def circles(arrows: dict[str, set[str]]) -> Iterator[list[str]]:
+    """Every way from a module back to it that a search from each module meets first."""
+    done: set[str] = set()
+
+    def visit(name: str, trail: list[str]) -> Iterator[list[str]]:
+        if name in trail:
+            yield [*trail[trail.index(name) :], name]
+        elif name not in done:
+            for target in sorted(arrows[name]):
+                yield from visit(target, [*trail, name])
+            done.add(name)
+
+    for name in arrows:
+        yield from visit(name, [])
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_file_and_every_function_can_be_read_at_a_sitting(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 50, f"{path}:{node.lineno} {node.name}"
+
+
 def test_app_only_imports_the_window():
     assert {name.split(".")[1] for name in imports(ROOT / "app.py") if name.startswith("lora_gui.")} <= {"ui", "errors"}
 
@@ -124,7 +172,7 @@ def test_nothing_but_files_py_opens_a_file_for_writing():
         place = path.relative_to(ROOT).as_posix()
         if place == "lora_gui/files.py" or place.startswith("lora_gui/starter/"):
             continue  # the starter's recipe writes into a work folder of its own, not into the user's studio
-        if place in ("lora_gui/worker.py", "lora_gui/studio/sandbox/picture_sandbox.py"):
+        if place in ("lora_gui/protocol/writer.py", "lora_gui/studio/sandbox/picture_sandbox.py"):
             continue  # their standard output, which the parent opened
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert not [node.lineno for node in ast.walk(tree) if writes(node)], f"{place} writes files by itself"
