@@ -135,12 +135,10 @@ window.studio = (() => {
       const words = toast.querySelector('[data-testid=toast-text]')?.textContent.trim() || '';
       say(/connection/i.test(toast.textContent) ? LOST : words.includes(' ') ? words : UNFORESEEN);
     }
-    for (const group of document.querySelectorAll('#preset .wrap:not([role])')) {
-      group.setAttribute('role', 'radiogroup');
-      group.setAttribute('aria-label', 'What are you making?');
-    }
     for (const input of document.querySelectorAll('#preset input[type=radio]')) {
-      if (input.name !== 'preset') input.name = 'preset';
+      if (input.name !== 'preset') input.name = 'preset'; // gradio gives each a name of its own: three groups
+      const group = input.closest('.wrap');
+      if (group.role !== 'radiogroup') Object.assign(group, { role: 'radiogroup', ariaLabel: 'What are you making?' });
     }
     for (const small of document.querySelectorAll('#gallery .thumbnail-item')) {
       const words = small.querySelector('img')?.alt;
@@ -149,6 +147,8 @@ window.studio = (() => {
   }
 
   document.addEventListener('DOMContentLoaded', mend);
-  new MutationObserver(mend).observe(document.documentElement, { childList: true, subtree: true });
+  new MutationObserver(mend).observe(document.documentElement, {
+    childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'alt'],
+  });
   return { open, texts, edit, unsent, fill, live, after };
 })();

@@ -26,6 +26,7 @@ class Window:
     """A running window and the studio folder it serves."""
 
     home: Path
+    process: subprocess.Popen[bytes] | None = None
     complaints: list[str] = field(default_factory=list)  # what the browser's console called an error
 
     @property
@@ -76,7 +77,7 @@ def window(request, tmp_path_factory):
     home = tmp_path_factory.mktemp("a studio") / "with spaces"
     home.mkdir()
     app = open_window(home, script)
-    yield Window(home)
+    yield Window(home, app)
     app.terminate()
     app.wait(PATIENCE)
     for run in runs.all_runs(Studio(home)):  # a run outlives its window; that of a test that failed shall not

@@ -70,6 +70,7 @@ def test_what_a_killed_window_left_behind_stops_no_start(taken_port, tmp_path, t
     (tmp_path / "window.lock").write_text(str(os.getpid()))
     files.write_json(tmp_path / "window.json", {"pid": os.getpid(), "port": taken_port, "token": "old"}, private=True)
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the app, which a port just left does not stop
         with contextlib.suppress(OSError):  # taken already
             other.bind((launch.HOST, launch.FIRST_PORT))
             other.listen()

@@ -1,0 +1,166 @@
+"""What a page owes whoever sits before it: true and kept whatever was pressed when, quiet, and heard."""
+
+import json
+import shutil
+
+import pytest
+from conftest import ROOT, Window, open_window
+from playwright.sync_api import expect
+
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases
+
+PRESET = 'title = "Style"\ndescription = "How pictures look."\n[all]\nsteps = 77\n[base.one]\nsteps = 111\n'
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    """A studio with three bases, for each of which the preset has other steps."""
+    home = tmp_path_factory.mktemp("three bases")
+    studio = Studio(home)
+    if not bases.list_bases(studio):
+        pytest.skip("This copy of the app has no starter, of which the bases are made.")
+    for name in ("one", "two"):
+        shutil.copytree(bases.SHIPPED, studio.bases / name)
+    studio.presets.mkdir()
+    (studio.presets / "style.toml").write_text(PRESET + "[base.two]\nsteps = 222\n")
+    app = open_window(home, ROOT / "app.py")
+    yield Window(home, app)
+    app.terminate()
+    app.wait(60)
+
+
+def details(page, name="details"):
+    page.locator(f"#{name} button.label-wrap").click()
+
+
+def choose(page, field, title):
+    page.locator(f"#{field} input").click()
+    page.get_by_role("option", name=title, exact=True).click()
+
+
+def draft(window):
+    path = window.home / "draft.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"train": {}, "draw": {}}
+
+
+def until(page, true):
+    for _ in range(300):
+        if true():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("it did not come true")
+
+
+def test_after_three_bases_in_turn_the_plan_says_what_the_fields_hold(page, window):
+    page.get_by_text("Use the example pictures").click()
+    expect(page.locator("#plan")).to_contain_text("24 pictures, 77 steps")
+    details(page)
+    for title in ("one", "two", "Starter", "two", "one"):
+        choose(page, "base", title)
+    expect(page.locator("#plan")).to_contain_text("24 pictures, 111 steps")
+    expect(page.locator("#plan")).to_contain_text("on one")
+    expect(page.locator("#setting-steps input")).to_have_value("111")
+    page.locator("#setting-steps input").fill("40")  # by hand: it outlives every base
+    for title in ("two", "Starter"):
+        choose(page, "base", title)
+    expect(page.locator("#plan")).to_contain_text("24 pictures, 40 steps")
+    expect(page.locator("#setting-steps input")).to_have_value("40")
+    page.locator("#setting-steps input").fill("")
+    page.locator("#name input").focus()
+    expect(page.locator("#setting-steps input")).to_have_value("77")
+    page.locator("#setting-rank input").fill("9999")
+    page.locator("#again").click()
+    expect(page.locator("#setting-rank input")).to_have_value("16")
+    assert draft(window)["train"]["hand"] == {} and window.complaints == []
+
+
+def test_what_is_typed_while_the_page_still_fills_is_kept(page, window):
+    late = []
+    page.route("**/run/predict", late.append, times=1)  # the answer that fills the page is held up
+    page.reload(wait_until="commit")
+    page.locator("#trigger input").fill("zxy_early")
+    details(page)
+    page.locator("#setting-rank input").fill("24")
+    until(page, lambda: draft(window)["train"].get("hand") == {"rank": 24})
+    with page.expect_response("**/run/predict"):
+        late[0].continue_()
+    page.wait_for_timeout(500)
+    for name, value in {"trigger": "zxy_early", "setting-rank": "24", "setting-steps": "77"}.items():
+        expect(page.locator(f"#{name} input")).to_have_value(value)
+    assert draft(window)["train"]["trigger"] == "zxy_early" and window.complaints == []
+
+
+def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
+    def typed():
+        shown = [page.locator(f"{name} :is(input, textarea)").first.input_value() for name in fields]
+        return [*shown, page.locator("#random input").is_checked()]
+
+    details(page)
+    choose(page, "base", "two")
+    page.locator("#name input").fill("foxes")
+    page.locator("#setting-learning_rate input").fill("0.5")
+    page.locator("#setting-rank input").fill("9999")  # wrong, and not lost
+    page.locator("#setting-sample_prompts textarea").fill("a fox\na boat")
+    page.get_by_role("tab", name="Generate").click()
+    details(page, "draw-details")
+    page.locator("#prompt textarea").fill("a fox")
+    page.locator("#prompt textarea").press("Backspace")  # of which gradio's own text box says nothing
+    for name, value in {"negative": "rain", "count": "3", "seed": "7", "draw-steps": "9"}.items():
+        page.locator(f"#{name} :is(input, textarea)").fill(value)
+    page.locator("#random input").uncheck()
+    choose(page, "draw-base", "one")
+    fields = ["#prompt", "#negative", "#count", "#seed", "#draw-steps", "#draw-base", "#draw-width"]
+    before = ["a fo", "rain", "3", "7", "9", "one", "512", False]  # the width is the other base's own
+    until(page, lambda: typed() == before)
+    until(page, lambda: draft(window)["draw"].get("base") == "one")
+    page.reload()
+    details(page)
+    for name, value in {"name": "foxes", "setting-learning_rate": "0.5", "setting-rank": "9999", "base": "two"}.items():
+        expect(page.locator(f"#{name} input")).to_have_value(value)
+    expect(page.locator("#setting-sample_prompts textarea")).to_have_value("a fox\na boat")
+    expect(page.locator("#train-notice")).to_contain_text("Rank cannot be 9999")
+    page.get_by_role("tab", name="Generate").click()
+    details(page, "draw-details")
+    until(page, lambda: typed() == before)
+    assert window.complaints == []
+
+
+def test_the_goals_are_one_group_that_arrow_keys_walk_through(page, window):
+    expect(page.locator("#preset input").first).to_be_checked()
+    page.locator("#preset input").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#preset input[value=character]")).to_be_checked()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#preset input[value=concept]")).to_be_checked()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("radiogroup", name="What are you making?").get_by_role("radio")).to_have_count(3)
+    until(page, lambda: draft(window)["train"].get("preset") == "character")
+
+
+def test_a_page_where_nothing_lives_asks_nothing(page, window):
+    asked = []
+    page.wait_for_timeout(1500)
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(3000)
+    assert asked == []
+    page.evaluate("window.dispatchEvent(new Event('focus'))")  # somebody looks again
+    until(page, lambda: len(asked) == 1)
+
+
+def test_ten_tabs_all_work_and_an_own_word_is_said_when_the_window_is_closed(page, window):
+    tabs = [page]
+    for number in range(2, 11):
+        tabs.append(page.context.new_page())
+        tabs[-1].goto(page.url)
+        expect(tabs[-1].locator("#start")).to_be_visible(timeout=30_000)
+        page.locator("#trigger input").fill(f"zxy_a{number}")
+        expect(page.locator("#verdict")).to_contain_text(f"zxy_a{number} is a good", timeout=15_000)
+    expect(tabs[-1].locator("#trigger input")).to_have_value("zxy_a9")  # every page shows the same draft
+    for other in tabs[1:]:
+        other.close()
+    window.process.terminate()
+    window.process.wait(60)
+    page.locator("#start").click()
+    expect(page.locator("#voice")).to_have_text("LoRA Studio was closed. Start it again; nothing is lost.")
+    assert not page.locator("[data-testid=toast-body]").is_visible()
