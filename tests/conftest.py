@@ -31,6 +31,17 @@ def pytest_sessionstart(session):
     process.COMMAND = forkserver.command("-m", "lora_gui.worker")
 
 
+# begun first, so that none of them is what all others wait for at the end
+LONG = (
+    "tests/browser", "tests/security/test_offline.py", "tests/survival/test_kills.py", "tests/engine/train/test_train.py",
+    "tests/test_worker.py", "tests/test_starter.py", "tests/test_main.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 def pytest_collection_finish(session):
     """What was imported stays to the end, so it need not be looked through at each of torch's many collections."""
     gc.collect()

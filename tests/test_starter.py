@@ -9,7 +9,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from lora_gui.starter.recipe import build
+from lora_gui.starter.recipe import autoencoder, build, denoiser
 from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, KEPT_OUT, caption
 from lora_gui.starter.recipe.denoiser import TOKENS, make_tokenizer, phrase
 from lora_gui.starter.recipe.examples import CHARACTER, CONCEPT, STYLE
@@ -107,9 +107,18 @@ def shapes(number: int) -> IconSet:
     return IconSet({"icons": {n: {"body": body.format(2 + i, 40 * number)} for i, n in enumerate(CONCEPTS[:6])}})
 
 
-def test_the_recipe_runs_from_pictures_to_a_model_and_goes_on_where_it_was(tmp_path):
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """The recipe with four pictures where it would take up to 256 at once."""
+    real = autoencoder.batch
+    for module in (autoencoder, build):
+        monkeypatch.setattr(module, "batch", lambda pictures, count, *rest: real(pictures, min(count, 4), *rest))
+    monkeypatch.setattr(denoiser, "BATCH", 4)
+
+
+def test_the_recipe_runs_from_pictures_to_a_model_and_goes_on_where_it_was(tmp_path, few_pictures):
     base = {f"set-{i}": shapes(i) for i in range(3)}
-    recipe = build.smoke(tmp_path / "work", tmp_path / "out")
+    recipe = replace(build.smoke(tmp_path / "work", tmp_path / "out"), autoencoder_steps=2, denoiser_steps=2)
     figures = build.build(recipe, base, {})
     assert np.isfinite(figures["denoiser_loss"])
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out" / "model")
