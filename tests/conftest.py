@@ -33,8 +33,8 @@ def pytest_sessionstart(session):
 
 # begun first, so that none of them is what all others wait for at the end
 LONG = (
-    "tests/browser", "tests/security/test_offline.py", "tests/survival/test_kills.py", "tests/engine/train/test_train.py",
-    "tests/test_worker.py", "tests/test_starter.py", "tests/test_main.py",
+    "tests/browser", "tests/security/test_offline.py", "tests/survival/test_kills.py", "tests/test_worker.py",
+    "tests/engine/train/test_train.py", "tests/test_starter.py", "tests/test_main.py",
 )  # fmt: skip
 
 
