@@ -21,6 +21,7 @@ MODULES = {
 }  # fmt: skip
 NETWORKS = {"urllib.request", "requests", "aiohttp", "httpx", "http.client", "huggingface_hub", "ftplib"}
 KEYWORDS = {"shell": False, "trust_remote_code": False, "allow_pickle": False, "weights_only": True, "share": False}
+WITHOUT_WEIGHTS = ("okenizer", "cheduler", "Processor")  # of what `from_pretrained` opens
 FLOORS = {"gradio": (6, 31), "torch": (2, 6), "transformers": (5, 3), "safetensors": (0, 8), "pillow": (12, 3)}
 
 
@@ -80,11 +81,11 @@ def test_weights_are_only_loaded_from_safetensors():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".from_pretrained"):
                 name, given = ast.unparse(node.func), {one.arg: one.value for one in node.keywords}
-                if any(word in name for word in ("Model", "KL.", "Pipeline", "kind.")):
+                if not any(word in name for word in WITHOUT_WEIGHTS):
                     safe = None in given or isinstance(given.get("use_safetensors"), ast.Constant)
                     assert safe, f"{place(path)}:{node.lineno}: {name}"
                     loads += 1
-    assert loads > 5
+    assert loads > 2
 
 
 def test_addresses_of_other_computers_stand_only_where_downloads_are_made():
