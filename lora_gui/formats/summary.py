@@ -46,12 +46,6 @@ def summary(path: Path, header: Header, families: Iterable[Facts]) -> Summary:
     return Summary(family, dialect, ranks.most_common(1)[0][0], counted.most_common(1)[0][0], odd)
 
 
-def alpha(path: Path, header: Header) -> float:
-    """The alpha most modules have, read from the tensors; the rank where the file holds none."""
-    found = Counter(alphas(path, header).values())
-    return found.most_common(1)[0][0] if found else float(header.rank)
-
-
 def alphas(path: Path, header: Header) -> dict[str, float]:
     """The alpha of each module that the file holds one for, read from the tensors."""
     found = {}

@@ -69,7 +69,7 @@ def test_a_whole_file_tells_rank_alpha_and_what_it_says_of_itself(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(save(tensors(rank=4, alpha=2), {"modelspec.architecture": "toy-v1/lora"}))
     header = read_header(path)
-    assert (header.rank, header.layers, summary.alpha(path, header)) == (4, 1, 2.0)
+    assert (header.rank, header.layers, summary.alphas(path, header)) == (4, 1, {LAYER: 2.0})
     assert identify(header, [FACTS]) == ("toy", "kohya")
     assert all_finite(path, header)
 
@@ -134,7 +134,7 @@ def test_random_bytes_in_the_header_give_a_header_or_a_sentence_and_never_anothe
         path.write_bytes(changed)
         try:
             header = read_header(path)
-            summary.alpha(path, header)
+            summary.alphas(path, header)
             identify(header, [FACTS])
         except UserError as error:
             assert error.what and error.remedy
@@ -160,7 +160,7 @@ def test_bfloat16_is_read_too(tmp_path):
     path = tmp_path / "a.safetensors"
     header = pair() | {f"{LAYER}.alpha": entry([], "BF16", begin=8)}
     path.write_bytes(raw(header, b"\x80\x3f" * 4 + b"\x00\x41"))  # alpha 8.0
-    assert summary.alpha(path, read_header(path)) == 8.0
+    assert summary.alphas(path, read_header(path)) == {LAYER: 8.0}
     path.write_bytes(raw(header | {f"{LAYER}.alpha": entry([], "BF16", begin=8)}, b"\x80\x3f" * 4 + b"\x80\x7f"))
     whole = read_header(path)
-    assert not all_finite(path, whole) and math.isinf(summary.alpha(path, whole))
+    assert not all_finite(path, whole) and math.isinf(summary.alphas(path, whole)[LAYER])

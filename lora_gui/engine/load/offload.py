@@ -72,9 +72,8 @@ class BlockOffloader:
         self._trail = (-1, -1)  # the two blocks used last
         self._time = 0
         self.copied = 0  # bytes, so far
-        self._hooks = [
-            block.register_forward_pre_hook(self._hook(number)) for number, (_, block) in enumerate(chosen)
-        ]
+        for number, (_, block) in enumerate(chosen):
+            block.register_forward_pre_hook(self._hook(number))
 
     @property
     def ram(self) -> int:
@@ -85,15 +84,6 @@ class BlockOffloader:
     def ring_bytes(self) -> int:
         """Bytes of the buffers on the device."""
         return sum(buffer.nbytes for buffer in self._buffers)
-
-    def close(self) -> None:
-        """Put all blocks back onto the device and end the offload."""
-        for hook in self._hooks:
-            hook.remove()
-        for host in self._blocks:
-            data = torch.cat([chunk.to(self.device) for chunk in host.chunks])
-            _bind(host, data)
-        self._blocks, self._buffers = [], []
 
     def _hook(self, number: int) -> Any:
         def before(module: nn.Module, args: Any) -> None:

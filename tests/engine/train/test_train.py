@@ -48,7 +48,7 @@ def test_a_run_says_what_it_does_and_ends_with_a_whole_file(finished):
 def test_the_published_file_is_a_kohya_file_with_true_alpha_and_header(finished):
     header = read_header(finished.lora)
     assert identify(header, [FAMILY.facts]) == ("sd1", "kohya")
-    assert (header.rank, summary.alpha(finished.lora, header)) == (4, 4.0)
+    assert (header.rank, set(summary.alphas(finished.lora, header).values())) == (4, {4.0})
     assert header.metadata["modelspec.trigger_phrase"] == "zxy"
     assert header.metadata["ss_steps"] == "8"
     data = finished.lora.read_bytes()
