@@ -80,11 +80,6 @@ class BlockOffloader:
         """Bytes of host memory."""
         return sum(chunk.nbytes for host in self._blocks for chunk in host.chunks)
 
-    @property
-    def ring_bytes(self) -> int:
-        """Bytes of the buffers on the device."""
-        return sum(buffer.nbytes for buffer in self._buffers)
-
     def _hook(self, number: int) -> Any:
         def before(module: nn.Module, args: Any) -> None:
             if torch.is_grad_enabled() and not _recomputes(self.root):
