@@ -39,10 +39,10 @@ class Drawer:
         if cancelled():
             yield Stopped(id=job.id)
             return
-        if self.opened is None or self.opened.held != held_by(job):
-            self.opened = None  # the old one leaves memory first
+        if self.opened is not None and self.opened.held != held_by(job):
+            self.opened = None  # the old one leaves memory before the new one comes
             device.empty_cache(self.device)
-            self.opened = yield from open_base(job, self.device)
+        self.opened = self.opened or (yield from open_base(job, self.device))
         opened, settings = self.opened, job.settings
         yield from opened.unread(settings)
         captions = yield from opened.read(settings)

@@ -1,7 +1,7 @@
-"""Leave equal blocks out of a network and count those that stay as if all were there, which takes a tenth of the time.
+"""Trace one block of many equal ones and count it as often as it is there, which takes a tenth of the time.
 
-Of a run of equal blocks the first, the second and the last stay: the first meets what comes from before the run, the
-last is met first on the way back, and each of the others does what the second does.
+Of a row of equal blocks the first, the second and the last stay: the first takes its input from before the row, the
+last is the first in the backward, and each of the others does what the second does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lora_gui.engine.load import offload
 
 @dataclass(frozen=True)
 class Blocks:
-    """What is left of a run of equal blocks, in their order; the `second` stands for `times` of them."""
+    """What is left of a row of equal blocks, in their order; the `second` stands for `times` of them."""
 
     first: nn.Module
     second: nn.Module
@@ -29,7 +29,7 @@ class Blocks:
 
 
 def shorten(root: nn.Module) -> list[Blocks]:
-    """Take all blocks out of `root` that are as good as others, and say what was left of each run."""
+    """Take all blocks out of `root` that are as good as others, and say what was left of each row."""
     runs: list[Blocks] = []
     for path in dict.fromkeys(path.rpartition(".")[0] for path, _ in offload.blocks(root)):
         kept: list[nn.Module] = []
@@ -55,9 +55,9 @@ def times_of(runs: Iterable[Blocks]) -> Callable[[Any], int]:
 
 @contextmanager
 def marking(runs: Iterable[Blocks], mark: Callable[[int], None]) -> Iterator[None]:
-    """Call `mark` where a stretch of the work begins, with how often that is done in the whole network.
+    """Call `mark` where a stretch of the computation begins, with how often that is done in the whole network.
 
-    For what runs forward within this context, and later for its way back, on which what is recomputed marks nothing.
+    For the forward within this context, and later for its backward, in which what is recomputed marks nothing.
     """
     hooks = []
     for run in runs:
@@ -73,7 +73,7 @@ def marking(runs: Iterable[Blocks], mark: Callable[[int], None]) -> Iterator[Non
 
 
 def _on_the_way_back(mark: Callable[[int], None], times: int) -> Callable[[Any, Any, Any], None]:
-    """A hook that marks once, where the gradient of the first of a block's results is there."""
+    """A hook that marks once, when the first gradient of a block's outputs arrives."""
 
     def after(module: Any, args: Any, out: Any) -> None:
         met: list[bool] = []

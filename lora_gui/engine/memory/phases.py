@@ -142,30 +142,30 @@ class Planner:
         return min(settings.resolution, drawn, settings.sample_resolution or drawn)
 
     def train(self, settings: TrainSettings) -> Trace:
-        """One step with the LoRA of these settings, recomputing or not."""
+        """One optimizer step with the LoRA of these settings, with gradient checkpointing or without."""
         told = settings.model_dump(include={"rank", "layers", "batch_size", "resolution", "precision"})
-        key = ["train", *self._learning(settings), told, _recomputes(settings)]
+        key = ["train", *self._learning(settings), told, _checkpoints(settings)]
         return Trace(**self._once(key, lambda: self._train_trace(settings).to_json()))
 
     def weights(self, precision: str) -> int:
         """Bytes of the parts that are trained, in `precision`."""
         return sum(facts["weights"] for facts in self._blocks(precision))
 
-    def blocks_to_stream(self, settings: TrainSettings, vram: float) -> int:
+    def blocks_to_offload(self, settings: TrainSettings, vram: float) -> int:
         """How many blocks must stay in RAM for the rest to fit; all where even that is not enough."""
         count = max(len(facts["sizes"]) for facts in self._blocks(settings.precision))
-        for streamed in range(settings.streamed_blocks + 1, count + 1):
-            if self.fits(settings.model_copy(update={"streamed_blocks": streamed}), vram):
-                return streamed
+        for offloaded in range(settings.streamed_blocks + 1, count + 1):
+            if self.fits(settings.model_copy(update={"streamed_blocks": offloaded}), vram):
+                return offloaded
         return count
 
-    def streamed(self, settings: TrainSettings) -> int:
+    def offloaded(self, settings: TrainSettings) -> int:
         """Bytes of the blocks that stay in RAM."""
         return sum(sum(_last(facts["sizes"], settings.streamed_blocks)) for facts in self._blocks(settings.precision))
 
     def ram(self, settings: TrainSettings) -> float:
         """What the computer's own memory must hold: networks pass through it on their way to the card."""
-        base = self.streamed(settings)
+        base = self.offloaded(settings)
         if settings.precision not in quantize.PRECISIONS or settings.streamed_blocks:
             base = self.weights(settings.precision)
         return _PROCESS + max(base, sum(facts["weights"] for facts in self._texts()))
@@ -255,7 +255,7 @@ class Planner:
         parts, runs, weights = self._with_lora(settings)
         for part in parts.values():
             if loading.can_checkpoint_gradients(part):
-                word = "enable" if _recomputes(settings) else "disable"
+                word = "enable" if _checkpoints(settings) else "disable"
                 getattr(part, f"{word}_gradient_checkpointing")()
         load = (settings.batch_size, settings.resolution, dtype_of(settings.precision))
         calls = [partial(self.denoisers[name][1], part, *load) for name, part in parts.items()]
@@ -275,7 +275,7 @@ class Planner:
         return self._known[digest]
 
 
-def _recomputes(settings: TrainSettings) -> bool:
+def _checkpoints(settings: TrainSettings) -> bool:
     return settings.gradient_checkpointing or settings.streamed_blocks > 0
 
 

@@ -1,6 +1,6 @@
 """Plan how much memory a run needs, before anything is loaded, and what to change where it does not fit.
 
-Computed, not looked up: each network is built without weights and run once on empty tensors (see memory_trace). Only
+Computed, not looked up: each network is built without weights and run once on empty tensors (see tracker.py). Only
 the runtime's own share is a constant, since it is the driver's and not ours.
 """
 
@@ -58,7 +58,7 @@ class Plan:
 def plan(job: PlanJob, family: Family) -> Plan:
     """The smallest change with which the training fits a card of `vram_gib`, or the plan that comes nearest.
 
-    In this order: recomputing, fewer bits, blocks from RAM, fewer pixels; sample drawings are made smaller before
+    In this order: gradient checkpointing, quantisation, offload, resolution; sample drawings are made smaller before
     anything that is learnt is changed for them. Each network is traced once for each configuration, which takes
     seconds, and then found in `job.cache`. Raises UserError for a base that is neither known nor on this disk.
     """
@@ -87,10 +87,10 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
         settings = settings.model_copy(update=change)
         yield settings, kind, price(planner, settings)
     if not planner.fits(settings, vram):
-        count = planner.blocks_to_stream(settings, vram)
+        count = planner.blocks_to_offload(settings, vram)
         if count > settings.streamed_blocks:
             settings = settings.model_copy(update={"streamed_blocks": count})
-            yield settings, "streaming", _price_of_streaming(planner, settings)
+            yield settings, "offload", _price_of_offloading(planner, settings)
     while not planner.fits(settings, vram) and settings.resolution > _LOWEST:
         side = max(_LOWEST, settings.resolution - 128)
         settings = settings.model_copy(update={"resolution": side})
@@ -104,9 +104,9 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
 def _ladder(
     planner: Planner, settings: TrainSettings, vram: float
 ) -> Iterator[tuple[str, dict[str, Any], Callable[[Planner, TrainSettings], str]]]:
-    """Recomputing first, then fewer bits, leaving out those whose weights alone are too large."""
+    """Gradient checkpointing first, then quantisation, leaving out those whose weights alone are too large."""
     if not settings.gradient_checkpointing:
-        yield "recomputing", {"gradient_checkpointing": True}, _price_of_recomputing
+        yield "checkpointing", {"gradient_checkpointing": True}, _price_of_checkpointing
     precision = "bf16" if settings.precision == "fp16" else settings.precision
     lower = _PRECISIONS[_PRECISIONS.index(precision) + 1 :]
     for one in lower:
@@ -114,7 +114,7 @@ def _ladder(
             yield "precision", {"precision": one}, _price_of_precision
 
 
-def _price_of_recomputing(planner: Planner, settings: TrainSettings) -> str:
+def _price_of_checkpointing(planner: Planner, settings: TrainSettings) -> str:
     trace = planner.train(settings)
     more = trace.forward_flop / max(1, trace.flop - trace.forward_flop)
     return f"Recomputing is on: each step takes about {100 * more:.0f} % longer."
@@ -129,8 +129,8 @@ def _price_of_precision(planner: Planner, settings: TrainSettings) -> str:
     return f"The base is held in {bits} bits: each step takes up to {seconds:.1f} s longer on a small card."
 
 
-def _price_of_streaming(planner: Planner, settings: TrainSettings) -> str:
-    copied = planner.streamed(settings)
+def _price_of_offloading(planner: Planner, settings: TrainSettings) -> str:
+    copied = planner.offloaded(settings)
     return (
         f"{settings.streamed_blocks} blocks ({copied / GIB:.1f} GB) stay in RAM and are copied twice in each step: "
         f"nothing is lost where a step takes longer than about {2 * copied / _LINK:.1f} s, which is what that takes."

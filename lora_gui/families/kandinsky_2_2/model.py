@@ -13,7 +13,6 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import nn
 
-from lora_gui.errors import UserError
 from lora_gui.families.base import (
     Batch,
     Conditions,
@@ -32,7 +31,7 @@ from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.families.kandinsky_2_2.facts import FACTS, QKV, RESNET, UNET_ATTENTION
 from lora_gui.families.shared import autoencoder, preview, token_limit
 from lora_gui.families.shared.clip import TOKENS
-from lora_gui.families.shared.latent import Config, dtype_of, empty, scheduler_of
+from lora_gui.families.shared.latent import Config, dtype_of, empty, require_channels, scheduler_of
 from lora_gui.families.shared.noising import Diffusion
 from lora_gui.settings import DrawSettings, TrainSettings
 
@@ -63,13 +62,7 @@ class Kandinsky22(Family):
     facts = FACTS
 
     def require_fitting(self, base: Path) -> None:
-        taken = UNet2DConditionModel.load_config(base / "unet")["in_channels"]
-        made = VQModel.load_config(base / "movq")["latent_channels"]
-        if taken != made:
-            raise UserError(
-                f"This base is built for another task: it takes {taken} channels of latents, and pictures have {made}.",
-                f"Choose a {self.facts.title} made to draw from words alone, not one for filling in or editing.",
-            )
+        require_channels(UNet2DConditionModel.load_config(base / "unet"), VQModel.load_config(base / "movq"))
 
     def targets(self, part: str, layers: str) -> str:
         return _TARGETS[part][layers]

@@ -98,13 +98,8 @@ class LatentFamily(Family):
     # what is built on that
 
     def require_fitting(self, base: Path) -> None:
-        taken = self.kind.load_config(base / self.part)["in_channels"]
-        made = self.vae_kind.load_config(base / "vae")["latent_channels"] * self.stacked
-        if taken != made:
-            raise UserError(
-                f"This base is built for another task: it takes {taken} channels of latents, and pictures have {made}.",
-                f"Choose a {self.facts.title} made to draw from words alone, not one for filling in or editing.",
-            )
+        denoiser, vae = self.kind.load_config(base / self.part), self.vae_kind.load_config(base / "vae")
+        require_channels(denoiser, vae, self.stacked)
 
     def denoisers(
         self, base: Path, device: torch.device, dtype: torch.dtype, load: Load = whole
@@ -240,6 +235,16 @@ class LatentFamily(Family):
         return self.predict(self.part, network, noisy, empty(count), conditions)
 
 
+def require_channels(denoiser: Config, vae: Config, stacked: int = 1) -> None:
+    """Raises UserError where a denoiser takes other channels than an autoencoder makes, by their configurations."""
+    taken, made = denoiser.get("in_channels"), vae.get("latent_channels")
+    if taken and made and taken != made * stacked:
+        raise UserError(
+            f"This base is built for another task: it takes {taken} channels, and a picture has {made * stacked}.",
+            "Choose a base that is made to draw from words alone, not one for filling in or editing.",
+        )
+
+
 def tokenizer_of(text_encoder: str) -> str:
     """The folder of the tokenizer of a text encoder."""
     return text_encoder.replace("text_encoder", "tokenizer")
@@ -247,7 +252,8 @@ def tokenizer_of(text_encoder: str) -> str:
 
 def scheduler_of(base: Path) -> Any:
     """The scheduler that a base is drawn with. Raises ValueError where diffusers has none of its name."""
-    name = json.loads((base / "model_index.json").read_text(encoding="utf-8"))["scheduler"][1]
+    entry = json.loads((base / "model_index.json").read_text(encoding="utf-8")).get("scheduler")
+    name = str(entry[-1]) if isinstance(entry, list) and entry else ""
     if not (name.endswith("Scheduler") and hasattr(diffusers.schedulers, name)):
         raise ValueError(f"diffusers has no scheduler {name}")
     return getattr(diffusers.schedulers, name).from_pretrained(base / "scheduler")

@@ -65,7 +65,7 @@ class Wuerstchen(Family):
     facts = FACTS
 
     def require_fitting(self, base: Path) -> None:
-        taken = WuerstchenPrior.load_config(base / "prior" / "prior")["c_in"]
+        taken = WuerstchenPrior.load_config(base / "prior" / "prior").get("c_in", efficientnet.CHANNELS)
         if taken != efficientnet.CHANNELS:
             raise UserError(
                 f"This base is built otherwise: its prior takes {taken} channels, not {efficientnet.CHANNELS}.",

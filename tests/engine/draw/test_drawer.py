@@ -222,7 +222,7 @@ def test_a_base_that_is_built_for_filling_in_is_refused_in_a_sentence(order, fin
     config = dict(UNet2DConditionModel.load_config(odd / "unet")) | {"in_channels": 9}
     UNet2DConditionModel.from_config(config).save_pretrained(odd / "unet")
     drawer = Drawer()
-    with pytest.raises(UserError, match="takes 9 channels of latents, and pictures have 4"):
+    with pytest.raises(UserError, match="takes 9 channels, and a picture has 4"):
         drawn(drawer, order(path=odd))
     (picture,), _, _ = drawn(drawer, order())
     assert picture.shape == (64, 64, 3)
