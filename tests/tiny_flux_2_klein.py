@@ -4,22 +4,18 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
-from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3ForCausalLM
-from transformers.convert_slow_tokenizer import bytes_to_unicode
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from tests import tiny_qwen3
 
 SIZE = 64  # px; latents are 8 x 8, tokens 4 x 4
 WIDTH = 16  # of a state of the text encoder
-_CHAT = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
-)
 
 
 def flux_2_klein(folder: Path, seed: int = 0, distilled: bool = False) -> Path:
     """A Flux2KleinPipeline folder with one double and two single blocks, and more text layers than are used."""
     torch.manual_seed(seed)
-    words = _tokenizer()
+    words = tiny_qwen3.tokenizer()
     transformer = Flux2Transformer2DModel(
         in_channels=128,
         num_layers=1,
@@ -56,12 +52,3 @@ def flux_2_klein(folder: Path, seed: int = 0, distilled: bool = False) -> Path:
         is_distilled=distilled,
     ).save_pretrained(folder / "base")
     return folder / "base"
-
-
-def _tokenizer() -> Qwen2Tokenizer:
-    """Bytes only: every word is spelt out."""
-    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    words = Qwen2Tokenizer(vocab={byte: n for n, byte in enumerate([*bytes_to_unicode().values(), *marks])}, merges=[])
-    words.add_special_tokens({"additional_special_tokens": marks[1:]})
-    words.chat_template = _CHAT
-    return words

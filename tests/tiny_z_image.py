@@ -4,22 +4,18 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
-from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
-from transformers.convert_slow_tokenizer import bytes_to_unicode
+from transformers import Qwen3Config, Qwen3Model
+
+from tests import tiny_qwen3
 
 SIZE = 64  # px; latents are 8 x 8, tokens 4 x 4
 WIDTH = 16  # of a state of the text encoder
-_CHAT = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
-)
 
 
 def z_image(folder: Path, seed: int = 0, distilled: bool = False) -> Path:
     """A ZImagePipeline folder with two layers and one refiner each, and as many text layers as the real one."""
     torch.manual_seed(seed)
-    words = _tokenizer()
+    words = tiny_qwen3.tokenizer()
     transformer = ZImageTransformer2DModel(
         in_channels=16,
         dim=32,
@@ -59,12 +55,3 @@ def z_image(folder: Path, seed: int = 0, distilled: bool = False) -> Path:
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0 if distilled else 6.0),
     ).save_pretrained(folder / "base")
     return folder / "base"
-
-
-def _tokenizer() -> Qwen2Tokenizer:
-    """Bytes only: every word is spelt out."""
-    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    words = Qwen2Tokenizer(vocab={byte: n for n, byte in enumerate([*bytes_to_unicode().values(), *marks])}, merges=[])
-    words.add_special_tokens({"additional_special_tokens": marks[1:]})
-    words.chat_template = _CHAT
-    return words
