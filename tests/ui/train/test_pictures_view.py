@@ -1,0 +1,70 @@
+"""The question which pictures, asked as the page asks it."""
+
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from lora_gui.errors import UserError
+from lora_gui.studio.things import pictures
+
+
+def upload(page, *names):
+    folder = page.home / "uploads"
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        if name.endswith("jpg"):
+            Image.new("RGB", (96, 96), "orange").save(folder / name)
+        else:
+            (folder / name).write_text("not a picture at all")
+    event = SimpleNamespace(paths=[str(folder / name) for name in names], failed=[])
+    return page.setup._pictures._uploaded(event)
+
+
+def test_pictures_come_in_and_what_is_none_is_named(page):
+    changes = upload(page, "one.jpg", "notes.png")
+    assert "notes.png is a text file" in changes[page.setup._pictures._remarks]
+    assert [picture.label for picture in page.pictures()] == ["one.jpg"]
+    shown = page.take(page.setup._look({}))
+    assert page.shown["folder"] and "1 picture," in shown["plan"]
+    assert page.changes[page.setup._pictures._chosen]["visible"] is True
+
+
+def test_a_file_that_is_none_of_the_uploads_is_not_taken(page):
+    outside = page.home / "secret.jpg"
+    Image.new("RGB", (96, 96)).save(outside)
+    with pytest.raises(UserError, match="There are no pictures"):
+        page.setup._pictures._uploaded(SimpleNamespace(paths=[str(outside), 7, None], failed=[]))
+
+
+def test_an_upload_that_failed_is_a_sentence(page):
+    with pytest.raises(UserError, match=r"big\.png could not be copied"):
+        page.setup._pictures._uploaded(SimpleNamespace(paths=[], failed=["big.png"]))
+
+
+def test_a_caption_is_kept_in_the_set_it_was_typed_for_and_nowhere_else(page):
+    upload(page, "one.jpg", "two.jpg")
+    first = page.context.drafts.train.value.folder
+    upload(page, "three.jpg")
+    evil = "an orange ${1+1} {{value}} <b>square</b>"
+    page.setup._pictures._caption(SimpleNamespace(set=first, index=1, caption=evil))
+    assert [one.caption for one in pictures.load(page.studio.pictures / first).pictures] == ["", evil]
+    assert [one.caption for one in page.pictures()] == [""]
+    with pytest.raises(UserError, match="not in the window any more"):
+        page.setup._pictures._caption(SimpleNamespace(set=first, index=2, caption="x"))
+
+
+def test_choose_others_brings_the_drop_zone_back(page):
+    page.examples()
+    page.setup._pictures._none(None)
+    page.take(page.setup._look({}))
+    assert page.shown["folder"] == "" and page.context.drafts.train.value.folder == ""
+    changes = page.setup._pictures.show(None)
+    assert changes[page.setup._pictures._zone]["visible"] and not changes[page.setup._pictures._chosen]["visible"]
+
+
+def test_a_set_that_was_deleted_meanwhile_leaves_an_empty_question(page):
+    page.examples()
+    pictures.delete_set(page.studio, page.studio.pictures / page.context.drafts.train.value.folder)
+    page.take(page.setup._look({}))
+    assert page.shown["folder"] == "" and page.pictures() == ()
