@@ -1,0 +1,165 @@
+"""Drawing asked for as the page asks for it: the draft, the stack, the order and what hangs on the wall afterwards."""
+
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.things import bases
+from lora_gui.ui.context import Context
+from lora_gui.ui.draft import Entry
+from lora_gui.ui.generate import generate_tab
+from lora_gui.ui.generate.gallery import Gallery
+from lora_gui.ui.generate.stack import ROWS
+from tests.studio.tasks.test_runs import UNRULY, wait_until
+from tests.ui.answers import Page
+
+LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "COMMAND", UNRULY)
+    studio = Studio(tmp_path / "studio")
+    with gr.Blocks():
+        context = Context(studio, Drawer(studio))
+        order = generate_tab._Order(context)
+        gallery = Gallery(context)
+    shown = Page(context, order, order._form)
+    shown.gallery = gallery
+    yield shown
+    context.drawer.close()
+
+
+def lora(page, name):
+    """A file among the LoRAs; its trigger word is its name."""
+    halves = {f"{LAYER}.lora_down.weight": np.ones((2, 8), np.float16), f"{LAYER}.lora_up.weight": np.ones((8, 2))}
+    path = page.studio.loras / f"{name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: half.astype(np.float16) for key, half in halves.items()}, path, {"modelspec.trigger_phrase": name})
+    return str(path)
+
+
+def type_in(page, **changes):
+    return page.take(page.setup._edited(SimpleNamespace(changes=changes), page.shown))
+
+
+def press(page, change, *given, **changes):
+    return page.take(page.setup._changing(change)(page.shown | {"changes": changes}, *given))
+
+
+def draw(page, **changes):
+    return page.take(page.setup._drawn(page.gallery, page.shown | {"changes": changes}))
+
+
+def stack(page):
+    return page.context.drafts.draw.value.stack
+
+
+def test_a_page_that_is_opened_shows_what_the_base_is_drawn_with(page):
+    shown = page.take(page.setup._look({}))
+    base = bases.list_bases(page.studio)[0]
+    assert shown["base"] == base.key and "the base alone" in shown["empty"]
+    usual = bases.draw_defaults(base)
+    assert {name: shown[name] for name in generate_tab.NUMBERS} == {k: usual[k] for k in generate_tab.NUMBERS}
+    assert page.setup._look(page.shown) == {}
+
+
+def test_an_empty_prompt_is_a_sentence_and_nothing_is_ordered(page):
+    assert "The prompt is empty." in draw(page, prompt="  ")["notice"] and page.context.order == ""
+
+
+def test_a_number_out_of_bounds_is_named_and_nothing_is_ordered(page):
+    answer = draw(page, prompt="a fox", guidance=99)
+    assert "Guidance cannot be 99" in answer["notice"] and answer["guidance"] == 99 and page.context.order == ""
+    usual = bases.draw_defaults(bases.list_bases(page.studio)[0])["guidance"]
+    assert type_in(page, guidance=None)["guidance"] == usual  # emptied, it is the base's own again
+
+
+def test_what_is_drawn_is_what_was_typed_last_and_its_seed_is_shown(page):
+    type_in(page, prompt="a cat", seed=7, random=False)
+    draw(page, prompt="a fox", count=2)
+    wait_until(lambda: page.context.drawer.status(page.context.order).ended)
+    assert page.context.drafts.draw.value.seed == 7
+    changes = page.gallery._look({})
+    assert changes[page.gallery._easel]["visible"] is False and len(changes[page.gallery._gallery]["value"]) == 1
+    assert page.gallery._look(changes[page.gallery._page]) == {}  # a page that shows it is told nothing
+
+
+def test_a_new_seed_is_taken_each_time_and_then_stands_in_its_field(page):
+    seeds = []
+    for _ in range(2):
+        draw(page, prompt="a fox", random=True)
+        wait_until(lambda: page.context.drawer.status(page.context.order).ended)
+        seeds.append(page.take(page.setup._look({}))["seed"])
+    assert seeds[0] != seeds[1] and None not in seeds
+
+
+def test_a_page_that_is_opened_meanwhile_finds_the_order_and_can_cancel_it(page):
+    draw(page, prompt="wait")
+    wait_until(lambda: page.context.drawer.status(page.context.order).phase == "Loading")
+    other = page.gallery._look({})
+    assert other[page.gallery._easel]["visible"] is True and "Loading" in other[page.gallery._preview]
+    page.gallery._cancelled()
+    wait_until(lambda: page.context.drawer.status(page.context.order).ended)
+    assert page.gallery._look(other[page.gallery._page])[page.gallery._easel]["visible"] is False
+
+
+def test_an_order_that_failed_says_why_and_the_next_one_is_drawn(page):
+    for prompt, sentence in (("refuse", "No."), ("a fox", "")):
+        draw(page, prompt=prompt)
+        wait_until(lambda: page.context.drawer.status(page.context.order).ended)
+        remark = page.gallery._look({"order": page.context.order})[page.gallery._remark]
+        assert sentence in remark and bool(sentence) == ("Ask again." in remark)
+
+
+def test_before_anything_was_drawn_the_wall_says_so(page):
+    changes = page.gallery._look({})
+    assert changes[page.gallery._empty]["visible"] and not changes[page.gallery._gallery]["visible"]
+
+
+def test_loras_are_added_one_by_one_and_their_words_are_offered(page):
+    assert "There is no LoRA yet." in press(page, page.setup._added)["notice"] and stack(page) == ()
+    paths = {lora(page, "fox"), lora(page, "owl")}
+    press(page, page.setup._added, prompt="a boat")
+    shown = press(page, page.setup._added)
+    assert {entry.lora for entry in stack(page)} == paths and shown["prompt"] == "a boat" and shown["empty"] == ""
+    assert all(word in shown["chips"] for word in ("fox", "owl"))
+    shown = page.take(page.setup._inserted(SimpleNamespace(word="fox"), page.shown))
+    assert shown["prompt"] == "fox a boat"
+    shown = type_in(page, **{"on-0": False, "strength-1": 0.35})
+    assert [(entry.on, entry.strength) for entry in stack(page)] == [(False, 1.0), (True, 0.35)]
+    press(page, lambda draft: generate_tab._removed(0, draft))
+    assert [entry.strength for entry in stack(page)] == [0.35]
+
+
+def test_a_stack_that_is_full_is_a_sentence(page):
+    path = lora(page, "fox")
+    page.context.drafts.draw.change(lambda draft: replace(draft, stack=(Entry(True, path, 1.0),) * ROWS))
+    assert f"The stack holds {ROWS} LoRAs." in press(page, page.setup._added)["notice"] and len(stack(page)) == ROWS
+
+
+def test_a_file_that_is_imported_joins_the_stack_and_one_that_is_none_does_not(page, tmp_path):
+    fake = tmp_path / "fake.safetensors"
+    fake.write_bytes(b"no tensors here")
+    assert "fake.safetensors" in press(page, page.setup._imported, str(fake))["notice"] and stack(page) == ()
+    outside = tmp_path / "from elsewhere.safetensors"
+    shutil.copy(lora(page, "fox"), outside)
+    press(page, page.setup._imported, str(outside))
+    [entry] = stack(page)
+    assert entry.lora.startswith(str(page.studio.loras)) and "elsewhere" in entry.lora
+
+
+def test_a_lora_that_was_deleted_meanwhile_leaves_the_stack_at_the_next_look(page):
+    path = lora(page, "fox")
+    press(page, page.setup._added)
+    (page.studio.loras / "fox.safetensors").unlink()
+    assert path == stack(page)[0].lora
+    assert "the base alone" in page.take(page.setup._look({}))["empty"] and stack(page) == ()
