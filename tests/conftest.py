@@ -10,7 +10,6 @@ from tests import forkserver
 
 # Before torch is imported; children inherit it. The networks are tiny, and the test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-STARTED = process.COMMAND
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -27,7 +26,7 @@ def pytest_configure(config):
 
 
 def pytest_sessionstart(session):
-    """Children of the tests are forked; `really_started` has one started as the app does."""
+    """Children of the tests are forked; that `python -m lora_gui.worker` starts is test_worker's."""
     process.COMMAND = forkserver.command("-m", "lora_gui.worker")
 
 
@@ -46,12 +45,6 @@ def pytest_collection_finish(session):
     """What was imported stays to the end, so it need not be looked through at each of torch's many collections."""
     gc.collect()
     gc.freeze()
-
-
-@pytest.fixture
-def really_started(monkeypatch):
-    """Children are started by `python -m lora_gui.worker`, as the app does it."""
-    monkeypatch.setattr(process, "COMMAND", STARTED)
 
 
 class Row:
