@@ -21,7 +21,7 @@ from lora_gui.settings import DrawSettings, TrainSettings
 
 Load = Callable[[Any, Path, torch.device, torch.dtype], Any]
 Tensors = dict[str, torch.Tensor]
-Conditions = dict[str, Any]  # what a denoiser is told besides: tensors (B, ...), or a list of B where lengths differ
+Conditions = dict[str, Any]  # of a denoiser: tensors (B, ...), or a list of B where lengths differ
 
 
 def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -206,8 +206,8 @@ class Family(ABC):
     def conditions(
         self, part: str, parts: dict[str, Any], batch: Batch, settings: TrainSettings, generator: torch.Generator
     ) -> Conditions:
-        """What `part` is told of a batch. Where `parts` holds a text encoder, the captions go through it; else what
-        is cached of them is used. Host work and random numbers are allowed here, and not in `predict`."""
+        """The conditions of `part` for a batch. Where `parts` holds a text encoder, the captions go through it; else
+        what is cached of them is used. Host work and random numbers are allowed here, and not in `predict`."""
 
     @abstractmethod
     def predict(

@@ -76,7 +76,8 @@ def test_tokens_and_their_places_are_those_of_the_pipeline():
     packed = FluxPipeline._pack_latents(latents, 2, 16, 6, 8)
     assert torch.equal(flux.tokens(flux.patches(latents)), packed)
     assert torch.equal(flux.cells(flux.patches(latents)), latents)
-    assert torch.equal(flux.places(3, 4, 3, CPU), FluxPipeline._prepare_latent_image_ids(2, 3, 4, CPU, torch.float32))
+    plain = FluxPipeline._prepare_latent_image_ids(2, 3, 4, CPU, torch.float32)
+    assert torch.equal(flux.position_ids(3, 4, 3, CPU), plain)
 
 
 @pytest.mark.parametrize("tokens", [16, 256, 1024, 4096])

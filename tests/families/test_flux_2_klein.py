@@ -76,7 +76,7 @@ def test_tokens_and_their_places_are_those_of_the_pipeline():
     assert torch.equal(flux.patches(latents), patched)
     assert torch.equal(flux.cells(patched), latents)
     assert torch.equal(flux.tokens(patched), Flux2KleinPipeline._pack_latents(patched))
-    assert torch.equal(flux.places(3, 4, 4, CPU), Flux2KleinPipeline._prepare_latent_ids(patched)[0].float())
+    assert torch.equal(flux.position_ids(3, 4, 4, CPU), Flux2KleinPipeline._prepare_latent_ids(patched)[0].float())
 
 
 def test_the_loss_is_that_of_the_flow_the_pipeline_follows(base, plain):

@@ -80,7 +80,7 @@ def test_captions_are_encoded_as_the_pipeline_does(plain_prior, encoders):
     assert torch.equal(ours["text"], text)
     assert torch.equal(ours["mask"], mask)
     assert not mask.all()
-    assert torch.equal(ours["nothing"], plain_prior.get_zero_embed())
+    assert torch.equal(ours["zero_image"], plain_prior.get_zero_embed())
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def test_the_decoder_is_told_nothing_as_often_as_captions_are_left_out(base):
     for share in (0, 1):
         loss_of("kandinsky22", base, parts, batch, TrainSettings(caption_dropout=share), seed=9)
     assert torch.equal(told[0], batch.pictures["embeds"])
-    assert torch.equal(told[1], batch.captions["nothing"])
+    assert torch.equal(told[1], batch.captions["zero_image"])
 
 
 @torch.no_grad()

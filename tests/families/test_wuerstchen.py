@@ -95,7 +95,7 @@ def test_pictures_become_latents_of_the_size_that_is_drawn(base):
     for width, height in ((128, 256), (384, 128)):
         latents = FAMILY.encode_pictures(encoders, torch.zeros(1, 3, height, width))["latents"]
         assert latents.shape == (1, 16, -(-height // 42.67), -(-width // 42.67))
-        cells = efficientnet.encoded(encoders.eye, torch.zeros(1, 3, height, width))
+        cells = efficientnet.encoded(encoders.image_encoder, torch.zeros(1, 3, height, width))
         torch.testing.assert_close(latents * 42 - 1, cells)
 
 

@@ -43,6 +43,6 @@ def _guided(stage: Stage, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.
         return stage.predict(noisy, timestep.expand(len(noisy)), *stage.conditions)
     copies = 2 // len(stage.conditions)  # branches in a batch
     many = torch.cat([noisy] * copies)
-    branches = [stage.predict(many, timestep.expand(len(many)), told) for told in stage.conditions]
-    without, told = branches if len(branches) == 2 else branches[0].chunk(2)
-    return stage.guide(without, told)
+    branches = [stage.predict(many, timestep.expand(len(many)), one) for one in stage.conditions]
+    unconditional, conditional = branches if len(branches) == 2 else branches[0].chunk(2)
+    return stage.guide(unconditional, conditional)

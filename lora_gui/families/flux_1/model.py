@@ -1,4 +1,4 @@
-"""FLUX.1: rectified flow over a transformer of 12 billion parameters, told by T5 and the sum of CLIP."""
+"""FLUX.1: rectified flow over a transformer of 12 billion parameters, conditioned on T5 and pooled CLIP."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ class Flux1(LatentFamily):
         """A negative prompt takes twice the time: only then is the base asked a second time in each step."""
         return bool(settings.negative_prompt)
 
-    def guide(self, settings: DrawSettings, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        return without + _TRUE_GUIDANCE * (told - without)
+    def guide(self, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
+        return unconditional + _TRUE_GUIDANCE * (conditional - unconditional)
 
-    def told(
+    def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
         dtype, text = dtype_of(network), captions["text"]
@@ -101,8 +101,8 @@ class Flux1(LatentFamily):
         conditions = {
             "text": text.to(dtype),
             "pooled": captions["pooled"].to(dtype),
-            "text_places": torch.zeros((text.shape[1], 3), device=text.device),
-            "places": flux.places(height, width, len(network.config.axes_dims_rope), text.device),
+            "txt_ids": torch.zeros((text.shape[1], 3), device=text.device),
+            "img_ids": flux.position_ids(height, width, len(network.config.axes_dims_rope), text.device),
         }
         if network.config.guidance_embeds:
             conditions["guidance"] = torch.full((len(text),), scale, device=text.device)
@@ -117,8 +117,8 @@ class Flux1(LatentFamily):
             timestep=timesteps / 1000,
             encoder_hidden_states=conditions["text"],
             pooled_projections=conditions["pooled"],
-            img_ids=conditions["places"],
-            txt_ids=conditions["text_places"],
+            img_ids=conditions["img_ids"],
+            txt_ids=conditions["txt_ids"],
             guidance=conditions.get("guidance"),
         ).sample
         return flux.cells(flux.untokened(predicted, *patched.shape[-2:]))
@@ -128,8 +128,8 @@ class Flux1(LatentFamily):
         conditions = {
             "text": empty(count, _T5_TOKENS, config["joint_attention_dim"], dtype=dtype),
             "pooled": empty(count, config["pooled_projection_dim"], dtype=dtype),
-            "text_places": empty(_T5_TOKENS, axes),
-            "places": empty((side // 16) ** 2, axes),
+            "txt_ids": empty(_T5_TOKENS, axes),
+            "img_ids": empty((side // 16) ** 2, axes),
         }
         if config.get("guidance_embeds"):
             conditions["guidance"] = empty(count)

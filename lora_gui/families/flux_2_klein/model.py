@@ -1,4 +1,4 @@
-"""FLUX.2 klein: rectified flow over a transformer of 4 or 9 billion parameters, told by the inner states of Qwen3."""
+"""FLUX.2 klein: rectified flow over a transformer of 4 or 9 B parameters, conditioned on Qwen3's hidden states."""
 
 from __future__ import annotations
 
@@ -98,15 +98,15 @@ class Flux2Klein(qwen3.Qwen3Family):
         device, dtype = next(network.parameters()).device, dtype_of(network)
         return flux.cells(randn_tensor(shape, generator=generator, device=device, dtype=dtype))
 
-    def told(
+    def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
         text = captions["text"].to(dtype_of(network))
         height, width = (side // 16 for side in sizes[0])  # in tokens
-        text_places = torch.zeros((text.shape[1], _AXES), device=text.device)
-        text_places[:, -1] = torch.arange(text.shape[1], device=text.device)
-        places = flux.places(height, width, _AXES, text.device)
-        return {"text": text, "text_places": text_places, "places": places}
+        txt_ids = torch.zeros((text.shape[1], _AXES), device=text.device)
+        txt_ids[:, -1] = torch.arange(text.shape[1], device=text.device)
+        places = flux.position_ids(height, width, _AXES, text.device)
+        return {"text": text, "txt_ids": txt_ids, "img_ids": places}
 
     def predict(
         self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
@@ -116,8 +116,8 @@ class Flux2Klein(qwen3.Qwen3Family):
             hidden_states=flux.tokens(patched).to(dtype_of(network)),
             timestep=timesteps / 1000,
             encoder_hidden_states=conditions["text"],
-            img_ids=conditions["places"],
-            txt_ids=conditions["text_places"],
+            img_ids=conditions["img_ids"],
+            txt_ids=conditions["txt_ids"],
         ).sample
         return flux.cells(flux.untokened(predicted, *patched.shape[-2:]))
 
@@ -130,8 +130,8 @@ class Flux2Klein(qwen3.Qwen3Family):
     def inputs(self, config: Config, count: int, side: int, dtype: torch.dtype) -> tuple[torch.Tensor, Conditions]:
         return empty(count, config["in_channels"] // 4, side // 8, side // 8, dtype=dtype), {
             "text": empty(count, qwen3.TOKENS, config["joint_attention_dim"], dtype=dtype),
-            "text_places": empty(qwen3.TOKENS, _AXES),
-            "places": empty((side // 16) ** 2, _AXES),
+            "txt_ids": empty(qwen3.TOKENS, _AXES),
+            "img_ids": empty((side // 16) ** 2, _AXES),
         }
 
 

@@ -84,10 +84,10 @@ class Kandinsky22(Family):
         """Latents as they come, (B, 4, h, w), and the embedding of the whole picture, (B, 1280)."""
         movq = encoders.movq
         latents = movq.encode(pixels.to(movq.device, movq.dtype)).latents
-        return {"latents": latents.float(), "embeds": prior.seen(encoders, pixels)}
+        return {"latents": latents.float(), "embeds": prior.image_embeds(encoders, pixels)}
 
     def encode_captions(self, encoders: prior.Encoders, captions: list[str]) -> Tensors:
-        return prior.said(encoders, captions)
+        return prior.text_embeds(encoders, captions)
 
     def reader(self, base: Path) -> Reader:
         return token_limit.reader(base / "prior" / "tokenizer")
@@ -132,8 +132,8 @@ class Kandinsky22(Family):
         if part == "prior":
             return prior.conditions(parts[part], batch.captions)
         embeds = batch.pictures["embeds"]
-        told = torch.rand(len(embeds), generator=generator, device=embeds.device) >= settings.caption_dropout
-        embeds = torch.where(told[:, None], embeds, batch.captions["nothing"].float())
+        kept = torch.rand(len(embeds), generator=generator, device=embeds.device) >= settings.caption_dropout
+        embeds = torch.where(kept[:, None], embeds, batch.captions["zero_image"].float())
         return {"embeds": embeds.to(dtype_of(parts[part]))}
 
     def predict(
@@ -153,7 +153,7 @@ class Kandinsky22(Family):
         generator: torch.Generator,
         sample: Callable[[Stage], torch.Tensor],
     ) -> torch.Tensor:
-        wanted, unwanted = prior.imagined(kit, settings, captions, generator, sample)
+        wanted, unwanted = prior.sample_embeds(kit, settings, captions, generator, sample)
         unet, scheduler = kit.parts["unet"], kit.schedulers["unet"]
         guided, dtype = settings.guidance > 1, dtype_of(unet)
         scheduler.set_timesteps(settings.steps, device=wanted.device)
@@ -190,7 +190,7 @@ class Kandinsky22(Family):
                 "unet": partial(self._run_unet, components.get("unet", {})),
             },
             texts={"prior/text_encoder": TextLoad(TOKENS)},
-            encoders={"movq": autoencoder.run_encode, "prior/image_encoder": _run_eye},
+            encoders={"movq": autoencoder.run_encode, "prior/image_encoder": _run_image_encoder},
             decoders={"movq": _run_movq},
         )
 
@@ -204,15 +204,15 @@ class Kandinsky22(Family):
         return self.predict("unet", network, noisy, empty(count), {"embeds": embeds})
 
 
-def _guide(scale: float, channels: int, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+def _guide(scale: float, channels: int, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
     """Classifier-free guidance of the noise; a variance behind it is that of the conditional branch."""
-    noise, wanted = without[:, :channels], told[:, :channels]
-    return torch.cat([noise + scale * (wanted - noise), told[:, channels:]], dim=1)
+    noise, wanted = unconditional[:, :channels], conditional[:, :channels]
+    return torch.cat([noise + scale * (wanted - noise), conditional[:, channels:]], dim=1)
 
 
-def _run_eye(eye: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+def _run_image_encoder(image_encoder: Any, count: int, side: int, dtype: torch.dtype) -> Any:
     """The image encoder, on pictures of its own size."""
-    return eye(empty(count, 3, eye.config.image_size, eye.config.image_size, dtype=dtype))
+    return image_encoder(empty(count, 3, image_encoder.config.image_size, image_encoder.config.image_size, dtype=dtype))
 
 
 def _run_movq(movq: Any, count: int, side: int, dtype: torch.dtype) -> Any:

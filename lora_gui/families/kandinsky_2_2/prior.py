@@ -31,7 +31,7 @@ class Encoders:
 
     tokenizer: Any
     text_encoder: Any
-    nothing: Any  # unconditional: the embedding of the zero image, the mean colour all over; (1, 1280)
+    zero_image: Any  # unconditional: the embedding of the zero image, the mean colour all over; (1, 1280)
     image_encoder: Any = None
     image_processor: Any = None
     movq: Any = None  # of the decoder
@@ -47,30 +47,30 @@ def encoders(
 ) -> Encoders:
     """The encoders of captions, of pictures, or both; without pictures the image encoder leaves memory at once."""
     folder = base / "prior"
-    eye = whole(CLIPVisionModelWithProjection, folder / "image_encoder", device, dtype)
+    image_encoder = whole(CLIPVisionModelWithProjection, folder / "image_encoder", device, dtype)
     found = Encoders(CLIPTokenizer.from_pretrained(folder / "tokenizer"), None, None)
     if captions:
-        side = eye.config.image_size
+        side = image_encoder.config.image_size
         with torch.no_grad():
-            found.nothing = eye(torch.zeros(1, 3, side, side, device=device, dtype=dtype)).image_embeds
+            found.zero_image = image_encoder(torch.zeros(1, 3, side, side, device=device, dtype=dtype)).image_embeds
     if pictures:
-        found.image_encoder = eye
+        found.image_encoder = image_encoder
         found.image_processor = CLIPImageProcessorPil.from_pretrained(folder / "image_processor")
-    del eye
+    del image_encoder
     if captions:
         found.text_encoder = load(CLIPTextModelWithProjection, folder / "text_encoder", device, dtype)
     return found
 
 
-def seen(encoders: Encoders, pixels: torch.Tensor) -> torch.Tensor:
+def image_embeds(encoders: Encoders, pixels: torch.Tensor) -> torch.Tensor:
     """(B, 3, H, W) in [-1, 1] to the embedding of each picture, of its middle where it is not square; (B, 1280)."""
-    eye = encoders.image_encoder
+    image_encoder = encoders.image_encoder
     shown = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     looks = encoders.image_processor(list(shown), input_data_format="channels_last", return_tensors="pt")
-    return eye(looks.pixel_values.to(eye.device, eye.dtype)).image_embeds.float()
+    return image_encoder(looks.pixel_values.to(image_encoder.device, image_encoder.dtype)).image_embeds.float()
 
 
-def said(encoders: Encoders, captions: list[str]) -> Tensors:
+def text_embeds(encoders: Encoders, captions: list[str]) -> Tensors:
     """Each caption pooled (B, 1280) and token by token (B, 77, 1280), with a mask of the tokens it has."""
     tokenizer, device = encoders.tokenizer, encoders.text_encoder.device
     length = tokenizer.model_max_length
@@ -80,7 +80,7 @@ def said(encoders: Encoders, captions: list[str]) -> Tensors:
         "pooled": states.text_embeds,
         "text": states.last_hidden_state,
         "mask": rows.attention_mask.bool().to(device),
-        "nothing": encoders.nothing.expand(len(captions), -1),
+        "zero_image": encoders.zero_image.expand(len(captions), -1),
     }
 
 
@@ -102,7 +102,7 @@ def latents(prior: Any, embeds: torch.Tensor) -> torch.Tensor:
 
 
 def conditions(prior: Any, captions: Tensors) -> Conditions:
-    """What the prior is told by captions."""
+    """The conditions of captions."""
     device, dtype = prior.positional_embedding.device, prior.positional_embedding.dtype
     return {
         "pooled": captions["pooled"].to(device, dtype),
@@ -132,7 +132,7 @@ def inputs(config: Config, count: int, dtype: torch.dtype) -> tuple[torch.Tensor
     }
 
 
-def imagined(
+def sample_embeds(
     kit: Kit,
     settings: DrawSettings,
     captions: Tensors,
@@ -158,9 +158,9 @@ def imagined(
         shown=False,
     )
     embeds = prior.post_process_latents(sample(stage))
-    return embeds[:1], embeds[1:] if settings.negative_prompt else captions["nothing"][:1].to(device, dtype)
+    return embeds[:1], embeds[1:] if settings.negative_prompt else captions["zero_image"][:1].to(device, dtype)
 
 
-def _guide(scale: float, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+def _guide(scale: float, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
     """Classifier-free guidance (Ho and Salimans 2022)."""
-    return without + scale * (told - without)
+    return unconditional + scale * (conditional - unconditional)

@@ -30,7 +30,7 @@ def untokened(rows: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return rows.transpose(1, 2).unflatten(2, (height, width))
 
 
-def places(height: int, width: int, axes: int, device: torch.device) -> torch.Tensor:
+def position_ids(height: int, width: int, axes: int, device: torch.device) -> torch.Tensor:
     """Where each token of a picture stands: (0, row, column), filled with zeros up to so many axes; (h * w, axes)."""
     grid = torch.zeros((height, width, axes), device=device)
     grid[..., 1] = torch.arange(height, device=device)[:, None]

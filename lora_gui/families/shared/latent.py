@@ -1,4 +1,4 @@
-"""What families have in common that denoise the latents of an autoencoder with one network, told by text."""
+"""What families have in common that denoise the latents of an autoencoder with one network, conditioned on text."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class LatentFamily(Family):
     # a family's own
 
     @abstractmethod
-    def told(
+    def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
-        """What the denoiser is told by encoded captions (B, ...) and sizes (height, width) px. `guidance` is None in
+        """The conditions of encoded captions (B, ...) and sizes (height, width) px. `guidance` is None in
         training."""
 
     @abstractmethod
@@ -87,11 +87,11 @@ class LatentFamily(Family):
         """Whether a drawing asks the denoiser without the prompt, too (classifier-free guidance)."""
         return settings.guidance > 1
 
-    def guide(self, settings: DrawSettings, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    def guide(self, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
         """Classifier-free guidance (Ho and Salimans 2022)."""
-        return without + settings.guidance * (told - without)
+        return unconditional + settings.guidance * (conditional - unconditional)
 
-    def read_again(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
+    def reencode(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
         """Captions through the text encoders that are trained, where any are; else as they were encoded."""
         return captions
 
@@ -169,7 +169,7 @@ class LatentFamily(Family):
     def conditions(
         self, part: str, parts: dict[str, Any], batch: Batch, settings: TrainSettings, generator: torch.Generator
     ) -> Conditions:
-        return self.told(parts[part], self.read_again(parts, batch.captions), batch.sizes)
+        return self.conditions_of(parts[part], self.reencode(parts, batch.captions), batch.sizes)
 
     def draw(
         self,
@@ -192,7 +192,7 @@ class LatentFamily(Family):
             latents=noise * getattr(scheduler, "init_noise_sigma", 1.0),
             noising=kit.noising[self.part],
             conditions=tuple(
-                self.told(
+                self.conditions_of(
                     network, {key: value[rows] for key, value in captions.items()}, [size] * len(rows),
                     settings.guidance,
                 )

@@ -18,7 +18,7 @@ _MARK = "\N{CURRENCY SIGN}"  # stands for a caption where only what goes before 
 
 
 class Qwen3Family(LatentFamily):
-    """A family that is told by inner states of Qwen3, which is asked with its chat template."""
+    """A family that is conditioned on hidden states of Qwen3, which is asked with its chat template."""
 
     text_kinds = {"text_encoder": Qwen3Model}
     layers: ClassVar[int]  # of Qwen3, up to the last that is used

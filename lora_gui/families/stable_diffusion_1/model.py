@@ -29,12 +29,12 @@ class StableDiffusion1(unet.UNetFamily):
         ids = clip.token_ids(encoders.tokenizers["text_encoder"], captions, text_encoder.device)
         return {"ids": ids, "text": text_encoder(ids)[0]}
 
-    def read_again(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
+    def reencode(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
         if "text_encoder" not in parts:
             return captions
         return {"text": parts["text_encoder"](captions["ids"])[0]}
 
-    def told(
+    def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
         return {"text": captions["text"].to(dtype_of(network))}

@@ -1,4 +1,4 @@
-"""Stable Diffusion 3.5, medium and large: rectified flow over a transformer, told by two CLIP encoders and T5."""
+"""Stable Diffusion 3.5, medium and large: rectified flow over a transformer, conditioned on CLIP (twice) and T5."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class StableDiffusion3(LatentFamily):
     def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
         return flow.set_timesteps(scheduler, settings.steps, latents, even=False)
 
-    def told(
+    def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
         dtype = dtype_of(network)

@@ -42,10 +42,10 @@ class StableDiffusionXL(unet.UNetFamily):
         }
         return tokens | _embedded(encoders.texts, tokens)
 
-    def read_again(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
+    def reencode(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
         return _embedded(parts, captions) if "text_encoder" in parts else captions
 
-    def told(
+    def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
         """Besides the text: original size, top left corner and size, as the pipeline says of a drawing of this size."""

@@ -54,7 +54,7 @@ class Encoders:
     """What encodes captions and pictures; empty or None where it was not asked for."""
 
     texts: dict[str, tuple[Any, Any]]  # tokenizer and encoder of the prior and of the decoder
-    eye: Any  # the EfficientNet
+    image_encoder: Any  # the EfficientNet
     scales: dict[str, float]
 
 
@@ -86,12 +86,12 @@ class Wuerstchen(Family):
     ) -> Encoders:
         return Encoders(
             texts=_texts(base, device, dtype, load) if captions else {},
-            eye=efficientnet.load(base / "effnet", device) if pictures else None,
+            image_encoder=efficientnet.load(base / "effnet", device) if pictures else None,
             scales=_scales(base),
         )
 
     def encode_pictures(self, encoders: Encoders, pixels: torch.Tensor) -> Tensors:
-        return {"latents": _normalised(efficientnet.encoded(encoders.eye, pixels), encoders.scales)}
+        return {"latents": _normalised(efficientnet.encoded(encoders.image_encoder, pixels), encoders.scales)}
 
     def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
         """The states of both text encoders, tokens behind a caption's end masked: (B, 77, 1280) and (B, 77, 1024)."""
@@ -169,7 +169,7 @@ class Wuerstchen(Family):
         return Workload(
             denoisers={"prior/prior": partial(self._run_prior, components.get("prior/prior", {}))},
             texts={"prior/text_encoder": TextLoad(TOKENS), "text_encoder": TextLoad(TOKENS)},
-            encoders={"effnet": _run_eye},
+            encoders={"effnet": _run_image_encoder},
             decoders={"decoder": _run_decoder, "vqgan": _run_vqgan},
         )
 
@@ -215,12 +215,12 @@ def _prior(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> 
 
 def _colours(base: Path, device: torch.device) -> torch.Tensor:
     """The colours of latents for previews; the network that makes latents leaves memory again."""
-    eye, scales = efficientnet.load(base / "effnet", device), _scales(base)
-    return preview.fitted(lambda pixels: _normalised(efficientnet.encoded(eye, pixels), scales), size=256)
+    image_encoder, scales = efficientnet.load(base / "effnet", device), _scales(base)
+    return preview.fitted(lambda pixels: _normalised(efficientnet.encoded(image_encoder, pixels), scales), size=256)
 
 
-def _run_eye(eye: Any, count: int, side: int, dtype: torch.dtype) -> Any:
-    return eye(empty(count, 3, side * 3 // 4, side * 3 // 4, dtype=dtype))
+def _run_image_encoder(image_encoder: Any, count: int, side: int, dtype: torch.dtype) -> Any:
+    return image_encoder(empty(count, 3, side * 3 // 4, side * 3 // 4, dtype=dtype))
 
 
 def _run_vqgan(vqgan: Any, count: int, side: int, dtype: torch.dtype) -> Any:

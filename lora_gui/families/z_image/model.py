@@ -1,4 +1,4 @@
-"""Z-Image: rectified flow over one stream of picture and text tokens, told by the inner states of Qwen3."""
+"""Z-Image: rectified flow over one stream of picture and text tokens, conditioned on hidden states of Qwen3."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class ZImage(qwen3.Qwen3Family):
         """Its guidance is what is added to the prompt's prediction, so that 0 is without."""
         return settings.guidance > 0
 
-    def guide(self, settings: DrawSettings, without: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        return told + settings.guidance * (told - without)
+    def guide(self, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
+        return conditional + settings.guidance * (conditional - unconditional)
 
     def latents_dtype(self, network: Any) -> torch.dtype:
         return torch.float32
 
-    def told(
+    def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
         """Each caption in its own length, which is read from the device: the one wait in a step."""

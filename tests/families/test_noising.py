@@ -1,4 +1,4 @@
-"""The shared maths, against diffusers' own schedulers."""
+"""The shared noise processes and the loss, against diffusers' own schedulers."""
 
 import pytest
 import torch
