@@ -77,7 +77,7 @@ def test_after_three_bases_in_turn_the_plan_says_what_the_fields_hold(page, wind
 
 def test_what_is_typed_while_the_page_still_fills_is_kept(page, window):
     late = []
-    page.route("**/run/predict", late.append, times=1)  # the answer that fills the page is held up
+    page.route("**/run/predict", lambda route: late.append(route), times=1)  # the answer that fills the page is held up
     page.reload(wait_until="commit")
     page.locator("#trigger input").fill("zxy_early")
     details(page)

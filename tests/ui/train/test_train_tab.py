@@ -1,86 +1,106 @@
-"""The questions before a run, asked as the page asks them: every answer says how all the fields stand."""
+"""What is asked before a run: every answer depends on the draft alone."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
+from PIL import Image
 
+from lora_gui.protocol.lock import Lock
+from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import queue, runs
-from lora_gui.studio.things import bases, presets
-from tests.studio.tasks.test_runs import job, wait_until
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.things import bases, pictures
+from lora_gui.ui.context import Context
+from lora_gui.ui.train.run_view import RunView
+from lora_gui.ui.train.train_tab import _Setup
 
 
-def type_in(page, **changes):
-    return page.take(page.setup._edited(SimpleNamespace(changes=changes), page.shown))
+class Page:
+    """The form and one page that shows it."""
+
+    def __init__(self, studio):
+        with gr.Blocks():
+            self.context = Context(studio, Drawer(studio))
+            self.setup = _Setup(self.context)
+            self.view = RunView(self.context, self.setup.panels)
+        self.shown = {}
+        self.takes(self.setup._look(self.shown))
+
+    def takes(self, changes):
+        self.shown = changes[self.setup._form.shown]
+        self.changes, self.values = changes, changes[self.setup._form._kept]["values"]
+
+    def types(self, **fields):
+        self.takes(self.setup._edited(SimpleNamespace(changes=fields), self.shown))
+
+    def starts(self, **unsent):
+        self.takes(self.setup._started(self.view, self.shown | {"changes": unsent}))
+        return self.values["notice"]
 
 
-def start(page, **changes):
-    return page.take(page.setup._started(page.view, page.shown | {"changes": changes}))
+@pytest.fixture
+def page(tmp_path):
+    studio = Studio(tmp_path / "studio")
+    if not bases.list_bases(studio):
+        pytest.skip("This copy of the app has no starter, the base to train on.")
+    studio.presets.mkdir(parents=True)
+    for name, steps in {"style": 77, "character": 111}.items():
+        (studio.presets / f"{name}.toml").write_text(f'title = "{name}"\ndescription = ""\n[all]\nsteps = {steps}\n')
+    Image.new("RGB", (96, 96), "orange").save(tmp_path / "one.png")
+    made = Page(studio)
+    found, _ = pictures.import_pictures(studio, [tmp_path / "one.png"])
+    made.context.drafts.train.change(lambda draft: replace(draft, folder=found.folder.name))
+    made.takes(made.setup._look(made.shown))
+    return made
 
 
-def test_a_page_that_is_opened_shows_what_the_preset_says_of_these_pictures(page):
-    page.examples()
-    fresh = page.take(page.setup._look({}))
-    base = bases.list_bases(page.studio)[0]
-    plan = presets.fill(page.studio, "style", base, len(page.pictures()))
-    assert len(page.pictures()) == 24 and fresh["steps"] == plan.steps != 1000
-    assert f"24 pictures, {plan.steps} steps" in fresh["plan"]
-    assert page.setup._look(page.shown) == {}  # and a page that shows it already is told nothing
+def test_whatever_was_pressed_the_plan_says_the_steps_that_the_field_holds(page):
+    for preset, steps in (("character", 111), ("style", 77), ("character", 111), ("style", 77)):
+        page.types(preset=preset)
+        assert page.values["steps"] == steps and f", {steps} steps," in page.values["plan"]
+    page.types(steps=40)
+    page.types(preset="character")
+    assert page.values["steps"] == 40 and ", 40 steps," in page.values["plan"]
+    page.types(steps=None)
+    assert page.values["steps"] == 111
 
 
-def test_an_edit_changes_its_field_and_leaves_the_others_to_the_preset(page):
-    before = page.take(page.setup._look({}))
-    after = type_in(page, rank=4, trigger="zxy_style")
-    assert (after["rank"], after["trigger"]) == (4, "zxy_style") and "good trigger word" in after["verdict"]
-    assert {k: v for k, v in after.items() if k in ("steps", "learning_rate")} == {
-        k: v for k, v in before.items() if k in ("steps", "learning_rate")
-    }
-    type_in(page, preset="concept")
-    assert page.context.drafts.train.value.hand == {"rank": 4}  # what the hand has set stays, whatever the preset
+def test_a_wrong_setting_is_named_and_stays_until_it_is_right_or_the_preset_comes_back(page):
+    page.types(rank=9999)
+    page.types(trigger="zxy_style")
+    assert page.values["rank"] == 9999 and "Rank cannot be 9999" in page.values["notice"]
+    assert "Rank cannot be 9999" in page.starts() and not runs.all_runs(page.context.studio)
+    page.takes(page.setup._back_to_preset(page.shown))
+    assert page.values["rank"] != 9999 and page.values["notice"] == ""
 
 
-def test_a_value_out_of_bounds_is_named_with_its_bound_and_nothing_starts(page):
-    page.examples()
-    assert "Rank cannot be 9999" in type_in(page, rank=9999)["notice"]
-    assert "Rank cannot be 9999" in start(page, trigger="zxy_style")["notice"]
-    assert runs.all_runs(page.studio) == []
-    assert "Rank" not in type_in(page, rank=None)["notice"]  # emptied, it is the preset's again
+def test_what_no_field_can_give_changes_nothing(page):
+    before = page.context.drafts.train.get()
+    page.types(folder="/etc", hand={"rank": 8}, no_such_setting=1, rank=[8])
+    assert page.context.drafts.train.get() == before
 
 
-def test_back_to_the_preset_takes_back_what_was_set_by_hand_and_keeps_the_words(page):
-    before = page.take(page.setup._look({}))
-    type_in(page, rank=4, trigger="zxy_style")
-    after = page.take(page.setup._back_to_preset(page.shown))
-    assert (after["rank"], after["trigger"]) == (before["rank"], "zxy_style") and page.fresh
+def test_a_page_is_sent_the_pictures_only_where_it_shows_others(page):
+    grid = page.setup._pictures._grid
+    assert grid in page.changes
+    page.types(trigger="zxy_style")
+    assert grid not in page.changes
+    assert grid in page.setup._look({}) and page.setup._look(page.shown) == {}
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [({"trigger": ""}, "There is no trigger word."), ({"trigger": "zxy", "name": "../x"}, "looks like a path")],
-)
-def test_what_cannot_be_started_is_a_sentence_and_what_was_typed_stays(page, changes, sentence):
-    page.examples()
-    answer = start(page, **changes)
-    assert sentence in answer["notice"] and answer["trigger"] == changes["trigger"]
-    assert runs.all_runs(page.studio) == [] and "There are no pictures." not in answer["notice"]
-
-
-def test_without_pictures_start_says_so(page):
-    assert "There are no pictures." in start(page, trigger="zxy_style")["notice"]
-
-
-def test_start_pressed_twice_is_one_run_of_what_was_last_typed(page):
-    page.examples()
-    start(page, trigger="zxy_style", steps=7)
-    start(page)
-    [run] = runs.all_runs(page.studio)
-    assert (run.job.trigger, run.job.settings.steps, len(run.job.pictures)) == ("zxy_style", 7, 24)
-    assert page.changes[page.view._head]  # the run is shown in place of the form
-
-
-def test_while_another_trains_a_start_waits_and_says_for_whom(page):
-    going_on = runs.start(page.studio, job(page.studio, "foxes"))
-    wait_until(lambda: going_on.status().state == "running")
-    page.examples()
-    answer = start(page, trigger="zxy_style")
-    assert "zxy_style waits for foxes; place 1 in Runs." in answer["notice"]
-    assert [run.job.trigger for run in queue.waiting(page.studio)] == ["zxy_style"]
+def test_start_takes_along_what_was_just_typed_waits_its_turn_and_pressed_twice_is_one_run(page):
+    studio = page.context.studio
+    going_on = studio.runs / "20260101-000000-abcd"
+    going_on.mkdir(parents=True)
+    (going_on / "job.json").write_text("{}")
+    life = Lock(going_on / "task.lock")
+    life.hold()
+    try:
+        assert "zxy_one waits for 20260101-000000-abcd; place 1 in Runs." in page.starts(trigger="zxy_one")
+        assert "place 1 in Runs." in page.starts()
+        assert "zxy_two waits for" in (said := page.starts(trigger="zxy_two")) and "place 2 in Runs." in said
+        assert [run.job.name for run in queue.waiting(studio)] == ["zxy_one", "zxy_two"]
+    finally:
+        life.release()

@@ -1,0 +1,29 @@
+"""The whole window, laid out but not opened."""
+
+import pytest
+
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.ui.window import TABS, build
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    studio = Studio(tmp_path_factory.mktemp("studio"))
+    return build(studio, Drawer(studio)).config
+
+
+def test_no_page_keeps_a_stream_open_or_a_clock_running(config):
+    """A stream for each tab is what froze all of them at the seventh: browsers allow six connections to a host."""
+    kinds = {component["type"] for component in config["components"]}
+    assert config["connect_heartbeat"] is False and not kinds & {"state", "timer"}
+
+
+def test_every_tab_of_the_list_is_there(config):
+    labels = [one["props"]["label"] for one in config["components"] if one["type"] == "tabitem"]
+    assert labels == [title for _, title, _ in TABS] == ["Train", "Generate", "Runs"]
+
+
+def test_no_two_components_have_one_name(config):
+    names = [name for one in config["components"] if (name := one["props"].get("elem_id"))]
+    assert len(names) == len(set(names))

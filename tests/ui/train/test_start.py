@@ -1,0 +1,86 @@
+"""From the questions to a run, asked as the page asks them: every answer says how all the fields stand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from lora_gui.studio.tasks import queue, runs
+from lora_gui.studio.things import bases, presets
+from tests.studio.tasks.test_runs import job, wait_until
+
+
+def type_in(page, **changes):
+    return page.take(page.setup._edited(SimpleNamespace(changes=changes), page.shown))
+
+
+def start(page, **changes):
+    return page.take(page.setup._started(page.view, page.shown | {"changes": changes}))
+
+
+def test_a_page_that_is_opened_shows_what_the_preset_says_of_these_pictures(page):
+    page.examples()
+    fresh = page.take(page.setup._look({}))
+    base = bases.list_bases(page.studio)[0]
+    plan = presets.fill(page.studio, "style", base, len(page.pictures()))
+    assert len(page.pictures()) == 24 and fresh["steps"] == plan.steps != 1000
+    assert f"24 pictures, {plan.steps} steps" in fresh["plan"]
+    assert page.setup._look(page.shown) == {}  # and a page that shows it already is told nothing
+
+
+def test_an_edit_changes_its_field_and_leaves_the_others_to_the_preset(page):
+    before = page.take(page.setup._look({}))
+    after = type_in(page, rank=4, trigger="zxy_style")
+    assert (after["rank"], after["trigger"]) == (4, "zxy_style") and "good trigger word" in after["verdict"]
+    assert {k: v for k, v in after.items() if k in ("steps", "learning_rate")} == {
+        k: v for k, v in before.items() if k in ("steps", "learning_rate")
+    }
+    type_in(page, preset="concept")
+    assert page.context.drafts.train.value.hand == {"rank": 4}  # what the hand has set stays, whatever the preset
+
+
+def test_a_value_out_of_bounds_is_named_with_its_bound_and_nothing_starts(page):
+    page.examples()
+    assert "Rank cannot be 9999" in type_in(page, rank=9999)["notice"]
+    assert "Rank cannot be 9999" in start(page, trigger="zxy_style")["notice"]
+    assert runs.all_runs(page.studio) == []
+    assert "Rank" not in type_in(page, rank=None)["notice"]  # emptied, it is the preset's again
+
+
+def test_back_to_the_preset_takes_back_what_was_set_by_hand_and_keeps_the_words(page):
+    before = page.take(page.setup._look({}))
+    type_in(page, rank=4, trigger="zxy_style")
+    after = page.take(page.setup._back_to_preset(page.shown))
+    assert (after["rank"], after["trigger"]) == (before["rank"], "zxy_style") and page.fresh
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"trigger": ""}, "There is no trigger word."), ({"trigger": "zxy", "name": "../x"}, "looks like a path")],
+)
+def test_what_cannot_be_started_is_a_sentence_and_what_was_typed_stays(page, changes, sentence):
+    page.examples()
+    answer = start(page, **changes)
+    assert sentence in answer["notice"] and answer["trigger"] == changes["trigger"]
+    assert runs.all_runs(page.studio) == [] and "There are no pictures." not in answer["notice"]
+
+
+def test_without_pictures_start_says_so(page):
+    assert "There are no pictures." in start(page, trigger="zxy_style")["notice"]
+
+
+def test_start_pressed_twice_is_one_run_of_what_was_last_typed(page):
+    page.examples()
+    start(page, trigger="zxy_style", steps=7)
+    start(page)
+    [run] = runs.all_runs(page.studio)
+    assert (run.job.trigger, run.job.settings.steps, len(run.job.pictures)) == ("zxy_style", 7, 24)
+    assert page.changes[page.view._head]  # the run is shown in place of the form
+
+
+def test_while_another_trains_a_start_waits_and_says_for_whom(page):
+    going_on = runs.start(page.studio, job(page.studio, "foxes"))
+    wait_until(lambda: going_on.status().state == "running")
+    page.examples()
+    answer = start(page, trigger="zxy_style")
+    assert "zxy_style waits for foxes; place 1 in Runs." in answer["notice"]
+    assert [run.job.trigger for run in queue.waiting(page.studio)] == ["zxy_style"]
