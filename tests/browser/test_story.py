@@ -1,5 +1,6 @@
 """The whole story in a real Chromium: pictures, a preset, a trigger word, Start; a refresh in between; then drawing."""
 
+import re
 import time
 
 import numpy as np
@@ -65,11 +66,31 @@ def train(page):
     expect(page.locator("#run-state [role=progressbar]")).to_be_visible()
 
 
+def nobody_looks(page):
+    """A page that is hidden asks nothing, and goes on once it is seen."""
+    hidden = "is => { Object.defineProperty(document, 'hidden', {get: () => is, configurable: true}); "
+    hidden += "document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(hidden, True)
+    page.wait_for_timeout(1500)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2500)
+    assert asked == []
+    page.evaluate(hidden, False)
+    page.wait_for_timeout(2000)
+    assert asked
+
+
 def test_from_pictures_to_a_drawing_with_two_loras(page, window):
     train(page)
     assert window.complaints == []
+    assert page.evaluate("document.activeElement.className") == "run-name"  # Start is gone; the run is what comes next
     page.reload()
     expect(page.locator("#run-state [role=progressbar]")).to_be_visible()
+    expect(page).to_have_title(re.compile(r"\d+ % - zxy_style · LoRA Studio"), timeout=LONG)
+    expect(page.locator("#tabs [role=tab].lives")).to_have_count(2)
+    expect(page.locator("#said")).to_contain_text("percent")
+    nobody_looks(page)
     expect(page.locator("#run .run-name")).to_contain_text("zxy_style")
     expect(page.locator("#run-state")).to_contain_text("Your LoRA is ready", timeout=LONG)
     expect(page.locator("#samples .row")).to_have_count(3)  # before, in the middle, at the end
