@@ -10,6 +10,7 @@ from tests import forkserver
 
 # Before torch is imported; children inherit it. The networks are tiny, and the test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+gc.disable()  # while the libraries and the tests are imported, of which nothing is garbage
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -45,6 +46,7 @@ def pytest_collection_finish(session):
     """What was imported stays to the end, so it need not be looked through at each of torch's many collections."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 class Row:
