@@ -13,7 +13,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 
 WHOLE = True  # app.py and its workers, really started
-STEPS = 20
+STEPS = 12
 LONG = 600_000  # ms, for a training on a busy computer
 PROMPT = "zxy_style apple on a blue background"
 
@@ -61,6 +61,7 @@ def train(page):
     open_details(page, "#details")
     page.locator("#setting-steps input").fill(str(STEPS))
     page.locator("#setting-sample_every input").fill(str(STEPS // 2))
+    page.locator("#setting-sample_prompts textarea").fill(PROMPT)
     expect(page.locator("#plan")).to_contain_text(f"{STEPS} steps")
     page.locator("#start").click()
     expect(page.locator("#run-state [role=progressbar]")).to_be_visible()
