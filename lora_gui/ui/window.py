@@ -32,4 +32,5 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
         context.live.connect(window.load, context.standing)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
     window._queue.sleep_when_free = NAP
+    window._queue.progress_update_sleep_when_free = 1.0  # seconds; of gradio's own progress bars there is none
     return window
