@@ -14,6 +14,7 @@ from lora_gui.errors import UserError, shown
 LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
 LONGEST_TRIGGER = 40
 LONGEST_CAPTION = 64_000  # bytes
+JOINERS = "\u200c\u200d"  # zero-width: they shape words of Persian and Indic scripts and hold some emoji together
 DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
@@ -76,13 +77,20 @@ def check_trigger(trigger: str, captions: Iterable[str] = ()) -> tuple[str, list
             f"The trigger word {word!r} holds signs that prompts use for other things.",
             "Use letters, digits, - and _ only.",
         )
-    spoken = {piece for caption in captions for piece in re.findall(r"[\w'-]+", caption.casefold())}
-    if word.casefold() in spoken:
+    saying = [caption for caption in captions if word.casefold() in re.findall(r"[\w'-]+", caption.casefold())]
+    made_up = any(c == "_" or c.isdigit() for c in word)
+    if saying and not made_up and 2 * begun(word, saying) < len(saying):
         return word, [
             f"The trigger word {word!r} also stands in your captions and keeps its ordinary meaning there; "
             "a made-up word works better."
         ]
     return word, []
+
+
+def begun(trigger: str, captions: Iterable[str]) -> int:
+    """How many captions begin with the trigger word already, as other trainers ask for."""
+    word = re.compile(rf"\W*{re.escape(clean_caption(trigger))}(?!\w)", re.IGNORECASE)
+    return sum(bool(word.match(clean_caption(caption))) for caption in captions)
 
 
 def read_text(path: Path) -> str:
@@ -94,7 +102,7 @@ def read_text(path: Path) -> str:
             raise UserError(f"{path.name} is too long for a caption.", "Shorten it to a sentence or two.") from None
         reason = getattr(error, "strerror", None) or "odd name"
         raise UserError(f"{path.name} could not be read ({reason}).", "The picture is used without it.") from None
-    text = _decode(data)
+    text = decoded(data)
     if "\0" in text:
         raise UserError(f"{path.name} is not a text file.", "Write the caption as plain text.")
     return clean_caption(text)
@@ -103,10 +111,11 @@ def read_text(path: Path) -> str:
 def clean_caption(text: str) -> str:
     """One line, NFC, without signs that cannot be seen."""
     line = " ".join(unicodedata.normalize("NFC", text).split())
-    return "".join(c for c in line if c.isprintable() or c == "\u200d")  # the joiner holds some emoji together
+    return "".join(c for c in line if c.isprintable() or c in JOINERS)
 
 
-def _decode(data: bytes) -> str:
+def decoded(data: bytes) -> str:
+    """The text of a text file in whatever encoding it is: Unicode where it says so or fits, else what is likeliest."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     try:

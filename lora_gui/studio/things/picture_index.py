@@ -6,22 +6,28 @@ It carries a sum, by which damage is found; sets of older versions have none. Wh
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.studio.things.report import LeftOut
 
 FILE = "set.json"
 MOST = 5000  # pictures in one set
-_LIMIT = 16 << 20  # bytes; a full set with a remark on each of its pictures takes a third of it
+_LIMIT = 32 << 20  # bytes; a full set with a remark on each of its pictures, and much left out, takes half of it
+
+
+Repeats = Annotated[int, Field(ge=1, le=999)]
 
 
 class Index(BaseModel):
-    """`labels` are the names of the files that the pictures came from; `notes` say what was done to them."""
+    """`labels` are the names of the files that the pictures came from; `notes` say what was done to them.
+
+    `repeats` say how often each counts, where they do not all count once; `left` which files were not used.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,12 +35,14 @@ class Index(BaseModel):
     title: str
     labels: tuple[str, ...] = Field(max_length=MOST)
     notes: tuple[str, ...] = ()
+    repeats: tuple[Repeats, ...] = ()
+    left: tuple[LeftOut, ...] = ()
     sha256: str = ""  # of all the rest
 
 
-def write(folder: Path, title: str, labels: Sequence[str], notes: Sequence[str]) -> None:
+def write(folder: Path, index: Index) -> None:
     """Write the list last: a folder without it is no set. Raises UserError where the disk refuses."""
-    said = {"version": 1, "title": title, "labels": labels, "notes": notes}
+    said = index.model_dump(mode="json", exclude={"sha256"}) | {"version": 1}
     files.write_json(folder / FILE, said | {"sha256": _sum(said)})
 
 

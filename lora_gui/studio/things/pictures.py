@@ -1,8 +1,7 @@
 """Picture sets and their captions: strangers' files come in, upright RGB copies of our own making are what is kept."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,15 +15,16 @@ from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import picture_index
+from lora_gui.studio.things import picture_index, report
+from lora_gui.studio.things.captions import Captions
+from lora_gui.studio.things.intake import Incoming, Intake, gather
 from lora_gui.studio.things.names import clean_caption, read_text
-from lora_gui.studio.things.picture_index import MOST
+from lora_gui.studio.things.picture_index import MOST, Index
+from lora_gui.studio.things.report import UNUSABLE, LeftOut, counted, details, left_out
+from lora_gui.studio.things.sorting import repeated, repeats, sort
 
 EXAMPLES = Path(lora_gui.__file__).parent / "starter" / "examples"
 FIRST = 4  # pictures that stand for a set in a list
-CAPTION_SUFFIXES = (".txt", ".caption")
-# Files that stand beside pictures and are not meant as one; passed over in a folder without a word.
-BESIDE = {*CAPTION_SUFFIXES, ".json", ".jsonl", ".csv", ".md", ".toml", ".yaml", ".npz", ".safetensors", ".ini", ".db"}
 DROP = "Drop some PNG, JPEG or WebP pictures, or a folder with them."
 
 
@@ -35,16 +35,28 @@ class Picture:
     path: Path
     caption: str
     label: str
+    repeats: int = 1  # how often it counts in a round
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """`notes` are sentences about what was done to the pictures when they came in."""
+    """`remarks` are sentences about what was done to the pictures when they came in, `left` what did not come in."""
 
     folder: Path
     title: str
     pictures: tuple[Picture, ...]
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    left: tuple[LeftOut, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """How many pictures there are, how many have a caption, and what was not used."""
+        return report.sentence(len(self.pictures), sum(bool(one.caption) for one in self.pictures), self.left)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All there is to tell, in sentences, that of the whole set first."""
+        return (self.sentence, *details(self.left), *self.remarks)
 
 
 @dataclass(frozen=True)
@@ -62,56 +74,101 @@ class SetSummary:
     problem: str = ""
 
 
-def import_pictures(studio: Studio, sources: Sequence[Path]) -> tuple[PictureSet, list[str]]:
+def import_pictures(
+    studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence[str] = ()
+) -> tuple[PictureSet, list[str]]:
     """Copy every usable picture of `sources`, files and folders, into a new set; and a sentence for each refused file.
 
-    Captions come from a .txt beside a picture, or of its name among `sources`. Raises UserError if none is usable.
+    `names` are what a browser calls the files, with their folders, and `skipped` what it did not send: words, and never
+    paths on this disk. Raises UserError if none is usable.
     """
-    sources = [Path(source) for source in sources]
-    found, texts = _collect(sources)
+    intake = gather([Path(source) for source in sources], names, skipped)
+    found, texts, left = sort(intake.files)
+    if len(found) > MOST:
+        raise UserError(
+            f"These are {len(found)} files.", f"Choose at most {MOST}; 10 to 50 pictures are enough for a LoRA."
+        )
     if not found:
-        raise _nothing(sources)
+        raise _nothing(intake, left)
+    captions = Captions(found, texts, intake.loose)
     files.sweep(studio.pictures)
     partial = files.half_made(studio.pictures / "new")  # what is cut short is no set, and swept away
     try:
-        labels, notes, refused = _fill(partial, found, texts)
-        if not labels:
-            many = f"None of the {len(found)} files is a usable picture. {refused[0]}"
-            raise UserError(many if len(found) > 1 else refused[0], DROP)
-        alone = sources[0].name if sources[0].is_dir() else sources[0].stem
-        title = plain(alone) if len(sources) == 1 else f"{len(labels)} pictures"
-        picture_index.write(partial, title, labels, notes)
+        filled = _fill(partial, found, captions.texts)
+        if not filled.stored:
+            many = f"None of the {len(found)} files is a usable picture. {filled.refused[0]}"
+            raise UserError(many if len(found) > 1 else filled.refused[0], DROP)
+        picture_index.write(partial, _index(intake, left, found, captions, filled))
         folder = studio.pictures / new_id(studio.pictures)
         files.move(partial, folder)
     except UserError:
         files.remove_folder(partial)
         raise
-    return load(folder), refused
+    return load(folder), filled.refused
 
 
-def _fill(folder: Path, found: list[Path], texts: dict[str, Path]) -> tuple[list[str], list[str], list[str]]:
-    """Decode and store the pictures; labels and notes of those that came in, and a sentence for each other."""
-    labels: list[str] = []
-    notes: list[str] = []
-    refused: list[str] = []
+@dataclass
+class _Filled:
+    """What became of the pictures that were tried: the numbers of those that came in, and what there is to tell."""
+
+    stored: list[int] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    left: list[LeftOut] = field(default_factory=list)
+
+
+def _fill(folder: Path, found: Sequence[Incoming], captions: Sequence[str]) -> _Filled:
+    """Decode and store the pictures with their captions."""
+    filled = _Filled()
     with Decoder() as decoder:
-        for source in found:
+        for number, source in enumerate(found):
             try:
-                data, remarks = decoder.decode(source)
+                data, remarks = decoder.decode(source.path)
             except UserError as error:
-                refused.append(plain(f"{error.what} {error.remedy}"))
+                why = plain(source.in_words(f"{error.what} {error.remedy}{_maybe_caption(source, found, error)}"))
+                filled.refused.append(why)
+                filled.left.append(left_out(source.name, UNUSABLE, why))
                 continue
-            notes += _store(folder / f"{len(labels) + 1:04}.png", data, source, texts)
-            notes += map(plain, remarks)
-            labels.append(plain(source.name)[:200])
-    return labels, notes, refused
+            path = folder / f"{len(filled.stored) + 1:04}.png"
+            files.write_bytes(path, data)
+            files.write_text(path.with_suffix(".txt"), captions[number])
+            filled.remarks += [plain(source.in_words(remark)) for remark in remarks]
+            filled.stored.append(number)
+    return filled
+
+
+def _maybe_caption(source: Incoming, found: Sequence[Incoming], error: UserError) -> str:
+    """More to say of a text that has a picture's name, but no suffix of a caption."""
+    name = source.name
+    beside = any(other.name.with_suffix("") == name.with_suffix("") for other in found if other is not source)
+    if not beside or "text file" not in error.what:
+        return ""
+    return f" If it holds a caption, call it {name.stem}.txt."
+
+
+def _index(
+    intake: Intake, left: Sequence[LeftOut], found: Sequence[Incoming], captions: Captions, filled: _Filled
+) -> Index:
+    """The list of a set that was just filled."""
+    stored = [found[number] for number in filled.stored]
+    counts = [repeats(picture.name, intake.root) for picture in stored]
+    numbers = [number for number, _ in counts]
+    links = [details([left_out(name, "link", "links, whose files were copied")])[0] for name in intake.links]
+    remarks = [*map(plain, captions.remarks), *links, *map(plain, repeated(counts)), *filled.remarks]
+    return Index(
+        title=plain(intake.title or f"{len(stored)} pictures"),
+        labels=tuple(plain(picture.name.name)[:200] for picture in stored),
+        notes=tuple(remarks),
+        repeats=tuple(numbers) if max(numbers) > 1 else (),
+        left=tuple(intake.left) + tuple(left) + tuple(filled.left) + tuple(captions.unused(filled.stored)),
+    )
 
 
 def load(folder: Path) -> PictureSet:
     """Read a set of the studio again. Raises UserError where it is not there any more or its list is damaged."""
     index = picture_index.read(folder)
     pictures: list[Picture] = []
-    notes = list(index.notes)
+    remarks = list(index.notes)
     for number, label in enumerate(index.labels, start=1):
         path, caption = folder / f"{number:04}.png", ""
         if not path.is_file():
@@ -119,9 +176,10 @@ def load(folder: Path) -> PictureSet:
         try:
             caption = read_text(path.with_suffix(".txt"))
         except UserError as error:  # deleted, or no text any more
-            notes.append(f"{error.what} {error.remedy}")
-        pictures.append(Picture(path, caption, label))
-    return PictureSet(folder, index.title, tuple(pictures), tuple(notes))
+            remarks.append(f"{error.what} {error.remedy}")
+        counts = index.repeats[number - 1] if number <= len(index.repeats) else 1
+        pictures.append(Picture(path, caption, label, counts))
+    return PictureSet(folder, index.title, tuple(pictures), tuple(remarks), index.left)
 
 
 def picture_sets(studio: Studio) -> list[Path]:
@@ -176,54 +234,13 @@ def examples() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted(EXAMPLES.iterdir()) if any(folder.glob("*.png"))}
 
 
-def _collect(sources: Sequence[Path]) -> tuple[list[Path], dict[str, Path]]:
-    """The files that may be pictures, and caption files that were given by themselves, by the name they share."""
-    found: list[Path] = []
-    texts: dict[str, Path] = {}
-    for source in sources:
-        if not os.path.exists(source):  # also where the name is one that no disk takes
-            raise UserError(f"{source} is not there.", "Check the path.")
-        if source.is_dir():
-            found += _inside(source)
-        elif source.suffix.lower() in CAPTION_SUFFIXES:
-            texts[source.stem] = source
-        else:
-            found.append(source)
-    if len(found) > MOST:
-        raise UserError(
-            f"These are {len(found)} files.", f"Choose at most {MOST}; 10 to 50 pictures are enough for a LoRA."
-        )
-    return found, texts
-
-
-def _inside(folder: Path) -> list[Path]:
-    """The files in a folder and those below it that may be pictures; what is hidden is not meant."""
-    try:
-        inside = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix.lower() not in BESIDE]
-    except OSError as error:
-        raise UserError(f"{folder.name} could not be read ({error.strerror}).", "Check the folder.") from None
-    return [p for p in inside if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts)]
-
-
-def _nothing(sources: Sequence[Path]) -> UserError:
-    if not sources:
+def _nothing(intake: Intake, left: Sequence[LeftOut]) -> UserError:
+    """No picture at all, and what there is instead."""
+    if not intake.called:
         return UserError("There are no pictures.", DROP)
-    return UserError(f"There are no pictures in {sources[0].name}.", DROP)
-
-
-def _store(path: Path, data: bytes, source: Path, texts: dict[str, Path]) -> list[str]:
-    """Write a picture and the caption that came with it; a sentence where that caption is none."""
-    caption, notes = "", []
-    beside = (source.with_suffix(suffix) for suffix in CAPTION_SUFFIXES)
-    text = next((p for p in beside if os.path.isfile(p)), texts.get(source.stem))
-    if text:
-        try:
-            caption = read_text(text)
-        except UserError as error:
-            notes.append(plain(f"{error.what} {error.remedy}"))
-    files.write_bytes(path, data)
-    files.write_text(path.with_suffix(".txt"), caption)
-    return notes
+    instead = counted([*intake.left, *left])
+    found = f"There are no pictures in {plain(intake.called)}{f', only {instead}' if instead else ''}."
+    return UserError(found, DROP)
 
 
 def _summary(folder: Path) -> SetSummary:

@@ -3,7 +3,7 @@
 import pytest
 
 from lora_gui.errors import UserError
-from lora_gui.studio.things.names import check_name, check_trigger, read_text, safe_name
+from lora_gui.studio.things.names import begun, check_name, check_trigger, clean_caption, read_text, safe_name
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,19 @@ def test_a_trigger_word_that_is_ordinary_in_the_captions_gets_a_warning_and_is_u
     assert check_trigger(" zxy_style ", ["a red cat"]) == ("zxy_style", [])
     word, warnings = check_trigger("Cat", ["a red cat, sitting"])
     assert word == "Cat" and "ordinary meaning" in warnings[0]
+
+
+def test_captions_that_begin_with_the_trigger_word_are_as_they_should_be():
+    for captions in (["zxy_style, a cat", "zxy_style, a dog"], ["a photo of zxy_style", "a dog"], ["(ohwx) a cat"]):
+        word = "ohwx" if "ohwx" in captions[0] else "zxy_style"
+        assert check_trigger(word, captions) == (word, [])
+    assert begun("Zxy style", ["zxy  style, a cat", "a zxy style cat", "zxy styles", ""]) == 1
+    assert check_trigger("cat", ["cat, red", "a cat", "the cat"])[1]
+
+
+def test_the_joiners_of_persian_and_indic_scripts_stay_in_captions():
+    for caption in ("می\u200cخواهم", "क्\u200dष", "👩\u200d🚀"):
+        assert clean_caption(f" {caption}\u200b\n") == caption
 
 
 @pytest.mark.parametrize(

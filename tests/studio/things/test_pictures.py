@@ -157,7 +157,7 @@ def test_the_place_where_it_was_taken_does_not_come_in(studio, inbox):
     exif[0x010F] = "a camera"
     saved(inbox / "a.jpg", exif=exif)
     made, _ = import_pictures(studio, [inbox])
-    assert made.notes == ("a.jpg says where it was taken; the copy in your studio does not.",)
+    assert made.remarks == ("a.jpg says where it was taken; the copy in your studio does not.",)
     with Image.open(made.pictures[0].path) as copy:
         assert not copy.getexif() and not copy.info
 
@@ -277,7 +277,7 @@ def test_a_caption_that_is_no_text_costs_only_itself(studio, inbox):
     (inbox / "a.txt").write_bytes(b"\0\0\0")
     made, refused = import_pictures(studio, [inbox])
     assert made.pictures[0].caption == "" and not refused
-    assert made.notes == ("a.txt is not a text file. Write the caption as plain text.",)
+    assert made.notes[1:] == ("a.txt is not a text file. Write the caption as plain text.",)
 
 
 def test_captions_are_changed_on_the_disk(studio, inbox):
@@ -362,7 +362,10 @@ def test_pipes_endless_links_and_huge_captions_hang_nobody(studio, inbox):
     os.mkfifo(inbox / "d.png")
     made, _ = import_pictures(studio, [inbox])
     assert [picture.caption for picture in made.pictures] == ["", "", ""]
-    assert made.notes == ("c.txt is too long for a caption. Shorten it to a sentence or two.",)
+    assert made.notes[1:] == (
+        "Neither files nor folders: a.txt, b.txt, d.png.",
+        "c.txt is too long for a caption. Shorten it to a sentence or two.",
+    )
     for kind in ("pipe", "link", "device"):
         (made.folder / "set.json").unlink()
         if kind == "pipe":
@@ -379,7 +382,7 @@ def test_a_set_without_one_of_its_captions_is_used_and_says_so(studio, inbox):
     made, _ = import_pictures(studio, [inbox])
     (made.folder / "0001.txt").unlink()
     found = load(made.folder)
-    assert found.pictures[0].caption == "" and "0001.txt could not be read" in found.notes[0]
+    assert found.pictures[0].caption == "" and "0001.txt could not be read" in found.remarks[0]
 
 
 def test_a_set_of_an_older_version_has_no_sum_and_a_later_one_may_say_more(studio, inbox):

@@ -1,0 +1,154 @@
+"""Every file of what was chosen or dropped, under the name the user knows it by; nothing is opened, only listed."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from lora_gui.errors import UserError
+from lora_gui.studio.things.report import LeftOut, left_out
+
+MOST_FILES = 20_000  # in all that is chosen; more is no folder of training pictures
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """`path` is opened; `name` is what the user calls it, with its folders, and never a path on this disk."""
+
+    path: Path
+    name: PurePosixPath
+    given: bool = True  # False for what only lies beside a file that was chosen by itself
+
+    def in_words(self, sentence: str) -> str:
+        """A sentence about it in which it is called as the user knows it."""
+        return sentence.replace(self.path.name, self.name.name) if self.path.name else sentence
+
+
+@dataclass(frozen=True)
+class Intake:
+    """All files; `loose` where each was chosen by itself, so that their folders may mean nothing."""
+
+    loose: bool
+    called: str  # the first of what was chosen
+    title: str = ""  # the one thing that was chosen
+    root: str = ""  # the one folder that holds it all; it is in no name, and was chosen whatever it is called
+    files: list[Incoming] = field(default_factory=list)
+    left: list[LeftOut] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)  # names of files that are links
+
+
+def gather(sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence[str] = ()) -> Intake:
+    """What `sources`, files and folders, hold. `names` are a browser's relative names, one for each source, or none.
+
+    `skipped` are such names of files that it did not send. Raises UserError where a source is not there or cannot be
+    listed, or where there are too many files.
+    """
+    for source in sources:
+        if not os.path.exists(source):  # also where the name is one that no disk takes
+            raise UserError(f"{source} is not there.", "Check the path.")
+    if names or skipped:
+        sent = [Incoming(path, _told(name, path)) for path, name in zip(sources, names, strict=True)]
+        kept = [Incoming(Path(), _told(name, Path("file"))) for name in skipped]
+        return _named(sent + kept)
+    return _listed(sources)
+
+
+def _named(files: list[Incoming]) -> Intake:
+    """What came from a browser."""
+    first = {file.name.parts[0] if len(file.name.parts) > 1 else "" for file in files}
+    root = first.pop() if len(first) == 1 else ""
+    if root:
+        files = [replace(file, name=file.name.relative_to(root)) for file in files]
+    alone = files[0].name.stem if len(files) == 1 else ""
+    return Intake(False, root or files[0].name.name, root or alone, root, files)
+
+
+def _listed(sources: Sequence[Path]) -> Intake:
+    """What lies on this disk."""
+    if len(sources) == 1 and sources[0].is_dir():
+        name = sources[0].absolute().name
+        intake = Intake(False, name, name, name)
+        _walk(sources[0], PurePosixPath(), intake)
+        return intake
+    loose = all(not source.is_dir() for source in sources)
+    intake = Intake(loose, sources[0].name if sources else "", sources[0].stem if len(sources) == 1 else "")
+    homes = _called([source if source.is_dir() else source.parent for source in sources])
+    for source in sources:
+        if source.is_dir():
+            _walk(source, homes[source], intake)
+        else:
+            intake.files.append(Incoming(source, homes[source.parent] / source.name))
+    if loose:
+        _beside(sources, homes, intake)
+    return intake
+
+
+def _called(folders: Sequence[Path]) -> dict[Path, PurePosixPath]:
+    """What each folder is called: its own name where no other has the same, and nothing where it is the only one."""
+    called: dict[Path, PurePosixPath] = {}
+    for folder in dict.fromkeys(folders):
+        own = folder.absolute().name or "folder"
+        name, number = PurePosixPath(own), 2
+        while name in called.values():
+            name, number = PurePosixPath(f"{own} ({number})"), number + 1
+        called[folder] = name
+    return called if len(called) > 1 else dict.fromkeys(called, PurePosixPath())
+
+
+def _told(name: str, path: Path) -> PurePosixPath:
+    """A relative name as a browser tells it: words, with nothing in it that leads anywhere."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return PurePosixPath(*parts) if parts else PurePosixPath(path.name)
+
+
+def _walk(folder: Path, name: PurePosixPath, intake: Intake, top: bool = True) -> None:
+    """Add the files in a folder and those below it, in the order of their names; linked folders are not entered."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        if top:
+            raise UserError(f"{folder.name} could not be read ({error.strerror}).", "Check the folder.") from None
+        intake.left.append(left_out(name, "forbidden", f"folders that cannot be read ({error.strerror})"))
+        return
+    for entry in entries:
+        called, path = name / entry.name, folder / entry.name
+        kind = _kind(entry)
+        if kind == "folder":
+            _walk(path, called, intake, top=False)
+        elif kind == "file":
+            intake.files.append(Incoming(path, called))
+            if entry.is_symlink():
+                intake.links.append(str(called))
+        else:
+            intake.left.append(left_out(called, kind))
+        if len(intake.files) > MOST_FILES:
+            raise UserError(f"There are more than {MOST_FILES} files.", "Choose a folder with your pictures alone.")
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`folder`, `file`, or the kind of what is neither."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError:
+        return "broken" if entry.is_symlink() else "special"
+    if stat.S_ISDIR(mode):
+        return "link" if entry.is_symlink() else "folder"
+    return "file" if stat.S_ISREG(mode) else "special"
+
+
+def _beside(sources: Sequence[Path], homes: dict[Path, PurePosixPath], intake: Intake) -> None:
+    """Add what lies beside files that were chosen by themselves, and may be a caption of theirs."""
+    chosen = {source.absolute() for source in sources}
+    for folder, home in homes.items():
+        for path in _files_of(folder):
+            if path.absolute() not in chosen:
+                intake.files.append(Incoming(path, home / path.name, given=False))
+
+
+def _files_of(folder: Path) -> Iterator[Path]:
+    try:
+        found = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return
+    yield from (folder / name for name in found[:MOST_FILES])

@@ -1,0 +1,121 @@
+"""What a file that comes in is meant as, by its name and its folders alone: picture, caption, or never learnt."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from lora_gui.studio.things.intake import Incoming
+from lora_gui.studio.things.report import LeftOut, left_out
+
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+TEXTS = {".txt", ".caption", ".captions", ".cap", ".prompt", ".tags", ".tag"}  # one caption each
+TAGS = {".tags", ".tag"}  # that are no sentence, and give way to one
+TABLES = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet"}  # one caption or many
+# Files that stand beside pictures and are not meant as one.
+BESIDE = {
+    ".md", ".toml", ".yaml", ".yml", ".npz", ".npy", ".safetensors", ".pt", ".ini", ".db", ".log", ".xmp", ".aae",
+    ".pp3", ".lnk", ".url",
+}  # fmt: skip
+NOTES = re.compile(r"(read[ _-]?me|licen[cs]es?|notice|requirements|(sample[ _-]?)?prompts|credits)([ _.-].*)?")
+BINS = {"$recycle.bin", "recycler", "recycled", "#recycle", "@recycle", "lost+found", "system volume information"}
+THUMBNAILS = {"@eadir", ".thumbnails", ".thumbs", "thumbs", "thumbnails", ".@__thumb", "_thumbs"}
+FOLDERS = {
+    "regularisation": re.compile(r"regs?|(regs?|regulari[sz]ations?|class)([ _-]?(images?|imgs?|pictures?|data))?"),
+    "sample": re.compile(r"samples?"),
+    "mask": re.compile(r"masks?|mask[ _-]?labels?"),
+    "conditioning": re.compile(r"conditioning([ _-]?images?)?|cond[ _-]?labels?"),
+}
+MASK = re.compile(r"(.*[-_. ])?(mask|masks|mask[-_ ]?label)")
+CONDITIONING = re.compile(r".*[-_. ]cond[-_ ]?label")
+# Names that say so only where the picture that they are made of is there as well.
+OF_A_PICTURE = {
+    "mask": re.compile(r"masks?[-_. ](?P<of>.+)|(?P<by>.+)[-_. ]mask(label)?[-_. ]?\d+"),
+    "thumbnail": re.compile(r"(thumb|thumbnail|tn)[-_. ](?P<of>.+)|(?P<by>.+)[-_. ](thumb|thumbnail|tn)"),
+}
+REPEATS = re.compile(r"([1-9]\d{0,2})_(?=.*[^\W\d_])")  # no year, no date, no 01_: a number, and a word
+
+
+def folded(text: str) -> str:
+    """The form in which two names are the same: whatever their case and Unicode form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def is_caption(name: PurePosixPath) -> bool:
+    """Whether a file is meant to hold captions."""
+    return name.suffix.lower() in TEXTS | TABLES and not NOTES.fullmatch(folded(name.stem))
+
+
+def sort(files: Sequence[Incoming]) -> tuple[list[Incoming], list[Incoming], list[LeftOut]]:
+    """The pictures, the captions, and what is never learnt, with its reason; a browser did not send all of that."""
+    there = {(file.name.parent, folded(file.name.stem)) for file in files if not is_caption(file.name)}
+    pictures: list[Incoming] = []
+    captions: list[Incoming] = []
+    left: list[LeftOut] = []
+    for file in files:
+        if not file.given and not is_caption(file.name):
+            continue
+        if found := _never(file.name, there):
+            left += [found] if file.given else []
+        elif is_caption(file.name):
+            captions += [file] if file.path.name else []
+        elif file.path.name:
+            pictures.append(file)
+    return pictures, captions, list(dict.fromkeys(left))
+
+
+def repeats(name: PurePosixPath, root: str) -> tuple[int, str]:
+    """How often a picture counts by kohya's rule (`10_fox`), and the nearest folder that says so."""
+    for folder in reversed((root, *name.parts[:-1])):
+        if found := REPEATS.match(folder):
+            return int(found[1]), folder
+    return 1, ""
+
+
+def repeated(counts: Iterable[tuple[int, str]]) -> list[str]:
+    """A sentence for each folder whose pictures count more than once, from what `repeats` says of each picture."""
+    folders = dict.fromkeys(counts)
+    same = len({number for number, _ in folders}) == 1
+    alike = "; that is the same for all pictures, so they come equally often" if same else ""
+    return [f"Folder {folder}: each picture counts {number} times{alike}." for number, folder in folders if number > 1]
+
+
+def _never(name: PurePosixPath, there: set[tuple[PurePosixPath, str]]) -> LeftOut | None:
+    """Why a file is never learnt; `there` are the places and stems of all pictures."""
+    for at, folder in enumerate(name.parts[:-1]):
+        key = folded(folder)
+        if key in BINS or key.startswith(".trash"):
+            return left_out(name, "bin", where=folder)
+        if key in THUMBNAILS:
+            return left_out(name, "thumbnail")
+        if key == "__macosx":
+            return left_out(name, "macos")
+        if key.startswith("."):
+            return left_out(PurePosixPath(*name.parts[: at + 1]), "hidden")
+        for kind, pattern in FOLDERS.items():
+            if pattern.fullmatch(key):
+                return left_out(name, kind, where=folder)
+    return _never_named(name, there)
+
+
+def _never_named(name: PurePosixPath, there: set[tuple[PurePosixPath, str]]) -> LeftOut | None:
+    """As `_never`, by the name of the file alone."""
+    key, stem = folded(name.name), folded(name.stem)
+    if key in ("thumbs.db", "ehthumbs.db") or key.startswith("synophoto_thumb"):
+        return left_out(name, "thumbnail")
+    if key.startswith("._") or key == "icon\r":
+        return left_out(name, "macos")
+    if key.startswith("."):
+        return left_out(name, "hidden")
+    if is_caption(name):
+        return None
+    if name.suffix.lower() in BESIDE | TEXTS | TABLES:
+        return left_out(name, "other")
+    if MASK.fullmatch(stem):
+        return left_out(name, "mask")
+    if CONDITIONING.fullmatch(stem):
+        return left_out(name, "conditioning")
+    for kind, pattern in OF_A_PICTURE.items():
+        if (found := pattern.fullmatch(stem)) and (name.parent, found["of"] or found["by"]) in there:
+            return left_out(name, kind)
+    return None

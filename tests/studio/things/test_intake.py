@@ -1,0 +1,335 @@
+"""Folders as other programs leave them: each caption with its picture, and a word about every file that is not used."""
+
+import json
+import os
+import unicodedata
+from pathlib import PurePosixPath
+
+import pytest
+from PIL import Image
+
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import picture_index
+from lora_gui.studio.things.captions import Captions
+from lora_gui.studio.things.intake import gather
+from lora_gui.studio.things.pictures import import_pictures, load
+from lora_gui.studio.things.report import CAPTION, counted, details, left_out
+from lora_gui.studio.things.sorting import repeats, sort
+
+KINDS = "Folders of other programs: each caption with its picture, nothing learnt that is none"
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return Studio(tmp_path / "studio")
+
+
+def filled_with(folder, files):
+    """A folder with these files: None is a picture, text is what a file says."""
+    paths = []
+    for name, content in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            Image.new("RGB", (80, 64), "red").save(path, "PNG")
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        paths.append(path)
+    return paths
+
+
+def brought(studio, tmp_path, files):
+    """The captions by the picture's name, and the set."""
+    filled_with(tmp_path / "in", files)
+    made, _ = import_pictures(studio, [tmp_path / "in"])
+    return {one.label: one.caption for one in made.pictures}, made
+
+
+def paired(folder, files):
+    """The captions by the picture's name, and what is said of the others, without a picture being opened."""
+    filled_with(folder / "in", files)
+    intake = gather([folder / "in"])
+    pictures, texts, left = sort(intake.files)
+    captions = Captions(pictures, texts, intake.loose)
+    called = {picture.name.name: text for picture, text in zip(pictures, captions.texts, strict=True)}
+    return called, [*left, *captions.unused(range(len(pictures)))]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.txt", "a.TXT", "A.txt", "a.png.txt", "a.caption", "a.PNG.Caption", "captions/a.txt", "txt/a.txt",
+             "Text/a.png.txt", "a.tags", "captions/a.caption"],
+)  # fmt: skip
+def test_a_caption_file_of_the_pictures_name_is_its_caption(tmp_path, name, tell):
+    tell(KINDS, 1)
+    assert paired(tmp_path, [("a.png", None), (name, "a fox")])[0] == {"a.png": "a fox"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"caption": "a fox"}, {"text": "a fox"}, {"prompt": "a fox"}, {"Caption": " a fox\n"}, {"tags": "a fox"},
+        {"caption": "a fox", "tags": ["fox", "red"]}, {"caption": ["a fox"]}, {"text": "a fox", "width": 8},
+    ],
+)  # fmt: skip
+def test_a_json_file_beside_a_picture_is_read(tmp_path, said, tell):
+    tell(KINDS, 1)
+    assert paired(tmp_path, [("a.png", None), ("a.json", json.dumps(said))])[0] == {"a.png": "a fox"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metadata.jsonl", '{"file_name": "a.png", "text": "a fox, red"}\n\n{"file": "b/b.png", "text": "a bear"}'),
+        ("metadata.csv", 'file_name,text\na.png,"a fox, red"\nb/b.png,a bear\n'),
+        ("metadata.csv", "\ufefffile_name;text\r\na.png;a fox, red\r\nb\\b.png;a bear\r\n"),
+        ("METADATA.CSV", "image\tcaption\na.png\ta fox, red\nb.png\ta bear\n"),
+        ("captions.csv", 'a.png,"a fox, red"\nb.png,a bear\n'),
+        ("list.json", '[{"image": "a.png", "caption": "a fox, red"}, {"image": "b.png", "caption": "a bear"}]'),
+        ("meta_lat.json", '{"/d/a": {"caption": "a fox, red", "tags": 1}, "C:\\\\b\\\\b.png": {"tags": "a bear"}}'),
+        ("captions.json", '{"A.PNG": "a fox, red", "b.png": "a bear"}'),
+    ],
+)  # fmt: skip
+def test_a_table_of_captions_is_read(tmp_path, name, text, tell):
+    tell(KINDS, 1)
+    captions, left = paired(tmp_path, [("a.png", None), ("b/b.png", None), (name, text)])
+    assert captions == {"a.png": "a fox, red", "b.png": "a bear"} and not left
+
+
+def test_a_table_in_utf_16_is_read_and_rows_without_a_picture_are_named(studio, tmp_path):
+    table = "file_name,text\na.png,ein Füchslein\nc.png,nobody\n".encode("utf-16")
+    captions, made = brought(studio, tmp_path, [("a.png", None), ("metadata.csv", table)])
+    assert captions == {"a.png": "ein Füchslein"}
+    assert [one.file for one in made.left] == ["metadata.csv (c.png)"] and "Unused captions: 1." in made.sentence
+
+
+def test_a_row_for_another_folder_is_no_caption_of_a_picture_that_has_its_own(tmp_path):
+    rows = '{"file_name": "sub/a.png", "text": "another"}\n{"file_name": "a.png", "text": "its own"}'
+    assert paired(tmp_path, [("a.png", None), ("metadata.jsonl", rows)])[0] == {"a.png": "its own"}
+    rows = '{"file_name": "y/1.png", "text": "another"}'
+    assert paired(tmp_path / "2", [("x/1.png", None), ("metadata.jsonl", rows)])[0] == {"1.png": ""}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.txt": "one", "a.caption": "two"}, {"a.txt": "one", "a.png.txt": "two"},
+        {"a.txt": "one", "txt/a.txt": "two"},
+        {"a.txt": "one", "a.json": '{"caption": "two"}'}, {"metadata.csv": "file_name,text\na.png,one\na.png,two\n"},
+        {"a.json": '{"caption": "one", "prompt": "two"}'},
+    ],
+)  # fmt: skip
+def test_of_two_captions_none_is_guessed_and_both_are_named(tmp_path, files, tell):
+    tell(KINDS, 1)
+    captions, left = paired(tmp_path, [("a.png", None), *files.items()])
+    assert captions == {"a.png": ""} and all(one.kind == CAPTION for one in left)
+    (said,) = (note for note in details(left) if "different captions" in note)
+    assert said.startswith("a.png ") and all(name in said for name in files)
+
+
+def test_two_captions_that_say_the_same_or_of_which_one_is_empty_are_one(studio, tmp_path):
+    files = {"a.png": None, "a.txt": "a fox", "a.caption": " a fox", "b.png": None, "b.txt": "", "b.caption": "a bear"}
+    captions, made = brought(studio, tmp_path, files.items())
+    assert captions == {"a.png": "a fox", "b.png": "a bear"} and made.notes == ("2 pictures, 2 with captions.",)
+
+
+def test_tags_give_way_to_a_sentence(tmp_path):
+    files = {"a.png": None, "a.txt": "a fox", "a.tags": "fox, red"}
+    captions, left = paired(tmp_path, files.items())
+    assert captions == {"a.png": "a fox"} and [one.file for one in left] == ["a.tags"]
+
+
+def test_pictures_that_differ_in_case_or_suffix_keep_each_its_caption(studio, tmp_path):
+    files = {"A.png": None, "a.png": None, "a.txt": "small", "b.png": None, "b.jpg": None, "b.png.txt": "one",
+             "b.txt": "other", "c.png": None, "c.webp": None, "c.txt": "both"}  # fmt: skip
+    captions, made = brought(studio, tmp_path, files.items())
+    wanted = {"A.png": "", "a.png": "small", "b.png": "one", "b.jpg": "other", "c.png": "both", "c.webp": "both"}
+    assert captions == wanted and made.remarks == ("c.txt is the caption of c.png and c.webp.",)
+
+
+def test_a_name_in_another_unicode_form_is_the_same_name(tmp_path):
+    files = [
+        (unicodedata.normalize("NFD", "Fähre é.png"), None),
+        (unicodedata.normalize("NFC", "fähre É.txt"), "a ferry"),
+    ]
+    assert list(paired(tmp_path, files)[0].values()) == ["a ferry"]
+
+
+def test_the_same_name_in_two_folders_keeps_each_its_caption(studio, tmp_path):
+    files = [
+        ("x/1.png", None),
+        ("x/1.txt", "red"),
+        ("y/1.png", None),
+        ("captions/y/1.txt", "blue"),
+        ("z/1.txt", "lost"),
+    ]
+    filled_with(tmp_path / "in", files)
+    made, _ = import_pictures(studio, [tmp_path / "in"])
+    assert [one.caption for one in made.pictures] == ["red", "blue"]
+    assert [(one.file, one.kind) for one in made.left] == [("z/1.txt", CAPTION)]
+    made, _ = import_pictures(studio, [tmp_path / "in" / "x", tmp_path / "in" / "y"])
+    assert [one.caption for one in made.pictures] == ["red", ""]
+
+
+def test_a_browser_says_the_folders_and_they_are_only_words(studio, tmp_path):
+    long = "長い名前" * 30
+    names = ["set/a/1.png", "set/a/1.txt", "set/b/1.png", "set/b/1.txt", f"set/{long}.png", f"set/{long}.txt",
+             "set/../../etc/می\u200cخواهم.png", "set\\etc\\می\u200cخواهم.txt"]  # fmt: skip
+    files = [(f"{n}/{'_.png' if name.endswith('png') else '_.txt'}", None if name.endswith("png") else f"caption {n}")
+             for n, name in enumerate(names)]  # fmt: skip
+    made, _ = import_pictures(studio, filled_with(tmp_path / "up", files), names, [".DS_Store", "set/.git/x"])
+    assert [one.caption for one in made.pictures] == ["caption 1", "caption 3", "caption 5", "caption 7"]
+    assert made.pictures[2].label == f"{long}.png" and len(list(studio.home.rglob("*.png"))) == 4
+    assert [one.kind for one in made.left] == ["hidden", "hidden"]
+
+
+def test_the_folder_of_a_browser_gives_the_set_its_name_and_is_not_judged(studio, tmp_path):
+    paths = filled_with(tmp_path / "up", [("1/a.png", None), ("2/a.txt", "a fox"), ("3/m.png", None)])
+    made, _ = import_pictures(studio, paths, ["samples/a.png", "samples/a.txt", "samples/masks/a.png"])
+    assert made.title == "samples" and [one.caption for one in made.pictures] == ["a fox"]
+    assert made.sentence == "1 picture, 1 with a caption. Not used: 1 mask."
+
+
+def test_files_of_one_name_that_came_without_their_folders_are_not_guessed(studio, tmp_path):
+    files = [("1/i.png", None), ("2/i.txt", "red"), ("3/i.png", None), ("4/i.txt", "blue")]
+    made, _ = import_pictures(studio, filled_with(tmp_path / "up", files))
+    assert [one.caption for one in made.pictures] == ["", ""]
+    assert "Captions that could belong to several pictures, and are given to none: 2/i.txt, 4/i.txt." in made.notes
+    paired = [("5/i.png", None), ("5/i.txt", "red"), ("6/i.png", None), ("6/i.txt", "blue")]
+    made, _ = import_pictures(studio, filled_with(tmp_path / "up", paired))
+    assert [one.caption for one in made.pictures] == ["red", "blue"]
+
+
+NEVER = {
+    "mask": ["cat-masklabel.png", "cat_mask.png", "cat-mask.PNG", "no_such_mask.png", "mask/a.png", "Masks/b.png",
+             "mask_cat.png", "cat_mask_01.png", "cat.mask.png"],
+    "conditioning": ["cat-condlabel.png"],
+    "regularisation": ["reg/a.png", "REG/1_cat/b.png", "regularization/c.png", "class/d.png", "class_images/e.png"],
+    "bin": ["$RECYCLE.BIN/S-1/x.png", ".Trash-1000/files/y.png", "#recycle/z.png"],
+    "thumbnail": ["@eaDir/cat.png/SYNOPHOTO_THUMB_M.jpg", "Thumbs.db", ".thumbnails/a.png", "thumbs/b.jpg",
+                  "cat_thumb.jpg"],
+    "sample": ["sample/a.png", "samples/b.png", "model/Sample/c.png"],
+    "macos": ["._cat.png", "__MACOSX/cat.png"],
+    "hidden": [".DS_Store", ".hidden.png", ".git"],
+    "other": ["readme.md", "LICENSE.txt", "cat.npz", "run.log"],
+}  # fmt: skip
+
+
+def test_what_is_no_training_picture_is_never_learnt_and_named_with_its_reason(studio, tmp_path, tell):
+    tell(KINDS, sum(map(len, NEVER.values())))
+    names = [f"{name}/config.png" if name == ".git" else name for some in NEVER.values() for name in some]
+    captions, made = brought(studio, tmp_path, [("cat.png", None), ("cat.txt", "a cat"), *((n, None) for n in names)])
+    assert captions == {"cat.png": "a cat"}
+    kinds = {one.file: one.kind for one in made.left}
+    assert kinds == {name: kind for kind, some in NEVER.items() for name in some}
+    assert all(one.reason for one in made.left) and made.left == load(made.folder).left
+    assert "Not used: 9 masks, 1 conditioning picture, 5 thumbnails, 1 file in `REG` (regularisation)" in made.sentence
+    assert all(any(name in note for note in made.notes[1:]) for name in kinds)
+
+
+def test_words_that_only_look_so_are_learnt(tmp_path):
+    names = ["masked ball.png", "regal.png", "thumbelina.png", "x_mask_2.png", "classic/a.png", "sampler/b.png"]
+    captions, left = paired(tmp_path, [(name, None) for name in names])
+    assert len(captions) == len(names) and not left
+
+
+def test_a_folder_of_nothing_to_learn_says_what_it_holds(studio, tmp_path):
+    filled_with(tmp_path / "in", [("a_mask.png", None), ("samples/a.png", None)])
+    with pytest.raises(UserError, match="no pictures in in, only 1 mask, 1 file in `samples` .sample drawings."):
+        import_pictures(studio, [tmp_path / "in"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets only administrators make links")
+def test_links_are_named_and_linked_folders_not_entered(studio, tmp_path):
+    filled_with(tmp_path, [("out/b.png", None), ("in/a.png", None)])
+    (tmp_path / "in" / "linked.png").symlink_to(tmp_path / "out" / "b.png")
+    (tmp_path / "in" / "album").symlink_to(tmp_path / "out")
+    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nowhere")
+    made, _ = import_pictures(studio, [tmp_path / "in"])
+    assert [one.label for one in made.pictures] == ["a.png", "linked.png"]
+    assert made.sentence.endswith("Not used: 2 linked folders, 1 broken link.")
+    assert "Links, whose files were copied: linked.png." in made.notes
+
+
+def test_what_may_not_be_read_is_called_so_and_not_damaged(studio, tmp_path, monkeypatch):
+    """Refused by the listing itself, since the user of a test may read everything."""
+    filled_with(tmp_path / "in", [("a.png", None), ("locked/b.png", None)])
+    real = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    made, _ = import_pictures(studio, [tmp_path / "in"])
+    assert made.sentence == "1 picture, none with a caption. Not used: 1 folder that cannot be read."
+    assert made.notes[1] == "Folders that cannot be read (Permission denied): locked."
+
+
+@pytest.mark.parametrize(
+    ("folder", "times"),
+    [
+        ("10_fox", 10),
+        ("img/3_red fox", 3),
+        ("2_狐", 2),
+        ("2023_holiday", 1),
+        ("01_may", 1),
+        ("20_09_2024", 1),
+        ("x", 1),
+    ],
+)
+def test_repeats_of_kohya_are_read(folder, times, tell):
+    tell(KINDS, 1)
+    assert repeats(PurePosixPath(folder, "a.png"), "") == (times, PurePosixPath(folder).name if times > 1 else "")
+
+
+def test_pictures_count_as_often_as_their_folders_say(studio, tmp_path):
+    filled_with(tmp_path / "in", [("img/10_fox/a.png", None), ("1_bear/b.png", None)])
+    made, _ = import_pictures(studio, [tmp_path / "in"])
+    assert {one.label: one.repeats for one in made.pictures} == {"a.png": 10, "b.png": 1}
+    assert made.remarks == ("Folder 10_fox: each picture counts 10 times.",)
+
+
+def test_a_folder_of_repeats_that_is_dropped_alone_changes_nothing_and_says_so(studio, tmp_path):
+    filled_with(tmp_path / "10_fox", [("a.png", None), ("b.png", None)])
+    made, _ = import_pictures(studio, [tmp_path / "10_fox"])
+    assert [one.repeats for one in made.pictures] == [10, 10] and "they come equally often" in made.remarks[0]
+    picture_index.check(made.folder)
+
+
+def test_a_caption_whose_picture_is_damaged_is_told_and_a_text_of_another_suffix_gets_advice(studio, tmp_path):
+    files = [("a.png", None), ("b.png", b"\x89PNG\r\n\x1a\n\0"), ("b.txt", "a bear"), ("a.wd14", "fox, red")]
+    filled_with(tmp_path / "in", files)
+    made, refused = import_pictures(studio, [tmp_path / "in"])
+    assert "Captions whose picture is not used: b.txt." in made.notes
+    assert made.sentence.endswith("Not used: 2 that cannot be used. Unused captions: 1.")
+    assert refused[0].endswith("If it holds a caption, call it a.txt.") and "b.png" in refused[1]
+
+
+@pytest.mark.parametrize("name", ["a.json", "metadata.jsonl", "metadata.csv", "captions.json", "a.txt"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[" * 100_000, b'{"a.png": {"a.png": {}}}', b"\0\1\2" * 100, b"null", b'"', b'{"caption": 5}',
+     b'[{"file_name": 5, "text": "x"}]', b'x,"y\nz' * 50, b"\xff\xfe\xff", b"1e999"],
+    ids=range(12),
+)  # fmt: skip
+def test_a_strange_caption_file_costs_nobody_anything(tmp_path, name, content, tell):
+    tell(KINDS, 1)
+    captions, _ = paired(tmp_path, [("a.png", None), (name, content)])
+    assert list(captions) == ["a.png"]
+
+
+def test_caption_tables_of_any_size_cost_no_memory(studio, tmp_path):
+    filled_with(tmp_path / "in", [("a.png", None)])
+    for name in ("metadata.jsonl", "metadata.csv", "a.json", "a.txt"):
+        (tmp_path / "in" / name).touch()
+        os.truncate(tmp_path / "in" / name, 3 << 30)
+    made, _ = import_pictures(studio, [tmp_path / "in"])
+    assert len(made.left) == 4 and all(one.kind == CAPTION for one in made.left)
+
+
+def test_a_sentence_names_twenty_files_and_counts_the_others():
+    left = [left_out(f"{n}.png", "mask") for n in range(25)]
+    assert counted(left) == "25 masks" and details(left)[0].endswith("19.png and 5 more.")
