@@ -66,7 +66,9 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
         raise _not_a_picture(path) from None
     except Image.DecompressionBombError:
         raise _too_large(path.name) from None
-    except DAMAGED:
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno:  # of the system, not of Pillow: forbidden, or a disk that fails
+            raise _unreadable(path, error) from None
         raise UserError(f"{path.name} is damaged or only half there.", "Copy it again from where it came.") from None
     if frames > 1:
         notes.append(f"{path.name} holds {frames} pictures; only the first is used.")
@@ -80,11 +82,17 @@ def _size(path: Path) -> int:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "odd name")
-        raise UserError(f"{path.name} could not be read ({reason}).", "Check that it is still there.") from None
+        raise _unreadable(path, error) from None
     if not stat.S_ISREG(found.st_mode):
         raise UserError(f"{path.name} is not a file.", "Drop PNG, JPEG or WebP pictures.")
     return found.st_size
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> UserError:
+    """What the system does not give; whether it is a picture, and a whole one, is not known then."""
+    reason = getattr(error, "strerror", None) or "odd name"
+    remedy = "Check that you may read it." if isinstance(error, PermissionError) else "Check that it is still there."
+    return UserError(f"{path.name} could not be read ({reason}).", remedy)
 
 
 def _check_size(image: Image.Image, name: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import struct
 import sys
+import tempfile
 import time
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox import picture_sandbox
+from lora_gui.studio.sandbox.picture_decode import decode
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.things.pictures import import_pictures
 
@@ -134,3 +136,31 @@ def test_a_pipe_or_a_device_is_never_opened(inbox):
                 child.decode(inbox / name)
         with pytest.raises(UserError, match="gone.png could not be read"):
             child.decode(inbox / "gone.png")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps who may read what in another way")
+def test_a_picture_that_may_not_be_read_or_a_disk_that_fails_is_not_called_damaged(monkeypatch):
+    folder = Path(tempfile.mkdtemp())  # that another user may enter, too
+    folder.chmod(0o755)
+    path = painted(folder / "a.png")
+    decode(path)
+    path.chmod(0)
+    me = os.geteuid()
+    try:
+        os.seteuid(me or 65534)
+        with pytest.raises(UserError) as caught:
+            decode(path)
+    finally:
+        os.seteuid(me)
+        path.chmod(0o644)
+    assert (caught.value.what, caught.value.remedy) == (
+        "a.png could not be read (Permission denied).",
+        "Check that you may read it.",
+    )
+
+    def fails(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(UserError, match=r"could not be read \(Input/output error\)"):
+        decode(path)
