@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
@@ -36,12 +36,16 @@ def fit(image: Image.Image, size: Size) -> Image.Image:
     return image.crop((left, top, left + size[0], top + size[1]))
 
 
-def batches(sizes: list[Size], batch_size: int, seed: int) -> Iterator[list[int]]:
+def batches(sizes: list[Size], batch_size: int, seed: int, repeats: Sequence[int] = ()) -> Iterator[list[int]]:
     """Batches of picture numbers without end; pictures of one batch share a size, and each comes equally often.
 
-    The n-th batch depends on the arguments alone, so a run that goes on skips those it has had.
+    Where there are `repeats`, each comes as often as they say in relation to the others. The n-th batch depends on the
+    arguments alone, so a run that goes on skips those it has had.
     """
-    groups = [[n for n, other in enumerate(sizes) if other == size] for size in dict.fromkeys(sizes)]
+    shares = [count // math.gcd(*repeats) for count in repeats] or [1] * len(sizes)
+    groups = [
+        [n for n, other in enumerate(sizes) if other == size for _ in range(shares[n])] for size in dict.fromkeys(sizes)
+    ]
     streams = [_shuffled(group, random.Random(f"{seed} {number}")) for number, group in enumerate(groups)]
     taken = [0] * len(groups)
     while True:

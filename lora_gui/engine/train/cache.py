@@ -26,6 +26,8 @@ from lora_gui.protocol.jobs import TrainJob
 
 PIXELS_AT_ONCE = 1024 * 1024  # that are encoded; more would only need more memory
 CAPTIONS_AT_ONCE = 16
+_WORD = r"(?:trigger(?:[ _-]?word)?|name)"
+_PLACEHOLDER = re.compile(rf"\[\s*{_WORD}\s*\]|\{{\s*{_WORD}\s*\}}|<\s*{_WORD}\s*>", re.IGNORECASE)  # of other trainers
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ def _kept(tensors: Tensors, device: torch.device) -> Tensors:
 
 
 def with_trigger(trigger: str, caption: str) -> str:
-    """The caption as it is learnt: the trigger word first, unless the caption says it already."""
-    trigger, caption = trigger.strip(), caption.strip()
+    """The caption as it is learnt: the trigger word for its placeholders, and first unless the caption says it."""
+    trigger = trigger.strip()
+    caption = " ".join(_PLACEHOLDER.sub(lambda _: trigger, caption).split())
     said = re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE)
     return caption if said else f"{trigger} {caption}".strip()
 

@@ -124,7 +124,8 @@ def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[E
     settings = state.job.settings
     began = read = time.monotonic()
     first = state.step
-    batches = buckets.batches(state.cache.sizes, settings.batch_size, settings.seed)
+    repeats = [picture.repeats for picture in state.job.pictures]
+    batches = buckets.batches(state.cache.sizes, settings.batch_size, settings.seed, repeats)
     batches = itertools.islice(batches, first * settings.accumulation, None)
     if first and first < settings.steps and settings.sample_every and first % settings.sample_every == 0:
         yield from _draw(state, samples)  # it may have died after keeping this step and before drawing it

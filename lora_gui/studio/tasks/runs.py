@@ -65,7 +65,9 @@ def new_job(
         settings=settings,
         publish_to=str(studio.loras.resolve()),
         cache=str(studio.cache.resolve()),
-        pictures=tuple(TrainPicture(path=str(p.path.resolve()), caption=p.caption) for p in pictures),
+        pictures=tuple(
+            TrainPicture(path=str(p.path.resolve()), caption=p.caption, repeats=p.repeats) for p in pictures
+        ),
     )
 
 
