@@ -13,6 +13,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,21 +48,21 @@ def command(*what: str) -> tuple[str, ...]:
 @contextlib.contextmanager
 def running():
     """A server for all processes that are started meanwhile; it imports nothing until it is asked for something."""
-    with tempfile.TemporaryDirectory(prefix="fork-") as folder:
-        place = str(Path(folder) / "s")
-        server = subprocess.Popen([sys.executable, "-m", "tests.forkserver", place], cwd=ROOT, stdin=subprocess.PIPE)
-        os.environ[PLACE] = place
-        try:
-            yield
-        finally:
-            del os.environ[PLACE]
-            server.communicate()  # it ends with its input, and its children with it
+    place = str(Path(tempfile.mkdtemp(prefix="fork-")) / "s")
+    server = subprocess.Popen([sys.executable, "-m", "tests.forkserver", place], cwd=ROOT, stdin=subprocess.PIPE)
+    os.environ[PLACE] = place
+    try:
+        yield
+    finally:
+        del os.environ[PLACE]
+        server.communicate()  # it ends with its input, however that ends, and its children and its folder with it
 
 
 class Server:
     """Forks a child for each connection and tells it how the child ended; one thread, which only waits."""
 
     def __init__(self, place: str) -> None:
+        self.place = Path(place)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(place)
         self.listener.listen(64)
@@ -136,6 +137,7 @@ class Server:
     def end(self) -> None:
         for pid in self.children:
             os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.place.parent, ignore_errors=True)
 
 
 def received(caller: socket.socket) -> tuple[dict, list[int]]:
