@@ -11,19 +11,45 @@ from lora_gui.errors import UserError
 Size = tuple[int, int]  # width, height in px
 
 
-def bucket(size: Size, resolution: int, size_step: int) -> Size:
-    """The size a picture of `size` is learnt at: its own shape, at most resolution x resolution px, never enlarged.
+_ENLARGED = 1.05  # at most, where the next smaller size would throw away more
+_LOSS = 0.04  # of a size that is good enough; finer steps are tried where it is more
 
-    Sides are multiples of an eighth of the resolution, so that many pictures share a size and can stand in one batch.
-    Raises UserError where the picture is too small for the base.
+
+def bucket(size: Size, resolution: int, size_step: int) -> Size:
+    """The size a picture of `size` is learnt at: nearly its own shape, at most resolution x resolution px.
+
+    Sides are multiples of a sixteenth of the resolution, so that many pictures share a size and can stand in one batch;
+    of less where a picture would lose much by that. Raises UserError where the picture is too small for the base.
     """
-    ratio = math.sqrt(size[0] / size[1])
-    fits = (min(size[0], resolution * ratio), min(size[1], resolution / ratio))
-    coarse = max(size_step, resolution // 8 // size_step * size_step)
-    width, height = (_floor(side, coarse) or _floor(side, size_step) for side in fits)
-    if not width or not height:
-        raise UserError(f"A picture of {size[0]} x {size[1]} is too small.", f"Use pictures of {size_step} px or more.")
-    return width, height
+    step = max(size_step, min(64, resolution // 16) // size_step * size_step)
+    while True:
+        near = _near(size, resolution, step)
+        best = min(near, key=lambda one: _loss(size, one, resolution), default=None)
+        if best and (step == size_step or _loss(size, best, resolution) < _LOSS):
+            return best
+        if step == size_step:
+            what = f"A picture of {size[0]} x {size[1]} is too small."
+            raise UserError(what, f"Use pictures of {size_step} px or more.")
+        step = max(size_step, step // 2 // size_step * size_step)
+
+
+def _near(size: Size, resolution: int, step: int) -> list[Size]:
+    """Sizes of about that shape and as many pixels as there are, or as the resolution lets through."""
+    scale = min(resolution / math.sqrt(size[0] * size[1]), _ENLARGED)
+    widths, heights = ([(int(side * scale) // step + n) * step for n in (-1, 0, 1)] for side in size)
+    return [
+        (width, height)
+        for width in widths
+        for height in heights
+        if 0 < width <= size[0] * _ENLARGED and 0 < height <= size[1] * _ENLARGED and width * height <= resolution**2
+    ]
+
+
+def _loss(size: Size, to: Size, resolution: int) -> float:
+    """The share of a picture that is cut off, and half of that by which it has fewer pixels than it could."""
+    scale = max(to[0] / size[0], to[1] / size[1])
+    cut = 1 - to[0] * to[1] / (size[0] * size[1] * scale**2)
+    return cut + max(0.0, 1 - to[0] * to[1] / min(size[0] * size[1], resolution**2)) / 2
 
 
 def fit(image: Image.Image, size: Size) -> Image.Image:
@@ -58,7 +84,3 @@ def _shuffled(group: list[int], rng: random.Random) -> Iterator[int]:
     """The members of a group in a new order each round."""
     while True:
         yield from rng.sample(group, len(group))
-
-
-def _floor(side: float, step: int) -> int:
-    return int(side + 0.5) // step * step

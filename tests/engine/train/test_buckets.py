@@ -15,16 +15,30 @@ from lora_gui.errors import UserError
     [
         ((512, 512), (512, 512)),
         ((4000, 4000), (512, 512)),
-        ((1920, 1080), (640, 384)),
-        ((1080, 1920), (384, 640)),
-        ((300, 300), (256, 256)),
-        ((100, 40), (64, 40)),
+        ((1920, 1080), (672, 384)),
+        ((1080, 1920), (384, 672)),
+        ((300, 300), (288, 288)),
+        ((508, 508), (512, 512)),
     ],
 )
-def test_a_picture_keeps_its_shape_and_is_never_enlarged(size, expected):
+def test_a_picture_keeps_its_shape_and_is_hardly_enlarged(size, expected):
     assert buckets.bucket(size, 512, 8) == expected
-    assert expected[0] <= size[0] and expected[1] <= size[1]
+    assert expected[0] <= size[0] * 1.05 and expected[1] <= size[1] * 1.05
     assert expected[0] * expected[1] <= 512 * 512
+
+
+@pytest.mark.parametrize("step", [8, 16, 64])
+@pytest.mark.parametrize("resolution", [512, 768, 1024])
+def test_little_of_any_picture_is_lost_whatever_its_size(resolution, step):
+    for width in range(257, 2000, 37):
+        for shape in (1, 1.25, 4 / 3, 1.5, 16 / 9, 2):
+            size = (width, round(width / shape))
+            found = buckets.bucket(size, resolution, step)
+            scale = max(found[0] / size[0], found[1] / size[1])
+            assert scale <= 1.05 and found[0] * found[1] <= resolution**2 and not (found[0] % step or found[1] % step)
+            if step < 64:
+                assert found[0] * found[1] >= 0.85 * min(size[0] * size[1], resolution**2), (size, found)
+                assert found[0] * found[1] >= 0.88 * size[0] * size[1] * scale**2, (size, found)
 
 
 def test_a_tiny_picture_is_refused():
