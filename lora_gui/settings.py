@@ -14,6 +14,7 @@ Quantised = Literal["int8", "nf4"]  # the frozen weights quantised, computed wit
 Precision = Literal[FullPrecision, Quantised]
 Layers = Literal["attention", "linear", "all"]
 
+SEEDS = 2**64  # of drawings, as other programs count them
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -34,7 +35,7 @@ class TrainSettings(_Settings):
     )
     layers: Layers = Field(
         "attention", title="Layers",
-        description="Which layers learn: attention only, all linear layers, or convolutions too. More learns texture and line better, and costs memory.",
+        description="Which layers learn: attention (on FLUX.1 with the feed-forward layers of its double blocks, as all trainers do), all linear layers, or all there are, convolutions too. More learns texture and line better, and costs memory.",
     )
     only_layers: tuple[str, ...] = Field(
         (), max_length=20, title="Only layers named",
@@ -75,7 +76,7 @@ class TrainSettings(_Settings):
     )
     resolution: int = Field(
         512, ge=64, le=2048, multiple_of=8, title="Resolution",
-        description="Size in pixels at which the pictures are learnt. Up: finer detail, much more memory and time. Pictures are never enlarged.",
+        description="Size in pixels at which the pictures are learnt. Up: finer detail, much more memory and time. Pictures are enlarged by 5 % at most.",
     )
     precision: Precision = Field(
         "bf16", title="Precision",
@@ -134,7 +135,10 @@ class DrawSettings(_Settings):
     prompt: str = Field("", max_length=4000, title="Prompt", description="What you want to see. Use the trigger words of your LoRAs.")
     negative_prompt: str = Field("", max_length=4000, title="Negative prompt", description="What you do not want to see.")
     stack: tuple[StackEntry, ...] = Field((), max_length=16, title="LoRAs", description="The LoRAs in use, each with its strength.")
-    seed: int = Field(1, ge=0, le=2**32 - 1, title="Seed", description="The same seed and settings give the same drawing.")
+    seed: int = Field(
+        1, ge=-1, le=SEEDS - 1, title="Seed",
+        description="The same seed and settings give the same drawing; -1 takes a new one. Seeds that differ by 4294967296 are alike.",
+    )
     count: int = Field(1, ge=1, le=16, title="Count", description="How many drawings, each with the next seed.")
     width: int = Field(512, ge=64, le=2048, multiple_of=8, title="Width", description="In pixels.")
     height: int = Field(512, ge=64, le=2048, multiple_of=8, title="Height", description="In pixels.")

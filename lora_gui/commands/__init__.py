@@ -1,7 +1,6 @@
 """The commands by topic; `add` of each file puts its own on the command line. Here stands what they share."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lora_gui.errors import UserError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from lora_gui.protocol.events import Event
 
 # (commands, name, what does it, help) -> its parser, which knows --json already. What does it takes the options and the
@@ -24,18 +25,15 @@ class EndedEarly(UserError):
         self.saved = saved
 
 
-def settings_of(pairs: list[str]) -> dict[str, Any]:
-    """`steps=300` and the like; a value is read as JSON where it is JSON, else as text."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
+def settings_of(pairs: list[str], settings: "type[BaseModel]") -> dict[str, Any]:
+    """`steps=300` and the like, as the setting takes it."""
+    from lora_gui import typed
+
+    split = [pair.partition("=") for pair in pairs]
+    for pair, (_, equals, _) in zip(pairs, split, strict=True):
         if not equals:
             raise UserError(f"--set {pair!r} has no value.", "Write it as KEY=VALUE, such as --set steps=300.")
-        try:
-            values[key.strip()] = json.loads(text)
-        except (ValueError, RecursionError):
-            values[key.strip()] = text.strip()
-    return values
+    return typed.read(settings, ((key, text) for key, _, text in split))
 
 
 def say(event: "Event") -> None:

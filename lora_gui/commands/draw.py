@@ -14,7 +14,7 @@ def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     draw = register(commands, "draw", run_draw, "draw, with LoRAs or without")
     draw.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
-    draw.add_argument("--prompt", required=True)
+    draw.add_argument("--prompt", required=True, help="<lora:name:0.8> in it is a LoRA of your studio")
     draw.add_argument("--negative", default="", metavar="PROMPT", help="what you do not want to see")
     draw.add_argument(
         "--lora",
@@ -29,7 +29,7 @@ def add(commands: Any, register: Register) -> None:
         help="how the base is held in memory (default: whole where the card has room for it, else as it is trained)",
     )
     draw.add_argument("--on-processor", action="store_true", help="beside whatever has the card, and slower")
-    draw.add_argument("--seed", type=int, default=1)
+    draw.add_argument("--seed", type=int, default=1, help="-1 takes a new one (default: 1)")
     draw.add_argument("--count", type=int, default=1)
     draw.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as guidance=5"
@@ -52,7 +52,7 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         "count": options.count,
     }
     stack = {"stack": tuple(_stack_entry(studio, text) for text in options.lora)}
-    settings = check(DrawSettings, bases.draw_defaults(base) | asked | stack | settings_of(options.set))
+    settings = check(DrawSettings, bases.draw_defaults(base) | asked | stack | settings_of(options.set, DrawSettings))
     if options.precision not in (None, *get_args(Precision)):
         what = f"There is no precision {options.precision!r}."
         raise UserError(what, nearest(options.precision, get_args(Precision)))
@@ -73,16 +73,19 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         raise UserError(status.what or "The drawing was stopped.", status.remedy or "Draw again.")
     for sentence in status.notes:
         note(sentence)
-    return {"drawings": [str(path) for path in status.drawings], "seconds": round(time.monotonic() - began, 1)}
+    drawings = [str(path) for path in status.drawings]
+    return {"drawings": drawings, "seeds": list(status.seeds), "seconds": round(time.monotonic() - began, 1)}
 
 
 def _stack_entry(studio: Studio, text: str) -> dict[str, Any]:
     """`NAME:0.8` or `NAME`; the name may be a path that holds colons itself."""
+    from lora_gui import typed
+    from lora_gui.settings import StackEntry, check
     from lora_gui.studio.things import loras
 
     name, colon, strength = text.rpartition(":")
-    try:
-        value = float(strength) if colon else 1.0
-    except ValueError:
-        colon, value = "", 1.0  # the colon belongs to a path, as in C:\loras\cat.safetensors
-    return {"lora": str(loras.find(studio, name if colon else text).path), "strength": value}
+    value = typed.number(strength) if colon else 1.0
+    if isinstance(value, str):
+        name, value = text, 1.0  # the colon belongs to a path, as in C:\loras\cat.safetensors
+    path = loras.find(studio, name if colon else text).path
+    return check(StackEntry, {"lora": str(path), "strength": value}).model_dump()

@@ -26,10 +26,12 @@ def add(commands: Any, register: Register) -> None:
 
 def run_plan(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """One plan where base and preset are given, else {"plans": [...]} of all that are meant."""
+    from lora_gui.settings import TrainSettings
     from lora_gui.studio.capacity import plans
     from lora_gui.studio.things import presets
 
-    hand = settings_of(options.set) | ({"resolution": options.resolution} if options.resolution else {})
+    hand = settings_of(options.set, TrainSettings)
+    hand |= {"resolution": options.resolution} if options.resolution else {}
     chosen = [plans.base_of(studio, options.base)] if options.base else plans.all_bases()
     named = [options.preset] if options.preset else list(presets.presets(studio))
     pairs = list(itertools.product(chosen, named))

@@ -59,6 +59,7 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     """The job that `add_order`'s options describe, its pictures copied. Raises UserError where it cannot be trained."""
+    from lora_gui.settings import TrainSettings
     from lora_gui.studio.capacity import fit, gpu
     from lora_gui.studio.tasks import runs
     from lora_gui.studio.things import bases, pictures, presets
@@ -67,7 +68,8 @@ def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
     check_trigger(options.trigger)
     base = bases.find(studio, options.base)
-    hand, vram = settings_of(options.set), gpu.memory() if options.vram is None else options.vram
+    hand = settings_of(options.set, TrainSettings)
+    vram = gpu.memory() if options.vram is None else options.vram
     presets.fill(studio, options.preset, base, 1, hand, vram)
     chosen, refused = pictures.import_pictures(studio, options.pictures)
     _, warnings = check_trigger(options.trigger, [picture.caption for picture in chosen.pictures])

@@ -29,9 +29,17 @@ def encode(image: Image.Image, parameters: str) -> bytes:
 
 
 def parameters(
-    settings: DrawSettings, seed: int, base: str, sampler: str, stack: list[tuple[str, float, str]]
+    settings: DrawSettings,
+    seed: int,
+    base: str,
+    sampler: str,
+    stack: list[tuple[str, float, str]],
+    size: tuple[int, int],
 ) -> str:
-    """How a drawing was made, as A1111, Civitai and most viewers read it; `stack` holds name, strength and hash."""
+    """How a drawing was made, as A1111, Civitai and most viewers read it.
+
+    `stack` holds name, strength and hash of what counted; `size` is the picture's own width and height in px.
+    """
     tags = [f"<lora:{name}:{strength:g}>" for name, strength, _ in stack]
     hashes = ", ".join(f"{name}: {digest[:12]}" for name, _, digest in stack if digest)
     fields = {
@@ -39,7 +47,7 @@ def parameters(
         "Sampler": sampler,
         "CFG scale": f"{settings.guidance:g}",
         "Seed": seed,
-        "Size": f"{settings.width}x{settings.height}",
+        "Size": f"{size[0]}x{size[1]}",
         "Model": base,
         "Lora hashes": hashes,
         "Version": f"LoRA Studio {__version__}",

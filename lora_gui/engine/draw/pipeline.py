@@ -13,8 +13,13 @@ from torch import nn
 
 from lora_gui.engine.draw import sampling
 from lora_gui.engine.draw.sampling import Progress
-from lora_gui.families.base import Family, Tensors
+from lora_gui.errors import UserError
+from lora_gui.families.base import Family, Stage, Tensors
 from lora_gui.settings import DrawSettings
+
+
+class NotFiniteError(UserError):
+    """A drawing came out as NaN or infinity, which would show as black."""
 
 
 class Pipeline:
@@ -45,12 +50,15 @@ class Pipeline:
     def draw(
         self, settings: DrawSettings, seed: int, captions: Tensors | None = None, progress: Progress | None = None
     ) -> Image.Image:
-        """One drawing. `captions`, where given, are what `encoded` made of the prompts, and stand for both."""
+        """One drawing. `captions`, where given, are what `encoded` made of the prompts, and stand for both.
+
+        Raises NotFiniteError where latents or pixels are not numbers.
+        """
         if captions is None:
             captions = encoded(self.family, self.kit.encoders, (settings.prompt, settings.negative_prompt))
         generator = torch.Generator().manual_seed(seed)
-        sample = partial(sampling.sample, generator=generator, progress=progress)
-        return _image(self.family.draw(self.kit, settings, captions, generator, sample))
+        sample = partial(_sampled, generator=generator, progress=progress)
+        return _image(_finite(self.family.draw(self.kit, settings, captions, generator, sample)))
 
     def preview(self, x0: torch.Tensor) -> Image.Image:
         """A rough and quick picture of predicted latents."""
@@ -62,6 +70,20 @@ def encoded(family: Family, encoders: Any, captions: tuple[str, ...]) -> Tensors
     """Captions encoded one by one, as they are drawn with; a batch can differ from that in the last bit; (B, ...)."""
     rows = [family.encode_captions(encoders, [caption]) for caption in captions]
     return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+
+
+def _sampled(stage: Stage, generator: torch.Generator, progress: Progress | None) -> torch.Tensor:
+    """Looked at here too: an infinite latent can come out of the decoder as plain white."""
+    return _finite(sampling.sample(stage, generator, progress))
+
+
+def _finite(values: torch.Tensor) -> torch.Tensor:
+    if not bool(values.isfinite().all()):
+        raise NotFiniteError(
+            "The drawing came out as values that are not numbers, which would show as black, so it was not kept.",
+            "Draw without LoRAs or with lower strengths; if that fails too, the base is damaged: get it again.",
+        )
+    return values
 
 
 def _image(pixels: torch.Tensor) -> Image.Image:

@@ -9,15 +9,15 @@ import torch
 
 from lora_gui.families.base import Stage
 
-Progress = Callable[[int, torch.Tensor], None]  # steps done, predicted x0 (B, C, ...); ends the drawing by raising
+# Steps done, and the predicted x0 (B, C, ...) of a stage that is shown; ends the drawing by raising.
+Progress = Callable[[int, torch.Tensor | None], None]
 
 
 @torch.no_grad()
 def sample(stage: Stage, generator: torch.Generator, progress: Progress | None = None) -> torch.Tensor:
     """From the noise of a stage to its finished latents, (B, ...), without a wait for the device.
 
-    `generator` is for schedulers that add noise as they go. `progress` is called after each step of a stage that is
-    shown.
+    `generator` is for schedulers that add noise as they go. `progress` is called after each step.
     """
     latents, scheduler, times = stage.latents, stage.scheduler, stage.timesteps
     accepted = inspect.signature(scheduler.step).parameters
@@ -31,9 +31,10 @@ def sample(stage: Stage, generator: torch.Generator, progress: Progress | None =
         }
         given = {name: value for name, value in known.items() if name in accepted}
         latents = scheduler.step(predicted, timestep, latents, **given).prev_sample
-        if progress and stage.shown:
+        if progress:
             level = timestep.expand(len(noisy))
-            progress(number + 1, stage.noising.x0(noisy, predicted[:, : noisy.shape[1]], level))
+            x0 = stage.noising.x0(noisy, predicted[:, : noisy.shape[1]], level) if stage.shown else None
+            progress(number + 1, x0)
     return latents
 
 

@@ -9,12 +9,12 @@ import torch
 from PIL import Image, ImageChops
 
 from lora_gui import files
-from lora_gui.engine.draw.pipeline import Pipeline
+from lora_gui.engine.draw.pipeline import NotFiniteError, Pipeline
 from lora_gui.engine.load.lora import Parts
 from lora_gui.engine.train.cache import Tensors, with_trigger
 from lora_gui.families.base import Family
 from lora_gui.formats import png
-from lora_gui.protocol.events import Event, Phase, Sample
+from lora_gui.protocol.events import Event, Note, Phase, Sample
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.settings import DrawSettings
@@ -66,6 +66,9 @@ class Samples:
                 files.write_bytes(path, self._drawing(n, seed, step))
             except _UnwantedError:
                 return
+            except NotFiniteError:
+                yield Note("A sample came out as values that are not numbers, so it was not kept.")
+                return
             yield Sample(step, str(path), self.prompts[n], seed)
 
     def affordable(self) -> int:
@@ -95,9 +98,10 @@ class Samples:
         captions = None if self._text_encoder_trains() else self._captions(number)
         image = self.pipeline.draw(settings, seed, captions, self._go_on)
         stack = [(self.job.name, 1.0, "")] if step else []
-        return png.encode(image, png.parameters(settings, seed, self.job.base.title, self.pipeline.sampler, stack))
+        title, sampler = self.job.base.title, self.pipeline.sampler
+        return png.encode(image, png.parameters(settings, seed, title, sampler, stack, image.size))
 
-    def _go_on(self, step: int, x0: torch.Tensor) -> None:
+    def _go_on(self, step: int, x0: torch.Tensor | None) -> None:
         if self.task.asked():
             raise _UnwantedError
 

@@ -38,8 +38,8 @@ def raw(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 
 
 def zero_to_one(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels of [-1, 1] in [0, 1], what is beyond it cut."""
-    return (pixels * 0.5 + 0.5).clamp(0, 1)
+    """Pixels of [-1, 1] in [0, 1], what is beyond it cut, and what is infinite NaN instead of white."""
+    return (pixels * 0.5 + 0.5).clamp(0, 1).where(pixels.isfinite(), torch.nan)
 
 
 def run_encode(vae: Any, count: int, side: int, dtype: torch.dtype) -> Any:

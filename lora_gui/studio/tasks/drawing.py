@@ -18,7 +18,7 @@ from lora_gui.settings import DrawSettings
 from lora_gui.studio.capacity import fit
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks import process
-from lora_gui.studio.things import loras
+from lora_gui.studio.tasks.order import prepared
 
 PATIENCE = 5.0  # seconds a child gets to end by itself
 UNANSWERED = 10.0  # seconds after which a child that does not answer a cancel is ended by force
@@ -32,6 +32,7 @@ class DrawStatus:
     state: str = "queued"  # queued, drawing, done, stopped, failed
     preview: Path | None = None
     drawings: tuple[Path, ...] = ()
+    seeds: tuple[int, ...] = ()  # of the drawings
     done: int = 0
     of: int = 0
     step: int = 0
@@ -104,9 +105,9 @@ class Drawer:
         """Order drawings; starts the child if none lives. `held` is how the base is held, as `fit.held` says it.
 
         Where another task has the device, the order waits its turn, unless it is to be drawn `on_processor`.
-        Raises UserError where the stack does not fit the base.
+        Raises UserError where the stack or the size does not fit the base, or the prompt names an unknown LoRA.
         """
-        check_stack(base, settings)
+        settings, notes = prepared(self._studio, base, settings)
         place = (folder or self._studio.drawings / f"{datetime.now():%Y-%m-%d}").resolve()
         files.make_folder(place)
         job = DrawJob(
@@ -121,7 +122,7 @@ class Drawer:
         )
         message = {"draw": job.model_dump(mode="json")}
         with self._changed:
-            self._orders[job.id] = DrawStatus(of=settings.count)
+            self._orders[job.id] = DrawStatus(of=settings.count, notes=tuple(notes))
             self._waiting[job.id] = message
             if self._child and self._child.lives:
                 self._child.send(message)
@@ -254,9 +255,9 @@ def after(status: DrawStatus, event: events.Event) -> DrawStatus:
             return replace(status, state="drawing", phase=name)
         case events.Preview(_, path, step, of):
             return replace(status, state="drawing", phase="", preview=Path(path), step=step, steps=of)
-        case events.Drawn(_, path, _, _, of):
-            drawings = (*status.drawings, Path(path))
-            return replace(status, state="drawing", phase="", drawings=drawings, done=len(drawings), of=of)
+        case events.Drawn(_, path, seed, _, of):
+            drawings, seeds = (*status.drawings, Path(path)), (*status.seeds, seed)
+            return replace(status, state="drawing", phase="", drawings=drawings, seeds=seeds, done=len(drawings), of=of)
         case events.Note(text):
             return replace(status, notes=(*status.notes, text))
         case events.Done():
@@ -266,14 +267,3 @@ def after(status: DrawStatus, event: events.Event) -> DrawStatus:
         case events.Failed(what, remedy):
             return replace(status, state="failed", what=what, remedy=remedy, phase="")
     return status
-
-
-def check_stack(base: Base, settings: DrawSettings) -> None:
-    """Raises UserError where a LoRA of the stack is damaged, gone or of another family than the base."""
-    for entry in settings.stack:
-        lora = loras.describe(Path(entry.lora))
-        if lora.family != base.family:
-            raise UserError(
-                f"The LoRA {lora.name} is for another family of bases than {base.title}.",
-                "Switch it off, or choose the base it was made for.",
-            )

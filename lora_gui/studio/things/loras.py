@@ -78,8 +78,11 @@ def import_lora(studio: Studio, path: Path) -> LoraInfo:
 def find(studio: Studio, name: str) -> LoraInfo:
     """The LoRA called `name`, upper and lower case alike, or the one in the file `name`. Raises UserError otherwise."""
     path = os.path.abspath(os.path.expanduser(name))
-    if name and os.path.isfile(path):
-        return describe(Path(path))
+    return describe(Path(path)) if name and os.path.isfile(path) else named(studio, name)
+
+
+def named(studio: Studio, name: str) -> LoraInfo:
+    """The LoRA of the studio called `name`, whatever files lie elsewhere. Raises UserError otherwise."""
     names = {found.stem.casefold(): found for found in _files(studio)}
     wanted = name.casefold().removesuffix(".safetensors")
     match = names.get(wanted) or names.get(safe_name(wanted))

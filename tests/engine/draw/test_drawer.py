@@ -1,5 +1,6 @@
 """Drawing with a base and a stack that stay warm."""
 
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -154,6 +155,55 @@ def test_a_drawing_is_cancelled_between_two_steps(drawer, order):
     events = list(drawer.draw(job, said.append, lambda: len(said) >= 2))
     assert events[-1] == Stopped(id="a")
     assert len(said) == 2 and not any(isinstance(event, Drawn) for event in events)
+
+
+def test_a_cancel_while_one_is_finished_keeps_it_and_begins_no_other(drawer, order, monkeypatch):
+    begun, made, draw = [], [], StableDiffusion1.draw
+    monkeypatch.setattr(StableDiffusion1, "draw", lambda *told: begun.append(1) or draw(*told))
+    events = drawer.draw(order(steps=2, count=3), print, lambda: bool(made))
+    made += itertools.islice((event for event in events if isinstance(event, Drawn)), 1)
+    assert list(events)[-1] == Stopped(id="a") and len(begun) == 1
+    assert Path(made[0].path).exists()
+
+
+@pytest.mark.parametrize(("part", "key"), [("unet", "conv_out.weight"), ("vae", "decoder.conv_in.weight"),
+                                           ("text_encoder", "text_model.final_layer_norm.weight"),
+                                           ("vae", "decoder.conv_out.bias")])  # fmt: skip
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_drawing_of_values_that_are_not_numbers_fails_in_a_sentence_and_is_not_kept(
+    order, finished, tmp_path, part, key, value
+):
+    broken = shutil.copytree(finished.job.base.path, tmp_path / "broken")
+    file = next((broken / part).glob("*.safetensors"))
+    tensors = safetensors.torch.load_file(file)
+    key = next(name for name in tensors if name.endswith(key.removeprefix("text_model.")))
+    tensors[key].view(-1)[0] = value
+    safetensors.torch.save_file(tensors, file, {"format": "pt"})
+    job = order(path=broken, count=2)
+    with pytest.raises(UserError, match="values that are not numbers"):
+        drawn(Drawer(), job)
+    assert not list(Path(job.folder).glob("a-?.png"))
+
+
+def test_a_dark_drawing_is_kept_and_one_that_is_black_all_over_is_named(drawer, order, monkeypatch):
+    def dark(self, kit, settings, *others):
+        return torch.full((1, 3, 72, 64), 0.02 if settings.prompt == "night" else 0.0)
+
+    monkeypatch.setattr(StableDiffusion1, "draw", dark)
+    for prompt, black in (("night", False), ("nothing", True)):
+        _, events, _ = drawn(drawer, order(prompt=prompt))
+        notes = [event.text for event in events if isinstance(event, Note)]
+        assert notes[0] == "This base drew 64 x 72 where 64 x 64 was asked."
+        assert [note.startswith("Every pixel of the drawing is black") for note in notes[1:]] == [True] * black
+        path = next(event.path for event in events if isinstance(event, Drawn))
+        assert "Size: 64x72" in Image.open(path).info["parameters"]
+
+
+def test_seeds_are_taken_up_to_64_bits(drawer, order):
+    _, events, _ = drawn(drawer, order(seed=2**64 - 1, count=2))
+    made = [event for event in events if isinstance(event, Drawn)]
+    assert [one.seed for one in made] == [2**64 - 1, 0]
+    assert f"Seed: {2**64 - 1}" in Image.open(made[0].path).info["parameters"]
 
 
 def test_an_order_that_was_cancelled_before_its_turn_loads_nothing(order, loads):

@@ -138,6 +138,12 @@ def test_many_threads_may_order_at_once(drawer):
     assert states == ["done"] * 8
 
 
+def test_what_was_made_of_an_order_is_said_with_it(drawer):
+    status = draw(drawer, "a cat BREAK", seed=-1)
+    assert "BREAK" in status.notes[0] and status.notes[1].startswith("The new seed is ")
+    assert status.state == "done" and len(status.seeds) == 1
+
+
 def test_drawings_can_go_into_another_folder(drawer, tmp_path):
     id = drawer.order(BASE, DrawSettings(), tmp_path / "out" / "deep")
     assert last(drawer, id).drawings[0].parent == tmp_path / "out" / "deep"

@@ -1,0 +1,85 @@
+"""A prompt as people paste it: its `<lora:...>` tags become the stack, and what is read as plain words is said."""
+
+import re
+from pathlib import Path
+
+from lora_gui import typed
+from lora_gui.errors import UserError, shown
+from lora_gui.settings import DrawSettings, StackEntry, check
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import loras
+
+# https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/extra_networks.py and its lora extension
+_TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]*)>", re.IGNORECASE)
+_SIGNS = re.compile(  # of other programs, which no text encoder knows
+    r"\([^()]*:\s*-?[\d.,]+\s*\)"  # (word:1.2)
+    r"|\({2,}[^()]+\){2,}"
+    r"|\[[^\[\]]+\]"  # [word], [a|b], [a:b:0.5]
+    r"|\{[^{}]+\}"
+    r"|<[\w-]+:[^<>]*>"  # <hypernet:name:1>
+    r"|\b(?:BREAK|AND)\b"
+    r"|(?<!\w)__[\w/*-]+__"
+    r"|\bembedding:\S+"
+    r"|(?<!\S)--[a-z]+\b(?:[ =][\w.:]+)?"  # --w 512
+    r"|\b\w+(?:\+\+|--)(?!\w)"
+    r"|\\[()\[\]]"
+)
+_NAMED = 5  # of these signs, in one sentence
+
+
+def resolved(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, list[str]]:
+    """The settings with the tags of the prompt in the stack and out of the text, and what is to be said of that.
+
+    Raises UserError where a tag names no LoRA of the studio, or a strength that there is none of.
+    """
+    notes: list[str] = []
+    entries = [_entry(studio, tag, notes) for tag in _TAG.finditer(settings.prompt)]
+    texts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
+    plain = {name: _without_tags(text) for name, text in texts.items()}
+    if _TAG.search(settings.negative_prompt):
+        notes.append("A LoRA in the negative prompt has no effect, so it was left out; give it a negative strength.")
+    if signs := dict.fromkeys(sign[0] for text in plain.values() for sign in _SIGNS.finditer(text)):
+        named = ", ".join(shown(sign, 40) for sign in list(signs)[:_NAMED])
+        notes.append(f"Read as plain words, not as signs: {named}{' and more' if len(signs) > _NAMED else ''}.")
+    if plain == texts:
+        return settings, notes
+    named_files = {Path(entry.lora).resolve() for entry in entries}
+    stack = [entry for entry in settings.stack if Path(entry.lora).resolve() not in named_files]
+    if len(stack) < len(settings.stack):
+        notes.append("Where a LoRA is in the prompt and in the stack, the strength in the prompt counts.")
+    changed = {"stack": [entry.model_dump() for entry in (*stack, *entries)]}
+    return check(DrawSettings, settings.model_dump() | plain | changed), notes
+
+
+def _without_tags(text: str) -> str:
+    """The text without its tags and the gaps they leave; as it is where it has none."""
+    if not _TAG.search(text):
+        return text
+    return re.sub(rf"[ \t]*(?:{_TAG.pattern}[ \t]*)+", " ", text, flags=re.IGNORECASE).strip()
+
+
+def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:
+    """What one tag asks for: `<lora:name>` at 1, `:0.8`, or one strength for text encoders and one for the rest."""
+    name, *given = (part.strip() for part in tag[1].split(":"))
+    by_name = dict(part.split("=", 1) for part in given if "=" in part)
+    in_order = [part for part in given if "=" not in part]
+    first, second, *further = (*in_order, "", "")
+    texts = _strength(by_name.pop("te", first) or "1", tag[0])
+    rest = by_name.pop("unet", second)
+    strength = _strength(rest, tag[0]) if rest else texts
+    lora = loras.named(studio, name)
+    entry = check(StackEntry, {"lora": str(lora.path), "strength": strength})
+    notes.append(f"As the prompt says, {lora.path.stem} is used at {strength:g}.")
+    if texts != strength:
+        notes.append(f"One strength counts for all of {lora.path.stem}; {texts:g} for its text encoder is left out.")
+    unknown = [*filter(None, further), *(f"{key}={value}" for key, value in by_name.items())]
+    if unknown:
+        notes.append(f"Not known here, and left out of {shown(tag[0])}: {', '.join(unknown)}.")
+    return entry
+
+
+def _strength(text: str, tag: str) -> float:
+    found = typed.number(text)
+    if isinstance(found, str):
+        raise UserError(f"The strength in {shown(tag)} is not a number.", "Write it as <lora:name:0.8>.")
+    return float(found)
