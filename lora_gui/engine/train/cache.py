@@ -27,7 +27,9 @@ from lora_gui.protocol.jobs import TrainJob
 PIXELS_AT_ONCE = 1024 * 1024  # that are encoded; more would only need more memory
 CAPTIONS_AT_ONCE = 16
 _WORD = r"(?:trigger(?:[ _-]?word)?|name)"
-_PLACEHOLDER = re.compile(rf"\[\s*{_WORD}\s*\]|\{{\s*{_WORD}\s*\}}|<\s*{_WORD}\s*>", re.IGNORECASE)  # of other trainers
+_PLACEHOLDER = re.compile(
+    rf"\[+\s*{_WORD}\s*\]+|\{{+\s*{_WORD}\s*\}}+|<+\s*{_WORD}\s*>+", re.IGNORECASE
+)  # of other trainers
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,6 @@ class Cache:
             captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
             sizes=[(self.sizes[n][1], self.sizes[n][0]) for n in numbers],
         )
-
 
     def _stacked(self, tensors: list[torch.Tensor]) -> torch.Tensor:
         """On the device that trains, without waiting for it: what is kept for a GPU is pinned."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.things.names import clean_caption, decoded
+from lora_gui.studio.things.sorting import PICTURES, TEXTS
 
 MOST = 16 << 20  # bytes of a table; more is not read
 NAMES = ("file_name", "filename", "file", "image_file", "image_path", "image", "img", "path", "name", "key")
 CAPTIONS = ("caption", "captions", "text", "prompt", "description")
 TAGS = ("tags", "tag_string")
+_LINE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, PICTURES))}))[\"']?(?:\s*[|:;,=]\s*|\s+)(\S.*)", re.IGNORECASE)
 
 
 class Said(NamedTuple):
@@ -38,8 +41,14 @@ def of_one(path: Path) -> list[Said]:
 
 
 def rows(path: Path) -> list[Row]:
-    """The captions in a table: JSON of any shape that is known, JSON lines, or CSV. Raises UserError as `of_one`."""
+    """The captions in a table: JSON of any shape that is known, JSON lines, CSV, or text whose lines name pictures.
+
+    Raises UserError as `of_one`.
+    """
     suffix = path.suffix.lower()
+    if suffix in TEXTS:
+        found = (_LINE.fullmatch(line.strip()) for line in _text(path).splitlines())
+        return [Row(one[1], (Said(clean_caption(one[2])),)) for one in found if one]
     if suffix in (".csv", ".tsv"):
         return list(_csv(_text(path)))
     if suffix == ".json":
@@ -56,8 +65,8 @@ def _of_json(found: Any) -> Iterator[Row]:
     """A list of records, records under the names of their pictures as kohya writes them, or one record."""
     if isinstance(found, list):
         yield from (row for one in found if isinstance(one, dict) for row in _named(one))
-    elif isinstance(found, dict) and (single := list(_named(found))):
-        yield from single
+    elif isinstance(found, dict) and (known := list(_named(found)) or list(_coco(found))):
+        yield from known
     elif isinstance(found, dict):
         for name, value in found.items():
             if isinstance(value, str):
@@ -66,6 +75,21 @@ def _of_json(found: Any) -> Iterator[Row]:
                 yield Row(name, said)
             elif isinstance(value, list):
                 yield from _of_json(value)
+
+
+def _coco(found: dict[str, Any]) -> Iterator[Row]:
+    """COCO: pictures in one list, captions in another, held together by numbers."""
+    pictures, captions = ([one for one in _listed(found.get(key)) if isinstance(one, dict)]
+                          for key in ("images", "annotations"))  # fmt: skip
+    names = {str(one.get("id")): one.get("file_name") for one in pictures}
+    for one in captions:
+        name, said = names.get(str(one.get("image_id"))), tuple(_said(one))
+        if isinstance(name, str) and said:
+            yield Row(name, said)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _named(record: dict[str, Any]) -> Iterator[Row]:

@@ -89,7 +89,7 @@ class Captions:
             said = caption_files.of_one(caption.path)
         if said:
             self._give(number, str(name), name.stem, said, owners)
-        elif suffix not in TEXTS:
+        elif not (owners and suffix in TEXTS):
             self._read_table(number, caption, bool(owners))
 
     def _read_table(self, number: int, caption: Incoming, beside: bool) -> None:
@@ -108,6 +108,8 @@ class Captions:
             self._left += [left_out(f"{name} ({picture})", CAPTION, NOBODY) for picture in nobody]
             return
         of_pictures = any(PurePosixPath(picture).suffix.lower() in PICTURES for picture in nobody)
+        if name.suffix.lower() in TEXTS and not rows:
+            return  # a caption of nobody
         if of_pictures or beside or name.suffix.lower() != ".json" or folded(name.stem) == "metadata":
             self._leave(number, str(name), NOBODY if of_pictures else NOTHING)
         else:

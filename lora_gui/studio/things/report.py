@@ -18,7 +18,7 @@ KINDS = {
     "mask": ("mask", "masks", "masks are never learnt as pictures"),
     "conditioning": ("conditioning picture", "conditioning pictures", "conditioning pictures are never learnt"),
     "thumbnail": ("thumbnail", "thumbnails", "thumbnails that other programs made are not learnt"),
-    "regularisation": ("file", "files", "regularisation pictures are not learnt: the app trains without them"),
+    "regularisation": ("file", "files", "regularisation pictures are not learnt, the app trains without them"),
     "bin": ("file", "files", "what lies in a recycle bin is not meant"),
     "sample": ("file", "files", "sample drawings of a trainer are not learnt"),
     "hidden": ("hidden file or folder", "hidden files and folders", "hidden files and folders are not meant"),

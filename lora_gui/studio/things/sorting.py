@@ -26,7 +26,7 @@ FOLDERS = {
     "mask": re.compile(r"masks?|mask[ _-]?labels?"),
     "conditioning": re.compile(r"conditioning([ _-]?images?)?|cond[ _-]?labels?"),
 }
-MASK = re.compile(r"(.*[-_. ])?(mask|masks|mask[-_ ]?label)")
+MASK = re.compile(r"(.*[-_. (\[])?(mask|masks|mask[-_ ]?label)[)\]]?( ?\(\d+\))?")
 CONDITIONING = re.compile(r".*[-_. ]cond[-_ ]?label")
 # Names that say so only where the picture that they are made of is there as well.
 OF_A_PICTURE = {

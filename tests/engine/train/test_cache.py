@@ -94,7 +94,7 @@ def test_the_trigger_stands_first_unless_the_caption_says_it(caption, expected):
     assert cache.with_trigger("zxy", caption) == expected
 
 
-@pytest.mark.parametrize("sign", ["[trigger]", "{trigger}", "<trigger>", "[name]", "[Trigger]", "{trigger_word}"])
+@pytest.mark.parametrize("sign", ["[trigger]", "{trigger}", "<trigger>", "[name]", "[Trigger]", "{{trigger_word}}"])
 def test_placeholders_of_other_trainers_become_the_trigger(sign):
     assert cache.with_trigger("zxy", f"{sign}, an apple") == "zxy, an apple"
     assert cache.with_trigger(r"z\1", f"an apple by {sign} and {sign}") == r"an apple by z\1 and z\1"

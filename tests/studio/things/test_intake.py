@@ -87,6 +87,11 @@ def test_a_json_file_beside_a_picture_is_read(tmp_path, said, tell):
         ("captions.csv", 'a.png,"a fox, red"\nb.png,a bear\n'),
         ("list.json", '[{"image": "a.png", "caption": "a fox, red"}, {"image": "b.png", "caption": "a bear"}]'),
         ("meta_lat.json", '{"/d/a": {"caption": "a fox, red", "tags": 1}, "C:\\\\b\\\\b.png": {"tags": "a bear"}}'),
+        ("coco.json", json.dumps({
+            "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+            "annotations": [{"image_id": 1, "caption": "a fox, red"}, {"image_id": 2, "caption": "a bear"}],
+        })),
+        ("captions.txt", "a.png: a fox, red\nb/b.png\ta bear\nmore words\n"),
         ("captions.json", '{"A.PNG": "a fox, red", "b.png": "a bear"}'),
     ],
 )  # fmt: skip
@@ -202,7 +207,7 @@ def test_files_of_one_name_that_came_without_their_folders_are_not_guessed(studi
 
 NEVER = {
     "mask": ["cat-masklabel.png", "cat_mask.png", "cat-mask.PNG", "no_such_mask.png", "mask/a.png", "Masks/b.png",
-             "mask_cat.png", "cat_mask_01.png", "cat.mask.png"],
+             "mask_cat.png", "cat_mask_01.png", "cat.mask.png", "cat (mask).png"],
     "conditioning": ["cat-condlabel.png"],
     "regularisation": ["reg/a.png", "REG/1_cat/b.png", "regularization/c.png", "class/d.png", "class_images/e.png"],
     "bin": ["$RECYCLE.BIN/S-1/x.png", ".Trash-1000/files/y.png", "#recycle/z.png"],
@@ -223,7 +228,7 @@ def test_what_is_no_training_picture_is_never_learnt_and_named_with_its_reason(s
     kinds = {one.file: one.kind for one in made.left}
     assert kinds == {name: kind for kind, some in NEVER.items() for name in some}
     assert all(one.reason for one in made.left) and made.left == load(made.folder).left
-    assert "Not used: 9 masks, 1 conditioning picture, 5 thumbnails, 1 file in `REG` (regularisation)" in made.sentence
+    assert "Not used: 10 masks, 1 conditioning picture, 5 thumbnails, 1 file in `REG` (regularisation)" in made.sentence
     assert all(any(name in note for note in made.notes[1:]) for name in kinds)
 
 
