@@ -12,6 +12,8 @@ from lora_gui.studio.paths import Studio
 if TYPE_CHECKING:
     from lora_gui.protocol.jobs import TrainJob
 
+MANY = 10_000  # pictures; for which a preset takes its most steps
+
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
@@ -70,7 +72,7 @@ def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     base = bases.find(studio, options.base)
     hand = settings_of(options.set, TrainSettings)
     vram = gpu.memory() if options.vram is None else options.vram
-    presets.fill(studio, options.preset, base, 1, hand, vram)
+    presets.fill(studio, options.preset, base, MANY, hand, vram)
     chosen, refused = pictures.import_pictures(studio, options.pictures)
     _, warnings = check_trigger(options.trigger, [picture.caption for picture in chosen.pictures])
     for sentence in (*refused, *chosen.notes, *warnings):

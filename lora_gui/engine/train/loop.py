@@ -13,7 +13,7 @@ import torch
 from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, unpack
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import buckets, cache, checkpoint, publish
+from lora_gui.engine.train import buckets, cache, checkpoint, optimizers, publish
 from lora_gui.engine.train.samples import Samples, prompts_of
 from lora_gui.engine.train.step import NAME, TrainState
 from lora_gui.errors import UserError
@@ -41,6 +41,8 @@ def train(job: TrainJob, folder: Path, family: Family, begun: Callable[[], None]
     first = found.step if found else 0
     yield Started(job.settings.steps, first)
     yield from map(Note, damaged)
+    if shorter := optimizers.shortened_warmup(job.settings, job.extended_at):
+        yield Note(shorter)
     try:
         state, samples = yield from _breakable(_prepare(job, task, family, found), task)
     except _BrokenOffError:
@@ -157,6 +159,8 @@ def _draw(state: TrainState, samples: Samples) -> Iterator[Event]:
 def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event]:
     """Publish what was learnt, drawn once with exactly the weights of the published file."""
     job, facts = state.job, state.family.facts
+    if unchanged := optimizers.never_adapted(state.optimizer):
+        yield Note(unchanged)
     yield from state.keep()
     yield Phase("Publishing the LoRA")
     data = publish.encode(job, facts, lora.get_weights(state.parts, NAME), state.step)

@@ -91,6 +91,28 @@ SCHEDULES: dict[str, Callable[[float, int], float]] = {
 }
 
 
+def warmup(settings: TrainSettings, extended_at: Sequence[int] = ()) -> int:
+    """Steps of the rise: those that are set, or a tenth of a run that would be over before."""
+    steps = (*extended_at, settings.steps)[0]
+    return settings.warmup_steps if settings.warmup_steps < steps else steps // 10
+
+
+def shortened_warmup(settings: TrainSettings, extended_at: Sequence[int] = ()) -> str:
+    """A sentence where the warm-up that is set does not fit into the run."""
+    if (rise := warmup(settings, extended_at)) == settings.warmup_steps:
+        return ""
+    asked, steps = settings.warmup_steps, (*extended_at, settings.steps)[0]
+    return f"A warm-up of {asked} steps does not fit into a run of {steps}, so it takes {rise or 'none'}."
+
+
+def never_adapted(optimizer: torch.optim.Optimizer) -> str:
+    """A sentence where Prodigy's estimate of the rate is still the one that it began with."""
+    group = optimizer.param_groups[0]
+    if "d0" not in group or group["d"] > group["d0"]:
+        return ""
+    return "Prodigy never adapted its learning rate, so little was learnt: train longer, at rate 1, or with AdamW."
+
+
 def rate(step: int, settings: TrainSettings, extended_at: Sequence[int] = ()) -> float:
     """The share of the learning rate that counts in step `step` (0 is the first): a rise, then the schedule.
 
@@ -99,9 +121,10 @@ def rate(step: int, settings: TrainSettings, extended_at: Sequence[int] = ()) ->
     """
     ends = [*extended_at, settings.steps]
     leg = next((n for n, end in enumerate(ends) if step < end), len(ends) - 1)
-    start, peak = (ends[leg - 1], 0.5) if leg else (settings.warmup_steps, 1.0)
-    if not leg and step < settings.warmup_steps:
-        return step / settings.warmup_steps
+    rise = warmup(settings, extended_at)
+    start, peak = (ends[leg - 1], 0.5) if leg else (rise, 1.0)
+    if not leg and step < rise:
+        return step / rise
     if settings.scheduler == "constant":
         return 1.0
     return peak * SCHEDULES[settings.scheduler]((step - start) / max(1, ends[leg] - start), settings.restarts)

@@ -24,6 +24,8 @@ SHIPPED = Path(lora_gui.__file__).parent.parent / "presets"
 ORDER = ("style", "character", "concept")  # these first, the user's own after them
 CARDS = (6, 8, 12, 16, 24)  # GB
 _STEPS = ("steps_per_picture", "steps_min", "steps_max")
+PRODIGY = {"learning_rate": 1.0, "scheduler": "constant", "warmup_steps": 0}  # what it is made for, and comes with it
+_LEAST_OF_PRODIGY = 0.1  # learning rate; below it its own estimate never grows
 USUAL = 12  # GB; what stands in no table of a card is for this one, and for a computer without a card
 
 
@@ -93,8 +95,8 @@ def fill(
     """Settings for training on so many `pictures`: field default < family and base default < preset < the user's hand.
 
     `card` is the memory of the card in GB, 0 where there is none; the preset's values for the next smaller one are
-    taken. Raises UserError naming the file and the key where a preset cannot be used, or the setting where the hand is
-    wrong.
+    taken. Where Prodigy is chosen, what it needs comes with it. Raises UserError naming the file and the key where a
+    preset cannot be used, or the setting where the hand is wrong.
     """
     known = presets(studio)
     if preset not in known:
@@ -104,7 +106,27 @@ def fill(
     if steps.steps_per_picture and "steps" not in values:
         wanted = round(steps.steps_per_picture * pictures)
         values["steps"] = min(max(wanted, steps.steps_min), steps.steps_max)
-    return check(TrainSettings, bases.train_defaults(base) | values | (hand or {}))
+    hand = hand or {}
+    if values.get("optimizer") == "prodigy" and hand.get("optimizer", "prodigy") != "prodigy":
+        values = {key: value for key, value in values.items() if key not in (*PRODIGY, "optimizer")}
+    chosen = bases.train_defaults(base) | _with_what_prodigy_needs(values) | _with_what_prodigy_needs(hand)
+    settings = check(TrainSettings, chosen)
+    _require_learning(settings, hand)
+    return settings
+
+
+def _with_what_prodigy_needs(values: dict[str, Any]) -> dict[str, Any]:
+    return (PRODIGY if values.get("optimizer") == "prodigy" else {}) | values
+
+
+def _require_learning(settings: TrainSettings, hand: dict[str, Any]) -> None:
+    """Raises UserError where these settings, each of them possible, cannot learn together."""
+    if settings.optimizer == "prodigy" and settings.learning_rate < _LEAST_OF_PRODIGY:
+        what = f"Prodigy does not learn at a rate of {settings.learning_rate:g}, which it multiplies with its own."
+        raise UserError(what, "Give it a learning rate of 1, or choose AdamW.")
+    if "warmup_steps" in hand and settings.warmup_steps >= settings.steps:
+        what = f"A warm-up of {settings.warmup_steps} steps does not fit into a run of {settings.steps}."
+        raise UserError(what, "Choose fewer warm-up steps, or more steps.")
 
 
 def read(path: Path, studio: Studio) -> PresetFile:

@@ -80,3 +80,22 @@ def test_an_extended_run_has_a_curve_of_its_own_from_half_the_rate():
     added = course[100:]
     assert added[0] == 0.5 and added == sorted(added, reverse=True) and 0 < added[-1] < 0.01
     assert optimizers.rate(120, TrainSettings(steps=140, scheduler="constant"), (100,)) == 1.0
+
+
+def test_a_warm_up_that_would_outlast_the_run_takes_a_tenth_of_it_and_that_is_said():
+    long = TrainSettings(steps=40, warmup_steps=100, scheduler="constant")
+    assert [optimizers.rate(step, long) for step in (0, 2, 4, 39)] == [0, 0.5, 1, 1]
+    assert "100 steps does not fit into a run of 40, so it takes 4" in optimizers.shortened_warmup(long)
+    short = TrainSettings(steps=4, warmup_steps=10)
+    assert optimizers.rate(0, short) == 1 and "takes none" in optimizers.shortened_warmup(short)
+    assert not optimizers.shortened_warmup(TrainSettings(steps=40, warmup_steps=39))
+    extended = TrainSettings(steps=200, warmup_steps=100)
+    assert optimizers.warmup(extended, (40,)) == 4 and optimizers.shortened_warmup(extended, (40,))
+
+
+def test_prodigy_that_never_adapted_is_told_from_one_that_did_and_from_the_others():
+    weights, optimizer = made("prodigy")
+    assert "never adapted" in optimizers.never_adapted(optimizer)
+    improve(weights, optimizer, 20)
+    assert not optimizers.never_adapted(optimizer)
+    assert not optimizers.never_adapted(made("adamw")[1])
