@@ -37,7 +37,7 @@ FACTS = Facts(
             licence="FLUX Non-Commercial License",
             size_gb=34.7,
             gated=True,
-            defaults={"learning_rate": 5e-5},
+            defaults={"learning_rate": 1e-4},
             architecture="Flux.2-klein-9b/lora",
         ),
         KnownBase(
@@ -64,7 +64,7 @@ FACTS = Facts(
     resolution=1024,
     train_defaults={
         "resolution": 1024,
-        "learning_rate": 1e-4,
+        "learning_rate": 2e-4,
         "precision": "bf16",
         "gradient_checkpointing": True,
     },

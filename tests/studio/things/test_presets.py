@@ -210,3 +210,48 @@ def test_a_table_for_a_base_of_the_users_own_is_known_by_what_lies_among_the_bas
     mine(studio, "[base.'my base']\nrank = 3\n[base.one]\nrank = 4\n")
     assert not presets(studio)["mine"].problem
     assert fill(studio, "mine", Base(key="one", title="", family="sd1", path=""), 5).rank == 4
+
+
+def test_prodigy_comes_with_what_it_needs_unless_the_hand_says_otherwise(studio):
+    found = fill(studio, "style", SD15, 20, {"optimizer": "prodigy"})
+    assert (found.learning_rate, found.scheduler, found.warmup_steps) == (1.0, "constant", 0)
+    found = fill(studio, "style", SD15, 20, {"optimizer": "prodigy", "learning_rate": 0.5, "scheduler": "cosine"})
+    assert (found.learning_rate, found.scheduler, found.warmup_steps) == (0.5, "cosine", 0)
+    with pytest.raises(UserError, match="Prodigy does not learn at a rate of 0.0001.*rate of 1"):
+        fill(studio, "style", SD15, 20, {"optimizer": "prodigy", "learning_rate": 1e-4})
+
+
+def test_a_preset_may_choose_prodigy_and_the_hand_another_without_its_rate(studio):
+    mine(studio, "[all]\noptimizer = 'prodigy'\n")
+    assert fill(studio, "mine", SD15, 20).learning_rate == 1.0
+    with pytest.raises(UserError, match="Prodigy does not learn"):
+        fill(studio, "mine", SD15, 20, {"learning_rate": 1e-4})
+    mine(studio, "[all]\noptimizer = 'prodigy'\nlearning_rate = 1.0\n")
+    found = fill(studio, "mine", SD15, 20, {"optimizer": "adamw"})
+    assert found.learning_rate == families.facts_of("sd1").train_defaults["learning_rate"]
+
+
+def test_a_warm_up_by_hand_that_does_not_fit_into_the_run_is_refused(studio):
+    with pytest.raises(UserError, match="A warm-up of 100 steps does not fit into a run of 4"):
+        fill(studio, "style", SD15, 20, {"steps": 4, "warmup_steps": 100})
+    assert fill(studio, "style", SD15, 20, {"steps": 101, "warmup_steps": 100}).warmup_steps == 100
+    assert fill(studio, "style", SD15, 20, {"steps": 4}).steps == 4  # the run itself shortens the preset's, and says so
+
+
+@pytest.mark.parametrize("preset", ["style", "character", "concept"])
+def test_stable_diffusion_3_is_clipped_as_its_family_wants_and_the_others_as_usual(studio, preset):
+    def clipped(key, family):
+        return fill(studio, preset, Base(key=key, title="", family=family, path=""), 20).max_grad_norm
+
+    assert (clipped("sd35-medium", "sd3"), clipped("sd35-large", "sd3"), clipped("sdxl", "sdxl")) == (0.5, 0.1, 1.0)
+
+
+@pytest.mark.parametrize(("preset", "rate"), [("style", 3e-4), ("character", 2e-4), ("concept", 2e-4)])
+def test_klein_is_trained_as_it_is_in_practice(studio, preset, rate):
+    def filled(key, pictures):
+        return fill(studio, preset, Base(key=key, title="", family="klein", path=""), pictures)
+
+    small = [filled("klein-4b", pictures) for pictures in (5, 20, 60)]
+    assert {one.learning_rate for one in small} == {rate} and all(500 <= one.steps <= 1200 for one in small)
+    large = [filled("klein-9b", pictures) for pictures in (5, 20, 60)]
+    assert {one.learning_rate for one in large} == {1e-4} and [one.steps for one in large] == [500, 600, 1800]
