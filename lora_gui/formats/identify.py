@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
-from lora_gui.formats.header import DOWN, Header
+from lora_gui.formats.architecture import said
+from lora_gui.formats.header import Header
+from lora_gui.formats.sizes import told
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
@@ -33,20 +35,25 @@ def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
         raise UserError(
             "This LoRA names its layers in a way that is not known.", "Ask its maker for a kohya or diffusers version."
         )
-    families = tuple(families)
-    named = header.metadata.get("modelspec.architecture", ""), header.metadata.get("ss_base_model_version", "")
-    for facts in families:
-        spelt = [facts.named(base) for base in ("", *(known.key for known in facts.bases))]
-        if any(architecture == named[0] or (not named[0] and version == named[1]) for architecture, version in spelt):
-            return facts.key, dialect
-    if any(named):
-        raise UserError(
-            f"This LoRA is for another kind of base ({(named[0] or named[1])[:60]}).",
-            "Choose a LoRA made for one of your bases.",
-        )
-    layers = [match[1] for name in header.tensors if (match := DOWN.fullmatch(name))]
-    for facts in families:
-        known = facts.layer_names and all(re.fullmatch(facts.layer_names, layer) for layer in layers)
-        if known and any(re.search(facts.layer_mark, layer) for layer in layers):
-            return facts.key, dialect
+    known = {facts.key: facts for facts in families}
+    return _family(header, known, said(header.metadata, known)), dialect
+
+
+def _family(header: Header, families: dict[str, Facts], named: str) -> str:
+    """The family whose layers these are; `named`, which the header names, where no other has more of them."""
+    layers = list(header.ranks)
+    fits = {key: sum(bool(re.fullmatch(facts.layer_names, layer)) for layer in layers) if facts.layer_names else 0
+            for key, facts in families.items()}  # fmt: skip
+    most = max(fits.values())
+    if named and (not families[named].layer_names or fits[named] == most):
+        return named
+    possible = [families[key] for key, count in fits.items() if count == most and 2 * count > len(layers)]
+    key = told(header)
+    if key in {facts.key for facts in possible}:
+        return key
+    for facts in possible:
+        if any(re.search(facts.layer_mark, layer) for layer in layers):
+            return facts.key
+    if named:
+        return named
     raise UserError("This LoRA does not say which kind of base it is for.", "Choose a LoRA made for one of your bases.")

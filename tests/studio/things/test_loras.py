@@ -78,7 +78,7 @@ def test_the_list_holds_what_can_be_used_and_the_rest_is_told(studio):
     lora(studio.loras / "good.safetensors")
     (studio.loras / "bad.safetensors").write_bytes(b"nonsense")
     (studio.loras / ".good.safetensors.1234.part").write_bytes(b"")
-    lora(studio.loras / "flux.safetensors", {"modelspec.architecture": "no-such-thing/lora"})
+    lora(studio.loras / "flux.safetensors", {"modelspec.architecture": "hunyuan-video/lora"})
     assert [info.name for info in loras.list_loras(studio)] == ["good"]
 
 
