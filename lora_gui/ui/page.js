@@ -51,12 +51,13 @@ window.studio = (() => {
     return { ...shown, changes: Object.fromEntries(changes) };
   }
 
-  // An answer that was overtaken by a newer one is passed over; what is being typed is never written over.
+  // An answer is taken once, and passed over where a newer one came first; what is being typed is never written over.
   function fill(key, kept, shown) {
     const one = form(key);
     one.asked = -Infinity;
-    if (kept?.values && kept.number >= one.number) {
+    if (kept?.values && kept.number >= one.number && kept.answer !== one.answer) {
       one.number = kept.number;
+      one.answer = kept.answer;
       if (kept.fresh) one.typed = {};
       shown = kept.names.map((name, at) => name in kept.values ? taken(one, name, kept.values[name], shown[at]) : shown[at]);
     }
@@ -64,11 +65,24 @@ window.studio = (() => {
     return shown;
   }
 
+  // A number that was emptied and left is the preset's again; nothing else changes.
+  function left(key, kept, shown) {
+    const one = form(key);
+    return shown.map((value, at) => {
+      const name = kept?.names?.[at];
+      return name in one.typed && isEmpty(one.typed[name].value) ? taken(one, name, kept.values[name], value) : value;
+    });
+  }
+
   function taken(one, name, value, shown) {
     const typed = one.typed[name];
     if (!typed) return value;
     if (same(typed.value, value)) { delete one.typed[name]; return shown; }
-    if (isEmpty(typed.value) && typed.element !== document.activeElement) { delete one.typed[name]; return value; }
+    if (isEmpty(typed.value)) { // the preset's again, once that was heard of and the field is left
+      if (typed.sent !== typed.value || typed.element === document.activeElement) return shown;
+      delete one.typed[name];
+      return value;
+    }
     if (typed.sent === typed.value) delete typed.sent; // the window holds something else: it is told again
     return shown;
   }
@@ -150,5 +164,5 @@ window.studio = (() => {
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'alt'],
   });
-  return { open, texts, edit, unsent, fill, live, after };
+  return { open, texts, edit, unsent, fill, left, live, after };
 })();

@@ -4,6 +4,7 @@ So no answer depends on what the browser happened to show, in whatever order the
 which never writes over what is being typed, is page.js.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,9 +28,7 @@ class DraftForm:
         self.shown = gr.JSON({}, visible=False)
         self.outputs = [self._kept, self.shown]
         self._bridge = html(js_on_load=f"studio.open('{key}', trigger)")
-        js = f"(kept, ...shown) => studio.fill('{key}', kept, shown)"
-        fields = list(self._fields.values())
-        self._filling = {"fn": None, "inputs": [self._kept, *fields], "outputs": fields, "js": js} | HIDDEN
+        self._answers = itertools.count(1)
         self.carries = f"(shown, ...rest) => [studio.unsent('{key}', shown), ...rest]"
 
     def connect(self, edited: Callable[[gr.EventData, dict[str, Any]], Changes], outputs: Iterable[Any] = ()) -> Any:
@@ -40,7 +39,7 @@ class DraftForm:
             js = f"value => studio.edit('{self._key}', '{name}', value)"
             field.input(None, [field], None, js=js, **HIDDEN)
             if isinstance(field, gr.Number):  # one that was emptied is filled again once it is left
-                field.blur(**self._filling)
+                field.blur(**self._in_browser("left"))
         every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
         return self.filled(self._bridge.input(edited, [self.shown], [*self.outputs, *outputs], **every))
 
@@ -52,12 +51,18 @@ class DraftForm:
 
     def filled(self, event: Any) -> Any:
         """Let the browser take the answer that `event` brought; the event after which it stands there."""
-        return event.then(**self._filling)
+        return event.then(**self._in_browser("fill"))
 
     def answer(self, number: int, values: dict[str, Any], fresh: bool = False, **more: Any) -> Changes:
         """How the fields stand in the draft of this number; those without a value stay as they are.
 
         `fresh` forgets what is being typed, where all of it comes anew.
         """
-        answer = {"number": number, "names": list(self._fields), "values": values, "fresh": fresh}
-        return {self._kept: answer, self.shown: {"number": number} | more}
+        told = {"number": number, "answer": next(self._answers), "names": list(self._fields), "values": values}
+        return {self._kept: told | {"fresh": fresh}, self.shown: {"number": number} | more}
+
+    def _in_browser(self, act: str) -> dict[str, Any]:
+        """How page.js is let change the fields by `act`, without asking anybody."""
+        fields = list(self._fields.values())
+        js = f"(kept, ...shown) => studio.{act}('{self._key}', kept, shown)"
+        return {"fn": None, "inputs": [self._kept, *fields], "outputs": fields, "js": js} | HIDDEN
