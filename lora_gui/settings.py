@@ -132,7 +132,7 @@ class StackEntry(_Settings):
 class DrawSettings(_Settings):
     """What to draw, and how."""
 
-    prompt: str = Field("", max_length=4000, title="Prompt", description="What you want to see. Use the trigger words of your LoRAs.")
+    prompt: str = Field("", max_length=4000, title="Prompt", description="What you want to see. Use the trigger words of your LoRAs; <lora:name:0.8> adds one.")
     negative_prompt: str = Field("", max_length=4000, title="Negative prompt", description="What you do not want to see.")
     stack: tuple[StackEntry, ...] = Field((), max_length=16, title="LoRAs", description="The LoRAs in use, each with its strength.")
     seed: int = Field(
@@ -157,7 +157,12 @@ def check(settings: type[Settings], values: dict[str, Any]) -> Settings:
         first = error.errors()[0]
         field = settings.model_fields.get(str(first["loc"][0])) if first["loc"] else None
         label = field.title if field and field.title else " ".join(str(part) for part in first["loc"])
-        raise UserError(f"{label} cannot be {shown(first['input'])}.", sentence(first["msg"])) from None
+        remedy, given = sentence(first["msg"]), first["input"]
+        if first["type"] == "multiple_of" and isinstance(given, (int, float)) and 0 < given < 1_000_000:
+            step = first["ctx"]["multiple_of"]
+            below = int(given // step * step)
+            remedy = f"{remedy.removesuffix('.')}, such as {below} or {below + step}."
+        raise UserError(f"{label} cannot be {shown(given)}.", remedy) from None
 
 
 def sentence(message: str) -> str:

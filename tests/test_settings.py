@@ -10,7 +10,17 @@ import pytest
 from lora_gui.__main__ import main
 from lora_gui.engine.load import device, quantize
 from lora_gui.engine.train import optimizers
-from lora_gui.settings import FullPrecision, Optimizer, Precision, Quantised, TrainSettings
+from lora_gui.errors import UserError
+from lora_gui.settings import (
+    DrawSettings,
+    FullPrecision,
+    Optimizer,
+    Precision,
+    Quantised,
+    StackEntry,
+    TrainSettings,
+    check,
+)
 
 ROOT = Path(__file__).parent.parent
 LISTS = [set(get_args(kind)) for kind in (FullPrecision, Quantised, Precision, Optimizer)]
@@ -55,3 +65,29 @@ def test_labels_and_help_speak_the_words_of_the_window():
     for name, field in TrainSettings.model_fields.items():
         assert field.title and field.description and field.title[0].isupper(), name
         assert not any(word in field.title for word in ("State", "_", "offload")), field.title
+
+
+def test_a_size_between_two_steps_names_both():
+    with pytest.raises(UserError, match="Width cannot be 133. It should be a multiple of 8, such as 128 or 136."):
+        check(DrawSettings, {"width": 133})
+    with pytest.raises(UserError, match="such as 496 or 504"):
+        check(TrainSettings, {"resolution": 500})
+    for odd in (10**400 + 1, "1" * 400, 1e300, -3):
+        with pytest.raises(UserError, match="Width cannot be"):
+            check(DrawSettings, {"width": odd})
+
+
+@pytest.mark.parametrize("strength", [-2.0, -0.5, 0.0, 2.0])
+def test_a_strength_is_taken_as_it_is_from_minus_2_to_2_and_refused_beyond(strength):
+    entry = {"lora": "a.safetensors", "strength": strength}
+    assert check(DrawSettings, {"stack": [entry]}).stack[0].strength == strength
+    with pytest.raises(UserError, match="should be (less|greater) than or equal to -?2"):
+        check(StackEntry, entry | {"strength": 2.1 if strength > 0 else -2.1})
+
+
+def test_seeds_of_drawings_are_those_of_other_programs():
+    for seed in (-1, 0, 2**64 - 1):
+        assert check(DrawSettings, {"seed": seed}).seed == seed
+    for seed in (-2, 2**64):
+        with pytest.raises(UserError, match="Seed cannot be"):
+            check(DrawSettings, {"seed": seed})

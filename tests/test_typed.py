@@ -70,7 +70,9 @@ def test_a_list_is_read_as_people_write_it(text):
     assert train(f"only_layers={text}").only_layers == ("up_blocks.2", "mid_block")
 
 
-def test_prompts_keep_their_own_commas():
+def test_prompts_keep_their_own_commas_and_how_a_list_was_taken_apart_is_said(capsys):
+    train("sample_prompts=zxy a cat, at night")
+    assert capsys.readouterr().err == "Sample prompts: 1 ('zxy a cat, at night').\n"
     assert train("sample_prompts=zxy a cat, at night; zxy a dog").sample_prompts == ("zxy a cat, at night", "zxy a dog")
     assert train('sample_prompts=["a, b", "c"]').sample_prompts == ("a, b", "c")
     assert train("only_layers=").only_layers == ()

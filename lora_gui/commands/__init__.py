@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, shown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -26,14 +26,18 @@ class EndedEarly(UserError):
 
 
 def settings_of(pairs: list[str], settings: "type[BaseModel]") -> dict[str, Any]:
-    """`steps=300` and the like, as the setting takes it."""
+    """`steps=300` and the like, as the setting takes it; how a list was taken apart is said."""
     from lora_gui import typed
 
     split = [pair.partition("=") for pair in pairs]
     for pair, (_, equals, _) in zip(pairs, split, strict=True):
         if not equals:
             raise UserError(f"--set {pair!r} has no value.", "Write it as KEY=VALUE, such as --set steps=300.")
-    return typed.read(settings, ((key, text) for key, _, text in split))
+    values = typed.read(settings, ((key, text) for key, _, text in split))
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            note(f"{settings.model_fields[name].title}: {len(value)} ({', '.join(map(shown, value))}).")
+    return values
 
 
 def say(event: "Event") -> None:

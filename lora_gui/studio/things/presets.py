@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 import lora_gui
-from lora_gui import families, files
+from lora_gui import families, files, typed
 from lora_gui.errors import UserError, nearest, shown
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings, check, sentence
@@ -190,7 +190,8 @@ def _mistake(file: str, error: Mapping[str, Any], names: Mapping[str, Collection
     if error["type"] == "extra_forbidden":
         inner = Values if kind in ("all", "family", "base") else Tables if table else PresetFile
         misplaced = inner is PresetFile and key in Values.model_fields
-        remedy = "It belongs under [all]." if misplaced else nearest(key, inner.model_fields)
+        meant = typed.NAMES.get(key, key)
+        remedy = "It belongs under [all]." if misplaced else nearest(meant, inner.model_fields)
         return UserError(f"The preset {file} has an unknown key {shown(key)}{where}.", remedy)
     if error["type"] in ("model_type", "dict_type"):
         what = f"In the preset {file}, {shown('.'.join(place))} must be a table."

@@ -1,6 +1,7 @@
 """A prompt as people paste it: its `<lora:...>` tags become the stack, and what is read as plain words is said."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from lora_gui import typed
@@ -38,9 +39,8 @@ def resolved(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, list
     plain = {name: _without_tags(text) for name, text in texts.items()}
     if _TAG.search(settings.negative_prompt):
         notes.append("A LoRA in the negative prompt has no effect, so it was left out; give it a negative strength.")
-    if signs := dict.fromkeys(sign[0] for text in plain.values() for sign in _SIGNS.finditer(text)):
-        named = ", ".join(shown(sign, 40) for sign in list(signs)[:_NAMED])
-        notes.append(f"Read as plain words, not as signs: {named}{' and more' if len(signs) > _NAMED else ''}.")
+    if signs := read_as_words(plain.values()):
+        notes.append(signs)
     if plain == texts:
         return settings, notes
     named_files = {Path(entry.lora).resolve() for entry in entries}
@@ -49,6 +49,13 @@ def resolved(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, list
         notes.append("Where a LoRA is in the prompt and in the stack, the strength in the prompt counts.")
     changed = {"stack": [entry.model_dump() for entry in (*stack, *entries)]}
     return check(DrawSettings, settings.model_dump() | plain | changed), notes
+
+
+def read_as_words(texts: Iterable[str]) -> str:
+    """A sentence naming the signs of other programs in prompts; empty where there are none."""
+    signs = list(dict.fromkeys(sign[0] for text in texts for sign in _SIGNS.finditer(text)))
+    named = ", ".join(shown(sign, 40) for sign in signs[:_NAMED])
+    return f"Read as plain words, not as signs: {named}{' and more' if signs[_NAMED:] else ''}." if signs else ""
 
 
 def _without_tags(text: str) -> str:

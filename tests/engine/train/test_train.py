@@ -1,5 +1,6 @@
 """A run from its job to its published LoRA."""
 
+import contextlib
 import hashlib
 import itertools
 import random
@@ -14,6 +15,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from lora_gui import files
+from lora_gui.engine.draw.pipeline import NotFiniteError, Pipeline
 from lora_gui.engine.train import buckets, cache, checkpoint
 from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.publish import NoEffectError
@@ -22,7 +24,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats import summary
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
-from lora_gui.protocol.events import Done, Paused, Phase, Sample, Saved, Started, Step, Stopped
+from lora_gui.protocol.events import Done, Note, Paused, Phase, Sample, Saved, Started, Step, Stopped
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
@@ -96,6 +98,25 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(base, run, tmp_path):
     goes_on = run(folder=folder, **wishes)
     assert goes_on.events[0] == Started(6, 4)
     assert state(goes_on) == state(undisturbed)
+
+
+def test_a_warm_up_longer_than_the_run_and_a_prodigy_that_never_adapted_are_said(base, tmp_path):
+    job, notes = tiny.job(tmp_path, base, optimizer="prodigy", learning_rate=1, steps=1, warmup_steps=9), []
+    with contextlib.suppress(NoEffectError):
+        for event in train(job, tmp_path, FAMILY):
+            notes += [event.text] if isinstance(event, Note) else []
+    assert notes[0] == "A warm-up of 9 steps does not fit into a run of 1, so it takes none."
+    assert notes[1].startswith("Prodigy never adapted its learning rate")
+
+
+def test_a_sample_that_is_no_number_is_said_and_ends_no_run(run, monkeypatch):
+    def broken(*told):
+        raise NotFiniteError("No.", "No.")
+
+    monkeypatch.setattr(Pipeline, "draw", broken)
+    made = run(steps=2)
+    assert isinstance(made.events[-1], Done) and not made.of(Sample)
+    assert made.of(Note)[0].text == "A sample came out as values that are not numbers, so it was not kept."
 
 
 def test_sample_drawings_do_not_change_what_is_learnt(run):

@@ -96,6 +96,11 @@ def test_field_default_then_family_then_preset_then_the_hand(studio):
     [
         ("[all]\nrankk = 4", "The preset mine.toml has an unknown key 'rankk' in [all].", "Did you mean 'rank'?"),
         (
+            "[all]\nlr = 1e-4",
+            "The preset mine.toml has an unknown key 'lr' in [all].",
+            "Did you mean 'learning_rate'?",
+        ),
+        (
             "[all]\nsteps_per_pictures = 4",
             "The preset mine.toml has an unknown key 'steps_per_pictures' in [all].",
             "Did you mean 'steps_per_picture'?",
