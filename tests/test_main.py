@@ -11,6 +11,7 @@ from PIL import Image
 from lora_gui import __main__ as cli
 from lora_gui import files
 from lora_gui.commands import draw
+from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, runs
 from lora_gui.studio.things import loras
@@ -191,7 +192,8 @@ def test_a_wrong_command_line_is_json_too(studio, command):
 def test_drawing_with_a_lora_that_is_not_there_or_a_wrong_setting_is_refused(studio, command):
     assert command("draw", "--prompt", "x", "--lora", "cat:1")[1]["error"] == "There is no LoRA 'cat'."
     assert command("draw", "--prompt", "x", "--set", "guidance=99")[1]["error"] == "Guidance cannot be 99."
-    assert command("draw", "--prompt", "x", "--seed", "-1")[1]["error"] == "Seed cannot be -1."
+    assert command("draw", "--prompt", "x", "--seed", "-2")[1]["error"] == "Seed cannot be -2."
+    assert command("draw", "--prompt", "<lora:cat:1>")[1]["error"] == "There is no LoRA 'cat'."
 
 
 def test_a_strength_follows_the_last_colon(studio):
@@ -206,8 +208,11 @@ def test_a_strength_follows_the_last_colon(studio):
     }
     path = studio.loras / "cat.safetensors"
     save_file(halves, path, {"modelspec.architecture": "stable-diffusion-v1/lora"})
-    for text, strength in (("cat:0.8", 0.8), ("cat", 1.0), ("cat:-1", -1.0), (f"{path}:0", 0.0), (str(path), 1.0)):
+    for text, strength in (("cat:0.8", 0.8), ("cat", 1.0), ("cat:-1", -1.0), ("cat:0,5", 0.5), (f"{path}:0", 0.0), (str(path), 1.0)):
         assert draw._stack_entry(studio, text) == {"lora": str(path), "strength": strength}
+    for text in ("cat:3", "cat:-2.5", "cat:nan"):
+        with pytest.raises(UserError, match="Strength cannot be"):
+            draw._stack_entry(studio, text)
 
 
 def test_without_json_people_read_sentences(studio, capsys, folder):
