@@ -10,12 +10,11 @@ from lora_gui.studio.things.caption_files import Said
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.names import read_text
 from lora_gui.studio.things.picture_names import PictureNames
-from lora_gui.studio.things.report import CAPTION, LeftOut, left_out
+from lora_gui.studio.things.report import CAPTION, PICTURELESS, LeftOut, left_out
 from lora_gui.studio.things.sorting import PICTURES, TAGS, TEXTS, folded
 
 NOBODY = "captions without a picture of their name"
 SEVERAL = "captions that could belong to several pictures, and are given to none"
-PICTURELESS = "captions whose picture is not used"
 OUTDONE = "captions of a picture that has one that fits better"
 NOTHING = "no caption was found in these"
 

@@ -12,6 +12,7 @@ NAMED = 20  # files that stand in a sentence; the list has them all
 LONGEST = 200  # characters of a name that is kept
 CAPTION: Final = "caption"
 UNUSABLE: Final = "unusable"  # its sentence is told where the pictures come in
+PICTURELESS: Final = "captions whose picture is not used"
 FOLDERS = {"regularisation": " (regularisation)", "bin": " (recycle bin)", "sample": " (sample drawings)"}
 # kind -> one of them, several of them, why they are not used
 KINDS = {

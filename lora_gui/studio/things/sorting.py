@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from lora_gui.studio.things.intake import Incoming
-from lora_gui.studio.things.report import LeftOut, left_out
+from lora_gui.studio.things.report import CAPTION, PICTURELESS, LeftOut, left_out
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 TEXTS = {".txt", ".caption", ".captions", ".cap", ".prompt", ".tags", ".tag"}  # one caption each
@@ -93,6 +93,8 @@ def _never(name: PurePosixPath, there: set[tuple[PurePosixPath, str]]) -> LeftOu
         if key.startswith("."):
             return left_out(PurePosixPath(*name.parts[: at + 1]), "hidden")
         for kind, pattern in FOLDERS.items():
+            if pattern.fullmatch(key) and kind in ("mask", "conditioning") and is_caption(name):
+                return left_out(name, CAPTION, PICTURELESS)
             if pattern.fullmatch(key):
                 return left_out(name, kind, where=folder)
     return _never_named(name, there)

@@ -75,22 +75,24 @@ class PicturesView:
         return events
 
     def _uploaded(self, event: gr.EventData) -> Changes:
-        failed = [f"{name} could not be copied; it may be empty or too large." for name in event.failed]
-        return self._bring(dropzone.uploaded(event.paths), failed)
+        failed = [f"{name} could not be copied; it may be empty, too large or forbidden." for name in event.failed]
+        return self._bring(*dropzone.uploaded(event.paths, event.names), [str(name) for name in event.skipped], failed)
 
     def _examples(self, event: gr.EventData) -> Changes:
         shipped = pictures.examples()
         if not shipped:
             raise UserError("The example pictures did not come with this copy of the app.", "Get the app again, whole.")
         preset = planned.chosen_preset(self._studio, self._draft.value)
-        return self._bring([shipped.get(preset) or next(iter(shipped.values()))], [])
+        return self._bring([shipped.get(preset) or next(iter(shipped.values()))])
 
-    def _bring(self, sources: list[Path], failed: list[str]) -> Changes:
+    def _bring(
+        self, sources: list[Path], names: Sequence[str] = (), skipped: Sequence[str] = (), failed: Sequence[str] = ()
+    ) -> Changes:
         if not sources and failed:
             raise UserError(failed[0], pictures.DROP)
-        found, refused = pictures.import_pictures(self._studio, sources)
+        found, _ = pictures.import_pictures(self._studio, sources, names, skipped)
         self._choose(found.folder.name)
-        return {self._remarks: _remarks(found, failed + refused)}
+        return {self._remarks: _remarks(found, failed)}
 
     def _choose(self, folder: str) -> None:
         if problem := self._draft.change(lambda draft: replace(draft, folder=folder, started="", note="")):
@@ -126,7 +128,9 @@ class PicturesView:
         return {}
 
 
-def _remarks(found: pictures.PictureSet, refused: Sequence[str] = ()) -> str:
-    """A sentence for each file that was refused, and what was done to others."""
-    left_out = markup.sentences(f"{markup.counted(len(refused), 'file was', 'files were')} left out", refused)
-    return left_out + markup.sentences("What was done to some of them", found.notes)
+def _remarks(found: pictures.PictureSet, failed: Sequence[str] = ()) -> str:
+    """What came in, in one sentence that unfolds to each file that was not used; and what was done to others."""
+    left = [one.reason if one.reason.endswith(".") else f"{one.file}: {one.reason}" for one in found.left]
+    came = markup.sentences(found.sentence, left) or markup.quiet(found.sentence)
+    not_copied = markup.sentences(f"{markup.counted(len(failed), 'file was', 'files were')} not copied", failed)
+    return came + not_copied + markup.sentences("What was done to some of them", found.remarks)

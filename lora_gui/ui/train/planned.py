@@ -38,9 +38,7 @@ def chosen_base(studio: Studio, draft: TrainDraft) -> Base:
     """The base of the draft, or the first there is. Raises UserError where there is none."""
     found = bases.list_bases(studio)
     if not found:
-        raise UserError(
-            "There is no base to train on.", f"Put a base into {studio.bases} and open the window again."
-        )
+        raise UserError("There is no base to train on.", f"Put a base into {studio.bases} and open the window again.")
     return next((base for base in found if base.key == draft.base), found[0])
 
 
@@ -112,8 +110,10 @@ def verdict(trigger: str, found: pictures.PictureSet | None) -> str:
     """A verdict on the trigger word while it is typed; a first letter is not yet a mistake."""
     if len(trigger.strip()) < 2:
         return markup.quiet(WHY_TRIGGER)
+    captions = [picture.caption for picture in found.pictures] if found else []
     try:
-        word, remarks = names.check_trigger(trigger, [p.caption for p in found.pictures] if found else [])
+        word, remarks = names.check_trigger(trigger, captions)
     except UserError as error:
         return markup.verdict(f"{error.what} {error.remedy}", good=False)
-    return markup.verdict(remarks[0] if remarks else f"{word} is a good trigger word.", good=not remarks)
+    praise = ", and your captions begin with it already" if names.begun(word, captions) else ""
+    return markup.verdict(remarks[0] if remarks else f"{word} is a good trigger word{praise}.", good=not remarks)

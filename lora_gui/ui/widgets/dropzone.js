@@ -1,5 +1,5 @@
 // Where pictures come in: dropped files and folders, or chosen ones; copied one by one, then named to the window.
-const TOGETHER = 4;
+const TOGETHER = 4, MOST = 5000;
 
 function say(words, share) {
   const line = element.querySelector('.zone-busy');
@@ -8,33 +8,47 @@ function say(words, share) {
   line.querySelector('i').style.width = `${Math.round(share * 100)}%`;
 }
 
+// Every file below an entry, with its folders in its name; what cannot be read is named, and stops nothing.
 async function inside(entry) {
-  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
-  const reader = entry.createReader(), found = [];
-  for (;;) {
-    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
-    if (!some.length) break;
-    for (const one of some) found.push(...await inside(one));
-  }
-  return found;
+  const name = entry.fullPath.replace(/^\/+/, '');
+  try {
+    if (entry.isFile) return [{ name, file: await new Promise((done, failed) => entry.file(done, failed)) }];
+    const reader = entry.createReader(), found = [];
+    for (;;) {
+      const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+      if (!some.length) return found;
+      for (const one of some) found.push(...await inside(one));
+    }
+  } catch { return [{ name, file: null }]; }
+}
+
+// What the studio leaves out by its name alone is not even copied; the folder that was chosen may be called anything.
+function hidden({ name }) {
+  const parts = name.split('/');
+  return parts.slice(parts.length > 1 ? 1 : 0).some(part => part.startsWith('.') || part === 'Thumbs.db' || part === '@eaDir');
 }
 
 async function send(files) {
-  const wanted = files.filter(file => !file.name.startsWith('.') && file.name !== 'Thumbs.db');
-  const paths = [], failed = [];
+  const wanted = files.filter(one => !hidden(one)), skipped = files.filter(hidden).map(one => one.name).slice(0, MOST);
+  const sent = [], failed = [];
   let next = 0, done = 0;
   async function work() {
     while (next < wanted.length) {
-      const at = next++;
+      const at = next++, { name, file } = wanted[at];
       say(`Copying ${done + 1} of ${wanted.length}`, done / wanted.length);
-      try { paths[at] = (await upload(wanted[at])).path; } catch { failed.push(wanted[at].name); }
+      try { sent[at] = [(await upload(file)).path, name]; } catch { failed.push(name); }
       done += 1;
     }
   }
   if (!wanted.length && files.length) failed.push(files[0].name);
   await Promise.all(Array.from({ length: TOGETHER }, work));
   say('Looking at the pictures', 1);
-  trigger('upload', { paths: paths.filter(Boolean), failed });
+  const came = sent.filter(Boolean);
+  trigger('upload', { paths: came.map(one => one[0]), names: came.map(one => one[1]), skipped, failed });
+}
+
+function chosen(files) {
+  return Array.from(files, file => ({ name: file.webkitRelativePath || file.name, file }));
 }
 
 element.addEventListener('click', event => {
@@ -43,7 +57,7 @@ element.addEventListener('click', event => {
   else if (kind) element.querySelector(`input.${kind}`).click();
 });
 element.addEventListener('change', event => {
-  if (event.target.files?.length) send(Array.from(event.target.files));
+  if (event.target.files?.length) send(chosen(event.target.files));
 });
 element.addEventListener('dragover', event => {
   event.preventDefault();
@@ -56,6 +70,6 @@ element.addEventListener('drop', async event => {
   event.preventDefault();
   element.querySelector('.zone').classList.remove('over');
   const entries = Array.from(event.dataTransfer.items).map(item => item.webkitGetAsEntry?.()).filter(Boolean);
-  const files = Array.from(event.dataTransfer.files);
+  const files = chosen(event.dataTransfer.files);
   send(entries.length ? (await Promise.all(entries.map(inside))).flat() : files);
 });

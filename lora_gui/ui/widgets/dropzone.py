@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from lora_gui.studio.things import sorting
 from lora_gui.ui.widgets.parts import html
 
 SCRIPT = Path(__file__).with_name("dropzone.js")
@@ -20,19 +21,26 @@ MARKUP = """
       <button type="button" data-pick="examples">Use the example pictures</button></p>
   </div>
   <div class="zone-busy" role="status"><span></span><div class="bar"><i></i></div></div>
-  <input class="files" type="file" multiple hidden accept="image/*,.txt,.caption" aria-label="Pictures">
+  <input class="files" type="file" multiple hidden accept="image/*,{captions}" aria-label="Pictures">
   <input class="folder" type="file" webkitdirectory hidden aria-label="Folder with pictures">
 </div>
 """
 
 
 def build() -> gr.HTML:
-    """`upload` brings `paths` and `failed`; `select` asks for the examples. A new value makes it ready again."""
-    return html("0", html_template=MARKUP, js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="dropzone")
+    """`upload` brings `paths` with the `names` that the user knows, what was `skipped` by its name, and what `failed`.
+
+    `select` asks for the examples. A new value makes it ready again.
+    """
+    markup = MARKUP.replace("{captions}", ",".join(sorted(sorting.TEXTS | sorting.TABLES)))
+    return html("0", html_template=markup, js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="dropzone")
 
 
-def uploaded(paths: Sequence[object]) -> list[Path]:
-    """Those of `paths` that are files in gradio's own folder of uploads."""
+def uploaded(paths: Sequence[object], names: Sequence[object]) -> tuple[list[Path], list[str]]:
+    """Those of `paths` that are files in gradio's own folder of uploads, and their names: words, and never paths."""
     root = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
-    found = [Path(path).resolve() for path in paths if isinstance(path, str)]
-    return [path for path in found if path.is_relative_to(root) and path.is_file()]
+    found = [
+        (Path(path).resolve(), str(name)) for path, name in zip(paths, names, strict=False) if isinstance(path, str)
+    ]
+    kept = [(path, name) for path, name in found if path.is_relative_to(root) and path.is_file()]
+    return [path for path, _ in kept], [name for _, name in kept]

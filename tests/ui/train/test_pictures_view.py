@@ -17,7 +17,7 @@ def upload(page, *names):
             Image.new("RGB", (96, 96), "orange").save(folder / name)
         else:
             (folder / name).write_text("not a picture at all")
-    event = SimpleNamespace(paths=[str(folder / name) for name in names], failed=[])
+    event = SimpleNamespace(paths=[str(folder / name) for name in names], names=names, skipped=[], failed=[])
     return page.setup._pictures._uploaded(event)
 
 
@@ -30,16 +30,35 @@ def test_pictures_come_in_and_what_is_none_is_named(page):
     assert page.changes[page.setup._pictures._chosen]["visible"] is True
 
 
+def test_what_was_not_used_is_said_in_one_sentence_that_unfolds(page):
+    folder = page.home / "uploads"
+    paths = [folder / f"{n}" / "_" for n in range(4)]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (96, 96), "orange").save(path, "PNG")
+    paths[1].write_text("a fox")
+    names = ["set/a/1.png", "set/a/1.txt", "set/b/1.png", "set/masks/1.png"]
+    event = SimpleNamespace(
+        paths=[str(path) for path in paths], names=names, skipped=["set/.DS_Store"], failed=["x.png"]
+    )
+    said = page.setup._pictures._uploaded(event)[page.setup._pictures._remarks]
+    assert "2 pictures, 1 with a caption. Not used: 1 mask, 1 hidden file or folder." in said
+    assert "masks/1.png: masks are never learnt as pictures" in said and "x.png could not be copied" in said
+    assert [picture.caption for picture in page.pictures()] == ["a fox", ""]
+
+
 def test_a_file_that_is_none_of_the_uploads_is_not_taken(page):
     outside = page.home / "secret.jpg"
     Image.new("RGB", (96, 96)).save(outside)
     with pytest.raises(UserError, match="There are no pictures"):
-        page.setup._pictures._uploaded(SimpleNamespace(paths=[str(outside), 7, None], failed=[]))
+        page.setup._pictures._uploaded(
+            SimpleNamespace(paths=[str(outside), 7, None], names=["a", 7, None], skipped=[], failed=[])
+        )
 
 
 def test_an_upload_that_failed_is_a_sentence(page):
     with pytest.raises(UserError, match=r"big\.png could not be copied"):
-        page.setup._pictures._uploaded(SimpleNamespace(paths=[], failed=["big.png"]))
+        page.setup._pictures._uploaded(SimpleNamespace(paths=[], names=[], skipped=[], failed=["big.png"]))
 
 
 def test_a_caption_is_kept_in_the_set_it_was_typed_for_and_nowhere_else(page):
