@@ -208,7 +208,8 @@ def test_a_strength_follows_the_last_colon(studio):
     }
     path = studio.loras / "cat.safetensors"
     save_file(halves, path, {"modelspec.architecture": "stable-diffusion-v1/lora"})
-    for text, strength in (("cat:0.8", 0.8), ("cat", 1.0), ("cat:-1", -1.0), ("cat:0,5", 0.5), (f"{path}:0", 0.0), (str(path), 1.0)):
+    ways = (("cat:0.8", 0.8), ("cat", 1.0), ("cat:-1", -1.0), ("cat:0,5", 0.5), (f"{path}:0", 0.0), (str(path), 1.0))
+    for text, strength in ways:
         assert draw._stack_entry(studio, text) == {"lora": str(path), "strength": strength}
     for text in ("cat:3", "cat:-2.5", "cat:nan"):
         with pytest.raises(UserError, match="Strength cannot be"):

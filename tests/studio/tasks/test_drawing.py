@@ -170,7 +170,7 @@ def test_a_lora_of_another_family_is_refused_before_anything_is_loaded(drawer, t
     with pytest.raises(UserError) as caught:
         drawer.order(other, DrawSettings(stack=stack))
     assert caught.value.what == "The LoRA mine is for another family of bases than Another base."
-    stack = (StackEntry(lora=lora(tmp_path / "far.safetensors", "no-such-thing/lora")),)
+    stack = (StackEntry(lora=lora(tmp_path / "far.safetensors", "stable-diffusion-v2-512/lora")),)
     with pytest.raises(UserError, match="another kind of base"):
         drawer.order(BASE, DrawSettings(stack=stack))
     with pytest.raises(UserError, match="There is no LoRA gone"):
