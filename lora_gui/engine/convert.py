@@ -15,15 +15,13 @@ from safetensors.torch import save as to_bytes
 
 from lora_gui import families, files
 from lora_gui.errors import UserError
-from lora_gui.formats import dialects
+from lora_gui.formats import dialects, peft_settings
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.formats.metadata import with_hashes
 from lora_gui.protocol.events import Done, Event, Phase
 from lora_gui.protocol.jobs import ConvertJob
-
-_PEFT = "lora_adapter_metadata"  # peft's own settings, which would count alpha a second time
 
 
 def convert(job: ConvertJob) -> Iterator[Event]:
@@ -33,14 +31,11 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     header, known = read_header(source), families.facts()
     key, dialect = identify(header, known.values())
     with safe_open(source, "pt") as file:
-        fields = {name: value for name, value in (file.metadata() or {}).items() if name != _PEFT}
+        fields = {name: value for name, value in (file.metadata() or {}).items() if name != peft_settings.FIELD}
     tensors = load_file(source)
     layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
-    dtype = Counter(value.dtype for name, value in tensors.items() if value.ndim > 1).most_common(1)[0][0]
-    written = {
-        name: _narrowest(value, dtype).contiguous()
-        for name, value in dialects.build(layers, known[key], job.to).items()
-    }
+    dtype = Counter(value.dtype for value in tensors.values() if value.ndim > 1).most_common(1)[0][0]
+    written = _in_one_dtype(dialects.build(layers, known[key], job.to), dtype)
     data = with_hashes(to_bytes(written, fields))
     if not _equivalent(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
         raise UserError(f"{source.stem} would not be the same LoRA as a {job.to} file.", "Keep it as it is.")
@@ -52,10 +47,15 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     yield Done(lora=str(out), sha256=digest)
 
 
-def _narrowest(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """In the dtype of the source file, where that represents every value exactly."""
-    narrow = value.to(dtype)
-    return narrow if torch.equal(narrow.float(), value) else value
+def _in_one_dtype(tensors: dict[str, torch.Tensor], source: torch.dtype) -> dict[str, torch.Tensor]:
+    """All in the dtype of the source file, where that represents every value exactly, else in fp32; none shares memory.
+
+    What is stored in 8 bits is written in 16, which every program reads.
+    """
+    wanted = torch.float16 if source.itemsize == 1 else source
+    exact = all(torch.equal(value.to(wanted).float(), value) for value in tensors.values())
+    dtype = wanted if exact and source.itemsize < torch.float32.itemsize else torch.float32
+    return {name: value.to(dtype, copy=True, memory_format=torch.contiguous_format) for name, value in tensors.items()}
 
 
 def _equivalent(one: Layers, two: Layers) -> bool:

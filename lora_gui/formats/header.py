@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from lora_gui.errors import UserError
+from lora_gui.formats.peft_settings import FIELD
+from lora_gui.formats.spelling import canonical
 
 HEADER_LIMIT = 8_000_000  # bytes
 TENSOR_LIMIT = 20_000
 FIELDS_LIMIT, FIELD_LIMIT = 1_000, 2_000  # metadata fields, and characters of each, that are kept
+LONG_LIMIT = 500_000  # characters of peft's settings, which may name every layer
 RANK_LIMIT = 1536  # fused qkv layers carry three times the rank
 SIDE_LIMIT = 65_536  # largest size of a dimension
-WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes of one value
+WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # bytes of one value
+INTEGERS = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}  # which an alpha may be
+_ONE = WIDTHS | INTEGERS
 ANOTHER_COPY = "Download it again, or ask its maker for a whole .safetensors file."
 
 DOWN = re.compile(r"(.+)\.lora_(?:down|A)\.weight")  # what the first half of a module's adapter is called
@@ -64,6 +69,15 @@ class Header:
         return sum(bool(DOWN.fullmatch(name)) for name in self.tensors)
 
 
+def state(path: Path) -> tuple[int, ...]:
+    """What tells one state of a file from the next: where it lies, its size, and when it and its entry changed.
+
+    Raises OSError and ValueError as `Path.stat` does.
+    """
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
 def read_header(path: Path) -> Header:
     """Read and check the header of a LoRA. Raises UserError where the file is damaged, not a LoRA or not safe."""
     try:
@@ -97,15 +111,18 @@ def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, A
 def _read(file: IO[bytes], name: str, size: int) -> Header:
     found, metadata, first = entries(file, name, size)
     tensors = {
-        key: Tensor(dtype, shape, first + begin, first + end)
+        canonical(key): Tensor(dtype, shape, first + begin, first + end)
         for key, (dtype, shape, begin, end) in found.items()
         if _plausible(dtype, shape, begin, end)
     }
+    if len({canonical(key) for key in found}) < len(found):
+        raise UserError(f"{name} says twice what it does to a layer.", ANOTHER_COPY)
     if len(tensors) < len(found) or len(found) > TENSOR_LIMIT:
         raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
     _check_layout(tensors, first, size, name)
     _check_pairs(tensors, name)
-    return Header(tensors, {plain(k): plain(v) for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)})
+    texts = [(k, v) for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)]
+    return Header(tensors, {plain(k): plain(v, LONG_LIMIT if k == FIELD else FIELD_LIMIT) for k, v in texts})
 
 
 def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:
@@ -124,9 +141,9 @@ def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:
     return found, metadata if isinstance(metadata, dict) else {}
 
 
-def plain(text: str) -> str:
-    """A stranger's text as one printable line, cut to FIELD_LIMIT: no control, surrogate or bidi characters."""
-    return "".join(c if c.isprintable() or c == "\u200d" else " " for c in text[:FIELD_LIMIT])
+def plain(text: str, limit: int = FIELD_LIMIT) -> str:
+    """A stranger's text as one printable line, cut to `limit`: no control, surrogate or bidi characters."""
+    return "".join(c if c.isprintable() or c == "\u200d" else " " for c in text[:limit])
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,10 +158,10 @@ def _plausible(dtype: Any, shape: tuple[Any, ...], begin: Any, end: Any) -> bool
         len(shape) <= 4
         and all(type(n) is int for n in (*shape, begin, end))
         and isinstance(dtype, str)
-        and dtype in WIDTHS
         and all(1 <= n <= SIDE_LIMIT for n in shape)
+        and dtype in (WIDTHS if (count := math.prod(shape)) > 1 else _ONE)
         and begin >= 0
-        and end - begin == math.prod(shape) * WIDTHS[dtype]
+        and end - begin == count * _ONE[dtype]
     )
 
 
@@ -178,9 +195,18 @@ def all_finite(path: Path, header: Header) -> bool:
     """Whether every value is finite: no NaN, no infinity. Reads the whole file once, in chunks."""
     import numpy as np
 
-    exponents = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}  # all set: no number
+    exponents = {
+        "F64": ("<u8", 0x7FF << 52),
+        "F32": ("<u4", 0x7F800000),
+        "F16": ("<u2", 0x7C00),
+        "BF16": ("<u2", 0x7F80),
+        "F8_E4M3": ("u1", 0x7F),
+        "F8_E5M2": ("u1", 0x7C),
+    }  # all set: no number
     with open(path, "rb") as file:
         for tensor in sorted(header.tensors.values(), key=lambda t: t.start):
+            if tensor.dtype in INTEGERS:
+                continue
             kind, exponent = exponents[tensor.dtype]
             file.seek(tensor.start)
             for begin in range(tensor.start, tensor.end, 1 << 24):

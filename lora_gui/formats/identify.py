@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lora_gui.errors import UserError
 from lora_gui.formats.architecture import said
 from lora_gui.formats.header import Header
+from lora_gui.formats.leftover import T5, too_much
 from lora_gui.formats.sizes import told
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ DIALECTS = {
 
 def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
     """(family key, dialect). Raises UserError where no family of `families` or no known dialect fits."""
-    dialect = next(
-        (d for d, names in DIALECTS.items() if all(re.fullmatch(names, key) for key in header.tensors)), None
-    )
-    if dialect is None:
+    left = {dialect: unplaced(header, dialect) for dialect in DIALECTS}
+    dialect = min(left, key=lambda one: len(left[one]))
+    if too_much(left[dialect], len(header.tensors)):
         raise UserError(
             "This LoRA names its layers in a way that is not known.", "Ask its maker for a kohya or diffusers version."
         )
@@ -39,9 +39,14 @@ def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
     return _family(header, known, said(header.metadata, known)), dialect
 
 
+def unplaced(header: Header, dialect: str) -> list[str]:
+    """The tensors of a file that no layer of any family has in `dialect`, as far as their names tell."""
+    return [key for key in header.tensors if not re.fullmatch(DIALECTS[dialect], key) or T5.fullmatch(key)]
+
+
 def _family(header: Header, families: dict[str, Facts], named: str) -> str:
     """The family whose layers these are; `named`, which the header names, where no other has more of them."""
-    layers = list(header.ranks)
+    layers = [layer for layer in header.ranks if not T5.fullmatch(layer)] or [*header.ranks]
     fits = {key: sum(bool(re.fullmatch(facts.layer_names, layer)) for layer in layers) if facts.layer_names else 0
             for key, facts in families.items()}  # fmt: skip
     most = max(fits.values())

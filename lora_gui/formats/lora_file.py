@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from lora_gui.errors import UserError
+from lora_gui.formats.magnitude import OVER_INPUTS, of_outputs
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,8 @@ def layer_from(tensors: LayerTensors, alpha: float | None = None) -> Layer:
 
 def _of_outputs(magnitude: torch.Tensor, out: int) -> torch.Tensor:
     """(out,) of what is (out,), (out, 1) or (out, 1, 1, 1) in kohya files and (1, out, 1, 1) in those of peft."""
-    of_peft = magnitude.ndim == 4 and magnitude.shape[0] == 1
-    if magnitude.numel() != out or (not of_peft and magnitude.shape[:1] != (out,)):
-        raise UserError(
-            "This LoRA is a DoRA of a kind that cannot be applied exactly: its lengths are not those of outputs.",
-            "Ask its maker for a plain LoRA.",
-        )
+    if not of_outputs(magnitude.shape, out):
+        raise UserError(OVER_INPUTS, "Ask its maker for a plain LoRA.")
     return magnitude.float().flatten()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from lora_gui.formats.architecture import foreign
 from lora_gui.formats.header import Header
+from lora_gui.formats.leftover import T5
 
 _ATTENTION = re.compile(
     r"(?<!single_)transformer_blocks[_.](\d+)[_.]attn[_.](?:to_[qkv]|add_[qkv]_proj|to_out[_.]0|to_add_out)"
@@ -74,7 +75,7 @@ def _by_text(layers: dict[str, tuple[int, int]]) -> str:
     """By the text encoders where nothing else is changed: kohya's trainers call the only one of 1.x `te`, not `te1`."""
     if not all(re.match(r"lora_te\d?_|text_encoder", name) for name in layers):
         return ""
-    t5 = {name for name in layers if re.search(r"encoder[_.]block[_.]\d", name)}
+    t5 = {name for name in layers if T5.fullmatch(name)}
     if t5:
         return "flux1" if any(re.match(r"lora_te2_|text_encoder_2\.", name) for name in t5) else "sd3"
     two = any(re.match(r"lora_te[12]_|text_encoder_2\.|text_encoders\.clip_g", name) for name in layers)

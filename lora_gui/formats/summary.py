@@ -6,17 +6,22 @@ import math
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.facts import CheckpointNames
-from lora_gui.formats.header import WIDTHS, Header
-from lora_gui.formats.identify import identify
+from lora_gui.formats.header import Header
+from lora_gui.formats.identify import identify, unplaced
+from lora_gui.formats.leftover import sentence
+from lora_gui.formats.magnitude import OVER_INPUTS, of_outputs
+from lora_gui.formats.peft_settings import alpha_of
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
+
+_SCALARS = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i", "I16": "<h", "I8": "b", "U8": "B"}
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,15 @@ def summary(path: Path, header: Header, families: Iterable[Facts]) -> Summary:
     ranks: Counter[int] = Counter()
     counted: Counter[float] = Counter()
     given = alphas(path, header)
+    if dialect == "diffusers":
+        said = {module: alpha_of(module, header.metadata) for module in header.ranks}
+        given = {module: alpha for module, alpha in said.items() if alpha is not None} | given
     for module, rank in header.ranks.items():
         parts = fusion.of(module) if rank % fusion.of(module) == 0 else 1
         ranks[rank // parts] += 1
         counted[given.get(module, float(rank)) / parts] += 1
-    odd = tuple(_oddities(header, dialect, ranks, counted, given))
+    odd = (*filter(None, (sentence(unplaced(header, dialect), len(header.tensors)),)),
+           *_oddities(header, dialect, ranks, counted, given))  # fmt: skip
     return Summary(family, dialect, ranks.most_common(1)[0][0], counted.most_common(1)[0][0], odd)
 
 
@@ -53,14 +62,27 @@ def alphas(path: Path, header: Header) -> dict[str, float]:
         for name, tensor in header.tensors.items():
             if name.endswith(".alpha") and math.prod(tensor.shape) == 1:
                 file.seek(tensor.start)
-                found[name.removesuffix(".alpha")] = _scalar(tensor.dtype, file.read(WIDTHS[tensor.dtype]))
+                found[name.removesuffix(".alpha")] = _scalar(tensor.dtype, file.read(tensor.end - tensor.start))
     return found
 
 
 def _scalar(dtype: str, data: bytes) -> float:
     if dtype == "BF16":  # the upper half of an fp32
         dtype, data = "F32", b"\0\0" + data
-    return float(struct.unpack({"F32": "<f", "F16": "<e"}[dtype], data)[0])
+    elif dtype == "F8_E5M2":  # the upper half of an fp16
+        dtype, data = "F16", b"\0" + data
+    elif dtype == "F8_E4M3":
+        return _e4m3(data[0])
+    return float(struct.unpack(_SCALARS[dtype], data)[0])
+
+
+def _e4m3(byte: int) -> float:
+    """The value of an 8-bit float with four bits of exponent, three of mantissa and no infinity."""
+    exponent, mantissa = byte >> 3 & 15, byte & 7
+    if byte & 127 == 127:
+        return math.nan
+    size = (8 + mantissa) * 2.0 ** (exponent - 10) if exponent else mantissa * 2.0**-9
+    return -size if byte & 128 else size
 
 
 class _Fusion:
@@ -94,12 +116,23 @@ def _oddities(
         yield "Some of its layers have alpha 0 and do nothing."
     if any("dora_scale" in name or "magnitude" in name for name in header.tensors):
         yield "It is a DoRA: at strengths other than 1, programs differ in what they draw with it."
+    if any(not of_outputs(shape, out) for shape, out in _magnitudes(header)):
+        yield OVER_INPUTS
     if any(re.match(r"lora_te|text_encoder", name) for name in header.tensors):
         yield "It changes a text encoder too, so that words mean something else in the whole prompt."
     if not says.get("modelspec.architecture") and not says.get("ss_base_model_version"):
         yield "It does not say which kind of base it is for; its layers do."
     if not says.get("modelspec.trigger_phrase"):
         yield "It does not say its trigger word."
+
+
+def _magnitudes(header: Header) -> Iterator[tuple[tuple[int, ...], int]]:
+    """The shape of each magnitude, and how many outputs its layer has."""
+    for name, tensor in header.tensors.items():
+        module, _, role = name.rpartition(".")
+        ups = (header.tensors.get(f"{module}.lora_{half}.weight") for half in ("up", "B"))
+        if role in ("dora_scale", "lora_magnitude_vector") and (up := next(filter(None, ups), None)):
+            yield tensor.shape, up.shape[0]
 
 
 def _listed(counted: Counter[int] | Counter[float]) -> str:

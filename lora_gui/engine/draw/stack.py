@@ -12,7 +12,7 @@ from lora_gui import families
 from lora_gui.engine.load import lora
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects
-from lora_gui.formats.header import read_header
+from lora_gui.formats.header import read_header, state
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.settings import StackEntry
 
@@ -26,8 +26,9 @@ class Stack:
 
     def __init__(self, facts: Facts, parts: dict[str, Any], texts: bool) -> None:
         self.facts, self.parts, self.texts = facts, parts, texts
-        self.loaded: dict[tuple[str, int], str] = {}  # file and its time to the name of its adapter
+        self.loaded: dict[tuple[str | int, ...], str] = {}  # file and its state to the name of its adapter
         self.hashes: dict[str, str] = {}  # adapter to the hash by which other programs know the LoRA
+        self.notes: dict[str, str] = {}  # adapter to what of its file has no place in the base, in a sentence
         self.originals: lora.Originals = []  # the base's own weights where adapters are merged into them
         self._names = (f"lora{number}" for number in count())  # none is ever used again
 
@@ -44,6 +45,8 @@ class Stack:
                 path = Path(entry.lora)
                 yield Phase(f"Loading {path.stem}")
                 name, left_out = self._load(path)
+                if self.notes[name]:
+                    yield Note(f"{path.stem}: {self.notes[name]}")
                 if left_out:
                     yield Note(f"What {path.stem} changes in the text encoder is left out: that has left memory.")
                 strengths[name] = strengths.get(name, 0.0) + entry.strength
@@ -54,7 +57,7 @@ class Stack:
         for key, name in list(self.loaded.items()):
             if name not in strengths and len(self.loaded) > _WARM:
                 lora.remove(self.parts, name)
-                del self.loaded[key], self.hashes[name]
+                del self.loaded[key], self.hashes[name], self.notes[name]
         if merged:
             self.originals = lora.merge(self.parts)
         return used
@@ -65,7 +68,7 @@ class Stack:
         Raises UserError where it does not fit.
         """
         header = read_header(path)
-        key = (str(path), path.stat().st_mtime_ns)
+        key: tuple[str | int, ...] = (str(path), *state(path))
         if key not in self.loaded:
             known = families.facts().values()
             layers = dialects.read(path, lora.shapes(self.parts), self.facts, known, self.texts)
@@ -75,5 +78,6 @@ class Stack:
                 lora.add(self.parts, layers, name)
                 undo.pop_all()
             self.loaded[key] = name
+            self.notes[name] = dialects.left_out(path, lora.shapes(self.parts), self.facts, self.texts)
             self.hashes[name] = header.metadata.get("sshs_model_hash", "")
         return self.loaded[key], not self.texts and any(map(dialects.is_text_layer, header.tensors))

@@ -13,7 +13,9 @@ from lora_gui.errors import UserError, nearest
 from lora_gui.formats.dialects import comfy, diffusers, kohya, onetrainer
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
+from lora_gui.formats.leftover import sentence
 from lora_gui.formats.lora_file import Layers, Shapes
+from lora_gui.formats.spelling import canonical
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
@@ -42,11 +44,26 @@ def read(path: Path, shapes: Shapes | None, facts: Facts, known: Iterable[Facts]
             f"Take it out of the stack, or draw with a base of {families[key].title}.",
         )
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = _spelt_anew(safetensors.torch.load_file(path))
         wanted = {name: tensor for name, tensor in tensors.items() if texts or not is_text_layer(name)}
         return parse(wanted, header.metadata, dialect, shapes, facts)
     except UserError as error:
         raise UserError(f"{path.stem}: {error.what}", error.remedy) from None
+
+
+def left_out(path: Path, shapes: Shapes | None, facts: Facts, texts: bool = True) -> str:
+    """What `read` leaves out of a file that it reads, in a sentence; empty where that is nothing."""
+    header = read_header(path)
+    names = [name for name in header.tensors if texts or not is_text_layer(name)]
+    _, dialect = identify(header, [facts])
+    return sentence(DIALECTS[dialect].unplaced(names, facts, shapes), len(header.tensors))
+
+
+def _spelt_anew(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    spelt = {canonical(name): tensor for name, tensor in tensors.items()}
+    if len(spelt) < len(tensors):
+        raise UserError("This LoRA says twice what it does to a layer.", "Get another copy of it.")
+    return spelt
 
 
 def is_text_layer(name: str) -> bool:
@@ -61,6 +78,7 @@ def parse(
 
     Raises UserError where it does not fit the base or the family, or holds what is not a number.
     """
+    tensors = {name: tensor.float() for name, tensor in _spelt_anew(tensors).items()}
     layers = DIALECTS[dialect].parse(tensors, metadata, facts, shapes)
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import torch
 from lora_gui.errors import UserError
 from lora_gui.facts import SWAPPED
 from lora_gui.formats.dialects import fused
+from lora_gui.formats.leftover import T5, too_much
 from lora_gui.formats.lora_file import (
     Layer,
     Layers,
@@ -26,6 +27,7 @@ from lora_gui.formats.naming import TEXT_LAYERS, Translation, in_base, in_file, 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
 
+Place = tuple[tuple[str, ...], str]  # the layers a tensor is for, and its role in them
 Prefixes = dict[str, tuple[str, ...]]  # part to the prefixes of its layers' names, the written one first
 
 
@@ -46,23 +48,17 @@ class Dialect:
     ) -> Layers:
         """The LoRA in `tensors`, for a base whose layers are `shapes`, or for none in particular.
 
-        Raises UserError where tensors have no place among its layers, do not fit them, or appear twice.
+        Tensors that have no place among its layers are left out; `unplaced` names them. Raises UserError where these
+        are too many, and where tensors do not fit their layers or appear twice.
         """
-        translation = Translation(self._pairs(facts, shapes))
         found: dict[tuple[str, ...], LayerTensors] = {}
-        unknown = []
-        for key, tensor in tensors.items():
-            suffix = next((suffix for suffix in self.suffixes if key.endswith(f".{suffix}")), "")
-            module = key.removesuffix(f".{suffix}")
-            names = translation.of(module) or self._dotted(module, facts)
-            if not suffix or not names or not all(in_base(name.rstrip(SWAPPED), shapes) for name in names):
-                unknown.append(key)
-            elif self.suffixes[suffix] in found.setdefault(names, {}):
-                raise _twice(module)
-            else:
-                found[names][self.suffixes[suffix]] = tensor
-        if unknown:
+        places = self._places(tensors, facts, shapes)
+        if too_much(unknown := [key for key in tensors if key not in places], len(tensors)):
             raise unknown_layers(unknown, len(tensors))
+        for key, (names, role) in places.items():
+            if role in found.setdefault(names, {}):
+                raise _twice(key)
+            found[names][role] = tensors[key]
         layers: Layers = {}
         for names, roles in found.items():
             own = [in_base(name.rstrip(SWAPPED), shapes) for name in names]
@@ -75,6 +71,24 @@ class Dialect:
         if shapes is not None:
             check_shapes(layers, shapes)
         return layers
+
+    def unplaced(self, keys: Collection[str], facts: Facts, shapes: Shapes | None = None) -> list[str]:
+        """The tensors of a file, by their names, that `parse` leaves out."""
+        places = self._places(keys, facts, shapes)
+        return [key for key in keys if key not in places]
+
+    def _places(self, keys: Collection[str], facts: Facts, shapes: Shapes | None) -> dict[str, Place]:
+        """The layers and the role of each tensor that has a place; what stands alone has none."""
+        translation = Translation(self._pairs(facts, shapes))
+        places: dict[str, Place] = {}
+        for key in keys:
+            suffix = next((suffix for suffix in self.suffixes if key.endswith(f".{suffix}")), "")
+            module = key.removesuffix(f".{suffix}")
+            names = () if T5.fullmatch(module) else translation.of(module) or self._dotted(module, facts)
+            if suffix and names and all(in_base(name.rstrip(SWAPPED), shapes) for name in names):
+                places[key] = names, self.suffixes[suffix]
+        adapted = {names for names, role in places.values() if role in ("down", "up")}
+        return {key: place for key, place in places.items() if place[0] in adapted}
 
     def build(self, layers: Layers, facts: Facts) -> dict[str, torch.Tensor]:
         """The tensors of a file in fp32. Raises UserError where a layer has no name in this dialect."""

@@ -11,7 +11,7 @@ from send2trash import send2trash
 
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
-from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header
+from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
 from lora_gui.formats.summary import summary
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob
@@ -59,8 +59,7 @@ def describe(path: Path) -> LoraInfo:
         shown = plain(path.name)
         raise UserError(f"The name of {shown} holds signs that cannot be shown.", "Rename the file.")
     try:
-        stat = path.stat()
-        return _describe(path, stat.st_size, stat.st_mtime_ns)
+        return _describe(path, state(path))
     except (OSError, ValueError):  # it may have been deleted a moment ago, or have a name that no disk takes
         raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
 
@@ -132,8 +131,9 @@ def _changed(path: Path) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _describe(path: Path, size: int, changed: int) -> LoraInfo:
-    """`size` (bytes) and `changed` (ns since 1970) tell one state of the file from the next."""
+def _describe(path: Path, now: tuple[int, ...]) -> LoraInfo:
+    """`now` tells one state of the file from the next."""
+    *_, size, changed, _ = now
     header = read_header(path)
     what = summary(path, header, families.facts().values())
     if not math.isfinite(what.alpha):

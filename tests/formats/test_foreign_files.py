@@ -1,0 +1,236 @@
+"""LoRA files as other trainers write them: old spellings, other dtypes, and tensors no layer here has."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from diffusers import StableDiffusionPipeline
+
+from lora_gui import families
+from lora_gui.engine.convert import convert
+from lora_gui.engine.draw.stack import Stack
+from lora_gui.engine.load import lora
+from lora_gui.errors import UserError
+from lora_gui.families import family
+from lora_gui.formats import dialects
+from lora_gui.formats.header import all_finite, read_header
+from lora_gui.formats.lora_file import Layer
+from lora_gui.formats.spelling import canonical
+from lora_gui.formats.summary import summary
+from lora_gui.protocol.events import Note
+from lora_gui.protocol.jobs import ConvertJob
+from lora_gui.settings import StackEntry
+from lora_gui.studio.things import loras
+from tests import tiny
+
+SD1, FLUX = family("sd1").facts, family("flux1").facts
+KNOWN = list(families.facts().values())
+BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny.stable_diffusion_1(tmp_path_factory.mktemp("foreign")))
+    return {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
+
+
+@pytest.fixture(scope="module")
+def shapes(parts):
+    return lora.shapes(parts)
+
+
+@pytest.fixture(scope="module")
+def layers(shapes):
+    chosen = [
+        n for n in shapes if n.endswith(("attn1.to_q", "attn1.to_out.0", "self_attn.q_proj", "self_attn.out_proj"))
+    ]
+    return {
+        name: Layer(torch.randn(2, shapes[name][1]).half().float(), torch.randn(shapes[name][0], 2).half().float(), 2.0)
+        for name in chosen
+    }
+
+
+def save(path, tensors, **says):
+    safetensors.torch.save_file({key: value.contiguous() for key, value in tensors.items()}, path, says)
+    return path
+
+
+def same(one, two):
+    assert one.keys() == two.keys()
+    for name, layer in one.items():
+        torch.testing.assert_close(layer.delta(), two[name].delta())
+
+
+def old_attention(name):
+    """As diffusers wrote it in 2023."""
+    for new, old in (("q_proj", "to_q"), ("out_proj", "to_out"), ("to_q", "to_q"), ("to_out.0", "to_out")):
+        processor = "" if name.startswith("text") else "processor."
+        name = name.replace(f".{new}.lora_A.", f".{processor}{old}_lora.down.")
+        name = name.replace(f".{new}.lora_B.", f".{processor}{old}_lora.up.")
+    return name
+
+
+SPELLINGS = {
+    "lora.down": lambda name: name.replace("lora_A", "lora.down").replace("lora_B", "lora.up"),
+    "lora_linear_layer": lambda n: n.replace("lora_A", "lora_linear_layer.down").replace(
+        "lora_B", "lora_linear_layer.up"
+    ),
+    "processor": old_attention,
+    "peft with its adapter's name": lambda name: name.replace(".weight", ".default.weight"),
+    "peft with its wrapper": lambda name: f"base_model.model.{name}",
+    "peft with both": lambda name: name.replace("unet.", "unet.base_model.model.").replace(".weight", ".x_1.weight"),
+    "kohya's halves": lambda name: name.replace("lora_A", "lora_down").replace("lora_B", "lora_up"),
+    "no network": lambda name: name.removeprefix("unet.").removeprefix("text_encoder."),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_old_spellings_are_read_as_todays(tmp_path, shapes, layers, spelling):
+    tensors = {SPELLINGS[spelling](key): value for key, value in dialects.build(layers, SD1, "diffusers").items()}
+    assert not tensors.keys() & dialects.build(layers, SD1, "diffusers").keys()
+    path = save(tmp_path / "a.safetensors", tensors)
+    same(layers, dialects.read(path, shapes, SD1, KNOWN))
+    assert (loras.describe(path).layers, loras.describe(path).rank) == (len(layers), 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("double_blocks.0.img_attn.qkv.lora_A.weight", "diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight"),
+        ("base_model.model.double_blocks.0.img_attn.qkv.lora_B.default.weight",
+         "diffusion_model.double_blocks.0.img_attn.qkv.lora_B.weight"),
+        ("base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight",
+         "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"),
+        ("layers.0.attention.to_q.lora_A.default.weight", "diffusion_model.layers.0.attention.to_q.lora_A.weight"),
+        ("lora_unet_mid_block_x.lora_A.weight", "lora_unet_mid_block_x.lora_down.weight"),
+        ("model.diffusion_model.a.lora.up.weight", "diffusion_model.a.lora_up.weight"),
+        ("transformer.a.lora_magnitude_vector.default.weight", "transformer.a.lora_magnitude_vector"),
+        ("transformer.a.attn.to_out.lora_A.weight", "transformer.a.attn.to_out.lora_A.weight"),
+    ],
+)  # fmt: skip
+def test_names_are_brought_to_todays_spelling_once(old, new):
+    assert canonical(old) == canonical(new) == new
+
+
+def test_a_layer_in_two_spellings_is_refused(tmp_path, layers):
+    tensors = dialects.build(layers, SD1, "diffusers")
+    old = {SPELLINGS["lora.down"](key): value.clone() for key, value in tensors.items()}
+    with pytest.raises(UserError, match="twice"):
+        loras.describe(save(tmp_path / "a.safetensors", tensors | old))
+
+
+STRAYS = {
+    "bundle_emb.me.clip_l": torch.ones(2, 768),
+    "mystery": torch.ones(3),
+    "lora_unet_made_up_layer.alpha": torch.tensor(1.0),
+}
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_a_stray_tensor_is_left_out_with_a_sentence(tmp_path, shapes, layers, name):
+    tensors = dialects.build(layers, SD1)
+    path = save(tmp_path / "a.safetensors", tensors | {name: STRAYS[name]})
+    same(layers, dialects.read(path, shapes, SD1, KNOWN))
+    said = f"Of its {len(tensors) + 1} tensors some are left out: 1 that no layer here has, such as {name}."
+    assert dialects.left_out(path, shapes, SD1) == said
+    assert name == "lora_unet_made_up_layer.alpha" or said in loras.describe(path).odd
+
+
+@pytest.mark.parametrize(
+    "block", ["lora_te3_encoder_block_{}_layer_0_SelfAttention_q", "lora_te2_encoder_block_{}_layer_0_X_q"]
+)
+def test_a_t5_encoder_beside_flux_is_left_out_with_a_sentence_however_large_it_is(tmp_path, block):
+    own = {"transformer.transformer_blocks.3.attn.to_q": Layer(torch.ones(2, 3072), torch.ones(3072, 2), 2.0)}
+    tensors = dialects.build(own, FLUX)
+    for n in range(24):
+        tensors |= {f"{block.format(n)}.lora_down.weight": torch.ones(2, 8),
+                    f"{block.format(n)}.lora_up.weight": torch.ones(8, 2)}  # fmt: skip
+    path = save(tmp_path / "a.safetensors", tensors, ss_base_model_version="flux1")
+    same(own, dialects.read(path, None, FLUX, KNOWN))
+    said = f"Of its {len(tensors)} tensors some are left out: 48 of a T5 text encoder that is not changed here."
+    assert dialects.left_out(path, None, FLUX) == said and said in loras.describe(path).odd
+
+
+def test_a_drawing_notes_what_is_left_out_each_time(tmp_path, parts, layers):
+    tensors = dialects.build(layers, SD1)
+    path = save(tmp_path / "mine.safetensors", tensors | {"mystery": torch.ones(3)})
+    stack = Stack(SD1, parts, texts=True)
+    for _ in range(2):
+        said = [
+            event.text for event in stack.use((StackEntry(lora=str(path)),), merged=False) if isinstance(event, Note)
+        ]
+        assert said == [f"mine: {dialects.left_out(path, lora.shapes(parts), SD1)}"] and "mystery" in said[0]
+
+
+def test_a_file_of_which_only_the_text_encoder_is_known_needs_no_place_when_that_has_left(tmp_path, shapes, layers):
+    text = {name: layer for name, layer in layers.items() if name.startswith("text_encoder")}
+    path = save(tmp_path / "a.safetensors", dialects.build(text, SD1))
+    assert dialects.read(path, shapes, SD1, KNOWN, texts=False) == {}
+
+
+def test_a_whole_file_says_nothing_of_the_kind(tmp_path, shapes, layers):
+    path = save(tmp_path / "a.safetensors", dialects.build(layers, SD1))
+    assert dialects.left_out(path, shapes, SD1) == "" and not any("left out" in one for one in loras.describe(path).odd)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16])
+@pytest.mark.parametrize("alpha", [torch.int64, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2, torch.uint8])
+def test_every_dtype_is_cast(tmp_path, shapes, layers, dtype, alpha):
+    tensors = {key: value.to(alpha if key.endswith("alpha") else dtype)
+               for key, value in dialects.build(layers, SD1).items()}  # fmt: skip
+    path = save(tmp_path / "a.safetensors", tensors)
+    found = dialects.read(path, shapes, SD1, KNOWN)
+    name, layer = next(iter(layers.items()))
+    assert torch.equal(found[name].down, layer.down.to(dtype).float()) and found[name].alpha == 2
+    assert loras.describe(path).alpha == 2 and all_finite(path, read_header(path))
+    key = next(key for key, value in tensors.items() if value.ndim > 1)
+    tensors[key] = torch.full(tensors[key].shape, float("nan")).to(dtype)
+    assert not all_finite(path, read_header(save(path, tensors)))
+    with pytest.raises(UserError, match="not numbers"):
+        dialects.read(path, shapes, SD1, KNOWN)
+
+
+@pytest.mark.parametrize("value", [0.5, 1.0, 1.75, 16.0, 448.0, 2.0**-9, 0.015625, 0.0, -3.0])
+def test_an_alpha_of_eight_bits_is_told_exactly(tmp_path, layers, value):
+    tensors = dialects.build(layers, SD1)
+    tensors = {k: torch.tensor(value).to(torch.float8_e4m3fn) if k.endswith("alpha") else v for k, v in tensors.items()}
+    path = save(tmp_path / "a.safetensors", tensors)
+    assert loras.describe(path).alpha == value
+
+
+def test_inspect_tells_the_alpha_of_pefts_settings_as_reading_does_however_long_they_are(tmp_path, shapes, layers):
+    tensors = dialects.build(layers, SD1, "diffusers")
+    settings = {
+        "unet.target_modules": [str(n) for n in range(2000)],
+        "unet.lora_alpha": 8,
+        "text_encoder.lora_alpha": 8,
+    }
+    path = save(tmp_path / "a.safetensors", tensors, lora_adapter_metadata=json.dumps(settings))
+    assert loras.describe(path).alpha == 8
+    assert {layer.alpha for layer in dialects.read(path, shapes, SD1, KNOWN).values()} == {8}
+
+
+def test_inspect_and_reading_say_the_same_of_a_dora_over_inputs(tmp_path, layers):
+    name = next(iter(layers))
+    tensors = dialects.build({name: layers[name]}, SD1)
+    module = next(iter(tensors)).partition(".")[0]
+    path = save(
+        tmp_path / "a.safetensors", tensors | {f"{module}.dora_scale": torch.ones(1, layers[name].down.shape[1])}
+    )
+    with pytest.raises(UserError) as caught:
+        dialects.read(path, None, SD1, KNOWN)
+    odd = summary(path, read_header(path), KNOWN).odd
+    assert any(sentence and sentence in caught.value.what for sentence in odd)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_fused_layer_with_one_down_is_converted_to_one_dtype(tmp_path, dtype):
+    module = "lora_unet_double_blocks_0_img_attn_qkv"
+    tensors = {f"{module}.lora_down.weight": torch.randn(4, 3072).to(dtype),
+               f"{module}.lora_up.weight": torch.randn(9216, 4).to(dtype),
+               f"{module}.alpha": torch.tensor(3.0, dtype=dtype)}  # fmt: skip
+    path, out = save(tmp_path / "a.safetensors", tensors, ss_base_model_version="flux1"), tmp_path / "b.safetensors"
+    list(convert(ConvertJob(file=str(path), to="diffusers", out=str(out))))
+    assert len({value.dtype for value in safetensors.torch.load_file(out).values()}) == 1
+    same(dialects.read(path, None, FLUX, KNOWN), dialects.read(out, None, FLUX, KNOWN))
