@@ -1,5 +1,6 @@
 """What the tabs share: the studio, the one that draws, the drafts, who looks when, and the runs that are followed."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from lora_gui.errors import UserError
+from lora_gui.protocol.task_folder import ASKS
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.tasks.run import queued
@@ -15,6 +17,8 @@ from lora_gui.studio.tasks.runs import Run, all_runs
 from lora_gui.ui.draft import Drafts, TrainDraft
 from lora_gui.ui.live import Live, Standing
 from lora_gui.ui.widgets.handlers import Changes
+
+OVERDUE = 10.0  # seconds
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Context:
     setup: list[Any] = field(default_factory=list)  # the components that changes
     order: str = ""  # the latest order of drawings, so that a refreshed page finds it again
     _runs: dict[str, Run] = field(default_factory=dict)
+    _ending: dict[str, float] = field(default_factory=dict)  # runs that were asked to end, and since when; seconds
 
     def __post_init__(self) -> None:
         self.drafts = Drafts(self.studio)
@@ -39,6 +44,13 @@ class Context:
         if name not in self._runs:
             self._runs[name] = Run(self.studio.runs / Path(name).name)
         return self._runs[name]
+
+    def is_overdue(self, name: str, state: str) -> bool:
+        """Whether the run in the folder `name` was asked to end for so long that ending it by force is offered."""
+        if state not in ASKS.values():
+            self._ending.pop(name, None)
+            return False
+        return time.monotonic() - self._ending.setdefault(name, time.monotonic()) > OVERDUE
 
     def over_to_train(self, draft: TrainDraft) -> Changes:
         """The tab Train with its form, which shows `draft` at the next look; for outputs [tabs, *setup]."""

@@ -52,6 +52,7 @@ class DrawDraft:
     count: Any = 1  # as typed
     hand: dict[str, Any] = field(default_factory=dict)
     stack: tuple[Entry, ...] = ()
+    on_processor: bool = False
 
 
 def with_lora(draft: DrawDraft, path: str, trigger: str) -> DrawDraft:

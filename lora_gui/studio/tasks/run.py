@@ -14,7 +14,7 @@ from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.lock import is_held
 from lora_gui.protocol.task_folder import ASKS, Reached, TaskFolder
 from lora_gui.studio.tasks import process
-from lora_gui.studio.tasks.status import Follower, RunStatus, after, ended
+from lora_gui.studio.tasks.status import Follower, RunStatus, after, brief, ended
 from lora_gui.studio.things.names import check_name
 
 START_LOCK = ".start.lock"  # among the runs; held while one is being started
@@ -159,9 +159,13 @@ class Run:
         return ended(RunStatus(first=reached.first, step=reached.step, of=reached.of), last)
 
     def _remembered(self) -> RunStatus:
-        """The whole status; that of a run that has ended is written down for the next time."""
-        status = self.status()
-        if status.ended and self.files.started.is_file() and not self.lives():
+        """In short; of a run that has ended it is written down for the next time."""
+        if self.lives() or self._is_to_come():
+            return self.status()
+        status = brief(self.files.events)
+        if not status.ended:
+            status = after(status, self._died())
+        if self.files.started.is_file():
             with contextlib.suppress(UserError):  # a full disk; it is read in full the next time
                 self.files.write_result(self._last_of(status), Reached(status.first, status.step, status.of))
         return status

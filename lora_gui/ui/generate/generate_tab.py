@@ -12,6 +12,7 @@ import gradio as gr
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
+from lora_gui.studio.capacity import gpu
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed, with_word
@@ -30,7 +31,7 @@ element.addEventListener('click', event => {
 });
 """
 NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
-AS_TYPED = ("prompt", "negative", "count", "seed", "random")
+AS_TYPED = ("prompt", "negative", "count", "seed", "random", "on_processor")
 NOTHING_IN_USE = markup.quiet("None in use: this draws with the base alone.")
 
 
@@ -114,7 +115,11 @@ class _Order:
         return self._restacked()
 
     def _edited(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        return self._shows(self._take(event.changes))
+        """An edit that Draw has taken along already says nothing anew: what Draw said of it stays."""
+        before = self._draft.get()[0]
+        problem = self._take(event.changes)
+        answer = self._shows(problem)
+        return answer if problem or self._draft.get()[0] != before else self._form.without(answer, "notice")
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied number is the base's own again."""
@@ -123,7 +128,7 @@ class _Order:
         def taken(draft: DrawDraft) -> DrawDraft:
             hand = draft.hand | {name: typed[name] for name in NUMBERS if name in typed}
             words = {name: str(typed[name] or "") for name in ("prompt", "negative", "base") if name in typed}
-            others = {name: typed[name] for name in ("count", "seed", "random") if name in typed}
+            others = {name: typed[name] for name in ("count", "seed", "random", "on_processor") if name in typed}
             hand = {name: value for name, value in hand.items() if value is not None}
             return replace(draft, **words, **others, hand=hand, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
 
@@ -200,7 +205,7 @@ class _Order:
         }
         count = {} if draft.count is None else {"count": draft.count}
         wanted = check(DrawSettings, bases.draw_defaults(base) | values | count)
-        self._context.order = self._context.drawer.order(base, wanted)
+        self._context.order = self._context.drawer.order(base, wanted, on_processor=draft.on_processor)
         self._draft.change(lambda now: replace(now, seed=wanted.seed))
 
     def _base(self, draft: DrawDraft) -> Base:
@@ -228,6 +233,10 @@ def _details(context: Context) -> dict[str, Any]:
         with gr.Column(min_width=200):
             seed = gr.Number(1, label="Seed", info=fields["seed"].description, step=1, elem_id="seed")
             new_seed = gr.Checkbox(True, label="A new one each time", elem_id="random")
+            on_processor = gr.Checkbox(
+                False, label="Draw on the processor", elem_id="on-processor", visible=bool(gpu.memory()),
+                info="Slower, but beside a training that has the card.",
+            )  # fmt: skip
     with gr.Row(elem_classes="fields"):
         numbers = {
             name: gr.Number(
@@ -239,7 +248,8 @@ def _details(context: Context) -> dict[str, Any]:
             )
             for name in NUMBERS
         }
-    return {"negative": negative, "base": base, "seed": seed, "random": new_seed} | numbers
+    rest = {"random": new_seed, "on_processor": on_processor}
+    return {"negative": negative, "base": base, "seed": seed} | rest | numbers
 
 
 def _removed(number: int, draft: DrawDraft) -> DrawDraft:

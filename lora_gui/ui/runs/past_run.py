@@ -47,8 +47,8 @@ class PastRun(RunView):
         outputs = [self._state, context.tabs, *context.setup]
         live.after(self._clone.click(cloned, [self.page], outputs, **HIDDEN), "#trigger input")
 
-    def _framed(self, run: Run, status: RunStatus) -> Changes:
-        return super()._framed(run, status) | {
+    def _framed(self, run: Run, status: RunStatus, overdue: bool) -> Changes:
+        return super()._framed(run, status, overdue) | {
             self._more: gr.update(visible=True),
             self._differs: self._told_apart(run),
             self._delete: gr.update(visible=status.ended),

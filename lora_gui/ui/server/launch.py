@@ -4,6 +4,7 @@ Nothing heavy is imported before the environment is clean, because gradio reads 
 """
 
 import functools
+import gc
 import os
 import secrets
 import socket
@@ -108,12 +109,15 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     token = secrets.token_urlsafe(32)
     prepare_cache(studio)
     clean_environment(studio.cache / UPLOADS)
+    gc.disable()  # what is imported and laid out stays to the end, and is not worth looking through again and again
     from lora_gui.studio.tasks.drawing import Drawer
     from lora_gui.studio.tasks.queue import Attendant
     from lora_gui.ui.window import build
 
     drawer, attendant = Drawer(studio), Attendant(studio)
     window = build(studio, drawer)
+    gc.freeze()
+    gc.enable()
     record = studio.home / RECORD
     record.unlink(missing_ok=True)  # of a start that was killed
     try:

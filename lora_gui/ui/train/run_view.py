@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from lora_gui import files
+from lora_gui.protocol.task_folder import ASKS
 from lora_gui.studio.tasks import queue, retries, runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.runs import Run
@@ -23,7 +24,7 @@ from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.plot import loss_plot
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
-ENDING = ("stopping", "pausing")
+ENDING = tuple(ASKS.values())
 COPY = """
 element.addEventListener('click', event => {
   const button = event.target.closest('[data-copy]');
@@ -116,11 +117,11 @@ class RunView:
 
     def _changes(self, name: str, status: RunStatus, seen: "_Mark | None") -> Changes:
         """What to show of a run, less what was seen already."""
-        now = _Mark.of(status)
+        now = self._marked(name, status)
         page = {"run": name, "seen": asdict(now)}
         changes: Changes = {self._state: run_words.progress(status), self.page: page}
-        if seen is None or seen.state != now.state:
-            changes |= self._framed(self._context.run(name), status)
+        if seen is None or (seen.state, seen.overdue) != (now.state, now.overdue):
+            changes |= self._framed(self._context.run(name), status, now.overdue)
         if seen is None or seen.samples != now.samples:
             address = Thumbnails(self._context.studio)
             changes[self._samples] = markup.sample_grid(status.samples, address) + address.remark()
@@ -130,7 +131,10 @@ class RunView:
             changes[self._notes] = markup.sentences("Worth knowing", status.notes)
         return changes
 
-    def _framed(self, run: Run, status: RunStatus) -> Changes:
+    def _marked(self, name: str, status: RunStatus) -> "_Mark":
+        return _Mark.of(status, self._context.is_overdue(name, status.state))
+
+    def _framed(self, run: Run, status: RunStatus, overdue: bool) -> Changes:
         """What depends on the state alone: which parts are there."""
         lora, ends = bool(status.lora), status.state not in ENDING
         go_on, kept = run_words.go_on(run, status), status.resumable and run.checkpoint()
@@ -139,7 +143,11 @@ class RunView:
             self._head: run_words.head(run),
             self._prepare: gr.update(visible=bool(self._aside) and not status.ended),
             self._pause: gr.update(visible=not status.ended, interactive=ends),
-            self._stop: gr.update(visible=not status.ended or status.state == "paused", interactive=ends),
+            self._stop: gr.update(
+                value="End it now" if overdue else "Stop",
+                visible=not status.ended or status.state == "paused",
+                interactive=ends or overdue,
+            ),
             self._result: self._compared(run, status) if lora else "",
             self._resume: gr.update(
                 value=go_on, variant="secondary" if lora else "primary", visible=status.ended
@@ -173,7 +181,7 @@ class RunView:
             return self.away()
         status = self._context.run(name).status()
         seen = _Mark(**page["seen"])
-        return {} if seen == _Mark.of(status) else self._changes(name, status, seen)
+        return {} if seen == self._marked(name, status) else self._changes(name, status, seen)
 
     def _looked_aside(self, page: Page) -> Changes:
         """For a page that shows no run: another that is going on, or how the one stands that it went away from."""
@@ -205,11 +213,15 @@ class RunView:
         return self.show(page["run"])
 
     def _stopped(self, page: Page) -> Changes:
-        runs.stop(self._context.studio, self._context.run(page["run"]))
+        run = self._context.run(page["run"])
+        if run.status().state in ENDING:  # it was asked long ago and does not answer
+            runs.end(self._context.studio, run)
+        else:
+            runs.stop(self._context.studio, run)
         return self.show(page["run"])
 
     def _resumed(self, page: Page) -> Changes:
-        """Go on; with what was cause put right, and a finished run with more steps."""
+        """Go on; with what was lacking put right, and a finished run with more steps."""
         run, studio = self._context.run(page["run"]), self._context.studio
         job, status = run.job, run.status()
         runs.require_none_running(studio)
@@ -255,8 +267,10 @@ class _Mark:
     samples: int
     losses: int
     notes: int
+    overdue: bool
 
     @classmethod
-    def of(cls, status: RunStatus) -> "_Mark":
+    def of(cls, status: RunStatus, overdue: bool) -> "_Mark":
         phase = f"{status.phase} {status.done}"
-        return cls(status.state, status.step, phase, len(status.samples), len(status.losses), len(status.notes))
+        lengths = len(status.samples), len(status.losses), len(status.notes)
+        return cls(status.state, status.step, phase, *lengths, overdue)

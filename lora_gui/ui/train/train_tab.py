@@ -99,7 +99,11 @@ class _Setup:
         return self._shows(shown)
 
     def _edited(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        return self._shows(shown, self._take(event.changes))
+        """An edit that Start has taken along already says nothing anew: what Start said of it stays."""
+        before = self._draft.get()[0]
+        problem = self._take(event.changes)
+        answer = self._shows(shown, problem)
+        return answer if problem or self._draft.get()[0] != before else self._form.without(answer, "notice")
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied setting is the preset's again."""

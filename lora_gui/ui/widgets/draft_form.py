@@ -61,6 +61,11 @@ class DraftForm:
         told = {"number": number, "answer": next(self._answers), "names": list(self._fields), "values": values}
         return {self._kept: told | {"fresh": fresh}, self.shown: {"number": number} | more}
 
+    def without(self, answer: Changes, name: str) -> Changes:
+        """The answer with one of its fields left as it stands."""
+        kept = answer[self._kept]
+        return answer | {self._kept: kept | {"values": {k: v for k, v in kept["values"].items() if k != name}}}
+
     def _in_browser(self, act: str) -> dict[str, Any]:
         """How page.js is let change the fields by `act`, without asking anybody."""
         fields = list(self._fields.values())

@@ -1,7 +1,9 @@
 """Following a run from its events file."""
 
+from dataclasses import replace
+
 from lora_gui.protocol import events
-from lora_gui.studio.tasks.status import Follower
+from lora_gui.studio.tasks.status import Follower, brief
 
 
 def test_half_a_line_is_read_when_it_is_whole(tmp_path):
@@ -72,3 +74,14 @@ def test_a_field_of_another_type_costs_its_own_event_only(tmp_path):
     lines = ['{"event": "Started", "steps": "many"}', '{"event": "Done", "lora": 5}', nested, "[" * 100_000]
     path.write_text("\n".join([*lines, '{"event": "Started", "steps": 3}']) + "\n")
     assert (Follower(path).read().state, Follower(path).read().of) == ("running", 3)
+
+
+def test_the_brief_status_is_the_whole_one_without_what_is_long(tmp_path):
+    path, note = tmp_path / "events.jsonl", '{"event": "Note", "text": "x"}'
+    steps = [events.to_line(events.Step(n, 9, 0.5, 1e-4, 1.0)) for n in range(1, 5)]
+    told = [events.to_line(events.Started(9)), note, *steps, events.to_line(events.Saved(4, "c"))]
+    for last in (events.Paused(4), events.Failed("No.", "Again.", cause="memory"), events.Resumed("less"), None):
+        lines = [*told, events.to_line(last)] if last else told
+        path.write_text("".join(line + "\n" for line in lines))
+        notes = ("less",) * ("less" in lines[-1])
+        assert brief(path) == replace(Follower(path).read(), losses=(), samples=(), notes=notes)

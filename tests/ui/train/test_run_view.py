@@ -13,7 +13,9 @@ from lora_gui.protocol.lock import Lock
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.ui import context
 from lora_gui.ui.context import Context
+from lora_gui.ui.train import run_view
 from lora_gui.ui.train.run_view import Aside, RunView
 
 NAME = "20260101-120000-abcd"
@@ -25,9 +27,9 @@ class Window:
     def __init__(self, home):
         self.studio = Studio(home)
         with gr.Blocks():
-            context = Context(self.studio, Drawer(self.studio))
+            shared = Context(self.studio, Drawer(self.studio))
             self.setup = gr.Column()
-            self.view = RunView(context, (self.setup,), Aside())
+            self.view = RunView(shared, (self.setup,), Aside())
         self.folder = self.studio.runs / NAME
         self.folder.mkdir(parents=True)
         job = TrainJob(
@@ -206,3 +208,16 @@ def test_a_failed_run_offers_what_helps(window, cause, words):
 def test_a_finished_run_can_be_trained_further(window):
     window.say(events.Started(20), events.Done(lora="/loras/foxes.safetensors", steps=20, seconds=70))
     assert window.shown()["_resume"]["value"] == "Train 10 more steps"
+
+
+def test_a_run_that_does_not_end_for_long_can_be_ended_by_force(window, monkeypatch):
+    ended = []
+    monkeypatch.setattr(run_view.runs, "end", lambda studio, run: ended.append(run.folder.name))
+    window.say(events.Started(20), events.Step(5, 20, 0.2, 1e-3, 120))
+    (window.folder / "stop").touch()
+    assert not window.shown()["_stop"]["interactive"]  # a double click must not be taken for it
+    monkeypatch.setattr(context, "OVERDUE", -1.0)
+    shown = window.shown()["_stop"]
+    assert (shown["value"], shown["interactive"]) == ("End it now", True)
+    window.view._stopped(window.view.show(NAME)[window.view.page])
+    assert ended == [NAME]
