@@ -1,6 +1,7 @@
 """LoRA files as other trainers write them: old spellings, other dtypes, and tensors no layer here has."""
 
 import json
+import os
 
 import pytest
 import safetensors.torch
@@ -161,6 +162,18 @@ def test_a_drawing_notes_what_is_left_out_each_time(tmp_path, parts, layers):
             event.text for event in stack.use((StackEntry(lora=str(path)),), merged=False) if isinstance(event, Note)
         ]
         assert said == [f"mine: {dialects.left_out(path, lora.shapes(parts), SD1)}"] and "mystery" in said[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file has no such number there")
+def test_a_lora_replaced_by_one_as_large_and_as_old_is_loaded_again(tmp_path, parts, layers):
+    stack, path, new = Stack(SD1, parts, texts=True), tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for file, factor in ((path, 1), (new, 2)):
+        save(file, {key: value * factor for key, value in dialects.build(layers, SD1).items()})
+        os.utime(file, (1, 1))
+    list(stack.use((StackEntry(lora=str(path)),), merged=False))
+    os.replace(new, path)
+    list(stack.use((StackEntry(lora=str(path)),), merged=False))
+    assert len(stack.loaded) == 2
 
 
 def test_a_file_of_which_only_the_text_encoder_is_known_needs_no_place_when_that_has_left(tmp_path, shapes, layers):

@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -75,20 +76,45 @@ def import_lora(studio: Studio, path: Path) -> LoraInfo:
 
 
 def find(studio: Studio, name: str) -> LoraInfo:
-    """The LoRA called `name`, upper and lower case alike, or the one in the file `name`. Raises UserError otherwise."""
-    path = os.path.abspath(os.path.expanduser(name))
-    return describe(Path(path)) if name and os.path.isfile(path) else named(studio, name)
+    """The LoRA called `name`, or the one in the file `name`; a link is itself and not what it points to.
+
+    Raises UserError where there is none, or where it may be one of several.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(name)))
+    if not name or not os.path.isfile(path):
+        return named(studio, name)
+    if os.path.dirname(name) or not (called := _called(studio, name)) or path in called:
+        return describe(path)
+    raise _ambiguous(name, [path, *called])
 
 
 def named(studio: Studio, name: str) -> LoraInfo:
-    """The LoRA of the studio called `name`, whatever files lie elsewhere. Raises UserError otherwise."""
-    names = {found.stem.casefold(): found for found in _files(studio)}
-    wanted = name.casefold().removesuffix(".safetensors")
-    match = names.get(wanted) or names.get(safe_name(wanted))
-    if match:
-        return describe(match)
+    """The LoRA of the studio called exactly `name`, whatever files lie elsewhere; upper and lower case are alike where
+    that leaves no doubt. Raises UserError otherwise."""
+    called = _called(studio, name)
+    if len(called) > 1:
+        raise _ambiguous(name, called)
+    if called:
+        return describe(called[0])
+    wanted, names = name.removesuffix(".safetensors"), {found.stem for found in _files(studio)}
     hint = nearest(wanted, names) if names else "Train one first, or give the path of a file."
     raise UserError(f"There is no LoRA {name!r}.", hint)
+
+
+def _called(studio: Studio, name: str) -> list[Path]:
+    """The files of the studio that `name` may mean: those called exactly so, else those that differ in case only."""
+    found = _files(studio)
+    exact = [path for path in found if name in (path.stem, path.name)]
+    return exact or [path for path in found if _folded(name) in (_folded(path.stem), _folded(path.name))]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _ambiguous(name: str, candidates: list[Path]) -> UserError:
+    several = ", ".join(sorted(map(str, candidates)))
+    return UserError(f"{name!r} may be one of several LoRAs: {several}.", "Name it exactly, or give its whole path.")
 
 
 def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:

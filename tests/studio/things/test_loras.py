@@ -1,6 +1,7 @@
 """The LoRAs of the user: only whole ones come in, and headers are read once."""
 
 import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -111,11 +112,52 @@ def test_what_is_no_usable_lora_is_refused_and_nothing_is_kept(studio, tmp_path,
 def test_a_lora_is_found_by_name_or_path_and_a_wrong_name_names_the_nearest(studio, tmp_path):
     mine = lora(studio.loras / "my-cat.safetensors")
     far = lora(tmp_path / "far.safetensors")
-    assert {loras.find(studio, name).path for name in ("my-cat", "My-Cat", "My Cat", "my-cat.safetensors")} == {mine}
+    assert {loras.find(studio, name).path for name in ("my-cat", "My-Cat", "my-cat.safetensors")} == {mine}
     assert loras.find(studio, str(far)).path == far
     with pytest.raises(UserError) as caught:
         loras.find(studio, "my-dog")
     assert (caught.value.what, caught.value.remedy) == ("There is no LoRA 'my-dog'.", "Did you mean 'my-cat'?")
+
+
+@pytest.mark.parametrize("name", ["模型", "кот", "🦊", "???", "", "My Cat", "my", "my-cat ", "мy-cat", "my-cat.ckpt"])
+def test_a_name_is_never_guessed(studio, name):
+    lora(studio.loras / "my-cat.safetensors")
+    lora(studio.loras / "my-lora.safetensors")
+    with pytest.raises(UserError, match="There is no LoRA"):
+        loras.find(studio, name)
+
+
+def test_names_in_any_script_are_found_in_either_form_of_unicode(studio):
+    mine = lora(studio.loras / "Кот-cafe\u0301.safetensors")
+    assert loras.find(studio, "кот-caf\u00e9").path == mine
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="names differ in case there")
+def test_what_may_be_one_of_several_is_refused_with_their_names_and_an_exact_name_is_not(studio, tmp_path, monkeypatch):
+    one, two = lora(studio.loras / "Cat.safetensors"), lora(studio.loras / "cat.safetensors")
+    assert loras.find(studio, "Cat").path == one and loras.find(studio, "cat").path == two
+    with pytest.raises(UserError) as caught:
+        loras.find(studio, "CAT")
+    assert str(one) in caught.value.what and str(two) in caught.value.what
+    other = lora(tmp_path / "cat.safetensors")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="may be one of several"):
+        loras.find(studio, "cat.safetensors")
+    assert loras.find(studio, "./cat.safetensors").path == other
+    monkeypatch.chdir(studio.loras)
+    assert loras.find(studio, "cat.safetensors").path == two
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file has no such number there")
+def test_a_lora_that_was_replaced_by_one_as_large_and_as_old_is_read_again(studio):
+    path, new = lora(studio.loras / "cat.safetensors"), studio.loras / "new"
+    os.utime(path, (1, 1))
+    assert loras.describe(path).trigger == "zxy"
+    lora(new, SAYS | {"modelspec.trigger_phrase": "yxz"})
+    os.utime(new, (1, 1))
+    assert new.stat().st_size == path.stat().st_size
+    os.replace(new, path)
+    assert loras.describe(path).trigger == "yxz"
 
 
 def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studio, monkeypatch, tell):
