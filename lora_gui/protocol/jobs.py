@@ -28,7 +28,7 @@ class TrainPicture(_Job):
 
     path: str
     caption: str = ""
-    repeats: int = Field(1, ge=1)  # how often it comes while a picture of 1 comes once
+    repeats: int = Field(1, ge=1, le=999)  # how often it comes while a picture of 1 comes once
 
 
 class TrainJob(_Job):

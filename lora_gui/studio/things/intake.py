@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from lora_gui.errors import UserError
 from lora_gui.studio.things.report import LeftOut, left_out
 
+DEEPEST = 50  # folders in one another
 MOST_FILES = 20_000  # in all that is chosen; more is no folder of training pictures
 
 
@@ -45,13 +46,21 @@ def gather(sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence
     listed, or where there are too many files.
     """
     for source in sources:
-        if not os.path.exists(source):  # also where the name is one that no disk takes
-            raise UserError(f"{source} is not there.", "Check the path.")
+        _check(source)
     if names or skipped:
         sent = [Incoming(path, _told(name, path)) for path, name in zip(sources, names, strict=True)]
         kept = [Incoming(Path(), _told(name, Path("file"))) for name in skipped]
         return _named(sent + kept)
     return _listed(sources)
+
+
+def _check(source: Path) -> None:
+    try:
+        os.stat(source)
+    except PermissionError as error:
+        raise UserError(f"{source} could not be read ({error.strerror}).", "Check that you may read it.") from None
+    except (OSError, ValueError):  # also where the name is one that no disk takes
+        raise UserError(f"{source} is not there.", "Check the path.") from None
 
 
 def _named(files: list[Incoming]) -> Intake:
@@ -114,7 +123,9 @@ def _walk(folder: Path, name: PurePosixPath, intake: Intake, top: bool = True) -
     for entry in entries:
         called, path = name / entry.name, folder / entry.name
         kind = _kind(entry)
-        if kind == "folder":
+        if kind == "folder" and len(called.parts) > DEEPEST:
+            intake.left.append(left_out(called, "forbidden", "folders that lie too deep to be entered"))
+        elif kind == "folder":
             _walk(path, called, intake, top=False)
         elif kind == "file":
             intake.files.append(Incoming(path, called))

@@ -24,7 +24,7 @@ FOLDERS = {
     "regularisation": re.compile(r"regs?|(regs?|regulari[sz]ations?|class)([ _-]?(images?|imgs?|pictures?|data))?"),
     "sample": re.compile(r"samples?"),
     "mask": re.compile(r"masks?|mask[ _-]?labels?"),
-    "conditioning": re.compile(r"conditioning([ _-]?images?)?|cond[ _-]?labels?"),
+    "conditioning": re.compile(r"(conditioning|control)([ _-]?images?)?|cond[ _-]?labels?"),
 }
 MASK = re.compile(r"(.*[-_. (\[])?(mask|masks|mask[-_ ]?label)[)\]]?( ?\(\d+\))?")
 CONDITIONING = re.compile(r".*[-_. ]cond[-_ ]?label")

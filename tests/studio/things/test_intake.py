@@ -208,7 +208,7 @@ def test_files_of_one_name_that_came_without_their_folders_are_not_guessed(studi
 NEVER = {
     "mask": ["cat-masklabel.png", "cat_mask.png", "cat-mask.PNG", "no_such_mask.png", "mask/a.png", "Masks/b.png",
              "mask_cat.png", "cat_mask_01.png", "cat.mask.png", "cat (mask).png"],
-    "conditioning": ["cat-condlabel.png"],
+    "conditioning": ["cat-condlabel.png", "control/cat.png"],
     "regularisation": ["reg/a.png", "REG/1_cat/b.png", "regularization/c.png", "class/d.png", "class_images/e.png"],
     "bin": ["$RECYCLE.BIN/S-1/x.png", ".Trash-1000/files/y.png", "#recycle/z.png"],
     "thumbnail": ["@eaDir/cat.png/SYNOPHOTO_THUMB_M.jpg", "Thumbs.db", ".thumbnails/a.png", "thumbs/b.jpg",
@@ -228,7 +228,7 @@ def test_what_is_no_training_picture_is_never_learnt_and_named_with_its_reason(s
     kinds = {one.file: one.kind for one in made.left}
     assert kinds == {name: kind for kind, some in NEVER.items() for name in some}
     assert all(one.reason for one in made.left) and made.left == load(made.folder).left
-    assert "Not used: 10 masks, 1 conditioning picture, 5 thumbnails, 1 file in `REG` (regularisation)" in made.sentence
+    assert "Not used: 10 masks, 2 conditioning pictures, 5 thumbnails, 1 file in `REG` (regularisation)" in made.sentence
     assert all(any(name in note for note in made.notes[1:]) for name in kinds)
 
 
@@ -271,6 +271,16 @@ def test_what_may_not_be_read_is_called_so_and_not_damaged(studio, tmp_path, mon
     made, _ = import_pictures(studio, [tmp_path / "in"])
     assert made.sentence == "1 picture, none with a caption. Not used: 1 folder that cannot be read."
     assert made.notes[1] == "Folders that cannot be read (Permission denied): locked."
+
+
+def test_folders_without_end_are_entered_so_far_and_no_further(tmp_path):
+    deep = tmp_path / "in"
+    for _ in range(300):
+        deep = deep / "x"
+    deep.mkdir(parents=True)
+    Image.new("RGB", (80, 64)).save(deep / "a.png")
+    intake = gather([tmp_path / "in"])
+    assert not intake.files and intake.left[0].reason == "folders that lie too deep to be entered"
 
 
 @pytest.mark.parametrize(
