@@ -228,7 +228,9 @@ def test_what_is_no_training_picture_is_never_learnt_and_named_with_its_reason(s
     kinds = {one.file: one.kind for one in made.left}
     assert kinds == {name: kind for kind, some in NEVER.items() for name in some}
     assert all(one.reason for one in made.left) and made.left == load(made.folder).left
-    assert "Not used: 10 masks, 2 conditioning pictures, 5 thumbnails, 1 file in `REG` (regularisation)" in made.sentence
+    assert (
+        "Not used: 10 masks, 2 conditioning pictures, 5 thumbnails, 1 file in `REG` (regularisation)" in made.sentence
+    )
     assert all(any(name in note for note in made.notes[1:]) for name in kinds)
 
 
