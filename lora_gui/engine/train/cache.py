@@ -64,10 +64,14 @@ def _kept(tensors: Tensors, device: torch.device) -> Tensors:
     return {key: value.pin_memory() for key, value in ready.items()} if device.type == "cuda" else ready
 
 
+def filled_in(trigger: str, text: str) -> str:
+    """The trigger word in place of the signs that other trainers have for it: `[trigger]`, `{trigger}`, `[name]`."""
+    return " ".join(_PLACEHOLDER.sub(lambda _: trigger.strip(), text).split())
+
+
 def with_trigger(trigger: str, caption: str) -> str:
     """The caption as it is learnt: the trigger word for its placeholders, and first unless the caption says it."""
-    trigger = trigger.strip()
-    caption = " ".join(_PLACEHOLDER.sub(lambda _: trigger, caption).split())
+    trigger, caption = trigger.strip(), filled_in(trigger, caption)
     said = re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE)
     return caption if said else f"{trigger} {caption}".strip()
 

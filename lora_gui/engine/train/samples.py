@@ -11,7 +11,7 @@ from PIL import Image, ImageChops
 from lora_gui import files
 from lora_gui.engine.draw.pipeline import NotFiniteError, Pipeline
 from lora_gui.engine.load.lora import Parts
-from lora_gui.engine.train.cache import Tensors, with_trigger
+from lora_gui.engine.train.cache import Tensors, filled_in, with_trigger
 from lora_gui.families.base import Family
 from lora_gui.formats import png
 from lora_gui.protocol.events import Event, Note, Phase, Sample
@@ -26,7 +26,7 @@ _SHARE = 0.1  # of the passes through the base that training makes may go into s
 def prompts_of(job: TrainJob) -> list[str]:
     """The sample prompts of a run: those given, else captions from all over the set."""
     if job.settings.sample_prompts:
-        return list(job.settings.sample_prompts)
+        return [filled_in(job.trigger, prompt) for prompt in job.settings.sample_prompts]
     captions = list(dict.fromkeys(with_trigger(job.trigger, picture.caption) for picture in job.pictures))
     spread = [captions[n * len(captions) // _CHOSEN] for n in range(_CHOSEN)]
     return list(dict.fromkeys(spread)) if len(captions) > 1 else captions * 2

@@ -21,6 +21,7 @@ def samples(job, folder):
 
 def test_prompts_are_those_given(base, tmp_path):
     assert prompts_of(tiny.job(tmp_path, base, sample_prompts=("a", "b"))) == ["a", "b"]
+    assert prompts_of(tiny.job(tmp_path, base, sample_prompts=("[trigger] a", "b {name}"))) == ["zxy a", "b zxy"]
 
 
 def test_prompts_are_chosen_from_the_captions_with_the_trigger(base, tmp_path):
