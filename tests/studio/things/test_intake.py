@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base
+from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.runs import new_job
 from lora_gui.studio.things import picture_index
 from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.intake import gather
@@ -307,6 +310,9 @@ def test_pictures_count_as_often_as_their_folders_say(studio, tmp_path):
     made, _ = import_pictures(studio, [tmp_path / "in"])
     assert {one.label: one.repeats for one in made.pictures} == {"a.png": 10, "b.png": 1}
     assert made.remarks == ("Folder 10_fox: each picture counts 10 times.",)
+    base = Base(key="toy", title="Toy", family="sd1", path="/toy")
+    job = new_job(studio, "fox", "zxy_fox", "style", base, made.pictures, TrainSettings())
+    assert [one.repeats for one in job.pictures] == [one.repeats for one in made.pictures]
 
 
 def test_a_folder_of_repeats_that_is_dropped_alone_changes_nothing_and_says_so(studio, tmp_path):
