@@ -1,8 +1,6 @@
 """Folders as other programs leave them: each caption with its picture, and a word about every file that is not used."""
 
-import json
 import os
-import unicodedata
 from pathlib import PurePosixPath
 
 import pytest
@@ -14,169 +12,16 @@ from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.runs import new_job
 from lora_gui.studio.things import picture_index
-from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.intake import gather
 from lora_gui.studio.things.pictures import import_pictures, load
-from lora_gui.studio.things.report import CAPTION, counted, details, left_out
-from lora_gui.studio.things.sorting import repeats, sort
-
-KINDS = "Folders of other programs: each caption with its picture, nothing learnt that is none"
+from lora_gui.studio.things.report import counted, details, left_out
+from lora_gui.studio.things.sorting import repeats
+from tests.studio.things.folders import KINDS, brought, filled_with, paired
 
 
 @pytest.fixture
 def studio(tmp_path):
     return Studio(tmp_path / "studio")
-
-
-def filled_with(folder, files):
-    """A folder with these files: None is a picture, text is what a file says."""
-    paths = []
-    for name, content in files:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if content is None:
-            Image.new("RGB", (80, 64), "red").save(path, "PNG")
-        else:
-            path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        paths.append(path)
-    return paths
-
-
-def brought(studio, tmp_path, files):
-    """The captions by the picture's name, and the set."""
-    filled_with(tmp_path / "in", files)
-    made, _ = import_pictures(studio, [tmp_path / "in"])
-    return {one.label: one.caption for one in made.pictures}, made
-
-
-def paired(folder, files):
-    """The captions by the picture's name, and what is said of the others, without a picture being opened."""
-    filled_with(folder / "in", files)
-    intake = gather([folder / "in"])
-    pictures, texts, left = sort(intake.files)
-    captions = Captions(pictures, texts, intake.loose)
-    called = {picture.name.name: text for picture, text in zip(pictures, captions.texts, strict=True)}
-    return called, [*left, *captions.unused(range(len(pictures)))]
-
-
-@pytest.mark.parametrize(
-    "name", ["a.txt", "a.TXT", "A.txt", "a.png.txt", "a.caption", "a.PNG.Caption", "captions/a.txt", "txt/a.txt",
-             "Text/a.png.txt", "a.tags", "captions/a.caption"],
-)  # fmt: skip
-def test_a_caption_file_of_the_pictures_name_is_its_caption(tmp_path, name, tell):
-    tell(KINDS, 1)
-    assert paired(tmp_path, [("a.png", None), (name, "a fox")])[0] == {"a.png": "a fox"}
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"caption": "a fox"}, {"text": "a fox"}, {"prompt": "a fox"}, {"Caption": " a fox\n"}, {"tags": "a fox"},
-        {"caption": "a fox", "tags": ["fox", "red"]}, {"caption": ["a fox"]}, {"text": "a fox", "width": 8},
-    ],
-)  # fmt: skip
-def test_a_json_file_beside_a_picture_is_read(tmp_path, said, tell):
-    tell(KINDS, 1)
-    assert paired(tmp_path, [("a.png", None), ("a.json", json.dumps(said))])[0] == {"a.png": "a fox"}
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("metadata.jsonl", '{"file_name": "a.png", "text": "a fox, red"}\n\n{"file": "b/b.png", "text": "a bear"}'),
-        ("metadata.csv", 'file_name,text\na.png,"a fox, red"\nb/b.png,a bear\n'),
-        ("metadata.csv", "\ufefffile_name;text\r\na.png;a fox, red\r\nb\\b.png;a bear\r\n"),
-        ("METADATA.CSV", "image\tcaption\na.png\ta fox, red\nb.png\ta bear\n"),
-        ("captions.csv", 'a.png,"a fox, red"\nb.png,a bear\n'),
-        ("list.json", '[{"image": "a.png", "caption": "a fox, red"}, {"image": "b.png", "caption": "a bear"}]'),
-        ("meta_lat.json", '{"/d/a": {"caption": "a fox, red", "tags": 1}, "C:\\\\b\\\\b.png": {"tags": "a bear"}}'),
-        ("coco.json", json.dumps({
-            "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
-            "annotations": [{"image_id": 1, "caption": "a fox, red"}, {"image_id": 2, "caption": "a bear"}],
-        })),
-        ("captions.txt", "a.png: a fox, red\nb/b.png\ta bear\nmore words\n"),
-        ("captions.json", '{"A.PNG": "a fox, red", "b.png": "a bear"}'),
-    ],
-)  # fmt: skip
-def test_a_table_of_captions_is_read(tmp_path, name, text, tell):
-    tell(KINDS, 1)
-    captions, left = paired(tmp_path, [("a.png", None), ("b/b.png", None), (name, text)])
-    assert captions == {"a.png": "a fox, red", "b.png": "a bear"} and not left
-
-
-def test_a_table_in_utf_16_is_read_and_rows_without_a_picture_are_named(studio, tmp_path):
-    table = "file_name,text\na.png,ein Füchslein\nc.png,nobody\n".encode("utf-16")
-    captions, made = brought(studio, tmp_path, [("a.png", None), ("metadata.csv", table)])
-    assert captions == {"a.png": "ein Füchslein"}
-    assert [one.file for one in made.left] == ["metadata.csv (c.png)"] and "Unused captions: 1." in made.sentence
-
-
-def test_a_row_for_another_folder_is_no_caption_of_a_picture_that_has_its_own(tmp_path):
-    rows = '{"file_name": "sub/a.png", "text": "another"}\n{"file_name": "a.png", "text": "its own"}'
-    assert paired(tmp_path, [("a.png", None), ("metadata.jsonl", rows)])[0] == {"a.png": "its own"}
-    rows = '{"file_name": "y/1.png", "text": "another"}'
-    assert paired(tmp_path / "2", [("x/1.png", None), ("metadata.jsonl", rows)])[0] == {"1.png": ""}
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"a.txt": "one", "a.caption": "two"}, {"a.txt": "one", "a.png.txt": "two"},
-        {"a.txt": "one", "txt/a.txt": "two"},
-        {"a.txt": "one", "a.json": '{"caption": "two"}'}, {"metadata.csv": "file_name,text\na.png,one\na.png,two\n"},
-        {"a.json": '{"caption": "one", "prompt": "two"}'},
-    ],
-)  # fmt: skip
-def test_of_two_captions_none_is_guessed_and_both_are_named(tmp_path, files, tell):
-    tell(KINDS, 1)
-    captions, left = paired(tmp_path, [("a.png", None), *files.items()])
-    assert captions == {"a.png": ""} and all(one.kind == CAPTION for one in left)
-    (said,) = (note for note in details(left) if "different captions" in note)
-    assert said.startswith("a.png ") and all(name in said for name in files)
-
-
-def test_two_captions_that_say_the_same_or_of_which_one_is_empty_are_one(studio, tmp_path):
-    files = {"a.png": None, "a.txt": "a fox", "a.caption": " a fox", "b.png": None, "b.txt": "", "b.caption": "a bear"}
-    captions, made = brought(studio, tmp_path, files.items())
-    assert captions == {"a.png": "a fox", "b.png": "a bear"} and made.notes == ("2 pictures, 2 with captions.",)
-
-
-def test_tags_give_way_to_a_sentence(tmp_path):
-    files = {"a.png": None, "a.txt": "a fox", "a.tags": "fox, red"}
-    captions, left = paired(tmp_path, files.items())
-    assert captions == {"a.png": "a fox"} and [one.file for one in left] == ["a.tags"]
-
-
-def test_pictures_that_differ_in_case_or_suffix_keep_each_its_caption(studio, tmp_path):
-    files = {"A.png": None, "a.png": None, "a.txt": "small", "b.png": None, "b.jpg": None, "b.png.txt": "one",
-             "b.txt": "other", "c.png": None, "c.webp": None, "c.txt": "both"}  # fmt: skip
-    captions, made = brought(studio, tmp_path, files.items())
-    wanted = {"A.png": "", "a.png": "small", "b.png": "one", "b.jpg": "other", "c.png": "both", "c.webp": "both"}
-    assert captions == wanted and made.remarks == ("c.txt is the caption of c.png and c.webp.",)
-
-
-def test_a_name_in_another_unicode_form_is_the_same_name(tmp_path):
-    files = [
-        (unicodedata.normalize("NFD", "Fähre é.png"), None),
-        (unicodedata.normalize("NFC", "fähre É.txt"), "a ferry"),
-    ]
-    assert list(paired(tmp_path, files)[0].values()) == ["a ferry"]
-
-
-def test_the_same_name_in_two_folders_keeps_each_its_caption(studio, tmp_path):
-    files = [
-        ("x/1.png", None),
-        ("x/1.txt", "red"),
-        ("y/1.png", None),
-        ("captions/y/1.txt", "blue"),
-        ("z/1.txt", "lost"),
-    ]
-    filled_with(tmp_path / "in", files)
-    made, _ = import_pictures(studio, [tmp_path / "in"])
-    assert [one.caption for one in made.pictures] == ["red", "blue"]
-    assert [(one.file, one.kind) for one in made.left] == [("z/1.txt", CAPTION)]
-    made, _ = import_pictures(studio, [tmp_path / "in" / "x", tmp_path / "in" / "y"])
-    assert [one.caption for one in made.pictures] == ["red", ""]
 
 
 def test_a_browser_says_the_folders_and_they_are_only_words(studio, tmp_path):
@@ -320,37 +165,6 @@ def test_a_folder_of_repeats_that_is_dropped_alone_changes_nothing_and_says_so(s
     made, _ = import_pictures(studio, [tmp_path / "10_fox"])
     assert [one.repeats for one in made.pictures] == [10, 10] and "they come equally often" in made.remarks[0]
     picture_index.check(made.folder)
-
-
-def test_a_caption_whose_picture_is_damaged_is_told_and_a_text_of_another_suffix_gets_advice(studio, tmp_path):
-    files = [("a.png", None), ("b.png", b"\x89PNG\r\n\x1a\n\0"), ("b.txt", "a bear"), ("a.wd14", "fox, red")]
-    filled_with(tmp_path / "in", files)
-    made, refused = import_pictures(studio, [tmp_path / "in"])
-    assert "Captions whose picture is not used: b.txt." in made.notes
-    assert made.sentence.endswith("Not used: 2 that cannot be used. Unused captions: 1.")
-    assert refused[0].endswith("If it holds a caption, call it a.txt.") and "b.png" in refused[1]
-
-
-@pytest.mark.parametrize("name", ["a.json", "metadata.jsonl", "metadata.csv", "captions.json", "a.txt"])
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"[" * 100_000, b'{"a.png": {"a.png": {}}}', b"\0\1\2" * 100, b"null", b'"', b'{"caption": 5}',
-     b'[{"file_name": 5, "text": "x"}]', b'x,"y\nz' * 50, b"\xff\xfe\xff", b"1e999"],
-    ids=range(12),
-)  # fmt: skip
-def test_a_strange_caption_file_costs_nobody_anything(tmp_path, name, content, tell):
-    tell(KINDS, 1)
-    captions, _ = paired(tmp_path, [("a.png", None), (name, content)])
-    assert list(captions) == ["a.png"]
-
-
-def test_caption_tables_of_any_size_cost_no_memory(studio, tmp_path):
-    filled_with(tmp_path / "in", [("a.png", None)])
-    for name in ("metadata.jsonl", "metadata.csv", "a.json", "a.txt"):
-        (tmp_path / "in" / name).touch()
-        os.truncate(tmp_path / "in" / name, 3 << 30)
-    made, _ = import_pictures(studio, [tmp_path / "in"])
-    assert len(made.left) == 4 and all(one.kind == CAPTION for one in made.left)
 
 
 def test_a_sentence_names_twenty_files_and_counts_the_others():
