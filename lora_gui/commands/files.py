@@ -15,9 +15,10 @@ def add(commands: Any, register: Register) -> None:
 
     convert = register(commands, "convert", run_convert, "write a LoRA file once more for other programs")
     convert.add_argument("file", type=Path)
-    convert.add_argument(
-        "--to", required=True, choices=("kohya", "diffusers", "comfy", "comfyui"), help="how it is to be written"
-    )
+    way = convert.add_mutually_exclusive_group(required=True)
+    way.add_argument("--for", dest="program", metavar="PROGRAM",
+                     help="that is to read all of it: comfyui, forge, diffusers, invokeai or kohya")  # fmt: skip
+    way.add_argument("--to", choices=("kohya", "diffusers", "comfy", "comfyui"), help="how it is to be written")
     convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file; nothing is overwritten")
 
     delete = register(commands, "delete", run_delete, "move a LoRA of your studio to the system's bin")
@@ -40,7 +41,8 @@ def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The new file and what is in it."""
     from lora_gui.studio.things import loras
 
-    made = loras.convert(studio, options.file, options.to.removesuffix("ui"), options.out)
+    to = loras.dialect_for(options.file, options.program) if options.program else options.to.removesuffix("ui")
+    made = loras.convert(studio, options.file, to, options.out)
     return {"lora": str(made.path), "family": made.family, "dialect": made.dialect, "rank": made.rank}
 
 

@@ -19,7 +19,7 @@ from lora_gui.formats import dialects, peft_settings
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer, Layers
-from lora_gui.formats.metadata import with_hashes
+from lora_gui.formats.metadata import with_hashes, with_trigger
 from lora_gui.protocol.events import Done, Event, Phase
 from lora_gui.protocol.jobs import ConvertJob
 
@@ -36,7 +36,7 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
     dtype = Counter(value.dtype for value in tensors.values() if value.ndim > 1).most_common(1)[0][0]
     written = _in_one_dtype(dialects.build(layers, known[key], job.to), dtype)
-    data = with_hashes(to_bytes(written, fields))
+    data = with_hashes(to_bytes(written, with_trigger(fields)))
     if not _equivalent(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
         raise UserError(f"{source.stem} would not be the same LoRA as a {job.to} file.", "Keep it as it is.")
     yield Phase(f"Writing {out.name}")

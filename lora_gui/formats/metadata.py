@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lora_gui import __version__
@@ -55,12 +56,37 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "trigger_phrase": job.trigger,
         "usage_hint": f"Write {job.trigger} in the prompt; strength 1.0 is as trained.",
     }
+    kohya |= trigger_field(job.trigger)
     ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
     return (
         {f"ss_{key}": value if isinstance(value, str) else json.dumps(value) for key, value in kohya.items()}
         | {f"modelspec.{key}": value for key, value in modelspec.items()}
         | {f"lora_studio.{key}": value for key, value in ours.items()}
     )
+
+
+def trigger_field(trigger: str) -> dict[str, dict[str, dict[str, int]]]:
+    """The count of kohya's tags with the trigger alone in it, which is where A1111 and Forge look for a trigger."""
+    return {"tag_frequency": {f"1_{trigger}": {trigger: 1}}} if trigger else {}
+
+
+def with_trigger(fields: dict[str, str]) -> dict[str, str]:
+    """The fields of a file with its trigger wherever a program looks for it; what is there stays as it is."""
+    trigger = trigger_of(fields)
+    counted = {f"ss_{key}": json.dumps(value, ensure_ascii=False) for key, value in trigger_field(trigger).items()}
+    return counted | ({"modelspec.trigger_phrase": trigger} if trigger else {}) | {k: v for k, v in fields.items() if v}
+
+
+def trigger_of(fields: Mapping[str, str]) -> str:
+    """The trigger that a file names: by ModelSpec, else the only tag there is in all that kohya's field counts."""
+    if phrase := fields.get("modelspec.trigger_phrase", ""):
+        return phrase
+    try:
+        counted = json.loads(fields.get("ss_tag_frequency", "{}"))
+        tags = {tag for folder in counted.values() for tag in folder}
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        return ""
+    return tags.pop().strip() if len(tags) == 1 else ""
 
 
 def with_hashes(data: bytes) -> bytes:

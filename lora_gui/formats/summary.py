@@ -16,6 +16,7 @@ from lora_gui.formats.header import Header
 from lora_gui.formats.identify import identify, unplaced
 from lora_gui.formats.leftover import sentence
 from lora_gui.formats.magnitude import OVER_INPUTS, of_outputs
+from lora_gui.formats.metadata import trigger_of
 from lora_gui.formats.peft_settings import alpha_of
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _oddities(
         yield "It changes a text encoder too, so that words mean something else in the whole prompt."
     if not says.get("modelspec.architecture") and not says.get("ss_base_model_version"):
         yield "It does not say which kind of base it is for; its layers do."
-    if not says.get("modelspec.trigger_phrase"):
+    if not trigger_of(says):
         yield "It does not say its trigger word."
 
 

@@ -39,6 +39,7 @@ def test_the_header_fields_are_text_and_hold_no_path_and_no_caption(tmp_path):
     } <= fields.keys()
     assert (fields["ss_network_dim"], fields["ss_network_alpha"], fields["ss_steps"]) == ("8", "4.0", "120")
     assert fields["modelspec.sai_model_spec"] == "1.0.1" and fields["modelspec.trigger_phrase"] == "zxy_style"
+    assert json.loads(fields["ss_tag_frequency"]) == {"1_zxy_style": {"zxy_style": 1}}  # where A1111 and Forge look
     text = json.dumps(fields)
     assert "secret" not in text and "private" not in text and str(tmp_path) not in text
 

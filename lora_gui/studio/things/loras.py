@@ -12,7 +12,9 @@ from send2trash import send2trash
 
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
+from lora_gui.formats import programs
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
+from lora_gui.formats.metadata import trigger_of
 from lora_gui.formats.summary import summary
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob
@@ -117,6 +119,11 @@ def _ambiguous(name: str, candidates: list[Path]) -> UserError:
     return UserError(f"{name!r} may be one of several LoRAs: {several}.", "Name it exactly, or give its whole path.")
 
 
+def dialect_for(path: Path, program: str) -> str:
+    """The dialect in which `program` reads all of the LoRA in a file. Raises UserError where it reads none so."""
+    return programs.dialect_for(program, families.facts_of(describe(path).family))
+
+
 def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:
     """Write the LoRA in a file once more in another dialect; a child does it. Raises UserError where it cannot."""
     describe(path)
@@ -173,7 +180,7 @@ def _describe(path: Path, now: tuple[int, ...]) -> LoraInfo:
         dialect=what.dialect,
         rank=what.rank,
         alpha=what.alpha,
-        trigger=says.get("modelspec.trigger_phrase", "")[:200],
+        trigger=trigger_of(says)[:200],
         base_title=says.get("ss_sd_model_name", "")[:200],
         base_key=says.get("lora_studio.base", ""),
         preset=says.get("lora_studio.preset", ""),
