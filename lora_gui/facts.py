@@ -52,6 +52,8 @@ class Facts:
     size_step: int  # px; width and height are multiples of it
     architecture: str  # modelspec.architecture of its LoRA files
     base_model_version: str  # ss_base_model_version of its LoRA files
+    spellings: str = ""  # a regular expression: what else its LoRA files call it, as `formats/architecture.py` has it
+    written_for: dict[str, str] = field(default_factory=dict)  # program that reads all of its LoRAs to the dialect
     single_files: tuple[SingleFile, ...] = ()  # builds of its bases that are read from one file
     further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
     dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default

@@ -13,17 +13,6 @@ if TYPE_CHECKING:
 
 FIELDS = ("modelspec.architecture", "ss_base_model_version")
 
-# family key -> its spellings besides those the family names itself, as `_normal` writes them
-_ALIASES = {
-    "klein": r"flux-?2-klein.*|klein.*",
-    "flux1": r"flux(-?1)?(-?(d|s|dev|schnell|krea|kontext|fill)\b.*)?",
-    "sdxl": r"(sd|stable-diffusion)-?xl(?!.*refiner).*|xl|pony.*|illustrious.*|noobai.*",
-    "sd1": r"(sd|stable-diffusion)-?v?-?1(-?[345])?(-.*)?",
-    "sd3": r"(sd|stable-diffusion)-?v?-?3(-?5)?(-?(m|l|medium|large)\b.*)?|(3|3-5|5)-(medium|large)",
-    "zimage": r"z-?image.*",
-    "kandinsky22": r"kandinsky-?v?-?2-?2.*",
-    "wuerstchen": r"wuerstchen.*",
-}
 # kinds whose layers may look like those of a family here
 _FOREIGN = {
     r"(sd|stable-diffusion)-?v?-?2.*": "Stable Diffusion 2.x",
@@ -58,11 +47,10 @@ def said(metadata: Mapping[str, str], families: Mapping[str, Facts]) -> str:
     """
     for field in FIELDS:
         value = metadata.get(field, "")
-        key = _family(value, families)
-        if key in families:
+        if key := _family(value, families):
             return key
-        if key or (title := _kind(value)):
-            raise foreign(f"{title}: {value}" if not key and title.casefold() != value.casefold() else value)
+        if title := _kind(value):
+            raise foreign(value if title.casefold() == value.casefold() else f"{title}: {value}")
     return ""
 
 
@@ -74,14 +62,14 @@ def foreign(kind: str) -> UserError:
 
 
 def _family(value: str, families: Mapping[str, Facts]) -> str:
-    """The family so named; it may be one that is not among `families`."""
+    """The family so named; empty where it is none of `families`."""
     if not (wanted := _normal(value)):
         return ""
     for facts in families.values():
         own = [name for base in ("", *(known.key for known in facts.bases)) for name in facts.named(base)]
         if wanted in map(_normal, own):
             return facts.key
-    return next((key for key, names in _ALIASES.items() if re.fullmatch(names, wanted)), "")
+    return next((key for key, facts in families.items() if re.fullmatch(facts.spellings, wanted)), "")
 
 
 def _kind(value: str) -> str:

@@ -52,8 +52,8 @@ def test_a_file_that_says_nothing_is_known_by_its_layers(tmp_path):
 
 def test_a_lora_of_another_kind_of_base_is_refused_by_name(tmp_path):
     path = tmp_path / "a.safetensors"
-    path.write_bytes(save(tensors(), {"modelspec.architecture": "flux-1-dev/lora"}))
-    with pytest.raises(UserError, match="flux-1-dev/lora"):
+    path.write_bytes(save(tensors(), {"modelspec.architecture": "hunyuan-video/lora"}))
+    with pytest.raises(UserError, match="hunyuan-video/lora"):
         identify(read_header(path), [FACTS])
 
 

@@ -52,6 +52,8 @@ FACTS = Facts(
     ),
     architecture="stable-diffusion-v1/lora",
     base_model_version="sd_v1",
+    spellings=r"(sd|stable-diffusion)-?v?-?1(-?[345])?(-.*)?",
+    written_for={"comfyui": "kohya", "forge": "kohya", "diffusers": "diffusers", "invokeai": "kohya", "kohya": "kohya"},
     prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te", "lora_te1")},
     checkpoint_names=checkpoint_names.unet(levels=4, first_up_has_attention=False),
     kohya_has_checkpoint_names=False,

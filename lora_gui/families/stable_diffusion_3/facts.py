@@ -62,6 +62,8 @@ FACTS = Facts(
     size_step=16,
     architecture="stable-diffusion-3-5-medium/lora",
     base_model_version="5-medium",
+    spellings=r"(sd|stable-diffusion)-?v?-?3(-?5)?(-?(m|l|medium|large)\b.*)?|(3|3-5|5)-(medium|large)",
+    written_for={"comfyui": "kohya", "forge": "kohya", "diffusers": "diffusers", "kohya": "kohya"},
     prefixes={
         "transformer": ("lora_unet",),
         "text_encoder": ("lora_te1",),

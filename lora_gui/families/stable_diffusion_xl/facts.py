@@ -42,6 +42,8 @@ FACTS = Facts(
     ),
     architecture="stable-diffusion-xl-v1-base/lora",
     base_model_version="sdxl_base_v1-0",
+    spellings=r"(sd|stable-diffusion)-?xl(?!.*refiner).*|xl|pony.*|illustrious.*|noobai.*",
+    written_for={"comfyui": "kohya", "forge": "kohya", "diffusers": "diffusers", "invokeai": "kohya", "kohya": "kohya"},
     prefixes={"unet": ("lora_unet",), "text_encoder": ("lora_te1",), "text_encoder_2": ("lora_te2",)},
     checkpoint_names=checkpoint_names.unet(levels=3, first_up_has_attention=True),
     layer_names=(  # unlike 1.x, no attention in the outermost blocks
