@@ -85,7 +85,7 @@ def nobody_looks(page):
 def test_from_pictures_to_a_drawing_with_two_loras(page, window):
     train(page)
     assert window.complaints == []
-    assert page.evaluate("document.activeElement.className") == "run-name"  # Start is gone; the run is what comes next
+    page.wait_for_function("document.activeElement.className === 'run-name'")  # Start is gone; the run comes next
     page.reload()
     expect(page.locator("#run-state [role=progressbar]")).to_be_visible()
     expect(page).to_have_title(re.compile(r"\d+ % - zxy_style · LoRA Studio"), timeout=LONG)
