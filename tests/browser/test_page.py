@@ -98,6 +98,8 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
 
     details(page)
     choose(page, "base", "two")
+    until(page, lambda: draft(window)["train"].get("base") == "two")
+    page.wait_for_timeout(500)  # its answer is drawn, and does not come in the middle of a fill
     page.locator("#name input").fill("foxes")
     page.locator("#setting-learning_rate input").fill("0.5")
     page.locator("#setting-rank input").fill("9999")  # wrong, and not lost
@@ -116,7 +118,8 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
     until(page, lambda: draft(window)["draw"].get("base") == "one")
     page.reload()
     details(page)
-    for name, value in {"name": "foxes", "setting-learning_rate": "0.5", "setting-rank": "9999", "base": "two"}.items():
+    kept = {"name": "foxes", "setting-learning_rate": "0.5", "setting-rank": "9999", "base": "two"}
+    for name, value in kept.items():
         expect(page.locator(f"#{name} input")).to_have_value(value)
     expect(page.locator("#setting-sample_prompts textarea")).to_have_value("a fox\na boat")
     expect(page.locator("#train-notice")).to_contain_text("Rank cannot be 9999")
