@@ -5,6 +5,7 @@ Files come from strangers, so every limit is checked before anything is trusted;
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lora_gui.errors import UserError
+from lora_gui.formats import lycoris
 from lora_gui.formats.peft_settings import FIELD
 from lora_gui.formats.spelling import canonical
 
@@ -23,6 +25,7 @@ TENSOR_LIMIT = 20_000
 FIELDS_LIMIT, FIELD_LIMIT = 1_000, 2_000  # metadata fields, and characters of each, that are kept
 LONG_LIMIT = 500_000  # characters of peft's settings, which may name every layer
 RANK_LIMIT = 1536  # fused qkv layers carry three times the rank
+FACTORED_LIMIT = 6_000_000_000  # values of all LyCORIS layers of a file as plain halves
 SIDE_LIMIT = 65_536  # largest size of a dimension
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # bytes of one value
 INTEGERS = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}  # which an alpha may be
@@ -53,10 +56,22 @@ class Header:
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
 
+    @functools.cached_property
+    def sizes(self) -> dict[str, tuple[int, int, int]]:
+        """Rank, inputs and outputs of each module."""
+        ups = {match[1]: t.shape[0] for name, t in self.tensors.items() if (match := _UP.fullmatch(name))}
+        plain_ones = {
+            match[1]: (t.shape[0], t.shape[1], ups.get(match[1], 0))
+            for name, t in self.tensors.items()
+            if (match := DOWN.fullmatch(name))
+        }
+        others = lycoris.layers({name: tensor.shape for name, tensor in self.tensors.items()})
+        return plain_ones | {module: lycoris.size(roles) for module, roles in others.items()}
+
     @property
     def ranks(self) -> dict[str, int]:
         """The rank of each module."""
-        return {match[1]: t.shape[0] for name, t in self.tensors.items() if (match := DOWN.fullmatch(name))}
+        return {module: rank for module, (rank, _, _) in self.sizes.items()}
 
     @property
     def rank(self) -> int:
@@ -66,7 +81,7 @@ class Header:
     @property
     def layers(self) -> int:
         """How many modules it adapts."""
-        return sum(bool(DOWN.fullmatch(name)) for name in self.tensors)
+        return len(self.sizes)
 
 
 def state(path: Path) -> tuple[int, ...]:
@@ -179,16 +194,32 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
     """Every module has a down and an up of the same rank."""
     downs = {m[1]: t for key, t in tensors.items() if (m := DOWN.fullmatch(key))}
     ups = {m[1]: t for key, t in tensors.items() if (m := _UP.fullmatch(key))}
-    if not downs and not ups:
-        other = any(".hada_" in key or ".lokr_" in key for key in tensors)
-        kind = "a LyCORIS file of another kind" if other else "not a LoRA"
+    others = lycoris.layers({key: tensor.shape for key, tensor in tensors.items()})
+    if not downs and not ups and not others:
+        other = lycoris.other_kind(tensors)
+        kind = f"a LyCORIS file of a kind that is not read here ({other})" if other else "not a LoRA"
         raise UserError(f"{name} is {kind}.", "Choose a .safetensors file that holds a LoRA.")
+    _check_factors(others, name)
     for module in downs.keys() | ups.keys():
         down, up = downs.get(module), ups.get(module)
         if not down or not up or len(down.shape) < 2 or len(up.shape) < 2 or down.shape[0] != up.shape[1]:
             raise UserError(f"In {name} the two halves of a layer do not belong together.", ANOTHER_COPY)
         if down.shape[0] > RANK_LIMIT:
             raise UserError(f"{name} claims rank {down.shape[0]}, more than any LoRA has.", ANOTHER_COPY)
+
+
+def _check_factors(modules: dict[str, dict[str, tuple[int, ...]]], name: str) -> None:
+    """The factors of every LyCORIS layer belong together, and what they make is not more than memory holds."""
+    try:
+        sizes = [lycoris.size(roles) for roles in modules.values()]
+        total = sum(map(lycoris.elements, modules.values()))
+    except ValueError:
+        raise UserError(f"In {name} the factors of a layer do not belong together.", ANOTHER_COPY) from None
+    if any(max(inputs, outputs) > SIDE_LIMIT for _, inputs, outputs in sizes) or total > FACTORED_LIMIT:
+        raise UserError(
+            f"The layers of {name} take {total * 4 / 1e9:,.0f} GB once they are multiplied out, too much to be read.",
+            "Ask its maker for a plain LoRA.",
+        )
 
 
 def all_finite(path: Path, header: Header) -> bool:

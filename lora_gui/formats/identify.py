@@ -10,19 +10,27 @@ from lora_gui.errors import UserError
 from lora_gui.formats.architecture import said
 from lora_gui.formats.header import Header
 from lora_gui.formats.leftover import T5, too_much
+from lora_gui.formats.lycoris import ROLE, ROLES, role_of
 from lora_gui.formats.sizes import told
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
 
+_FACTORS = rf"lora_mid\.weight|(?:{'|'.join(ROLES)})(?:\.weight)?"  # of LyCORIS layers
 # dialect -> its tensor names: module, then role
 DIALECTS = {
-    "kohya": r"lora_(?:unet|te[123]?)_\w+\.(?:lora_down\.weight|lora_up\.weight|alpha|dora_scale)",
-    "onetrainer": r"lora_(?:transformer|prior_unet|te[123]?)_\w+\.(?:lora_(?:down|up)\.weight|alpha|dora_scale)",
-    "comfy": r"(?:diffusion_model|text_encoders)\.[\w.]+\.(?:lora_(?:A|B|down|up)\.weight|alpha|dora_scale)",
+    "kohya": rf"lora_(?:unet|te[123]?)_\w+\.(?:lora_(?:down|up)\.weight|alpha|dora_scale|{_FACTORS})",
+    "onetrainer": (
+        r"lora_(?:transformer|prior_unet|te[123]?)_\w+"
+        rf"\.(?:lora_(?:down|up)\.weight|alpha|dora_scale|{_FACTORS})"
+    ),
+    "comfy": (
+        r"(?:diffusion_model|text_encoders)\.[\w.]+"
+        rf"\.(?:lora_(?:A|B|down|up)\.weight|alpha|dora_scale|{_FACTORS})"
+    ),
     "diffusers": (
         r"(?:unet|transformer|prior|text_encoder(?:_[23])?)\.[\w.]+"
-        r"\.(?:lora_[AB]\.weight|lora_magnitude_vector(?:\.weight)?|alpha)"
+        rf"\.(?:lora_[AB]\.weight|lora_magnitude_vector(?:\.weight)?|alpha|{_FACTORS})"
     ),
 }
 
@@ -41,7 +49,13 @@ def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
 
 def unplaced(header: Header, dialect: str) -> list[str]:
     """The tensors of a file that no layer of any family has in `dialect`, as far as their names tell."""
-    return [key for key in header.tensors if not re.fullmatch(DIALECTS[dialect], key) or T5.fullmatch(key)]
+    return [
+        key
+        for key, tensor in header.tensors.items()
+        if not re.fullmatch(DIALECTS[dialect], key)
+        or T5.fullmatch(key)
+        or (ROLE.fullmatch(key) and not role_of(key, len(tensor.shape))[0])
+    ]
 
 
 def _family(header: Header, families: dict[str, Facts], named: str) -> str:

@@ -46,10 +46,8 @@ def told(header: Header) -> str:
 
 def _layers(header: Header) -> Iterator[tuple[str, tuple[int, int]]]:
     """Every module with its input and output features."""
-    for name in header.ranks:
-        down = next(t for half in ("lora_down", "lora_A") if (t := header.tensors.get(f"{name}.{half}.weight")))
-        up = next(t for half in ("lora_up", "lora_B") if (t := header.tensors.get(f"{name}.{half}.weight")))
-        yield name, (down.shape[1], up.shape[0])
+    for name, (_, inputs, outputs) in header.sizes.items():
+        yield name, (inputs, outputs)
 
 
 def _by_attention(layers: dict[str, tuple[int, int]]) -> str:

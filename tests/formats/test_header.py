@@ -100,7 +100,10 @@ def test_a_whole_file_tells_rank_alpha_and_what_it_says_of_itself(tmp_path):
         (raw(pair(), b"\0" * 4), "cut short"),
         (raw(pair(), b"\0" * 20), "longer"),
         (raw({"model.weight": entry([1])}, b"\0\0"), "not a LoRA"),
-        (raw({"lora_unet_x.hada_w1_a": entry([1])}, b"\0\0"), "another kind"),
+        (raw({"lora_unet_x.hada_w1_a": entry([1])}, b"\0\0"), "factors"),
+        (raw({"lora_unet_x.oft_blocks": entry([1])}, b"\0\0"), "OFT or BOFT"),
+        (raw({"lora_unet_x.a1.weight": entry([1])}, b"\0\0"), "GLoRA"),
+        (raw({"lora_unet_x.w_norm": entry([1])}, b"\0\0"), "norms"),
         (raw({f"{LAYER}.lora_down.weight": entry([1, 2])}, b"\0" * 4), "two halves"),
         (
             raw(

@@ -10,6 +10,8 @@ import safetensors.torch
 import torch
 
 from lora_gui.errors import UserError, nearest
+from lora_gui.formats import lycoris
+from lora_gui.formats.dense import MID, halved
 from lora_gui.formats.dialects import comfy, diffusers, kohya, onetrainer
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
@@ -54,9 +56,18 @@ def read(path: Path, shapes: Shapes | None, facts: Facts, known: Iterable[Facts]
 def left_out(path: Path, shapes: Shapes | None, facts: Facts, texts: bool = True) -> str:
     """What `read` leaves out of a file that it reads, in a sentence; empty where that is nothing."""
     header = read_header(path)
-    names = [name for name in header.tensors if texts or not is_text_layer(name)]
+    wanted = {name: one for name, one in header.tensors.items() if texts or not is_text_layer(name)}
+    names = {_plainly(name, len(one.shape)): name for name, one in wanted.items()}
     _, dialect = identify(header, [facts])
-    return sentence(DIALECTS[dialect].unplaced(names, facts, shapes), len(header.tensors))
+    unplaced = DIALECTS[dialect].unplaced(names, facts, shapes)
+    return sentence([names[name] for name in unplaced], len(header.tensors))
+
+
+def _plainly(name: str, dimensions: int) -> str:
+    """The name that half of a plain LoRA has where this tensor is a factor of one."""
+    module, _ = lycoris.role_of(name, dimensions)
+    module = module or (name.removesuffix(MID) if name.endswith(MID) else "")
+    return canonical(f"{module}.lora_down.weight") if module else name
 
 
 def _spelt_anew(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -79,8 +90,9 @@ def parse(
     Raises UserError where it does not fit the base or the family, or holds what is not a number.
     """
     tensors = {name: tensor.float() for name, tensor in _spelt_anew(tensors).items()}
-    layers = DIALECTS[dialect].parse(tensors, metadata, facts, shapes)
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+    finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    layers = DIALECTS[dialect].parse(_spelt_anew(halved(tensors)), metadata, facts, shapes)
+    if not finite:
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
     return layers
 

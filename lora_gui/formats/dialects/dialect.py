@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -64,6 +64,7 @@ class Dialect:
             own = [in_base(name.rstrip(SWAPPED), shapes) for name in names]
             stored = layer_from(roles, self.alpha_of(own[0], metadata))
             stored = _swapped(stored) if names[0].endswith(SWAPPED) else stored
+            stored = _reshaped(stored, shapes[own[0]]) if shapes else stored
             for name, layer in _split(own, stored, facts, shapes):
                 if name in layers:
                     raise _twice(name)
@@ -164,6 +165,15 @@ def _split(
     for name, part in zip(names, fused.split(layer, outs), strict=True):
         if part is not None:
             yield name, part
+
+
+def _reshaped(layer: Layer, weight: torch.Size) -> Layer:
+    """The layer for a convolution where a file has its kernel flattened, as LyCORIS does."""
+    same = layer.down.ndim == len(weight) or layer.down[0].numel() != weight[1:].numel()
+    if same or layer.up[0, 0].numel() != 1:
+        return layer
+    up = layer.up.reshape(*layer.up.shape[:2], *[1] * (len(weight) - 2))
+    return replace(layer, down=layer.down.reshape(-1, *weight[1:]), up=up)
 
 
 def _out(name: str, layer: Layer, facts: Facts) -> int:
