@@ -63,6 +63,11 @@ class Facts:
     widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect
     layer_mark: str = ""  # a further one, found in one of these names at least, where another family names layers alike
+    layer_sizes: dict[str, frozenset[tuple[int, int]]] = field(default_factory=dict)
+    # layers (a regular expression over names with _) to the inputs and outputs this family alone has there; 0 for any
+    joint_blocks: dict[int, int] = field(default_factory=dict)  # hidden size to how many blocks with joint attention
+    texts_alone: str = ""  # a regular expression: a name of a file that changes text encoders only
+    texts_tell: int = 0  # how much that tells; of several families the one with most
 
     def train_defaults_of(self, base: str) -> dict[str, Any]:
         """How the base with the key `base` is trained unless told otherwise; `steps` and `seed` of a base are for

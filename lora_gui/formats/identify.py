@@ -67,7 +67,7 @@ def _family(header: Header, families: dict[str, Facts], named: str) -> str:
     if named and (not families[named].layer_names or fits[named] == most):
         return named
     possible = [families[key] for key, count in fits.items() if count == most and 2 * count > len(layers)]
-    key = told(header)
+    key = told(header, families.values())
     if key in {facts.key for facts in possible}:
         return key
     for facts in possible:

@@ -75,4 +75,13 @@ FACTS = Facts(
         r"single_transformer_blocks[_.]\d+[_.](attn[_.]to_[qkv]|proj_mlp|proj_out|norm[_.]linear)"
         r"|single_blocks[_.](2[4-9]|3\d)[_.]|double_blocks[_.]([89]|1\d)[_.]|single_blocks[_.]\d+[_.]modulation"
     ),
+    layer_sizes={
+        r"(img_mlp_0|txt_mlp_0|ff(_context)?_net_0_proj)$": frozenset({(3072, 12288)}),
+        r"(img_mlp_2|txt_mlp_2|ff(_context)?_net_2)$": frozenset({(12288, 3072)}),
+        r"single_blocks_\d+_linear1$": frozenset({(3072, 21504)}),
+        r"single_blocks_\d+_linear2$": frozenset({(15360, 3072)}),
+    },
+    joint_blocks={3072: 19},
+    texts_alone=r"(lora_te2_|text_encoder_2\.)(?:[\w.]{0,60}[_.])?encoder[_.]block[_.]\d",
+    texts_tell=4,
 )

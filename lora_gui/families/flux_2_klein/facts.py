@@ -87,4 +87,11 @@ FACTS = Facts(
         r"|(lora_unet_|diffusion_model\.)(double_stream_modulation_(img|txt)|single_stream_modulation)[_.]lin"
     ),
     layer_mark=r"single_transformer_blocks[_.]\d+[_.]attn[_.]to_(qkv_mlp_proj|out)|(double|single)_(blocks|stream)",
+    layer_sizes={
+        r"(img_mlp_0|txt_mlp_0|ff(_context)?_net_0_proj)$": frozenset({(3072, 18432)}),
+        r"(img_mlp_2|txt_mlp_2|ff(_context)?_net_2)$": frozenset({(9216, 3072)}),
+        r"single_blocks_\d+_linear1$": frozenset({(3072, 27648), (4096, 36864)}),
+        r"single_blocks_\d+_linear2$": frozenset({(12288, 3072), (16384, 4096)}),
+    },
+    joint_blocks={3072: 5, 4096: 8},
 )

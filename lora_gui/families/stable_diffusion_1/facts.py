@@ -62,4 +62,7 @@ FACTS = Facts(
         r"(down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks)[_.](?![\w.]*transformer_blocks[_.][1-9])[\w.]+"
         r"|(lora_te1?_|text_encoder\.|text_encoders\.clip_l\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
     ),
+    layer_sizes={r"attn2_to_[kv]$": frozenset({(768, 0)})},
+    texts_alone=r"lora_te\d?_|text_encoder",
+    texts_tell=1,
 )

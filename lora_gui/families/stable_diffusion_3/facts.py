@@ -75,4 +75,7 @@ FACTS = Facts(
         r"|(lora_unet_|diffusion_model\.)joint_blocks[_.]\d+[_.][\w.]+|lora_transformer_transformer_blocks_\d+_\w+"
         r"|(lora_te[12]_|text_encoder(_2)?\.|text_encoders\.clip_[lg]\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
     ),
+    joint_blocks={1536: 24, 2432: 38},
+    texts_alone=r"(lora_te\d?_|text_encoders?[_.])(?:[\w.]{0,60}[_.])?encoder[_.]block[_.]\d",
+    texts_tell=3,
 )

@@ -53,4 +53,7 @@ FACTS = Facts(
         r"|output_blocks[_.](\d[_.]0|[0-5]))[_.][\w.]+"
         r"|(lora_te[12]_|text_encoder(_2)?\.|text_encoders\.clip_[lg]\.transformer\.)(text_model[_.])?encoder[_.][\w.]+"
     ),
+    layer_sizes={r"attn2_to_[kv]$": frozenset({(2048, 0)})},
+    texts_alone=r"lora_te[12]_|text_encoder_2\.|text_encoders\.clip_g",
+    texts_tell=2,
 )
