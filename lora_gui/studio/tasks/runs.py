@@ -123,8 +123,8 @@ def with_less_memory(studio: Studio, run: Run) -> bool:
 def follow(studio: Studio, run: Run, say: Callable[[events.Event], None]) -> RunStatus:
     """Tell `say` every event of a run until it has come to its end and does not go on by itself."""
     status = run.follow(say)
-    while status.cause == "memory" and with_less_memory(studio, run):
-        status = run.follow(say)
+    while not status.ended or (status.cause == "memory" and with_less_memory(studio, run)):
+        status = run.follow(say)  # another thread may have let it go on already
     return status
 
 
