@@ -14,8 +14,8 @@ gc.disable()  # while the libraries and the tests are imported, of which nothing
 
 
 def pytest_xdist_auto_num_workers(config):
-    """One more than there are cores, since many tests wait for a child or for a browser."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores, since many tests wait for a child or for a browser."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_configure(config):
