@@ -131,6 +131,6 @@ class PicturesView:
 def _remarks(found: pictures.PictureSet, failed: Sequence[str] = ()) -> str:
     """What came in, in one sentence that unfolds to each file that was not used; and what was done to others."""
     left = [one.reason if one.reason.endswith(".") else f"{one.file}: {one.reason}" for one in found.left]
-    came = markup.sentences(found.sentence, left) or markup.quiet(found.sentence)
+    came = markup.sentences(found.sentence, left, folded=True) or markup.quiet(found.sentence)
     not_copied = markup.sentences(f"{markup.counted(len(failed), 'file was', 'files were')} not copied", failed)
     return came + not_copied + markup.sentences("What was done to some of them", found.remarks)

@@ -29,12 +29,12 @@ def problem(error: UserError) -> str:
     return notice(error.what, error.remedy)
 
 
-def sentences(title: str, found: Sequence[str]) -> str:
-    """A list of remarks, folded where there are many."""
+def sentences(title: str, found: Sequence[str], folded: bool = False) -> str:
+    """A list of remarks, folded where there are many or where `folded` asks for it."""
     if not found:
         return ""
     rows = "".join(f"<li>{text(one)}</li>" for one in found)
-    state = "open" if len(found) <= 3 else ""
+    state = "open" if len(found) <= 3 and not folded else ""
     return f'<details class="notice note" {state}><summary>{text(title)}</summary><ul>{rows}</ul></details>'
 
 
