@@ -154,10 +154,9 @@ def _attend(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
 
 def _break_off(task: TaskFolder, writer: EventWriter, asked: str) -> None:
     """End before the first step: whatever an earlier start had learnt is kept or published."""
-    kept = task.newest_checkpoint()
     if asked == "pause":
-        writer.say(events.Paused(int(kept.name.rpartition("-")[2]) if kept else 0))
-    elif kept:
+        writer.say(events.Paused(task.reached()))
+    elif task.newest_checkpoint():
         _publish_checkpoint(task, writer)
     else:
         writer.say(events.Stopped())

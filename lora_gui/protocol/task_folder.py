@@ -103,6 +103,11 @@ class TaskFolder:
         there = sorted(self.checkpoints.glob(f"ckpt-*[0-9]/{MANIFEST}"))
         return there[-1].parent if there else None
 
+    def reached(self) -> int:
+        """The step of the newest checkpoint; 0 where there is none."""
+        newest = self.newest_checkpoint()
+        return step_of(newest) if newest else 0
+
     def ask(self, what: str) -> None:
         """Ask the task to `stop` or `pause`."""
         files.touch(self.path / what)
@@ -123,9 +128,7 @@ class TaskFolder:
     def read_job(self) -> TrainJob:
         """What was ordered, with absolute paths; it writes within this studio only. Raises UserError if damaged."""
         try:
-            if not self.job.is_file() or self.job.stat().st_size > _JOB_LIMIT:
-                raise OSError(self.job)
-            job = TrainJob.model_validate_json(self.job.read_bytes())
+            job = TrainJob.model_validate_json(files.read_small(self.job, _JOB_LIMIT))
         except (OSError, ValidationError, RecursionError) as error:
             raise UserError(f"The run {self.path.name} is damaged.", "Start a new one.") from error
         studio = self.studio
@@ -147,7 +150,7 @@ class TaskFolder:
 
     def read_started(self) -> dict[str, Any]:
         """What the parent noted when it started the latest child; nothing where it was never started."""
-        said = files.read_json(self.started) if self.started.is_file() else None
+        said = files.read_json(self.started)
         return said if isinstance(said, dict) else {}
 
     def write_result(self, last: Last, result: "Reached") -> None:
@@ -159,9 +162,7 @@ class TaskFolder:
     def read_result(self) -> "tuple[Last, Reached] | None":
         """What `write_result` said of the latest start; None where there is nothing or it is of an earlier one."""
         try:
-            if not self.result.is_file() or self.result.stat().st_size > _RESULT_LIMIT:
-                return None
-            said = json.loads(self.result.read_bytes())
+            said = json.loads(files.read_small(self.result, _RESULT_LIMIT))
             same = said["start"] == self.read_started().get("start", "")
             last = from_fields(said["last"])
             reached = Reached(*(int(said[field.name]) for field in fields(Reached)))
@@ -181,6 +182,11 @@ class TaskFolder:
         except (OSError, ValueError, RuntimeError):  # a name that no disk takes, or links that go round
             inside = False
         return str(found if inside else self.studio / home)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that the folder of a checkpoint is named after."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 _WRITTEN = {"publish_to": "loras", "cache": "cache"}  # fields of a job that name folders it writes into

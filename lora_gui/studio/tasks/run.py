@@ -123,7 +123,7 @@ class Run:
 
     def beat(self) -> tuple[int, int] | None:
         """Process id and heartbeat of the living child; None where there is none. Only the id of a holder is sure."""
-        said = files.read_json(self.files.beat) if self.lives() and self.files.beat.is_file() else None
+        said = files.read_json(self.files.beat) if self.lives() else None
         try:
             return (int(said["pid"]), int(said["beat"])) if isinstance(said, dict) else None
         except (KeyError, TypeError, ValueError, OverflowError):
@@ -206,5 +206,5 @@ def is_queue_held(runs: Path) -> bool:
 
 
 def _queue(runs: Path) -> dict[str, Any]:
-    said = files.read_json(runs / QUEUE) if (runs / QUEUE).is_file() else None
+    said = files.read_json(runs / QUEUE)
     return said if isinstance(said, dict) else {}

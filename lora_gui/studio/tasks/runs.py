@@ -15,7 +15,7 @@ from lora_gui import files
 from lora_gui.errors import UserError, nearest
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
-from lora_gui.protocol.task_folder import ADAPTER
+from lora_gui.protocol.task_folder import ADAPTER, step_of
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio, new_id
@@ -133,7 +133,7 @@ def keep_lora(studio: Studio, run: Run) -> str:
     kept = run.checkpoint()
     if kept is None:
         raise UserError("This run has not kept anything yet.", "Resume it.")
-    name = f"{run.job.name}-step-{int(kept.name.rpartition('-')[2])}"
+    name = f"{run.job.name}-step-{step_of(kept)}"
     digest = files.sha256(kept / ADAPTER)
     for path in studio.loras.glob(f"{name}*.safetensors"):  # another run's may have this name
         if files.sha256(path) == digest:
@@ -146,8 +146,7 @@ def keep_lora(studio: Studio, run: Run) -> str:
 def pause(studio: Studio, run: Run) -> None:
     """Ask a run to keep everything and give its memory back; one that hangs is ended by force."""
     if not run.status().ended:
-        run.pause()
-        threading.Thread(target=_insist, args=(studio, run), daemon=True).start()
+        _insist(studio, run, "pause")
 
 
 def stop(studio: Studio, run: Run) -> None:
@@ -157,8 +156,7 @@ def stop(studio: Studio, run: Run) -> None:
     """
     status = run.status()
     if not status.ended:
-        run.stop()
-        threading.Thread(target=_insist, args=(studio, run), daemon=True).start()
+        _insist(studio, run, "stop")
     elif status.resumable and run.checkpoint():
         with alone(studio):
             go_on(studio, run, run.job, "publish", watch(studio))
@@ -173,13 +171,13 @@ def end(studio: Studio, run: Run) -> None:
             process.kill(beat[0])
         if not until(lambda: not run.lives(), LOCK_WAIT):
             raise UserError("The training cannot be ended by force.", "Restart the computer; what was kept stays.")
-        asked, kept = run.files.asked(), run.checkpoint()
+        asked = run.files.asked()
         if not run.died() or not asked:
             return
-        if asked == "stop" and kept:
+        if asked == "stop" and run.checkpoint():
             go_on(studio, run, run.job, "publish", watch(studio))
             return
-        step = int(kept.name.rpartition("-")[2]) if kept else 0
+        step = run.files.reached()
         last = events.Stopped(step) if asked == "stop" else events.Paused(step)
         files.append_line(run.files.events, events.to_line(last))
 
@@ -251,7 +249,13 @@ def _continued(run: Run, steps: int | None, changes: dict[str, Any]) -> TrainJob
     return job.model_copy(update={"settings": check(TrainSettings, job.settings.model_dump() | changes)})
 
 
-def _insist(studio: Studio, run: Run) -> None:
+def _insist(studio: Studio, run: Run, what: str) -> None:
+    """Ask a run to `stop` or `pause`, and see to it in a thread that it does."""
+    run.files.ask(what)
+    threading.Thread(target=_end_if_it_hangs, args=(studio, run), daemon=True).start()
+
+
+def _end_if_it_hangs(studio: Studio, run: Run) -> None:
     """End a child by force that was asked something and whose heart does not beat any more."""
     last, since = run.beat(), time.monotonic()
     while run.lives():
