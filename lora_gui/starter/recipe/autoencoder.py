@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
 from lora_gui.starter.recipe.pictures import PALETTE, SIZE, composite
-from lora_gui.starter.recipe.training import Training
+from lora_gui.starter.recipe.training import Training, mixed_precision
 
 CROP = 64  # px; the first part of the training sees crops, four times as many a second
 
@@ -58,19 +58,27 @@ def psnr(vae: AutoencoderKL, x: torch.Tensor) -> float:
     return float((-10 * mse.log10()).mean())
 
 
-def train_autoencoder(pictures: np.ndarray, folder: Path, steps: int, minutes: float = 1e9) -> AutoencoderKL:
-    """Train on RGBA `pictures` (N, SIZE, SIZE, 4), resuming from `folder`; returns the network with its EMA weights."""
+def train_autoencoder(
+    pictures: np.ndarray, folder: Path, steps: int, begin_from: Path | None = None
+) -> AutoencoderKL:
+    """Train on RGBA `pictures` (N, SIZE, SIZE, 4), resuming from `folder`; returns the network with its EMA weights.
+
+    One that is trained further, `begin_from`, changes at half the rate, so that its latents stay nearly what they were.
+    """
     torch.manual_seed(0)
-    vae = make_autoencoder().to(memory_format=torch.channels_last)
-    training = Training({"vae": vae}, rate=2e-3, steps=steps, decay=0.998, folder=folder)
+    vae = AutoencoderKL.from_pretrained(begin_from).float() if begin_from else make_autoencoder()
+    vae = vae.to(memory_format=torch.channels_last)
+    rate = 1e-3 if begin_from else 2e-3
+    training = Training({"vae": vae}, rate=rate, steps=steps, decay=0.998, folder=folder)
     training.resume()
     fixed = batch(pictures, 48, SIZE, torch.Generator().manual_seed(7))
     began = time.monotonic()
-    while training.step < steps and time.monotonic() - began < minutes * 60:
+    while training.step < steps:
         generator = training.generator()
         early = training.step < steps // 2
         x = batch(pictures, 16 if early else 8, CROP if early else SIZE, generator)
-        loss = loss_of(vae, x, generator)
+        with mixed_precision():
+            loss = loss_of(vae, x, generator)
         training.update(loss)
         if training.step % 200 == 0 or training.step == steps:
             training.save()

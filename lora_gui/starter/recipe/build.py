@@ -32,6 +32,7 @@ class Recipe:
     names: tuple[str, ...] = ()  # the concepts; all of them where none is given
     everything: bool = True  # the autoencoder also sees what the captions do not name
     begin_from: Path | None = None  # a published model to train further, where `work` holds no checkpoint
+    sharpen: bool = False  # whether its autoencoder learns further too
 
 
 def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) -> dict[str, float]:
@@ -66,10 +67,11 @@ def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) 
 def autoencoder(pictures: np.ndarray, recipe: Recipe) -> AutoencoderKL:
     """The trained autoencoder with standardised latents; once it is written, it is not trained further."""
     folder = recipe.work / "vae"
-    if recipe.begin_from:
-        folder = recipe.begin_from / "vae"
+    former = recipe.begin_from / "vae" if recipe.begin_from else None
+    if former and not recipe.sharpen:
+        folder = former
     elif not (folder / "config.json").exists():
-        vae = train_autoencoder(pictures, recipe.work / "autoencoder", recipe.autoencoder_steps)
+        vae = train_autoencoder(pictures, recipe.work / "autoencoder", recipe.autoencoder_steps, former)
         standardise(vae, pictures)
         vae.save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder).eval().to(memory_format=torch.channels_last)
@@ -89,11 +91,13 @@ def main() -> None:
     parser.add_argument("--denoiser-steps", type=int, default=Recipe.denoiser_steps)
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything, into WORK/out")
     parser.add_argument("--go-on", action="store_true", help="train the denoiser of OUT/model further, on its latents")
+    parser.add_argument("--sharpen", action="store_true", help="with --go-on: train its autoencoder further first")
     options = parser.parse_args()
     torch.set_flush_denormal(True)
     recipe = Recipe(
         options.work, options.out, options.autoencoder_steps, options.denoiser_steps,
         begin_from=options.out / "model" if options.go_on else None,
+        sharpen=options.sharpen,
     )  # fmt: skip
     if options.smoke:
         recipe = smoke(options.work, options.work / "out")

@@ -14,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption, words
 from lora_gui.starter.recipe.pictures import PALETTE, SIZE, composite
-from lora_gui.starter.recipe.training import Training
+from lora_gui.starter.recipe.training import Training, mixed_precision
 
 TOKENS = 32  # context length, both special tokens counted
 BATCH = 32
@@ -218,7 +218,9 @@ def train_denoiser(
     began = time.monotonic()
     while training.step < steps:
         generator = training.generator()
-        loss = denoiser.loss(*batch(latents, concepts, BATCH, generator), generator)
+        chosen = batch(latents, concepts, BATCH, generator)
+        with mixed_precision():
+            loss = denoiser.loss(*chosen, generator)
         training.update(loss)
         losses = [*losses[-99:], loss.item()]
         if training.step % 100 == 0 or training.step == steps:

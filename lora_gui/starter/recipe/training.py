@@ -10,6 +10,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 
+def mixed_precision() -> torch.autocast:
+    """bf16 where the processor multiplies in it, which is a third quicker; the weights and their EMA stay fp32."""
+    quick = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.autocast("cpu", torch.bfloat16, enabled=bool(quick))
+
+
 class Training:
     """Networks, the EMA of their weights and AdamW with a cosine schedule; saved whole and read back.
 
