@@ -20,6 +20,15 @@ class UserError(Exception):
         self.cause = cause
 
 
+class SettingError(UserError):
+    """A setting that cannot be as it was given. `setting` is its name, `instead` the nearest value that it can have."""
+
+    def __init__(self, what: str, remedy: str, setting: str, instead: Any = None) -> None:
+        super().__init__(what, remedy)
+        self.setting = setting
+        self.instead = instead
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming what is probably meant: `Did you mean 'rank'?`, or the whole list where nothing is near."""
     known = sorted(known)

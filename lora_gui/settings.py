@@ -1,10 +1,14 @@
 """Every setting once: its type, bounds, label and help. The form, the presets and the command line read them here."""
 
-from typing import Any, Literal, TypeVar
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
-from lora_gui.errors import UserError, nearest, shown
+from lora_gui.errors import SettingError, UserError, nearest, shown
 
 # The one list of each; tables over them are held to it by tests/test_settings.py, choices are taken from it by `get_args`.
 Optimizer = Literal["adamw", "adamw8bit", "adafactor", "prodigy"]
@@ -13,6 +17,24 @@ FullPrecision = Literal["fp32", "bf16", "fp16"]  # the frozen weights as they ar
 Quantised = Literal["int8", "nf4"]  # the frozen weights quantised, computed with in bf16
 Precision = Literal[FullPrecision, Quantised]
 Layers = Literal["attention", "linear", "all"]
+
+# What pydantic finds wrong with a value, in our words; the setting's label stands before each.
+_WHOLE, _NUMBER = "has to be a whole number.", "has to be a number."
+SENTENCES = {
+    "less_than_equal": "can be at most {le}.",
+    "greater_than_equal": "has to be at least {ge}.",
+    "greater_than": "has to be above {gt}.",
+    "multiple_of": "goes in steps of {multiple_of}.",
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), _WHOLE),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _NUMBER),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "is either on or off."),
+    "literal_error": "has to be {expected}.",
+    "too_long": "can be at most {max_length}.",
+    "string_too_long": "can be at most {max_length} characters long.",
+    "string_type": "has to be text.",
+    "tuple_type": "has to be a list.",
+}
+MOST_SHOWN = 1_000_000  # up to here the two steps beside a number are named
 
 SEEDS = 2**64  # of drawings, as other programs count them
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -139,7 +161,7 @@ class DrawSettings(_Settings):
         1, ge=-1, le=SEEDS - 1, title="Seed",
         description="The same seed and settings give the same drawing; -1 takes a new one. Seeds that differ by 4294967296 are alike.",
     )
-    count: int = Field(1, ge=1, le=16, title="Count", description="How many drawings, each with the next seed.")
+    count: int = Field(1, ge=1, le=16, title="How many", description="Drawings at once, each with the next seed.")
     width: int = Field(512, ge=64, le=2048, multiple_of=8, title="Width", description="In pixels.")
     height: int = Field(512, ge=64, le=2048, multiple_of=8, title="Height", description="In pixels.")
     steps: int = Field(25, ge=1, le=200, title="Steps", description="Up: cleaner and slower, with less and less difference.")
@@ -147,25 +169,78 @@ class DrawSettings(_Settings):
 
 
 def check(settings: type[Settings], values: dict[str, Any]) -> Settings:
-    """Make settings from `values`. Raises UserError naming the nearest known key, or the bound that was passed."""
+    """Make settings from `values`. Raises UserError naming the nearest known key, or SettingError for a wrong value."""
     for key in values:
         if key not in settings.model_fields:
             raise UserError(f"No setting is called {shown(key)}.", nearest(key, settings.model_fields))
     try:
         return settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = settings.model_fields.get(str(first["loc"][0])) if first["loc"] else None
-        label = field.title if field and field.title else " ".join(str(part) for part in first["loc"])
-        remedy, given = sentence(first["msg"]), first["input"]
-        if first["type"] == "multiple_of" and isinstance(given, (int, float)) and 0 < given < 1_000_000:
-            step = first["ctx"]["multiple_of"]
-            below = int(given // step * step)
-            remedy = f"{remedy.removesuffix('.')}, such as {below} or {below + step}."
-        raise UserError(f"{label} cannot be {shown(given)}.", remedy) from None
+        raise _refused(settings, dict(error.errors(include_url=False)[0])) from None
 
 
-def sentence(message: str) -> str:
-    """What pydantic says of a value, as a sentence for the user."""
-    message = message.removeprefix("Input ").removeprefix("Value error, ")
-    return f"It {message}." if message.startswith("should") else f"{message[:1].upper()}{message[1:]}."
+def told(label: str, error: Mapping[str, Any]) -> str:
+    """What pydantic finds wrong with a value, in a sentence about the setting of this label."""
+    context = {name: _number(value) for name, value in error.get("ctx", {}).items()}
+    return f"{label} {SENTENCES.get(error['type'], 'cannot be that.').format(**context)}"
+
+
+def bounds(info: FieldInfo) -> dict[str, Any]:
+    """The bounds of a setting: `ge`, `gt`, `le` and `multiple_of`, as far as it has them."""
+    return {
+        kind: getattr(mark, kind)
+        for mark in info.metadata
+        for kind in ("ge", "gt", "le", "multiple_of")
+        if getattr(mark, kind, None) is not None
+    }
+
+
+def _refused(settings: type[BaseModel], error: dict[str, Any]) -> SettingError:
+    """Why a value is refused, and which is the nearest that is not."""
+    place, given = error["loc"], error["input"]
+    name = str(place[0]) if place else ""
+    info = settings.model_fields.get(name)
+    if info and len(place) > 2 and issubclass(inner := get_args(info.annotation)[0], BaseModel):  # a row of the stack
+        info = inner.model_fields.get(str(place[-1]))
+    label = info.title if info and info.title else " ".join(map(str, place))
+    instead = _nearest(info, given) if info else None
+    use = "" if instead is None else _number(instead)
+    limits = bounds(info) if info else {}
+    if error["type"] == "multiple_of" and isinstance(given, (int, float)):
+        step = limits["multiple_of"]
+        below = given // step * step if abs(given) < MOST_SHOWN else 0
+        if given > limits.get("le", math.inf):
+            error = error | {"type": "less_than_equal", "ctx": limits}
+        elif given < limits.get("ge", -math.inf):
+            error = error | {"type": "greater_than_equal", "ctx": limits}
+        elif below:
+            use = f"{_number(int(below))} or {_number(int(below) + step)}"
+    if error["type"].endswith("too_long"):
+        remedy = f"It has {_number(len(given))}."
+    else:
+        remedy = f"Use {use} instead of {shown(given)}." if use else f"It was {shown(given)}."
+    return SettingError(told(label, error), remedy, name, instead)
+
+
+def _nearest(info: FieldInfo, given: Any) -> Any:
+    """The allowed value that is nearest to the refused one; the usual one where none is near, or None."""
+    limits = bounds(info)
+    if info.annotation not in (int, float):
+        return _alike(info, given)
+    if not isinstance(given, (int, float)) or given != given or given <= limits.get("gt", -math.inf):
+        return info.default
+    low, high, step = limits.get("ge", -math.inf), limits.get("le", math.inf), limits.get("multiple_of", 1)
+    near = min(max(given, low), high)
+    return near if info.annotation is float or near % step == 0 else math.floor(near / step + 0.5) * step
+
+
+def _alike(info: FieldInfo, given: Any) -> Any:
+    choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    return next(iter(difflib.get_close_matches(str(given), choices, n=1)), info.default) if choices else None
+
+
+def _number(value: Any) -> str:
+    """A number with its thousands apart, anything else as it is."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"

@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_at_publishing_is_a_sentence_and_what_was_learnt_is_
         ({"preset": "styl"}, "There is no preset 'styl'.", "Did you mean 'style'?"),
         ({"base": "startr"}, "There is no base 'startr'.", "Did you mean 'starter'?"),
         ({"set": "stepps=4"}, "No setting is called 'stepps'.", "Did you mean 'steps'?"),
-        ({"set": "rank=999"}, "Rank cannot be 999.", "It should be less than or equal to 256."),
+        ({"set": "rank=999"}, "Rank can be at most 256.", "Use 256 instead of 999."),
         ({"set": "rank"}, "--set 'rank' has no value.", "Write it as KEY=VALUE, such as --set steps=300."),
     ],
 )
@@ -191,8 +191,8 @@ def test_a_wrong_command_line_is_json_too(studio, command):
 
 def test_drawing_with_a_lora_that_is_not_there_or_a_wrong_setting_is_refused(studio, command):
     assert command("draw", "--prompt", "x", "--lora", "cat:1")[1]["error"] == "There is no LoRA 'cat'."
-    assert command("draw", "--prompt", "x", "--set", "guidance=99")[1]["error"] == "Guidance cannot be 99."
-    assert command("draw", "--prompt", "x", "--seed", "-2")[1]["error"] == "Seed cannot be -2."
+    assert command("draw", "--prompt", "x", "--set", "guidance=99")[1]["error"] == "Guidance can be at most 30."
+    assert command("draw", "--prompt", "x", "--seed", "-2")[1]["error"] == "Seed has to be at least -1."
     assert command("draw", "--prompt", "<lora:cat:1>")[1]["error"] == "There is no LoRA 'cat'."
 
 
@@ -212,7 +212,7 @@ def test_a_strength_follows_the_last_colon(studio):
     for text, strength in ways:
         assert draw._stack_entry(studio, text) == {"lora": str(path), "strength": strength}
     for text in ("cat:3", "cat:-2.5", "cat:nan"):
-        with pytest.raises(UserError, match="Strength cannot be"):
+        with pytest.raises(UserError, match="Strength (can|has to) be"):
             draw._stack_entry(studio, text)
 
 

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from lora_gui import families
-from lora_gui.errors import UserError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.paths import Studio
@@ -43,7 +43,9 @@ def check_size(base: Base, settings: DrawSettings) -> None:
     if off:
         wrong = " and ".join(f"a {name} of {side}" for name, side in off.items())
         choose = " and ".join(f"a {name} of {_nearest(side, step)}" for name, side in off.items())
-        raise UserError(f"{base.title} draws in steps of {step} pixels, and not in {wrong}.", f"Choose {choose}.")
+        what, first = f"{base.title} draws in steps of {step} pixels, and not in {wrong}.", next(iter(off))
+        near = max(round(off[first] / step), 1) * step
+        raise SettingError(what, f"Choose {choose}.", first, near)
 
 
 def _nearest(side: int, step: int) -> str:

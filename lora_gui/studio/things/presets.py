@@ -14,9 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 import lora_gui
 from lora_gui import families, files, typed
-from lora_gui.errors import UserError, nearest, shown
+from lora_gui.errors import SettingError, UserError, nearest, shown
 from lora_gui.protocol.jobs import Base
-from lora_gui.settings import TrainSettings, check, sentence
+from lora_gui.settings import TrainSettings, check, told
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 
@@ -123,10 +123,10 @@ def _require_learning(settings: TrainSettings, hand: dict[str, Any]) -> None:
     """Raises UserError where these settings, each of them possible, cannot learn together."""
     if settings.optimizer == "prodigy" and settings.learning_rate < _LEAST_OF_PRODIGY:
         what = f"Prodigy does not learn at a rate of {settings.learning_rate:g}, which it multiplies with its own."
-        raise UserError(what, "Give it a learning rate of 1, or choose AdamW.")
+        raise SettingError(what, "Give it a learning rate of 1, or choose AdamW.", "learning_rate", 1.0)
     if "warmup_steps" in hand and settings.warmup_steps >= settings.steps:
         what = f"A warm-up of {settings.warmup_steps} steps does not fit into a run of {settings.steps}."
-        raise UserError(what, "Choose fewer warm-up steps, or more steps.")
+        raise SettingError(what, "Choose fewer warm-up steps, or more steps.", "warmup_steps", settings.steps - 1)
 
 
 def read(path: Path, studio: Studio) -> PresetFile:
@@ -196,5 +196,5 @@ def _mistake(file: str, error: Mapping[str, Any], names: Mapping[str, Collection
     if error["type"] in ("model_type", "dict_type"):
         what = f"In the preset {file}, {shown('.'.join(place))} must be a table."
         return UserError(what, f"Write [{'.'.join(place)}] on a line of its own.")
-    what = f"In the preset {file}, {key!r}{where} cannot be {shown(error['input'])}."
-    return UserError(what, sentence(error["msg"]))
+    what = f"In the preset {file}, {told(repr(key) + where, error)}"
+    return UserError(what, f"It is {shown(error['input'])} there.")

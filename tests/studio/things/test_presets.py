@@ -11,6 +11,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.things.presets import fill, presets, read
 
 STARTER = Base(key="starter", title="Starter", family="sd1", path="starter")
+ADAM = "'adamw', 'adamw8bit', 'adafactor' or 'prodigy'."
 SD15 = Base(key="sd15", title="Stable Diffusion 1.5", family="sd1", path="sd15")
 
 
@@ -107,21 +108,21 @@ def test_field_default_then_family_then_preset_then_the_hand(studio):
         ),
         (
             "[all]\nrank = 999",
-            "In the preset mine.toml, 'rank' in [all] cannot be 999.",
-            "It should be less than or equal to 256.",
+            "In the preset mine.toml, 'rank' in [all] can be at most 256.",
+            "It is 999 there.",
         ),
-        ("[all]\nrank = 'x'", "In the preset mine.toml, 'rank' in [all] cannot be 'x'.", None),
+        ("[all]\nrank = 'x'", "In the preset mine.toml, 'rank' in [all] has to be a whole number.", "It is 'x' there."),
         (
             "[all]\nresolution = 500",
-            "In the preset mine.toml, 'resolution' in [all] cannot be 500.",
-            "It should be a multiple of 8.",
+            "In the preset mine.toml, 'resolution' in [all] goes in steps of 8.",
+            "It is 500 there.",
         ),
-        ("[all]\noptimizer = 'adam'", "In the preset mine.toml, 'optimizer' in [all] cannot be 'adam'.", None),
-        ("[all]\nlearning_rate = nan", "In the preset mine.toml, 'learning_rate' in [all] cannot be nan.", None),
+        ("[all]\noptimizer = 'adam'", "In the preset mine.toml, 'optimizer' in [all] has to be " + ADAM, None),
+        ("[all]\nlearning_rate = nan", "In the preset mine.toml, 'learning_rate' in [all] has to be a number.", None),
         (
             "[all]\nsteps_min = 0",
-            "In the preset mine.toml, 'steps_min' in [all] cannot be 0.",
-            "It should be greater than or equal to 1.",
+            "In the preset mine.toml, 'steps_min' in [all] has to be at least 1.",
+            "It is 0 there.",
         ),
         ("rank = 4", "The preset mine.toml has an unknown key 'rank'.", "It belongs under [all]."),
         ("[al]\nrank = 4", "The preset mine.toml has an unknown key 'al'.", "Did you mean 'all'?"),
