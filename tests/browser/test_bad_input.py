@@ -124,7 +124,7 @@ def test_a_refreshed_page_still_has_what_was_chosen(page, window, tmp_path):
 def test_a_setting_out_of_bounds_names_the_bound(page, window, tmp_path):
     page.locator("#details button.label-wrap").click()
     page.locator("#setting-rank input").fill("9999")
-    expect(page.locator("#train-notice")).to_contain_text("Rank cannot be 9999")
+    expect(page.locator("#train-notice")).to_contain_text("Rank can be at most 256")
     assert window.complaints == []
 
 

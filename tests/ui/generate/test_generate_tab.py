@@ -78,7 +78,7 @@ def test_an_empty_prompt_is_a_sentence_and_nothing_is_ordered(page):
 
 def test_a_number_out_of_bounds_is_named_and_nothing_is_ordered(page):
     answer = draw(page, prompt="a fox", guidance=99)
-    assert "Guidance cannot be 99" in answer["notice"] and answer["guidance"] == 99 and page.context.order == ""
+    assert "Guidance can be at most 30" in answer["notice"] and answer["guidance"] == 99 and page.context.order == ""
     usual = bases.draw_defaults(bases.list_bases(page.studio)[0])["guidance"]
     assert type_in(page, guidance=None)["guidance"] == usual  # emptied, it is the base's own again
 

@@ -40,8 +40,8 @@ def test_an_edit_changes_its_field_and_leaves_the_others_to_the_preset(page):
 
 def test_a_value_out_of_bounds_is_named_with_its_bound_and_nothing_starts(page):
     page.examples()
-    assert "Rank cannot be 9999" in type_in(page, rank=9999)["notice"]
-    assert "Rank cannot be 9999" in start(page, trigger="zxy_style")["notice"]
+    assert "Rank can be at most 256" in type_in(page, rank=9999)["notice"]
+    assert "Rank can be at most 256" in start(page, trigger="zxy_style")["notice"]
     assert runs.all_runs(page.studio) == []
     assert "Rank" not in type_in(page, rank=None)["notice"]  # emptied, it is the preset's again
 
