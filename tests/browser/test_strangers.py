@@ -1,6 +1,7 @@
 """Another page in the same real Chromium, which holds the window's cookie, tries to drive the window."""
 
 import http.server
+import json
 import threading
 import time
 from functools import partial
@@ -10,6 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 from playwright.sync_api import Error, expect
+
+from lora_gui.studio.paths import Studio
+from lora_gui.ui.server import keys
 
 PAGE = Path(__file__).with_name("strangers.html")
 
@@ -89,3 +93,22 @@ def test_a_link_from_elsewhere_opens_the_window_and_holds_no_handle_to_it(page, 
         other.evaluate("held.document.title")
     opened.value.close()
     other.close()
+
+
+def test_the_private_page_that_a_start_gives_the_browser_opens_the_window_once(browser, window):
+    """From a file to another origin: a redirect of the window would lose its cookie."""
+    known = json.loads((window.home / "window.json").read_text())
+    given = keys.page(Studio(window.home), f"http://127.0.0.1:{known['port']}/")
+    address = given.as_uri()
+    context = browser.new_context()
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.headers.get("referer", "")))
+    page.goto(address)
+    page.locator("#start").wait_for(timeout=60_000)
+    assert page.url == f"http://127.0.0.1:{known['port']}/" and not given.exists()
+    assert not [referrer for referrer in asked if "token" in referrer or "file:" in referrer]
+    assert page.evaluate("history.length") <= 2 and "token" not in page.evaluate("document.referrer")
+    page.reload()
+    page.locator("#start").wait_for(timeout=60_000)
+    context.close()

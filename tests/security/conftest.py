@@ -1,12 +1,12 @@
-"""The real window, served by this process, with a counter between the guard and gradio."""
+"""The real window, served by this process, with a counter between the guard and all of gradio."""
 
+import contextlib
 import http.client
 import os
 import time
 from dataclasses import dataclass, field
 
 import pytest
-from starlette.middleware import Middleware
 
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.server import launch
@@ -91,7 +91,15 @@ def window(tmp_path_factory):
 
         served = Window(studio, launch.free_port(None))
         built, options = build(studio, Drawer(studio)), launch.options(studio, served.port, TOKEN)
-        options["app_kwargs"]["middleware"].append(Middleware(Counter, came=served.came))
+        guarded = options["app_kwargs"]["lifespan"]
+
+        @contextlib.asynccontextmanager
+        async def counted(app):
+            app.middleware_stack = Counter(app.middleware_stack, served.came)
+            async with guarded(app):
+                yield
+
+        options["app_kwargs"]["lifespan"] = counted
         app, _, _ = built.launch(**options)
         served.routes += flat(app.routes)
         _, headers, _ = served.ask("GET", f"/?token={TOKEN}")

@@ -87,6 +87,22 @@ def test_what_the_page_does_not_need_is_shut_for_the_page_too(window, tell):
     assert row.tried > 40
 
 
+def test_no_preflight_and_no_odd_method_is_answered_by_anything_but_the_guard(window, tell):
+    """Gradio answers preflights by itself, and echoes the origin that asks."""
+    row, own = tell("Preflights and odd methods"), {"origin": f"http://{window.host}"}
+    everyone = strangers(window.port) | keyless(window.port) | {"its own page": own}
+    asked = {"access_control_request_method": "POST", "access_control_request_headers": "content-type"}
+    methods = ("OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "CONNECT", "PROPFIND", "get", "QUERY")
+    paths = ("/", "/config", guard.UPLOAD, "/gradio_api/queue/join", "/nowhere", "*")
+    for method, path, (name, headers) in itertools.product(methods, paths, everyone.items()):
+        with row:
+            given = {"origin": "http://evil.example"} | headers if name not in ("its own page",) else headers
+            status, answered, _ = window.ask(method, path, **(asked | given))
+            echoed = [key for key in answered if key.lower().startswith("access-control-")]
+            if not (status in (400, 401, 403, 404, 405) and not echoed) or window.came:
+                pytest.fail(f"{name}: {method} {path} gave {status} {echoed}, reached {window.came}")
+
+
 def test_a_websocket_gets_nowhere(window):
     key = base64.b64encode(os.urandom(16)).decode()
     for path in ("/", "/queue/join", "/gradio_api/queue/join"):

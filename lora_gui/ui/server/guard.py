@@ -4,10 +4,11 @@ Loopback alone is no defence: any web page can send requests to 127.0.0.1, and a
 is not named here is shut, also for the window's own page: gradio brings routes that nobody asked for.
 """
 
+import contextlib
 import hmac
 import os
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lora_gui.ui.server.uploads import Uploads
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CSP = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
@@ -51,22 +53,23 @@ YEAR = 31_536_000  # seconds
 class Guard:
     """ASGI middleware; everything that is not the window's own browser gets 401 or 403 and reaches no handler.
 
-    `token` opens the window once: it becomes a cookie, and `renew` turns it into the token for the next time.
-    `served` are the folders whose files may be fetched, besides the uploads.
+    `token` opens the window once: it becomes a cookie, and `renew` turns it into the token for the next time. So does
+    any other that `takes` takes, see `keys`. `served` are the folders whose files may be fetched, besides the uploads.
     """
 
     def __init__(
         self,
-        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        app: App,
         port: int,
         token: str,
         renew: Callable[[str], str],
+        takes: Callable[[str], bool],
         uploads: Uploads,
         served: tuple[Path, ...],
     ) -> None:
         self._app = app
         self._hosts = {f"127.0.0.1:{port}".encode(), f"localhost:{port}".encode()}
-        self._token, self._renew = token, renew
+        self._token, self._renew, self._takes = token, renew, takes
         self._cookie_name = f"studio-{port}"  # cookies ignore ports, so the name holds it
         self._cookie = secrets.token_urlsafe(32)  # not the token: other servers on this host name can read it
         self._uploads = uploads
@@ -88,9 +91,8 @@ class Guard:
         elif self._has_cookie(scope):
             await self._let_in(scope, receive, send)
         elif self._has_token(scope):
-            self._token = self._renew(self._token)
             cookie = f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={YEAR}"
-            await _answer(send, 303, "", (b"location", b"/"), (b"set-cookie", cookie.encode()))
+            await _answer(send, *_onwards(scope), (b"set-cookie", cookie.encode()))
         else:
             await _answer(send, 401, NO_KEY)
 
@@ -154,11 +156,36 @@ class Guard:
         return False
 
     def _has_token(self, scope: Scope) -> bool:
+        """Whether it comes with a key that was never used, which is used now."""
         if scope["method"] != "GET" or scope["path"] != "/":
             return False
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         # bytes: text outside ASCII would raise
-        return hmac.compare_digest(given.encode("utf-8"), self._token.encode())
+        if hmac.compare_digest(given.encode("utf-8"), self._token.encode()):
+            self._token = self._renew(self._token)
+            return True
+        return bool(given) and self._takes(given)
+
+
+def outermost(guard: Callable[[App], Guard]) -> Callable[[Any], contextlib.AbstractAsyncContextManager[None]]:
+    """A lifespan that puts the guard around all of an app before it serves.
+
+    As a middleware it would stand within those of gradio, which answer preflights by themselves.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        app.middleware_stack = guard(app.middleware_stack)
+        yield
+
+    return lifespan
+
+
+def _onwards(scope: Scope) -> tuple[int, str, tuple[bytes, bytes]]:
+    """To the page without the key. Whoever follows a link gets there by a page of ours: along a redirect that another
+    page began, no browser sends the cookie."""
+    by_link = any(site not in (b"none", b"same-origin") for site in _headers(scope, b"sec-fetch-site"))
+    return (200, "LoRA Studio opens.", (b"refresh", b"0; url=/")) if by_link else (303, "", (b"location", b"/"))
 
 
 def _headers(scope: Scope, name: bytes) -> list[bytes]:

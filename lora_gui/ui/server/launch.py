@@ -22,7 +22,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
-from lora_gui.ui.server import uploads
+from lora_gui.ui.server import keys, uploads
 
 HOST = "127.0.0.1"
 RECORD = "window.json"  # in the studio folder, while a window is open
@@ -123,10 +123,12 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     try:
         port = _launch(window, studio, wanted, token)
         _keep_key(studio, port, token)
-        _show(port, token, browser)
+        threading.Thread(target=_clear_keys, args=(studio,), daemon=True).start()
+        _show(studio, port, token, browser)
         window.block_thread()
     finally:
         record.unlink(missing_ok=True)
+        keys.clear(studio)
         attendant.close()
         drawer.close()
 
@@ -136,6 +138,7 @@ def prepare_cache(studio: Studio) -> None:
     from lora_gui.ui.widgets.thumbnails import folder
 
     files.make_private_folder(studio.cache)
+    keys.clear(studio)
     uploads.empty(studio.cache / UPLOADS)
     files.make_folder(folder(studio))
     uploads.clear(folder(studio), THUMBNAILS, MONTH)
@@ -147,7 +150,7 @@ def _keep_key(studio: Studio, port: int, token: str) -> None:
 
 
 def _next_key(studio: Studio, port: int, used: str) -> str:
-    """The key for the next time, because each opens the window once: addresses stand in histories and process lists."""
+    """The key for the next time, because each opens the window once: addresses stand in histories."""
     token = secrets.token_urlsafe(32)
     try:
         _keep_key(studio, port, token)
@@ -171,9 +174,8 @@ def _launch(window: Any, studio: Studio, wanted: int | None, token: str) -> int:
 def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
     """How gradio is launched: on this computer only, with nothing that is not needed."""
     import gradio
-    from starlette.middleware import Middleware
 
-    from lora_gui.ui.server.guard import LARGEST_UPLOAD, Guard
+    from lora_gui.ui.server.guard import LARGEST_UPLOAD, Guard, outermost
     from lora_gui.ui.theme import CSS, PAGE, Look
     from lora_gui.ui.widgets.thumbnails import folder
 
@@ -181,11 +183,12 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
     for path in served:
         files.make_folder(path)
     gradio.set_static_paths([*served])  # shown where they lie, not copied first
-    guard = Middleware(
-        Guard,  # type: ignore[arg-type]
+    guard = functools.partial(
+        Guard,
         port=port,
         token=token,
         renew=functools.partial(_next_key, studio, port),
+        takes=keys.Keys(studio).takes,
         uploads=uploads.Uploads((studio.cache / UPLOADS).resolve()),
         served=served,
     )
@@ -212,25 +215,43 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
         "theme": Look(),
         "css_paths": CSS,
         "head": f"<script>{PAGE.read_text(encoding='utf-8')}</script>",
-        "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        "app_kwargs": {"lifespan": outermost(guard), "docs_url": None, "redoc_url": None, "openapi_url": None},
     }
 
 
-def _show(port: int, token: str, browser: bool) -> None:
-    address = f"http://{HOST}:{port}/?token={token}"
-    print(f"LoRA Studio is open at {address}\nCtrl-C closes it; a training that is going on continues.", flush=True)
-    if browser:
-        webbrowser.open(address)
+def _clear_keys(studio: Studio) -> None:
+    while True:
+        time.sleep(keys.LOOK)
+        keys.clear(studio, keys.LIFE)
+
+
+def _show(studio: Studio, port: int, token: str, browser: bool) -> None:
+    """Print the address, which opens the window once, in any browser; the browser itself comes with another key."""
+    print(
+        f"LoRA Studio is open at http://{HOST}:{port}/?token={token}\n"
+        "That address opens it once, in any browser of yours; start again for another one.\n"
+        "Ctrl-C closes it; a training that is going on continues.",
+        flush=True,
+    )
+    if not browser:
+        return
+    try:
+        is_shown = webbrowser.open(keys.page(studio, f"http://{HOST}:{port}/").resolve().as_uri())
+    except UserError as error:
+        print(error.what, flush=True)
+        is_shown = False
+    if not is_shown:
+        print("No browser was started: open the address above in yours.", flush=True)
 
 
 def _show_running(studio: Studio, browser: bool) -> None:
     """Wait for the window that another start is opening, then show it."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        known = files.read_json(studio.home / RECORD)
-        if known and _answers(int(known["port"])):
-            _show(known["port"], known["token"], browser)
-            return
+        match files.read_json(studio.home / RECORD):
+            case {"port": int(port), "token": str(token)} if _answers(port):
+                _show(studio, port, token, browser)
+                return
         time.sleep(0.2)
     raise UserError(
         "LoRA Studio is running but does not answer.", "Close it, or restart the computer, and start again."

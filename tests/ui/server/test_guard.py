@@ -63,7 +63,7 @@ def folders(tmp_path):
 @pytest.fixture
 def guard(behind, folders):
     uploads = Uploads(folders / "uploads", budget=1000, spare=0)
-    return Guard(behind, PORT, TOKEN, lambda used: used + "+", uploads, (folders / "drawings",))
+    return Guard(behind, PORT, TOKEN, lambda used: used + "+", {"of a page"}.__contains__, uploads, (folders / "drawings",))
 
 
 @pytest.fixture
