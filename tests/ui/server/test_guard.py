@@ -63,7 +63,9 @@ def folders(tmp_path):
 @pytest.fixture
 def guard(behind, folders):
     uploads = Uploads(folders / "uploads", budget=1000, spare=0)
-    return Guard(behind, PORT, TOKEN, lambda used: used + "+", {"of a page"}.__contains__, uploads, (folders / "drawings",))
+    pages = {"of-a-page"}
+    takes = lambda key: key in pages and not pages.remove(key)  # noqa: E731
+    return Guard(behind, PORT, TOKEN, lambda used: used + "+", takes, uploads, (folders / "drawings",))
 
 
 @pytest.fixture
@@ -159,6 +161,17 @@ def test_a_key_opens_once_and_the_next_one_opens_again(guard, cookie):
     assert ask(guard, path="/", query=f"token={TOKEN}")["status"] == 401
     assert ask(guard, path="/", query=f"token={TOKEN}%2B")["status"] == 303
     assert ask(guard, path="/", query=f"token={TOKEN}", cookie=cookie)["status"] == 200, "the page's own reload"
+
+
+def test_a_key_of_a_private_page_opens_once_and_leaves_the_printed_one_good(guard):
+    """Whoever comes along a link, as from that page, goes on by a page of the window's own, which keeps the cookie."""
+    link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    answer = ask(guard, path="/", query="token=of-a-page", **link)
+    headers = dict(answer["headers"])
+    assert answer["status"] == 200 and headers[b"refresh"] == b"0; url=/" and b"HttpOnly" in headers[b"set-cookie"]
+    assert headers[b"referrer-policy"] == b"no-referrer"
+    assert ask(guard, path="/", query="token=of-a-page")["status"] == 401
+    assert ask(guard, path="/", query=f"token={TOKEN}")["status"] == 303
 
 
 def test_what_the_page_has_no_need_of_is_shut_even_for_itself(guard, behind, cookie):
