@@ -12,6 +12,9 @@ from lora_gui.errors import UserError, shown
 # What sd-scripts, diffusers' examples, peft, ai-toolkit and A1111 call our settings.
 NAMES = {
     "lr": "learning_rate",
+    "unet_lr": "learning_rate",
+    "text_encoder_lr": "text_encoder_learning_rate",
+    "learning_rate_text": "text_encoder_learning_rate",
     "lr_scheduler": "scheduler",
     "lr_scheduler_type": "scheduler",
     "lr_scheduler_num_cycles": "restarts",

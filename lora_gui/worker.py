@@ -106,13 +106,22 @@ class Gate:
 
 
 def _train(path: str) -> int:
+    def attended(task: TaskFolder, writer: EventWriter) -> None:
+        gate = Gate()
+        threading.Thread(target=_attend, args=(task, writer, gate), daemon=True).start()
+        _learn(task, writer, gate)
+
+    return _within(path, attended)
+
+
+def _within(path: str, work: Callable[[TaskFolder, EventWriter], None]) -> int:
+    """Do `work` in the folder of a task, which is this process's as long as it lives; the exit code."""
     task = TaskFolder(Path(path))
     lock = Lock(task.lock)
     if not lock.hold(ENTER):
         return OCCUPIED
-    writer, gate = EventWriter(task), Gate()
-    threading.Thread(target=_attend, args=(task, writer, gate), daemon=True).start()
-    return 0 if guarded(lambda: _learn(task, writer, gate), writer) else 1
+    writer = EventWriter(task)
+    return 0 if guarded(lambda: work(task, writer), writer) else 1
 
 
 def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
@@ -164,12 +173,7 @@ def _break_off(task: TaskFolder, writer: EventWriter, asked: str) -> None:
 
 def _publish(path: str) -> int:
     """Publish what the newest checkpoint of a run holds; no base is loaded for it."""
-    task = TaskFolder(Path(path))
-    lock = Lock(task.lock)
-    if not lock.hold(ENTER):
-        return OCCUPIED
-    writer = EventWriter(task)
-    return 0 if guarded(lambda: _publish_checkpoint(task, writer), writer) else 1
+    return _within(path, _publish_checkpoint)
 
 
 def _publish_checkpoint(task: TaskFolder, writer: EventWriter) -> None:

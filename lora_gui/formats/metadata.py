@@ -34,6 +34,8 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "output_name": job.name,
         "resolution": f"({settings.resolution}, {settings.resolution})",
         "learning_rate": settings.learning_rate,
+        "unet_lr": settings.learning_rate,
+        "text_encoder_lr": settings.text_rate if settings.train_text_encoder else 0.0,
         "lr_scheduler": settings.scheduler,
         "optimizer": settings.optimizer,
         "steps": steps,

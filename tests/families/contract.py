@@ -16,7 +16,7 @@ from PIL import Image
 from lora_gui import families
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import losses, publish
+from lora_gui.engine.train import losses, optimizers, publish
 from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
@@ -70,6 +70,25 @@ class Contract:
             for name, weight in root.named_parameters():
                 if ".lora_" not in name:
                     assert torch.equal(weight, frozen[part, name.replace(".base_layer", "")])
+
+    def test_text_encoders_that_learn_too_take_smaller_steps(self, base):
+        own = family(self.key)
+        texts = own.text_encoders(base, CPU, torch.float32)
+        if not texts:
+            pytest.skip(f"{own.facts.title} keeps its text encoders as they are")
+        settings = TrainSettings(rank=4, alpha=4, learning_rate=1e-3, weight_decay=0)
+        parts = own.denoisers(base, CPU, torch.float32) | texts
+        weights = lora.add_new(parts, own, settings, "new")
+        optimizer = optimizers.adamw(optimizers.groups(parts, weights), settings)
+        optimizers.set_rates(optimizer, settings, share=0.5)
+        before = [[weight.detach().clone() for weight in group["params"]] for group in optimizer.param_groups]
+        loss_of(self.key, base, parts, batch_of(self.key, base), settings, seed=1).mean().backward()
+        optimizer.step()
+        moved = [
+            max(float((new.detach() - old).abs().max()) for new, old in zip(group["params"], olds, strict=True))
+            for group, olds in zip(optimizer.param_groups, before, strict=True)
+        ]
+        assert moved == pytest.approx([5e-4, 2.5e-4], rel=0.01)  # AdamW's first step is as large as its rate
 
     def test_the_loss_of_each_picture_is_its_own_and_recomputing_changes_nothing(self, base):
         own, settings = family(self.key), TrainSettings(rank=4, alpha=4)

@@ -16,9 +16,9 @@ from lora_gui import files
 from lora_gui.formats.dialects import diffusers
 from lora_gui.formats.lora_file import Layers
 from lora_gui.formats.metadata import with_hashes
+from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, step_of
 
 _KEPT = 2
-_MANIFEST = "MANIFEST.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Checkpoint:
     @property
     def lora(self) -> Path:
         """The LoRA as it was, a file that can be drawn with."""
-        return self.folder / "adapter.safetensors"
+        return self.folder / ADAPTER
 
 
 def save(
@@ -57,13 +57,13 @@ def _write(
     partial = files.half_made(target)
     tensors, numbers = pack(optimizer)
     contents = {
-        "adapter.safetensors": with_hashes(to_bytes(diffusers.build_exact(layers), metadata)),
+        ADAPTER: with_hashes(to_bytes(diffusers.build_exact(layers), metadata)),
         "optimizer.safetensors": to_bytes(tensors),
         "state.json": json.dumps({"step": step, "optimizer": numbers} | further).encode(),
     }
     for name, data in contents.items():
         files.write_bytes(partial / name, data)
-    files.write_json(partial / _MANIFEST, {name: _entry(data) for name, data in contents.items()})
+    files.write_json(partial / MANIFEST, {name: _entry(data) for name, data in contents.items()})
     if target.exists():
         files.remove_folder(target)
     files.move(partial, target)
@@ -75,16 +75,16 @@ def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
     sentences: list[str] = []
     for folder in reversed(_folders(checkpoints)):
         if is_whole(folder):
-            return Checkpoint(folder, _step(folder)), sentences
+            return Checkpoint(folder, step_of(folder)), sentences
         aside = files.free_name(checkpoints / "damaged", folder.name, "")
         files.move(folder, aside)
-        sentences.append(f"The checkpoint of step {_step(folder)} is damaged and was set aside.")
+        sentences.append(f"The checkpoint of step {step_of(folder)} is damaged and was set aside.")
     return None, sentences
 
 
 def is_whole(folder: Path) -> bool:
     """Whether every file of a checkpoint is exactly what was written."""
-    manifest = files.read_json(folder / _MANIFEST)
+    manifest = files.read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or not manifest:
         return False
     return all(
@@ -112,7 +112,7 @@ def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dic
 
 
 def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-    """The opposite of `pack`, into an optimizer made with the same settings."""
+    """The opposite of `pack`, into an optimizer of the same weights, whose groups may be other ones."""
     whole = _copy(numbers)
     for path, tensor in tensors.items():
         *owners, key = path.split(".")
@@ -121,7 +121,10 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], n
             owner = owner[name]
         owner[key] = tensor
     state = {int(weight): values for weight, values in whole["state"].items()}
-    optimizer.load_state_dict({"state": state, "param_groups": list(whole["param_groups"].values())})
+    kept = list(whole["param_groups"].values())
+    own = [group["params"] for group in optimizer.state_dict()["param_groups"]]
+    groups = [kept[min(n, len(kept) - 1)] | {"params": params} for n, params in enumerate(own)]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _without_tensors(values: dict[str, Any], path: str, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
@@ -152,7 +155,3 @@ def _entry(data: bytes) -> dict[str, Any]:
 def _folders(checkpoints: Path) -> list[Path]:
     found = checkpoints.glob("ckpt-*") if checkpoints.is_dir() else []
     return sorted(folder for folder in found if folder.is_dir() and not folder.name.endswith(".tmp"))
-
-
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("ckpt-"))

@@ -41,8 +41,8 @@ def train(job: TrainJob, folder: Path, family: Family, begun: Callable[[], None]
     first = found.step if found else 0
     yield Started(job.settings.steps, first)
     yield from map(Note, damaged)
-    if shorter := optimizers.shortened_warmup(job.settings, job.extended_at):
-        yield Note(shorter)
+    told = optimizers.shortened_warmup(job.settings, job.extended_at), optimizers.unused_rate(job.settings)
+    yield from map(Note, filter(None, told))
     try:
         state, samples = yield from _breakable(_prepare(job, task, family, found), task)
     except _BrokenOffError:

@@ -2,21 +2,31 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from lora_gui.engine.load.lora import Parts
 from lora_gui.errors import UserError
+from lora_gui.formats.naming import is_text
 from lora_gui.settings import TrainSettings
 
-Weights = list[nn.Parameter]
+Groups = list[dict[str, Any]]  # weights that have a learning rate in common: those of denoisers, then of text encoders
 
 
-def adamw(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+def groups(parts: Parts, weights: list[nn.Parameter]) -> Groups:
+    """The weights of an adapter by their learning rate, in their order."""
+    texts = {id(weight) for part, root in parts.items() if is_text(part) for weight in root.parameters()}
+    found = ([one for one in weights if (id(one) in texts) == learn_texts] for learn_texts in (False, True))
+    return [{"params": some} for some in found if some]
+
+
+def adamw(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
-def adamw_8bit(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+def adamw_8bit(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
     """AdamW with its two averages in 8 bits, Dettmers et al. 2022; weights below 4,096 values keep 32."""
     try:
         import bitsandbytes
@@ -25,7 +35,7 @@ def adamw_8bit(weights: Weights, settings: TrainSettings) -> torch.optim.Optimiz
     return bitsandbytes.optim.AdamW8bit(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
-def adafactor(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+def adafactor(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
     """Adafactor with the given rate (Shazeer and Stern 2018): two vectors for each matrix."""
     from transformers.optimization import Adafactor
 
@@ -39,7 +49,7 @@ def adafactor(weights: Weights, settings: TrainSettings) -> torch.optim.Optimize
     )
 
 
-def prodigy(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
+def prodigy(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
     """Prodigy finds its own rate (Mishchenko and Defazio 2023); the given one, 1 as a rule, multiplies it."""
     from prodigyopt import Prodigy
 
@@ -52,7 +62,7 @@ def prodigy(weights: Weights, settings: TrainSettings) -> torch.optim.Optimizer:
     )
 
 
-OPTIMIZERS: dict[str, Callable[[Weights, TrainSettings], torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[Groups, TrainSettings], torch.optim.Optimizer]] = {
     "adamw": adamw,
     "adamw8bit": adamw_8bit,
     "adafactor": adafactor,
@@ -130,9 +140,21 @@ def rate(step: int, settings: TrainSettings, extended_at: Sequence[int] = ()) ->
     return peak * SCHEDULES[settings.scheduler]((step - start) / max(1, ends[leg] - start), settings.restarts)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+def set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, share: float) -> None:
+    """Give each of `groups` its share of its learning rate."""
+    for group, learning_rate in zip(optimizer.param_groups, (settings.learning_rate, settings.text_rate), strict=False):
+        group["lr"] = learning_rate * share
+
+
+def unused_rate(settings: TrainSettings) -> str:
+    """A sentence where text encoders were given a rate of their own that counts for nothing."""
+    if not settings.text_encoder_learning_rate:
+        return ""
+    if not settings.train_text_encoder:
+        return "The text encoder is not trained, so the learning rate set for it is not used."
+    if settings.text_rate != settings.text_encoder_learning_rate:
+        return "Prodigy finds one rate for everything, so the text encoder's own is not used."
+    return ""
 
 
 def shown_rate(optimizer: torch.optim.Optimizer) -> float:

@@ -32,7 +32,8 @@ class TrainState:
     ) -> None:
         self.job, self.family, self.parts, self.cache, self.folder = job, family, parts, encoded, folder
         self.weights = lora.add_new(parts, family, job.settings, NAME)
-        self.optimizer = optimizers.OPTIMIZERS[job.settings.optimizer](self.weights, job.settings)
+        groups = optimizers.groups(parts, self.weights)
+        self.optimizer = optimizers.OPTIMIZERS[job.settings.optimizer](groups, job.settings)
         self.scaler = torch.amp.GradScaler(where.type, enabled=job.settings.precision == "fp16")
         self.noising = family.noising(Path(job.base.path), where)
         self.generator = torch.Generator(where)
@@ -50,7 +51,7 @@ class TrainState:
         self.generator.manual_seed(settings.seed * 1_000_003 + self.step)
         rng = random.Random(f"{settings.seed} {self.step}")
         share = optimizers.rate(self.step, settings, self.job.extended_at)
-        optimizers.set_rate(self.optimizer, settings.learning_rate * share)
+        optimizers.set_rates(self.optimizer, settings, share)
         for _ in range(settings.accumulation):
             batch = self.cache.batch(next(batches), settings.caption_dropout, rng)
             loss = self.loss(batch, self.generator).mean()

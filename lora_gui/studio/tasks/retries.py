@@ -18,7 +18,8 @@ def changes(job: TrainJob, cause: str) -> dict[str, Any]:
     if cause == "memory":
         return less_memory(settings)
     if cause == "diverged":
-        return {"learning_rate": float(f"{settings.learning_rate / 3:.1g}")}
+        rates = {name: getattr(settings, name) for name in ("learning_rate", "text_encoder_learning_rate")}
+        return {name: float(f"{rate / 3:.1g}") for name, rate in rates.items() if rate}
     return {}
 
 

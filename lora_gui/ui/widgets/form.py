@@ -16,7 +16,13 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "How long and how fast",
         ("steps", "learning_rate", "scheduler", "optimizer", "batch_size", "accumulation", "warmup_steps", "restarts"),
     ),
-    ("What the LoRA can hold", ("rank", "alpha", "layers", "only_layers", "resolution", "train_text_encoder", "flip")),
+    (
+        "What the LoRA can hold",
+        (
+            "rank", "alpha", "layers", "only_layers", "resolution", "flip", "train_text_encoder",
+            "text_encoder_learning_rate",
+        ),
+    ),
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
 )

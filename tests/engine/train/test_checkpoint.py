@@ -7,7 +7,7 @@ from lora_gui.engine.train import checkpoint, optimizers
 from lora_gui.formats.lora_file import Layer
 from lora_gui.settings import TrainSettings
 
-SETTINGS = TrainSettings(steps=6, scheduler="cosine", learning_rate=0.1)
+SETTINGS = TrainSettings(steps=6, scheduler="cosine", learning_rate=1)
 LAYERS = {"unet.mid_block.to_q": Layer(torch.ones(2, 4), torch.ones(4, 2), 1.5)}
 
 
@@ -35,7 +35,7 @@ def test_what_was_kept_comes_back(tmp_path):
 def improve(optimizer, weight, steps):
     """Steps whose gradients follow from their numbers alone."""
     for step in steps:
-        optimizers.set_rate(optimizer, optimizers.rate(step, SETTINGS, ()))
+        optimizers.set_rates(optimizer, SETTINGS, optimizers.rate(step, SETTINGS, ()))
         weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
         optimizer.step()
 
@@ -44,7 +44,7 @@ def improve(optimizer, weight, steps):
 def test_an_optimizer_goes_on_to_the_same_bits(tmp_path, name):
     def begin(weight):
         weight = torch.nn.Parameter(weight.clone())
-        return weight, optimizers.OPTIMIZERS[name]([weight], SETTINGS)
+        return weight, optimizers.OPTIMIZERS[name]([{"params": [weight]}], SETTINGS)
 
     first = torch.ones(64, 128)  # more than 4096 numbers, which is where the 8-bit one begins to save
     undisturbed, optimizer = begin(first)
@@ -95,3 +95,21 @@ def test_there_is_none_in_a_fresh_run(tmp_path):
 def test_the_same_step_is_written_once(tmp_path):
     first = (save(tmp_path, 2).folder / "MANIFEST.json").stat().st_mtime_ns
     assert (save(tmp_path, 2).folder / "MANIFEST.json").stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_an_optimizer_goes_on_from_one_that_had_one_rate_for_all(tmp_path, name):
+    def begin(*groups):
+        return optimizers.OPTIMIZERS[name]([{"params": list(group)} for group in groups], SETTINGS)
+
+    first, second = (torch.nn.Parameter(torch.ones(64, 128)) for _ in range(2))
+    old = begin((first, second))
+    for weight in (first, second):
+        weight.grad = torch.full_like(weight, float(len(old.param_groups)))
+    old.step()
+    kept, new = checkpoint.save(tmp_path, 1, LAYERS, {}, old, {}), begin((first,), (second,))
+    checkpoint.restore(kept, new)
+    assert [len(group["params"]) for group in new.param_groups] == [1, 1]
+    states = (made.state_dict()["state"] for made in (old, new))
+    for one, other in zip(*(state.values() for state in states), strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one if isinstance(one[key], torch.Tensor))

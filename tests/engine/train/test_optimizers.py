@@ -33,7 +33,7 @@ def made(name):
     generator = torch.Generator().manual_seed(0)
     shapes = ((96, 64), (8, 4), (3, 2, 3, 3))
     weights = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
-    return weights, optimizers.OPTIMIZERS[name](weights, settings)
+    return weights, optimizers.OPTIMIZERS[name]([{"params": weights}], settings)
 
 
 def improve(weights, optimizer, steps):
@@ -99,3 +99,14 @@ def test_prodigy_that_never_adapted_is_told_from_one_that_did_and_from_the_other
     improve(weights, optimizer, 20)
     assert not optimizers.never_adapted(optimizer)
     assert not optimizers.never_adapted(made("adamw")[1])
+
+
+def test_text_encoders_learn_at_their_own_rate_half_of_the_other_unless_told():
+    settings = TrainSettings(learning_rate=1e-4)
+    assert settings.text_rate == 5e-5
+    assert settings.model_copy(update={"text_encoder_learning_rate": 2e-5}).text_rate == 2e-5
+    told = TrainSettings(learning_rate=1e-4, train_text_encoder=True, text_encoder_learning_rate=2e-5)
+    assert not optimizers.unused_rate(settings) and not optimizers.unused_rate(told)
+    for changes, why in (({"train_text_encoder": False}, "is not trained"), ({"optimizer": "prodigy"}, "Prodigy")):
+        assert why in optimizers.unused_rate(told.model_copy(update=changes))
+    assert told.model_copy(update={"optimizer": "prodigy"}).text_rate == 1e-4

@@ -81,13 +81,15 @@ def test_a_text_encoder_that_learns_is_in_the_file_and_diffusers_draws_the_same(
     assert any(key.startswith("lora_te_text_model_encoder_layers_0_self_attn_q_proj") for key in keys)
     sample = np.array(Image.open(made.folder / "samples" / "final-0.png"))
     assert np.array_equal(sample, np.array(plain_drawing(base, made.lora)))
+    rates = {name: read_header(made.lora).metadata[f"ss_{name}"] for name in ("learning_rate", "text_encoder_lr")}
+    assert rates == {"learning_rate": "0.01", "text_encoder_lr": "0.005"}
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(base, run, tmp_path):
     """With the optimizer that keeps the most; each of them goes on exactly in test_checkpoint."""
     wishes = {
         "optimizer": "prodigy", "steps": 6, "scheduler": "cosine", "accumulation": 2, "caption_dropout": 0.5,
-        "flip": True, "sample_every": 3, "learning_rate": 1,
+        "flip": True, "sample_every": 3, "learning_rate": 1, "train_text_encoder": True,
     }  # fmt: skip
     undisturbed = run(**wishes)
     folder = tmp_path / "killed"

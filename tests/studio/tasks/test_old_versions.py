@@ -121,3 +121,14 @@ def test_old_loras_pictures_and_checkpoints_are_found_whole(studio):
     made = pictures.load(folder)
     assert made.title == "my pictures" and [one.caption for one in made.pictures] == ["thing 0", "thing 1"]
     assert verify(studio)["wrong"] == []
+
+
+def test_text_encoders_of_an_old_run_go_on_at_the_rate_they_had(studio):
+    path = run_of(studio, "killed").folder / "job.json"
+    told = json.loads(path.read_text())
+    assert "text_encoder_learning_rate" not in told["settings"]
+    path.write_text(json.dumps(told | {"settings": told["settings"] | {"train_text_encoder": True}}))
+    settings = run_of(studio, "killed").job.settings
+    assert settings.text_rate == settings.learning_rate
+    path.write_text(json.dumps(told))
+    assert run_of(studio, "killed").job.settings.text_encoder_learning_rate == 0

@@ -181,3 +181,14 @@ def test_a_window_that_is_killed_leaves_its_run_going_on(studio, tell):
     assert run.lives()
     run.stop()
     assert list(run.wait())[-1] == events.Stopped(3)
+
+
+def test_a_run_that_broke_is_retried_with_a_lower_rate_for_everything_that_learns(studio):
+    broke = job(studio)
+    rates = {"learning_rate": 1e-3, "train_text_encoder": True, "text_encoder_learning_rate": 3e-4}
+    told = broke.model_copy(update={"settings": broke.settings.model_copy(update=rates)})
+    change = retries.changes(told, "diverged")
+    assert change == {"learning_rate": 3e-4, "text_encoder_learning_rate": 1e-4}
+    assert retries.in_words(change) == "Now with learning rate 0.0003, text encoder's learning rate 0.0001."
+    plain = broke.model_copy(update={"settings": broke.settings.model_copy(update={"learning_rate": 1e-3})})
+    assert retries.changes(plain, "diverged") == {"learning_rate": 3e-4}
