@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from lora_gui import __version__
-from lora_gui.commands import EndedEarly, draw, families, files, pictures, plan, queue, runs, train
+from lora_gui.commands import EndedEarly, draw, families, files, note, pictures, plan, queue, runs, train
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -33,7 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     as_json = "--json" in arguments
     try:
         options = parser().parse_args(arguments)
-        result = options.command(options, Studio.default())
+        studio = Studio.default()
+        if options.makes_studio and (closed := studio.prepare()):
+            note(closed)
+        result = options.command(options, studio)
     except UserError as error:
         return _fail(error, as_json)
     except KeyboardInterrupt:
@@ -67,7 +70,7 @@ def parser() -> Parser:
 def _command(commands: Any, name: str, command: Callable[..., Any], help: str) -> argparse.ArgumentParser:
     found: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
     found.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    found.set_defaults(command=command, show=_lines)
+    found.set_defaults(command=command, show=_lines, makes_studio=False)
     return found
 
 

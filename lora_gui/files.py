@@ -15,6 +15,9 @@ from typing import IO, Any
 
 import psutil
 
+from lora_gui import drive
+from lora_gui.drive import DiskFullError as DiskFullError
+from lora_gui.drive import refused
 from lora_gui.errors import UserError
 
 SMALL = 1 << 20  # bytes; more is not read of a file that is meant to be a short text
@@ -25,10 +28,6 @@ _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violatio
 # How `_beside` calls what is half made or half deleted; nobody calls a thing of their own so. The number is a process.
 _OURS = re.compile(r"\..+\.(\d{1,10})-[0-9a-f]{8}\.(?:part|tmp|gone)")
 _FORMER = ".tmp"  # how versions before called a folder that was half made or half deleted
-
-
-class DiskFullError(UserError):
-    """There is no room left; nothing older was changed."""
 
 
 def about_to(act: str, path: Path) -> None:
@@ -51,7 +50,7 @@ def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
         replace(partial, path)
     except OSError as error:
         _drop(partial)
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -80,7 +79,7 @@ def append_line(path: Path, line: str) -> None:
             file.write(ending + line.encode("utf-8") + b"\n")
             _flush(file, path)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def replace(source: Path, target: Path) -> None:
@@ -103,19 +102,13 @@ def move(source: Path, target: Path) -> None:
         _make(target.parent)
         replace(source, target)
     except OSError as error:
-        raise _refused(target, error) from error
+        raise refused(target, error) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
+    """Make the names in a folder durable."""
     about_to("sync", folder)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    drive.flush_folder(folder)
 
 
 def sync_files(folder: Path) -> None:
@@ -123,7 +116,7 @@ def sync_files(folder: Path) -> None:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         about_to("sync", path)
         with open(path, "rb+") as file:
-            os.fsync(file.fileno())
+            drive.flush(file.fileno())
 
 
 def open_stream(path: Path) -> IO[bytes]:
@@ -132,7 +125,7 @@ def open_stream(path: Path) -> IO[bytes]:
         _make(path.parent)
         return open(path, "ab", buffering=0)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def make_folder(path: Path) -> None:
@@ -140,16 +133,16 @@ def make_folder(path: Path) -> None:
     try:
         _make(path)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def make_private_folder(path: Path) -> None:
     """Make a folder that other users of the computer cannot look into. Raises UserError where the disk refuses."""
     try:
         _make(path)
-        path.chmod(0o700)
+        drive.make_private(path)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def copy(source: Path, target: Path) -> None:
@@ -165,7 +158,7 @@ def copy(source: Path, target: Path) -> None:
         replace(partial, target)
     except OSError as error:
         _drop(partial)
-        raise _refused(target, error) from error
+        raise refused(target, error) from error
 
 
 def touch(path: Path) -> None:
@@ -175,7 +168,7 @@ def touch(path: Path) -> None:
         about_to("open", path)
         path.touch()
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def remove(path: Path) -> None:
@@ -184,7 +177,7 @@ def remove(path: Path) -> None:
         about_to("remove", path)
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def half_made(target: Path) -> Path:
@@ -271,7 +264,7 @@ def _make(folder: Path) -> None:
 def _flush(file: IO[bytes], path: Path) -> None:
     about_to("sync", path)
     file.flush()
-    os.fsync(file.fileno())
+    drive.flush(file.fileno())
 
 
 def _drop(path: Path) -> None:
@@ -286,11 +279,3 @@ def _drop(path: Path) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _refused(path: Path, error: OSError) -> UserError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = f"The disk is full, {path.name} could not be saved."
-        return DiskFullError(what, "Make some space and try again; nothing older was changed.")
-    what = f"{path.name} could not be saved ({error.strerror})."
-    return UserError(what, f"Check that the folder {path.parent.name} can be written to.")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lora_gui import files
+from lora_gui import environment, files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob, PlanJob
@@ -31,10 +31,6 @@ BEAT = 10  # looks between two heartbeats
 ENTER = 10.0  # seconds for the lock of a folder, in which a probe may stand for a moment
 OCCUPIED = 3  # exit code where another worker is in the folder
 _ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -46,6 +42,7 @@ _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory",
 
 def main(arguments: list[str]) -> int:
     """Do what the first argument names; the exit code is 0 where the last event is none of failure."""
+    environment.go_offline()
     os.environ.update(_ENVIRONMENT)
     command, *rest = arguments
     return COMMANDS[command](*rest)

@@ -13,6 +13,7 @@ from lora_gui.studio.paths import Studio
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     draw = register(commands, "draw", run_draw, "draw, with LoRAs or without")
+    draw.set_defaults(makes_studio=True)
     draw.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
     draw.add_argument("--prompt", required=True, help="<lora:name:0.8> in it is a LoRA of your studio")
     draw.add_argument("--negative", default="", metavar="PROMPT", help="what you do not want to see")

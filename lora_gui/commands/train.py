@@ -18,6 +18,7 @@ MANY = 10_000  # pictures; for which a preset takes its most steps
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     demo = register(commands, "demo", run_demo, "train on the example pictures and draw with and without the LoRA")
+    demo.set_defaults(makes_studio=True)
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
     )
@@ -27,6 +28,7 @@ def add(commands: Any, register: Register) -> None:
 
 def add_order(train: argparse.ArgumentParser) -> None:
     """The options that say what is to be trained."""
+    train.set_defaults(makes_studio=True)
     train.add_argument(
         "--preset", default="style", help="style, character, concept or one of your own (default: style)"
     )

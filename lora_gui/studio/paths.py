@@ -8,8 +8,16 @@ from pathlib import Path
 
 import platformdirs
 
+from lora_gui import drive, files
+from lora_gui.errors import UserError
+
+HOME = "LORA_GUI_HOME"  # the variable
+MARK = "studio.json"  # in the studio folder, once it was closed to other users
+FOLDERS = ("runs", "loras", "drawings", "pictures", "bases", "presets", "cache")
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _SECOND = "%Y%m%d-%H%M%S"
+_NAME_ONE = f"Set {HOME} to a folder, such as ~/lora-studio, and start again."
+_CLOSED = "Other users of this computer could look into {}; from now on only you can."
 
 
 @dataclass(frozen=True)
@@ -20,8 +28,46 @@ class Studio:
 
     @classmethod
     def default(cls) -> "Studio":
-        given = os.environ.get("LORA_GUI_HOME")
-        return cls(Path(given) if given else platformdirs.user_data_path("lora-studio", appauthor=False))
+        """The user's. Raises UserError where what is named as its folder cannot be one."""
+        given = os.environ.get(HOME, "").strip().strip('"')  # Windows keeps quotes that are typed around a value
+        try:
+            home = Path(os.path.expandvars(given)).expanduser() if given else _usual()
+            home = home.absolute()  # a child works in another folder
+        except (RuntimeError, OSError) as error:  # nobody's home is known, or the current folder is gone
+            raise UserError(f"No studio folder can be told from {given or 'your account'}.", _NAME_ONE) from error
+        if os.path.lexists(home) and not os.path.isdir(home):
+            kind = "a link that leads nowhere" if home.is_symlink() and not home.exists() else "a file"
+            raise UserError(f"The studio folder {home} is {kind}.", _NAME_ONE)
+        return cls(home)
+
+    def prepare(self) -> str:
+        """Make the folder, and see that it can be written to; its owner alone may look into it, which is seen to once.
+
+        Returns what is to be said of it. Raises UserError where the disk refuses.
+        """
+        is_new = not os.path.exists(self.home)
+        files.make_folder(self.home)
+        if os.path.isfile(self.home / MARK):
+            files.touch(self.home / MARK)
+            return ""
+        try:
+            was_open = self._close()
+        except OSError as error:
+            raise drive.refused(self.home / MARK, error) from error
+        files.write_json(self.home / MARK, {"closed_to_others": True})
+        return _CLOSED.format(self.home) if was_open and not is_new else ""
+
+    def _close(self) -> bool:
+        """Shut out other users; whether they could look in. In a folder that has other things, only what is new."""
+        others = {path.name for path in self.home.iterdir()} - {MARK}
+        is_shared = bool(others) and others.isdisjoint(FOLDERS)
+        if is_shared or self.home == Path.home() or os.path.ismount(self.home):
+            for name in set(FOLDERS) - others:
+                files.make_private_folder(self.home / name)
+            return False
+        was_open = os.name != "nt" and bool(self.home.stat().st_mode & 0o077)
+        drive.make_private(self.home)
+        return was_open
 
     @property
     def runs(self) -> Path:
@@ -51,6 +97,14 @@ class Studio:
     def cache(self) -> Path:
         """Can be deleted at any time."""
         return self.home / "cache"
+
+
+def _usual() -> Path:
+    """Where an app's data lies on this system. Raises RuntimeError where no home folder is known."""
+    home = platformdirs.user_data_path("lora-studio", appauthor=False)
+    if home.parts[0].startswith("~"):
+        raise RuntimeError("no home folder")
+    return home
 
 
 def new_id(beside: Path) -> str:

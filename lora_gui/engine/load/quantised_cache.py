@@ -8,12 +8,12 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from filelock import FileLock
 
 from lora_gui import files
 from lora_gui.engine.load.tensor_files import read_tensors
 from lora_gui.errors import UserError
 from lora_gui.formats.cache_names import INDEX
+from lora_gui.protocol.lock import Lock
 
 LIMIT = 40_000_000_000  # bytes of all that is kept; the largest known base takes 12 GB in int8
 _SHARD = 1 << 26  # bytes of a file; as much memory again is needed while one is written
@@ -23,7 +23,7 @@ _SHARD = 1 << 26  # bytes of a file; as much memory again is needed while one is
 def locked(kept: Path) -> Iterator[None]:
     """Around everything that reads, fills or clears the cache folder: only one process does so at a time."""
     files.make_folder(kept)
-    with FileLock(kept / ".lock"):
+    with Lock(kept / ".lock"):
         files.sweep(kept, former=True)
         yield
 

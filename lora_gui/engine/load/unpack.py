@@ -15,7 +15,6 @@ from typing import Any
 import diffusers
 import torch
 from diffusers.loaders.single_file_utils import SingleFileComponentError
-from filelock import FileLock
 from transformers import CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -25,6 +24,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats import cache_names, single_file
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import Base
+from lora_gui.protocol.lock import Lock
 
 CLIP = Path(families.__file__).parent / "shared" / "clip_tokenizer"
 _MARK = "model_index.json"  # without it a folder does not count
@@ -50,7 +50,7 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
             yield Note(f"The unpacked copy of {base.title} was damaged, so it is made again.")
         yield Phase(f"Unpacking {base.title}, which is done once")
         files.make_folder(folder.parent)
-        with FileLock(folder.parent / ".lock"):  # drawing and training may begin at once
+        with Lock(folder.parent / ".lock"):  # drawing and training may begin at once
             if not _is_whole(folder):
                 files.sweep(folder.parent, former=True)
                 files.remove_folder(folder)

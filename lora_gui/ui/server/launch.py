@@ -16,10 +16,9 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from lora_gui import files
+from lora_gui import environment, files
 from lora_gui.errors import UserError
+from lora_gui.protocol.lock import Lock
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.server import keys, uploads
@@ -40,27 +39,20 @@ HOSTED = (
     "KAGGLE_KERNEL_RUN_TYPE",
     "OPENID_PROVIDER_URL",
 )
-QUIET = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
-    "NO_PROXY": "127.0.0.1,localhost,::1",
-    "no_proxy": "127.0.0.1,localhost,::1",
-}
 
 
 def open_window(port: int | None = None, browser: bool = True) -> None:
     """Serve the window until Ctrl-C. Where one is open already, show that. Raises UserError for a taken port."""
     studio = Studio.default()
-    files.make_folder(studio.home)
-    try:
-        with FileLock(
-            studio.home / "window.lock", timeout=0
-        ):  # freed by the system when the process ends, however it ends
+    if closed := studio.prepare():
+        print(closed, flush=True)
+    lock = Lock(studio.home / "window.lock")  # freed by the system when the process ends, however it ends
+    if lock.hold():
+        try:
             _serve(studio, port, browser)
-    except Timeout:
+        finally:
+            lock.release()
+    else:
         _show_running(studio, browser)
 
 
@@ -73,13 +65,15 @@ def refuse_others() -> UserError:
     )
 
 
-def clean_environment(cache: Path) -> None:
-    """Take out what would change how gradio behaves, and keep its files in a folder of our own."""
+def clean_environment(cache: Path) -> dict[str, str]:
+    """Take out what would change how gradio behaves, and keep its files in a folder of our own; what was before."""
+    before = environment.go_offline()
     for name in list(os.environ):
         if name.startswith(("GRADIO_", "OAUTH_")) or name in HOSTED:
             del os.environ[name]
-    os.environ.update(QUIET)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(cache.resolve())
+    return before
 
 
 def free_port(wanted: int | None) -> int:

@@ -76,7 +76,7 @@ def test_what_a_killed_window_left_behind_stops_no_start(taken_port, tmp_path, t
             other.listen()
         window = subprocess.Popen(
             [sys.executable, "app.py", "--no-browser"], stdout=subprocess.PIPE, text=True, cwd=process.ROOT,
-            env=os.environ | {"LORA_GUI_HOME": str(tmp_path)},
+            env=os.environ | {"LORA_GUI_HOME": str(tmp_path), "ALL_PROXY": "socks://127.0.0.1:9/", "http_proxy": "a:b"},
         )  # fmt: skip
         try:
             assert window.stdout

@@ -1,0 +1,110 @@
+"""What drives differ in: some cannot flush, lock or keep a mode; and why one refuses, in a sentence."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lora_gui.errors import UserError
+
+# What a drive answers that does not know a call at all: network drives, FUSE and shared folders of virtual machines.
+_UNKNOWN = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.ENOTTY}
+# Some let nobody open or flush a folder, which costs no more than that a new name is not durable at once.
+_UNKNOWN_OF_FOLDERS = _UNKNOWN | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+ELSEWHERE = "or choose another folder; LORA_GUI_HOME names that of the studio."
+
+
+class DiskFullError(UserError):
+    """There is no room left; nothing older was changed."""
+
+
+def cannot(error: OSError) -> bool:
+    """Whether the drive does not know the call, rather than having failed at it."""
+    return error.errno in _UNKNOWN
+
+
+def flush(handle: int) -> None:
+    """Make a file durable where its drive can; a failure of the disk is raised as it is."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if not cannot(error):
+            raise
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder durable where its drive can; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _UNKNOWN_OF_FOLDERS:
+            raise
+
+
+def make_private(folder: Path) -> None:
+    """Keep other users of the computer out of a folder, where its drive keeps modes and it is ours."""
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+
+
+def refused(path: Path, error: OSError) -> UserError:
+    """What a disk that refuses to save `path` is told as."""
+    if error.errno in _FULL:
+        return _full(path)
+    say = _REFUSED.get(error.errno or 0, _otherwise)
+    because, remedy = say(path, error)
+    return UserError(f"{path.name} could not be saved{because}.", remedy)
+
+
+def _full(path: Path) -> DiskFullError:
+    if _has_room(path):
+        what = f"The disk has no room for one more file, {path.name} could not be saved."
+        return DiskFullError(what, "Delete files that you do not need, however small, and try again.")
+    what = f"The disk is full, {path.name} could not be saved."
+    return DiskFullError(what, "Make some space and try again; nothing older was changed.")
+
+
+def _has_room(path: Path) -> bool:
+    """Whether bytes are free where no file can be made: the inodes are used up."""
+    there = next(filter(os.path.isdir, path.parents), None)
+    if there is None or not hasattr(os, "statvfs"):
+        return False
+    try:
+        found = os.statvfs(there)
+    except OSError:
+        return False
+    return found.f_files > 0 and found.f_favail == 0 and found.f_bavail > 0
+
+
+def _read_only(path: Path, _: OSError) -> tuple[str, str]:
+    return f": the drive of {path.parent} is read-only", f"Make it writable, {ELSEWHERE}"
+
+
+def _forbidden(path: Path, _: OSError) -> tuple[str, str]:
+    return f": you may not write to {path.parent}", f"Give yourself the right to, {ELSEWHERE}"
+
+
+def _no_folder(path: Path, _: OSError) -> tuple[str, str]:
+    file = next((one for one in (path, *path.parents) if os.path.lexists(one) and not os.path.isdir(one)), path)
+    return f": {file} is a file, where a folder has to be", f"Move it away, {ELSEWHERE}"
+
+
+def _otherwise(path: Path, error: OSError) -> tuple[str, str]:
+    return f" ({error.strerror or error})", f"Check that the folder {path.parent} can be written to."
+
+
+_REFUSED: dict[int, Callable[[Path, OSError], tuple[str, str]]] = {
+    errno.EROFS: _read_only,
+    errno.EACCES: _forbidden,
+    errno.EPERM: _forbidden,
+    errno.ENOTDIR: _no_folder,
+    errno.EEXIST: _no_folder,
+}

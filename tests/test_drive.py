@@ -1,0 +1,149 @@
+"""Drives as people have them: without flush, without locks, read-only, full of names; each works or is a sentence."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from lora_gui import drive, files
+from lora_gui.errors import UserError
+from lora_gui.protocol import lock
+from lora_gui.protocol.lock import Lock, is_held
+
+ROOT = Path(__file__).parent.parent
+UNKNOWN = ("EINVAL", "ENOTSUP", "ENOSYS", "ENOLCK")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows flushes and locks by other calls")
+# Refuses every lock within the folder argv[1], as its drive would; then holds argv[2] until it is killed.
+HOLDER = """
+import errno, fcntl, os, sys
+flock = fcntl.flock
+def refuse(handle, how):
+    if os.readlink(f"/proc/self/fd/{handle}").startswith(sys.argv[1]):
+        raise OSError(getattr(errno, sys.argv[3]), "refused")
+    return flock(handle, how)
+fcntl.flock = refuse
+from pathlib import Path
+from lora_gui.protocol.lock import Lock
+lock = Lock(Path(sys.argv[2])); print(lock.hold(), flush=True); sys.stdin.read()
+"""
+
+
+def refusing(monkeypatch, module, name, code, within=""):
+    """Let a call on a file or folder within a folder fail in this way."""
+    real = getattr(module, name)
+
+    def call(handle, *how):
+        if os.readlink(f"/proc/self/fd/{handle}").startswith(str(within)):
+            raise OSError(code, os.strerror(code))
+        return real(handle, *how)
+
+    monkeypatch.setattr(module, name, call)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing tells whose handle it is")
+
+
+@needs_proc
+@pytest.mark.parametrize("code", UNKNOWN)
+def test_what_cannot_be_flushed_is_written_all_the_same(monkeypatch, tmp_path, code):
+    refusing(monkeypatch, os, "fsync", getattr(errno, code))
+    path = tmp_path / "new" / "deeper" / "file.json"
+    files.write_json(path, [1])
+    files.append_line(tmp_path / "lines", "one")
+    files.copy(path, tmp_path / "copy")
+    files.sync_files(tmp_path)
+    files.move(path, tmp_path / "moved")
+    assert files.read_json(tmp_path / "moved") == files.read_json(tmp_path / "copy") == [1]
+
+
+@needs_proc
+def test_a_failure_of_the_disk_at_a_flush_is_said(monkeypatch, tmp_path):
+    refusing(monkeypatch, os, "fsync", errno.EIO)
+    with pytest.raises(UserError, match="could not be saved"):
+        files.write_json(tmp_path / "file.json", [1])
+    assert not (tmp_path / "file.json").exists()
+
+
+@needs_proc
+@pytest.mark.parametrize("code", UNKNOWN)
+def test_where_a_drive_cannot_lock_the_processes_of_one_computer_are_kept_apart_all_the_same(
+    monkeypatch, tmp_path, code
+):
+    import fcntl
+
+    studio = (tmp_path / "studio").resolve()
+    studio.mkdir()
+    refusing(monkeypatch, fcntl, "flock", getattr(errno, code), studio)
+    path = studio / "a.lock"
+    assert not is_held(path)
+    command = [sys.executable, "-c", HOLDER, str(studio), str(path), code]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout and other.stdout.readline() == "True\n"
+        assert is_held(path) and not Lock(path).hold() and not is_held(studio / "another.lock")
+        other.send_signal(signal.SIGKILL)
+    assert not is_held(path)
+    with (mine := Lock(path)):
+        assert is_held(path)
+    assert not is_held(path) and mine.hold()
+    mine.release()
+
+
+@pytest.mark.parametrize("code", UNKNOWN)
+def test_where_nothing_can_be_locked_the_drive_is_named_with_what_to_do(monkeypatch, tmp_path, code):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(getattr(errno, code), "refused")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError) as caught:
+        Lock(tmp_path / "a.lock").hold()
+    assert str(tmp_path) in caught.value.what and "LORA_GUI_HOME" in caught.value.remedy
+    assert not is_held(tmp_path / "a.lock")
+
+
+def test_the_folder_of_locks_is_taken_from_nobody_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(lock.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / f"lora-studio-locks-{os.getuid()}").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match="somebody else"):
+        lock._stand_in(tmp_path / "a.lock")
+
+
+@pytest.mark.parametrize(
+    ("code", "what", "remedy"),
+    [
+        ("EROFS", "the drive of {} is read-only", "LORA_GUI_HOME"),
+        ("EACCES", "you may not write to {}", "LORA_GUI_HOME"),
+        ("ENOTDIR", "{}/file is a file", "Move it away"),
+        ("EEXIST", "{}/file is a file", "Move it away"),
+        ("EIO", "(refused)", "{}"),
+        ("ENOSPC", "The disk is full", "Make some space"),
+    ],
+)
+def test_why_a_drive_refuses_is_said_with_what_to_do(tmp_path, code, what, remedy):
+    (tmp_path / "file").touch()
+    said = drive.refused(tmp_path / "file", OSError(getattr(errno, code), "refused"))
+    assert what.format(tmp_path) in said.what and remedy.format(tmp_path) in said.remedy
+
+
+def test_a_disk_on_which_no_more_files_fit_is_not_called_full_of_bytes(monkeypatch, tmp_path):
+    disk = types.SimpleNamespace(f_files=100, f_favail=0, f_bavail=1_000_000)
+    monkeypatch.setattr(os, "statvfs", lambda _: disk)
+    said = drive.refused(tmp_path / "new" / "stop", OSError(errno.ENOSPC, "refused"))
+    assert isinstance(said, files.DiskFullError)
+    assert "no room for one more file" in said.what and "Delete files" in said.remedy
+
+
+def test_a_drive_that_keeps_no_modes_is_no_hindrance(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EPERM, "refused")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    files.make_private_folder(tmp_path / "cache")
+    assert (tmp_path / "cache").is_dir()
