@@ -193,7 +193,7 @@ def check(settings: type[Settings], values: dict[str, Any]) -> Settings:
 
 def told(label: str, error: Mapping[str, Any]) -> str:
     """What pydantic finds wrong with a value, in a sentence about the setting of this label."""
-    context = {name: _number(value) for name, value in error.get("ctx", {}).items()}
+    context = {name: value_in_words(value) for name, value in error.get("ctx", {}).items()}
     return f"{label} {SENTENCES.get(error['type'], 'cannot be that.').format(**context)}"
 
 
@@ -216,7 +216,7 @@ def _refused(settings: type[BaseModel], error: dict[str, Any]) -> SettingError:
         info = inner.model_fields.get(str(place[-1]))
     label = info.title if info and info.title else " ".join(map(str, place))
     instead = _nearest(info, given) if info else None
-    use = "" if instead is None else _number(instead)
+    use = "" if instead is None else value_in_words(instead)
     limits = bounds(info) if info else {}
     if error["type"] == "multiple_of" and isinstance(given, (int, float)):
         step = limits["multiple_of"]
@@ -226,9 +226,9 @@ def _refused(settings: type[BaseModel], error: dict[str, Any]) -> SettingError:
         elif given < limits.get("ge", -math.inf):
             error = error | {"type": "greater_than_equal", "ctx": limits}
         elif below:
-            use = f"{_number(int(below))} or {_number(int(below) + step)}"
+            use = f"{value_in_words(int(below))} or {value_in_words(int(below) + step)}"
     if error["type"].endswith("too_long"):
-        remedy = f"It has {_number(len(given))}."
+        remedy = f"It has {value_in_words(len(given))}."
     else:
         remedy = f"Use {use} instead of {shown(given)}." if use else f"It was {shown(given)}."
     return SettingError(told(label, error), remedy, name, instead)
@@ -251,8 +251,8 @@ def _alike(info: FieldInfo, given: Any) -> Any:
     return next(iter(difflib.get_close_matches(str(given), choices, n=1)), info.default) if choices else None
 
 
-def _number(value: Any) -> str:
-    """A number with its thousands apart, anything else as it is."""
+def value_in_words(value: Any) -> str:
+    """A number with its thousands apart, and short; anything else as it is."""
     if isinstance(value, float):
         return f"{value:g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"

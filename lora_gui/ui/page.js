@@ -14,8 +14,9 @@ window.studio = (() => {
   const isEmpty = value => value === null || value === undefined || value === '';
   const isSeen = element => element?.isConnected && element.checkVisibility();
 
-  function open(key, trigger) {
-    form(key).trigger = trigger;
+  // `places` are the ids of its fields by their names, `fold` that of what some of them are folded into.
+  function open(key, trigger, places, fold) {
+    Object.assign(form(key), { trigger, places, fold });
     send(form(key));
   }
 
@@ -52,14 +53,20 @@ window.studio = (() => {
   }
 
   // An answer is taken once, and passed over where a newer one came first; what is being typed is never written over.
+  // What the press of a button brought to light stays until something is changed.
   function fill(key, kept, shown) {
     const one = form(key);
     one.asked = -Infinity;
     if (kept?.values && kept.number >= one.number && kept.answer !== one.answer) {
+      const stays = one.pressed && !kept.pressed && kept.number === one.number ? ['notice'] : [];
       one.number = kept.number;
       one.answer = kept.answer;
       if (kept.fresh) one.typed = {};
-      shown = kept.names.map((name, at) => name in kept.values ? taken(one, name, kept.values[name], shown[at]) : shown[at]);
+      if (!stays.length) Object.assign(one, { wrong: kept.wrong, pressed: kept.pressed });
+      mend();
+      if (kept.focus) setTimeout(go, SETTLED, one, kept.focus);
+      shown = kept.names.map((name, at) => name in kept.values && !stays.includes(name) ?
+        taken(one, name, kept.values[name], shown[at]) : shown[at]);
     }
     send(one);
     return shown;
@@ -77,7 +84,7 @@ window.studio = (() => {
   function taken(one, name, value, shown) {
     const typed = one.typed[name];
     if (!typed) return value;
-    if (same(typed.value, value)) { delete one.typed[name]; return shown; }
+    if (same(typed.value, value)) { delete one.typed[name]; return typed.taken ? value : shown; }
     if (isEmpty(typed.value)) { // the preset's again, once that was heard of and the field is left
       if (typed.sent !== typed.value || typed.element === document.activeElement) return shown;
       delete one.typed[name];
@@ -85,6 +92,73 @@ window.studio = (() => {
     }
     if (typed.sent === typed.value) delete typed.sent; // the window holds something else: it is told again
     return shown;
+  }
+
+  // What is wrong stands under its field, with a button for the nearest value, and on the header of what it is folded in.
+  function judge(one) {
+    const folded = document.getElementById(one.fold), inside = [];
+    for (const [name, id] of Object.entries(one.places || {})) {
+      const block = document.getElementById(id), fault = one.wrong?.[name];
+      if (fault && folded && (!block || folded.contains(block))) inside.push(fault.words);
+      if (block) mark(block, name, fault);
+    }
+    const words = inside.length > 1 ? `${inside.length} settings to mend` : inside[0] || '';
+    const header = folded?.querySelector(':scope > .label-wrap');
+    if (header) put(header, 'wrong-inside', words);
+  }
+
+  function mark(block, name, fault) {
+    const input = block.querySelector('input:not([type=range]), textarea');
+    if (!fault && !block.querySelector(':scope > .wrong')) return;
+    const line = put(block, 'wrong', fault?.words || '');
+    if (!fault) {
+      line.remove();
+      input?.removeAttribute('aria-invalid');
+      input?.removeAttribute('aria-describedby');
+      return;
+    }
+    line.id = `${block.id}-wrong`;
+    if (input?.getAttribute('aria-invalid') !== 'true') input?.setAttribute('aria-invalid', 'true');
+    if (input?.getAttribute('aria-describedby') !== line.id) input?.setAttribute('aria-describedby', line.id);
+    let button = line.querySelector('button');
+    if (!fault.use) button?.remove();
+    else if (button?.textContent !== fault.use) {
+      button ??= line.appendChild(Object.assign(document.createElement('button'), { type: 'button', className: 'chip' }));
+      button.textContent = fault.use;
+      button.dataset.mends = name;
+    }
+  }
+
+  // A line of the page's own within `block`, changed only where it says something else: whoever watches sees the change.
+  function put(block, kind, words) {
+    let line = block.querySelector(`:scope > .${kind}`);
+    if (!line) {
+      line = document.createElement('span');
+      line.className = kind;
+      if (kind === 'wrong') line.role = 'alert';
+      line.append(document.createElement('span'));
+      block.append(line);
+    }
+    if (line.firstChild.textContent !== words) line.firstChild.textContent = words;
+    return line;
+  }
+
+  document.addEventListener('click', ({ target }) => {
+    const name = target.closest?.('[data-mends]')?.dataset.mends, block = target.closest?.('.block[id]');
+    const one = name && Object.values(forms).find(each => each.places?.[name] === block?.id);
+    if (!one?.wrong?.[name]) return;
+    one.typed[name] = { value: one.wrong[name].instead, element: null, tries: 0, taken: true };
+    block.querySelector('input, textarea')?.focus();
+    send(one);
+  });
+
+  // To the field that has to be mended first, also where it is folded away.
+  function go(one, name, tries = 10) {
+    const block = document.getElementById(one.places[name]), folded = document.getElementById(one.fold);
+    const input = block?.querySelector('input:not([type=range]), textarea');
+    if (isSeen(input)) { input.focus(); return; }
+    if (tries === 10) folded?.querySelector(':scope > .label-wrap')?.click();
+    if (tries) setTimeout(go, SETTLED, one, name, tries - 1);
   }
 
   // Looks happen while something lives and somebody sees the page, and once whenever it comes into sight again.
@@ -154,6 +228,7 @@ window.studio = (() => {
       const group = input.closest('.wrap');
       if (group.role !== 'radiogroup') Object.assign(group, { role: 'radiogroup', ariaLabel: 'What are you making?' });
     }
+    for (const one of Object.values(forms)) judge(one);
     for (const small of document.querySelectorAll('#gallery .thumbnail-item')) {
       const words = small.querySelector('img')?.alt;
       if (words && small.getAttribute('aria-label') !== words) small.setAttribute('aria-label', words);

@@ -121,10 +121,56 @@ def test_a_refreshed_page_still_has_what_was_chosen(page, window, tmp_path):
     assert window.complaints == []
 
 
-def test_a_setting_out_of_bounds_names_the_bound(page, window, tmp_path):
-    page.locator("#details button.label-wrap").click()
-    page.locator("#setting-rank input").fill("9999")
-    expect(page.locator("#train-notice")).to_contain_text("Rank can be at most 256")
+def test_what_is_wrong_stands_at_its_field_and_on_the_header_until_it_is_mended(page, window, tmp_path):
+    header, rank = page.locator("#details button.label-wrap"), page.locator("#setting-rank input")
+    header.click()
+    rank.fill("9999")
+    expect(page.locator("#setting-rank .wrong")).to_contain_text("Rank can be at most 256.")
+    expect(rank).to_have_attribute("aria-invalid", "true")
+    expect(rank).to_have_attribute("aria-describedby", "setting-rank-wrong")
+    expect(header).to_contain_text("Rank can be at most 256.")
+    page.locator("#name input").fill("../fox")
+    expect(page.locator("#name .wrong")).to_contain_text("looks like a path")
+    expect(header).to_contain_text("2 settings to mend")
+    page.locator("#name .wrong").get_by_role("button", name="Use fox").click()
+    expect(page.locator("#name input")).to_have_value("fox")
+    expect(page.locator("#name .wrong")).to_have_count(0)
+    header.click()  # folded away; Start leads there
+    drop(page, painted(tmp_path, "six.png"))
+    expect(page.locator(".pictures img")).to_have_count(1)
+    page.locator("#start").click()
+    expect(page.locator("#trigger input")).to_be_focused()
+    expect(page.locator("#trigger .wrong")).to_contain_text("There is no trigger word.")
+    page.locator("#trigger input").press_sequentially("zxy_style")
+    expect(page.locator("#trigger .wrong")).to_have_count(0)
+    expect(page.locator("#train-notice")).not_to_contain_text("There is no trigger word.")
+    page.locator("#start").click()
+    expect(rank).to_be_focused()
+    page.locator("#setting-rank").get_by_role("button", name="Use 256").click()
+    expect(rank).to_have_value("256")
+    expect(rank).not_to_have_attribute("aria-invalid", "true")
+    expect(header).not_to_contain_text("can be")
+    assert not list(window.home.glob("runs/*")) and window.complaints == []
+
+
+def test_generate_tells_what_is_wrong_at_its_fields_too(page, window):
+    page.get_by_role("tab", name="Generate").click()
+    page.locator("#draw").click()
+    expect(page.locator("#prompt textarea")).to_be_focused()
+    expect(page.locator("#prompt .wrong")).to_contain_text("The prompt is empty.")
+    page.locator("#prompt textarea").fill("a fox")
+    expect(page.locator("#prompt .wrong")).to_have_count(0)
+    page.locator("#count input").fill("500")
+    expect(page.locator("#count .wrong")).to_contain_text("How many can be at most 16.")
+    page.locator("#count").get_by_role("button", name="Use 16").click()
+    expect(page.locator("#count input")).to_have_value("16")
+    page.locator("#draw-details button.label-wrap").click()
+    page.locator("#draw-width input").fill("133")
+    expect(page.locator("#draw-width .wrong")).to_contain_text("Width goes in steps of 8.")
+    page.locator("#draw").click()
+    expect(page.locator("#draw-width input")).to_be_focused()
+    page.locator("#draw-width").get_by_role("button", name="Use 136").click()
+    expect(page.locator("#draw-width .wrong")).to_have_count(0)
     assert window.complaints == []
 
 

@@ -122,7 +122,7 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
     for name, value in kept.items():
         expect(page.locator(f"#{name} input")).to_have_value(value)
     expect(page.locator("#setting-sample_prompts textarea")).to_have_value("a fox\na boat")
-    expect(page.locator("#train-notice")).to_contain_text("Rank can be at most 256")
+    expect(page.locator("#setting-rank .wrong")).to_contain_text("Rank can be at most 256")
     page.get_by_role("tab", name="Generate").click()
     details(page, "draw-details")
     until(page, lambda: typed() == before)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from lora_gui.errors import UserError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.capacity import gpu
@@ -19,6 +19,7 @@ from lora_gui.ui.draft import DrawDraft, Entry, is_typed, with_word
 from lora_gui.ui.generate import stack
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.stack import ROWS, Stack
+from lora_gui.ui.generate.wrong import wrong
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
@@ -76,12 +77,14 @@ class _Order:
                 )
         with gr.Row(elem_id="draw-row"):
             self._draw = gr.Button("Draw", variant="primary", size="lg", scale=0, min_width=150, elem_id="draw")
-            count = gr.Number(1, label="How many", step=1, scale=0, min_width=110, elem_id="count")
+            many = DrawSettings.model_fields["count"].title
+            count = gr.Number(1, label=many, step=1, scale=0, min_width=110, elem_id="count")
         notice = html(elem_id="draw-notice")
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
             details = _details(context)
         typed = {"prompt": self._prompt, "count": count} | details | self._stack.fields
-        self._form = DraftForm("draw", typed, {"chips": self._chips, "empty": empty, "notice": notice})
+        said = {"chips": self._chips, "empty": empty, "notice": notice}
+        self._form = DraftForm("draw", typed, said, "draw-details")
 
     def connect(self, gallery: Gallery) -> None:
         shown, live = self._form.shown, self._context.live
@@ -112,14 +115,10 @@ class _Order:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
         if shown and shown.get("number") == self._draft.get()[0]:
             return {}
-        return self._restacked()
+        return self._restacked(pressed=False)
 
     def _edited(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        """An edit that Draw has taken along already says nothing anew: what Draw said of it stays."""
-        before = self._draft.get()[0]
-        problem = self._take(event.changes)
-        answer = self._shows(problem)
-        return answer if problem or self._draft.get()[0] != before else self._form.without(answer, "notice")
+        return self._shows(self._take(event.changes), pressed=False)
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied number is the base's own again."""
@@ -134,27 +133,31 @@ class _Order:
 
         return self._draft.change(taken)
 
-    def _shows(self, problem: UserError | None = None) -> Changes:
+    def _shows(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """How all the fields stand."""
         number, draft = self._draft.get()
         values: dict[str, Any] = {name: getattr(draft, name) for name in AS_TYPED}
+        faults, focus = dict[str, SettingError](), ""
         try:
             base = self._base(draft)
             plain = check(DrawSettings, bases.draw_defaults(base))
             values |= {"base": base.key} | {name: draft.hand.get(name, getattr(plain, name)) for name in NUMBERS}
+            faults = wrong(draft, base)
         except UserError as error:
             problem = problem or error
+        if isinstance(problem, SettingError):
+            faults, focus = {problem.setting: problem} | faults, problem.setting
         words = [loras.describe(Path(entry.lora)).trigger for entry in draft.stack if entry.on and entry.lora]
         values |= stack.values(draft.stack)
         values["chips"] = markup.chips(list(dict.fromkeys(word for word in words if word)))
         values["empty"] = "" if draft.stack else NOTHING_IN_USE
         values["notice"] = markup.problem(problem) if problem else ""
-        return self._form.answer(number, values)
+        return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)
 
-    def _restacked(self, problem: UserError | None = None) -> Changes:
+    def _restacked(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """The fields and the rows of the stack."""
         problem = self._draft.change(functools.partial(stack.without_the_gone, self._studio)) or problem
-        return self._shows(problem) | self._stack.show(self._draft.value.stack)
+        return self._shows(problem, pressed) | self._stack.show(self._draft.value.stack)
 
     def _changing(self, change: Callable[..., DrawDraft]) -> Callable[..., Changes]:
         """A handler that puts `change` of the draft in its place."""
@@ -195,8 +198,10 @@ class _Order:
     def _begin(self) -> None:
         draft = self._draft.value
         if not draft.prompt.strip():
-            raise UserError("The prompt is empty.", "Write what you want to see.")
+            raise SettingError("The prompt is empty.", "Write what you want to see.", "prompt")
         base = self._base(draft)
+        for error in wrong(draft, base).values():
+            raise error
         values = draft.hand | {
             "prompt": draft.prompt,
             "negative_prompt": draft.negative,

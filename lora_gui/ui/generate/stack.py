@@ -6,14 +6,16 @@ from typing import Any
 
 import gradio as gr
 
-from lora_gui.settings import StackEntry
+from lora_gui.settings import StackEntry, bounds
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
 from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.widgets.handlers import Changes
 
 ROWS = 8
-STRONGEST, STEP = 1.5, 0.05
+STEP = 0.05
+_LIMITS = bounds(StackEntry.model_fields["strength"])
+WEAKEST, STRONGEST = _LIMITS["ge"], _LIMITS["le"]
 
 
 class Stack:
@@ -30,8 +32,9 @@ class Stack:
                 switch = gr.Checkbox(True, label="On", show_label=False, container=False, scale=0, min_width=40)
                 lora = gr.Dropdown([], label="LoRA", show_label=False, container=False, scale=3, min_width=110)
                 strength = gr.Slider(
-                    0, STRONGEST, 1.0, step=STEP, label="Strength", show_label=False, scale=4, min_width=130, buttons=[]
-                )
+                    WEAKEST, STRONGEST, 1.0, step=STEP, label="Strength", show_label=False, scale=4, min_width=130,
+                    buttons=[], elem_id=f"strength-{number}",
+                )  # fmt: skip
                 self.removes.append(gr.Button("Remove", size="sm", scale=0, min_width=40, elem_classes="remove"))
             self._rows.append(row)
             self._loras.append(lora)

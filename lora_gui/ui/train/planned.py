@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_gui.errors import UserError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import gpu
@@ -21,12 +21,12 @@ WHY_TRIGGER = "A made-up word that calls your LoRA in a prompt, such as zxy_styl
 
 @dataclass(frozen=True)
 class Planned:
-    """`wrong` is what is the matter with the first setting that cannot be used; the others count without it."""
+    """`wrong` is what is the matter with each setting that cannot be used; the others count without them."""
 
     preset: str
     base: Base
     settings: TrainSettings
-    wrong: UserError | None
+    wrong: dict[str, SettingError]
 
 
 def chosen_preset(studio: Studio, draft: TrainDraft) -> str:
@@ -59,7 +59,15 @@ def planned(studio: Studio, draft: TrainDraft, count: int) -> Planned:
     """
     preset, base = chosen_preset(studio, draft), chosen_base(studio, draft)
     hand, wrong = form.usable(draft.hand)
-    return Planned(preset, base, presets.fill(studio, preset, base, max(count, 1), hand, gpu.memory()), wrong)
+    while True:
+        try:
+            settings = presets.fill(studio, preset, base, max(count, 1), hand, gpu.memory())
+            return Planned(preset, base, settings, wrong)
+        except SettingError as error:  # possible by itself, but not beside the others
+            if error.setting not in hand:
+                raise
+            wrong[error.setting] = error
+            del hand[error.setting]
 
 
 def job(studio: Studio, draft: TrainDraft) -> TrainJob:
@@ -67,11 +75,27 @@ def job(studio: Studio, draft: TrainDraft) -> TrainJob:
     found = chosen_pictures(studio, draft)
     chosen = found.pictures if found else ()
     plan = planned(studio, draft, len(chosen))
+    for error in wrong_words(draft).values() if chosen else ():
+        raise error
     name = draft.name.strip() or names.safe_name(draft.trigger)
     made = runs.new_job(studio, name, draft.trigger, plan.preset, plan.base, chosen, plan.settings)
-    if plan.wrong:
-        raise plan.wrong
+    for error in plan.wrong.values():
+        raise error
     return made
+
+
+def wrong_words(draft: TrainDraft) -> dict[str, SettingError]:
+    """What is the matter with the trigger word and the name, by their fields; an empty name is the trigger word."""
+    wrong: dict[str, SettingError] = {}
+    try:
+        names.check_trigger(draft.trigger)
+    except UserError as error:
+        wrong["trigger"] = SettingError(error.what, error.remedy, "trigger")
+    try:
+        names.check_name(draft.name if draft.name.strip() else "lora")
+    except UserError as error:
+        wrong["name"] = SettingError(error.what, error.remedy, "name", names.safe_name(draft.name))
+    return wrong
 
 
 def differs(studio: Studio, job: TrainJob) -> dict[str, tuple[Any, Any]]:

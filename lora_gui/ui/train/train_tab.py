@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from lora_gui.errors import UserError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import fit
@@ -64,7 +64,7 @@ class _Setup:
             self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170, elem_id="again")
         asked = {"preset": preset, "base": base, "trigger": self._trigger, "name": name}
         said = {"plan": plan, "memory": self._memory.bar, "verdict": verdict, "notice": notice}
-        self._form = DraftForm("train", asked | fields, said)
+        self._form = DraftForm("train", asked | fields, said, "details")
         self.panels = (questions, details)
 
     def connect(self, view: RunView) -> None:
@@ -96,14 +96,10 @@ class _Setup:
             self._context.drafts.forget_if_deleted()
         elif shown.get("number") == self._draft.get()[0]:
             return {}
-        return self._shows(shown)
+        return self._shows(shown, pressed=False)
 
     def _edited(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        """An edit that Start has taken along already says nothing anew: what Start said of it stays."""
-        before = self._draft.get()[0]
-        problem = self._take(event.changes)
-        answer = self._shows(shown, problem)
-        return answer if problem or self._draft.get()[0] != before else self._form.without(answer, "notice")
+        return self._shows(shown, self._take(event.changes), pressed=False)
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied setting is the preset's again."""
@@ -128,25 +124,33 @@ class _Setup:
         return self._shows(shown, self._take(proposal), fresh=True)
 
     def _shows(
-        self, shown: dict[str, Any], problem: UserError | None = None, fresh: bool = False, note: str = ""
+        self,
+        shown: dict[str, Any],
+        problem: UserError | None = None,
+        fresh: bool = False,
+        note: str = "",
+        pressed: bool = True,
     ) -> Changes:
         """The draft as it stands, for a page that `shown` says what it shows of it."""
         number, draft = self._draft.get()
         found = planned.chosen_pictures(self._studio, draft)
         count = len(found.pictures) if found else 0
         values: dict[str, Any] = {"trigger": draft.trigger, "name": draft.name}
+        wrong, focus = {key: one for key, one in planned.wrong_words(draft).items() if key == "name" and draft.name}, ""
         try:
             plan = planned.planned(self._studio, draft, count)
             values |= {"preset": plan.preset, "base": plan.base.key} | form.shown(plan.settings, draft.hand)
             values["plan"] = planned.in_words(self._studio, plan, count)
             values["memory"] = self._memory.at_once(plan.base, plan.settings)
-            problem = problem or plan.wrong
+            wrong |= plan.wrong
         except UserError as error:
             problem = problem or error
-        values["verdict"] = planned.verdict(draft.trigger, found)
+        if isinstance(problem, SettingError):
+            wrong, focus = {problem.setting: problem} | wrong, problem.setting
+        values["verdict"] = "" if "trigger" in wrong else planned.verdict(draft.trigger, found)
         values["notice"] = markup.problem(problem) if problem else markup.notice(note or draft.note, kind="note")
         folder = found.folder.name if found else ""
-        answer = self._form.answer(number, values, fresh, folder=folder)
+        answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder)
         return answer | (self._pictures.show(found) if folder != (shown or {}).get("folder", "") else {})
 
     def _wanted(self) -> tuple[Base, TrainSettings]:

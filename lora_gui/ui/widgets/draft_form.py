@@ -5,11 +5,15 @@ which never writes over what is being typed, is page.js.
 """
 
 import itertools
+import json
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
 
+from lora_gui.errors import SettingError
+from lora_gui.settings import value_in_words
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
 from lora_gui.ui.widgets.parts import html
 
@@ -17,17 +21,20 @@ from lora_gui.ui.widgets.parts import html
 class DraftForm:
     """`typed` are fields of the user's, `said` pieces of HTML that stand or fall with the same answer.
 
+    `fold` is the id of the accordion that some of the fields are folded into: its header tells of what is wrong inside.
+
     Handlers take `shown` as their first input: the number of the draft that the page shows, and what else `answer` was
     told. Where they are connected with `js=form.carries`, it has under "changes" what was typed and not heard of yet.
     """
 
-    def __init__(self, key: str, typed: dict[str, Any], said: dict[str, gr.HTML]) -> None:
+    def __init__(self, key: str, typed: dict[str, Any], said: dict[str, gr.HTML], fold: str = "") -> None:
         self._key, self._typed = key, typed
         self._fields = typed | said
         self._kept = gr.JSON({}, visible=False)  # the latest answer, for page.js
         self.shown = gr.JSON({}, visible=False)
         self.outputs = [self._kept, self.shown]
-        self._bridge = html(js_on_load=f"studio.open('{key}', trigger)")
+        places = json.dumps({name: field.elem_id for name, field in typed.items() if field.elem_id})
+        self._bridge = html(js_on_load=f"studio.open('{key}', trigger, {places}, '{fold}')")
         self._answers = itertools.count(1)
         self.carries = f"(shown, ...rest) => [studio.unsent('{key}', shown), ...rest]"
 
@@ -53,21 +60,38 @@ class DraftForm:
         """Let the browser take the answer that `event` brought; the event after which it stands there."""
         return event.then(**self._in_browser("fill"))
 
-    def answer(self, number: int, values: dict[str, Any], fresh: bool = False, **more: Any) -> Changes:
+    def answer(
+        self,
+        number: int,
+        values: dict[str, Any],
+        fresh: bool = False,
+        wrong: dict[str, SettingError] | None = None,
+        focus: str = "",
+        pressed: bool = False,
+        **more: Any,
+    ) -> Changes:
         """How the fields stand in the draft of this number; those without a value stay as they are.
 
-        `fresh` forgets what is being typed, where all of it comes anew.
+        `fresh` forgets what is being typed, where all of it comes anew. What is `wrong` stands under its field, and
+        the field that `focus` names is gone to, because something was `pressed` that has to wait for it.
         """
+        faults = {name: _fault(error) for name, error in (wrong or {}).items()}
         told = {"number": number, "answer": next(self._answers), "names": list(self._fields), "values": values}
-        return {self._kept: told | {"fresh": fresh}, self.shown: {"number": number} | more}
-
-    def without(self, answer: Changes, name: str) -> Changes:
-        """The answer with one of its fields left as it stands."""
-        kept = answer[self._kept]
-        return answer | {self._kept: kept | {"values": {k: v for k, v in kept["values"].items() if k != name}}}
+        told |= {"fresh": fresh, "wrong": faults, "focus": focus, "pressed": pressed}
+        return {self._kept: told, self.shown: {"number": number} | more}
 
     def _in_browser(self, act: str) -> dict[str, Any]:
         """How page.js is let change the fields by `act`, without asking anybody."""
         fields = list(self._fields.values())
         js = f"(kept, ...shown) => studio.{act}('{self._key}', kept, shown)"
         return {"fn": None, "inputs": [self._kept, *fields], "outputs": fields, "js": js} | HIDDEN
+
+
+def _fault(error: SettingError) -> dict[str, Any]:
+    """What is wrong with a field: words, and the nearest value, if there is one, with the words of its button."""
+    near = error.instead
+    if near is None:
+        return {"words": f"{error.what} {error.remedy}"}
+    if isinstance(near, int) and int(float(near)) > near:
+        near = int(math.nextafter(near, 0))  # what a browser's number can hold
+    return {"words": error.what, "instead": near, "use": f"Use {value_in_words(near)}"}

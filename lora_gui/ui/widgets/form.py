@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args, get_origin
 import gradio as gr
 from pydantic.fields import FieldInfo
 
-from lora_gui.errors import UserError
-from lora_gui.settings import TrainSettings, check
+from lora_gui.errors import SettingError
+from lora_gui.settings import Settings, TrainSettings, check
+from lora_gui.settings import bounds as limits_of
 from lora_gui.ui.widgets.parts import html
 
 # Only the order and the headings; what is not named here comes under the last one.
@@ -58,20 +59,22 @@ def shown(settings: TrainSettings, hand: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def usable(hand: dict[str, Any]) -> tuple[dict[str, Any], UserError | None]:
-    """The settings among what the user typed, and what is wrong with the first of the others."""
+def usable(
+    hand: dict[str, Any], settings: type[Settings] = TrainSettings  # type: ignore[assignment]
+) -> tuple[dict[str, Any], dict[str, SettingError]]:
+    """The settings among what the user typed, and what is wrong with each of the others."""
     found: dict[str, Any] = {}
-    wrong: UserError | None = None
+    wrong: dict[str, SettingError] = {}
     for name, typed in hand.items():
-        info = TrainSettings.model_fields.get(name)
+        info = settings.model_fields.get(name)
         if info is None:
             continue  # a setting of another version
         value = _setting(info, typed)
         try:
-            check(TrainSettings, {name: value})
+            check(settings, {name: value})
             found[name] = value
-        except UserError as error:
-            wrong = wrong or error
+        except SettingError as error:
+            wrong[name] = error
     return found, wrong
 
 
@@ -86,12 +89,7 @@ def _setting(info: FieldInfo, typed: Any) -> Any:
 
 def bounds(info: FieldInfo) -> str:
     """`1 to 256`, `above 0, at most 2`; empty where there are none."""
-    limits = {
-        kind: getattr(mark, kind)
-        for mark in info.metadata
-        for kind in ("ge", "gt", "le", "multiple_of")
-        if hasattr(mark, kind)
-    }
+    limits = limits_of(info)
     if "le" not in limits or not limits.keys() & {"ge", "gt"}:
         return ""
     step = f", in steps of {limits['multiple_of']}" if limits.get("multiple_of") else ""

@@ -79,8 +79,23 @@ def test_an_empty_prompt_is_a_sentence_and_nothing_is_ordered(page):
 def test_a_number_out_of_bounds_is_named_and_nothing_is_ordered(page):
     answer = draw(page, prompt="a fox", guidance=99)
     assert "Guidance can be at most 30" in answer["notice"] and answer["guidance"] == 99 and page.context.order == ""
+    assert page.focus == "guidance" and page.wrong["guidance"]["use"] == "Use 30"
     usual = bases.draw_defaults(bases.list_bases(page.studio)[0])["guidance"]
     assert type_in(page, guidance=None)["guidance"] == usual  # emptied, it is the base's own again
+
+
+def test_each_wrong_field_is_told_while_it_is_typed_in_the_words_of_its_label(page):
+    lora(page, "cat")
+    press(page, page.setup._added)
+    type_in(page, count=500, width=133, height=100.5, random=False, seed=-5, negative="x" * 4001, **{"strength-0": 3})
+    told = {name: fault["words"] for name, fault in page.wrong.items()}
+    assert told["count"] == "How many can be at most 16." and page.wrong["count"]["use"] == "Use 16"
+    assert told["strength-0"] == "Strength can be at most 2." and page.wrong["width"]["instead"] == 136
+    assert set(told) == {"count", "width", "height", "seed", "negative", "strength-0"} and page.focus == ""
+    type_in(page, count=2, width=None, height=None, seed=2**64, negative="", **{"strength-0": 1})
+    assert set(page.wrong) == {"seed"} and float(page.wrong["seed"]["instead"]) < 2**64  # what a browser can say
+    type_in(page, random=True)
+    assert page.wrong == {}
 
 
 def test_what_is_drawn_is_what_was_typed_last_and_its_seed_is_shown(page):

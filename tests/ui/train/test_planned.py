@@ -31,9 +31,9 @@ def job(studio, **settings):
 
 def test_the_users_hand_goes_over_the_preset_and_a_wrong_setting_leaves_the_rest_in_force(studio):
     plan = planned.planned(studio, TrainDraft(preset="style", hand={"steps": 40, "rank": 9999}), 24)
-    assert plan.settings.steps == 40 and plan.wrong.what.startswith("Rank can be at most 256")
+    assert plan.settings.steps == 40 and plan.wrong["rank"].what == "Rank can be at most 256."
     again = planned.planned(studio, TrainDraft(preset="style"), 24)
-    assert again.wrong is None and again.settings.steps != 40
+    assert again.wrong == {} and again.settings.steps != 40
 
 
 def test_a_draft_that_names_nothing_or_what_is_gone_has_the_first_there_is(studio):

@@ -40,10 +40,27 @@ def test_an_edit_changes_its_field_and_leaves_the_others_to_the_preset(page):
 
 def test_a_value_out_of_bounds_is_named_with_its_bound_and_nothing_starts(page):
     page.examples()
-    assert "Rank can be at most 256" in type_in(page, rank=9999)["notice"]
-    assert "Rank can be at most 256" in start(page, trigger="zxy_style")["notice"]
+    assert type_in(page, rank=9999)["notice"] == "" and page.focus == ""  # it stands at its field, nobody is led away
+    assert page.wrong == {"rank": {"words": "Rank can be at most 256.", "instead": 256, "use": "Use 256"}}
+    assert "Rank can be at most 256" in start(page, trigger="zxy_style")["notice"] and page.focus == "rank"
     assert runs.all_runs(page.studio) == []
-    assert "Rank" not in type_in(page, rank=None)["notice"]  # emptied, it is the preset's again
+    assert "Rank" not in type_in(page, rank=None)["notice"] and not page.wrong  # emptied, it is the preset's again
+
+
+def test_settings_that_do_not_go_together_and_names_stand_at_their_fields_too(page):
+    type_in(page, steps=20, warmup_steps=30)
+    assert page.wrong["warmup_steps"]["instead"] == 19
+    type_in(page, warmup_steps=None, optimizer="prodigy", learning_rate=1e-4, name="../fox")
+    assert page.wrong["learning_rate"]["use"] == "Use 1" and page.wrong["name"]["instead"] == "fox"
+    type_in(page, learning_rate=1, name="fox")
+    assert page.wrong == {}
+
+
+def test_a_start_without_a_trigger_word_leads_to_its_field_until_the_first_letter(page):
+    page.examples()
+    start(page, trigger="")
+    assert page.focus == "trigger" and page.wrong["trigger"]["words"].startswith("There is no trigger word.")
+    assert type_in(page, trigger="z")["notice"] == "" and page.wrong == {}
 
 
 def test_back_to_the_preset_takes_back_what_was_set_by_hand_and_keeps_the_words(page):

@@ -34,7 +34,7 @@ def test_the_bounds_stand_in_the_help(fields):
 
 def test_what_the_user_typed_stands_as_it_was_typed_and_counts_as_a_setting():
     hand = {"rank": 8.0, "sample_prompts": "a fox\n\n a boat ", "learning_rate": 2e-4}
-    assert form.usable(hand) == ({"rank": 8, "sample_prompts": ("a fox", "a boat"), "learning_rate": 2e-4}, None)
+    assert form.usable(hand) == ({"rank": 8, "sample_prompts": ("a fox", "a boat"), "learning_rate": 2e-4}, {})
     shown = form.shown(TrainSettings(rank=8), hand)
     assert list(shown) == list(TrainSettings.model_fields)
     assert shown["sample_prompts"] == "a fox\n\n a boat " and shown["steps"] == TrainSettings().steps
@@ -43,9 +43,9 @@ def test_what_the_user_typed_stands_as_it_was_typed_and_counts_as_a_setting():
 @pytest.mark.parametrize(("name", "typed"), [("rank", 9999), ("steps", 8.5), ("optimizer", "adamw9")])
 def test_a_wrong_one_is_named_stays_visible_and_leaves_the_others_in_force(name, typed):
     found, wrong = form.usable({"seed": 7, name: typed})
-    assert found == {"seed": 7} and TrainSettings.model_fields[name].title in wrong.what
+    assert found == {"seed": 7} and TrainSettings.model_fields[name].title in wrong[name].what
     assert form.shown(TrainSettings(), {name: typed})[name] == typed
 
 
 def test_a_setting_of_another_version_is_passed_over():
-    assert form.usable({"no_such_setting": 1}) == ({}, None)
+    assert form.usable({"no_such_setting": 1}) == ({}, {})
