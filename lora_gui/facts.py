@@ -49,7 +49,9 @@ class Facts:
     resolution: int  # px, native
     train_defaults: dict[str, Any]  # over the fields of TrainSettings
     draw_defaults: dict[str, Any]  # over the fields of DrawSettings
-    size_step: int  # px; width and height are multiples of it
+    size_step: int  # px; width and height of drawings are multiples of it
+    cell: float  # px; sides that pictures are learnt at are whole numbers of it: of the autoencoder, patches, halvings
+    bucket_step: float  # px; at batch 1 they are multiples of about this
     architecture: str  # modelspec.architecture of its LoRA files
     base_model_version: str  # ss_base_model_version of its LoRA files
     spellings: str = ""  # a regular expression: what else its LoRA files call it, as `formats/architecture.py` has it

@@ -98,7 +98,7 @@ class TrainSettings(_Settings):
     )
     resolution: int = Field(
         512, ge=64, le=2048, multiple_of=8, title="Resolution",
-        description="Size in pixels at which the pictures are learnt. Up: finer detail, much more memory and time. Pictures are enlarged by 5 % at most.",
+        description="Size in pixels at which the pictures are learnt. Up: finer detail, much more memory and time. Smaller pictures are learnt as small as they are.",
     )
     precision: Precision = Field(
         "bf16", title="Precision",

@@ -17,6 +17,7 @@ from torch import nn
 
 from lora_gui.facts import Facts
 from lora_gui.families.shared.token_limit import Reader
+from lora_gui.framing import Framing
 from lora_gui.settings import DrawSettings, TrainSettings
 
 Load = Callable[[Any, Path, torch.device, torch.dtype], Any]
@@ -31,11 +32,16 @@ def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the cache gives for one step: pictures and captions as encoded by the family, and each picture's size."""
+    """What the cache gives for one step: pictures and captions as encoded by the family, and each picture's framing."""
 
     pictures: Tensors
     captions: Tensors
-    sizes: list[tuple[int, int]]  # (height, width) px of each picture in its bucket
+    framings: list[Framing]  # all of the same bucket
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) px of each picture in its bucket."""
+        return [one.bucket[::-1] for one in self.framings]
 
 
 class Noising(ABC):

@@ -4,8 +4,9 @@ A family's test file makes a class of this one; `test_<family>.py` then adds wha
 """
 
 import re
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -21,11 +22,13 @@ from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
 from lora_gui.formats.lora_file import Layer, Layers
+from lora_gui.framing import Framing
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, TrainSettings
 from tests import tiny
 
 CPU = torch.device("cpu")
+T = TypeVar("T")
 PROMPT = "a thing"
 
 
@@ -261,6 +264,15 @@ def count(own: Family, parts: lora.Parts, layers: str) -> int:
     return sum(bool(re.fullmatch(own.targets(part, layers), name)) for part, name in names)
 
 
+def result(work: Generator[Any, None, T]) -> T:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
 def same(one: Image.Image, two: Image.Image) -> bool:
     return np.array_equal(np.array(one), np.array(two))
 
@@ -271,8 +283,9 @@ def batch_of(key: str, base: Path, size: tuple[int, int] = (tiny.SIZE, tiny.SIZE
     own = family(key)
     encoders = own.encoders(base, CPU, torch.float32)
     pixels = torch.rand((2, 3, *size), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    framings = [Framing(size[::-1], size[::-1])] * 2
     return Batch(
-        own.encode_pictures(encoders, pixels), own.encode_captions(encoders, [PROMPT, "something else"]), [size] * 2
+        own.encode_pictures(encoders, pixels), own.encode_captions(encoders, [PROMPT, "something else"]), framings
     )
 
 

@@ -13,6 +13,7 @@ from lora_gui.engine.load import lora
 from lora_gui.engine.train import losses
 from lora_gui.families import family
 from lora_gui.families.base import Batch
+from lora_gui.framing import Framing
 from lora_gui.settings import DrawSettings, TrainSettings
 from tests import tiny
 
@@ -116,7 +117,7 @@ def test_the_loss_is_that_of_the_training_script_of_diffusers(tmp_path, predicti
     parts, noising = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.noising(base, CPU)
     draws = torch.Generator().manual_seed(5)
     mean, std, text = (torch.randn(2, *shape, generator=draws) for shape in ((4, 8, 8), (4, 8, 8), (16, 16)))
-    batch = Batch({"mean": mean, "std": std}, {"text": text}, [(64, 64)] * 2)
+    batch = Batch({"mean": mean, "std": std}, {"text": text}, [Framing((64, 64), (64, 64))] * 2)
     with torch.no_grad():
         ours = losses.loss(FAMILY, parts, batch, noising, TrainSettings(), torch.Generator().manual_seed(9))
         generator = torch.Generator().manual_seed(9)

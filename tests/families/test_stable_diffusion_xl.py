@@ -1,6 +1,8 @@
 """Stable Diffusion XL against diffusers' own pipeline, scheduler and architecture."""
 
+import dataclasses
 import json
+import random
 import re
 
 import diffusers
@@ -12,9 +14,11 @@ from transformers import CLIPTextConfig, CLIPTextModel
 import lora_gui.families
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
+from lora_gui.engine.train import cache
 from lora_gui.engine.train.loop import train
 from lora_gui.families import family
 from lora_gui.families.shared import autoencoder
+from lora_gui.framing import Framing
 from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
@@ -90,6 +94,34 @@ def test_the_denoiser_is_told_noise_text_and_size_as_when_it_draws(base, plain):
     torch.testing.assert_close(loss, (heard["predicted"] - noise).pow(2).mean((1, 2, 3)))
 
 
+def test_the_denoiser_is_told_how_large_a_picture_was_and_what_of_it_was_cropped(base):
+    batch, heard = batch_of("sdxl", base, size=(48, 64)), {}
+    own = Framing((300, 150), (64, 48))  # scaled to 96 x 48, then 16 px cropped left and right
+    batch = dataclasses.replace(batch, framings=[own, batch.framings[1]])
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
+    parts["unet"].register_forward_hook(
+        lambda module, arguments, named, output: heard.update(named["added_cond_kwargs"]), with_kwargs=True
+    )
+    with torch.no_grad():
+        loss_of("sdxl", base, parts, batch, TrainSettings(), seed=9)
+    assert heard["time_ids"].tolist() == [[150, 300, 0, 16, 48, 64], [48, 64, 0, 0, 48, 64]]
+
+
+def test_a_run_tells_each_picture_its_own_size_and_a_drawing_its_own(base, tmp_path):
+    wide = tiny.pictures(tmp_path / "wide", 1, (200, 90))
+    job = tiny.job(tmp_path, base).model_copy(update={"pictures": wide})
+    encoded = contract.result(cache.build(job, FAMILY, [], CPU, torch.float32))
+    batch = encoded.batch([0], 0.0, random.Random(1))
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
+    told = FAMILY.conditions("unet", parts, batch, job.settings, torch.Generator())["sizes"].tolist()
+    ((height, width),) = batch.sizes
+    scale = max(width / 200, height / 90)
+    corner = [(round(90 * scale) - height) // 2, (round(200 * scale) - width) // 2]
+    assert told == [[90, 200, *corner, height, width]]
+    drawn = FAMILY.conditions_of(parts["unet"], batch.captions, [(64, 96)], 4.0)["sizes"].tolist()
+    assert drawn == [[64, 96, 0, 0, 64, 96]]
+
+
 def test_the_text_encoders_learn_where_wished_and_no_caption_stays_zeros(base):
     parts = FAMILY.denoisers(base, CPU, torch.float32) | FAMILY.text_encoders(base, CPU, torch.float32)
     lora.add_new(parts, FAMILY, TrainSettings(), "new")
@@ -104,7 +136,7 @@ def test_the_text_encoders_learn_where_wished_and_no_caption_stays_zeros(base):
         encoders = FAMILY.encoders(base, CPU, torch.float32)
         parts["unet"].register_forward_pre_hook(lambda module, arguments: heard.append(arguments[2]))
         heard: list[torch.Tensor] = []
-        silent = contract.Batch(batch.pictures, FAMILY.encode_captions(encoders, ["", "a thing"]), batch.sizes)
+        silent = contract.Batch(batch.pictures, FAMILY.encode_captions(encoders, ["", "a thing"]), batch.framings)
         loss_of("sdxl", base, parts, silent, TrainSettings(), seed=1)
     assert not heard[0][0].any()
     assert heard[0][1].any()

@@ -24,6 +24,8 @@ FACTS = Facts(
     train_defaults={},
     draw_defaults={},
     size_step=8,
+    cell=8,
+    bucket_step=64,
     architecture="toy-v1/lora",
     base_model_version="toy_v1",
 )

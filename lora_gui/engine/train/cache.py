@@ -18,9 +18,9 @@ from lora_gui.engine.load import loading
 from lora_gui.engine.load.device import empty_cache
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets
-from lora_gui.engine.train.buckets import Size
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family, Tensors
+from lora_gui.framing import Framing, Size, frame
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import TrainJob
 
@@ -36,7 +36,7 @@ _PLACEHOLDER = re.compile(
 class Cache:
     """Everything a step needs of pictures and captions, in the computer's own memory; captions can be large."""
 
-    sizes: list[Size]  # of each picture, in its bucket
+    framings: list[Framing]  # of each picture
     pictures: list[list[Tensors]]  # for each picture its variants: as it is, and mirrored where wished
     captions: Tensors  # (captions + 1, ...), the empty one last
     caption_of: list[int]  # row of each picture's caption
@@ -50,8 +50,13 @@ class Cache:
         return Batch(
             pictures={key: self._stacked([one[key] for one in chosen]) for key in chosen[0]},
             captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
-            sizes=[(self.sizes[n][1], self.sizes[n][0]) for n in numbers],
+            framings=[self.framings[n] for n in numbers],
         )
+
+    @property
+    def sizes(self) -> list[Size]:
+        """Of each picture, in its bucket."""
+        return [one.bucket for one in self.framings]
 
     def _stacked(self, tensors: list[torch.Tensor]) -> torch.Tensor:
         """On the device that trains, without waiting for it: what is kept for a GPU is pinned."""
@@ -111,11 +116,11 @@ def build(
     with opening(job.base):
         encoders = family.encoders(base, device, dtype, captions=False)
     with torch.no_grad():
-        sizes, pictures = yield from _encode_pictures(job, family, encoders)
+        framings, pictures = yield from _encode_pictures(job, family, encoders)
     pictures = [[_kept(variant, device) for variant in variants] for variants in pictures]
     del encoders
     empty_cache(device)
-    return Cache(sizes, pictures, captions, [known.index(text) for text in texts], pairs, device)
+    return Cache(framings, pictures, captions, [known.index(text) for text in texts], pairs, device)
 
 
 def _encode_captions(family: Family, encoders: Any, captions: list[str]) -> Generator[Event, None, Tensors]:
@@ -128,27 +133,27 @@ def _encode_captions(family: Family, encoders: Any, captions: list[str]) -> Gene
 
 def _encode_pictures(
     job: TrainJob, family: Family, encoders: Any
-) -> Generator[Event, None, tuple[list[Size], list[list[Tensors]]]]:
+) -> Generator[Event, None, tuple[list[Framing], list[list[Tensors]]]]:
     """Each picture at its own size; pictures of one size are encoded together."""
-    resolution, flip = job.settings.resolution, job.settings.flip
+    settings = job.settings
     files = [Path(picture.path) for picture in job.pictures]
-    sizes = [buckets.bucket(_size(file), resolution, family.facts.size_step) for file in files]
+    framings = [frame(_size(file), settings.resolution, family.facts, settings.batch_size) for file in files]
     made: list[list[Tensors]] = [[] for _ in files]
     done = 0
-    for size in dict.fromkeys(sizes):
-        members = [n for n, other in enumerate(sizes) if other == size]
+    for size in dict.fromkeys(one.bucket for one in framings):
+        members = [n for n, one in enumerate(framings) if one.bucket == size]
         at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
         for start in range(0, len(members), at_once):
             yield Phase("Encoding pictures", done, len(files))
             some = members[start : start + at_once]
-            pixels = torch.stack([_pixels(files[n], size) for n in some])
-            for variant in (pixels, pixels.flip(-1)) if flip else (pixels,):
+            pixels = torch.stack([_pixels(files[n], framings[n]) for n in some])
+            for variant in (pixels, pixels.flip(-1)) if settings.flip else (pixels,):
                 encoded = family.encode_pictures(encoders, variant)
                 for row, n in enumerate(some):
                     made[n].append({key: value[row].clone() for key, value in encoded.items()})
             done += len(some)
     yield Phase("Encoding pictures", done, len(files))
-    return sizes, made
+    return framings, made
 
 
 def _size(file: Path) -> Size:
@@ -159,11 +164,11 @@ def _size(file: Path) -> Size:
         raise UserError(f"The picture {file.name} cannot be read.", "Add it again, or leave it out.") from None
 
 
-def _pixels(file: Path, size: Size) -> torch.Tensor:
+def _pixels(file: Path, framing: Framing) -> torch.Tensor:
     """(3, H, W) in [-1, 1]."""
     try:
         with Image.open(file) as image:
-            fitted = buckets.fit(image.convert("RGB"), size)
+            fitted = buckets.fit(image.convert("RGB"), framing)
     except OSError:
         raise UserError(f"The picture {file.name} cannot be read.", "Add it again, or leave it out.") from None
     return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float() / 127.5 - 1

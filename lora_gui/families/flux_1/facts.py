@@ -56,6 +56,8 @@ FACTS = Facts(
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 28, "guidance": 3.5},
     size_step=16,
+    cell=16,
+    bucket_step=16,
     architecture="flux-1-dev/lora",
     base_model_version="flux1",
     spellings=r"flux(-?1)?(-?(d|s|dev|schnell|krea|kontext|fill)\b.*)?",

@@ -70,6 +70,8 @@ FACTS = Facts(
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 50, "guidance": 4.0},
     size_step=16,
+    cell=16,
+    bucket_step=16,
     architecture="Flux.2-klein/lora",
     base_model_version="flux2_klein",
     spellings=r"flux-?2-?klein.*|klein.*",

@@ -37,6 +37,8 @@ FACTS = Facts(
     train_defaults={"resolution": 512, "learning_rate": 1e-4, "precision": "bf16", "min_snr_gamma": 5},
     draw_defaults={"width": 512, "height": 512, "steps": 25, "guidance": 7.0},
     size_step=8,
+    cell=8,
+    bucket_step=64,
     single_files=(
         SingleFile(
             like="sd15",

@@ -60,6 +60,8 @@ FACTS = Facts(
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 40, "guidance": 4.5},
     size_step=16,
+    cell=16,
+    bucket_step=16,
     architecture="stable-diffusion-3-5-medium/lora",
     base_model_version="5-medium",
     spellings=r"(sd|stable-diffusion)-?v?-?3(-?5)?(-?(m|l|medium|large)\b.*)?|(3|3-5|5)-(medium|large)",

@@ -26,6 +26,8 @@ FACTS = Facts(
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 28, "guidance": 6.0},
     size_step=8,
+    cell=8,
+    bucket_step=64,
     single_files=(
         SingleFile(
             like="sdxl",

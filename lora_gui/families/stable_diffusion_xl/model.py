@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from diffusers import StableDiffusionXLPipeline
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from lora_gui.families.base import Conditions, Tensors, TextLoad, whole
+from lora_gui.families.base import Batch, Conditions, Tensors, TextLoad, whole
 from lora_gui.families.shared import clip, unet
 from lora_gui.families.shared.latent import Config, Encoders, dtype_of, empty
 from lora_gui.families.stable_diffusion_xl.facts import FACTS
+from lora_gui.settings import TrainSettings
 
 _SIZES = 6  # numbers that say how large a picture is
 
@@ -49,12 +51,23 @@ class StableDiffusionXL(unet.UNetFamily):
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
         """Besides the text: original size, top left corner and size, as the pipeline says of a drawing of this size."""
-        dtype, text = dtype_of(network), captions["text"]
+        dtype = dtype_of(network)
         return {
-            "text": text.to(dtype),
+            "text": captions["text"].to(dtype),
             "pooled": captions["pooled"].to(dtype),
-            "sizes": torch.tensor([[*size, 0, 0, *size] for size in sizes], device=text.device),  # (B, 6)
+            "sizes": _told([(*size, 0, 0, *size) for size in sizes], captions["text"].device),
         }
+
+    def conditions(
+        self, part: str, parts: dict[str, Any], batch: Batch, settings: TrainSettings, generator: torch.Generator
+    ) -> Conditions:
+        """A picture's own size, and where it was cropped, so that a drawing told neither is sharp and whole.
+
+        As diffusers' train_text_to_image_lora_sdxl.py tells it; Podell et al. 2023, section 2.2.
+        """
+        found = super().conditions(part, parts, batch, settings, generator)
+        rows = [(*one.original[::-1], *one.corner[::-1], *one.bucket[::-1]) for one in batch.framings]
+        return found | {"sizes": _told(rows, found["text"].device)}
 
     def predict(
         self, part: str, network: Any, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: Conditions
@@ -69,6 +82,11 @@ class StableDiffusionXL(unet.UNetFamily):
             "pooled": empty(count, pooled, dtype=dtype),
             "sizes": empty(count, _SIZES),
         }
+
+
+def _told(rows: Sequence[tuple[int, ...]], device: torch.device) -> torch.Tensor:
+    """Height and width of the original, top and left of what stays of it, height and width of that; (B, 6)."""
+    return torch.tensor(rows, device=device)
 
 
 def _embedded(text_encoders: dict[str, Any], tokens: Tensors) -> Tensors:

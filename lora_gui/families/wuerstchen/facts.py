@@ -24,6 +24,8 @@ FACTS = Facts(
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 29, "guidance": 4.0},
     size_step=128,
+    cell=128 / 3,  # of the prior, which halves nothing
+    bucket_step=128 / 3,
     architecture="wuerstchen-v2-prior/lora",
     base_model_version="wuerstchen_v2_prior",
     spellings=r"wuerstchen.*",

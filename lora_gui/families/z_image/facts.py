@@ -49,6 +49,8 @@ FACTS = Facts(
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 50, "guidance": 4.0},
     size_step=16,
+    cell=16,
+    bucket_step=16,
     architecture="Z-Image/lora",
     base_model_version="zimage",
     spellings=r"z-?image.*",

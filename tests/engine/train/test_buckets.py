@@ -1,4 +1,4 @@
-"""Sizes of pictures, and the order they come in."""
+"""Pictures brought to size, and the order they come in."""
 
 import itertools
 from collections import Counter
@@ -7,49 +7,13 @@ import pytest
 from PIL import Image
 
 from lora_gui.engine.train import buckets
-from lora_gui.errors import UserError
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        ((512, 512), (512, 512)),
-        ((4000, 4000), (512, 512)),
-        ((1920, 1080), (672, 384)),
-        ((1080, 1920), (384, 672)),
-        ((300, 300), (288, 288)),
-        ((508, 508), (512, 512)),
-    ],
-)
-def test_a_picture_keeps_its_shape_and_is_hardly_enlarged(size, expected):
-    assert buckets.bucket(size, 512, 8) == expected
-    assert expected[0] <= size[0] * 1.05 and expected[1] <= size[1] * 1.05
-    assert expected[0] * expected[1] <= 512 * 512
-
-
-@pytest.mark.parametrize("step", [8, 16, 64])
-@pytest.mark.parametrize("resolution", [512, 768, 1024])
-def test_little_of_any_picture_is_lost_whatever_its_size(resolution, step):
-    for width in range(257, 2000, 37):
-        for shape in (1, 1.25, 4 / 3, 1.5, 16 / 9, 2):
-            size = (width, round(width / shape))
-            found = buckets.bucket(size, resolution, step)
-            scale = max(found[0] / size[0], found[1] / size[1])
-            assert scale <= 1.05 and found[0] * found[1] <= resolution**2 and not (found[0] % step or found[1] % step)
-            if step < 64:
-                assert found[0] * found[1] >= 0.85 * min(size[0] * size[1], resolution**2), (size, found)
-                assert found[0] * found[1] >= 0.88 * size[0] * size[1] * scale**2, (size, found)
-
-
-def test_a_tiny_picture_is_refused():
-    with pytest.raises(UserError, match="5 x 100 is too small"):
-        buckets.bucket((5, 100), 512, 8)
+from lora_gui.framing import Framing
 
 
 def test_a_picture_is_scaled_to_cover_its_size_and_cut_evenly():
     image = Image.new("RGB", (300, 100), "red")
     image.paste("blue", (80, 0, 220, 100))
-    fitted = buckets.fit(image, (50, 50))
+    fitted = buckets.fit(image, Framing((300, 100), (50, 50)))
     assert fitted.size == (50, 50)
     assert fitted.getcolors() == [(2500, (0, 0, 255))]
 

@@ -8,6 +8,7 @@ import torch
 from lora_gui.engine.train import cache
 from lora_gui.errors import UserError
 from lora_gui.families import family
+from lora_gui.framing import Framing
 from lora_gui.protocol.events import Note, Phase
 from tests import tiny
 
@@ -46,7 +47,7 @@ def test_a_mirrored_picture_is_what_the_encoder_makes_of_it(base, tmp_path):
     encoded, _ = build(tiny.job(tmp_path, base, flip=True))
     plain, mirrored = encoded.pictures[0]
     assert not torch.equal(plain["mean"], mirrored["mean"])
-    pixels = cache._pixels(tmp_path / "pictures" / "0000.png", (64, 64))[None].flip(-1)
+    pixels = cache._pixels(tmp_path / "pictures" / "0000.png", Framing((64, 64), (64, 64)))[None].flip(-1)
     with torch.no_grad():
         expected = family("sd1").encode_pictures(family("sd1").encoders(base, CPU, torch.float32), pixels)
     torch.testing.assert_close(mirrored["mean"], expected["mean"][0])
