@@ -124,8 +124,9 @@ class Workload:
 
     denoisers: dict[str, Run]  # the last piece of a name is the part's name in LoRA files
     texts: dict[str, TextLoad]
-    encoders: dict[str, Run]  # of pictures
+    encoders: dict[str, Run]  # of pictures, in fp32
     decoders: dict[str, Run]
+    in_16_bits: tuple[str, ...] = ()  # the encoders of pictures that are not
     drawn: int = 2  # rows of a denoiser's batch in a drawing with guidance
 
 
@@ -165,7 +166,8 @@ class Family(ABC):
         pictures: bool = True,
     ) -> Any:
         """Load what turns captions and pictures into tensors, or only one of the two; the engine frees it before the
-        next is loaded. `load` is for the text encoders, which can be larger than anything else."""
+        next is loaded. `load` is for the text encoders, which can be larger than anything else. An autoencoder is
+        loaded in fp32 whatever `dtype` is."""
 
     @abstractmethod
     def denoisers(

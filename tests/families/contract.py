@@ -119,6 +119,17 @@ class Contract:
         assert without.kit.encoders is None
         assert same(without.draw(settings(), 7, cached), expected)
 
+    @torch.no_grad()
+    def test_pictures_are_encoded_without_rounding_whatever_the_run_computes_in(self, base):
+        own, pixels = family(self.key), torch.rand((1, 3, tiny.SIZE, tiny.SIZE)) * 2 - 1
+        exact, half = (
+            own.encode_pictures(own.encoders(base, CPU, dtype, captions=False), pixels)
+            for dtype in (torch.float32, torch.bfloat16)
+        )
+        seen = {"mean", "std", "latents"} & exact.keys()
+        assert seen and all(torch.equal(exact[key], half[key]) for key in seen)
+        assert {value.dtype for value in half.values()} == {torch.float32}
+
     def test_captions_encoded_together_are_those_encoded_alone(self, base):
         own = family(self.key)
         encoders = own.encoders(base, CPU, torch.float32)

@@ -104,8 +104,8 @@ def text_facts(one: Component, text: TextLoad) -> dict[str, Any]:
     return {"weights": weights, "outside": outside, "largest": max(sizes, default=0), "peak": trace.peak}
 
 
-def facts(one: Component, run: Run, count: int, side: int) -> dict[str, Any]:
+def facts(one: Component, run: Run, count: int, side: int, dtype: torch.dtype = torch.bfloat16) -> dict[str, Any]:
     """What an encoder or a decoder of pictures weighs and needs; bytes."""
-    module = build(one, torch.bfloat16)
-    trace = forward(module, partial(run, module, count, side, torch.bfloat16))
+    module = build(one, dtype)
+    trace = forward(module, partial(run, module, count, side, dtype))
     return {"weights": loading.nbytes(module), "peak": trace.peak}

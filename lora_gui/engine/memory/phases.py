@@ -70,7 +70,10 @@ class Planner:
         self.drawn = load.drawn
         self.denoisers = {name.rpartition("/")[2]: (base[name], run) for name, run in _there(load.denoisers, base)}
         self.texts = [(networks.shortened(base[name], text), text) for name, text in _there(load.texts, base)]
-        self.encoders = [(base[name], run) for name, run in _there(load.encoders, base)]
+        self.encoders = [
+            (base[name], run, torch.bfloat16 if name in load.in_16_bits else torch.float32)
+            for name, run in _there(load.encoders, base)
+        ]
         self.decoders = [(base[name], run) for name, run in _there(load.decoders, base)]
         self._known: dict[str, Any] = {}
         self._versions = [version(one) for one in ("torch", "diffusers", "transformers", "peft")]
@@ -110,8 +113,9 @@ class Planner:
     def encode_pictures(self, settings: TrainSettings) -> Phase:
         count, side = max(1, PIXELS_AT_ONCE // settings.resolution**2), settings.resolution
         weights, working = 0, 0
-        for one, run in self.encoders:
-            facts = self._once(["encode", one, count, side], partial(networks.facts, one, run, count, side))
+        for one, run, dtype in self.encoders:
+            key = ["encode", one, count, side, str(dtype)]
+            facts = self._once(key, partial(networks.facts, one, run, count, side, dtype))
             weights, working = weights + facts["weights"], max(working, facts["peak"])
         return Phase(weights=weights, working=working)
 

@@ -24,7 +24,7 @@ from lora_gui.framing import Framing, Size, frame
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import TrainJob
 
-PIXELS_AT_ONCE = 1024 * 1024  # that are encoded; more would only need more memory
+PIXELS_AT_ONCE = 512 * 512  # that are encoded, or one picture; more would only need more memory, in fp32 much
 CAPTIONS_AT_ONCE = 16
 _WORD = r"(?:trigger(?:[ _-]?word)?|name)"
 _PLACEHOLDER = re.compile(

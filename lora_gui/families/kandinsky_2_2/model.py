@@ -77,7 +77,7 @@ class Kandinsky22(Family):
         pictures: bool = True,
     ) -> prior.Encoders:
         encoders = prior.encoders(base, device, dtype, load, captions, pictures)
-        encoders.movq = whole(VQModel, base / "movq", device, dtype) if pictures else None
+        encoders.movq = whole(VQModel, base / "movq", device, torch.float32) if pictures else None
         return encoders
 
     def encode_pictures(self, encoders: prior.Encoders, pixels: torch.Tensor) -> Tensors:
@@ -191,6 +191,7 @@ class Kandinsky22(Family):
             },
             texts={"prior/text_encoder": TextLoad(TOKENS)},
             encoders={"movq": autoencoder.run_encode, "prior/image_encoder": _run_image_encoder},
+            in_16_bits=("prior/image_encoder",),
             decoders={"movq": _run_movq},
         )
 

@@ -116,12 +116,12 @@ class LatentFamily(Family):
         captions: bool = True,
         pictures: bool = True,
     ) -> Encoders:
-        dtype = self.computes_in(dtype)
+        dtype, precise = self.computes_in(dtype), torch.float32  # pictures are encoded once: no rounding need stay
         present = {
             name: kind for name, kind in self.text_kinds.items() if name not in self.optional or (base / name).is_dir()
         }
         return Encoders(
-            vae=self.load_vae(base, device, dtype) if pictures else None,
+            vae=self.load_vae(base, device, precise) if pictures else None,
             tokenizers={name: self.tokenizer_kind.from_pretrained(base / tokenizer_of(name)) for name in present},
             texts={name: load(kind, base / name, device, dtype) for name, kind in present.items()} if captions else {},
             further=self.further(base),

@@ -144,6 +144,17 @@ def test_every_preset_fits_the_card_it_is_for_as_it_stands(key, card, kept):
         assert plan.fits and not plan.changed, (preset, plan.to_json())
 
 
+@pytest.mark.parametrize(
+    ("key", "widths"),
+    [("sd15", {"vae": 4}), ("klein-4b", {"vae": 4}), ("kandinsky22", {"movq": 4, "prior/image_encoder": 2})],
+)
+def test_autoencoders_are_planned_to_encode_in_fp32(key, widths, kept):
+    told = networks.components(base_of(key))
+    phase = planner_of(key, kept).encode_pictures(settings_of(key))
+    held = sum(width * told[name]["params"] for name, width in widths.items())
+    assert phase.weights == pytest.approx(held, rel=0.001)
+
+
 def test_a_card_that_is_large_enough_gets_what_was_asked_for(kept):
     asked = {"resolution": 512, "gradient_checkpointing": True}
     plan = planned("klein-4b", kept, vram=24, **asked)
