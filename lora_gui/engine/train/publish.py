@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import torch
 from safetensors.torch import load as from_bytes
@@ -15,7 +16,7 @@ from lora_gui import families, files
 from lora_gui.engine.train import checkpoint
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
-from lora_gui.formats import dialects, metadata
+from lora_gui.formats import dialects, header, metadata
 from lora_gui.formats.lora_file import Layers, Shapes
 from lora_gui.protocol.events import Event, Note, Stopped
 from lora_gui.protocol.jobs import TrainJob
@@ -77,17 +78,43 @@ def stopped(job: TrainJob, facts: Facts, layers: Layers, step: int) -> Iterator[
 def publish(data: bytes, job: TrainJob) -> tuple[Path, str]:
     """Save the file under the LoRA's name, or the next free one, and read it back; returns its path and sha256.
 
-    The same file is not saved twice: the process may have died between saving it and saying so.
+    The same LoRA is not saved twice: the process may have died between saving it and saying so, and a run that is
+    trained further may be stopped before its next step.
     """
     folder, digest = Path(job.publish_to), hashlib.sha256(data).hexdigest()
-    for path in sorted(folder.glob(f"{glob.escape(job.name)}*.safetensors")):
-        if path.stat().st_size == len(data) and files.sha256(path) == digest:
-            return path, digest
+    told = _identity(io.BytesIO(data), len(data))
+    for path in sorted(folder.glob("*.safetensors")):
+        if _holds(path, told):
+            return path, files.sha256(path)
     path = files.free_name(folder, job.name, ".safetensors")
     files.write_bytes(path, data)
     if files.sha256(path) != digest:
         raise UserError(f"{path.name} reads differently from what was written.", "Check the disk, then resume the run.")
     return path, digest
+
+
+def _holds(path: Path, told: tuple[Any, ...]) -> bool:
+    """Whether a file is, whole, the LoRA that `_identity` told of; whatever else its fields say of the run."""
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            if _identity(file, path.stat().st_size) != told:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == told[0]
+    except (OSError, UserError):  # a stranger's, or gone a moment ago
+        return False
+
+
+def _identity(file: IO[bytes], size: int) -> tuple[Any, ...]:
+    """The sha256 that its tensors should have, its name, trigger and steps, and its tensors; `file` stands after them.
+
+    Raises UserError where it is no .safetensors file.
+    """
+    tensors, fields, first = header.entries(file, "", size)
+    file.seek(first)
+    known = ("sshs_model_hash", "modelspec.title", "modelspec.trigger_phrase", "ss_steps")
+    return *(fields.get(field) for field in known), tensors
 
 
 def all_finite(weights: list[torch.nn.Parameter]) -> bool:

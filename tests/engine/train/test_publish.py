@@ -47,6 +47,21 @@ def test_a_file_that_reads_differently_is_not_called_done(job, monkeypatch):
         publish.publish(publish.encode(job, FACTS, layers(), 4), job)
 
 
+def test_what_was_published_already_is_no_second_file_whatever_the_run_was_asked_for_since(job):
+    one, digest = publish.publish(publish.encode(job, FACTS, layers(), 4), job)
+    renamed = one.rename(one.with_name("mine.safetensors"))
+    one.with_name("odd.safetensors").write_bytes(b"no tensors")
+    changed = job.settings.model_copy(update={"steps": 44, "learning_rate": 1e-6})
+    longer = job.model_copy(update={"settings": changed, "extended_at": (4,)})
+    assert publish.publish(publish.encode(longer, FACTS, layers(), 4), longer) == (renamed, digest)
+    further, _ = publish.publish(publish.encode(longer, FACTS, layers(), 5), longer)  # steps that changed nothing
+    data = bytearray(renamed.read_bytes())
+    data[-1] ^= 1
+    renamed.write_bytes(data)  # damaged: the whole one comes anew
+    again, _ = publish.publish(publish.encode(longer, FACTS, layers(), 4), longer)
+    assert len({renamed, further, again}) == 3
+
+
 def test_files_of_others_are_never_overwritten(job):
     one, _ = publish.publish(publish.encode(job, FACTS, layers(1.0), 4), job)
     two, _ = publish.publish(publish.encode(job, FACTS, layers(2.0), 4), job)

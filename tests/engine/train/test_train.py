@@ -16,7 +16,7 @@ from PIL import Image
 
 from lora_gui import files
 from lora_gui.engine.draw.pipeline import NotFiniteError, Pipeline
-from lora_gui.engine.train import buckets, cache, checkpoint
+from lora_gui.engine.train import buckets, cache, checkpoint, publish
 from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.publish import NoEffectError
 from lora_gui.engine.train.step import TrainState
@@ -25,6 +25,7 @@ from lora_gui.formats import summary
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done, Note, Paused, Phase, Sample, Saved, Started, Step, Stopped
+from lora_gui.protocol.task_folder import TaskFolder
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
@@ -324,6 +325,19 @@ def test_a_finished_run_is_trained_further_with_a_curve_of_its_own(base, run):
     assert said[0] == Started(8, 4) and said[-1].steps == 8
     assert said[-1].lora.endswith("tiny-2.safetensors") and first.lora.exists()
     assert all(0 < rate <= 0.5e-2 for rate in rates) and rates == sorted(rates, reverse=True)
+
+
+def test_a_finished_run_that_is_trained_further_and_stopped_at_once_has_no_second_lora(run):
+    first = run(steps=4)
+    longer = first.job.model_copy(
+        update={"settings": first.job.settings.model_copy(update={"steps": 44}), "extended_at": (4,)}
+    )
+    task = TaskFolder(first.folder)
+    assert list(publish.from_checkpoint(longer, task))[-1].lora == str(first.lora)  # broken off before the steps
+    task.ask("stop")
+    *_, last = train(longer, first.folder, FAMILY)
+    assert (last.step, last.lora) == (4, str(first.lora)) and files.sha256(first.lora) == last.sha256
+    assert list(first.lora.parent.iterdir()) == [first.lora]
 
 
 def test_a_disk_that_fills_up_pauses_the_run_and_nothing_is_lost(base, run, tmp_path, monkeypatch):
