@@ -46,6 +46,26 @@ window.studio = (() => {
     one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])) });
   }
 
+  // A page that is left has no time for answers: what was not heard of goes off without waiting for one.
+  const asked = {}, leavers = {};
+  function asks(key, fn) { asked[key] = fn; }
+  function leaving(key, act) { leavers[key] = act; }
+  function beacon(key, event) {
+    const body = JSON.stringify({ data: [null], event_data: event, fn_index: asked[key], session_hash: 'leaving' });
+    const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
+    const send = more => fetch('gradio_api/run/predict', { ...options, ...more });
+    send({ keepalive: true }).catch(() => send({})).catch(() => {}); // the first has little room
+  }
+  function depart() {
+    for (const act of Object.values(leavers)) act();
+    for (const [key, one] of Object.entries(forms)) {
+      const { changes } = unsent(key, {});
+      if (Object.keys(changes).length && key in asked) beacon(key, { changes });
+    }
+  }
+  window.addEventListener('pagehide', depart);
+  document.addEventListener('visibilitychange', () => { if (document.hidden) depart(); });
+
   // What a button takes along, since the window may not have heard of it yet.
   function unsent(key, shown) {
     const changes = Object.entries(form(key).typed).map(([name, typed]) => [name, typed.value]);
@@ -239,5 +259,5 @@ window.studio = (() => {
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'alt'],
   });
-  return { open, texts, edit, unsent, fill, left, live, after };
+  return { asks, leaving, beacon, open, texts, edit, unsent, fill, left, live, after };
 })();

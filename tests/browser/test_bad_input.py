@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT
@@ -69,6 +70,54 @@ def test_a_caption_is_kept_as_it_was_typed_and_never_becomes_markup(page, window
         page.wait_for_timeout(100)
     assert evil in kept
     assert window.complaints == []
+
+
+def kept(page, true):
+    for _ in range(100):
+        if true():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it was not kept")
+
+
+def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_page_is_left(page, window, tmp_path):
+    drop(page, painted(tmp_path, "one.png"), painted(tmp_path, "two.png"))
+    page.locator("#captions summary").click()
+    areas = page.locator("#captions textarea")
+    folder = max(window.home.glob("pictures/2*"))
+
+    def texts():
+        return [(folder / f"000{n}.txt").read_text(encoding="utf-8") for n in (1, 2)]
+
+    areas.nth(0).press_sequentially("a red fox")
+    expect(page.locator("#captions .kept")).to_have_text("Kept.")
+    assert texts() == ["a red fox", ""]
+    page.locator("#details button.label-wrap").click()
+    page.wait_for_timeout(500)
+    page.route("**/gradio_api/run/predict", lambda route: None, times=1)  # the answer to the first edit never comes
+    page.locator("#trigger input").press_sequentially("zxy_left")
+    page.locator("#setting-rank input").fill("24")
+    page.locator("#setting-sample_prompts textarea").fill("a fox at night")
+    areas.nth(1).press_sequentially("a blue boat")
+    page.reload()
+    kept(page, lambda: texts() == ["a red fox", "a blue boat"])
+    page.locator("#captions summary").click()
+    expect(areas.nth(1)).to_have_value("a blue boat")
+    expect(page.locator("#trigger input")).to_have_value("zxy_left")
+    page.locator("#details button.label-wrap").click()
+    expect(page.locator("#setting-rank input")).to_have_value("24")
+    expect(page.locator("#setting-sample_prompts textarea")).to_have_value("a fox at night")
+    areas.nth(0).fill("typed and hidden")
+    hidden = "Object.defineProperty(document, 'hidden', {get: () => true, configurable: true});"
+    page.evaluate(hidden + "document.dispatchEvent(new Event('visibilitychange'))")
+    kept(page, lambda: texts()[0] == "typed and hidden")
+    areas.nth(0).fill("typed and closed")
+    page.close(run_before_unload=True)
+    for _ in range(100):
+        if texts()[0] == "typed and closed":
+            break
+        time.sleep(0.05)
+    assert texts() == ["typed and closed", "a blue boat"]
 
 
 TRIGGERS = {"": "There is no trigger word.", "x": "single letter", "a<b>": "signs that prompts use"}

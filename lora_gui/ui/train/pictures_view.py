@@ -1,5 +1,7 @@
 """The first question, which pictures: dropped, chosen or the examples; then shown small, with captions to edit."""
 
+import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,19 +17,11 @@ from lora_gui.ui.train import planned
 from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import html, leaves
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 SIDE = 192  # px of the small copies
-EDITED = """
-let later = 0;
-function send({ value, dataset }) {
-  clearTimeout(later);
-  if (dataset.index) trigger('input', { set: dataset.set, index: Number(dataset.index), caption: value });
-}
-element.addEventListener('input', event => { clearTimeout(later); later = setTimeout(send, 400, event.target); });
-element.addEventListener('change', event => send(event.target));
-"""
+EDITED = Path(__file__).with_name("captions.js")
 
 
 class PicturesView:
@@ -40,10 +34,12 @@ class PicturesView:
             self._zone = dropzone.build()
             with gr.Column(visible=False, elem_id="chosen") as self._chosen:
                 self._grid = html()
-                self._captions = html(js_on_load=EDITED, elem_id="captions")
+                self._captions = html(js_on_load=EDITED.read_text(encoding="utf-8"), elem_id="captions")
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
                 self._remarks = html()
-
+        self._kept = gr.JSON({}, visible=False)  # the caption that was kept last, for captions.js
+        self._writing = threading.Lock()
+        self._latest: dict[tuple[str, int], float] = {}  # when each caption was typed; ms
         self.outputs = [self._zone, self._chosen, self._grid, self._remarks, self._captions]
 
     def connect(self, shows: Callable[..., Changes], form: DraftForm) -> list[Any]:
@@ -52,13 +48,13 @@ class PicturesView:
         `shows` gives the whole draft as it stands, for a page that shows what `form.shown` says, with what went wrong.
         """
 
-        def tried(act: Callable[..., Changes]) -> Callable[..., Changes]:
+        def tried(act: Callable[..., Changes], pressed: bool = True) -> Callable[..., Changes]:
             def call(event: gr.EventData, shown: dict[str, Any]) -> Changes:
                 try:
                     more = act(event)
                 except UserError as error:
                     return shows(shown, error) | {self._zone: str(time.time_ns())}  # drawn anew, ready for the next
-                return shows(shown) | more
+                return shows(shown, pressed=pressed) | more
 
             return call
 
@@ -69,7 +65,10 @@ class PicturesView:
             self._zone.select(tried(self._examples), [form.shown], outputs, **carried),
             self._others.click(tried(self._none), [form.shown], outputs, **carried),
         ]
-        self._captions.input(tried(self._caption), [form.shown], outputs, **LIGHT | {"trigger_mode": "multiple"})
+        every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
+        typed = self._captions.input(tried(self._caption, False), [form.shown], [*outputs, self._kept], **every)
+        typed.then(None, [self._kept], None, js="kept => { studio.captioned(kept); return []; }", **HIDDEN)
+        leaves("captions", typed)
         for event, *focus in zip(events, ("#captions summary",) * 2 + (".zone-ways button",), strict=True):
             self._live.after(event, *focus)
         return events
@@ -118,14 +117,21 @@ class PicturesView:
         }
 
     def _caption(self, event: gr.EventData) -> Changes:
-        found, index = pictures.load(self._studio.pictures / Path(str(event.set)).name), int(event.index)
-        captions = [picture.caption for picture in found.pictures]
-        if not 0 <= index < len(captions):
-            raise UserError("These pictures are not in the window any more.", "Choose them again.")
-        captions[index] = str(event.caption)
-        pictures.set_captions(found, captions)
+        """Keep a caption, unless one that was typed later has come first."""
+        place, when = (Path(str(event.set)).name, int(event.index)), float(getattr(event, "at", math.inf))
+        folder, index = place
+        with self._writing:
+            if self._latest.get(place, 0.0) > when:
+                return {}
+            found = pictures.load(self._studio.pictures / folder)
+            captions = [picture.caption for picture in found.pictures]
+            if not 0 <= index < len(captions):
+                raise UserError("These pictures are not in the window any more.", "Choose them again.")
+            captions[index] = str(event.caption)
+            pictures.set_captions(found, captions)
+            self._latest[place] = when
         self._draft.change(lambda draft: replace(draft, started=""))
-        return {}
+        return {self._kept: {"set": folder, "index": index, "caption": captions[index]}}
 
 
 def _remarks(found: pictures.PictureSet, failed: Sequence[str] = ()) -> str:

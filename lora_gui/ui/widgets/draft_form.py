@@ -15,7 +15,7 @@ import gradio as gr
 from lora_gui.errors import SettingError
 from lora_gui.settings import value_in_words
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import html, leaves
 
 
 class DraftForm:
@@ -48,7 +48,9 @@ class DraftForm:
             if isinstance(field, gr.Number):  # one that was emptied is filled again once it is left
                 field.blur(**self._in_browser("left"))
         every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
-        return self.filled(self._bridge.input(edited, [self.shown], [*self.outputs, *outputs], **every))
+        event = self._bridge.input(edited, [self.shown], [*self.outputs, *outputs], **every)
+        leaves(self._key, event)
+        return self.filled(event)
 
     @property
     def texts(self) -> dict[str, tuple[str, str]]:

@@ -76,6 +76,7 @@ def caption_rows(pictures: Sequence[Picture], address: Address) -> str:
         for index, p in enumerate(pictures)
     )
     help = quiet("What each picture shows, without the trigger word. Every change is kept at once.")
+    help = help.replace("</p>", ' <span class="kept" role="status"></span></p>')
     count = counted(len(pictures), "picture")
     return f'<details><summary>{count} <b>Edit captions</b></summary>{help}<div class="rows">{rows}</div></details>'
 
