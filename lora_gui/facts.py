@@ -27,6 +27,9 @@ class KnownBase:
     base_model_version: str = ""  # likewise
     gated: bool = False  # whether the hub gives it only to those who have accepted its licence
     trains: bool = True  # whether it can learn; those distilled to few steps draw only
+    told_by: dict[str, Any] = field(default_factory=dict)  # what its configuration says, by `part.field`; all of it
+    built_like: str = ""  # the known base whose configuration it has, where that is not its own
+    called: str = ""  # a regular expression in its name too, where no configuration tells it from the one before
 
 
 @dataclass(frozen=True, eq=False)  # each is the one that it is
@@ -36,6 +39,26 @@ class SingleFile:
     like: str  # the known base whose configuration they have
     inputs: dict[str, int]  # layers, by their weights, to how many inputs each has
     parts: dict[str, str]  # what each part is called, to how the names of its tensors begin
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """Bases that name a family's pipeline and are none of its: told as `KnownBase.told_by`."""
+
+    told_by: dict[str, Any]
+    what: str  # after "is"
+    remedy: str
+
+
+DRAWS_ALONE = "Choose a base that is made to draw from words alone, not one for filling in or editing."
+ANOTHER_KIND = "Choose a base of another kind."
+# Of U-Nets whose pictures have four channels, by the channels that go in.
+UNLIKE_BY_INPUTS = (
+    Unlike({"unet.in_channels": 9}, "made for filling in (inpainting)", DRAWS_ALONE),
+    Unlike({"unet.in_channels": 8, "unet.out_channels": 4}, "made for editing by instructions", DRAWS_ALONE),
+    Unlike({"unet.in_channels": 5}, "made for drawing by depth", DRAWS_ALONE),
+    Unlike({"unet.in_channels": 7}, "made for enlarging", DRAWS_ALONE),
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,9 @@ class Facts:
     spellings: str = ""  # a regular expression: what else its LoRA files call it, as `formats/architecture.py` has it
     written_for: dict[str, str] = field(default_factory=dict)  # program that reads all of its LoRAs to the dialect
     single_files: tuple[SingleFile, ...] = ()  # builds of its bases that are read from one file
+    same_pipelines: tuple[str, ...] = ()  # further ones that are made of the same networks
+    unlike: tuple[Unlike, ...] = ()
+    optional: tuple[str, ...] = ()  # networks that a base may lack, where its model_index.json says so
     further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
     dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first

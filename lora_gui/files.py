@@ -236,7 +236,7 @@ def read_small(path: Path, most: int = SMALL) -> bytes:
 def read_json(path: Path, most: int = SMALL) -> Any:
     """Read a JSON file of ours; None where it is missing, damaged or larger than `most` bytes."""
     try:
-        return json.loads(read_small(path, most).decode("utf-8"))
+        return json.loads(read_small(path, most).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
 

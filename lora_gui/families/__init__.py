@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import Facts
+from lora_gui.formats import other_pipelines
 
 if TYPE_CHECKING:
     from lora_gui.families.base import Family
@@ -38,16 +40,38 @@ def facts_of(key: str) -> Facts:
 def facts_of_pipeline(class_name: str) -> Facts:
     """The family whose bases name this class in their model_index.json. Raises UserError where none does."""
     for one in facts().values():
-        if one.pipeline == class_name:
+        if class_name in (one.pipeline, *one.same_pipelines):
             return one
     titles = ", ".join(one.title for one in facts().values())
-    what = f"This base is made for {class_name!r}, which is not known here."
+    what = f"This base is made {other_pipelines.described(class_name)}, which is not known here."
     raise UserError(what, f"Use a base of one of these: {titles}.")
 
 
 def configuration(base: str) -> Path | None:
     """The file with the networks' configurations of the known base called `base`; None where there is none."""
-    return next(Path(__file__).parent.glob(f"*/configs/{base}.json"), None)
+    known = next((one for kind in facts().values() for one in kind.bases if one.key == base), None)
+    named = (known and known.built_like) or base
+    return next(Path(__file__).parent.glob(f"*/configs/{named}.json"), None)
+
+
+@functools.cache
+def networks(key: str) -> dict[str, frozenset[str]]:
+    """The networks of the bases of the family called `key` by their folders, and the classes each may be of."""
+    found: dict[str, set[str]] = {}
+    for known in facts_of(key).bases:
+        path = configuration(known.key)
+        said = json.loads(path.read_text(encoding="utf-8"))["components"] if path else {}
+        for name, component in said.items():
+            found.setdefault(name, set()).add(component["class"])
+    return {name: frozenset(classes) for name, classes in found.items()}
+
+
+@functools.cache
+def is_flow(key: str) -> bool:
+    """Whether the bases of the family called `key` are trained by rectified flow, as their schedulers say."""
+    paths = [path for known in facts_of(key).bases if (path := configuration(known.key))]
+    said = [json.loads(path.read_text(encoding="utf-8"))["scheduler"]["class"] for path in paths]
+    return any(name.startswith("FlowMatch") for name in said)
 
 
 @functools.cache

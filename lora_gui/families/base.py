@@ -5,8 +5,11 @@ Only the engine imports this and the families' `model.py`; everybody else reads 
 
 from __future__ import annotations
 
+import os
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from lora_gui import files
+from lora_gui.errors import UserError
 from lora_gui.facts import Facts
 from lora_gui.families.shared.token_limit import Reader
+from lora_gui.formats import base_files, single_file
 from lora_gui.framing import Framing
 from lora_gui.settings import DrawSettings, TrainSettings
 
@@ -27,7 +33,40 @@ Conditions = dict[str, Any]  # of a denoiser: tensors (B, ...), or a list of B w
 
 def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The network of a folder, of the class `kind`, as it is. Others of this kind may hold it in fewer bits."""
-    return kind.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval()
+    with _as_taken(folder, "diffusion_pytorch_model" if hasattr(kind, "load_config") else "model") as taken:
+        network = kind.from_pretrained(taken, dtype=dtype, use_safetensors=True)
+    return network.to(device).eval()
+
+
+@contextmanager
+def _as_taken(folder: Path, name: str) -> Iterator[Path]:
+    """The folder of a network as a library takes it that calls weights `name`: itself, or a folder of links to it.
+
+    The latter where the files that count are of a variant or called otherwise. Raises UserError where no disk links.
+    """
+    found = base_files.weights(folder)
+    if found is None or found.is_plain(name):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="lora-studio-", ignore_cleanup_errors=True) as made:
+        shards = {f"{name}-{number}.safetensors": path for number, path in enumerate(found.files)}
+        table = {tensor: shard for shard, path in shards.items() for tensor in single_file.read(path).shapes}
+        links = shards | {path.name: path for path in base_files.configurations(folder)}
+        for link, path in links.items():
+            _link(path.resolve(), Path(made) / link)
+        files.write_json(Path(made) / f"{name}.safetensors.index.json", {"metadata": {}, "weight_map": table})
+        yield Path(made)
+
+
+def _link(path: Path, link: Path) -> None:
+    try:
+        link.symlink_to(path)
+    except OSError:  # Windows, without its mode for developers
+        try:
+            os.link(path, link)
+        except OSError as error:
+            what = f"{path.name} of this base has a name that is not read here ({error.strerror})."
+            raise UserError(what, f"Rename it to {link.stem.partition('-')[0]}.safetensors.") from error
 
 
 @dataclass(frozen=True)

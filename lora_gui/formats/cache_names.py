@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from lora_gui.formats import base_files
+
 UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: single-file bases as folders, quantised networks
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
 _VERSIONS = {UNPACKED: 1, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
@@ -15,8 +17,9 @@ def unpacked(file: Path) -> str:
 
 
 def quantised(source: Path, precision: str, dtype: str = "torch.bfloat16") -> str:
-    """The name for the network whose .safetensors files lie in `source`, quantised, computing in `dtype`."""
-    states = [_state(file) for file in sorted(source.glob("*.safetensors"))]
+    """The name for the network whose weights lie in `source`, quantised, computing in `dtype`."""
+    found = base_files.weights(source)
+    states = [_state(file) for file in (found.files if found else ())]
     return _digest([_VERSIONS[QUANTISED], precision, dtype, states])
 
 

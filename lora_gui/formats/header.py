@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lora_gui.errors import UserError
-from lora_gui.formats import lycoris
+from lora_gui.formats import disguised, lycoris
 from lora_gui.formats.peft_settings import FIELD
 from lora_gui.formats.spelling import canonical
 
@@ -118,6 +118,8 @@ def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, A
             "Ask for a .safetensors version of it.",
         )
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 2 <= length <= min(HEADER_LIMIT, size - 8):
+        disguised.refuse(start + file.read(disguised.ENOUGH), name)
     if not 2 <= length <= min(HEADER_LIMIT, size - 8):
         raise UserError(f"{name} is not a whole .safetensors file.", ANOTHER_COPY)
     return *_parse(file.read(length), name), 8 + length

@@ -25,7 +25,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
     size = f"{settings.resolution}x{settings.resolution}"
     kohya = {
         "v2": False,
-        "base_model_version": facts.named(job.base.key)[1],
+        "base_model_version": facts.named(job.base.known)[1],
         "sd_model_name": job.base.title,
         "network_module": "networks.lora",
         "network_dim": settings.rank,
@@ -51,7 +51,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
     }
     modelspec = {
         "sai_model_spec": "1.0.1",
-        "architecture": facts.named(job.base.key)[0],
+        "architecture": facts.named(job.base.known)[0],
         "implementation": "diffusers",
         "title": job.name,
         "resolution": size,

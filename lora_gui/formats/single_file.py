@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
+from lora_gui.formats import parts_alone
 from lora_gui.formats.header import ANOTHER_COPY, entries
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def read(path: Path) -> Contents:
 
 def build_of(path: Path, contents: Contents, known: Iterable[SingleFile]) -> SingleFile:
     """The build of a base. Raises UserError where it is none of those `known`, or where a part of it is missing."""
-    if any(".lora_" in name or name.startswith("lora_") for name in contents.shapes):
-        raise UserError(f"{path.name} is a LoRA, not a base.", "Import it among your LoRAs, and choose a base.")
+    parts_alone.refuse(path.name, contents.shapes)
     for one in known:
         if all(contents.shapes.get(name, ())[1:2] == (count,) for name, count in one.inputs.items()):
             break

@@ -21,6 +21,12 @@ class Base(_Job):
     title: str
     family: str
     path: str
+    like: str | None = None  # the known base it is by its configuration, empty for none of them; None is not looked at
+
+    @property
+    def known(self) -> str:
+        """The key of the known base whose values are its own."""
+        return self.key if self.like is None else self.like
 
 
 class TrainPicture(_Job):

@@ -5,6 +5,7 @@ import shutil
 import diffusers
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
@@ -140,3 +141,16 @@ def test_the_right_layers_of_the_full_size_architecture_learn(layers, count):
     assert len(learning) == 2 * count
     if layers == "attention":
         assert sum(p.numel() for p in learning) == 3_188_736
+
+
+def test_weights_of_a_variant_or_with_another_name_are_loaded_as_the_default_ones(base, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(base, copy)
+    for part in ("unet", "text_encoder", "vae"):
+        (file,) = (copy / part).glob("*.safetensors")
+        file.rename(file.with_name("weights.SAFETENSORS" if part == "vae" else f"{file.stem}.fp16.safetensors"))
+        safetensors.torch.save_file({"x": torch.zeros(2)}, copy / part / f"{file.stem}.non_ema.safetensors")
+    one, other = (FAMILY.kit(path, CPU, torch.float32) for path in (base, copy))
+    for name in ("unet", "text_encoder"):
+        assert all(map(torch.equal, one.parts[name].state_dict().values(), other.parts[name].state_dict().values()))
+    assert all(map(torch.equal, one.vae.state_dict().values(), other.vae.state_dict().values()))

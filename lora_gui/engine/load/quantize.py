@@ -23,7 +23,7 @@ from lora_gui import files
 from lora_gui.engine.load import quantised_cache
 from lora_gui.engine.load.tensor_files import assign, lacking, read_tensors
 from lora_gui.errors import UserError
-from lora_gui.formats import cache_names
+from lora_gui.formats import base_files, cache_names
 from lora_gui.settings import Quantised
 
 PRECISIONS = get_args(Quantised)
@@ -237,7 +237,8 @@ def _quantise_files(
     `keep` is given every tensor as it lies in `root`. Raises UserError where some are missing.
     """
     known = set(root.state_dict())
-    for file in sorted(source.glob("*.safetensors")):
+    found = base_files.weights(source)
+    for file in found.files if found else ():
         for name, tensor in read_tensors(file):
             path, _, last = name.rpartition(".")
             if path in paths and last == "weight":

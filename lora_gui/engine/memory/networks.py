@@ -28,16 +28,19 @@ Components = dict[str, Component]
 
 
 def components(base: Base) -> Components:
-    """A base's networks by name: from the app's own configurations for a known key, else from its diffusers folder.
+    """A base's networks by name: from its diffusers folder where all are there, else from the app's own configurations.
 
     Raises UserError where there is neither.
     """
-    known = families.configuration(base.key)
+    known = families.configuration(base.known)
+    folder = Path(base.path)
+    found = _components_of(folder) if base.path and (folder / "model_index.json").is_file() else {}
     if known:
-        return json.loads(known.read_text(encoding="utf-8"))["components"]
-    if not (base.path and (Path(base.path) / "model_index.json").is_file()):
+        own: Components = json.loads(known.read_text(encoding="utf-8"))["components"]
+        return {name: found[name] for name in own} if own.keys() <= found.keys() else own
+    if not found:
         raise UserError(f"The base {base.key} is not known, so its memory cannot be planned.", "Choose another base.")
-    return _components_of(Path(base.path))
+    return found
 
 
 def _components_of(folder: Path) -> Components:

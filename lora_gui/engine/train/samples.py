@@ -113,7 +113,7 @@ class Samples:
 
     def _settings(self, number: int) -> DrawSettings:
         """As the base is drawn with by default, at most as large as it is trained or as wished."""
-        defaults = DrawSettings(**self.family.facts.draw_defaults_of(self.job.base.key))
+        defaults = DrawSettings(**self.family.facts.draw_defaults_of(self.job.base.known))
         wished = self.job.settings.sample_resolution or defaults.width
         side = min(self.job.settings.resolution, defaults.width, wished)
         return defaults.model_copy(update={"prompt": self.prompts[number], "width": side, "height": side})

@@ -1,6 +1,6 @@
 """What is known of FLUX.1 and its bases."""
 
-from lora_gui.facts import CheckpointNames, Facts, KnownBase
+from lora_gui.facts import DRAWS_ALONE, CheckpointNames, Facts, KnownBase, Unlike
 from lora_gui.families.shared.checkpoint_names import STREAMS
 
 _TIME = "time_text_embed"
@@ -35,6 +35,7 @@ FACTS = Facts(
             licence="FLUX.1 [dev] Non-Commercial License",
             size_gb=33.7,
             gated=True,
+            told_by={"transformer.guidance_embeds": True},
         ),
         KnownBase(
             key="flux1-schnell",
@@ -44,9 +45,15 @@ FACTS = Facts(
             size_gb=33.7,
             defaults={"steps": 4, "guidance": 0.0},
             trains=False,
+            told_by={"transformer.guidance_embeds": False},
         ),
     ),
     pipeline="FluxPipeline",
+    same_pipelines=("FluxImg2ImgPipeline",),
+    unlike=(
+        Unlike({"transformer.in_channels": 384}, "FLUX.1 Fill, made for filling in", DRAWS_ALONE),
+        Unlike({"transformer.in_channels": 128}, "FLUX.1 for drawing by outlines or depth", DRAWS_ALONE),
+    ),
     resolution=1024,
     train_defaults={
         "resolution": 1024,

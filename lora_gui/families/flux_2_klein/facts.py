@@ -16,6 +16,8 @@ _CHECKPOINT_NAMES: CheckpointNames = STREAMS | {
     "time_in.in_layer": ("time_guidance_embed.timestep_embedder.linear_1",),
     "time_in.out_layer": ("time_guidance_embed.timestep_embedder.linear_2",),
 }
+_4B = {"transformer.num_layers": 5, "transformer.num_single_layers": 20}
+_9B = {"transformer.num_layers": 8, "transformer.num_single_layers": 24}
 _DISTILLED = {"steps": 4, "guidance": 1.0}
 
 FACTS = Facts(
@@ -29,6 +31,7 @@ FACTS = Facts(
             licence="Apache-2.0",
             size_gb=16.0,
             architecture="Flux.2-klein-4b/lora",
+            told_by=_4B | {"pipeline.is_distilled": False},
         ),
         KnownBase(
             key="klein-9b",
@@ -39,6 +42,7 @@ FACTS = Facts(
             gated=True,
             defaults={"learning_rate": 1e-4},
             architecture="Flux.2-klein-9b/lora",
+            told_by=_9B | {"pipeline.is_distilled": False},
         ),
         KnownBase(
             key="klein-4b-distilled",
@@ -47,7 +51,9 @@ FACTS = Facts(
             licence="Apache-2.0",
             size_gb=16.0,
             defaults=_DISTILLED,
+            architecture="Flux.2-klein-4b/lora",
             trains=False,
+            told_by=_4B | {"pipeline.is_distilled": True},
         ),
         KnownBase(
             key="klein-9b-distilled",
@@ -57,7 +63,9 @@ FACTS = Facts(
             size_gb=34.7,
             gated=True,
             defaults=_DISTILLED,
+            architecture="Flux.2-klein-9b/lora",
             trains=False,
+            told_by=_9B | {"pipeline.is_distilled": True},
         ),
     ),
     pipeline="Flux2KleinPipeline",

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
+from lora_gui.families.base import whole
+
 
 def load(base: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The autoencoder of a base, in `dtype` or, where that is fp16, in fp32."""
     wide = torch.float32 if dtype == torch.float16 else dtype
-    return AutoencoderKL.from_pretrained(base / "vae", dtype=wide, use_safetensors=True).to(device).eval()
+    return whole(AutoencoderKL, base / "vae", device, wide)
 
 
 def scale(vae: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoTokenizer
 
+from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.families.base import (
     Batch,
@@ -56,7 +56,6 @@ class LatentFamily(Family):
     text_kinds: ClassVar[dict[str, Any]]  # classes of the text encoders, by folder
     text_loads: ClassVar[dict[str, TextLoad]]  # for the planner, by folder
     tokenizer_kind: ClassVar[Any] = AutoTokenizer
-    optional: ClassVar[tuple[str, ...]] = ()  # text encoders that a base may lack
     vae_kind: ClassVar[Any] = AutoencoderKL
     patch: ClassVar[int] = 1  # sides of a token in cells
     stacked: ClassVar[int] = 1  # cells that the denoiser takes on top of each other as one
@@ -118,7 +117,9 @@ class LatentFamily(Family):
     ) -> Encoders:
         dtype, precise = self.computes_in(dtype), torch.float32  # pictures are encoded once: no rounding need stay
         present = {
-            name: kind for name, kind in self.text_kinds.items() if name not in self.optional or (base / name).is_dir()
+            name: kind
+            for name, kind in self.text_kinds.items()
+            if name not in self.facts.optional or (base / name).is_dir()
         }
         return Encoders(
             vae=self.load_vae(base, device, precise) if pictures else None,
@@ -252,7 +253,7 @@ def tokenizer_of(text_encoder: str) -> str:
 
 def scheduler_of(base: Path) -> Any:
     """The scheduler that a base is drawn with. Raises ValueError where diffusers has none of its name."""
-    entry = json.loads((base / "model_index.json").read_text(encoding="utf-8")).get("scheduler")
+    entry = (files.read_json(base / "model_index.json") or {}).get("scheduler")
     name = str(entry[-1]) if isinstance(entry, list) and entry else ""
     if not (name.endswith("Scheduler") and hasattr(diffusers.schedulers, name)):
         raise ValueError(f"diffusers has no scheduler {name}")

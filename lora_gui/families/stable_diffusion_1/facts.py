@@ -1,6 +1,6 @@
 """What is known of Stable Diffusion 1.x and its bases."""
 
-from lora_gui.facts import Facts, KnownBase, SingleFile
+from lora_gui.facts import ANOTHER_KIND, UNLIKE_BY_INPUTS, Facts, KnownBase, SingleFile, Unlike
 from lora_gui.families.shared import checkpoint_names
 
 FACTS = Facts(
@@ -23,6 +23,7 @@ FACTS = Facts(
                 "batch_size": 8,
                 "learning_rate": 1e-3,
             },
+            told_by={"unet.cross_attention_dim": 192, "unet.block_out_channels": [64, 96, 192]},
         ),
         KnownBase(
             key="sd15",
@@ -30,9 +31,15 @@ FACTS = Facts(
             repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
             licence="CreativeML OpenRAIL-M",
             size_gb=5.5,
+            told_by={"unet.cross_attention_dim": 768},
         ),
     ),
     pipeline="StableDiffusionPipeline",
+    same_pipelines=("StableDiffusionImg2ImgPipeline",),
+    unlike=(
+        Unlike({"unet.cross_attention_dim": 1024}, "Stable Diffusion 2.x, which is not supported", ANOTHER_KIND),
+        *UNLIKE_BY_INPUTS,
+    ),
     resolution=512,
     train_defaults={"resolution": 512, "learning_rate": 1e-4, "precision": "bf16", "min_snr_gamma": 5},
     draw_defaults={"width": 512, "height": 512, "steps": 25, "guidance": 7.0},

@@ -1,6 +1,6 @@
 """What is known of Stable Diffusion 3.5 and its bases."""
 
-from lora_gui.facts import SWAPPED, CheckpointNames, Facts, KnownBase
+from lora_gui.facts import SWAPPED, CheckpointNames, Facts, KnownBase, Unlike
 
 _CHECKPOINT_NAMES: CheckpointNames = {
     "joint_blocks.#.x_block.attn.qkv": tuple(f"transformer_blocks.#.attn.to_{m}" for m in "qkv"),
@@ -36,6 +36,7 @@ FACTS = Facts(
             licence="Stability AI Community License",
             size_gb=16.3,
             gated=True,
+            told_by={"transformer.num_layers": 24},
         ),
         KnownBase(
             key="sd35-large",
@@ -47,9 +48,34 @@ FACTS = Facts(
             defaults={"learning_rate": 2e-5, "max_grad_norm": 0.1, "steps": 28, "guidance": 3.5},
             architecture="stable-diffusion-3-5-large/lora",
             base_model_version="5-large",
+            told_by={"transformer.num_layers": 38},
+        ),
+        KnownBase(
+            key="sd35-large-turbo",
+            title="Stable Diffusion 3.5 large turbo",  # draws only: in four steps and without guidance
+            repo="stabilityai/stable-diffusion-3.5-large-turbo",
+            licence="Stability AI Community License",
+            size_gb=27.6,
+            gated=True,
+            defaults={"steps": 4, "guidance": 1.0},
+            architecture="stable-diffusion-3-5-large/lora",
+            base_model_version="5-large",
+            trains=False,
+            told_by={"transformer.num_layers": 38},
+            built_like="sd35-large",
+            called="turbo",
         ),
     ),
     pipeline="StableDiffusion3Pipeline",
+    same_pipelines=("StableDiffusion3Img2ImgPipeline",),
+    unlike=(
+        Unlike(
+            {"transformer.num_layers": 24, "transformer.dual_attention_layers": []},
+            "Stable Diffusion 3, the one before 3.5, which is not supported",
+            "Choose Stable Diffusion 3.5 medium.",
+        ),
+    ),
+    optional=("text_encoder_3",),
     resolution=1024,
     train_defaults={
         "resolution": 1024,

@@ -40,7 +40,6 @@ class StableDiffusion3(LatentFamily):
         "text_encoder_2": TextLoad(clip.TOKENS),
         "text_encoder_3": TextLoad(_T5_TOKENS, hidden_states=False),
     }
-    optional = ("text_encoder_3",)
     patch = 2
 
     def further(self, base: Path) -> dict[str, Any]:

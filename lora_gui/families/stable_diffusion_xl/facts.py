@@ -1,6 +1,6 @@
 """What is known of Stable Diffusion XL and its bases."""
 
-from lora_gui.facts import Facts, KnownBase, SingleFile
+from lora_gui.facts import DRAWS_ALONE, UNLIKE_BY_INPUTS, Facts, KnownBase, SingleFile, Unlike
 from lora_gui.families.shared import checkpoint_names
 
 FACTS = Facts(
@@ -13,9 +13,15 @@ FACTS = Facts(
             repo="stabilityai/stable-diffusion-xl-base-1.0",
             licence="CreativeML Open RAIL++-M",
             size_gb=13.9,
+            told_by={"unet.cross_attention_dim": 2048},
         ),
     ),
     pipeline="StableDiffusionXLPipeline",
+    same_pipelines=("StableDiffusionXLImg2ImgPipeline",),
+    unlike=(
+        Unlike({"unet.cross_attention_dim": 1280}, "the refiner of Stable Diffusion XL", DRAWS_ALONE),
+        *UNLIKE_BY_INPUTS,
+    ),
     resolution=1024,
     train_defaults={
         "resolution": 1024,

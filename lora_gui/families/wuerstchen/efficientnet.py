@@ -12,6 +12,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from lora_gui.formats import base_files
+
 # kind of block, expansion, stride of the first, channels, blocks
 _STAGES = (
     ("fused", 1, 1, 24, 2),
@@ -94,15 +96,15 @@ def _convolution(
 
 def load(folder: Path, device: torch.device) -> EfficientNet:
     """The network with the weights in a folder, in fp32: it is small. Raises OSError where there are none."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    found = base_files.weights(folder)
+    if found is None:
         raise FileNotFoundError(f"no .safetensors file in {folder}")
     with torch.device("meta"):
         network = EfficientNet()
-    weights = safetensors.torch.load_file(files[0])
+    weights = safetensors.torch.load_file(found.files[0])
     wrong = network.state_dict().keys() ^ weights.keys()
     if wrong:
-        raise ValueError(f"{files[0].name} is no EfficientNetV2-S: {len(wrong)} tensors are missing or too many")
+        raise ValueError(f"{found.files[0].name} is no EfficientNetV2-S: {len(wrong)} tensors are missing or too many")
     fitting = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
     network.load_state_dict(fitting, assign=True)
     return network.to(device).eval().requires_grad_(False)

@@ -28,6 +28,7 @@ FACTS = Facts(
             repo="Tongyi-MAI/Z-Image",
             licence="Apache-2.0",
             size_gb=20.5,  # 16 bits throughout
+            told_by={"scheduler.shift": 6.0},
         ),
         KnownBase(
             key="z-image-turbo",
@@ -37,6 +38,7 @@ FACTS = Facts(
             size_gb=32.9,  # its transformer in 32 bits
             defaults={"steps": 8, "guidance": 0.0},
             trains=False,
+            told_by={"scheduler.shift": 3.0},
         ),
     ),
     pipeline="ZImagePipeline",

@@ -131,7 +131,7 @@ def _require_learning(settings: TrainSettings, hand: dict[str, Any]) -> None:
 
 def read(path: Path, studio: Studio) -> PresetFile:
     """A preset file, checked whole. Raises UserError naming the file, the key and the nearest known."""
-    own = (place.stem if place.suffix == bases.SINGLE else place.name for place in studio.bases.glob("*"))
+    own = bases.names(studio)
     names = {"family": families.facts(), "base": {*bases.known_bases(), *own}, "card": [str(card) for card in CARDS]}
     try:
         content = tomllib.loads(files.read_small(path).decode("utf-8-sig"))
@@ -163,7 +163,8 @@ def _values(content: PresetFile, base: Base, gib: float) -> dict[str, Any]:
     places = content, content.card.get(str(card_of(gib)), Tables())
     tables = [place.all for place in places]
     tables += [place.family[base.family] for place in places if base.family in place.family]
-    tables += [place.base[base.key] for place in places if base.key in place.base]
+    for key in dict.fromkeys((base.known, base.key)):
+        tables += [place.base[key] for place in places if key in place.base]
     for table in tables:
         own = {key: getattr(table, key) for key in table.model_fields_set}
         if "steps_per_picture" in own:

@@ -1,5 +1,6 @@
 """Bases in int8 and NF4: near their originals, trainable under an adapter, quick to load at the second start."""
 
+import json
 import os
 from pathlib import Path
 
@@ -151,3 +152,16 @@ def test_a_damaged_and_an_incomplete_base_are_refused_in_a_sentence(source):
     shards[0].unlink()
     with pytest.raises(UserError, match="not whole"):
         load(source, "nf4")
+
+
+def test_the_files_that_the_index_lists_are_quantised_and_no_other_variant(tmp_path):
+    name, original = "diffusion_pytorch_model", Model()
+    shard = f"{name}-00001-of-00001.safetensors"
+    safetensors.torch.save_file(original.state_dict(), tmp_path / shard)
+    wrong = {key: torch.zeros_like(value) for key, value in original.state_dict().items()}
+    safetensors.torch.save_file(wrong, tmp_path / f"{name}.non_ema.safetensors")
+    (tmp_path / f"._{name}.safetensors").write_bytes(b"\0\5\x16\7")
+    listed = {"weight_map": dict.fromkeys(wrong, shard)}
+    (tmp_path / f"{name}.safetensors.index.json").write_text(json.dumps(listed))
+    x = torch.ones(1, 256)
+    assert torch.allclose(quantize.load(Model, tmp_path, "int8", PLACE)(x), original(x), atol=0.05)

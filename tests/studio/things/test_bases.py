@@ -9,25 +9,12 @@ import pytest
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
-
-INDEX = {
-    "_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", "safety_checker": [None, None],
-    "requires_safety_checker": False, "unet": ["diffusers", "UNet2DConditionModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-}  # fmt: skip
+from tests.studio.things.base_folders import make, weights
 
 
 @pytest.fixture
 def studio(tmp_path):
     return Studio(tmp_path / "a studio")
-
-
-def make(folder, index=INDEX):
-    for part, file in (("unet", "config.json"), ("unet", "model.safetensors"), ("tokenizer", "vocab.json")):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        (folder / part / file).write_text("{}")
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
 
 
 def test_the_starter_is_first_and_folders_of_the_studio_follow(studio):
@@ -77,7 +64,7 @@ def test_a_folder_that_is_no_base_is_refused_with_what_is_missing(studio, tmp_pa
 
 def test_a_base_with_a_part_missing_is_refused_by_the_part(studio, tmp_path):
     folder = make(tmp_path / "half")
-    (folder / "unet" / "model.safetensors").unlink()
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     assert refused(studio, folder).what == "The base half is not whole: unet has no weights."
     (folder / "unet" / "model.bin").write_bytes(b"\x80\x02")
     assert refused(studio, folder).what == "The part unet of half is in an old format that can carry programs."
@@ -92,7 +79,8 @@ def test_a_file_is_no_base_and_an_old_format_is_not_opened(studio, tmp_path):
 
 
 def test_a_base_of_an_unknown_build_is_refused_by_name(studio, tmp_path):
-    assert "'NoSuchPipeline'" in refused(studio, make(tmp_path / "odd", INDEX | {"_class_name": "NoSuchPipeline"})).what
+    folder = make(tmp_path / "odd", pipeline={"_class_name": "NoSuchPipeline"})
+    assert "'NoSuchPipeline'" in refused(studio, folder).what
 
 
 def test_a_wrong_name_names_the_nearest_and_a_known_base_says_how_to_get_it(studio):
@@ -102,15 +90,12 @@ def test_a_wrong_name_names_the_nearest_and_a_known_base_says_how_to_get_it(stud
 
 
 def test_a_shard_that_its_index_names_and_that_is_not_there_is_named(studio):
-    folder = studio.bases / "large"
-    (folder / "transformer").mkdir(parents=True)
-    (folder / "transformer" / "model.safetensors").write_text("{}")
-    index = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    (folder / "transformer" / "config.json").write_text("{}")
+    folder = make(studio.bases / "large", "flux1-dev") / "transformer"
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    weights(folder / "model.safetensors")
     shards = {"a": "model.safetensors", "b": "model-2.safetensors"}
-    (folder / "transformer" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
-    with pytest.raises(UserError, match="not whole: model-2.safetensors of its transformer is missing"):
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(UserError, match="large is not whole: model-2.safetensors of its transformer is missing"):
         bases.find(studio, "large")
 
 
@@ -152,8 +137,10 @@ def test_pipes_devices_and_links_without_an_end_hang_nobody(studio):
     assert {path.name for path, _ in bases.passed_over(studio)} >= {"pipe", "device", "itself", "nothing", "shards"}
     os.mkfifo(good / "unet" / "more.safetensors")
     (good / "unet" / "gone.safetensors").symlink_to("/nowhere")
-    (good / "unet" / "model.safetensors").unlink()
-    assert bases.networks(bases.find(studio, "good")) == {} and bases.size(bases.find(studio, "good")) > 0
+    found = bases.find(studio, "good")
+    assert bases.networks(found)["unet"] == 4 and bases.size(found) > 0
+    (good / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    assert "unet has no weights" in refused(studio, "good").what
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-that-name", "nul\0", "", ".", "a/" * 3000])
