@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.lock import Lock
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
+from lora_gui.ui.server import browser as browsers
 from lora_gui.ui.server import keys, uploads
 
 HOST = "127.0.0.1"
@@ -102,7 +103,7 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
     threading.Thread(target=gpu.memory, daemon=True).start()  # known by the time the window is there
     token = secrets.token_urlsafe(32)
     prepare_cache(studio)
-    clean_environment(studio.cache / UPLOADS)
+    before = clean_environment(studio.cache / UPLOADS)
     gc.disable()  # what is imported and laid out stays to the end, and is not worth looking through again and again
     from lora_gui.studio.tasks.drawing import Drawer
     from lora_gui.studio.tasks.queue import Attendant
@@ -118,7 +119,7 @@ def _serve(studio: Studio, wanted: int | None, browser: bool) -> None:
         port = _launch(window, studio, wanted, token)
         _keep_key(studio, port, token)
         threading.Thread(target=_clear_keys, args=(studio,), daemon=True).start()
-        _show(studio, port, token, browser)
+        _show(studio, port, token, before if browser else None)
         window.block_thread()
     finally:
         record.unlink(missing_ok=True)
@@ -219,18 +220,18 @@ def _clear_keys(studio: Studio) -> None:
         keys.clear(studio, keys.LIFE)
 
 
-def _show(studio: Studio, port: int, token: str, browser: bool) -> None:
-    """Print the address, which opens the window once, in any browser; the browser itself comes with another key."""
+def _show(studio: Studio, port: int, token: str, browser: Mapping[str, str] | None) -> None:
+    """Print the address, which opens the window once; the browser, in the environment given, comes with another key."""
     print(
         f"LoRA Studio is open at http://{HOST}:{port}/?token={token}\n"
         "That address opens it once, in any browser of yours; start again for another one.\n"
         "Ctrl-C closes it; a training that is going on continues.",
         flush=True,
     )
-    if not browser:
+    if browser is None:
         return
     try:
-        is_shown = webbrowser.open(keys.page(studio, f"http://{HOST}:{port}/").resolve().as_uri())
+        is_shown = browsers.show(keys.page(studio, f"http://{HOST}:{port}/").resolve().as_uri(), browser)
     except UserError as error:
         print(error.what, flush=True)
         is_shown = False
@@ -244,7 +245,7 @@ def _show_running(studio: Studio, browser: bool) -> None:
     while time.monotonic() < until:
         match files.read_json(studio.home / RECORD):
             case {"port": int(port), "token": str(token)} if _answers(port):
-                _show(studio, port, token, browser)
+                _show(studio, port, token, os.environ if browser else None)
                 return
         time.sleep(0.2)
     raise UserError(

@@ -13,7 +13,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
-from lora_gui.ui.server import launch
+from lora_gui.ui.server import browser, launch
 
 
 @pytest.fixture
@@ -113,3 +113,20 @@ def test_where_the_disk_is_full_the_old_key_stays_good(tmp_path):
     home.write_text("no folder")
     assert launch._next_key(Studio(home), 7999, "old") == "old"
     assert launch._next_key(Studio(tmp_path), 7999, "old") != "old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
+@pytest.mark.parametrize("theirs", [{}, {"NO_PROXY": "intranet"}])
+def test_the_browser_keeps_the_proxies_of_its_user_but_for_this_computer(tmp_path, monkeypatch, theirs):
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\nenv > "{tmp_path}/seen"\necho "$1" >> "{tmp_path}/seen"\n')
+    script.chmod(0o755)
+    mine = {"PATH": os.environ["PATH"], "BROWSER": f"{script} %s", "HTTPS_PROXY": "socks5://127.0.0.1:1080", **theirs}
+    monkeypatch.setattr(os, "environ", dict(mine))
+    before = launch.clean_environment(tmp_path)
+    assert "HTTPS_PROXY" not in os.environ
+    assert browser.show("http://127.0.0.1:7999/", before)
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert "HTTPS_PROXY=socks5://127.0.0.1:1080" in seen and seen[-1] == "http://127.0.0.1:7999/"
+    past = ",".join([*theirs.values(), "127.0.0.1,localhost,::1"])
+    assert f"NO_PROXY={past}" in seen and f"no_proxy={past}" in seen
