@@ -89,7 +89,7 @@ def opened(studio, tmp_path, browser='#!/bin/sh\ncat /proc/$$/cmdline | tr "\\0"
     start = (
         "import sys; from pathlib import Path; from lora_gui.studio.paths import Studio\n"
         "from lora_gui.ui.server import launch\n"
-        "launch._show(Studio(Path(sys.argv[1])), 7999, 'k' * 43, True)"
+        "launch._show(Studio(Path(sys.argv[1])), 7999, 'k' * 43, os.environ)"
     )
     variables = os.environ | {"BROWSER": f"{script} %s", "SEEN": str(seen), "PATH": "/usr/bin:/bin", "DISPLAY": ""}
     command = [sys.executable, "-c", start, str(studio.home)]
@@ -117,7 +117,7 @@ def test_where_no_browser_starts_or_no_page_can_be_written_the_printed_address_i
 
 def test_a_second_start_shows_the_open_window_without_its_key_on_a_command_line(studio, monkeypatch, capsys):
     given = []
-    monkeypatch.setattr(launch.webbrowser, "open", lambda address: given.append(address) or True)
+    monkeypatch.setattr(launch.browsers, "show", lambda address, environment: given.append(address) or True)
     monkeypatch.setattr(launch, "_answers", lambda port: True)
     launch._keep_key(studio, 7999, "k" * 43)
     launch._show_running(studio, browser=True)
