@@ -2,8 +2,31 @@
 # Install what the lock file lists into .venv (once, and again when it changes), then open the window.
 #   ./launch.sh                open the window          ./launch.sh --demo [--out DIR]   train and draw once, no window
 #   ./launch.sh --test [...]   run all tests            other options go to app.py, see ./launch.sh --help
+# Keeps to bash 3.2, which is what macOS has.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+unset CDPATH
+
+# folder_of FILE: where it lies, also where FILE is a link to a link
+folder_of() {
+    local file="$1" to
+    while [ -L "$file" ]; do
+        to="$(readlink "$file")"
+        case "$to" in /*) file="$to" ;; *) file="$(dirname "$file")/$to" ;; esac
+    done
+    cd -P "$(dirname "$file")" && pwd
+}
+
+case "${LORA_GUI_HOME:-/}" in
+    [/~\$\"]*) ;;
+    *) export LORA_GUI_HOME="$PWD/$LORA_GUI_HOME" ;; # as it is meant where it was typed
+esac
+cd "$(folder_of "${BASH_SOURCE[0]}")"
+
+# What is set for other Pythons would lead ours astray, in the app and in all that it starts.
+for name in ${!PYTHON*} __PYVENV_LAUNCHER__; do
+    case "$name" in PYTHON | PYTHON_KEYRING_BACKEND) ;; *) unset "$name" ;; esac
+done
+export PYTHONNOUSERSITE=1
 
 find_python() {
     local name
@@ -18,36 +41,119 @@ find_python() {
     return 1
 }
 
+# says_from_where NAME: whether a setting of pip or uv says from where and how to download. All others, which may put
+# the packages elsewhere or refuse them, are left out.
+says_from_where() {
+    case "${1#*_}" in
+        INDEX | INDEX_* | DEFAULT_INDEX | EXTRA_INDEX_URL | FIND_LINKS | NO_INDEX | TRUSTED_HOST | INSECURE_HOST) ;;
+        CERT | CLIENT_CERT | NATIVE_TLS | SYSTEM_CERTS | KEYRING_PROVIDER | CREDENTIALS_DIR | PROXY) ;;
+        TIMEOUT | DEFAULT_TIMEOUT | HTTP_TIMEOUT | RETRIES | HTTP_RETRIES | CONCURRENT_* | OFFLINE) ;;
+        CACHE_DIR | NO_CACHE | NO_CACHE_DIR | LINK_MODE | CONFIG_FILE | NO_CONFIG | TORCH_BACKEND) ;;
+        *) return 1 ;;
+    esac
+}
+
+# The same of pip.conf, as variables; one that is set already counts more, and [install] more than [global].
+heed_pip_conf() {
+    local line name value
+    while IFS= read -r line; do
+        case "$line" in global.*=* | install.*=*) ;; *) continue ;; esac
+        name="${line%%=*}"
+        name="PIP_$(echo "${name#*.}" | tr 'a-z-' 'A-Z_')"
+        if says_from_where "$name" && [ -z "${!name:-}" ]; then
+            value="${line#*=?}"
+            value="${value%?}"
+            export "$name=${value//\\n/ }"
+        fi
+    done < <(.venv/bin/python -m pip config list 2>/dev/null | sort -r)
+    export PIP_CONFIG_FILE=/dev/null
+}
+
+# What pip was told, told to uv, and the other way round.
+share_settings() {
+    local pair to from value
+    for pair in UV_INDEX_URL=PIP_INDEX_URL UV_EXTRA_INDEX_URL=PIP_EXTRA_INDEX_URL UV_FIND_LINKS=PIP_FIND_LINKS \
+        UV_INSECURE_HOST=PIP_TRUSTED_HOST SSL_CERT_FILE=PIP_CERT UV_HTTP_TIMEOUT=PIP_TIMEOUT HTTPS_PROXY=PIP_PROXY \
+        PIP_INDEX_URL=UV_DEFAULT_INDEX PIP_INDEX_URL=UV_INDEX_URL PIP_FIND_LINKS=UV_FIND_LINKS; do
+        to="${pair%=*}"
+        from="${pair#*=}"
+        value="${!from:-}"
+        case "$from=$value" in UV_DEFAULT_INDEX=*=*://*) value="${value#*=}" ;; esac # its name stands before it
+        if [ -n "$value" ] && [ -z "${!to:-}" ]; then export "$to=$value"; fi
+    done
+    if [ -n "${PIP_EXTRA_INDEX_URL:-}" ]; then
+        export UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}" # as pip chooses; the hashes hold all the same
+    fi
+}
+
 # install FILE: the packages FILE.txt names, in the versions and with the hashes of FILE.lock. uv itself is one of them.
 # uv takes the build of torch that is made for this computer's card, unless wheels lie at hand that pip was told of.
 install() (
-    wheels="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(.venv/bin/python -m pip config get global.find-links 2>/dev/null || true)}}"
-    if [ -n "$wheels" ]; then
-        export UV_FIND_LINKS="$wheels"
-    else
-        export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}"
-    fi
+    for name in ${!PIP_*} ${!UV_*}; do
+        says_from_where "$name" || unset "$name"
+    done
+    heed_pip_conf
+    share_settings
+    [ -n "${UV_FIND_LINKS:-}" ] || export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}"
+    .venv/bin/python -c 'import pip' 2>/dev/null || .venv/bin/python -m ensurepip || exit 1
     .venv/bin/python -m pip install --quiet --disable-pip-version-check uv -c requirements.txt || exit 1
-    .venv/bin/python -m uv pip install --quiet --python .venv/bin/python -r "$1.txt" -c "$1.lock"
+    case "${PIP_NO_INDEX:-0}" in 0 | false | no | off) no_index="" ;; *) no_index=yes ;; esac
+    put_in "$1" || UV_NO_CONFIG=1 put_in "$1" # a uv.toml may put the packages elsewhere
 )
+
+put_in() {
+    local lock="$1.lock"
+    [ -f "$lock" ] || lock=""
+    .venv/bin/python -m uv pip install --quiet --python .venv/bin/python -r "$1.txt" ${lock:+-c "$lock"} \
+        ${no_index:+--no-index} && has "$1"
+}
+
+# has FILE: whether all that FILE.txt names is there
+has() {
+    .venv/bin/python -c 'import importlib.metadata, re, sys; text = open(sys.argv[1], encoding="utf-8").read(); [importlib.metadata.version(name) for name in re.findall(r"(?m)^(\w[\w.-]*)[^;\n]*$", text)]' "$1.txt" 2>/dev/null
+}
+
+# The same past a proxy of a kind that pip does not know, or that does not answer.
+install_without_proxy() (
+    named=""
+    for name in http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY PIP_PROXY; do
+        [ -z "${!name:-}" ] || named="$named $name"
+        unset "$name"
+    done
+    [ -n "$named" ] || exit 1
+    echo "That did not work by the proxy in$named; it is tried once more without." >&2
+    install "$1"
+)
+
+# listed FILE: what is to be installed
+listed() {
+    cat "$1.txt"
+    if [ -f "$1.lock" ]; then cat "$1.lock"; fi
+}
 
 # ensure FILE: once for each content of FILE.txt and FILE.lock
 ensure() {
     local stamp
     stamp=".venv/installed-$(echo "$1" | tr / -)"
-    cat "$1.txt" "$1.lock" | cmp -s - "$stamp" && return
-    echo "Installing what $1.lock lists; the first time this takes some minutes ..." >&2
-    if ! install "$1" >&2; then
-        echo "Installing did not work. Check the internet connection and the free disk space (about 8 GB), then start again." >&2
+    listed "$1" | cmp -s - "$stamp" && return
+    if [ -f "$1.lock" ]; then
+        echo "Installing what $1.lock lists; the first time this takes some minutes ..." >&2
+    else
+        echo "Installing what $1.txt lists; $1.lock is not there, so what that needs comes in its newest version ..." >&2
+    fi
+    if ! install "$1" >&2 && ! install_without_proxy "$1" >&2; then
+        echo "Installing did not work. Check the internet connection, the free disk space (about 8 GB) and that $PWD/.venv can be written to, then start again." >&2
         return 1
     fi
-    cat "$1.txt" "$1.lock" >"$stamp"
+    listed "$1" >"$stamp"
 }
 
 if ! .venv/bin/python -c '' 2>/dev/null; then
     python=$(find_python)
-    rm -rf .venv
-    "$python" -m venv .venv
+    if ! { rm -rf .venv && "$python" -m venv .venv; } >&2; then
+        echo "The folder $PWD/.venv could not be made. Check that $PWD can be written to and the disk has room (about 8 GB), then start again." >&2
+        exit 1
+    fi
 fi
 ensure requirements
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = ("bash", "dirname", "cat", "cmp", "tr", "rm", "echo")
+TOOLS = ("bash", "dirname", "cat", "cmp", "tr", "rm", "echo", "readlink", "sort", "env")
 LISTS = ("requirements", "tests/requirements")
 # Stands in for .venv/bin/python: writes down what it is asked to run and with which settings of uv. It finds no module.
 RECORDER = """#!/bin/bash
 [ "$1" = -c ] && exit 0
-[ "$3" = config ] && exit 1
+[ "$3" = config ] && { cat "$CONFIG"; exit; }
 echo "$* (torch: ${UV_TORCH_BACKEND:-}, wheels: ${UV_FIND_LINKS:-})" >> "$RECORD"
+env > "$RECORD-${2##*/}"
 [ "$2" != pip ] || [ -z "${OFFLINE:-}" ]
 """
 
@@ -49,10 +50,18 @@ def recorded(copy):
     def start(*arguments: str, **variables: str) -> tuple[subprocess.CompletedProcess, list[str]]:
         record = path.parent / "asked"
         record.write_text("")
-        shown = launch(folder, path, *arguments, RECORD=str(record), **variables)
+        (path.parent / "conf").touch()
+        given = {"RECORD": str(record), "CONFIG": str(path.parent / "conf"), **variables}
+        shown = launch(folder, path, *arguments, **given)
         return shown, record.read_text().splitlines()
 
     return folder, start
+
+
+def given_to(folder: Path, what: str) -> dict[str, str]:
+    """The environment that `pip`, `uv` or `app.py` was last started with."""
+    lines = (folder.parent / f"asked-{what}").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def launch(folder: Path, path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
@@ -140,13 +149,132 @@ def test_a_failed_installation_is_said_in_a_sentence_and_tried_again_the_next_ti
         assert "Installing did not work." in shown.stderr
 
 
+ASTRAY = {
+    "PIP_USER": "1", "PIP_TARGET": "t", "PIP_PREFIX": "p", "PIP_ROOT": "r", "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_REQUIRE_HASHES": "1", "PIP_CONSTRAINT": "/none", "PIP_NO_BINARY": ":all:", "PIP_DRY_RUN": "1", "PIP_PYTHON": "x",
+    "UV_SYSTEM_PYTHON": "1", "UV_REQUIRE_HASHES": "1", "UV_CONSTRAINT": "/none", "UV_EXCLUDE_NEWER": "2020-01-01",
+    "UV_WORKING_DIR": "/", "UV_PYTHON": "3.8", "UV_RESOLUTION": "lowest", "UV_NO_BINARY": "1",
+}  # fmt: skip
+OTHER_PYTHONS = {
+    "PYTHONPATH": "/x", "PYTHONHOME": "/x", "PYTHONSTARTUP": "/x", "PYTHONUSERBASE": "/x", "PYTHONSAFEPATH": "1",
+    "PYTHONWARNINGS": "error", "PYTHONINSPECT": "1", "PYTHON_GIL": "0", "__PYVENV_LAUNCHER__": "/x",
+}  # fmt: skip
+
+
+def test_settings_that_would_put_the_packages_elsewhere_or_refuse_them_are_left_out(recorded):
+    folder, start = recorded
+    (folder.parent / "conf").write_text("global.user='true'\ninstall.target='/x'\nglobal.require-hashes='1'\n")
+    assert start(**ASTRAY)[0].returncode == 0
+    for what in ("pip", "uv"):
+        given = given_to(folder, what)
+        assert not given.keys() & ASTRAY.keys() and given["PIP_CONFIG_FILE"] == "/dev/null"
+    assert given_to(folder, "").items() >= ASTRAY.items()  # what the app is started with is nobody's business
+
+
+def test_what_is_set_for_other_pythons_reaches_neither_the_installation_nor_the_app(recorded):
+    folder, start = recorded
+    assert start(**OTHER_PYTHONS, PYTHON_KEYRING_BACKEND="mine")[0].returncode == 0
+    for what in ("pip", "uv", ""):
+        given = given_to(folder, what)
+        assert not given.keys() & OTHER_PYTHONS.keys()
+        assert given["PYTHONNOUSERSITE"] == "1" and given["PYTHON_KEYRING_BACKEND"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("variables", "conf", "pip", "uv"),
+    [
+        ({"PIP_INDEX_URL": "https://m/s?a=1"}, "", {"PIP_INDEX_URL": "https://m/s?a=1"}, {"UV_INDEX_URL": "https://m/s?a=1"}),
+        ({"UV_INDEX_URL": "https://m"}, "", {"PIP_INDEX_URL": "https://m"}, {"UV_INDEX_URL": "https://m"}),
+        ({"UV_DEFAULT_INDEX": "corp=https://m"}, "", {"PIP_INDEX_URL": "https://m"}, {"UV_DEFAULT_INDEX": "corp=https://m"}),
+        ({}, "global.index-url='https://m'", {"PIP_INDEX_URL": "https://m"}, {"UV_INDEX_URL": "https://m"}),
+        ({}, "global.index-url='https://g'\ninstall.index-url='https://i'", {"PIP_INDEX_URL": "https://i"}, {}),
+        ({"PIP_INDEX_URL": "https://v"}, "global.index-url='https://g'", {"PIP_INDEX_URL": "https://v"}, {}),
+        ({}, "global.trusted-host='\\na\\nb'", {"PIP_TRUSTED_HOST": " a b"}, {"UV_INSECURE_HOST": " a b"}),
+        ({"PIP_PROXY": "http://p:1"}, "", {}, {"HTTPS_PROXY": "http://p:1"}),
+        ({"HTTPS_PROXY": "http://p:1"}, "", {"HTTPS_PROXY": "http://p:1"}, {"HTTPS_PROXY": "http://p:1"}),
+        ({"PIP_CERT": "/c.pem"}, "", {"PIP_CERT": "/c.pem"}, {"SSL_CERT_FILE": "/c.pem"}),
+        ({"UV_INDEX_CORP_PASSWORD": "s"}, "", {}, {"UV_INDEX_CORP_PASSWORD": "s"}),
+    ],
+)  # fmt: skip
+def test_where_from_and_how_to_download_is_as_the_user_says(recorded, variables, conf, pip, uv):
+    folder, start = recorded
+    (folder.parent / "conf").write_text(conf)
+    assert start(**variables)[0].returncode == 0
+    assert given_to(folder, "pip").items() >= pip.items()
+    assert given_to(folder, "uv").items() >= uv.items()
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "https_proxy", "HTTP_PROXY"])
+def test_where_a_proxy_does_not_do_it_once_more_is_tried_without_and_said(recorded, name):
+    folder, start = recorded
+    shown, asked = start(OFFLINE="1", **{name: "socks5://127.0.0.1:9"})
+    assert shown.returncode != 0 and len(asked) == 2
+    assert name in shown.stderr and "once more without" in shown.stderr
+    assert name not in given_to(folder, "pip")
+
+
+def test_links_to_links_lead_to_the_launcher_from_wherever_it_is_started(recorded, tmp_path):
+    folder, _ = recorded
+    (tmp_path / "one").symlink_to(folder / "launch.sh")
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "far" / "two").symlink_to("../one")
+    (tmp_path / "far" / "away" / "lora-studio").symlink_to("../two")
+    (tmp_path / "asked").write_text("")
+    (tmp_path / "conf").touch()
+    shown = subprocess.run(
+        ["bash", "away/lora-studio"], cwd=tmp_path / "far", capture_output=True, text=True, check=False,
+        env={
+            "PATH": str(tmp_path / "bin"), "RECORD": str(tmp_path / "asked"), "CONFIG": str(tmp_path / "conf"),
+            "CDPATH": f"/:{tmp_path}", "LORA_GUI_HOME": "my studio",
+        },
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    assert (tmp_path / "asked").read_text().splitlines()[-1].startswith("app.py")
+    given = given_to(folder, "")
+    assert Path(given["PWD"]) == folder.resolve()
+    assert given["LORA_GUI_HOME"] == str(tmp_path / "far" / "my studio")
+
+
+def test_without_a_lock_file_what_is_installed_is_said(recorded):
+    folder, start = recorded
+    (folder / "requirements.lock").unlink()
+    shown, asked = start()
+    assert shown.returncode == 0 and "requirements.lock is not there" in shown.stderr
+    assert "requirements.lock" not in asked[1]
+
+
+def test_a_folder_in_which_no_environment_can_be_made_is_said(copy):
+    folder, path = copy
+    (path / "python3").write_text('#!/bin/bash\n[ "$1" = -c ] && exit 0\nexit 1\n')
+    (path / "python3").chmod(0o755)
+    shown = launch(folder, path)
+    assert shown.returncode != 0 and "could not be made" in shown.stderr and str(folder) in shown.stderr
+
+
+# What bash learnt after 3.2, which is the one of macOS; and what its other tools do not know.
+NEWER = (
+    r"\bmapfile\b", r"\breadarray\b", r"\bcoproc\b", r"declare -[gAn]", r"local -[An]", r"\$\{\w+(\[.\])?(,|\^)", r"\|&",
+    r"&>>", r";&", r";;&", r"\[\[? -v ", r"\$\{\w+@", r"wait -n", r"\{\w+\}[<>]", r"globstar|lastpipe|inherit_errexit",
+    r"BASHPID|EPOCH|SRANDOM", r"read -[A-Za-z]*[Ni]", r"readlink -[a-z]", r"\brealpath\b", r"sed -[a-z]*i", r"\$\{\w+:[^}-]*:-\d",
+    r"\w+\[@\]", r"\bsort -V", r"cp -[a-z]*t", r"\{\d+\.\.\d+\.\.", r"printf .*%\(",
+)  # fmt: skip
+
+
+def test_the_launcher_keeps_to_the_bash_of_macos():
+    text = (ROOT / "launch.sh").read_text(encoding="utf-8")
+    assert [pattern for pattern in NEWER if re.search(pattern, text)] == []
+    found = [name for name in ("bash-3.2", "bash32", "/bin/bash") if shutil.which(name)]
+    for name in found:
+        assert subprocess.run([name, "-n", str(ROOT / "launch.sh")], check=False).returncode == 0, name
+
+
 def test_the_windows_launcher_knows_the_same_options_and_installs_in_the_same_way():
     text = (ROOT / "launch.bat").read_text(encoding="ascii")
     for word in ("--demo", "--test", "app.py", "python.org", "ensurepip", "%~1.lock", "UV_FIND_LINKS"):
         assert word in text
     assert '"UV_TORCH_BACKEND=auto"' in text
     shell = (ROOT / "launch.sh").read_text(encoding="utf-8")
-    for command in (r"-m pip install .*uv -c requirements.txt", r"-m uv pip install .*--python \S+ -r \S+ -c \S+"):
+    for command in (r"-m pip install .*uv -c requirements.txt", r"-m uv pip install .*--python \S+ -r \S+ (\$\{lock:\+)?-c \S+"):
         assert re.search(command, text) and re.search(command, shell), command
 
 

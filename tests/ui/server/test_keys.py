@@ -87,7 +87,7 @@ def opened(studio, tmp_path, browser='#!/bin/sh\ncat /proc/$$/cmdline | tr "\\0"
     script.write_text(browser)
     script.chmod(0o755)
     start = (
-        "import sys; from pathlib import Path; from lora_gui.studio.paths import Studio\n"
+        "import os, sys; from pathlib import Path; from lora_gui.studio.paths import Studio\n"
         "from lora_gui.ui.server import launch\n"
         "launch._show(Studio(Path(sys.argv[1])), 7999, 'k' * 43, os.environ)"
     )
