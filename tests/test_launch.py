@@ -151,7 +151,7 @@ def test_a_failed_installation_is_said_in_a_sentence_and_tried_again_the_next_ti
 
 ASTRAY = {
     "PIP_USER": "1", "PIP_TARGET": "t", "PIP_PREFIX": "p", "PIP_ROOT": "r", "PIP_REQUIRE_VIRTUALENV": "1",
-    "PIP_REQUIRE_HASHES": "1", "PIP_CONSTRAINT": "/none", "PIP_NO_BINARY": ":all:", "PIP_DRY_RUN": "1", "PIP_PYTHON": "x",
+    "PIP_REQUIRE_HASHES": "1", "PIP_CONSTRAINT": "/none", "PIP_NO_BINARY": ":all:", "PIP_DRY_RUN": "1",
     "UV_SYSTEM_PYTHON": "1", "UV_REQUIRE_HASHES": "1", "UV_CONSTRAINT": "/none", "UV_EXCLUDE_NEWER": "2020-01-01",
     "UV_WORKING_DIR": "/", "UV_PYTHON": "3.8", "UV_RESOLUTION": "lowest", "UV_NO_BINARY": "1",
 }  # fmt: skip
@@ -253,9 +253,11 @@ def test_a_folder_in_which_no_environment_can_be_made_is_said(copy):
 
 # What bash learnt after 3.2, which is the one of macOS; and what its other tools do not know.
 NEWER = (
-    r"\bmapfile\b", r"\breadarray\b", r"\bcoproc\b", r"declare -[gAn]", r"local -[An]", r"\$\{\w+(\[.\])?(,|\^)", r"\|&",
-    r"&>>", r";&", r";;&", r"\[\[? -v ", r"\$\{\w+@", r"wait -n", r"\{\w+\}[<>]", r"globstar|lastpipe|inherit_errexit",
-    r"BASHPID|EPOCH|SRANDOM", r"read -[A-Za-z]*[Ni]", r"readlink -[a-z]", r"\brealpath\b", r"sed -[a-z]*i", r"\$\{\w+:[^}-]*:-\d",
+    r"\bmapfile\b", r"\breadarray\b", r"\bcoproc\b", r"declare -[gAn]", r"local -[An]", r"\$\{\w+(\[.\])?(,|\^)",
+    r"\|&", r"&>>", r";&", r";;&", r"\[\[? -v ", r"\$\{\w+@", r"wait -n", r"\{\w+\}[<>]",
+    r"globstar|lastpipe|inherit_errexit",
+    r"BASHPID|EPOCH|SRANDOM", r"read -[A-Za-z]*[Ni]", r"readlink -[a-z]", r"\brealpath\b", r"sed -[a-z]*i",
+    r"\$\{\w+:[^}-]*:-\d",
     r"\w+\[@\]", r"\bsort -V", r"cp -[a-z]*t", r"\{\d+\.\.\d+\.\.", r"printf .*%\(",
 )  # fmt: skip
 
@@ -274,7 +276,8 @@ def test_the_windows_launcher_knows_the_same_options_and_installs_in_the_same_wa
         assert word in text
     assert '"UV_TORCH_BACKEND=auto"' in text
     shell = (ROOT / "launch.sh").read_text(encoding="utf-8")
-    for command in (r"-m pip install .*uv -c requirements.txt", r"-m uv pip install .*--python \S+ -r \S+ (\$\{lock:\+)?-c \S+"):
+    from_lock = r"-m uv pip install .*--python \S+ -r \S+ (\$\{lock:\+)?-c \S+"
+    for command in (r"-m pip install .*uv -c requirements.txt", from_lock):
         assert re.search(command, text) and re.search(command, shell), command
 
 
