@@ -134,7 +134,7 @@ def _order(run: Run) -> None:
 def _published(path: Path, sha256: str) -> None:
     if files.sha256(path) != sha256:
         raise UserError(
-            f"{path.name} is not what the run published.", "Delete it; resuming or extending the run publishes again."
+            f"{path.name} is not what the run saved.", "Delete it; resuming or extending the run saves it again."
         )
 
 

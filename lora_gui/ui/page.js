@@ -240,7 +240,7 @@ window.studio = (() => {
   function mend() {
     for (const toast of document.querySelectorAll('[data-testid=toast-body]:not([data-heard])')) {
       toast.dataset.heard = '';
-      const words = toast.querySelector('[data-testid=toast-text]')?.textContent.trim() || '';
+      const words = toast.querySelector('[data-testid=toast-text]')?.textContent.trim().replace(/^(Error: )?HTTP \d+: /, '') || '';
       say(/connection/i.test(toast.textContent) ? LOST : words.includes(' ') ? words : UNFORESEEN);
     }
     for (const input of document.querySelectorAll('#preset input[type=radio]')) {
@@ -254,6 +254,14 @@ window.studio = (() => {
       if (words && small.getAttribute('aria-label') !== words) small.setAttribute('aria-label', words);
     }
   }
+
+  // A drawing is shown at twice its size at most; the style sheet cannot know that size.
+  document.addEventListener('load', ({ target }) => {
+    if (!target.naturalWidth) return;
+    const place = target.closest('#gallery .thumbnail-item') ? target : target.closest('.run .slider');
+    place?.style.setProperty('--twice', `${2 * target.naturalWidth}px`);
+    place?.style.setProperty('--twice-high', `${2 * target.naturalHeight}px`);
+  }, true);
 
   document.addEventListener('DOMContentLoaded', mend);
   new MutationObserver(mend).observe(document.documentElement, {

@@ -58,7 +58,7 @@ def train(job: TrainJob, folder: Path, family: Family, begun: Callable[[], None]
         yield paused
     elif state.step < job.settings.steps:
         yield from state.keep()
-        yield Phase("Publishing the LoRA")
+        yield Phase("Saving the LoRA")
         yield from publish.stopped(job, family.facts, lora.get_weights(state.parts, NAME), state.step)
     else:
         yield from _finish(state, samples, began)
@@ -162,7 +162,7 @@ def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event
     if unchanged := optimizers.never_adapted(state.optimizer):
         yield Note(unchanged)
     yield from state.keep()
-    yield Phase("Publishing the LoRA")
+    yield Phase("Saving the LoRA")
     data = publish.encode(job, facts, lora.get_weights(state.parts, NAME), state.step)
     lora.set_weights(state.parts, publish.decode(data, facts, lora.shapes(state.parts)), NAME)
     yield from samples.draw("final", state.step, len(samples.prompts), again=True)

@@ -40,7 +40,7 @@ def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
     }
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
         raise NoEffectError(
-            "The LoRA holds values that are not numbers, so it was not published.",
+            "The LoRA holds values that are not numbers, so it was not saved.",
             f"Train again with a lower learning rate, such as {job.settings.learning_rate / 2:g}.",
         )
     fields = metadata.lora_metadata(job, facts, steps)
@@ -69,7 +69,7 @@ def stopped(job: TrainJob, facts: Facts, layers: Layers, step: int) -> Iterator[
     try:
         path, digest = publish(encode(job, facts, layers, step), job)
     except NoEffectError as error:
-        yield Note(f"{error.what} Nothing was published.")
+        yield Note(f"{error.what} Nothing was saved.")
         yield Stopped(step)
     else:
         yield Stopped(step, str(path), digest)

@@ -1,5 +1,6 @@
 """The first question, which pictures: dropped, chosen or the examples; then shown small, with captions to edit."""
 
+import itertools
 import math
 import threading
 import time
@@ -74,7 +75,8 @@ class PicturesView:
         return events
 
     def _uploaded(self, event: gr.EventData) -> Changes:
-        failed = [f"{name} could not be copied; it may be empty, too large or forbidden." for name in event.failed]
+        reasons = itertools.chain(getattr(event, "why", ()), itertools.repeat(""))
+        failed = [_not_copied(str(name), str(why)) for name, why in zip(event.failed, reasons, strict=False)]
         return self._bring(*dropzone.uploaded(event.paths, event.names), [str(name) for name in event.skipped], failed)
 
     def _examples(self, event: gr.EventData) -> Changes:
@@ -132,6 +134,11 @@ class PicturesView:
             self._latest[place] = when
         self._draft.change(lambda draft: replace(draft, started=""))
         return {self._kept: {"set": folder, "index": index, "caption": captions[index]}}
+
+
+def _not_copied(name: str, why: str) -> str:
+    """`why` is the sentence with which the window refused it; a browser that could not read it gives none."""
+    return f"{name} could not be copied{f': {why}' if why else '; it may be empty, too large or forbidden.'}"
 
 
 def _remarks(found: pictures.PictureSet, failed: Sequence[str] = ()) -> str:

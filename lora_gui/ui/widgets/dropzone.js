@@ -28,15 +28,24 @@ function hidden({ name }) {
   return parts.slice(parts.length > 1 ? 1 : 0).some(part => part.startsWith('.') || part === 'Thumbs.db' || part === '@eaDir');
 }
 
+// The path of a copy on the other side; where it is refused, the window's own sentence is thrown.
+async function copied(file) {
+  const body = new FormData();
+  body.append('files', file);
+  const answer = await fetch('gradio_api/upload', { method: 'POST', body }), words = await answer.text();
+  if (!answer.ok) throw { why: words.startsWith('{') ? String(JSON.parse(words).detail ?? '') : words };
+  return JSON.parse(words)[0];
+}
+
 async function send(files) {
   const wanted = files.filter(one => !hidden(one)), skipped = files.filter(hidden).map(one => one.name).slice(0, MOST);
-  const sent = [], failed = [];
+  const sent = [], failed = [], why = [];
   let next = 0, done = 0;
   async function work() {
     while (next < wanted.length) {
       const at = next++, { name, file } = wanted[at];
       say(`Copying ${done + 1} of ${wanted.length}`, done / wanted.length);
-      try { sent[at] = [(await upload(file)).path, name]; } catch { failed.push(name); }
+      try { sent[at] = [await copied(file), name]; } catch (error) { failed.push(name); why.push(error.why || ''); }
       done += 1;
     }
   }
@@ -44,7 +53,7 @@ async function send(files) {
   await Promise.all(Array.from({ length: TOGETHER }, work));
   say('Looking at the pictures', 1);
   const came = sent.filter(Boolean);
-  trigger('upload', { paths: came.map(one => one[0]), names: came.map(one => one[1]), skipped, failed });
+  trigger('upload', { paths: came.map(one => one[0]), names: came.map(one => one[1]), skipped, failed, why });
 }
 
 function chosen(files) {

@@ -1,0 +1,196 @@
+"""How the window looks to whoever sits before it: legible, whole, on a large screen and on a phone."""
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Window, open_window
+from PIL import Image
+from playwright.sync_api import expect
+
+from lora_gui import files
+from lora_gui.protocol import events
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import runs
+from lora_gui.studio.things import bases, pictures
+from lora_gui.ui.draft import TrainDraft
+from lora_gui.ui.train import planned
+
+CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
+SMALL = f"""import sys
+sys.path.insert(0, {str(ROOT)!r})
+import app
+from lora_gui.ui.server import uploads
+uploads.Uploads.__init__.__defaults__ = (2_000_000, 0, 0, 0)  # bytes that may lie there
+sys.exit(app.main())
+"""
+ENDS = {
+    "finished": events.Done("/none/zxy.safetensors", "ab", 12, 3.0),
+    "stopped": events.Stopped(3, "/none/zxy.safetensors", "ab"),
+    "paused": events.Paused(3),
+    "failed": events.Failed("The training broke before step 3.", "Train again with a lower learning rate."),
+}
+SIZES = {"tall": (96, 256), "wide": (512, 64), "small": (64, 64), "large": (1024, 1024)}
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    """A studio with drawings and ended runs, whose window takes small uploads only."""
+    home = tmp_path_factory.mktemp("looks")
+    studio = Studio(home)
+    if not bases.list_bases(studio):
+        pytest.skip("This copy of the app has no starter, the base of its runs.")
+    found, _ = pictures.import_pictures(studio, [next(iter(pictures.examples().values()))])
+    draft = TrainDraft(folder=found.folder.name, trigger="zxy_style", hand={"steps": 12})
+    for ending in ENDS.values():
+        run = runs.make(studio, planned.job(studio, draft))
+        said = (events.Started(12, 0), events.Step(3, 12, 0.4, 1e-4, 9.0), events.Note("Worth knowing."), ending)
+        for event in said:
+            files.append_line(run.files.events, events.to_line(event))
+        files.touch(run.files.seen)
+    (home / "drawings" / "2026-01-01").mkdir(parents=True)
+    for name, size in SIZES.items():
+        Image.new("RGB", size, "orange").save(home / "drawings" / "2026-01-01" / f"{name}.png")
+    script = home / "small.py"
+    script.write_text(SMALL)
+    app = open_window(home, script)
+    yield Window(home, app)
+    app.terminate()
+    app.wait(60)
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def legible(page, where):
+    for dark in (False, True):
+        page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+        page.wait_for_timeout(50)
+        low = page.evaluate(CONTRAST)
+        assert not low, f"{where}, {'dark' if dark else 'light'}: {low}"
+    page.evaluate("document.body.classList.remove('dark')")
+
+
+def test_every_text_stands_out_from_what_is_behind_it_in_light_and_dark(page, window):
+    assert page.evaluate(CONTRAST.replace("4.5", "30")), "what measures sees texts at all"
+    page.add_style_tag(content="* { transition: none !important; }")  # colours as they end
+    legible(page, "Train at first sight")
+    page.get_by_text("Use the example pictures").click()
+    expect(page.locator(".pictures img").first).to_be_visible()
+    page.locator("#captions summary").click()
+    page.locator("#details button.label-wrap").click()
+    page.locator("#setting-rank input").fill("9999")
+    expect(page.locator("#setting-rank .wrong")).to_be_visible()
+    page.locator("#trigger input").fill("a<b>")
+    page.locator("#start").click()
+    expect(page.locator("#train-notice .notice")).to_be_visible()
+    legible(page, "Train with mistakes")
+    page.locator("#trigger input").fill("zxy_style")
+    expect(page.locator("#verdict .verdict")).to_be_visible()
+    legible(page, "Train with a good word")
+    page.locator("#check-studio").click()
+    expect(page.locator("#check .notice").first).to_be_visible()
+    tab(page, "Generate")
+    page.locator("#draw-details button.label-wrap").click()
+    page.locator("#count input").fill("99")
+    expect(page.locator("#count .wrong")).to_be_visible()
+    legible(page, "Generate")
+    page.locator("#gallery .thumbnail-item").first.click()
+    page.wait_for_timeout(300)
+    legible(page, "a drawing enlarged")
+    tab(page, "Runs")
+    for number, ending in enumerate(reversed(ENDS)):  # the newest first
+        page.locator("#runs-list button.name").nth(number).click()
+        expect(page.locator("#past-run .run-name")).to_be_visible()
+        legible(page, f"a run that {ending}")
+        page.locator("#past-another").click()
+        expect(page.locator("#runs-list button.name").first).to_be_visible()
+    legible(page, "Runs")
+
+
+@pytest.mark.parametrize("size", [(1280, 600), (1920, 900), (390, 844)])
+def test_drawings_are_shown_whole_and_at_twice_their_size_at_most(page, window, size):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    tab(page, "Generate")
+    images = page.locator("#gallery .thumbnail-item img")
+    expect(images).to_have_count(len(SIZES))
+    expect(images.last).to_be_visible()
+    page.wait_for_function(
+        "[...document.querySelectorAll('#gallery img')].every(i => i.complete && i.style.getPropertyValue('--twice'))"
+    )
+    for image in images.all():
+        width, height, w, h, hidden = image.evaluate(
+            """i => { const box = i.getBoundingClientRect(); let hidden = 0;
+            for (let one = i.parentElement; one.id !== 'gallery'; one = one.parentElement) {
+                const outer = one.getBoundingClientRect();
+                if (getComputedStyle(one).overflowY !== 'visible')
+                    hidden = Math.max(hidden, box.bottom - outer.bottom, box.right - outer.right, outer.top - box.top);
+            }
+            return [i.naturalWidth, i.naturalHeight, box.width, box.height, hidden]; }"""
+        )
+        scale = min(w / width, h / height)  # object-fit: contain
+        assert scale <= 2.001 and hidden <= 1, (image.get_attribute("src"), scale, hidden)
+        assert image.evaluate("i => getComputedStyle(i).objectFit") == "contain"
+        assert w > 40 and h > 20
+
+
+def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, window):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_text("Use the example pictures").click()
+    expect(page.locator(".pictures img").first).to_be_visible()
+    page.locator("#captions summary").click()
+    check = """() => { const broken = [];
+        for (const one of document.querySelectorAll('button, textarea, input:not([type=checkbox], [type=radio])')) {
+            const box = one.getBoundingClientRect();
+            if (!one.checkVisibility() || !box.width || one.closest('.label-wrap, .options')) continue;
+            if (box.right > innerWidth + 1 || box.left < -1) broken.push(`${one.textContent || one.id} sticks out`);
+            if (one.tagName !== 'BUTTON') continue;
+            const range = document.createRange(); range.selectNodeContents(one);
+            const lines = new Set([...range.getClientRects()].map(rect => Math.round(rect.top / 8)));
+            if (lines.size > 1 && !one.querySelector('img, svg, i')) broken.push(`${one.textContent} breaks`);
+        }
+        return broken; }"""
+    assert page.evaluate(check) == []
+    for name in ("Generate", "Runs"):
+        tab(page, name)
+        page.wait_for_timeout(400)
+        assert page.evaluate(check) == []
+    page.locator("#runs-list button.name").first.click()
+    expect(page.locator("#past-run .run-name")).to_be_visible()
+    assert page.evaluate(check) == []
+
+
+def test_what_is_folded_shows_an_arrow_to_the_right_and_what_is_open_one_down(page, window):
+    turned = "() => getComputedStyle(document.querySelector('#details .label-wrap .icon')).transform"
+    assert page.evaluate(turned) == "matrix(0, -1, 1, 0, 0, 0)"  # gradio's points down
+    page.locator("#details button.label-wrap").click()
+    expect(page.locator("#name input")).to_be_visible()
+    page.wait_for_timeout(300)
+    assert page.evaluate(turned) == "none"
+
+
+def test_the_window_has_one_word_for_a_file_that_was_kept(page, window):
+    tab(page, "Runs")
+    page.locator("#runs-list button.name").last.click()
+    expect(page.locator("#past-run-state")).to_contain_text("saved as zxy.safetensors")
+    for path in (ROOT / "lora_gui").rglob("*.py"):
+        if "starter" not in path.parts:
+            said = [line for line in path.read_text(encoding="utf-8").splitlines() if "Publishing" in line]
+            assert not said, (path, said)
+
+
+def test_a_refused_upload_gives_the_windows_own_sentence(page, window, tmp_path):
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    Image.new("RGB", (96, 96), "orange").save(small)
+    large.write_bytes(small.read_bytes() + bytes(9_000_000))
+    page.locator("#dropzone input.files").set_input_files([str(small), str(large)])
+    expect(page.locator("#chosen")).to_contain_text("large.png could not be copied: Too many files are waiting")
+    page.locator("#others").click()
+    page.locator("#dropzone input.files").set_input_files(str(large))
+    expect(page.locator("#train-notice")).to_contain_text("large.png could not be copied: Too many files are waiting")
+    tab(page, "Generate")
+    lora = tmp_path / "large.safetensors"
+    lora.write_bytes(bytes(9_000_000))
+    page.locator("input[type=file][accept*=safetensors]").set_input_files(str(lora))
+    expect(page.locator("#voice")).to_contain_text("Too many files are waiting in the window. Close it")
+    assert page.locator("#voice").inner_text()[0] == "T"
