@@ -18,7 +18,7 @@ import psutil
 from lora_gui import drive
 from lora_gui.drive import DiskFullError as DiskFullError
 from lora_gui.drive import refused
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, shown
 
 SMALL = 1 << 20  # bytes; more is not read of a file that is meant to be a short text
 # What reading one strange entry of a list may raise; whoever reads a list passes over such an entry and goes on.
@@ -207,7 +207,11 @@ def sweep(folder: Path, former: bool = False) -> None:
 
 
 def free_name(folder: Path, name: str, suffix: str) -> Path:
-    """A path in `folder` that does not exist yet: name, name-2, name-3 ...; upper and lower case count as the same."""
+    """A path in `folder` that does not exist yet: name, name-2 ...; upper and lower case count as the same.
+
+    Raises UserError where the name is a path."""
+    if re.search(r"[/\\:\0]|^\.*$", name):
+        raise UserError(f"The name {shown(name)} looks like a path.", "Use a plain name.")
     taken = {p.name.casefold() for p in folder.iterdir()} if folder.is_dir() else set()
     candidate, number = f"{name}{suffix}", 2
     while candidate.casefold() in taken:

@@ -3,11 +3,23 @@
 Readers ignore fields they do not know. `version` is that of the writer's protocol, see `task_folder.VERSION`.
 """
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from lora_gui.settings import DrawSettings, Precision, TrainSettings
+
+LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
+DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+_PLAIN = re.compile(r"(?!.*\.\.)(?!\.)[a-z0-9_.-]*[a-z0-9_-]")
+
+
+def _file_name(name: str) -> str:
+    """A LoRA's name is also that of its file: no path, and none that Windows keeps for itself or takes a dot off."""
+    if not _PLAIN.fullmatch(name) or len(name) > LONGEST_NAME or name.split(".")[0] in DEVICES:
+        raise ValueError("no plain name")
+    return name
 
 
 class _Job(BaseModel):
@@ -41,7 +53,7 @@ class TrainJob(_Job):
     """One run. In its folder, paths stand relative to the studio (see `task_folder`); in memory they are absolute."""
 
     version: int = 1
-    name: str = Field(pattern=r"^[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]*$")  # the LoRA's, also its file name without suffix
+    name: Annotated[str, AfterValidator(_file_name)]  # the LoRA's, as `studio.things.names.check_name` gives it
     trigger: str
     preset: str  # style, character, concept, or a preset of the user's
     base: Base

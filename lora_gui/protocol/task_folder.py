@@ -126,13 +126,16 @@ class TaskFolder:
             files.remove(path)
 
     def read_job(self) -> TrainJob:
-        """What was ordered, with absolute paths; it writes within this studio only. Raises UserError if damaged."""
+        """What was ordered, with absolute paths. Whatever it says, it writes into this studio's own folders only.
+
+        Raises UserError if damaged.
+        """
         try:
             job = TrainJob.model_validate_json(files.read_small(self.job, _JOB_LIMIT))
         except (OSError, ValidationError, RecursionError) as error:
             raise UserError(f"The run {self.path.name} is damaged.", "Start a new one.") from error
         studio = self.studio
-        inside = {name: self._within(getattr(job, name), name_in) for name, name_in in _WRITTEN.items()}
+        inside = {name: str(studio / home) for name, home in _WRITTEN.items()}
         base = job.base.model_copy(update={"path": located(job.base.path, studio)})
         pictures = tuple(one.model_copy(update={"path": located(one.path, studio)}) for one in job.pictures)
         return job.model_copy(update={"base": base, "pictures": pictures, **inside})
@@ -171,17 +174,6 @@ class TaskFolder:
         if not same or not isinstance(last, Last):
             return None
         return relocated(last, lambda path: located(path, self.studio)), reached
-
-    def _within(self, path: str, home: str) -> str:
-        """A folder that is written into: inside this studio, whatever the job of a stranger says."""
-        if not path:
-            return ""
-        try:
-            found = Path(located(path, self.studio))
-            inside = found.resolve().is_relative_to(self.studio.resolve())
-        except (OSError, ValueError, RuntimeError):  # a name that no disk takes, or links that go round
-            inside = False
-        return str(found if inside else self.studio / home)
 
 
 def step_of(checkpoint: Path) -> int:

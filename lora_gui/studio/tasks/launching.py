@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -84,8 +85,10 @@ def alone(studio: Studio) -> Iterator[None]:
 def launch(run: Run, command: str, watch: Watch) -> Run:
     """Start the child that does `command` in the run's folder, and wait until it has the lock or is gone.
 
-    `watch` is called in a thread of its own with a fresh view of the run and the child.
+    `watch` is called in a thread of its own with a fresh view of the run and the child. Raises UserError where the
+    folder of the run would lead out of the studio.
     """
+    _require_own(run)
     with files.open_stream(run.files.events) as stdout, files.open_stream(run.log) as log:
         note = {
             "start": uuid.uuid4().hex,  # tells this start from others, as in the result
@@ -95,11 +98,26 @@ def launch(run: Run, command: str, watch: Watch) -> Run:
             "boot": process.boot(),
         }
         files.write_json(run.files.started, note | {"in": False})
-        child = process.start(command, str(run.folder.resolve()), stdout=stdout, stderr=log)
+        child = process.start(command, str(run.folder.absolute()), stdout=stdout, stderr=log)
     until(lambda: run.lives() or child.poll() is not None, COMES)
     files.write_json(run.files.started, note | {"in": True, "pid": child.pid})
     threading.Thread(target=watch, args=(Run(run.folder), child), daemon=True).start()
     return run
+
+
+def _require_own(run: Run) -> None:
+    """A folder that came from somebody else may hold links, and a child writes into what it finds in its folder."""
+    there = (Path(folder, name) for folder, *names in os.walk(run.folder) for name in (*names[0], *names[1]))
+    for path in (run.folder, *there):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            what = f"{path.name} in the run {run.folder.name} is a link or a device, which may lead to other places."
+            raise UserError(what, "Start a new training instead.")
+    studio = run.files.studio
+    homes = [home.resolve() for home in (studio, studio / "pictures", process.ROOT)]
+    for picture in run.job.pictures:
+        if not any(Path(picture.path).resolve().is_relative_to(home) for home in homes):
+            what = f"The run {run.folder.name} learns from a picture outside of your studio, {picture.path}."
+            raise UserError(what, "Start a new training with your own pictures.")
 
 
 def go_on(studio: Studio, run: Run, job: TrainJob, command: str, watch: Watch, because: str = "") -> None:
@@ -107,6 +125,7 @@ def go_on(studio: Studio, run: Run, job: TrainJob, command: str, watch: Watch, b
 
     `because` says why it goes on by itself.
     """
+    _require_own(run)
     check_disk(studio, job)
     if not until(lambda: not run.lives(), LOCK_WAIT):  # it has said its last word, but holds its memory yet
         raise UserError("This run is still ending.", "Try again in a moment.")

@@ -15,7 +15,6 @@ from lora_gui.protocol.lock import is_held
 from lora_gui.protocol.task_folder import ASKS, Reached, TaskFolder
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.status import Follower, RunStatus, after, brief, ended
-from lora_gui.studio.things.names import check_name
 
 START_LOCK = ".start.lock"  # among the runs; held while one is being started
 QUEUE = "queue.json"  # among the runs
@@ -48,11 +47,8 @@ class Run:
 
     @property
     def job(self) -> TrainJob:
-        """What was ordered. Raises UserError where the run's folder is damaged or its LoRA's name is no plain name."""
-        job = self.files.read_job()
-        if check_name(job.name) != job.name:
-            raise UserError(f"The run {self.folder.name} is damaged.", "Start a new one.")
-        return job
+        """What was ordered. Raises UserError where the run's folder is damaged."""
+        return self.files.read_job()
 
     @property
     def log(self) -> Path:
@@ -197,7 +193,7 @@ def queued(runs: Path) -> list[str]:
     """The folder names of the runs whose turn has not come, in order."""
     order = _queue(runs).get("order")
     names = order if isinstance(order, list) else []
-    return [name for name in names if isinstance(name, str) and name == Path(name).name]
+    return [name for name in names if isinstance(name, str) and name == Path(name).name and name not in ("", "..")]
 
 
 def is_queue_held(runs: Path) -> bool:

@@ -35,7 +35,7 @@ from lora_gui.studio.tasks.launching import (
 )
 from lora_gui.studio.tasks.run import Run, Summary
 from lora_gui.studio.tasks.status import RunStatus
-from lora_gui.studio.things import presets
+from lora_gui.studio.things import loras, presets
 from lora_gui.studio.things.names import check_name, check_trigger
 from lora_gui.studio.things.pictures import DROP, Picture
 
@@ -133,6 +133,7 @@ def keep_lora(studio: Studio, run: Run) -> str:
     kept = run.checkpoint()
     if kept is None:
         raise UserError("This run has not kept anything yet.", "Resume it.")
+    loras.describe(kept / ADAPTER)  # a folder that came from somebody else may hold anything
     name = f"{run.job.name}-step-{step_of(kept)}"
     digest = files.sha256(kept / ADAPTER)
     for path in studio.loras.glob(f"{name}*.safetensors"):  # another run's may have this name

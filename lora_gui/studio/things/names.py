@@ -10,12 +10,11 @@ from charset_normalizer import from_bytes
 
 from lora_gui import files
 from lora_gui.errors import UserError, shown
+from lora_gui.protocol.jobs import DEVICES, LONGEST_NAME
 
-LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
 LONGEST_TRIGGER = 40
 LONGEST_CAPTION = 64_000  # bytes
 JOINERS = "\u200c\u200d"  # zero-width: they shape words of Persian and Indic scripts and hold some emoji together
-DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
 def check_name(name: str) -> str:
@@ -30,7 +29,7 @@ def check_name(name: str) -> str:
     better = _suggestion(plain)
     if "/" in typed or "\\" in typed or ".." in typed or ":" in typed:
         raise UserError(f"The name {shown(typed)} looks like a path.", f"Use a plain name such as {better}.")
-    if typed.split(".")[0].strip().casefold() in DEVICES:
+    if {one.split(".")[0].strip().casefold() for one in (typed, plain)} & DEVICES:
         raise UserError(
             f"Windows keeps the name {shown(typed)} for itself.", f"Use another name, such as {safe_name(typed)}."
         )

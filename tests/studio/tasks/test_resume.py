@@ -15,6 +15,7 @@ from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, retries, runs
 from tests.studio.tasks.test_runs import UNRULY, at_once, job, wait_until
+from tests.studio.things.test_loras import lora
 
 
 @pytest.fixture
@@ -121,13 +122,19 @@ def test_a_run_is_found_by_folder_and_by_the_name_of_its_lora(studio):
 
 def test_the_lora_of_a_paused_run_is_kept_among_the_loras_to_draw_with(studio):
     run = ended(studio, events.Paused(3), name="fox")
+    learnt(run, 0.25)
     path = runs.keep_lora(studio, run)
     assert path.endswith("fox-step-3.safetensors") and runs.keep_lora(studio, run) == path
     other = ended(studio, events.Paused(3), name="fox")
-    (other.folder / "checkpoints" / "ckpt-000003" / "adapter.safetensors").write_bytes(b"another lora")
+    another = learnt(other, 0.5)
     kept = Path(runs.keep_lora(studio, other))
-    assert kept.name == "fox-step-3-2.safetensors" and kept.read_bytes() == b"another lora"
-    assert Path(path).read_bytes() == b"lora"
+    assert kept.name == "fox-step-3-2.safetensors" and kept.read_bytes() == another.read_bytes()
+    assert Path(path).read_bytes() != another.read_bytes()
+
+
+def learnt(run, value):
+    """What the run's checkpoint is made to hold."""
+    return lora(run.folder / "checkpoints" / "ckpt-000003" / "adapter.safetensors", value=value)
 
 
 def test_on_a_card_blocks_wait_in_ram_before_pictures_are_made_smaller(monkeypatch):
