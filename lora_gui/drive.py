@@ -13,6 +13,8 @@ _UNKNOWN = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 # Some let nobody open or flush a folder, which costs no more than that a new name is not durable at once.
 _UNKNOWN_OF_FOLDERS = _UNKNOWN | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL_IN_WORDS = [os.strerror(number) for number in _FULL]
+FULL = "The disk is full.", "Make some space and try again."
 ELSEWHERE = "or choose another folder; LORA_GUI_HOME names that of the studio."
 
 
@@ -23,6 +25,19 @@ class DiskFullError(UserError):
 def cannot(error: OSError) -> bool:
     """Whether the drive does not know the call, rather than having failed at it."""
     return error.errno in _UNKNOWN
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether this error, or one that it came of, is a full disk's; native libraries say so in their text only."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, DiskFullError) or getattr(error, "errno", None) in _FULL:
+            return True
+        if any(words in str(error) for words in _FULL_IN_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def flush(handle: int) -> None:

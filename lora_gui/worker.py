@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lora_gui import environment, files
+from lora_gui import drive, environment, files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob, PlanJob
@@ -24,7 +24,7 @@ from lora_gui.protocol.lease import Lease
 from lora_gui.protocol.lock import Lock
 from lora_gui.protocol.orders import Orders
 from lora_gui.protocol.task_folder import TaskFolder
-from lora_gui.protocol.writer import EventWriter
+from lora_gui.protocol.writer import EventWriter, log_what_fits
 
 LOOK = 0.2  # seconds between two looks at what the task is asked
 BEAT = 10  # looks between two heartbeats
@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
     """Do what the first argument names; the exit code is 0 where the last event is none of failure."""
     environment.go_offline()
     os.environ.update(_ENVIRONMENT)
+    log_what_fits()
     command, *rest = arguments
     return COMMANDS[command](*rest)
 
@@ -76,6 +77,8 @@ def in_plain_words(error: Exception) -> tuple[str, str, str]:
             "Close other programs, or choose a smaller resolution, batch size or size of drawing.",
             "memory",
         )
+    if drive.is_full(error):
+        return *drive.FULL, ""
     if isinstance(error, OSError) and error.filename:
         name = Path(error.filename).name
         return f"{name} could not be read.", "Check that it is there and whole, then try again.", ""
@@ -140,8 +143,11 @@ def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
                 kept = event.step if isinstance(event, events.Saved) else getattr(event, "first_step", kept)
                 writer.say(event)
         lease.release()
-    except files.DiskFullError as error:
-        writer.say(events.Paused(kept, error.what, error.remedy))
+    except (UserError, OSError) as error:
+        if not drive.is_full(error):
+            raise
+        what = (error.what, error.remedy) if isinstance(error, drive.DiskFullError) else drive.FULL
+        writer.say(events.Paused(kept, *what))
 
 
 def _attend(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:

@@ -1,6 +1,8 @@
 """The child process: events and nothing else on its output, plain words for every end."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,12 +13,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors import SafetensorError
 
-from lora_gui import worker
+from lora_gui import drive, worker
+from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train.loop import train
+from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.protocol import events
 from lora_gui.protocol.events import Done, Drawn, Failed, Started, Stopped
+from lora_gui.protocol.jobs import Base
 from lora_gui.protocol.task_folder import TaskFolder
 from tests import forkserver, tiny
 
@@ -169,3 +175,48 @@ def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_pat
     undisturbed = list(train(job, tmp_path / "undisturbed", family("sd1")))
     assert again[0].first_step > 0 == undisturbed[0].first_step
     assert again[-1].sha256 == undisturbed[-1].sha256
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
+def test_a_full_disk_under_the_log_ends_no_work_and_no_words():
+    """Progress bars, warnings and tracebacks are printed there, by us and by libraries."""
+    code = (
+        "import sys; from lora_gui import worker; from lora_gui.protocol.writer import EventWriter, log_what_fits\n"
+        "from lora_gui.protocol.events import Note\n"
+        "log_what_fits(); writer = EventWriter()\n"
+        "def work():\n"
+        "    print('x' * 100_000, flush=True); print('bar', file=sys.stderr, flush=True)\n"
+        "    raise OSError(28, 'No space left on device', 'model.safetensors')\n"
+        "worker.guarded(work, writer)"
+    )
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=full)
+    assert events.from_line(ended.stdout.decode()) == Failed("The disk is full.", "Make some space and try again.")
+
+
+NO_ROOM = [OSError(errno.ENOSPC, "x"), OSError(errno.EDQUOT, "x"), SafetensorError("No space left on device"),
+           ValueError("Disk quota exceeded (os error 122)")]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", NO_ROOM)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_full_disk_while_a_base_is_opened_is_no_damaged_base(error, inside):
+    def work():
+        with opening(Base(key="a", title="A base", family="sd1", path="/a")):
+            if not inside:
+                raise error
+            try:
+                raise error
+            except Exception as first:
+                raise ValueError("cannot read it") from first
+
+    with pytest.raises(drive.DiskFullError, match="The disk is full"):
+        work()
+    assert worker.in_plain_words(error)[:2] == drive.FULL
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "x"), ValueError("x"), SafetensorError("x")])
+def test_what_else_goes_wrong_while_a_base_is_opened_is_said_of_the_base(error):
+    base = Base(key="a", title="A base", family="sd1", path="/a")
+    with pytest.raises(UserError, match="A base cannot be opened"), opening(base):
+        raise error

@@ -1,15 +1,34 @@
 """The child's end of the protocol: its real standard output, taken before any library can print, and its result."""
 
-import errno
+import contextlib
+import io
 import os
 import sys
 import threading
 from dataclasses import replace
-from typing import IO
+from typing import IO, Any
 
+from lora_gui import drive
 from lora_gui.errors import UserError
 from lora_gui.protocol.events import Event, Last, Started, Step, relocated, to_line
 from lora_gui.protocol.task_folder import Reached, TaskFolder, placed
+
+
+class _Log(io.FileIO):
+    """A log that takes what it can: no work ends because a line about it, or a library's progress bar, has no room."""
+
+    def write(self, data: Any, /) -> int:
+        with contextlib.suppress(OSError):
+            super().write(data)
+        return len(data)
+
+
+def log_what_fits() -> None:
+    """Let nothing that is printed in this process fail, however full the disk of its log is."""
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(_Log(number, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
+        for number in (1, 2)
+    )
 
 
 class EventWriter:
@@ -42,7 +61,7 @@ class EventWriter:
         try:
             whole = self._out.write(data) == len(data)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not drive.is_full(error):
                 raise
             whole = False
         self._mend = b"" if whole else b"\n"

@@ -18,7 +18,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_decode import DAMAGED
 from lora_gui.studio.tasks.run import QUEUE, Run, queued
 from lora_gui.studio.tasks.status import RunStatus, ended
-from lora_gui.studio.things import bases, loras, picture_index, pictures, presets
+from lora_gui.studio.things import bases, drawings, loras, picture_index, pictures, presets
 from lora_gui.studio.things.names import read_text
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # its last part and that part's checksum
@@ -65,7 +65,7 @@ def _everything(studio: Studio) -> Iterator[Thing]:
             yield path, partial(_picture, path, "Delete it, and add the picture again.")
             yield path.with_suffix(".txt"), partial(_caption, path.with_suffix(".txt"))
     for path in sorted(studio.drawings.rglob("*.png")):
-        yield path, partial(_picture, path, "Delete it, and draw it again.")
+        yield path, partial(_drawing, path)
     for path, why in bases.passed_over(studio):
         yield path, partial(_say, why)
     for preset in presets.presets(studio).values():
@@ -174,6 +174,13 @@ def _sum_of_values(path: Path) -> str:
 def _caption(path: Path) -> None:
     if os.path.lexists(path):
         read_text(path)
+
+
+def _drawing(path: Path) -> None:
+    _picture(path, "Delete it, and draw it again.")
+    if not drawings.is_ours(path):
+        what = f"{path.name} is a link, or a file that also lies elsewhere, so the window does not show it."
+        raise UserError(what, "Put a copy in its place.")
 
 
 def _picture(path: Path, remedy: str) -> None:

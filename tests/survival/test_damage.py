@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lora_gui import files
-from lora_gui.engine.train import checkpoint
+from lora_gui.engine.train import cache, checkpoint
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
@@ -23,7 +23,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import bases, pictures
+from lora_gui.studio.things import bases, drawings, pictures
 from lora_gui.studio.verify import verify
 from tests import tiny
 
@@ -274,6 +274,29 @@ def test_odd_bases_presets_and_pictures_are_named(studio):
     (studio.pictures / "20990101-000000-0000").mkdir()
     (studio.loras / "odd.safetensors").write_bytes(b"\xff" * 9)
     assert {*named(studio)} == {"half", "mine.toml", "bomb.png", "set.json", "odd.safetensors"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets only some users make links")
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_drawing_that_is_a_link_is_not_shown_and_is_named(studio, link):
+    day = studio.drawings / "2026-01-01"
+    day.mkdir()
+    Image.new("RGB", (8, 8)).save(day / "own.png")
+    Image.new("RGB", (8, 8)).save(studio.home / "mine.png")
+    link(studio.home / "mine.png", day / "other.png")
+    assert drawings.recent(studio) == [day / "own.png"]
+    assert "other.png is a link" in named(studio)["other.png"]
+
+
+ODD_PICTURES = {"bomb": lambda: bomb(60_000), "words": lambda: b"words", "gif": lambda: b"GIF89a" + b"\1" * 40,
+                "cut": lambda: bomb(8), "eps": lambda: b"%!PS-Adobe-3.0 EPSF\n%%BoundingBox: 0 0 9 9\n"}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD_PICTURES)
+def test_an_odd_file_in_place_of_a_picture_ends_a_run_in_a_sentence(tmp_path, kind):
+    (tmp_path / "0001.png").write_bytes(ODD_PICTURES[kind]())
+    with pytest.raises(UserError, match="0001.png cannot be read"), cache._opened(tmp_path / "0001.png") as image:
+        image.load()
 
 
 def bomb(side):

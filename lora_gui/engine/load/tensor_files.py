@@ -33,6 +33,8 @@ def read_tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
                     raise ValueError(name)
                 yield name, tensor
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, UserError) as error:
+        if "memory" in str(error).lower():  # the computer's, which no file is to blame for
+            raise
         raise UserError(f"{file.name} is damaged or cut off.", "Download or add this base again.") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -274,7 +275,8 @@ class Planner:
             found = files.read_json(path)
             if found is None:
                 found = make()
-                files.write_json(path, found)
+                with contextlib.suppress(UserError):  # a full disk; it is computed anew the next time
+                    files.write_json(path, found)
             self._known[digest] = found
         return self._known[digest]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,18 +158,22 @@ def _encode_pictures(
 
 
 def _size(file: Path) -> Size:
-    try:
-        with Image.open(file) as image:
-            return image.size
-    except OSError:
-        raise UserError(f"The picture {file.name} cannot be read.", "Add it again, or leave it out.") from None
+    with _opened(file) as image:
+        return image.size
 
 
 def _pixels(file: Path, framing: Framing) -> torch.Tensor:
     """(3, H, W) in [-1, 1]."""
-    try:
-        with Image.open(file) as image:
-            fitted = buckets.fit(image.convert("RGB"), framing)
-    except OSError:
-        raise UserError(f"The picture {file.name} cannot be read.", "Add it again, or leave it out.") from None
+    with _opened(file) as image:
+        fitted = buckets.fit(image.convert("RGB"), framing)
     return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).float() / 127.5 - 1
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """A picture of a set, always a PNG. Raises UserError where it is another file, damaged or far too large."""
+    try:
+        with Image.open(file, formats=("PNG",)) as image:
+            yield image
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise UserError(f"The picture {file.name} cannot be read.", "Add it again, or leave it out.") from None

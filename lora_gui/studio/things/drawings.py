@@ -15,10 +15,18 @@ def recent(studio: Studio, most: int = 24) -> list[Path]:
     found: list[Path] = []
     for day in sorted(studio.drawings.glob("????-??-??"), reverse=True):
         shown = (p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview"))
-        found += sorted((p for p in shown if p.is_file()), reverse=True)
+        found += sorted((p for p in shown if p.is_file() and is_ours(p)), reverse=True)
         if len(found) >= most:
             break
     return found[:most]
+
+
+def is_ours(drawing: Path) -> bool:
+    """Whether a file has no other name; one that also lies elsewhere is none of ours and is not shown."""
+    try:
+        return not drawing.is_symlink() and drawing.stat().st_nlink <= 1
+    except OSError:
+        return False
 
 
 def record(drawing: Path) -> str:

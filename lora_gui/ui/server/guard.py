@@ -125,11 +125,19 @@ class Guard:
         return method in ("GET", "HEAD") and (path in READ or path.startswith(READ_BELOW))
 
     def _is_served(self, given: str) -> bool:
-        """Whether the file lies where it may be fetched from; links are followed only once the name itself is fine."""
+        """Whether the file lies where it may be fetched from; links are followed only once the name itself is fine.
+
+        A file that has a second name lies elsewhere, too, and is none that the app made.
+        """
         if "\0" in given or not os.path.isabs(given):
             return False
         named = Path(os.path.abspath(given))
-        return any(named.is_relative_to(f) and named.resolve().is_relative_to(f) for f in self._served)
+        if not any(named.is_relative_to(f) and named.resolve().is_relative_to(f) for f in self._served):
+            return False
+        try:
+            return named.stat().st_nlink <= 1
+        except OSError:
+            return False
 
     def _is_ours(self, scope: Scope) -> bool:
         """Host and Origin are compared with fixed names, never with each other, or a foreign name could point here."""

@@ -1,6 +1,7 @@
 """Who may talk to the window; asked of the guard itself, with a small app behind it that counts what reaches it."""
 
 import asyncio
+import os
 
 import pytest
 
@@ -203,6 +204,16 @@ def test_a_file_from_elsewhere_is_never_fetched(guard, behind, cookie, folders, 
     (folders / "drawings" / "link.png").symlink_to(folders / "elsewhere" / "a.png")
     assert ask(guard, path=f"/gradio_api/file={folders}/{where}", cookie=cookie)["status"] == 404
     assert behind.calls == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="needs hard links")
+@pytest.mark.parametrize("folder", ["drawings", "uploads"])
+def test_a_file_that_also_lies_elsewhere_is_never_fetched(guard, behind, cookie, folders, folder):
+    os.link(folders / "elsewhere" / "a.png", folders / folder / "hard.png")
+    for method in ("GET", "HEAD"):
+        assert ask(guard, method, f"/gradio_api/file={folders}/{folder}/hard.png", cookie=cookie)["status"] == 404
+    assert behind.calls == 0
+    assert ask(guard, path=f"/gradio_api/file={folders}/{folder}/a.png", cookie=cookie)["status"] == 200
 
 
 @pytest.mark.parametrize("where", ["drawings/a.png", "http://127.0.0.1/a.png", "//evil/share/a.png", "", "~/a.png"])
