@@ -81,7 +81,7 @@ def open_log(log: Path) -> IO[bytes]:
             files.remove(log)
         return files.open_stream(log)
     except UserError:
-        return open(os.devnull, "ab", buffering=0)
+        return files.open_stream(Path(os.devnull))
 
 
 def kill(pid: int) -> None:
