@@ -17,7 +17,7 @@ _MUCH = 0.08  # of a loss that this is
 _COARSE = 64.0  # px; steps with which pictures share sizes, so that batches fill
 _STEPS = 16  # a side has as many at least, or much would be cropped
 _LEFT_OUT = 0.35  # what a pixel too few counts against one cropped; measured by tests/bench/buckets.py
-_LONGEST = 8.0  # longer side by the shorter; beyond it Stable Diffusion 3.5 has no positions
+_LONGEST = 8.0  # longer side by the shorter, about; far beyond it Stable Diffusion 3.5 has no positions
 
 
 @dataclass(frozen=True)

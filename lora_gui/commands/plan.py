@@ -2,9 +2,11 @@
 
 import argparse
 import itertools
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, settings_of
+from lora_gui.commands import Register, note, settings_of
 from lora_gui.studio.paths import Studio
 
 _PICTURES = 20  # they set the steps, which cost time and no memory
@@ -15,6 +17,9 @@ def add(commands: Any, register: Register) -> None:
     plan = register(commands, "plan", run_plan, "say how much memory a training needs; no base has to be there for it")
     plan.add_argument("--base", help="a base or the folder of one (default: all that are known)")
     plan.add_argument("--preset", help="style, character, concept or one of yours (default: each of them)")
+    plan.add_argument(
+        "--pictures", nargs="+", metavar="DIR", help="say what of these is cropped: folders, files, or a picture set"
+    )
     plan.add_argument("--resolution", type=int, metavar="PX", help="of the pictures (default: the preset's)")
     plan.add_argument("--vram", type=float, default=12.0, metavar="GB", help="memory of the card (default: 12)")
     plan.add_argument("--ram", type=float, metavar="GB", help="memory of the computer (default: what this one has)")
@@ -28,14 +33,16 @@ def run_plan(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """One plan where base and preset are given, else {"plans": [...]} of all that are meant."""
     from lora_gui.settings import TrainSettings
     from lora_gui.studio.capacity import plans
-    from lora_gui.studio.things import presets
+    from lora_gui.studio.things import framings, presets
 
     hand = settings_of(options.set, TrainSettings)
     hand |= {"resolution": options.resolution} if options.resolution else {}
     chosen = [plans.base_of(studio, options.base)] if options.base else plans.all_bases()
     named = [options.preset] if options.preset else list(presets.presets(studio))
     pairs = list(itertools.product(chosen, named))
-    filled = [presets.fill(studio, preset, base, _PICTURES, hand, options.vram) for base, preset in pairs]
+    sizes = _sizes(options.pictures, studio) if options.pictures else []
+    count = len(sizes) or _PICTURES
+    filled = [presets.fill(studio, preset, base, count, hand, options.vram) for base, preset in pairs]
     questions = [
         plans.job(studio, base, settings, options.vram, options.ram)
         for (base, _), settings in zip(pairs, filled, strict=True)
@@ -44,7 +51,25 @@ def run_plan(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         {"base": base.key, "preset": preset, "vram_gib": options.vram} | plan
         for (base, preset), plan in zip(pairs, plans.ask(studio, questions), strict=True)
     ]
+    if sizes:
+        for (base, _), settings, plan in zip(pairs, filled, found, strict=True):
+            each = framings.framed(sizes, base.family, settings)
+            plan |= {"pictures": framings.sentence(each, settings.resolution), "each": framings.lines(each)}
     return found[0] if options.base and options.preset else {"plans": found}
+
+
+def _sizes(given: list[str], studio: Studio) -> list[tuple[str, Any]]:
+    """Name and size of each picture of a set of the studio, or of folders and files, copied for no longer than that."""
+    from lora_gui.studio.things import framings, pictures
+
+    known = {place.name: place for place in pictures.picture_sets(studio)}
+    if len(given) == 1 and given[0] in known:
+        return framings.sizes(pictures.load(known[given[0]]).pictures)
+    with tempfile.TemporaryDirectory() as folder:
+        found, refused = pictures.import_pictures(Studio(Path(folder)), [Path(one) for one in given])
+        for sentence in refused:
+            note(sentence)
+        return framings.sizes(found.pictures)
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -55,4 +80,5 @@ def _lines(result: dict[str, Any]) -> list[str]:
         for name, phase in plan["phases"].items():
             lines.append(f"  {name.replace('_', ' '):16}{phase['total_gib']:6.2f} GB")
         lines += [f"  {note}" for note in plan["notes"]]
+        lines += [f"  {plan['pictures']}", *(f"    {one}" for one in plan["each"])] if "pictures" in plan else []
     return lines

@@ -66,7 +66,7 @@ def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     from lora_gui.settings import TrainSettings
     from lora_gui.studio.capacity import fit, gpu
     from lora_gui.studio.tasks import runs
-    from lora_gui.studio.things import bases, pictures, presets, prompt
+    from lora_gui.studio.things import bases, framings, pictures, presets, prompt
     from lora_gui.studio.things.names import check_name, check_trigger
 
     check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
@@ -80,6 +80,9 @@ def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     for sentence in (*refused, *chosen.notes, *warnings):
         note(sentence)
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
+    each = framings.framed(framings.sizes(chosen.pictures), base.family, settings)
+    for sentence in (framings.sentence(each, settings.resolution), *framings.losing(each)):
+        note(sentence)
     if signs := prompt.read_as_words(settings.sample_prompts):
         note(signs)
     fit.require(studio, base, settings)

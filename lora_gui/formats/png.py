@@ -1,7 +1,9 @@
-"""Encode a drawing as PNG with its generation parameters and the mark for machine-made pictures."""
+"""Encode a drawing as PNG with its generation parameters and the mark for machine-made pictures; the size of any."""
 
 import io
 import json
+import struct
+from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -9,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from lora_gui import __version__
 from lora_gui.settings import DrawSettings
 
+_SIGNATURE, _START = b"\x89PNG\r\n\x1a\n", struct.Struct(">8s4x4sII")
 # what search engines and agencies read: https://iptc.org/standards/photo-metadata/ "Digital Source Type"
 _MARK = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -16,6 +19,17 @@ _MARK = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>
 </rdf:RDF></x:xmpmeta>
 <?xpacket end="w"?>"""
+
+
+def size(path: Path) -> tuple[int, int] | None:
+    """Width and height in px as the first bytes of a PNG say; None where it is none or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START.size)
+        signature, chunk, width, height = _START.unpack(start)
+    except (OSError, struct.error):
+        return None
+    return (width, height) if (signature, chunk) == (_SIGNATURE, b"IHDR") and width and height else None
 
 
 def encode(image: Image.Image, parameters: str) -> bytes:

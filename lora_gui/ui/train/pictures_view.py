@@ -38,6 +38,7 @@ class PicturesView:
                 self._captions = html(js_on_load=EDITED.read_text(encoding="utf-8"), elem_id="captions")
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
                 self._remarks = html()
+                self.sizes = html(elem_id="sizes")  # filled with the draft: base, resolution and batch count
         self._kept = gr.JSON({}, visible=False)  # the caption that was kept last, for captions.js
         self._writing = threading.Lock()
         self._latest: dict[tuple[str, int], float] = {}  # when each caption was typed; ms

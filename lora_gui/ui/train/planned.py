@@ -11,7 +11,7 @@ from lora_gui.studio.capacity import gpu
 from lora_gui.studio.capacity.estimate import estimate
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
-from lora_gui.studio.things import bases, names, pictures, presets
+from lora_gui.studio.things import bases, framings, names, pictures, presets
 from lora_gui.ui.draft import TrainDraft
 from lora_gui.ui.widgets import form, markup
 
@@ -128,6 +128,14 @@ def in_words(studio: Studio, plan: Planned, count: int) -> str:
     time = markup.duration(minutes * 60) if minutes is not None else "time known after the first steps"
     counted, steps = markup.counted(count, "picture"), markup.counted(plan.settings.steps, "step")
     return markup.quiet(f"{counted}, {steps}, {time}, on {plan.base.title}")
+
+
+def sizes(found: pictures.PictureSet | None, plan: Planned) -> str:
+    """What of the pictures is cropped and enlarged, in a sentence that unfolds to each of them."""
+    if not found:
+        return ""
+    each = framings.framed(framings.sizes(found.pictures), plan.base.family, plan.settings)
+    return markup.sentences(framings.sentence(each, plan.settings.resolution), framings.lines(each), folded=True)
 
 
 def verdict(trigger: str, found: pictures.PictureSet | None) -> str:

@@ -64,6 +64,7 @@ class _Setup:
             self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170, elem_id="again")
         asked = {"preset": preset, "base": base, "trigger": self._trigger, "name": name}
         said = {"plan": plan, "memory": self._memory.bar, "verdict": verdict, "notice": notice}
+        said["sizes"] = self._pictures.sizes
         self._form = DraftForm("train", asked | fields, said, "details")
         self.panels = (questions, details)
 
@@ -141,6 +142,7 @@ class _Setup:
             plan = planned.planned(self._studio, draft, count)
             values |= {"preset": plan.preset, "base": plan.base.key} | form.shown(plan.settings, draft.hand)
             values["plan"] = planned.in_words(self._studio, plan, count)
+            values["sizes"] = planned.sizes(found, plan)
             values["memory"] = self._memory.at_once(plan.base, plan.settings)
             wrong |= plan.wrong
         except UserError as error:

@@ -104,3 +104,11 @@ def test_start_takes_along_what_was_just_typed_waits_its_turn_and_pressed_twice_
         assert [run.job.name for run in queue.waiting(studio)] == ["zxy_one", "zxy_two"]
     finally:
         life.release()
+
+
+def test_what_of_the_pictures_is_cropped_is_told_and_follows_the_settings(page):
+    assert "1 picture at 128 px: 1 is smaller than 128 x 128 and learnt that small." in page.values["sizes"]
+    assert "one.png, 96 x 96: learnt at 96 x 96" in page.values["sizes"]
+    page.types(resolution=64)
+    assert "1 picture at 64 px: hardly anything is cropped." in page.values["sizes"]
+    assert "learnt at 64 x 64" in page.values["sizes"]
