@@ -4,7 +4,7 @@ import gradio as gr
 
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
-from lora_gui.ui import check_view
+from lora_gui.ui import check_view, menu_view
 from lora_gui.ui.context import Context
 from lora_gui.ui.generate import generate_tab
 from lora_gui.ui.runs import runs_tab
@@ -28,6 +28,7 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
             for key, title, build_tab in TABS:
                 with gr.Tab(title, id=key, elem_id=f"tab-{key}") as tab:
                     build_tab(context, tab)
+        menu_view.build(studio, window)
         check_view.build(studio)
         context.live.connect(window.load, context.standing)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
