@@ -59,8 +59,8 @@ class Launcher:
         if name:
             shutil.copy(self._stub, self.path / f"{name}.exe")
 
-    def start(self, arguments: str = "", **variables: str) -> tuple[int, str, list[str]]:
-        """Called from another folder by another batch file, with nobody at the keyboard."""
+    def start(self, arguments: str = "", inside: bool = False, **variables: str) -> tuple[int, str, list[str]]:
+        """Called from another folder by another batch file, or from its own, with nobody at the keyboard."""
         outside = self.path.parent / "outside"
         outside.mkdir(exist_ok=True)
         record = outside / "asked"
@@ -68,8 +68,9 @@ class Launcher:
         call = f'@call "{windows(self.folder / "launch.bat")}" {arguments}\r\n@exit /b %errorlevel%\r\n'
         (outside / "run.bat").write_text(call)
         environment = self._environment | {"WINEPATH": windows(self.path), "RECORD": windows(record)} | variables
+        file, folder = ("launch.bat", self.folder) if inside else ("run.bat", outside)
         shown = subprocess.run(
-            ["wine", "cmd", "/c", "run.bat"], cwd=outside, env=environment, stdin=subprocess.DEVNULL,
+            ["wine", "cmd", "/c", file], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
             capture_output=True, timeout=120, check=False,
         )  # fmt: skip
         return shown.returncode, shown.stdout.decode("utf-8", "replace"), record.read_text().splitlines()
@@ -138,7 +139,8 @@ def test_the_demonstration_and_the_tests_get_all_their_options(launcher):
 
 
 def test_how_the_window_ended_is_told_on(launcher):
-    assert launcher.start(STUB_CODE="7")[0] == 7
+    assert launcher.start(STUB_CODE="7")[0] == 1  # Wine's `call` knows of no other code
+    assert launcher.start(inside=True, STUB_CODE="7")[0] == 7
 
 
 def test_settings_of_other_pythons_are_left_out_and_a_mirror_is_kept(launcher):
