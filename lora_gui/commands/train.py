@@ -66,18 +66,20 @@ def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     from lora_gui.settings import TrainSettings
     from lora_gui.studio.capacity import fit, gpu
     from lora_gui.studio.tasks import runs
-    from lora_gui.studio.things import bases, framings, pictures, presets, prompt
-    from lora_gui.studio.things.names import check_name, check_trigger
+    from lora_gui.studio.things import bases, framings, loras, pictures, presets, prompt, triggers
+    from lora_gui.studio.things.names import check_name
 
     check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
-    check_trigger(options.trigger)
+    triggers.usable(options.trigger)
     base = bases.find(studio, options.base)
     hand = settings_of(options.set, TrainSettings)
     vram = gpu.memory() if options.vram is None else options.vram
     presets.fill(studio, options.preset, base, MANY, hand, vram)
     chosen, refused = pictures.import_pictures(studio, options.pictures)
-    _, warnings = check_trigger(options.trigger, [picture.caption for picture in chosen.pictures])
-    for sentence in (*refused, *chosen.notes, *warnings):
+    captions = [picture.caption for picture in chosen.pictures]
+    verdict = triggers.judge(options.trigger, base, captions, loras.triggers(studio))
+    better = [f"A better word would be {verdict.suggestion}."] if verdict.suggestion else []
+    for sentence in (*refused, *chosen.notes, *verdict.sentences, *better):
         note(sentence)
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
     each = framings.framed(framings.sizes(chosen.pictures), base.family, settings)

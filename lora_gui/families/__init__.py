@@ -16,6 +16,8 @@ from lora_gui.formats import other_pipelines
 if TYPE_CHECKING:
     from lora_gui.families.base import Family
 
+CLIP_TOKENIZER = Path(__file__).parent / "shared" / "clip_tokenizer"  # its merges, without a model
+
 
 def folders() -> list[str]:
     """The package names of all families."""

@@ -78,7 +78,7 @@ window.studio = (() => {
     const one = form(key);
     one.asked = -Infinity;
     if (kept?.values && kept.number >= one.number && kept.answer !== one.answer) {
-      const stays = one.pressed && !kept.pressed && kept.number === one.number ? ['notice'] : [];
+      const stays = one.pressed && !kept.pressed && kept.number === one.number ? ['notice', 'verdict'] : [];
       one.number = kept.number;
       one.answer = kept.answer;
       if (kept.fresh) one.typed = {};
@@ -170,6 +170,15 @@ window.studio = (() => {
     one.typed[name] = { value: one.wrong[name].instead, element: null, tries: 0, taken: true };
     block.querySelector('input, textarea')?.focus();
     send(one);
+  });
+
+  // A trigger word that is offered is typed by one click.
+  document.addEventListener('click', ({ target }) => {
+    const word = target.closest?.('[data-take]')?.dataset.take, input = document.querySelector('#trigger input');
+    if (!word || !input) return;
+    input.value = word;
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+    input.focus();
   });
 
   // To the field that has to be mended first, also where it is folded away.

@@ -1,6 +1,7 @@
 """What people really do, in a real Chromium: every mistake is answered by a sentence, and nothing is lost."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -126,10 +127,29 @@ TRIGGERS = {"": "There is no trigger word.", "x": "single letter", "a<b>": "sign
 def test_a_trigger_word_that_cannot_work_is_refused_with_a_reason(page, window, tmp_path):
     drop(page, painted(tmp_path, "three.png"))
     expect(page.locator(".pictures img")).to_have_count(1)
+    field = page.locator("#trigger input")
     for trigger, sentence in TRIGGERS.items():
-        page.locator("#trigger input").fill(trigger)
+        field.fill(trigger)
         page.locator("#start").click()
-        expect(page.locator("#train-notice")).to_contain_text(sentence)
+        expect(page.locator("#trigger .wrong")).to_contain_text(sentence)
+        expect(field).to_be_focused()
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_have_accessible_description(re.compile(sentence))
+        page.keyboard.press("End")
+        page.keyboard.type("z")
+        expect(page.locator("#trigger .wrong")).to_have_count(0)
+        expect(field).not_to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#train-notice [role=alert]")).to_have_count(0)
+    assert window.complaints == []
+
+
+def test_a_word_that_every_base_knows_is_taken_for_a_made_up_one_by_one_click(page, window):
+    page.locator("#trigger input").fill("fox")
+    expect(page.locator("#verdict .doubtful")).to_contain_text("fox is an ordinary word or name")
+    page.get_by_role("button", name=re.compile("^Use [a-z]+$")).click()
+    expect(page.locator("#verdict .good")).to_contain_text("is a good trigger word")
+    expect(page.locator("#trigger input")).to_have_value(re.compile("^[a-z]{5,6}$"))
+    wait_for_draft(page, window, page.locator("#trigger input").input_value())
     assert window.complaints == []
 
 

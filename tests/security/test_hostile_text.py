@@ -29,7 +29,8 @@ HOSTILE = (
 TAGS = set("div p b i span ul li details summary figure img label textarea button pre".split())
 HARMLESS = {
     "class", "style", "role", "open", "src", "alt", "title", "loading", "rows", "type",
-    "data-word", "data-set", "data-index", "data-copy", "aria-valuenow", "aria-valuemin", "aria-valuemax", "aria-label",
+    "data-word", "data-set", "data-index", "data-copy", "data-take",
+    "aria-valuenow", "aria-valuemin", "aria-valuemax", "aria-label",
 }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ MADE = {
     "sample_grid": lambda words: markup.sample_grid([Sample(1, "1.png", words, 1)], address),
     "report": markup.report,
     "chips": lambda words: markup.chips([words]),
-    "verdict": lambda words: markup.verdict(words, good=False),
+    "verdict": lambda words: markup.verdict([words], words, words),
 }
 
 

@@ -26,7 +26,7 @@ from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import Base
 from lora_gui.protocol.lock import Lock
 
-CLIP = Path(families.__file__).parent / "shared" / "clip_tokenizer"
+CLIP = families.CLIP_TOKENIZER
 _MARK = "model_index.json"  # without it a folder does not count
 _SOURCE = "unpacked_from.json"  # the file that a folder was made of
 _SHARD = "512MB"  # so much more memory than the file is needed

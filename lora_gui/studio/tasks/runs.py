@@ -35,8 +35,8 @@ from lora_gui.studio.tasks.launching import (
 )
 from lora_gui.studio.tasks.run import Run, Summary
 from lora_gui.studio.tasks.status import RunStatus
-from lora_gui.studio.things import loras, presets
-from lora_gui.studio.things.names import check_name, check_trigger
+from lora_gui.studio.things import loras, presets, triggers
+from lora_gui.studio.things.names import check_name
 from lora_gui.studio.things.pictures import DROP, Picture
 
 __all__ = ["Run", "all_runs", "require_none_running", "running"]
@@ -56,10 +56,9 @@ def new_job(
     """Check what the user typed and make a job of it. Raises UserError where it cannot be trained."""
     if not pictures:
         raise UserError("There are no pictures.", DROP)
-    word, _ = check_trigger(trigger)
     return TrainJob(
         name=check_name(name),
-        trigger=word,
+        trigger=triggers.usable(trigger),
         preset=preset,
         base=base,
         settings=settings,

@@ -55,6 +55,11 @@ def list_loras(studio: Studio) -> list[LoraInfo]:
     return found
 
 
+def triggers(studio: Studio) -> dict[str, str]:
+    """The trigger word of each LoRA of the studio that says one, to the LoRA's name."""
+    return {lora.trigger: lora.name for lora in list_loras(studio) if lora.trigger}
+
+
 def describe(path: Path) -> LoraInfo:
     """What the header says; quick for a file that was read before. Raises UserError where it is no usable LoRA."""
     path = Path(path)

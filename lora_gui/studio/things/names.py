@@ -1,9 +1,8 @@
-"""Names, trigger words and captions as people type them: checked, and turned into what is safe to store."""
+"""Names and captions as people type them: checked, and turned into what is safe to store."""
 
 import errno
 import re
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 
 from charset_normalizer import from_bytes
@@ -12,7 +11,6 @@ from lora_gui import files
 from lora_gui.errors import UserError, shown
 from lora_gui.protocol.jobs import DEVICES, LONGEST_NAME
 
-LONGEST_TRIGGER = 40
 LONGEST_CAPTION = 64_000  # bytes
 JOINERS = "\u200c\u200d"  # zero-width: they shape words of Persian and Indic scripts and hold some emoji together
 
@@ -54,42 +52,6 @@ def safe_name(name: str) -> str:
     found = _suggestion(plain)
     first = found.split(".")[0]
     return f"{first}-lora" if first in DEVICES else found
-
-
-def check_trigger(trigger: str, captions: Iterable[str] = ()) -> tuple[str, list[str]]:
-    """The trigger word as it is used, and sentences about what is worth knowing of it. Raises UserError if unusable."""
-    word = unicodedata.normalize("NFC", " ".join(trigger.split()))
-    if not word:
-        raise UserError("There is no trigger word.", "Type a word that calls your LoRA, such as zxy_style.")
-    if len(word) == 1:
-        raise UserError(
-            f"The trigger word {word!r} is a single letter, which stands in many prompts.",
-            "Use a made-up word such as zxy_style.",
-        )
-    if len(word) > LONGEST_TRIGGER:
-        raise UserError(
-            f"The trigger word is {len(word)} characters long.",
-            f"Use at most {LONGEST_TRIGGER}; one made-up word works best.",
-        )
-    if not all(c.isalnum() or c in "_- '" for c in word) or not any(c.isalnum() for c in word):
-        raise UserError(
-            f"The trigger word {word!r} holds signs that prompts use for other things.",
-            "Use letters, digits, - and _ only.",
-        )
-    saying = [caption for caption in captions if word.casefold() in re.findall(r"[\w'-]+", caption.casefold())]
-    made_up = any(c == "_" or c.isdigit() for c in word)
-    if saying and not made_up and 2 * begun(word, saying) < len(saying):
-        return word, [
-            f"The trigger word {word!r} also stands in your captions and keeps its ordinary meaning there; "
-            "a made-up word works better."
-        ]
-    return word, []
-
-
-def begun(trigger: str, captions: Iterable[str]) -> int:
-    """How many captions begin with the trigger word already, as other trainers ask for."""
-    word = re.compile(rf"\W*{re.escape(clean_caption(trigger))}(?!\w)", re.IGNORECASE)
-    return sum(bool(word.match(clean_caption(caption))) for caption in captions)
 
 
 def read_text(path: Path) -> str:

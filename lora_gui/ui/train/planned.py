@@ -11,7 +11,7 @@ from lora_gui.studio.capacity import gpu
 from lora_gui.studio.capacity.estimate import estimate
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
-from lora_gui.studio.things import bases, framings, names, pictures, presets
+from lora_gui.studio.things import bases, framings, loras, names, pictures, presets, triggers
 from lora_gui.ui.draft import TrainDraft
 from lora_gui.ui.widgets import form, markup
 
@@ -75,7 +75,7 @@ def job(studio: Studio, draft: TrainDraft) -> TrainJob:
     found = chosen_pictures(studio, draft)
     chosen = found.pictures if found else ()
     plan = planned(studio, draft, len(chosen))
-    for error in wrong_words(draft).values() if chosen else ():
+    for error in wrong_words(studio, draft).values() if chosen else ():
         raise error
     name = draft.name.strip() or names.safe_name(draft.trigger)
     made = runs.new_job(studio, name, draft.trigger, plan.preset, plan.base, chosen, plan.settings)
@@ -84,18 +84,28 @@ def job(studio: Studio, draft: TrainDraft) -> TrainJob:
     return made
 
 
-def wrong_words(draft: TrainDraft) -> dict[str, SettingError]:
+def wrong_words(studio: Studio, draft: TrainDraft) -> dict[str, SettingError]:
     """What is the matter with the trigger word and the name, by their fields; an empty name is the trigger word."""
     wrong: dict[str, SettingError] = {}
     try:
-        names.check_trigger(draft.trigger)
-    except UserError as error:
-        wrong["trigger"] = SettingError(error.what, error.remedy, "trigger")
+        judged(studio, draft, None)
+    except SettingError as error:
+        wrong["trigger"] = error
     try:
         names.check_name(draft.name if draft.name.strip() else "lora")
     except UserError as error:
         wrong["name"] = SettingError(error.what, error.remedy, "name", names.safe_name(draft.name))
     return wrong
+
+
+def judged(studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None) -> triggers.Verdict:
+    """The trigger word for this base, these pictures and the LoRAs that are there. Raises SettingError as `judge`."""
+    try:
+        base = chosen_base(studio, draft)
+    except UserError:
+        base = None
+    captions = [picture.caption for picture in found.pictures] if found else []
+    return triggers.judge(draft.trigger, base, captions, loras.triggers(studio))
 
 
 def differs(studio: Studio, job: TrainJob) -> dict[str, tuple[Any, Any]]:
@@ -138,14 +148,12 @@ def sizes(found: pictures.PictureSet | None, plan: Planned) -> str:
     return markup.sentences(framings.sentence(each, plan.settings.resolution), framings.lines(each), folded=True)
 
 
-def verdict(trigger: str, found: pictures.PictureSet | None) -> str:
+def verdict(studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None) -> str:
     """A verdict on the trigger word while it is typed; a first letter is not yet a mistake."""
-    if len(trigger.strip()) < 2:
+    if len(draft.trigger.strip()) < 2:
         return markup.quiet(WHY_TRIGGER)
-    captions = [picture.caption for picture in found.pictures] if found else []
     try:
-        word, remarks = names.check_trigger(trigger, captions)
-    except UserError as error:
-        return markup.verdict(f"{error.what} {error.remedy}", good=False)
-    praise = ", and your captions begin with it already" if names.begun(word, captions) else ""
-    return markup.verdict(remarks[0] if remarks else f"{word} is a good trigger word{praise}.", good=not remarks)
+        said = judged(studio, draft, found)
+    except SettingError as error:
+        return markup.verdict((error.what, error.remedy), "doubtful", error.instead)
+    return markup.verdict(said.sentences, said.kind, said.suggestion)

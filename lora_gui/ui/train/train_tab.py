@@ -137,7 +137,8 @@ class _Setup:
         found = planned.chosen_pictures(self._studio, draft)
         count = len(found.pictures) if found else 0
         values: dict[str, Any] = {"trigger": draft.trigger, "name": draft.name}
-        wrong, focus = {key: one for key, one in planned.wrong_words(draft).items() if key == "name" and draft.name}, ""
+        words = planned.wrong_words(self._studio, draft) if draft.name else {}
+        wrong, focus = {key: one for key, one in words.items() if key == "name"}, ""
         try:
             plan = planned.planned(self._studio, draft, count)
             values |= {"preset": plan.preset, "base": plan.base.key} | form.shown(plan.settings, draft.hand)
@@ -149,7 +150,7 @@ class _Setup:
             problem = problem or error
         if isinstance(problem, SettingError):
             wrong, focus = {problem.setting: problem} | wrong, problem.setting
-        values["verdict"] = "" if "trigger" in wrong else planned.verdict(draft.trigger, found)
+        values["verdict"] = "" if "trigger" in wrong else planned.verdict(self._studio, draft, found)
         values["notice"] = markup.problem(problem) if problem else markup.notice(note or draft.note, kind="note")
         folder = found.folder.name if found else ""
         answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder)

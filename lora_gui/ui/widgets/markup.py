@@ -138,8 +138,10 @@ def duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} hours"
 
 
-def verdict(words: str, good: bool) -> str:
-    return f'<p class="verdict {"good" if good else "doubtful"}" role="status">{text(words)}</p>'
+def verdict(sentences: Sequence[str], kind: str, instead: str = "") -> str:
+    """What is to be said of a trigger word, and a button that takes another."""
+    take = f'<button type="button" class="chip" data-take="{text(instead)}">Use {text(instead)}</button>'
+    return f'<p class="verdict {text(kind)}" role="status">{text(" ".join(sentences))} {take if instead else ""}</p>'
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -1,9 +1,9 @@
-"""Names, trigger words and captions as people type them."""
+"""Names and captions as people type them."""
 
 import pytest
 
 from lora_gui.errors import UserError
-from lora_gui.studio.things.names import begun, check_name, check_trigger, clean_caption, read_text, safe_name
+from lora_gui.studio.things.names import check_name, clean_caption, read_text, safe_name
 
 
 @pytest.mark.parametrize(
@@ -69,37 +69,6 @@ def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(typed, what, 
 def test_a_safe_name_can_be_made_of_any_text(text, tell):
     tell("Names as people type them: stored safely, or refused with one that can be", 1)
     assert check_name(safe_name(text)) == safe_name(text)
-
-
-@pytest.mark.parametrize(
-    ("typed", "what"),
-    [
-        ("", "There is no trigger word."),
-        ("   ", "There is no trigger word."),
-        ("x", "The trigger word 'x' is a single letter, which stands in many prompts."),
-        ("a" * 41, "The trigger word is 41 characters long."),
-        ("(cat:1.2)", "The trigger word '(cat:1.2)' holds signs that prompts use for other things."),
-        ("--", "The trigger word '--' holds signs that prompts use for other things."),
-    ],
-)
-def test_a_trigger_word_that_does_not_work_is_refused(typed, what):
-    with pytest.raises(UserError) as caught:
-        check_trigger(typed)
-    assert caught.value.what == what and caught.value.remedy
-
-
-def test_a_trigger_word_that_is_ordinary_in_the_captions_gets_a_warning_and_is_used():
-    assert check_trigger(" zxy_style ", ["a red cat"]) == ("zxy_style", [])
-    word, warnings = check_trigger("Cat", ["a red cat, sitting"])
-    assert word == "Cat" and "ordinary meaning" in warnings[0]
-
-
-def test_captions_that_begin_with_the_trigger_word_are_as_they_should_be():
-    for captions in (["zxy_style, a cat", "zxy_style, a dog"], ["a photo of zxy_style", "a dog"], ["(ohwx) a cat"]):
-        word = "ohwx" if "ohwx" in captions[0] else "zxy_style"
-        assert check_trigger(word, captions) == (word, [])
-    assert begun("Zxy style", ["zxy  style, a cat", "a zxy style cat", "zxy styles", ""]) == 1
-    assert check_trigger("cat", ["cat, red", "a cat", "the cat"])[1]
 
 
 def test_the_joiners_of_persian_and_indic_scripts_stay_in_captions():

@@ -1,5 +1,6 @@
 """From the questions to a run, asked as the page asks them: every answer says how all the fields stand."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from lora_gui.studio.tasks import queue, runs
 from lora_gui.studio.things import bases, presets
 from tests.studio.tasks.test_runs import job, wait_until
+from tests.studio.things.test_loras import SAYS, lora
 
 
 def type_in(page, **changes):
@@ -70,15 +72,33 @@ def test_back_to_the_preset_takes_back_what_was_set_by_hand_and_keeps_the_words(
     assert (after["rank"], after["trigger"]) == (before["rank"], "zxy_style") and page.fresh
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [({"trigger": ""}, "There is no trigger word."), ({"trigger": "zxy", "name": "../x"}, "looks like a path")],
-)
-def test_what_cannot_be_started_is_a_sentence_and_what_was_typed_stays(page, changes, sentence):
+def test_what_cannot_be_started_is_a_sentence_and_what_was_typed_stays(page):
     page.examples()
-    answer = start(page, **changes)
-    assert sentence in answer["notice"] and answer["trigger"] == changes["trigger"]
+    answer = start(page, trigger="zxy", name="../x")
+    assert "looks like a path" in answer["notice"] and answer["trigger"] == "zxy"
     assert runs.all_runs(page.studio) == [] and "There are no pictures." not in answer["notice"]
+
+
+@pytest.mark.parametrize(("typed", "sentence"), [("", "There is no"), ("<b>", "holds signs"), ("x", "a single")])
+def test_a_trigger_word_that_start_refuses_has_a_good_one_beside_it(page, typed, sentence):
+    page.examples()
+    answer = start(page, trigger=typed)
+    assert sentence in page.wrong["trigger"]["words"] and page.focus == "trigger" and answer["verdict"] == ""
+    assert runs.all_runs(page.studio) == []
+    assert "is a good trigger word" in type_in(page, trigger=page.wrong["trigger"]["instead"])["verdict"]
+    assert page.wrong == {}
+
+
+def test_the_verdict_is_that_of_the_chosen_base_and_knows_the_loras_that_are_there(page):
+    assert "reads it as z · x · y" in type_in(page, trigger="zxy_style")["verdict"]
+    type_in(page, trigger="fox")
+    fox = page.take(page.setup._look({}))["verdict"]
+    assert "verdict doubtful" in fox and "is an ordinary word or name" in fox
+    [word] = re.findall('data-take="([a-z]+)"', fox)
+    assert "is a good trigger word" in type_in(page, trigger=word)["verdict"]
+    page.studio.loras.mkdir(exist_ok=True)
+    lora(page.studio.loras / "my-foxes.safetensors", SAYS | {"modelspec.trigger_phrase": word})
+    assert "Your LoRA my-foxes answers to" in page.take(page.setup._look({}))["verdict"]
 
 
 def test_without_pictures_start_says_so(page):
