@@ -17,6 +17,8 @@ FullPrecision = Literal["fp32", "bf16", "fp16"]  # the frozen weights as they ar
 Quantised = Literal["int8", "nf4"]  # the frozen weights quantised, computed with in bf16
 Precision = Literal[FullPrecision, Quantised]
 Layers = Literal["attention", "linear", "all"]
+Prediction = Literal["base", "epsilon", "v"]
+_PREDICTION = "What the base predicts: noise (epsilon) or velocity (v). As the base says, unless its drawings are noise or grey."
 
 # What pydantic finds wrong with a value, in our words; the setting's label stands before each.
 _WHOLE, _NUMBER = "has to be a whole number.", "has to be a number."
@@ -154,6 +156,7 @@ class TrainSettings(_Settings):
         if self.optimizer == "prodigy":
             return self.learning_rate
         return self.text_encoder_learning_rate or self.learning_rate / 2
+    prediction: Prediction = Field("base", title="Prediction", description=_PREDICTION)
 
 
 class StackEntry(_Settings):
@@ -178,6 +181,7 @@ class DrawSettings(_Settings):
     height: int = Field(512, ge=64, le=2048, multiple_of=8, title="Height", description="In pixels.")
     steps: int = Field(25, ge=1, le=200, title="Steps", description="Up: cleaner and slower, with less and less difference.")
     guidance: float = Field(7.0, ge=0, le=30, title="Guidance", description="How closely the prompt is followed. Up: closer and harsher.")
+    prediction: Prediction = Field("base", title="Prediction", description=_PREDICTION)
 
 
 def check(settings: type[Settings], values: dict[str, Any]) -> Settings:

@@ -113,6 +113,10 @@ class Noising(ABC):
     def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """The finished latents that a prediction amounts to; the opposite of `target`."""
 
+    def predicting(self, prediction: str) -> Noising:
+        """The same noise for a denoiser that predicts "epsilon" or "v_prediction", where it is one of the two."""
+        return self
+
 
 @dataclass
 class Kit:

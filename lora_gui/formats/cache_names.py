@@ -4,16 +4,17 @@ import hashlib
 import json
 from pathlib import Path
 
-from lora_gui.formats import base_files
+from lora_gui.formats import base_files, noise_kind
 
 UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: single-file bases as folders, quantised networks
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
-_VERSIONS = {UNPACKED: 1, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
+_VERSIONS = {UNPACKED: 2, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
 
 
 def unpacked(file: Path) -> str:
     """The name for a base that is one file; another state of the file has another. Raises OSError where it is gone."""
-    return _digest([_VERSIONS[UNPACKED], *_state(file)])
+    said = noise_kind.beside(file)
+    return _digest([_VERSIONS[UNPACKED], *_state(file), *(_state(said) if said else ())])
 
 
 def quantised(source: Path, precision: str, dtype: str = "torch.bfloat16") -> str:

@@ -58,6 +58,8 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "trigger_phrase": job.trigger,
         "usage_hint": f"Write {job.trigger} in the prompt; strength 1.0 is as trained.",
     }
+    if settings.prediction != "base":  # where the base itself says it, who draws has that base
+        modelspec["prediction_type"] = settings.prediction
     kohya |= trigger_field(job.trigger)
     ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
     return (

@@ -1,16 +1,66 @@
 """What a base says of its noise, in its scheduler's configuration or beside a checkpoint; EDM is refused by name."""
 
+import re
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
+from lora_gui import files
 from lora_gui.errors import UserError
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")  # as diffusers names them
+_TO_ZERO = re.compile(r"(zero_terminal_snr|rescale_betas_zero_snr|zero_snr|zsnr|ztsnr)['\"]?\s*:\s*true", re.I)
+_WORDS = {"v": "v_prediction", "eps": "epsilon", "epsilon": "epsilon", "v_prediction": "v_prediction", "x0": "sample"}
 ANOTHER = "Choose a base that is trained to predict noise or velocity."
 
 
 def edm(name: str) -> UserError:
     """The error for a base that is trained as Karras et al. 2022 have it."""
     return UserError(f"{name} is trained with EDM noise, which is not supported: it would draw noise alone.", ANOTHER)
+
+
+def of_checkpoint(path: Path, tensors: Collection[str]) -> tuple[str, bool]:
+    """What a checkpoint predicts, as diffusers names it, and whether its noise ends at a signal of zero.
+
+    Told by marks among its tensors, or by the .yaml of the same name beside it; empty where neither says. Raises
+    UserError where that is nothing to be drawn with.
+    """
+    said = _yaml_beside(path)
+    scaling = re.search(r"\b(\w*?)Scaling(?:WithEDMcNoise)?\b", said)
+    if any(name.startswith("edm_") for name in tensors) or "EDM" in said:
+        raise edm(path.name)
+    zero = "ztsnr" in tensors or bool(_TO_ZERO.search(said))
+    if "v_pred" in tensors:
+        return "v_prediction", zero
+    named = re.search(r"(?:^|[\s{,])['\"]?parameterization['\"]?\s*:\s*['\"]?([\w-]+)", said)
+    word = named[1] if named else {"V": "v", "Eps": "eps"}.get(scaling[1] if scaling else "", "")
+    if word and word not in _WORDS:
+        what = f"{path.stem}.yaml says that {path.name} predicts {word[:40]!r}, which is not supported."
+        raise UserError(what, ANOTHER)
+    return _WORDS.get(word, ""), zero
+
+
+def is_mark(tensor: str) -> bool:
+    """Whether a tensor is there only to say something of the noise."""
+    return tensor.startswith("edm_") or tensor in ("v_pred", "ztsnr")
+
+
+def beside(path: Path) -> Path | None:
+    """The .yaml file beside a checkpoint that says how it was made."""
+    for name in (f"{path.stem}.yaml", f"{path.stem}.yml", f"{path.name}.yaml"):
+        if path.with_name(name).is_file():
+            return path.with_name(name)
+    return None
+
+
+def _yaml_beside(path: Path) -> str:
+    """What stands in it, without comments; nothing where it cannot be read. Never run through a parser of YAML."""
+    found = beside(path)
+    try:
+        text = files.read_small(found).decode("utf-8-sig", "replace") if found else ""
+    except OSError:
+        return ""
+    return "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines())
 
 
 def require_readable(config: dict[str, Any], flow: bool) -> None:

@@ -63,6 +63,7 @@ def parameters(
         "Seed": seed,
         "Size": f"{size[0]}x{size[1]}",
         "Model": base,
+        "Prediction": "" if settings.prediction == "base" else settings.prediction,
         "Lora hashes": hashes,
         "Version": f"LoRA Studio {__version__}",
     }

@@ -1,5 +1,6 @@
 """Stable Diffusion 1.x against diffusers' own pipeline and architecture."""
 
+import json
 import shutil
 
 import diffusers
@@ -8,12 +9,15 @@ import pytest
 import safetensors.torch
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
-from lora_gui.engine.load import lora
+from lora_gui.engine.load import lora, prediction
 from lora_gui.engine.train import losses
 from lora_gui.families import family
 from lora_gui.families.base import Batch
+from lora_gui.families.shared.noising import RectifiedFlow
+from lora_gui.formats import metadata
 from lora_gui.framing import Framing
 from lora_gui.settings import DrawSettings, TrainSettings
 from tests import tiny
@@ -154,3 +158,42 @@ def test_weights_of_a_variant_or_with_another_name_are_loaded_as_the_default_one
     for name in ("unet", "text_encoder"):
         assert all(map(torch.equal, one.parts[name].state_dict().values(), other.parts[name].state_dict().values()))
     assert all(map(torch.equal, one.vae.state_dict().values(), other.vae.state_dict().values()))
+
+
+def with_noise(base, folder, **changes):
+    shutil.copytree(base, folder)
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "PNDMScheduler"])
+def test_noise_without_any_signal_is_begun_at_and_its_guidance_rescaled(base, tmp_path, kind):
+    folder = with_noise(base, tmp_path / "zero", timestep_spacing="leading", rescale_betas_zero_snr=True)
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"scheduler": ["diffusers", kind]}))
+    kit = FAMILY.kit(folder, CPU, torch.float32)
+    kit.schedulers["unet"].set_timesteps(4)
+    assert kit.schedulers["unet"].timesteps[0] == 999 and kit.schedulers["unet"].sigmas[0] > 4000
+    one, other = torch.randn(2, 1, 4, 8, 8).unbind()
+    guided = FAMILY.guide(kit, SETTINGS, one, other)
+    plain = one + SETTINGS.guidance * (other - one)
+    expected = rescale_noise_cfg(plain, other, guidance_rescale=0.7)
+    assert torch.allclose(guided, expected, atol=1e-5) and not torch.allclose(guided, plain)
+    usual = FAMILY.kit(base, CPU, torch.float32)
+    assert torch.equal(FAMILY.guide(usual, SETTINGS, one, other), plain)
+
+
+def test_what_a_base_predicts_can_be_set_by_hand_for_training_and_drawing(base):
+    pipelines = {one: Pipeline(FAMILY, base, CPU, torch.float32, predicts=one) for one in ("base", "epsilon", "v")}
+    kinds = {one: pipeline.kit.noising["unet"].prediction for one, pipeline in pipelines.items()}
+    assert kinds == {"base": "v_prediction", "epsilon": "epsilon", "v": "v_prediction"}
+    drawn = {one: np.asarray(pipeline.draw(SETTINGS, 1)) for one, pipeline in pipelines.items()}
+    assert (drawn["base"] == drawn["v"]).all() and (drawn["base"] != drawn["epsilon"]).any()
+    noising = FAMILY.noising(base, CPU)
+    assert prediction.applied(noising, "epsilon")["unet"].prediction == "epsilon"
+    assert prediction.unused(noising, "epsilon") == []
+    flow = {"transformer": RectifiedFlow(lambda cells: 1.0)}
+    assert prediction.applied(flow, "v") == flow and len(prediction.unused(flow, "v")) == 1
+    job = tiny.job(base.parent, base, prediction="epsilon")
+    assert metadata.lora_metadata(job, FAMILY.facts, 1)["modelspec.prediction_type"] == "epsilon"

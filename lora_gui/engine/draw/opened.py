@@ -10,7 +10,7 @@ import torch
 
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.draw.stack import Stack
-from lora_gui.engine.load import device, loading, unpack
+from lora_gui.engine.load import device, loading, prediction, unpack
 from lora_gui.engine.load.opening import opening
 from lora_gui.families import family
 from lora_gui.families.base import Tensors
@@ -20,12 +20,12 @@ from lora_gui.settings import DrawSettings
 
 _WARM = 8  # pairs of prompts kept
 
-Held = tuple[str, str, int]  # path of the base, its precision and its streamed blocks
+Held = tuple[str, str, int, str]  # path of the base, its precision, its streamed blocks, what it predicts
 
 
 def held_by(job: DrawJob) -> Held:
     """Which base an order asks for, and how it is to be held; another needs another `Opened`."""
-    return (job.base.path, job.precision, job.streamed_blocks)
+    return (job.base.path, job.precision, job.streamed_blocks, job.settings.prediction)
 
 
 class Opened:
@@ -53,7 +53,8 @@ class Opened:
             load = loading.denoiser(job, job.cache, notes.append)
             parts |= self.family.denoisers(self.folder, self.where, self.dtype, load)
             yield from map(Note, notes)
-        self.pipeline = Pipeline(self.family, self.folder, self.where, self.dtype, parts)
+        self.pipeline = Pipeline(self.family, self.folder, self.where, self.dtype, parts, job.settings.prediction)
+        yield from prediction.unused(self.pipeline.kit.noising, job.settings.prediction)
         self.stack = Stack(self.family.facts, self.pipeline.parts, texts=not self.reads_apart)
 
     def read(self, settings: DrawSettings) -> Generator[Event, None, Tensors | None]:

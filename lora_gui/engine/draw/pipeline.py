@@ -13,9 +13,10 @@ from torch import nn
 
 from lora_gui.engine.draw import sampling
 from lora_gui.engine.draw.sampling import Progress
+from lora_gui.engine.load import prediction
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family, Stage, Tensors
-from lora_gui.settings import DrawSettings
+from lora_gui.settings import DrawSettings, Prediction
 
 
 class NotFiniteError(UserError):
@@ -32,8 +33,11 @@ class Pipeline:
         device: torch.device,
         dtype: torch.dtype,
         parts: dict[str, nn.Module] | None = None,
+        predicts: Prediction = "base",
     ) -> None:
         self.family, self.kit = family, family.kit(base, device, dtype, parts)
+        self.kit.noising = prediction.applied(self.kit.noising, predicts)
+        prediction.apply_to_schedulers(self.kit.schedulers, predicts)
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from lora_gui import families, files
 from lora_gui.engine.load.opening import opening
 from lora_gui.errors import UserError
-from lora_gui.formats import cache_names, single_file
+from lora_gui.formats import cache_names, noise_kind, single_file
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import Base
 from lora_gui.protocol.lock import Lock
@@ -49,6 +49,8 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
         if folder.exists():
             yield Note(f"The unpacked copy of {base.title} was damaged, so it is made again.")
         yield Phase(f"Unpacking {base.title}, which is done once")
+        if said := noise_kind.beside(source):
+            yield Note(f"What {said.name} says of the noise of {source.name} is heeded.")
         files.make_folder(folder.parent)
         with Lock(folder.parent / ".lock"):  # drawing and training may begin at once
             if not _is_whole(folder):
@@ -88,8 +90,9 @@ def _unpack(base: Base, source: Path, folder: Path) -> None:
     configuration = families.configuration(build.like)
     assert configuration, build.like
     found = json.loads(configuration.read_text(encoding="utf-8"))
+    noise = noise_kind.of_checkpoint(source, contents.shapes)
     new = files.half_made(folder)  # swept where this is cut short
-    _lay_out(found, contents, new)
+    _lay_out(found, noise, new)
     tokenizers = {f"tokenizer{end}": clip_tokenizer(f"tokenizer{end}") for end in _suffixes(found)}
     with opening(base), _as_value_error():
         pipeline = getattr(diffusers, found["pipeline"]["class"]).from_single_file(
@@ -105,7 +108,7 @@ def _unpack(base: Base, source: Path, folder: Path) -> None:
     files.move(new, folder)
 
 
-def _lay_out(found: dict[str, Any], contents: single_file.Contents, folder: Path) -> None:
+def _lay_out(found: dict[str, Any], noise: tuple[str, bool], folder: Path) -> None:
     """Write the app's own configuration as a diffusers folder without weights."""
     kinds = {name: [part["library"], part["class"]] for name, part in found["components"].items()}
     kinds |= {f"tokenizer{end}": ["transformers", "CLIPTokenizer"] for end in _suffixes(found)}
@@ -114,10 +117,11 @@ def _lay_out(found: dict[str, Any], contents: single_file.Contents, folder: Path
     files.write_json(folder / _MARK, named | kinds)
     for name, part in found["components"].items():
         files.write_json(folder / name / "config.json", {"_class_name": part["class"], **part["config"]})
-    noise = {"_class_name": found["scheduler"]["class"], **found["scheduler"]["config"]}
-    if "v_pred" in contents.shapes:  # an empty tensor that says how the base was trained
-        noise |= {"prediction_type": "v_prediction", "rescale_betas_zero_snr": "ztsnr" in contents.shapes}
-    files.write_json(folder / "scheduler" / "scheduler_config.json", noise)
+    prediction, to_zero = noise
+    said = {"_class_name": found["scheduler"]["class"], **found["scheduler"]["config"]}
+    said |= {"prediction_type": prediction} if prediction else {}
+    said |= {"rescale_betas_zero_snr": True} if to_zero else {}
+    files.write_json(folder / "scheduler" / "scheduler_config.json", said)
 
 
 def _suffixes(found: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from lora_gui import files
-from lora_gui.engine.load import device, loading, lora, unpack
+from lora_gui.engine.load import device, loading, lora, prediction, unpack
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets, cache, checkpoint, optimizers, publish
 from lora_gui.engine.train.samples import Samples, prompts_of
@@ -90,6 +90,8 @@ def _prepare(
     job = job.model_copy(update={"base": base})
     with opening(base):
         family.require_learning(Path(base.path))
+        noising = family.noising(Path(base.path), where)
+    yield from prediction.unused(noising, job.settings.prediction)
     yield from cache.unread(job, family)
     encoded = yield from cache.build(job, family, prompts_of(job), where, dtype)
     yield Phase("Loading the base")

@@ -94,7 +94,8 @@ class Samples:
         settings = self._settings(number)
         if self.pipeline is None:
             base = Path(self.job.base.path)
-            self.pipeline = Pipeline(self.family, base, self.device, self.dtype, self.parts)
+            predicts = self.job.settings.prediction
+            self.pipeline = Pipeline(self.family, base, self.device, self.dtype, self.parts, predicts)
         captions = None if self._text_encoder_trains() else self._captions(number)
         image = self.pipeline.draw(settings, seed, captions, self._go_on)
         stack = [(self.job.name, 1.0, "")] if step else []

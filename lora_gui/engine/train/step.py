@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lora_gui.engine.load import lora
+from lora_gui.engine.load import lora, prediction
 from lora_gui.engine.train import cache, checkpoint, losses, optimizers, publish
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
@@ -35,7 +35,7 @@ class TrainState:
         groups = optimizers.groups(parts, self.weights)
         self.optimizer = optimizers.OPTIMIZERS[job.settings.optimizer](groups, job.settings)
         self.scaler = torch.amp.GradScaler(where.type, enabled=job.settings.precision == "fp16")
-        self.noising = family.noising(Path(job.base.path), where)
+        self.noising = prediction.applied(family.noising(Path(job.base.path), where), job.settings.prediction)
         self.generator = torch.Generator(where)
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read

@@ -89,7 +89,9 @@ class Flux1(LatentFamily):
         """A negative prompt takes twice the time: only then is the base asked a second time in each step."""
         return bool(settings.negative_prompt)
 
-    def guide(self, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
+    def guide(
+        self, kit: Kit, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor
+    ) -> torch.Tensor:
         return unconditional + _TRUE_GUIDANCE * (conditional - unconditional)
 
     def conditions_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,7 +87,9 @@ class LatentFamily(Family):
         """Whether a drawing asks the denoiser without the prompt, too (classifier-free guidance)."""
         return settings.guidance > 1
 
-    def guide(self, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
+    def guide(
+        self, kit: Kit, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor
+    ) -> torch.Tensor:
         """Classifier-free guidance (Ho and Salimans 2022)."""
         return unconditional + settings.guidance * (conditional - unconditional)
 
@@ -199,7 +202,7 @@ class LatentFamily(Family):
                 )
                 for rows in branches
             ),
-            guide=partial(self.guide, settings) if guided else None,
+            guide=partial(self.guide, kit, settings) if guided else None,
         )  # fmt: skip
         return self.decode(kit, sample(stage))
 
@@ -257,7 +260,12 @@ def scheduler_of(base: Path) -> Any:
     name = str(entry[-1]) if isinstance(entry, list) and entry else ""
     if not (name.endswith("Scheduler") and hasattr(diffusers.schedulers, name)):
         raise ValueError(f"diffusers has no scheduler {name}")
-    return getattr(diffusers.schedulers, name).from_pretrained(base / "scheduler")
+    kind, told = getattr(diffusers.schedulers, name), base / "scheduler"
+    if not kind.load_config(told).get("rescale_betas_zero_snr"):
+        return kind.from_pretrained(told)
+    if "rescale_betas_zero_snr" not in inspect.signature(kind).parameters:
+        kind = diffusers.EulerDiscreteScheduler  # one that knows noise without any signal
+    return kind.from_pretrained(told, timestep_spacing="trailing")  # begins there: Lin et al. 2024, section 3.3
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

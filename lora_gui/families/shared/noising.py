@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,6 +71,9 @@ class Diffusion(Noising):
             "sample": lambda: predicted,
         }
         return finished[self.prediction]()
+
+    def predicting(self, prediction: str) -> Diffusion:
+        return self if self.prediction == "sample" else replace(self, prediction=prediction)
 
     def _scales(self, timesteps: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """sqrt(abar) and sqrt(1 - abar), shaped to multiply `like`."""

@@ -9,7 +9,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
-from lora_gui.families.base import Noising, Reader
+from lora_gui.families.base import Kit, Noising, Reader
 from lora_gui.families.shared import token_limit
 from lora_gui.families.shared.latent import Config, LatentFamily, empty
 from lora_gui.families.shared.noising import Diffusion
@@ -23,6 +23,7 @@ TARGETS = {
     "linear": rf".*attentions\..*\.{_LINEAR}",
     "all": rf".*(attentions\..*\.{_LINEAR}|{_CONVOLUTIONS})",
 }
+_RESCALED = 0.7  # the share phi of the rescaled guidance
 TEXT_TARGETS = r".*self_attn\.(q_proj|k_proj|v_proj|out_proj)"
 
 
@@ -43,6 +44,17 @@ class UNetFamily(LatentFamily):
     def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
         scheduler.set_timesteps(settings.steps, device=latents.device)
         return scheduler.timesteps
+
+    def guide(
+        self, kit: Kit, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor
+    ) -> torch.Tensor:
+        """Rescaled where the noise ends at a signal of zero, which else overexposes (Lin et al. 2024, section 3.4)."""
+        guided = super().guide(kit, settings, unconditional, conditional)
+        if not kit.schedulers[self.part].config.get("rescale_betas_zero_snr"):
+            return guided
+        axes = tuple(range(1, guided.ndim))
+        rescaled = guided * (conditional.std(axes, keepdim=True) / guided.std(axes, keepdim=True))
+        return _RESCALED * rescaled + (1 - _RESCALED) * guided
 
     def reader(self, base: Path) -> Reader:
         return token_limit.reader(base / "tokenizer")

@@ -68,7 +68,9 @@ class ZImage(qwen3.Qwen3Family):
         """Its guidance is what is added to the prompt's prediction, so that 0 is without."""
         return settings.guidance > 0
 
-    def guide(self, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
+    def guide(
+        self, kit: Kit, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor
+    ) -> torch.Tensor:
         return conditional + settings.guidance * (conditional - unconditional)
 
     def latents_dtype(self, network: Any) -> torch.dtype:

@@ -10,7 +10,7 @@ import lora_gui
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import KnownBase
-from lora_gui.formats import base_files, single_file
+from lora_gui.formats import base_files, noise_kind, single_file
 from lora_gui.protocol.jobs import Base
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import base_folder, base_places
@@ -122,6 +122,12 @@ def _identified(path: Path, size: int, time: int) -> tuple[str, str, int]:
     return next(key for build, key in builds.items() if build is found), found.like, contents.values
 
 
+@functools.lru_cache(maxsize=256)
+def _marks(path: Path, size: int, time: int) -> frozenset[str]:
+    """The tensors of a checkpoint that say something of its noise; read once for each state of the file."""
+    return frozenset(filter(noise_kind.is_mark, single_file.read(path).shapes))
+
+
 @functools.lru_cache(maxsize=1024)
 def _counted(path: Path, size: int, time: int) -> int:
     return single_file.read(path).values
@@ -156,7 +162,10 @@ def _places(folder: Path) -> Iterator[Path]:
 def _read(path: Path) -> Base | UserError:
     """The base at a path, or why there is none."""
     try:
-        return _open(path)
+        found = _open(path)
+        if path.is_file():
+            noise_kind.of_checkpoint(path, _marks(*_state(path)))
+        return found
     except UserError as error:
         return error
     except files.STRANGE as error:

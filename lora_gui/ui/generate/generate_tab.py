@@ -20,7 +20,8 @@ from lora_gui.ui.generate import stack
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.stack import ROWS, Stack
 from lora_gui.ui.generate.wrong import wrong
-from lora_gui.ui.widgets import markup
+from lora_gui.ui.widgets import base_list, form, markup
+from lora_gui.ui.widgets.base_list import BaseList
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
@@ -32,6 +33,7 @@ element.addEventListener('click', event => {
 });
 """
 NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
+HAND = (*NUMBERS, "prediction")  # what is the base's own until it is set by hand
 AS_TYPED = ("prompt", "negative", "count", "seed", "random", "on_processor")
 NOTHING_IN_USE = markup.quiet("None in use: this draws with the base alone.")
 
@@ -125,7 +127,7 @@ class _Order:
         typed = {str(name): value for name, value in dict(changes or {}).items() if value is None or is_typed(value)}
 
         def taken(draft: DrawDraft) -> DrawDraft:
-            hand = draft.hand | {name: typed[name] for name in NUMBERS if name in typed}
+            hand = draft.hand | {name: typed[name] for name in HAND if name in typed}
             words = {name: str(typed[name] or "") for name in ("prompt", "negative", "base") if name in typed}
             others = {name: typed[name] for name in ("count", "seed", "random", "on_processor") if name in typed}
             hand = {name: value for name, value in hand.items() if value is not None}
@@ -141,7 +143,7 @@ class _Order:
         try:
             base = self._base(draft)
             plain = check(DrawSettings, bases.draw_defaults(base))
-            values |= {"base": base.key} | {name: draft.hand.get(name, getattr(plain, name)) for name in NUMBERS}
+            values |= {"base": base.key} | {name: draft.hand.get(name, getattr(plain, name)) for name in HAND}
             faults = wrong(draft, base)
         except UserError as error:
             problem = problem or error
@@ -214,27 +216,17 @@ class _Order:
         self._draft.change(lambda now: replace(now, seed=wanted.seed))
 
     def _base(self, draft: DrawDraft) -> Base:
-        found = bases.list_bases(self._studio)
-        if not found:
-            raise UserError(
-                "There is no base to draw with.", f"Put a base into {self._studio.bases} and open the window again."
-            )
-        return next((base for base in found if base.key == draft.base), found[0])
+        return base_list.chosen(self._studio, draft.base)
 
 
 def _details(context: Context) -> dict[str, Any]:
-    found, fields = bases.list_bases(context.studio), DrawSettings.model_fields
+    fields = DrawSettings.model_fields
     negative = gr.Textbox(
         "", label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative"
     )
     with gr.Row(elem_classes="fields"):
-        base = gr.Dropdown(
-            [(base.title, base.key) for base in found],
-            value=found[0].key if found else None,
-            label="Base",
-            info="The model that draws.",
-            elem_id="draw-base",
-        )
+        base = BaseList(context.studio, info="The model that draws.", elem_id="draw-base")
+        base.connect()
         with gr.Column(min_width=200):
             seed = gr.Number(1, label="Seed", info=fields["seed"].description, step=1, elem_id="seed")
             new_seed = gr.Checkbox(True, label="A new one each time", elem_id="random")
@@ -253,8 +245,9 @@ def _details(context: Context) -> dict[str, Any]:
             )
             for name in NUMBERS
         }
-    rest = {"random": new_seed, "on_processor": on_processor}
-    return {"negative": negative, "base": base, "seed": seed} | rest | numbers
+    predicts = form.component("prediction", fields["prediction"], "draw")
+    rest = {"random": new_seed, "on_processor": on_processor, "prediction": predicts}
+    return {"negative": negative, "base": base.field, "seed": seed} | rest | numbers
 
 
 def _removed(number: int, draft: DrawDraft) -> DrawDraft:

@@ -11,9 +11,9 @@ from lora_gui.studio.capacity import gpu
 from lora_gui.studio.capacity.estimate import estimate
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
-from lora_gui.studio.things import bases, framings, loras, names, pictures, presets, triggers
+from lora_gui.studio.things import framings, loras, names, pictures, presets, triggers
 from lora_gui.ui.draft import TrainDraft
-from lora_gui.ui.widgets import form, markup
+from lora_gui.ui.widgets import base_list, form, markup
 
 ALL_IT_NEEDS = "Pictures, what you are making and a trigger word: that is all it needs."
 WHY_TRIGGER = "A made-up word that calls your LoRA in a prompt, such as zxy_style."
@@ -36,10 +36,7 @@ def chosen_preset(studio: Studio, draft: TrainDraft) -> str:
 
 def chosen_base(studio: Studio, draft: TrainDraft) -> Base:
     """The base of the draft, or the first there is. Raises UserError where there is none."""
-    found = bases.list_bases(studio)
-    if not found:
-        raise UserError("There is no base to train on.", f"Put a base into {studio.bases} and open the window again.")
-    return next((base for base in found if base.key == draft.base), found[0])
+    return base_list.chosen(studio, draft.base)
 
 
 def chosen_pictures(studio: Studio, draft: TrainDraft) -> pictures.PictureSet | None:

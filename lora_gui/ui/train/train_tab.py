@@ -12,7 +12,7 @@ from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import fit
 from lora_gui.studio.tasks import queue
 from lora_gui.studio.tasks.runs import Run
-from lora_gui.studio.things import bases, presets
+from lora_gui.studio.things import presets
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import TrainDraft, is_typed
 from lora_gui.ui.train import planned
@@ -20,6 +20,7 @@ from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
 from lora_gui.ui.train.run_view import Aside, RunView
 from lora_gui.ui.widgets import form, markup
+from lora_gui.ui.widgets.base_list import BaseList
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
@@ -197,7 +198,6 @@ def _waits(context: Context, run: Run) -> str:
 
 
 def _name_and_base(context: Context) -> tuple[gr.Textbox, gr.Dropdown]:
-    found = bases.list_bases(context.studio)
     with gr.Row(elem_classes="fields"):
         name = gr.Textbox(
             "",
@@ -206,14 +206,13 @@ def _name_and_base(context: Context) -> tuple[gr.Textbox, gr.Dropdown]:
             max_lines=1,
             elem_id="name",
         )
-        base = gr.Dropdown(
-            [(base.title, base.key) for base in found],
-            value=found[0].key if found else None,
-            label="Base",
+        base = BaseList(
+            context.studio,
             elem_id="base",
             info="The model that learns your pictures. The LoRA works with bases of the same family.",
         )
-    return name, base
+        base.connect()
+    return name, base.field
 
 
 def _cards(known: dict[str, presets.Preset]) -> gr.Radio:

@@ -27,7 +27,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
 )
-NAMES = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "int8": "INT8", "nf4": "NF4"}  # where a capital is not enough
+NAMES = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "int8": "INT8", "nf4": "NF4",
+         "base": "As the base says", "v": "Velocity (v)"}  # where a capital is not enough
 
 
 def grouped() -> list[tuple[str, list[str]]]:
@@ -46,7 +47,7 @@ def build() -> dict[str, Any]:
         html(f'<h3 class="group">{title}</h3>')
         with gr.Row(elem_classes="fields"):
             for name in names:
-                made[name] = _component(name, TrainSettings.model_fields[name])
+                made[name] = component(name, TrainSettings.model_fields[name])
     return {name: made[name] for name in TrainSettings.model_fields}
 
 
@@ -101,8 +102,9 @@ def bounds(info: FieldInfo) -> str:
     return f"{low}{step}."
 
 
-def _component(name: str, info: FieldInfo) -> gr.components.Component:
-    common: dict[str, Any] = {"label": info.title, "elem_id": f"setting-{name}", "min_width": 240}
+def component(name: str, info: FieldInfo, form: str = "setting") -> gr.components.Component:
+    """The component of a field, with its label, help and bounds."""
+    common: dict[str, Any] = {"label": info.title, "elem_id": f"{form}-{name}", "min_width": 240}
     if get_origin(info.annotation) is Literal:
         choices = [(_name(key), key) for key in get_args(info.annotation)]
         return gr.Dropdown(choices, value=info.default, info=info.description, **common)

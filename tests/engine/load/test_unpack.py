@@ -1,5 +1,6 @@
 """Bases that are one file: unpacked once, with the app's own configuration, into exactly their networks."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from lora_gui.engine.load import unpack
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
+from lora_gui.families.shared.latent import scheduler_of
 from lora_gui.protocol.events import Done, Drawn, Note, Phase
 from lora_gui.protocol.jobs import Base, DrawJob
 from lora_gui.settings import DrawSettings
@@ -119,3 +121,26 @@ def test_the_tokenizer_is_that_of_clip():
 def test_a_folder_stays_where_it_is(base, tmp_path):
     found, events = as_folder(Base(key="tiny", title="Tiny", family="sd1", path=str(base)), tmp_path)
     assert found == base and not [event for event in events if isinstance(event, Phase)]
+
+
+def scheduler(folder):
+    return json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+
+
+def test_a_yaml_beside_a_checkpoint_is_heeded_and_a_change_of_it_too(single, tmp_path):
+    base, _ = single
+    first, _ = as_folder(base, tmp_path / "cache")
+    assert scheduler(first).get("prediction_type", "epsilon") == "epsilon"
+    Path(base.path).with_suffix(".yaml").write_text("parameterization: v\nzero_terminal_snr: true\n")
+    second, events = as_folder(base, tmp_path / "cache")
+    assert scheduler(second)["prediction_type"] == "v_prediction" and "heeded" in events[1].text
+    held = scheduler_of(second)
+    assert held.config.timestep_spacing == "trailing" and held.config.rescale_betas_zero_snr
+
+
+def test_a_checkpoint_trained_with_edm_noise_is_refused_by_name(single, tmp_path):
+    base, _ = single
+    tensors = safetensors.torch.load_file(base.path) | {"edm_vpred.sigma_max": torch.tensor(120.0)}
+    safetensors.torch.save_file(tensors, base.path)
+    with pytest.raises(UserError, match="trained with EDM noise"):
+        as_folder(base, tmp_path / "cache")
