@@ -57,9 +57,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "resolution": size,
         "trigger_phrase": job.trigger,
         "usage_hint": f"Write {job.trigger} in the prompt; strength 1.0 is as trained.",
-    }
-    if settings.prediction != "base":  # where the base itself says it, who draws has that base
-        modelspec["prediction_type"] = settings.prediction
+    } | _prediction(job)
     kohya |= trigger_field(job.trigger)
     ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
     return (
@@ -67,6 +65,12 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         | {f"modelspec.{key}": value for key, value in modelspec.items()}
         | {f"lora_studio.{key}": value for key, value in ours.items()}
     )
+
+
+def _prediction(job: TrainJob) -> dict[str, str]:
+    """What the base was told by hand that it predicts; where it says that itself, who draws has that base."""
+    chosen = job.settings.prediction
+    return {} if chosen == "base" else {"prediction_type": chosen}
 
 
 def trigger_field(trigger: str) -> dict[str, dict[str, dict[str, int]]]:
