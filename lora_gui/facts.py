@@ -75,6 +75,7 @@ class Facts:
     size_step: int  # px; width and height of drawings are multiples of it
     cell: float  # px; sides that pictures are learnt at are whole numbers of it: of the autoencoder, patches, halvings
     bucket_step: float  # px; at batch 1 they are multiples of about this
+    learns_in_fp16: bool = field(default=False, kw_only=True)  # whether its activations stay within fp16's range
     architecture: str  # modelspec.architecture of its LoRA files
     base_model_version: str  # ss_base_model_version of its LoRA files
     spellings: str = ""  # a regular expression: what else its LoRA files call it, as `formats/architecture.py` has it

@@ -8,6 +8,7 @@ from lora_gui.formats import base_files, noise_kind
 
 UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: single-file bases as folders, quantised networks
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
+_DTYPES = "torch.bfloat16", "torch.float16"  # that quantised networks compute in; the second on older cards
 _VERSIONS = {UNPACKED: 2, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
 
 
@@ -17,7 +18,7 @@ def unpacked(file: Path) -> str:
     return _digest([_VERSIONS[UNPACKED], *_state(file), *(_state(said) if said else ())])
 
 
-def quantised(source: Path, precision: str, dtype: str = "torch.bfloat16") -> str:
+def quantised(source: Path, precision: str, dtype: str = _DTYPES[0]) -> str:
     """The name for the network whose weights lie in `source`, quantised, computing in `dtype`."""
     found = base_files.weights(source)
     states = [_state(file) for file in (found.files if found else ())]
@@ -26,7 +27,7 @@ def quantised(source: Path, precision: str, dtype: str = "torch.bfloat16") -> st
 
 def is_quantised(cache: Path, source: Path, precision: str) -> bool:
     """Whether this very network is kept in that precision."""
-    return (cache / QUANTISED / quantised(source, precision) / INDEX).is_file()
+    return any((cache / QUANTISED / quantised(source, precision, dtype) / INDEX).is_file() for dtype in _DTYPES)
 
 
 def _state(file: Path) -> list[str | int]:

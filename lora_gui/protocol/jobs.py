@@ -80,6 +80,7 @@ class PlanJob(_Job):
     base: Base  # `path` is empty where a known one is not on this disk
     settings: TrainSettings
     vram_gib: float
+    capability: tuple[int, int] | None = None  # compute capability of the card; None where it is not known
     ram_gib: float
     cache: str  # folder that can be deleted at any time
 

@@ -37,7 +37,7 @@ class Opened:
     def __init__(self, job: DrawJob, folder: Path, where: torch.device) -> None:
         self.held, self.base, self.folder, self.where = held_by(job), job.base, folder, where
         self.family = family(job.base.family)
-        self.dtype = device.dtype_of(job.precision) if job.precision else device.drawing_dtype(where)
+        self.dtype = device.drawing_dtype(where, job.precision, device.capability(where))
         self.reader = self.family.reader(folder)
         self.reads_apart = False  # whether text encoders leave memory once the prompts are read
         self.captions: dict[tuple[str, str], Tensors] = {}  # of prompts that were read so

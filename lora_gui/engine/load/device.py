@@ -1,4 +1,4 @@
-"""The device that the work is done on, and its compute dtype."""
+"""The device that the work is done on, and its compute dtype, which older cards choose for themselves."""
 
 import gc
 import os
@@ -6,6 +6,10 @@ import os
 import psutil
 import torch
 
+from lora_gui.facts import Facts
+
+Capability = tuple[int, int] | None  # compute capability of a CUDA card; None for any other device
+_BF16_SINCE = (8, 0)  # older cards, up to RTX 20xx, compute bf16 beside their tensor cores: at a quarter of the speed
 _DTYPES = {  # quantised weights are dequantised to bf16
     "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16, "nf4": torch.bfloat16,
 }  # fmt: skip
@@ -28,14 +32,34 @@ def prepare(device: torch.device) -> None:
         torch.set_float32_matmul_precision("high")
 
 
+def capability(device: torch.device) -> Capability:
+    """What the card can do, by NVIDIA's count."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+
+
 def dtype_of(precision: str) -> torch.dtype:
     """Compute dtype of a precision of the settings."""
     return _DTYPES[precision]
 
 
-def drawing_dtype(device: torch.device) -> torch.dtype:
-    """Compute dtype of drawing where no precision is named: fp16 on a GPU, fp32 on a CPU."""
-    return torch.float32 if device.type == "cpu" else torch.float16
+def training_dtype(precision: str, facts: Facts, capability: Capability) -> tuple[torch.dtype, str]:
+    """Compute dtype of a training, and a sentence where it is another than its precision says, or a slow one."""
+    dtype, quick = dtype_of(precision), capability is None or capability >= _BF16_SINCE
+    if dtype == torch.float32 or facts.learns_in_fp16 and (quick or dtype == torch.float16):
+        return dtype, ""
+    if facts.learns_in_fp16:
+        return torch.float16, "Your card is quick in fp16 and slow in bf16, so this is computed in fp16."
+    told = f"{facts.title} can overflow in fp16, so it is computed in bf16"
+    if quick:
+        return torch.bfloat16, f"{told}." if dtype == torch.float16 else ""
+    return torch.bfloat16, f"{told}, in which your card is slow: each step takes up to four times as long."
+
+
+def drawing_dtype(device: torch.device, precision: str, capability: Capability) -> torch.dtype:
+    """Compute dtype of drawing: that of `precision`; where none is named fp16 on a GPU and fp32 on a CPU."""
+    dtype = dtype_of(precision or ("fp32" if device.type == "cpu" else "fp16"))
+    old = capability is not None and capability < _BF16_SINCE
+    return torch.float16 if old and dtype == torch.bfloat16 else dtype
 
 
 def empty_cache(device: torch.device) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from lora_gui.engine.load.device import training_dtype
 from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.phases import GIB, SIDES, Phase, Planner
 from lora_gui.families.base import Family
@@ -31,7 +32,8 @@ _DOING = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run needs: `settings` are those to run with, `notes` what was changed in them and what it costs."""
+    """What a run needs: `settings` are those to run with, `notes` what was changed in them and what it costs, and
+    where the card itself is slow."""
 
     phases: dict[str, Phase]
     settings: TrainSettings
@@ -67,6 +69,8 @@ def plan(job: PlanJob, family: Family) -> Plan:
     current = settings
     for attempt, kind, note in _attempts(planner, settings, vram):
         current, notes[kind] = attempt, note
+    _, slow = training_dtype(current.precision, family.facts, job.capability)
+    notes |= {"dtype": slow} if slow else {}
     phases, ram = planner.phases(current), planner.ram(current)
     needed, most = max((phase.total, name) for name, phase in phases.items())
     if needed > vram:

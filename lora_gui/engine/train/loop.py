@@ -84,7 +84,10 @@ def _prepare(
     job: TrainJob, task: TaskFolder, family: Family, found: checkpoint.Checkpoint | None
 ) -> Generator[Event, None, tuple[TrainState, Samples]]:
     """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
-    where, dtype = device.pick(), device.dtype_of(job.settings.precision)
+    where = device.pick()
+    dtype, told = device.training_dtype(job.settings.precision, family.facts, device.capability(where))
+    if told:
+        yield Note(told)
     device.prepare(where)
     base = yield from unpack.as_folder(job.base, job.cache)
     job = job.model_copy(update={"base": base})

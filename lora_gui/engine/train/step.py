@@ -34,7 +34,8 @@ class TrainState:
         self.weights = lora.add_new(parts, family, job.settings, NAME)
         groups = optimizers.groups(parts, self.weights)
         self.optimizer = optimizers.OPTIMIZERS[job.settings.optimizer](groups, job.settings)
-        self.scaler = torch.amp.GradScaler(where.type, enabled=job.settings.precision == "fp16")
+        held = {weight.dtype for root in parts.values() for weight in root.parameters()}
+        self.scaler = torch.amp.GradScaler(where.type, enabled=torch.float16 in held)
         self.noising = prediction.applied(family.noising(Path(job.base.path), where), job.settings.prediction)
         self.generator = torch.Generator(where)
         self.step = 0
@@ -115,5 +116,6 @@ class TrainState:
         """Go on from a checkpoint as if nothing had happened."""
         facts, shapes = self.family.facts, lora.shapes(self.parts)
         lora.set_weights(self.parts, dialects.read(found.lora, shapes, facts, [facts]), NAME)
-        self.scaler.load_state_dict(checkpoint.restore(found, self.optimizer)["scaler"])
+        if scale := checkpoint.restore(found, self.optimizer)["scaler"]:  # none of a card that computed in bf16
+            self.scaler.load_state_dict(scale)
         self.step = found.step

@@ -25,6 +25,7 @@ FACTS = Facts(
     size_step=64,
     cell=64,  # its U-Net halves three times, and cannot where a rest is left
     bucket_step=64,
+    learns_in_fp16=True,
     architecture="kandinsky-2-2/lora",
     base_model_version="kandinsky_v2_2",
     spellings=r"kandinsky-?v?-?2-?2.*",

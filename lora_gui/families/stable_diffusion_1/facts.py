@@ -46,6 +46,7 @@ FACTS = Facts(
     size_step=8,
     cell=8,
     bucket_step=64,
+    learns_in_fp16=True,
     single_files=(
         SingleFile(
             like="sd15",

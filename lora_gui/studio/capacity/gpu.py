@@ -1,4 +1,4 @@
-"""How much memory the GPU has that torch will use, asked of the driver's library (NVML), so that torch need not load.
+"""What the GPU is that torch will use, asked of the driver's library (NVML), so that torch need not load.
 
 torch computes on `cuda:0`. Which one that is follows CUDA's rules: the first that CUDA_VISIBLE_DEVICES names, by index
 or by UUID; its indices count in PCI order with CUDA_DEVICE_ORDER=PCI_BUS_ID, and else from the fastest to the slowest.
@@ -11,48 +11,66 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 _PATIENCE = 10.0  # seconds; a driver that has to wake a GPU takes two or three
 _NONE = ("", "-1", "none", "void", "nodevfiles")  # what CUDA_VISIBLE_DEVICES says where there is to be none
 
 
+class Card(NamedTuple):
+    """Its memory in GiB, 0 where there is none, and its compute capability where the driver tells it."""
+
+    gib: float = 0.0
+    capability: tuple[int, int] | None = None
+
+
 def memory() -> float:
-    """GiB of the GPU that torch uses; 0 where there is none.
+    """GiB of the GPU that torch uses; 0 where there is none."""
+    return card().gib
+
+
+def capability() -> tuple[int, int] | None:
+    """Its compute capability, by NVIDIA's count; None where there is none, or where it is not known."""
+    return card().capability
+
+
+def card() -> Card:
+    """The GPU that torch uses.
 
     The answer is kept, and a question that failed is asked again the next time. A driver that takes longer than ten
     seconds counts as none until it has answered.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip().lower() in _NONE:
-        return 0.0
+        return Card()
     answer, given_up = _asked(visible, os.environ.get("CUDA_DEVICE_ORDER", ""))
     try:
         found = answer.result(max(0.0, given_up - time.monotonic()))
     except TimeoutError:
-        return 0.0
-    if not found:
+        return Card()
+    if not found.gib:
         _asked.cache_clear()
     return found
 
 
 @functools.cache
-def _asked(visible: str | None, order: str) -> tuple["Future[float]", float]:
+def _asked(visible: str | None, order: str) -> tuple["Future[Card]", float]:
     """The answer to come, and until when to wait for it; a thread of its own asks, since NVML knows no time limit."""
-    answer: Future[float] = Future()
+    answer: Future[Card] = Future()
     threading.Thread(target=_ask, args=(answer, visible, order), daemon=True).start()
     return answer, time.monotonic() + _PATIENCE
 
 
-def _ask(answer: "Future[float]", visible: str | None, order: str) -> None:
+def _ask(answer: "Future[Card]", visible: str | None, order: str) -> None:
     import pynvml as nvml  # large, and most commands do not need it
 
-    found = 0.0
+    found = Card()
     try:
         nvml.nvmlInit()
         try:
-            used = _used(nvml, visible, order)
-            found = nvml.nvmlDeviceGetMemoryInfo(used).total / 2**30 if used else 0.0
+            if used := _used(nvml, visible, order):
+                told = _or(nvml, None, lambda: tuple(nvml.nvmlDeviceGetCudaComputeCapability(used)))
+                found = Card(nvml.nvmlDeviceGetMemoryInfo(used).total / 2**30, told)
         finally:
             nvml.nvmlShutdown()
     except nvml.NVMLError:  # no driver, or one that cannot answer now

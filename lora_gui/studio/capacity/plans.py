@@ -10,6 +10,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, PlanJob
 from lora_gui.settings import TrainSettings
+from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things import bases
@@ -42,11 +43,14 @@ def all_bases() -> list[Base]:
 def job(
     studio: Studio, base: Base, settings: TrainSettings, vram_gib: float, ram_gib: float | None = None
 ) -> PlanJob:
-    """A question for `ask`; the RAM is this computer's own unless it is given."""
+    """A question for `ask`; the RAM is this computer's own unless it is given, and the card where it has this memory."""
     base = bases.built_like(base)
     ram = psutil.virtual_memory().total / 2**30 if ram_gib is None else ram_gib
     kept = str((studio.cache / "plans").resolve())
-    return PlanJob(base=base, settings=settings, vram_gib=vram_gib, ram_gib=ram, cache=kept)
+    capability = gpu.capability() if vram_gib == gpu.memory() else None
+    return PlanJob(
+        base=base, settings=settings, vram_gib=vram_gib, capability=capability, ram_gib=ram, cache=kept
+    )  # fmt: skip
 
 
 def ask(studio: Studio, questions: Sequence[PlanJob]) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ class MemoryView:
         gib, peak, changed = gpu.memory(), float(plan["peak_gib"]), dict(plan["changed"])
         bar = markup.bar(peak / gib, f"{peak:.1f} of {gib:.0f} GB", "of your card's memory")
         if plan["fits"] and not changed:
-            return self._shown(bar, {})
+            return self._shown(markup.quiet(" ".join(plan["notes"])) + bar if plan["notes"] else bar, {})
         if plan["fits"]:
             what = "This is too large for your card as it stands. It fits with these changes:"
             return self._shown(markup.sentences(what, plan["notes"]) + bar, changed)

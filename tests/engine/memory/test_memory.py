@@ -95,6 +95,13 @@ def test_the_lora_has_as_many_weights_as_known(key, kept):
     assert count / 1e6 == pytest.approx(FIGURES[key][0], rel=0.02)
 
 
+@pytest.mark.parametrize(("card", "told"), [((7, 5), True), ((8, 6), False), (None, False)])
+def test_a_plan_says_where_the_card_is_slow_in_bf16(kept, card, told):
+    job = PlanJob(base=base_of("sd15"), settings=settings_of("sd15"), vram_gib=12, ram_gib=32, cache=str(kept))
+    notes = plan(job.model_copy(update={"capability": card}), family("sd1")).notes
+    assert any("computed in fp16" in note for note in notes) == told
+
+
 @pytest.mark.soak
 def test_flux_fits_a_card_of_12_gb_and_the_second_plan_is_there_at_once(kept):
     first = planned("flux1-dev", kept, resolution=1024, gradient_checkpointing=True)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import itertools
+import json
 import random
 import shutil
 from pathlib import Path
@@ -16,7 +17,12 @@ from PIL import Image
 
 from lora_gui import files
 from lora_gui.engine.draw.pipeline import NotFiniteError, Pipeline
+<<<<<<< HEAD
 from lora_gui.engine.train import buckets, cache, checkpoint, publish
+=======
+from lora_gui.engine.load import device
+from lora_gui.engine.train import buckets, cache, checkpoint
+>>>>>>> b79a21c (Cards without bf16 learn and draw in fp16 where a family can, and the plan and the run say so; text encoders aside, fp16 that overflows is told)
 from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.publish import NoEffectError
 from lora_gui.engine.train.step import TrainState
@@ -140,6 +146,22 @@ def test_memory_settings_learn_nearly_the_same(run, settings):
     one, two = (safetensors.torch.load_file(made.lora) for made in (plain, saving))
     key = next(key for key in one if key.endswith("lora_up.weight"))
     assert torch.nn.functional.cosine_similarity(one[key].float().flatten(), two[key].float().flatten(), dim=0) > 0.9
+
+
+def test_a_card_without_bf16_learns_in_fp16_and_a_run_goes_on_on_another_card(run, monkeypatch, tmp_path):
+    def on(card):
+        monkeypatch.setattr(device, "capability", lambda where: card)
+
+    def scaled(folder):
+        kept, _ = checkpoint.newest(folder / "checkpoints")
+        return bool(json.loads((kept.folder / "state.json").read_text())["scaler"])
+
+    folder = tmp_path / "moved"
+    for steps, card, old in ((2, (8, 6), False), (4, (7, 5), True), (6, (8, 6), False)):
+        on(card)
+        made = run(folder=folder, precision="bf16", steps=steps, checkpoint_every=1)
+        assert isinstance(made.events[-1], Done) and scaled(folder) == old
+        assert any("computed in fp16" in note.text for note in made.of(Note)) == old
 
 
 def learning(base, tmp_path, **settings):

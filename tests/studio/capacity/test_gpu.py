@@ -54,6 +54,11 @@ class Driver:
     def nvmlDeviceGetMemoryInfo(self, card, version=None):
         return SimpleNamespace(total=int(card.gib * GIB), free=1, used=1)
 
+    def nvmlDeviceGetCudaComputeCapability(self, card):
+        if not card.cores:
+            raise pynvml.NVMLError_NotSupported()
+        return [7, 5] if card.cores < 5000 else [8, 9]
+
     def nvmlDeviceGetNumGpuCores(self, card):
         if not card.cores:
             raise pynvml.NVMLError_NotSupported()
@@ -129,6 +134,14 @@ def test_the_gpu_that_torch_calls_cuda_0_is_what_counts(driver, monkeypatch, car
         if value is not None:
             monkeypatch.setenv(name, value)
     assert gpu.memory() == gib
+
+
+def test_the_card_tells_what_it_can_compute(driver):
+    for one, told in ((SLOW, (7, 5)), (FAST, (8, 9)), (card(6, cores=0), None)):
+        driver(one)
+        assert gpu.capability() == told
+    driver()
+    assert gpu.capability() is None
 
 
 def test_a_question_that_failed_is_asked_again_and_an_answer_is_kept(driver):

@@ -51,5 +51,13 @@ def test_what_does_not_fit_comes_with_the_smallest_step_that_does(view):
     assert "too large for this computer" in words and "60 GB of RAM" in words and not offered
 
 
+def test_a_card_that_is_slow_in_bf16_is_said_although_all_fits(view, monkeypatch):
+    monkeypatch.setattr(gpu, "capability", lambda: (7, 5))
+    view.plan = FITS | {"notes": ["Your card is quick in fp16."]}
+    words, proposal, offered = shown(view, view.counted(BASE, TrainSettings()))
+    assert "Your card is quick in fp16." in words and "9.4 of 12 GB" in words and not proposal and not offered
+    assert view.asked[0][0].capability == (7, 5)
+
+
 def test_nothing_is_said_where_memory_does_not_matter(view):
     assert shown(view, view.counting(BASE.model_copy(), TrainSettings())) == ("", {}, False)
