@@ -59,7 +59,7 @@ class TrainSettings(_Settings):
     )
     layers: Layers = Field(
         "attention", title="Layers",
-        description="Which layers learn: attention (on FLUX.1 with the feed-forward layers of its double blocks, as all trainers do), all linear layers, or all there are, convolutions too. More learns texture and line better, and costs memory.",
+        description="Which layers learn: attention (on FLUX with the feed-forward layers that all trainers count to it there), all linear layers of the blocks, or further ones too, such as convolutions. More learns texture and line better, and costs memory.",
     )
     only_layers: tuple[str, ...] = Field(
         (), max_length=20, title="Only layers named",

@@ -2,14 +2,17 @@
 
 python tests/bench/layers.py [STEPS]
 A quarter of the pictures is not learnt; what is predicted of them at fixed noise is asked now and then, the time not
-counted. Both kinds are compared after as many steps, and after as many seconds as the quicker one took. Rank and rate
-are the same for both. Negative figures: linear layers predict pictures better that were not learnt.
+counted. Both kinds are compared after as many steps, and after as many seconds as attention took; rank and rate are
+the same. Negative figures: with linear layers, pictures that were not learnt are predicted better.
+
+With 200 steps, two seeds: style -2.8 % after as many steps and -3.6 % after as much time, character -5.0 % and -5.4 %,
+each pair with the same sign; a step costs a sixth more.
 """
 
 import random
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -91,6 +94,11 @@ def compared(attention: Curve, linear: Curve) -> tuple[float, float]:
     return tuple(100 * (loss / attention[-1][1] - 1) for loss in (linear[-1][1], in_time))
 
 
+def in_words(row: Sequence[float]) -> str:
+    """After as many steps, after as much time, and what a step costs more."""
+    return f"{row[0]:+12.2f} %{row[1]:+10.2f} %{row[2]:12.2f}"
+
+
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else STEPS
     torch.set_num_threads(1)
@@ -103,9 +111,8 @@ def main() -> None:
             one, other = (learn(job, encoded, kind, seed) for kind in KINDS)
             rows.append((*compared(one, other), other[-1][0] / one[-1][0]))
             losses = f"{one[0][1]:9.4f}{one[-1][1]:9.4f}{other[-1][1]:9.4f}"
-            print(f"{preset:12}{seed:4}{losses}{rows[-1][0]:+12.2f} %{rows[-1][1]:+10.2f} %{rows[-1][2]:12.2f}", flush=True)
-        told = [mean(column) for column in zip(*rows, strict=True)]
-        print(f"{preset:12}mean{'':27}{told[0]:+12.2f} %{told[1]:+10.2f} %{told[2]:12.2f}", flush=True)
+            print(f"{preset:12}{seed:4}{losses}{in_words(rows[-1])}", flush=True)
+        print(f"{preset:12}mean{'':27}{in_words([mean(column) for column in zip(*rows, strict=True)])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,17 @@ class Contract:
                 if ".lora_" not in name:
                     assert torch.equal(weight, frozen[part, name.replace(".base_layer", "")])
 
+    def test_attention_is_attention_alone_unless_the_help_says_otherwise(self, base):
+        own, parts = family(self.key), family(self.key).denoisers(base, CPU, torch.float32)
+        names = [
+            name for part, root in parts.items() for name, _ in root.named_modules()
+            if re.fullmatch(own.targets(part, "attention"), name)
+        ]  # fmt: skip
+        said = "on FLUX with the feed-forward" in str(TrainSettings.model_fields["layers"].description)
+        further = [name for name in names if re.search(r"(^|[._])(ff|mlp|feed_forward)", name)]
+        assert names and bool(further) == (said and own.facts.title.startswith("FLUX"))
+        assert len(names) < count(own, parts, "linear") <= count(own, parts, "all")
+
     def test_text_encoders_that_learn_too_take_smaller_steps(self, base):
         own = family(self.key)
         texts = own.text_encoders(base, CPU, torch.float32)

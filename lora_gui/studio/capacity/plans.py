@@ -43,7 +43,7 @@ def all_bases() -> list[Base]:
 def job(
     studio: Studio, base: Base, settings: TrainSettings, vram_gib: float, ram_gib: float | None = None
 ) -> PlanJob:
-    """A question for `ask`; the RAM is this computer's own unless it is given, and the card where it has this memory."""
+    """A question for `ask`; RAM is this computer's own unless given, and so is the card where it has this memory."""
     base = bases.built_like(base)
     ram = psutil.virtual_memory().total / 2**30 if ram_gib is None else ram_gib
     kept = str((studio.cache / "plans").resolve())

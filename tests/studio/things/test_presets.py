@@ -261,3 +261,15 @@ def test_klein_is_trained_as_it_is_in_practice(studio, preset, rate):
     assert {one.learning_rate for one in small} == {rate} and all(500 <= one.steps <= 1200 for one in small)
     large = [filled("klein-9b", pictures) for pictures in (5, 20, 60)]
     assert {one.learning_rate for one in large} == {1e-4} and [one.steps for one in large] == [500, 600, 1800]
+
+
+def test_every_linear_layer_learns_where_that_was_measured_to_be_better_and_fits(studio):
+    def learns(preset, key, family, card=12):
+        return fill(studio, preset, Base(key=key, title="", family=family, path=""), 20, card=card).layers
+
+    for preset in ("style", "character"):
+        assert {learns(preset, "sdxl", "sdxl", card) for card in presets.CARDS} == {"linear"}
+        cards = [learns(preset, "sd15", "sd1", card) for card in presets.CARDS]
+        assert cards == ["attention"] * 3 + ["linear"] * 2  # SD 1.5 is promised to fit 4 GB on a card of 12
+        assert len({learns(preset, "starter", "sd1", card) for card in presets.CARDS}) == 1
+    assert learns("concept", "sdxl", "sdxl") == learns("style", "flux1-dev", "flux1") == "attention"
