@@ -22,12 +22,13 @@ class QuickStableDiffusion1(StableDiffusion1):
     facts = replace(StableDiffusion1.facts, draw_defaults={"width": SIZE, "height": SIZE, "steps": 4, "guidance": 4.0})
 
 
-def stable_diffusion_1(folder: Path, seed: int = 0, prediction: str = "v_prediction", width: int = 16) -> Path:
-    """A StableDiffusionPipeline folder of about 100,000 parameters; draws noise, but by all the real steps."""
+def stable_diffusion_1(folder: Path, seed: int = 0, prediction: str = "v_prediction", width: int = 96) -> Path:
+    """A StableDiffusionPipeline folder that draws noise, but by all the real steps; its feed-forward layers are large
+    enough to be quantised."""
     torch.manual_seed(seed)
     unet = UNet2DConditionModel(
         sample_size=SIZE // 8,
-        block_out_channels=(width, 2 * width),
+        block_out_channels=(16, width),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),

@@ -22,7 +22,7 @@ def flux_1(folder: Path, seed: int = 0, schnell: bool = False) -> Path:
         num_layers=1,
         num_single_layers=2,
         attention_head_dim=16,
-        num_attention_heads=2,
+        num_attention_heads=8,  # its feed-forward layers are large enough to be quantised
         joint_attention_dim=WIDTH,
         pooled_projection_dim=16,
         guidance_embeds=not schnell,

@@ -43,6 +43,7 @@ def kandinsky_2_2(folder: Path, seed: int = 0) -> Path:
         encoder_hid_dim=EMBEDDING,
         encoder_hid_dim_type="image_proj",
         resnet_time_scale_shift="scale_shift",
+        time_embedding_dim=1024,  # what it goes through is large enough to be quantised
     )
     movq = VQModel(
         block_out_channels=(32, 32, 32, 32),  # its norm has 32 groups
@@ -70,8 +71,8 @@ def kandinsky_2_2(folder: Path, seed: int = 0) -> Path:
 def _prior(folder: Path) -> KandinskyV22PriorPipeline:
     words = tiny_clip.tokenizer(folder / "vocabulary")
     prior = PriorTransformer(
-        num_attention_heads=2,
-        attention_head_dim=8,
+        num_attention_heads=8,  # its feed-forward layers are large enough to be quantised
+        attention_head_dim=16,
         num_layers=2,
         embedding_dim=EMBEDDING,
         num_embeddings=tiny_clip.LENGTH,

@@ -27,10 +27,10 @@ def stable_diffusion_3(folder: Path, seed: int = 0, t5: bool = True) -> Path:
         in_channels=16,
         out_channels=16,
         num_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=2,
+        attention_head_dim=16,
+        num_attention_heads=8,  # its feed-forward layers are large enough to be quantised
         joint_attention_dim=WIDTH,
-        caption_projection_dim=16,
+        caption_projection_dim=128,
         pooled_projection_dim=16 + 24,
         pos_embed_max_size=8,
         dual_attention_layers=(0,),

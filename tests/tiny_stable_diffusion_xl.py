@@ -18,7 +18,7 @@ def stable_diffusion_xl(folder: Path, seed: int = 0, blocks: int = 1) -> Path:
     words = tokenizer(folder / "vocabulary")
     unet = UNet2DConditionModel(
         sample_size=SIZE // 8,
-        block_out_channels=(16, 32),
+        block_out_channels=(16, 96),  # its feed-forward layers are large enough to be quantised
         layers_per_block=blocks,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),

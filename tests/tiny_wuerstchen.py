@@ -31,7 +31,7 @@ def wuerstchen(folder: Path, seed: int = 0) -> Path:
     for weight in (*decoder.parameters(), *vqgan.parameters()):
         if not weight.any():  # fresh networks are shut in places
             weight.data.normal_(std=0.1)
-    prior = WuerstchenPrior(c=32, c_cond=16, c_r=8, depth=2, nhead=2)
+    prior = WuerstchenPrior(c=128, c_cond=16, c_r=8, depth=2, nhead=2)  # large enough to be quantised
     base = folder / "base"
     WuerstchenDecoderPipeline(
         tokenizer=words,

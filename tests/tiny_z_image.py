@@ -18,11 +18,11 @@ def z_image(folder: Path, seed: int = 0, distilled: bool = False) -> Path:
     words = tiny_qwen3.tokenizer()
     transformer = ZImageTransformer2DModel(
         in_channels=16,
-        dim=32,
+        dim=128,  # large enough to be quantised
         n_layers=2,
         n_refiner_layers=1,
-        n_heads=2,
-        n_kv_heads=2,
+        n_heads=8,
+        n_kv_heads=8,
         cap_feat_dim=WIDTH,
         axes_dims=[4, 6, 6],
         axes_lens=[1024, 32, 32],

@@ -5,8 +5,9 @@ A family's test file makes a class of this one; `test_<family>.py` then adds wha
 
 import re
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from PIL import Image
 
 from lora_gui import families
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
-from lora_gui.engine.load import lora
+from lora_gui.engine.load import loading, lora
+from lora_gui.engine.load.quantize import QuantizedLinear
 from lora_gui.engine.train import losses, optimizers, publish
 from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
@@ -24,7 +26,7 @@ from lora_gui.formats import dialects
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.framing import Framing
 from lora_gui.protocol.jobs import Base
-from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.settings import DrawSettings, Quantised, TrainSettings
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -62,7 +64,7 @@ class Contract:
         batch = batch_of(self.key, base)
         optimizer = torch.optim.AdamW(weights, lr=3e-2, weight_decay=0)
         seen = []
-        for step in range(24):
+        for step in range(16):
             loss = loss_of(self.key, base, parts, batch, settings, seed=step % 2).mean()
             loss.backward()
             optimizer.step()
@@ -251,6 +253,33 @@ class Contract:
         for name, layer in read.items():
             torch.testing.assert_close(layer.delta(), layers[name].delta(), atol=1e-3, rtol=1e-2)
 
+    @pytest.mark.parametrize("precision", get_args(Quantised))
+    def test_in_few_bits_it_learns_and_what_it_learnt_changes_a_drawing_alike(self, base, precision, tmp_path):
+        own, told = family(self.key), TrainSettings(rank=4, alpha=4, precision=precision)
+        parts = own.denoisers(base, CPU, torch.float32, loading.denoiser(told))
+        held = {part for part, root in parts.items() for one in root.modules() if isinstance(one, QuantizedLinear)}
+        assert held == set(parts), "no layer of a part is large enough to be quantised"
+        weights = lora.add_new(parts, own, told, "new")
+        optimizer, seen = torch.optim.AdamW(weights, lr=3e-2, weight_decay=0), []
+        for _ in range(5):
+            loss = loss_of(self.key, base, parts, batch_of(self.key, base), told, seed=1).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            seen.append(float(loss.detach()))
+        assert seen[-1] < 0.99 * seen[0]
+        learnt, file = lora.get_weights(parts, "new"), tmp_path / "learnt.safetensors"
+        fields = {"modelspec.architecture": own.facts.architecture}
+        file.write_bytes(safetensors.torch.save(dialects.build(learnt, own.facts), fields))
+        read = dialects.read(file, lora.shapes(parts), own.facts, list(families.facts().values()))
+        texts = encoded(own, own.encoders(base, CPU, torch.float32, pictures=False), (PROMPT, ""))
+        pipeline, drawings = pipeline_of(self.key, base, parts), []
+        for strength, layers in ((0.0, learnt), (1.0, learnt), (1.0, read)):
+            lora.set_weights(parts, layers, "new")
+            lora.activate(parts, {"new": strength})
+            drawings.append(pipeline.draw(settings(steps=2), 5, texts))
+        assert same(*drawings[1:]) and not same(*drawings[:2])
+
     def plain_drawing(self, base: Path, wanted: DrawSettings) -> Image.Image:
         """What the pipeline draws by itself, told nothing but what stands in the settings; seed 7."""
         from diffusers import DiffusionPipeline
@@ -299,6 +328,7 @@ def same(one: Image.Image, two: Image.Image) -> bool:
     return np.array_equal(np.array(one), np.array(two))
 
 
+@cache
 @torch.no_grad()
 def batch_of(key: str, base: Path, size: tuple[int, int] = (tiny.SIZE, tiny.SIZE)) -> Batch:
     """Two pictures, (height, width) px, and their captions, encoded by the family."""

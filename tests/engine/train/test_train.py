@@ -17,12 +17,8 @@ from PIL import Image
 
 from lora_gui import files
 from lora_gui.engine.draw.pipeline import NotFiniteError, Pipeline
-<<<<<<< HEAD
-from lora_gui.engine.train import buckets, cache, checkpoint, publish
-=======
 from lora_gui.engine.load import device
-from lora_gui.engine.train import buckets, cache, checkpoint
->>>>>>> b79a21c (Cards without bf16 learn and draw in fp16 where a family can, and the plan and the run say so; text encoders aside, fp16 that overflows is told)
+from lora_gui.engine.train import buckets, cache, checkpoint, publish
 from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.publish import NoEffectError
 from lora_gui.engine.train.step import TrainState

@@ -8,7 +8,7 @@ from lora_gui import families
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things.presets import fill, presets, read
+from lora_gui.studio.things.presets import CARDS, fill, presets, read
 
 STARTER = Base(key="starter", title="Starter", family="sd1", path="starter")
 ADAM = "'adamw', 'adamw8bit', 'adafactor' or 'prodigy'."
@@ -268,8 +268,8 @@ def test_every_linear_layer_learns_where_that_was_measured_to_be_better_and_fits
         return fill(studio, preset, Base(key=key, title="", family=family, path=""), 20, card=card).layers
 
     for preset in ("style", "character"):
-        assert {learns(preset, "sdxl", "sdxl", card) for card in presets.CARDS} == {"linear"}
-        cards = [learns(preset, "sd15", "sd1", card) for card in presets.CARDS]
+        assert {learns(preset, "sdxl", "sdxl", card) for card in CARDS} == {"linear"}
+        cards = [learns(preset, "sd15", "sd1", card) for card in CARDS]
         assert cards == ["attention"] * 3 + ["linear"] * 2  # SD 1.5 is promised to fit 4 GB on a card of 12
-        assert len({learns(preset, "starter", "sd1", card) for card in presets.CARDS}) == 1
+        assert len({learns(preset, "starter", "sd1", card) for card in CARDS}) == 1
     assert learns("concept", "sdxl", "sdxl") == learns("style", "flux1-dev", "flux1") == "attention"
