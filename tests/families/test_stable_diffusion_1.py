@@ -197,3 +197,7 @@ def test_what_a_base_predicts_can_be_set_by_hand_for_training_and_drawing(base):
     assert prediction.applied(flow, "v") == flow and len(prediction.unused(flow, "v")) == 1
     job = tiny.job(base.parent, base, prediction="epsilon")
     assert metadata.lora_metadata(job, FAMILY.facts, 1)["modelspec.prediction_type"] == "epsilon"
+
+
+def test_its_autoencoder_is_never_held_in_fp16_in_which_some_overflow(base):
+    assert FAMILY.load_vae(base, CPU, torch.float16).dtype == torch.float32
