@@ -1,4 +1,4 @@
-"""What the GPU is that torch will use, asked of the driver's library (NVML), so that torch need not load.
+"""What the GPU is that torch uses, asked of the driver's library (NVML), so that torch need not load.
 
 torch computes on `cuda:0`. Which one that is follows CUDA's rules: the first that CUDA_VISIBLE_DEVICES names, by index
 or by UUID; its indices count in PCI order with CUDA_DEVICE_ORDER=PCI_BUS_ID, and else from the fastest to the slowest.
