@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import psutil
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
 
 from lora_gui.engine.load import device, unpack
 from lora_gui.engine.memory import networks
@@ -62,7 +63,15 @@ def make_base(folder: Path) -> Base:
             **parts, tokenizer=unpack.clip_tokenizer("tokenizer"), scheduler=DDIMScheduler(),
             safety_checker=None, feature_extractor=None, requires_safety_checker=False,
         ).save_pretrained(base)  # fmt: skip
+        _as_on_hub(base / "text_encoder" / "model.safetensors")
     return BASE.model_copy(update={"path": str(base)})
+
+
+def _as_on_hub(weights: Path) -> None:
+    """Name the weights of a CLIP text encoder as all its published files do; older versions of transformers ask it."""
+    named = {name if name.startswith("text_model.") else f"text_model.{name}": tensor
+             for name, tensor in load_file(weights).items()}  # fmt: skip
+    save_file(named, weights, metadata={"format": "pt"})
 
 
 def _random(component: networks.Component) -> torch.nn.Module:
