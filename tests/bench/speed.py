@@ -28,7 +28,7 @@ from tests.bench.watched import Watched, watch
 GIB = 2**30
 WARM_UP = 2  # steps
 BESIDE = {"linear": ("app", "sd-scripts"), "attention": ("app", "diffusers"), "starter": ("app", "diffusers")}
-HEAD = ("work", "program", "s/step", "range", "pictures/s", "of peak", "to 1st step s", "to file s", "range", "GiB")
+HEAD = ("work", "program", "s/step", "range", "pictures/s", "of peak", "to 1st step s", "to file s", "range", "GiB", "others")
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Found:
     file: list[float] = field(default_factory=list)
     end: list[float] = field(default_factory=list)
     peak: list[int] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)  # share of the processors that other programs took
 
     def add(self, run: Watched) -> None:
         self.per_step.append(statistics.median(run.per_step(WARM_UP)))
@@ -47,6 +48,7 @@ class Found:
         self.file.append(run.file)
         self.end.append(run.end)
         self.peak.append(run.peak)
+        self.others.append(run.others)
 
 
 def works(options: argparse.Namespace) -> list[Work]:
@@ -85,7 +87,7 @@ def told(work: Work, found: dict[str, Found], peaks: list[float]) -> list[dict[s
             "work": work.name, "program": name, "seconds_per_step": one.per_step, "median": middle,
             "pictures_per_second": work.batch / middle, "share_of_peak": flop / middle / peak,
             "seconds_to_first_step": one.first, "seconds_to_file": one.file, "seconds_to_end": one.end,
-            "peak_bytes": one.peak, "flop_per_step": flop, "matmul_peak": peaks, "steps": work.steps,
+            "peak_bytes": one.peak, "others": one.others, "flop_per_step": flop, "matmul_peak": peaks, "steps": work.steps,
             "note": NOTES[name], "app_is_faster_by": middle / statistics.median(found["app"].per_step),
         })  # fmt: skip
     return rows
@@ -99,7 +101,7 @@ def table(rows: list[dict[str, object]]) -> str:
         lines.append((
             row["work"], row["program"], f"{row['median']:.3f}", _range(steps, 3), f"{row['pictures_per_second']:.2f}",
             f"{row['share_of_peak']:.0%}", f"{first:.1f}", f"{statistics.median(file):.1f}", _range(file, 1),
-            f"{max(row['peak_bytes']) / GIB:.2f}",
+            f"{max(row['peak_bytes']) / GIB:.2f}", f"{max(row['others']):.0%}",
         ))  # fmt: skip
     ratios = [f"{row['work']}: app is {row['app_is_faster_by']:.2f} x as fast as {row['program']}, a step ({row['note']})"
               for row in rows if row["program"] != "app"]  # fmt: skip

@@ -5,7 +5,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,12 +32,13 @@ class Command:
 
 @dataclass(frozen=True)
 class Watched:
-    """One run: seconds since it was started of each step seen, of the file, of its end; bytes of all its processes."""
+    """One run: seconds since it was started of each step seen, of the file, of its end; what its processes took."""
 
     steps: tuple[tuple[float, int], ...]
     file: float
     end: float
-    peak: int
+    peak: int  # bytes of all at once
+    others: float  # share of the processors that went to other programs meanwhile
 
     def per_step(self, warm_up: int) -> list[float]:
         """Seconds of each step after the first `warm_up`; steps that were told of together took as long as each other."""
@@ -57,7 +58,7 @@ def watch(command: Command) -> Watched:
         [*command.arguments], cwd=command.folder, env=_environment(command), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    peak = _Peak(child.pid)
+    taken = _Taken(child.pid)
     follow = threading.Thread(target=_follow, args=(command, child, seen, began), daemon=True)
     follow.start()
     assert child.stdout is not None
@@ -71,7 +72,7 @@ def watch(command: Command) -> Watched:
     if code or not made or not seen:
         raise SystemExit(f"{' '.join(command.arguments)}\n{said[-TAIL:].decode(errors='replace')}\nexit code {code}")
     steps = tuple((moment, step) for step, moment in sorted(seen.items()))
-    return Watched(steps, made[-1].stat().st_mtime - wall, end, peak.end())
+    return Watched(steps, made[-1].stat().st_mtime - wall, end, taken.end(), taken.by_others(end))
 
 
 def _environment(command: Command) -> dict[str, str]:
@@ -103,39 +104,50 @@ def _follow(command: Command, child: "subprocess.Popen[bytes]", seen: dict[int, 
         time.sleep(POLL)
 
 
-class _Peak:
-    """The most bytes that a process and all below it have held at once; what they share counts for each."""
+class _Taken:
+    """What a process and all below it take: memory, where what they share counts for each, and processor time."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._most, self._over = pid, 0, threading.Event()
+        self._spent: dict[int, float] = {}  # seconds of each process, as it was last seen
+        self._before = _busy()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK):
-            self._most = max(self._most, resident(self._pid))
+            self._most = max(self._most, sum(map(self._look, tree(self._pid))))
+
+    def _look(self, process: psutil.Process) -> int:
+        try:
+            spent = process.cpu_times()
+            self._spent[process.pid] = spent.user + spent.system
+            return process.memory_info().rss
+        except psutil.NoSuchProcess:
+            return 0
 
     def end(self) -> int:
+        """The most bytes they have held at once."""
         self._over.set()
         self._thread.join()
         return self._most
 
+    def by_others(self, seconds: float) -> float:
+        """Share of all processors in those `seconds` that others took."""
+        taken = _busy() - self._before - sum(self._spent.values())
+        return max(0.0, taken / (seconds * (psutil.cpu_count() or 1)))
 
-def resident(pid: int) -> int:
-    """Bytes of a process and of all below it."""
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
     try:
         root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
+        return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0
-    return sum(_bytes(one) for one in family)
+        return []
 
 
-def _bytes(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
-
-
-Program = Callable[..., Command]
+def _busy() -> float:
+    """Seconds that all processors together have worked since the machine was started."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0)
