@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured, and how much arithmetic a step is, counted: a step's share of the peak."""
+"""What this machine can do at most, measured, and how much arithmetic a step is, counted."""
 
 import tempfile
 import time

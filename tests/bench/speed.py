@@ -1,4 +1,4 @@
-"""This app beside other trainers on the same work, whole commands in turn: `speed.py [--sd-scripts DIR --diffusers DIR]`.
+"""This app beside other trainers on the same work, whole commands in turn: `speed.py --sd-scripts DIR --diffusers DIR`.
 
 Each peer needs a checkout and, by `--...-python`, the Python of an environment with what it requires. Works:
   linear     Stable Diffusion 1.5 at full size, random weights, 256 px, batch 1, linear layers: app, sd-scripts
@@ -6,7 +6,8 @@ Each peer needs a checkout and, by `--...-python`, the Python of an environment 
   starter    the bundled base, 128 px, batch 16, attention layers: app, diffusers
 Prints a table (median of the rounds, and the range) and one JSON object. Seconds a step are those after warm-up, by
 each program's own progress; the share is of the machine's best product of large matrices, measured in every round.
-`--count` counts instead, without any peer: see counts.py. On a machine with other work on it, only ratios mean much.
+Columns: `others` is the share of the processors that other programs took meanwhile; above some percent nothing else
+here means much. `--count [BASE ...]` counts instead, without any peer: see counts.py.
 """
 
 import argparse
@@ -21,14 +22,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lora_gui.studio.things.bases import SHIPPED
-from tests.bench import full_size, machine
+from tests.bench import counts, full_size, machine
 from tests.bench.programs import APP, NOTES, PROGRAMS, Peer, Work
 from tests.bench.watched import Watched, watch
 
 GIB = 2**30
 WARM_UP = 2  # steps
 BESIDE = {"linear": ("app", "sd-scripts"), "attention": ("app", "diffusers"), "starter": ("app", "diffusers")}
-HEAD = ("work", "program", "s/step", "range", "pictures/s", "of peak", "to 1st step s", "to file s", "range", "GiB", "others")
+HEAD = (
+    "work", "program", "s/step", "range", "pictures/s", "of peak", "to 1st step s", "to file s", "range", "GiB",
+    "others",
+)  # fmt: skip
 
 
 @dataclass
@@ -57,7 +61,8 @@ def works(options: argparse.Namespace) -> list[Work]:
     for name in options.work:
         starter = name == "starter"
         base = SHIPPED if starter else Path(full_size.make_base(options.folder).path)
-        layers, resolution, batch = ("linear" if name == "linear" else "attention"), *((128, 16) if starter else (256, 1))
+        layers = "linear" if name == "linear" else "attention"
+        resolution, batch = (128, 16) if starter else (256, 1)
         steps = options.starter_steps if starter else options.steps
         for precision in options.precision:
             found.append(Work(f"{name} {precision}", base, layers, precision, resolution, batch, steps))
@@ -87,7 +92,8 @@ def told(work: Work, found: dict[str, Found], peaks: list[float]) -> list[dict[s
             "work": work.name, "program": name, "seconds_per_step": one.per_step, "median": middle,
             "pictures_per_second": work.batch / middle, "share_of_peak": flop / middle / peak,
             "seconds_to_first_step": one.first, "seconds_to_file": one.file, "seconds_to_end": one.end,
-            "peak_bytes": one.peak, "others": one.others, "flop_per_step": flop, "matmul_peak": peaks, "steps": work.steps,
+            "peak_bytes": one.peak, "others": one.others,
+            "flop_per_step": flop, "matmul_peak": peaks, "steps": work.steps,
             "note": NOTES[name], "app_is_faster_by": middle / statistics.median(found["app"].per_step),
         })  # fmt: skip
     return rows
@@ -103,8 +109,8 @@ def table(rows: list[dict[str, object]]) -> str:
             f"{row['share_of_peak']:.0%}", f"{first:.1f}", f"{statistics.median(file):.1f}", _range(file, 1),
             f"{max(row['peak_bytes']) / GIB:.2f}", f"{max(row['others']):.0%}",
         ))  # fmt: skip
-    ratios = [f"{row['work']}: app is {row['app_is_faster_by']:.2f} x as fast as {row['program']}, a step ({row['note']})"
-              for row in rows if row["program"] != "app"]  # fmt: skip
+    ratios = [f"{row['work']}: a step of the app is {row['app_is_faster_by']:.2f} x as fast as one of {row['program']}"
+              f" ({row['note']})" for row in rows if row["program"] != "app"]  # fmt: skip
     return "\n".join([*(f"| {' | '.join(map(str, line))} |" for line in lines), *ratios])
 
 
@@ -115,7 +121,10 @@ def _range(values: list[float], digits: int) -> str:
 def main() -> None:
     options = _options()
     options.folder.mkdir(parents=True, exist_ok=True)
-    peers = {"app": APP} | {name: Peer(folder.resolve(), python.absolute()) for name, folder, python in _peers(options) if folder}
+    if options.count is not None:
+        print(json.dumps({"counts": counts.told(options.count or counts.known())}))
+        return
+    peers = {"app": APP} | _peers(options)
     rows: list[dict[str, object]] = []
     for work in works(options):
         programs = {name: peers[name] for name in BESIDE[work.name.split()[0]] if name in peers}
@@ -124,9 +133,11 @@ def main() -> None:
     print(json.dumps({"rows": rows}))
 
 
-def _peers(options: argparse.Namespace) -> list[tuple[str, Path | None, Path]]:
-    return [("sd-scripts", options.sd_scripts, options.sd_scripts_python),
-            ("diffusers", options.diffusers, options.diffusers_python)]  # fmt: skip
+def _peers(options: argparse.Namespace) -> dict[str, Peer]:
+    """Those whose checkout was given. A Python is not resolved: the link is what makes it that of an environment."""
+    given = {"sd-scripts": (options.sd_scripts, options.sd_scripts_python),
+             "diffusers": (options.diffusers, options.diffusers_python)}  # fmt: skip
+    return {name: Peer(folder.resolve(), python.absolute()) for name, (folder, python) in given.items() if folder}
 
 
 def _options() -> argparse.Namespace:
@@ -136,6 +147,7 @@ def _options() -> argparse.Namespace:
         parser.add_argument(f"--{peer}-python", type=Path, default=Path(sys.executable), metavar="PYTHON")
     parser.add_argument("--work", nargs="+", choices=BESIDE, default=list(BESIDE))
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"])
+    parser.add_argument("--count", nargs="*", metavar="BASE", help="count on these known bases (default: one a family)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--starter-steps", type=int, default=40)

@@ -20,7 +20,7 @@ EVENT = re.compile(rb'"event": ?"Step", ?"step": ?(\d+)')  # of the app's protoc
 
 @dataclass(frozen=True)
 class Command:
-    """What is run and where; `events` is a glob under `folder` of files that grow, where steps are not on the output."""
+    """What is run and where. Steps are read from its output, or from the file that the glob `events` finds in `out`."""
 
     arguments: Sequence[str]
     folder: Path
@@ -41,7 +41,7 @@ class Watched:
     others: float  # share of the processors that went to other programs meanwhile
 
     def per_step(self, warm_up: int) -> list[float]:
-        """Seconds of each step after the first `warm_up`; steps that were told of together took as long as each other."""
+        """Seconds of each step after the first `warm_up`; of those told of together, their mean."""
         found: list[float] = []
         for (before, first), (after, last) in zip(self.steps, self.steps[1:], strict=False):
             if first >= warm_up:
