@@ -1,6 +1,7 @@
 """The steps that are counted, see counting.py: this app's and the plain one of peft, on small and full-size networks.
 
-The plain step: peft's own LoRA in fp32 in a base in bf16, gradients clipped by their norm, AdamW weight by weight.
+The plain step: peft's own LoRA in fp32 in a base in bf16, gradients clipped by their norm, AdamW weight by weight; and
+the same with AdamW over lists of weights, which is torch's default on a card.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ Calls = dict[str, Callable[[nn.Module], torch.Tensor]]  # by part: what the netw
 NATIVE = {"kandinsky22": 512, "wuerstchen": 1024}  # px; others are the family's own
 
 
-def full_size(key: str, rank: int = 16) -> dict[str, Counted]:
-    """One step on a known base's networks, batch 1, bf16, by the app and by peft; noise and loss are a stand-in."""
+def full_size(key: str, kinds: tuple[str, ...] = ("app", "peft", "peft_lists"), rank: int = 16) -> dict[str, Counted]:
+    """One step on a known base's networks, batch 1, bf16, in each of these ways; noise and loss are a stand-in."""
     facts = next(one for one in families.facts().values() if key in [base.key for base in one.bases])
     own = family(facts.key)
     settings = TrainSettings(rank=rank, alpha=rank, precision="bf16", resolution=NATIVE.get(key, facts.resolution))
@@ -46,7 +47,7 @@ def full_size(key: str, rank: int = 16) -> dict[str, Counted]:
     load = (settings.batch_size, settings.resolution, torch.bfloat16)
     calls: Calls = {name: partial(_predicted, run, load) for name, (_, run) in denoisers.items()}
     made = lambda: {name: networks.build(one, torch.bfloat16) for name, (one, _) in denoisers.items()}  # noqa: E731
-    return {"app": app_step(own, made(), calls, settings), "peft": peft_step(own, made(), calls, settings)}
+    return {kind: STEPS[kind](own, made(), calls, settings) for kind in kinds}
 
 
 def small(own: Family, base: Path) -> Counted:
@@ -73,7 +74,9 @@ def app_step(own: Family, parts: dict[str, nn.Module], calls: Calls, settings: T
     return _counted(_state(Predicting, bare, parts, cache, settings, torch.bfloat16, Path()), parts)
 
 
-def peft_step(own: Family, parts: dict[str, nn.Module], calls: Calls, settings: TrainSettings) -> Counted:
+def peft_step(
+    own: Family, parts: dict[str, nn.Module], calls: Calls, settings: TrainSettings, lists: bool = False
+) -> Counted:
     """The plain step, as training scripts write it."""
     weights: list[nn.Parameter] = []
     with torch.device(CARD):
@@ -84,7 +87,7 @@ def peft_step(own: Family, parts: dict[str, nn.Module], calls: Calls, settings: 
             weights += [one for name, one in root.named_parameters() if ".lora_" in name]
     for weight in weights:
         weight.data = weight.data.float()
-    optimizer = torch.optim.AdamW(weights, lr=1e-4, foreach=False)
+    optimizer = torch.optim.AdamW(weights, lr=1e-4, foreach=lists)
 
     def step() -> None:
         _loss(parts, calls).mean().backward()
@@ -93,6 +96,11 @@ def peft_step(own: Family, parts: dict[str, nn.Module], calls: Calls, settings: 
         optimizer.zero_grad()
 
     return count(step, parts.values(), warm_up=1)
+
+
+STEPS: dict[str, Callable[..., Counted]] = {
+    "app": app_step, "peft": peft_step, "peft_lists": partial(peft_step, lists=True),
+}  # fmt: skip
 
 
 def _predicted(run: Callable[..., Any], load: tuple[Any, ...], network: nn.Module) -> torch.Tensor:
@@ -129,8 +137,9 @@ def told(bases: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for key in bases:
         found = full_size(key)
-        share = found["app"].launches.total() / found["peft"].launches.total()
-        rows.append({"base": key, **_as_json(found), "launches_of_peft": round(share, 3)})
+        own = found["app"].launches.total()
+        shares = {f"launches_of_{name}": round(own / one.launches.total(), 3) for name, one in found.items()}
+        rows.append({"base": key, **_as_json(found), **shares})
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     for package in families.folders():
         tiny = importlib.import_module("tests.tiny" if package == "stable_diffusion_1" else f"tests.tiny_{package}")

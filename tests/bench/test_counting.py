@@ -99,7 +99,7 @@ def test_of_a_checkpointed_part_only_its_input_is_kept():
 
 
 def test_the_apps_step_and_pefts_are_counted_on_a_network_of_full_size():
-    counted = counts.full_size("sd15")
+    counted = counts.full_size("sd15", ("app", "peft"))
     assert counted["app"].waits.total() == 0
     assert counted["app"].launches.total() < counted["peft"].launches.total()
     assert counted["app"].saved <= counted["peft"].saved + 64  # bytes of what it says of its losses
