@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from lora_gui.settings import TrainSettings
 from tests.bench.watched import Command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,13 +55,12 @@ class Peer:
 def app(work: Work, folder: Path, peer: Peer) -> Command:
     """This app by its command line; samples are small and few, so that it is not the drawing that is measured."""
     home = folder / "home"
-    settings = {
-        "steps": work.steps, "rank": work.rank, "alpha": work.rank, "layers": work.layers, "precision": work.precision,
-        "resolution": work.resolution, "batch_size": work.batch, "learning_rate": RATE, "scheduler": "constant",
-        "min_snr_gamma": 0, "caption_dropout": 0, "gradient_checkpointing": "false", "streamed_blocks": 0,
-        "sample_every": 0, "sample_resolution": 64, "sample_prompts": "zxy_style thing 0",
-    }  # fmt: skip
-    told = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    settings = TrainSettings(
+        steps=work.steps, rank=work.rank, alpha=work.rank, layers=work.layers, precision=work.precision,
+        resolution=work.resolution, batch_size=work.batch, learning_rate=RATE, scheduler="constant",
+        caption_dropout=0, sample_every=0, sample_resolution=64, sample_prompts=(CAPTION.format(0),),
+    )  # fmt: skip
+    told = [part for key, value in settings for part in ("--set", f"{key}={_as_typed(value)}")]  # no preset has a say
     arguments = [
         str(peer.python), "-m", "lora_gui", "train", "--json", "--preset", "style", "--base", str(work.base),
         "--pictures", str(_pictures(folder / "pictures", work)), "--trigger", "zxy_style", "--name", "bench", *told,
@@ -108,6 +108,10 @@ PROGRAMS: dict[str, Callable[[Work, Path, Peer], Command]] = {
     "app": app, "sd-scripts": sd_scripts, "diffusers": diffusers,
 }  # fmt: skip
 APP = Peer(ROOT, Path(sys.executable))
+
+
+def _as_typed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
 
 
 def _told(options: dict[str, object]) -> list[str]:
