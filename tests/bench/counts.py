@@ -28,6 +28,7 @@ from lora_gui.engine.train.cache import Cache
 from lora_gui.engine.train.step import TrainState
 from lora_gui.families import family
 from lora_gui.families.base import Family
+from lora_gui.framing import Framing
 from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import TrainSettings
 from tests.bench.counting import CARD, Counted, count, pretended
@@ -58,7 +59,7 @@ def small(own: Family, base: Path) -> Counted:
     batch = batch_of(own.facts.key, base)
     parts = {name: part.to(CARD) for name, part in own.denoisers(base, torch.device("cpu"), torch.float32).items()}
     pictures = [[{key: value[n] for key, value in batch.pictures.items()}] for n in range(2)]
-    cache = Cache(batch.sizes, pictures, batch.captions, [0, 1], [], CARD)
+    cache = Cache(batch.framings, pictures, batch.captions, [0, 1], [], CARD)
     return _counted(_state(TrainState, own, parts, cache, settings, torch.float32, base), parts)
 
 
@@ -70,7 +71,7 @@ def app_step(own: Family, parts: dict[str, nn.Module], calls: Calls, settings: T
             return _loss(self.parts, calls)
 
     bare = type(own.__class__.__name__, (own.__class__,), {"noising": lambda *_: {}})()
-    cache = Cache([(64, 64)], [[{}]], {}, [0], [], CARD)
+    cache = Cache([Framing((64, 64), (64, 64))], [[{}]], {}, [0], [], CARD)
     return _counted(_state(Predicting, bare, parts, cache, settings, torch.bfloat16, Path()), parts)
 
 

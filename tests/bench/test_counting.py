@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from lora_gui.families import family
+from tests import tiny
 from tests.bench import counts
 from tests.bench.counting import CARD, count
 
@@ -104,3 +106,7 @@ def test_the_apps_step_and_pefts_are_counted_on_a_network_of_full_size():
     assert counted["app"].launches.total() < counted["peft"].launches.total()
     assert counted["app"].saved <= counted["peft"].saved + 64  # bytes of what it says of its losses
     assert counted["peft"].saved / 2**30 == pytest.approx(0.97, abs=0.01)  # counted otherwise, see the planner
+
+
+def test_a_whole_step_of_a_tiny_base_waits_for_nothing(tmp_path):
+    assert not counts.small(family("sd1"), tiny.stable_diffusion_1(tmp_path)).waits
