@@ -17,9 +17,9 @@ from PIL import Image
 
 from lora_gui import families
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
-from lora_gui.engine.load import loading, lora
+from lora_gui.engine.load import loading, lora, packed
 from lora_gui.engine.load.quantize import QuantizedLinear
-from lora_gui.engine.train import losses, optimizers, publish
+from lora_gui.engine.train import adapter, losses, optimizers, publish
 from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
@@ -94,8 +94,8 @@ class Contract:
             pytest.skip(f"{own.facts.title} keeps its text encoders as they are")
         settings = TrainSettings(rank=4, alpha=4, learning_rate=1e-3, weight_decay=0)
         parts = own.denoisers(base, CPU, torch.float32) | texts
-        weights = lora.add_new(parts, own, settings, "new")
-        optimizer = optimizers.adamw(optimizers.groups(parts, weights), settings)
+        lora.add_new(parts, own, settings, "new")
+        optimizer = optimizers.make(adapter.fuse(parts, "new", torch.float32), settings)
         optimizers.set_rates(optimizer, settings, share=0.5)
         before = [[weight.detach().clone() for weight in group["params"]] for group in optimizer.param_groups]
         loss_of(self.key, base, parts, batch_of(self.key, base), settings, seed=1).mean().backward()
@@ -122,6 +122,26 @@ class Contract:
             gradients.append(torch.autograd.grad(loss.mean(), weights, allow_unused=True))
         for one, two in zip(*gradients, strict=True):
             assert one is None or torch.equal(one, two)
+
+    @pytest.mark.parametrize("layers", ["attention", "all"])
+    def test_fused_with_packed_frozen_layers_the_adapter_learns_what_it_does_by_pefts(self, base, layers):
+        own, settings = family(self.key), TrainSettings(rank=4, alpha=8, layers=layers)
+        parts, batch = own.denoisers(base, CPU, torch.float32), batch_of(self.key, base)
+        weights = lora.add_new(parts, own, settings, "new")
+        for weight in weights:
+            weight.data.uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(weight.numel()))
+        loss = loss_of(self.key, base, parts, batch, settings, seed=1).mean()
+        expected = torch.autograd.grad(loss, weights, allow_unused=True)
+        assert sum(packed.pack(part) for part in parts.values())
+        masters = adapter.fuse(parts, "new", torch.float32)
+        for _ in range(2):  # the second backward finds its layers packed for it
+            masters[0].zero()
+            again = loss_of(self.key, base, parts, batch, settings, seed=1).mean()
+            again.backward()
+        torch.testing.assert_close(again, loss, rtol=1e-4, atol=1e-5)
+        for weight, gradient in zip(weights, expected, strict=True):
+            found = torch.zeros_like(weight) if gradient is None else gradient
+            torch.testing.assert_close(weight.grad, found, rtol=1e-3, atol=1e-5 + 1e-3 * float(found.abs().max()))
 
     def test_a_drawing_is_the_one_the_plain_pipeline_makes_with_captions_cached_or_not(self, base, pipeline):
         own = family(self.key)

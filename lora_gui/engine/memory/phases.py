@@ -23,6 +23,8 @@ from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
 from lora_gui.engine.memory.networks import Component, Components
 from lora_gui.engine.memory.tracker import Trace, forward, training
+from lora_gui.engine.train import adapter
+from lora_gui.engine.train.adapter import Masters
 from lora_gui.engine.train.cache import PIXELS_AT_ONCE
 from lora_gui.engine.train.optimizers import STATE_BYTES
 from lora_gui.errors import UserError
@@ -34,8 +36,8 @@ RUNTIME = 0.6 * GIB  # context of the driver, workspaces of its libraries; not m
 _SLACK = 0.04  # share of what is alive that the allocator wastes
 _PROCESS = 2.5 * GIB  # RAM of the program and its libraries
 SIDES = (768, 512)  # px that a sample drawing may be lowered to
-_VERSION = 3  # of what is kept on disk
-_HELD = ("weights", "optimizer")  # of a LoRA, all the time
+_VERSION = 4  # of what is kept on disk
+_HELD = ("weights", "gradients", "shadow", "optimizer")  # of a LoRA, all the time
 
 T = TypeVar("T")
 
@@ -79,7 +81,7 @@ class Planner:
         self._known: dict[str, Any] = {}
         self._versions = [version(one) for one in ("torch", "diffusers", "transformers", "peft")]
         self._built: dict[tuple[str, torch.dtype], tuple[nn.Module, list[Blocks]]] = {}
-        self._carrying: dict[str, tuple[dict[str, nn.Module], list[Blocks], list[nn.Parameter]]] = {}  # the last LoRA
+        self._carrying: dict[str, tuple[dict[str, nn.Module], list[Blocks], list[Masters]]] = {}  # the last LoRA
         if not self.denoisers:
             raise UserError("The memory of this base cannot be planned.", "Choose another base.")
 
@@ -125,9 +127,9 @@ class Planner:
         trace, held = self.train(settings), self._lora(settings)
         return Phase(
             weights=self._resident(settings),
-            lora=sum(held[key] for key in _HELD) + trace.gradients,
+            lora=sum(held[key] for key in _HELD),
             saved=trace.saved,
-            working=max(0, trace.peak - trace.saved - trace.gradients),
+            working=max(0, trace.peak - trace.saved),
         )
 
     def sample(self, settings: TrainSettings) -> Phase:
@@ -197,7 +199,7 @@ class Planner:
         return self._once(["decode", one, side], partial(networks.facts, one, run, 1, side))
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
-        key = ["lora", *self._learning(settings), settings.rank, settings.optimizer]
+        key = ["lora", *self._learning(settings), settings.rank, settings.optimizer, settings.precision]
         return self._once(key, lambda: self._lora_facts(settings))
 
     def _learning(self, settings: TrainSettings) -> list[Any]:
@@ -206,15 +208,19 @@ class Planner:
         return [parts, [self.family.targets(part, settings.layers) for part in parts]]
 
     def _lora_facts(self, settings: TrainSettings) -> dict[str, int]:
-        _, runs, weights = self._with_lora(settings)
+        _, runs, masters = self._with_lora(settings)
         times, kept = times_of(runs), STATE_BYTES[settings.optimizer]
+        weights = [weight for one in masters for weight in one.pieces]
+        count, dtype = sum(times(weight) * weight.numel() for weight in weights), dtype_of(settings.precision)
         return {
-            "count": sum(times(weight) * weight.numel() for weight in weights),
-            "weights": sum(times(weight) * weight.nbytes for weight in weights),
+            "count": count,
+            "weights": 4 * count,
+            "gradients": 4 * count,
+            "shadow": 0 if dtype == torch.float32 else 2 * dtype.itemsize * count,
             "optimizer": sum(times(weight) * kept(weight.numel(), sum(weight.shape)) for weight in weights),
         }
 
-    def _with_lora(self, settings: TrainSettings) -> tuple[dict[str, nn.Module], list[Blocks], list[nn.Parameter]]:
+    def _with_lora(self, settings: TrainSettings) -> tuple[dict[str, nn.Module], list[Blocks], list[Masters]]:
         """The parts that are trained, what was left out of them, and the weights of a new LoRA in them.
 
         Where only some layers learn, all of their kind count: what was left out stands for other blocks by name.
@@ -227,8 +233,9 @@ class Planner:
                 parts[name], runs = self._network(one, settings.precision)
                 left += runs
             with torch.device("meta"):
-                weights = lora.add_new(parts, self.family, settings, "planned")
-            self._carrying = {key: (parts, left, weights)}
+                lora.add_new(parts, self.family, settings, "planned")
+                masters = adapter.fuse(parts, "planned", dtype_of(settings.precision))
+            self._carrying = {key: (parts, left, masters)}
         return self._carrying[key]
 
     def _network(self, one: Component, precision: str) -> tuple[nn.Module, list[Blocks]]:
@@ -257,14 +264,14 @@ class Planner:
         return forward(module, partial(run, module, self.drawn, side, dtype_of(precision)), runs).to_json()
 
     def _train_trace(self, settings: TrainSettings) -> Trace:
-        parts, runs, weights = self._with_lora(settings)
+        parts, runs, masters = self._with_lora(settings)
         for part in parts.values():
             if loading.can_checkpoint_gradients(part):
                 word = "enable" if _checkpoints(settings) else "disable"
                 getattr(part, f"{word}_gradient_checkpointing")()
         load = (settings.batch_size, settings.resolution, dtype_of(settings.precision))
         calls = [partial(self.denoisers[name][1], part, *load) for name, part in parts.items()]
-        return training(parts.values(), calls, weights, runs)
+        return training(parts.values(), calls, [one for master in masters for one in master.buffers()], runs)
 
     def _once(self, key: list[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `make` gives, computed once for each configuration and version of the libraries."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from lora_gui.engine.memory.block_dedup import Blocks, marking, times_of
+from lora_gui.engine.memory.block_dedup import Blocks, marking
 
 _FLASH_WIDTH = 256  # widest attention head of the flash kernel
 
@@ -31,7 +32,6 @@ class Trace:
 
     peak: int  # of all that was alive at once
     saved: int  # alive when the forward had ended: what the backward needs
-    gradients: int  # of the LoRA
     forward_flop: int
     flop: int  # with the backward and what is recomputed in it
 
@@ -52,15 +52,15 @@ class _Stretch:
 class Live(TorchDispatchMode):
     """Counts the bytes of all storages made while it is on, and of those still alive; and the arithmetic.
 
-    The weights of `networks` were there before, so neither they nor views of them count.
+    The weights of `networks` and the tensors `held` were there before, so neither they nor views of them count.
     """
 
-    def __init__(self, networks: Iterable[nn.Module] = ()) -> None:
+    def __init__(self, networks: Iterable[nn.Module] = (), held: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()
         self.now = 0
         self._stretches = [_Stretch(0, 1, 0)]
-        held = (tensor for network in networks for tensor in (*network.parameters(), *network.buffers()))
-        self._older = {tensor.untyped_storage()._cdata for tensor in held}
+        own = (tensor for network in networks for tensor in (*network.parameters(), *network.buffers()))
+        self._older = {tensor.untyped_storage()._cdata for tensor in (*own, *held)}
         self._alive: dict[int, weakref.ref] = {}
         self._forms: dict[Any, list[tuple[torch.Size, tuple[int, ...], dict[str, Any]]]] = {}
 
@@ -171,43 +171,45 @@ def attention(
     return efficient(query, key, value, bias, needed, dropout_p, is_causal, scale=scale)[0]
 
 
+def rms_norm(
+    x: torch.Tensor, shape: Sequence[int], weight: torch.Tensor | None = None, eps: float | None = None
+) -> torch.Tensor:
+    """RMSNorm by one kernel each way, as on a GPU, of which the meta device has none: LayerNorm's has the same form."""
+    return functional.layer_norm(x, list(shape), weight, None, eps or 1e-6)
+
+
 @contextmanager
-def gpu_attention() -> Iterator[None]:
-    """Let `attention` stand in for torch's while a network is traced; recomputing in the backward included."""
-    original = functional.scaled_dot_product_attention
-    functional.scaled_dot_product_attention = attention  # type: ignore[assignment]
-    try:
+def gpu_kernels() -> Iterator[None]:
+    """Let `attention` and `rms_norm` stand in for torch's while a network is traced, the backward included."""
+    with mock.patch.multiple(functional, scaled_dot_product_attention=attention, rms_norm=rms_norm):
         yield
-    finally:
-        functional.scaled_dot_product_attention = original
 
 
 def forward(network: nn.Module, call: Callable[[], Any], runs: Sequence[Blocks] = ()) -> Trace:
     """What `call`, which uses `network`, would need, without gradients. `runs` says what was left out of it."""
     live = Live([network])
-    with torch.no_grad(), gpu_attention(), live, marking(runs, live.mark):
+    with torch.no_grad(), gpu_kernels(), live, marking(runs, live.mark):
         out = call()
     _, peak, flop = live.total()
     del out
-    return Trace(peak, 0, 0, flop, flop)
+    return Trace(peak, 0, flop, flop)
 
 
 def training(
-    networks: Iterable[nn.Module], calls: Sequence[Callable[[], torch.Tensor]], weights: list[nn.Parameter],
+    networks: Iterable[nn.Module], calls: Sequence[Callable[[], torch.Tensor]], held: Iterable[torch.Tensor] = (),
     runs: Sequence[Blocks] = (),
 ) -> Trace:  # fmt: skip
-    """What one step of training would need: the forward of every part, one loss of them all, the backward."""
-    live = Live(networks)
-    with gpu_attention(), live:
+    """What one step of training would need: the forward of every part, one loss of them all, the backward.
+
+    What the adapter learns with, its gradients included, is `held` before.
+    """
+    live = Live(networks, held)
+    with gpu_kernels(), live:
         with marking(runs, live.mark):
             losses = [call().float().pow(2).mean() for call in calls]
         saved, _, forward_flop = live.total()
         loss = torch.stack(losses).sum()
         del losses
         loss.backward()
-    times = times_of(runs)
-    gradients = sum(times(weight) * weight.grad.nbytes for weight in weights if weight.grad is not None)
-    for weight in weights:
-        weight.grad = None
     _, peak, flop = live.total()
-    return Trace(peak, saved, gradients, forward_flop, flop)
+    return Trace(peak, saved, forward_flop, flop)

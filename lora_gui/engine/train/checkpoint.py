@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lora_gui.formats.lora_file import Layers
 from lora_gui.formats.metadata import with_hashes
 from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, step_of
 
+Join = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 _KEPT = 2
 
 
@@ -92,11 +94,11 @@ def is_whole(folder: Path) -> bool:
     )
 
 
-def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Give the optimizer its state back; returns what else `save` was given."""
+def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer, join: Join = list) -> dict[str, Any]:
+    """Give the optimizer its state back; returns what else `save` was given. For `join` see `unpack`."""
     state = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))
     tensors = load_file(checkpoint.folder / "optimizer.safetensors")
-    unpack(optimizer, tensors, state.pop("optimizer"))
+    unpack(optimizer, tensors, state.pop("optimizer"), join)
     return state
 
 
@@ -111,8 +113,13 @@ def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dic
     return tensors, _without_tensors(whole, "", tensors)
 
 
-def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-    """The opposite of `pack`, into an optimizer of the same weights, whose groups may be other ones."""
+def unpack(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], numbers: dict[str, Any], join: Join = list
+) -> None:
+    """The opposite of `pack`, into an optimizer of the same weights, whose groups may be other ones.
+
+    Where it keeps them in fewer tensors than it did when they were saved, `join` makes fewer states of those.
+    """
     whole = _copy(numbers)
     for path, tensor in tensors.items():
         *owners, key = path.split(".")
@@ -124,6 +131,8 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], n
     kept = list(whole["param_groups"].values())
     own = [group["params"] for group in optimizer.state_dict()["param_groups"]]
     groups = [kept[min(n, len(kept) - 1)] | {"params": params} for n, params in enumerate(own)]
+    if len(state) > sum(map(len, own)):
+        state = dict(enumerate(join([state[n] for n in sorted(state)])))
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from lora_gui import files
-from lora_gui.engine.load import device, loading, lora, prediction, unpack
+from lora_gui.engine.load import device, loading, lora, packed, prediction, unpack
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets, cache, checkpoint, optimizers, publish
 from lora_gui.engine.train.samples import Samples, prompts_of
@@ -102,9 +102,9 @@ def _prepare(
         parts = yield from _load(job, family, where, dtype)
     samples = Samples(job, family, parts, encoded.prompts, task, where, dtype)
     yield from samples.draw("base", 0, len(samples.prompts))
-    state = TrainState(job, family, parts, encoded, where, task.path)
+    state = TrainState(job, family, parts, encoded, where, dtype, task.path)
     if found:
-        state.restore(found)
+        yield from state.restore(found)
     return state, samples
 
 
@@ -115,6 +115,8 @@ def _load(
     load = loading.denoiser(job.settings, job.cache, notes.append)
     parts: dict[str, Any] = family.denoisers(base, where, dtype, load)
     yield from map(Note, notes)
+    for part in parts.values():
+        packed.pack(part.requires_grad_(False))
     if job.settings.gradient_checkpointing or job.settings.streamed_blocks:  # a streamed block is run again anyway
         for part in parts.values():
             part.enable_gradient_checkpointing()
@@ -169,7 +171,7 @@ def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event
     yield from state.keep()
     yield Phase("Saving the LoRA")
     data = publish.encode(job, facts, lora.get_weights(state.parts, NAME), state.step)
-    lora.set_weights(state.parts, publish.decode(data, facts, lora.shapes(state.parts)), NAME)
+    state.set_weights(publish.decode(data, facts, lora.shapes(state.parts)))
     yield from samples.draw("final", state.step, len(samples.prompts), again=True)
     if samples.drawn("final") and not samples.differ("base", "final"):
         raise publish.NoEffectError(

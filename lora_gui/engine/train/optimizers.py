@@ -5,21 +5,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
-from lora_gui.engine.load.lora import Parts
+from lora_gui.engine.train.adapter import Masters
 from lora_gui.errors import UserError
-from lora_gui.formats.naming import is_text
 from lora_gui.settings import TrainSettings
 
 Groups = list[dict[str, Any]]  # weights that have a learning rate in common: those of denoisers, then of text encoders
 
 
-def groups(parts: Parts, weights: list[nn.Parameter]) -> Groups:
-    """The weights of an adapter by their learning rate, in their order."""
-    texts = {id(weight) for part, root in parts.items() if is_text(part) for weight in root.parameters()}
-    found = ([one for one in weights if (id(one) in texts) == learn_texts] for learn_texts in (False, True))
-    return [{"params": some} for some in found if some]
+def make(masters: list[Masters], settings: TrainSettings) -> torch.optim.Optimizer:
+    """The optimizer that is asked for: over flat buffers, unless it must know each matrix."""
+    by_piece = settings.optimizer in _BY_PIECE
+    groups = [{"params": one.pieces if by_piece else [one.flat]} for one in masters]
+    return OPTIMIZERS[settings.optimizer](groups, settings)
 
 
 def adamw(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -27,7 +25,7 @@ def adamw(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
 
 
 def adamw_8bit(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW with its two averages in 8 bits, Dettmers et al. 2022; weights below 4,096 values keep 32."""
+    """AdamW with its two averages in 8 bits, a scale for 256 values (Dettmers et al. 2022)."""
     try:
         import bitsandbytes
     except ImportError:
@@ -68,10 +66,11 @@ OPTIMIZERS: dict[str, Callable[[Groups, TrainSettings], torch.optim.Optimizer]] 
     "adafactor": adafactor,
     "prodigy": prodigy,
 }
+_BY_PIECE = ("adafactor",)  # its state is that of rows and columns
 # bytes that each keeps for a weight of so many values in so many rows and columns together; for the memory planner
 STATE_BYTES: dict[str, Callable[[int, int], int]] = {
     "adamw": lambda values, edges: 8 * values,
-    "adamw8bit": lambda values, edges: 2 * values if values >= 4096 else 8 * values,
+    "adamw8bit": lambda values, edges: 2 * values,
     "adafactor": lambda values, edges: 4 * edges,
     "prodigy": lambda values, edges: 16 * values,
 }

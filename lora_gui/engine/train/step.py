@@ -7,16 +7,18 @@ import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lora_gui.engine.load import lora, prediction
-from lora_gui.engine.train import cache, checkpoint, losses, optimizers, publish
+from lora_gui.engine.train import adapter, cache, checkpoint, losses, optimizers, publish
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
 from lora_gui.formats import metadata as headers
-from lora_gui.protocol.events import Event, Paused, Saved, Step
+from lora_gui.formats.lora_file import Layers
+from lora_gui.protocol.events import Event, Note, Paused, Saved, Step
 from lora_gui.protocol.jobs import TrainJob
 
 NAME = "trained"  # adapter name within the base
@@ -28,13 +30,15 @@ class TrainState:
     """The LoRA, its optimizer and the step: what changes while a run goes on, and what a checkpoint keeps."""
 
     def __init__(
-        self, job: TrainJob, family: Family, parts: lora.Parts, encoded: cache.Cache, where: torch.device, folder: Path
-    ) -> None:
+        self, job: TrainJob, family: Family, parts: lora.Parts, encoded: cache.Cache, where: torch.device,
+        dtype: torch.dtype, folder: Path,
+    ) -> None:  # fmt: skip
         self.job, self.family, self.parts, self.cache, self.folder = job, family, parts, encoded, folder
-        self.weights = lora.add_new(parts, family, job.settings, NAME)
-        groups = optimizers.groups(parts, self.weights)
-        self.optimizer = optimizers.OPTIMIZERS[job.settings.optimizer](groups, job.settings)
+        lora.add_new(parts, family, job.settings, NAME)
         held = {weight.dtype for root in parts.values() for weight in root.parameters()}
+        self.masters = adapter.fuse(parts, NAME, dtype)
+        self.weights = [one.flat for one in self.masters]
+        self.optimizer = optimizers.make(self.masters, job.settings)
         self.scaler = torch.amp.GradScaler(where.type, enabled=torch.float16 in held)
         self.noising = prediction.applied(family.noising(Path(job.base.path), where), job.settings.prediction)
         self.generator = torch.Generator(where)
@@ -57,13 +61,17 @@ class TrainState:
             batch = self.cache.batch(next(batches), settings.caption_dropout, rng)
             loss = self.loss(batch, self.generator).mean()
             self.scaler.scale(loss / settings.accumulation).backward()
+            for one in self.masters:
+                one.gather()
             self.losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(self.weights, settings.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        for one in self.masters:
+            one.zero()
+            one.refresh()
         self.step += 1
 
     def said(self, left: float = 0.0) -> Step:
@@ -112,10 +120,26 @@ class TrainState:
         kept = checkpoint.save(self.folder / "checkpoints", self.step, layers, metadata, self.optimizer, further)
         return Saved(self.step, str(kept.folder))
 
-    def restore(self, found: checkpoint.Checkpoint) -> None:
-        """Go on from a checkpoint as if nothing had happened."""
+    def set_weights(self, layers: Layers) -> None:
+        """Go on with these weights."""
+        lora.set_weights(self.parts, layers, NAME)
+        for one in self.masters:
+            one.refresh()
+
+    def restore(self, found: checkpoint.Checkpoint) -> Iterator[Note]:
+        """Go on from a checkpoint as if nothing had happened; a sentence where that is not quite so."""
         facts, shapes = self.family.facts, lora.shapes(self.parts)
-        lora.set_weights(self.parts, dialects.read(found.lora, shapes, facts, [facts]), NAME)
-        if scale := checkpoint.restore(found, self.optimizer)["scaler"]:  # none of a card that computed in bf16
+        self.set_weights(dialects.read(found.lora, shapes, facts, [facts]))
+        if scale := checkpoint.restore(found, self.optimizer, self._joined)["scaler"]:  # none of a card with bf16
             self.scaler.load_state_dict(scale)
         self.step = found.step
+        if self.step and not self.optimizer.state:
+            yield Note("This run was begun by an earlier version, so the averages of its optimizer begin anew.")
+
+    def _joined(self, states: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The optimizer's states for each weight, as earlier versions kept them, made those of the flat buffers."""
+        joined = []
+        for one in self.masters:
+            own, states = states[: len(one.pieces)], states[len(one.pieces) :]
+            joined.append(one.joined(own))
+        return [one for one in joined if one is not None] if None not in joined else []
