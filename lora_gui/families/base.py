@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -177,6 +177,7 @@ class Family(ABC):
     """One family. The engine calls these and never asks which family it has."""
 
     facts: Facts
+    queries_apart: ClassVar[bool] = False  # whether its attention crosses without saying so in `is_cross_attention`
 
     # what a base is
 

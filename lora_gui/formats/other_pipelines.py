@@ -8,7 +8,7 @@ _KINDS = (  # by how the name begins; the first that fits
     ("StableCascade", "Stable Cascade"), ("StableVideo", "Stable Video Diffusion"), ("LatentConsistency", "an LCM"),
     ("Flux2Klein", "FLUX.2 klein"), ("Flux2", "FLUX.2"), ("Flux", "FLUX.1"), ("KandinskyV22", "Kandinsky 2.2"),
     ("Kandinsky3", "Kandinsky 3"), ("Kandinsky5", "Kandinsky 5"), ("Kandinsky", "Kandinsky 2.1"),
-    ("Wuerstchen", "Wuerstchen"), ("ZImage", "Z-Image"), ("QwenImage", "Qwen-Image"), ("PixArt", "PixArt"),
+    ("Wuerstchen", "Wuerstchen"), ("QwenImage", "Qwen-Image"), ("PixArt", "PixArt"),
     ("Chroma", "Chroma"), ("Lumina", "Lumina"), ("Sana", "Sana"), ("HunyuanDiT", "Hunyuan-DiT"), ("Hunyuan", "Hunyuan"),
     ("Wan", "Wan"), ("LTX", "LTX-Video"), ("CogVideo", "CogVideoX"), ("CogView", "CogView"), ("AuraFlow", "AuraFlow"),
     ("HiDream", "HiDream"), ("OmniGen", "OmniGen"), ("IF", "DeepFloyd IF"), ("AnimateDiff", "AnimateDiff"),

@@ -27,7 +27,7 @@ _KINDS = tuple(
         (r"(model\.diffusion_model\.)?joint_blocks\.",
          "is Stable Diffusion 3 or 3.5, of a build that is not read from a single file", _FOLDER),
         (r"(model\.diffusion_model\.)?(noise_refiner|context_refiner)\.",
-         "is Z-Image or made like it, of a build that is not read from a single file", _FOLDER),
+         "is a transformer of a build that is not read from a single file", _FOLDER),
     )
 )  # fmt: skip
 # Those that count only where the file has no denoiser of a checkpoint beside them.

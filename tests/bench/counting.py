@@ -20,7 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from lora_gui.engine.memory.tracker import Live, gpu_attention
+from lora_gui.engine.memory.tracker import Live, gpu_kernels
 
 CARD = torch.device("meta")
 _FREE = (  # no kernel: they reserve memory, change what a tensor says of itself, or read what the host knows
@@ -184,7 +184,7 @@ class _Generator(torch.Generator):
 def pretended() -> Iterator[None]:
     """Let torch and its optimizers treat the meta device as a card: attention, kernels over lists, random numbers."""
     with (
-        gpu_attention(),
+        gpu_kernels(),
         mock.patch("torch.Generator", _Generator),
         mock.patch("torch._C._get_privateuse1_backend_name", lambda: CARD.type),
     ):

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -148,7 +149,8 @@ def test_min_snr_weighs_both_parts(base):
 def test_a_negative_prompt_is_imagined_too(base):
     pipeline = pipeline_of("kandinsky22", base)
     ours = pipeline.draw(settings(negative_prompt="grey"), 7)
-    assert same(ours, plainly(base, negative_prompt="grey"))
+    theirs = plainly(base, negative_prompt="grey")
+    assert np.abs(np.array(ours, int) - np.array(theirs, int)).max() <= 1  # other batches round otherwise
     assert not same(ours, plainly(base))
 
 

@@ -23,8 +23,7 @@ from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
 from lora_gui.engine.memory.networks import Component, Components
 from lora_gui.engine.memory.tracker import Trace, forward, training
-from lora_gui.engine.train import adapter
-from lora_gui.engine.train.adapter import Masters
+from lora_gui.engine.train.adapter import Masters, fuse
 from lora_gui.engine.train.cache import PIXELS_AT_ONCE
 from lora_gui.engine.train.optimizers import STATE_BYTES
 from lora_gui.errors import UserError
@@ -213,7 +212,6 @@ class Planner:
         weights = [weight for one in masters for weight in one.pieces]
         count, dtype = sum(times(weight) * weight.numel() for weight in weights), dtype_of(settings.precision)
         return {
-            "count": count,
             "weights": 4 * count,
             "gradients": 4 * count,
             "shadow": 0 if dtype == torch.float32 else 2 * dtype.itemsize * count,
@@ -234,7 +232,7 @@ class Planner:
                 left += runs
             with torch.device("meta"):
                 lora.add_new(parts, self.family, settings, "planned")
-                masters = adapter.fuse(parts, "planned", dtype_of(settings.precision))
+                masters = fuse(parts, "planned", dtype_of(settings.precision), self.family.queries_apart)
             self._carrying = {key: (parts, left, masters)}
         return self._carrying[key]
 

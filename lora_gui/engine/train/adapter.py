@@ -7,7 +7,6 @@ peft's: their weights are views of the buffer, so whatever reads them is served.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -98,21 +97,21 @@ class Masters:
         return [buffer[start : start + shape.numel()].view(shape) for start, shape in self._spans]
 
 
-def fuse(parts: lora.Parts, name: str, dtype: torch.dtype) -> list[Masters]:
+def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, queries_apart: bool = False) -> list[Masters]:
     """Let the adapter `name` learn fused with its frozen layers, which compute in `dtype`.
 
-    Returns its weights by the learning rate they have in common: those of denoisers, then those of text encoders.
+    `queries_apart` says that queries are of another x than keys and values are, where the attention does not say so.
+    Returns the weights by the learning rate they have in common: those of denoisers, then those of text encoders.
     """
     for root in parts.values():
         norms.fuse(root)
         rotary.fuse(root)
     found = list(lora.adapter_layers(parts, name))
     kinds = [[(key, one) for key, one in found if is_text(key.partition(".")[0]) == texts] for texts in (False, True)]
-    return [_fused(parts, layers, name, dtype) for layers in kinds if layers]
+    return [_fused(_sharing(parts, layers, name, queries_apart), name, dtype) for layers in kinds if layers]
 
 
-def _fused(parts: lora.Parts, layers: Layers, name: str, dtype: torch.dtype) -> Masters:
-    together = [[layer for _, layer in group] for group in _sharing(parts, layers, name)]
+def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype) -> Masters:
     weights = [
         [*(one.lora_A[name].weight for one in group), *(one.lora_B[name].weight for one in group)] for group in together
     ]
@@ -134,7 +133,7 @@ def _fused(parts: lora.Parts, layers: Layers, name: str, dtype: torch.dtype) -> 
     return masters
 
 
-def _sharing(parts: lora.Parts, layers: Layers, name: str) -> Iterator[Layers]:
+def _sharing(parts: lora.Parts, layers: Layers, name: str, queries_apart: bool) -> list[list[BaseTunerLayer]]:
     """The layers in their order, those together that are given the same x."""
 
     def kind(item: tuple[str, BaseTunerLayer]) -> Any:
@@ -143,12 +142,11 @@ def _sharing(parts: lora.Parts, layers: Layers, name: str) -> Iterator[Layers]:
         if alike is None or not isinstance(layer.get_base_layer(), nn.Linear):
             return key
         part, _, within = path[0].partition(".")
-        crosses = getattr(parts[part].get_submodule(within), "is_cross_attention", False)
+        crosses = queries_apart or getattr(parts[part].get_submodule(within), "is_cross_attention", False)
         apart = key if crosses and path[2] == alike[0] else ""
         return path[0], alike, apart, layer.lora_A[name].weight.shape, layer.scaling[name]
 
-    for _, group in groupby(layers, key=kind):
-        yield list(group)
+    return [[layer for _, layer in group] for _, group in groupby(layers, key=kind)]
 
 
 def _side_by_side(pieces: list[torch.Tensor]) -> torch.Tensor:

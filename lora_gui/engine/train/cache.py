@@ -60,8 +60,12 @@ class Cache:
         return [one.bucket for one in self.framings]
 
     def _stacked(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        """On the device that trains, without waiting for it: what is kept for a GPU is pinned."""
-        return torch.stack([tensor.to(self.device, non_blocking=True) for tensor in tensors])
+        """On the device that trains, without waiting for it: what is kept for a GPU is pinned.
+
+        Single numbers, such as a caption's length, stay with the host, which decides by them.
+        """
+        device = self.device if tensors[0].ndim else torch.device("cpu")
+        return torch.stack([tensor.to(device, non_blocking=True) for tensor in tensors])
 
 
 def _kept(tensors: Tensors, device: torch.device) -> Tensors:

@@ -36,7 +36,7 @@ class TrainState:
         self.job, self.family, self.parts, self.cache, self.folder = job, family, parts, encoded, folder
         lora.add_new(parts, family, job.settings, NAME)
         held = {weight.dtype for root in parts.values() for weight in root.parameters()}
-        self.masters = adapter.fuse(parts, NAME, dtype)
+        self.masters = adapter.fuse(parts, NAME, dtype, family.queries_apart)
         self.weights = [one.flat for one in self.masters]
         self.optimizer = optimizers.make(self.masters, job.settings)
         self.scaler = torch.amp.GradScaler(where.type, enabled=torch.float16 in held)

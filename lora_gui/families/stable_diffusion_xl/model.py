@@ -86,7 +86,7 @@ class StableDiffusionXL(unet.UNetFamily):
 
 def _told(rows: Sequence[tuple[int, ...]], device: torch.device) -> torch.Tensor:
     """Height and width of the original, top and left of what stays of it, height and width of that; (B, 6)."""
-    return torch.tensor(rows, device=device)
+    return torch.tensor(rows).to(device, non_blocking=True)
 
 
 def _embedded(text_encoders: dict[str, Any], tokens: Tensors) -> Tensors:

@@ -72,6 +72,8 @@ class Wuerstchen(Family):
                 "Choose Wuerstchen v2.",
             )
 
+    queries_apart = True
+
     def targets(self, part: str, layers: str) -> str:
         return _TARGETS[layers]
 

@@ -79,7 +79,7 @@ class ZImage(qwen3.Qwen3Family):
     def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None
     ) -> Conditions:
-        """Each caption in its own length, which is read from the device: the one wait in a step."""
+        """Each caption in its own length, which the cache keeps with the host."""
         texts = captions["text"].to(dtype_of(network))
         return {"text": [text[:length] for text, length in zip(texts, captions["length"].tolist(), strict=True)]}
 

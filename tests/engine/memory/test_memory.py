@@ -92,7 +92,7 @@ def test_saved_activations_are_those_counted_elsewhere(key, recomputing, monkeyp
 
 @pytest.mark.parametrize("key", ["sd15", pytest.param("flux1-dev", marks=pytest.mark.soak)])
 def test_the_lora_has_as_many_weights_as_known(key, kept):
-    count = planner_of(key, kept)._lora(settings_of(key))["count"]
+    count = planner_of(key, kept)._lora(settings_of(key))["weights"] / 4
     assert count / 1e6 == pytest.approx(FIGURES[key][0], rel=0.02)
 
 

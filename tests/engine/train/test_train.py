@@ -74,7 +74,8 @@ def plain_drawing(base, lora):
 def test_diffusers_draws_the_same_with_the_file_as_the_run_did(base, finished):
     sample = np.array(Image.open(finished.folder / "samples" / "final-0.png"))
     before = np.array(Image.open(finished.folder / "samples" / "base-0.png"))
-    assert np.array_equal(sample, np.array(plain_drawing(base, finished.lora)))
+    plain = np.array(plain_drawing(base, finished.lora))
+    assert np.abs(sample.astype(int) - plain.astype(int)).max() <= 2  # frozen layers that are packed round otherwise
     assert not np.array_equal(sample, before)
 
 

@@ -42,8 +42,7 @@ def base(folder, *kinds):
 
 
 @pytest.mark.parametrize(("word", "sentence"), CASES, ids=[word for word, _ in CASES])
-def test_a_word_is_judged_and_a_bad_one_has_a_good_one_beside_it(word, sentence, tell):
-    tell("Trigger words in many languages: judged", 1)
+def test_a_word_is_judged_and_a_bad_one_has_a_good_one_beside_it(word, sentence):
     found = judge(word, STARTER, [], {})
     assert sentence in found.sentences[0]
     assert (found.kind == "good") == ("good" in sentence) and (found.kind == "plain") == ("is no word" in sentence)
@@ -155,10 +154,9 @@ def test_of_many_clashes_the_nearest_and_a_few_more_are_said():
     assert found.sentences[-1] == "7 more of your LoRAs have such a word."
 
 
-def test_made_up_words_are_hardly_ever_taken_for_ordinary_ones(tell):
+def test_made_up_words_are_hardly_ever_taken_for_ordinary_ones():
     chance = triggers.random.Random(1)
     parts = ("bcdfgklmnprstvz", "aeiou", "bdklmnprstvz", "bdfgkmpstvz", "aeiou", "bdgklmnrtvxz")
     made = ["".join(chance.choice(part) for part in parts) for _ in range(1000)]
     wrong = [word for word in made if words.ordinary(word)]
-    tell("Made-up words of six letters taken for ordinary, per thousand", len(wrong))
     assert len(wrong) < 30
