@@ -165,7 +165,7 @@ def become(request: dict, descriptors: list[int]) -> None:
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
-        streams = (open(n, "rw"[n > 0], encoding="utf-8", buffering=1) for n in range(3))  # noqa: SIM115
+        streams = (open(n, "rw"[n > 0], encoding="utf-8", buffering=1, closefd=False) for n in range(3))  # noqa: SIM115
         sys.stdin, sys.stdout, sys.stderr = streams
         code = ran(request["what"])
     except Exception:  # noqa: BLE001  as Python does with a process of its own

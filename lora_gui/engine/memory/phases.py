@@ -198,7 +198,8 @@ class Planner:
         return self._once(["decode", one, side], partial(networks.facts, one, run, 1, side))
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
-        key = ["lora", *self._learning(settings), settings.rank, settings.optimizer, settings.precision]
+        told = settings.model_dump(include={"rank", "optimizer", "precision", "accumulation"})
+        key = ["lora", *self._learning(settings), told]
         return self._once(key, lambda: self._lora_facts(settings))
 
     def _learning(self, settings: TrainSettings) -> list[Any]:
@@ -213,8 +214,8 @@ class Planner:
         count, dtype = sum(times(weight) * weight.numel() for weight in weights), dtype_of(settings.precision)
         return {
             "weights": 4 * count,
-            "gradients": 4 * count,
-            "shadow": 0 if dtype == torch.float32 else 2 * dtype.itemsize * count,
+            "gradients": (dtype.itemsize + (4 if dtype != torch.float32 and settings.accumulation > 1 else 0)) * count,
+            "shadow": 0 if dtype == torch.float32 else dtype.itemsize * count,
             "optimizer": sum(times(weight) * kept(weight.numel(), sum(weight.shape)) for weight in weights),
         }
 

@@ -7,6 +7,7 @@ peft's: their weights are views of the buffer, so whatever reads them is served.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -31,38 +32,43 @@ Layers = list[tuple[str, BaseTunerLayer]]  # with their part and module path
 
 
 class Masters:
-    """The adapter's weights, fp32, with their gradients, and what is computed with: each one flat buffer.
+    """The adapter's weights, fp32, and what is computed with: each one flat buffer.
 
     `flat` is the parameter for optimizers that treat all values alike; `pieces` are its weights one by one, for those
-    that do not, in the order of the layers. `flat.grad` and `piece.grad` share memory. A backward in another dtype than
-    fp32 leaves its gradients in a buffer of its own until `gather`.
+    that do not, in the order of the layers. A backward leaves its gradients in `arriving`, in the compute dtype; where
+    that is not fp32, `gather` casts them, so that both are held only once the activations have gone.
     """
 
-    def __init__(self, groups: list[list[nn.Parameter]], dtype: torch.dtype) -> None:
-        """`groups` holds weights that must lie side by side."""
-        self._spans, length = list[tuple[int, torch.Size]](), 0
+    def __init__(self, groups: list[list[tuple[nn.Parameter, nn.Parameter]]], dtype: torch.dtype) -> None:
+        """`groups` holds layers, each by its lower and upper half, whose lower halves must lie side by side."""
+        starts, length = dict[int, int](), 0
         for group in groups:
-            for weight in group:
-                self._spans.append((length, weight.shape))
+            for weight in (*(down for down, _ in group), *(up for _, up in group)):
+                starts[id(weight)] = length
                 length += weight.numel()
             length = -(-length // _ALIGNED) * _ALIGNED
-        weights = [weight for group in groups for weight in group]
+        weights = [weight for group in groups for layer in group for weight in layer]
+        self._spans = [(starts[id(weight)], weight.shape) for weight in weights]
         device, other = weights[0].device, dtype != torch.float32
         self.flat = nn.Parameter(torch.zeros(length, device=device))
-        self.gradient = torch.zeros(length, device=device)
         self.shadow = torch.zeros(length, dtype=dtype, device=device) if other else self.flat.data
-        self.arriving = torch.zeros(length, dtype=dtype, device=device) if other else self.gradient
-        self.flat.grad = self.gradient
-        for weight, value, gradient in zip(weights, self.views(self.flat.data), self.views(self.gradient), strict=True):
+        self.arriving = torch.zeros(length, dtype=dtype, device=device)
+        for weight, value in zip(weights, self.views(self.flat.data), strict=True):
             value.copy_(weight.data)
-            weight.data, weight.grad = value, gradient
-        self.pieces = weights
+            weight.data = value
+        self.pieces, self.by_piece = weights, False
         self.refresh()
 
     def gather(self) -> None:
-        """Add the gradients of a backward to those that are already there."""
-        if self.arriving is not self.gradient:
-            self.gradient.add_(self.arriving)
+        """Give the weights the gradients of a backward, added to those of the backwards before."""
+        if self.flat.grad is None:
+            self.flat.grad = self.arriving.float()  # the very same where it is fp32
+            if self.by_piece:
+                for weight, gradient in zip(self.pieces, self.views(self.flat.grad), strict=True):
+                    weight.grad = gradient
+        elif self.flat.grad is not self.arriving:
+            self.flat.grad.add_(self.arriving)
+        if self.flat.grad is not self.arriving:
             self.arriving.zero_()
 
     def refresh(self) -> None:
@@ -71,12 +77,15 @@ class Masters:
             self.shadow.copy_(self.flat.data)
 
     def zero(self) -> None:
-        self.gradient.zero_()
+        """Forget the gradients."""
+        if self.flat.grad is self.arriving:
+            self.arriving.zero_()
+        else:
+            self.flat.grad = None
 
     def buffers(self) -> tuple[torch.Tensor, ...]:
-        """All memory that is held here; fp32 computes with the masters themselves."""
-        further = (self.shadow, self.arriving) if self.arriving is not self.gradient else ()
-        return self.flat.data, self.gradient, *further
+        """All memory that is held while gradients arrive; fp32 computes with the masters themselves."""
+        return self.flat.data, self.arriving, self.shadow
 
     def joined(self, states: list[dict[str, Any]]) -> dict[str, Any] | None:
         """One state of an optimizer from those it had for each of `pieces`; None where they cannot be joined."""
@@ -112,24 +121,24 @@ def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, queries_apart: bool =
 
 
 def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype) -> Masters:
-    weights = [
-        [*(one.lora_A[name].weight for one in group), *(one.lora_B[name].weight for one in group)] for group in together
-    ]
-    masters = Masters(weights, dtype)
+    halves = [[(one.lora_A[name].weight, one.lora_B[name].weight) for one in group] for group in together]
+    masters = Masters(halves, dtype)
     values, gradients = iter(masters.views(masters.shadow)), iter(masters.views(masters.arriving))
     for group in together:
-        count, scale = len(group), float(group[0].scaling[name])
-        downs, ups = ([next(values) for _ in group] for _ in range(2))
-        down_gradients, up_gradients = ([next(gradients) for _ in group] for _ in range(2))
+        downs, ups = zip(*((next(values), next(values)) for _ in group), strict=True)
+        down_gradients, up_gradients = zip(*((next(gradients), next(gradients)) for _ in group), strict=True)
+        scale = float(group[0].scaling[name])
         if not isinstance(group[0].get_base_layer(), nn.Linear):
-            group[0].forward = _Convolution(group[0], name, scale).forward
+            down, up = (one.detach().requires_grad_() for one in (downs[0], ups[0]))
+            down.grad, up.grad = down_gradients[0], up_gradients[0]
+            group[0].forward = _Convolution(group[0], group[0].lora_A[name], down, up, scale).forward
             continue
         shared = _Shared(
             [one.get_base_layer() for one in group], _side_by_side(downs), ups, _side_by_side(down_gradients),
             up_gradients, scale, masters.flat,
         )  # fmt: skip
-        for n in range(count):
-            group[n].forward = _Member(group[n], shared, n).forward
+        for n, layer in enumerate(group):
+            layer.forward = _Member(layer, shared, n).forward
     return masters
 
 
@@ -149,7 +158,7 @@ def _sharing(parts: lora.Parts, layers: Layers, name: str, queries_apart: bool) 
     return [[layer for _, layer in group] for _, group in groupby(layers, key=kind)]
 
 
-def _side_by_side(pieces: list[torch.Tensor]) -> torch.Tensor:
+def _side_by_side(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
     """Matrices that lie one after another in memory, as one (rows of all, columns)."""
     first = pieces[0]
     return first.as_strided((sum(len(one) for one in pieces), first.shape[1]), first.stride())
@@ -161,9 +170,9 @@ class _Shared:
 
     frozen: list[nn.Linear]
     down: torch.Tensor  # (layers * rank, in)
-    ups: list[torch.Tensor]  # (out, rank) each
+    ups: Sequence[torch.Tensor]  # (out, rank) each
     down_gradient: torch.Tensor
-    up_gradients: list[torch.Tensor]
+    up_gradients: Sequence[torch.Tensor]
     scale: float
     flat: nn.Parameter  # what is learnt: so that a gradient is asked for where x needs none
     _x: torch.Tensor | None = None
@@ -226,16 +235,18 @@ class _LowRank(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Convolution:
-    """The forward of a convolution with its update, its gradients by autograd: fp32, in their buffer as well."""
+    """The forward of a convolution with its update, whose gradients autograd adds to their buffer."""
 
     layer: Any
-    name: str
+    like: nn.Conv2d  # how the lower half goes over the picture
+    down: torch.Tensor  # (rank, in, height, width), compute dtype
+    up: torch.Tensor  # (out, rank, 1, 1)
     scale: float
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.layer.base_layer(x)
         if self.layer.disable_adapters:
             return y
-        down, up = self.layer.lora_A[self.name], self.layer.lora_B[self.name]
-        low = nn.functional.conv2d(x, down.weight.to(x.dtype), None, down.stride, down.padding, down.dilation)
-        return y + nn.functional.conv2d(low, up.weight.to(x.dtype)) * self.scale
+        like = self.like
+        low = nn.functional.conv2d(x, self.down, None, like.stride, like.padding, like.dilation)
+        return y + nn.functional.conv2d(low, self.up) * self.scale

@@ -15,8 +15,9 @@ Groups = list[dict[str, Any]]  # weights that have a learning rate in common: th
 
 def make(masters: list[Masters], settings: TrainSettings) -> torch.optim.Optimizer:
     """The optimizer that is asked for: over flat buffers, unless it must know each matrix."""
-    by_piece = settings.optimizer in _BY_PIECE
-    groups = [{"params": one.pieces if by_piece else [one.flat]} for one in masters]
+    for one in masters:
+        one.by_piece = settings.optimizer in _BY_PIECE
+    groups = [{"params": one.pieces if one.by_piece else [one.flat]} for one in masters]
     return OPTIMIZERS[settings.optimizer](groups, settings)
 
 

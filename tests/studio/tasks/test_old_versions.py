@@ -24,7 +24,7 @@ LOSSES = ((2, 0.5535241365432739), (4, 0.6553198099136353))
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return tiny.stable_diffusion_1(tmp_path_factory.mktemp("base"))
+    return tiny.stable_diffusion_1(tmp_path_factory.mktemp("base"), width=32)  # as wide as it was then
 
 
 @pytest.fixture(params=["in its place", "moved"])
