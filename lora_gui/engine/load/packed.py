@@ -6,6 +6,7 @@ Measured by `tests/bench/packed.py`. A layer holds two copies then, one for each
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -17,7 +18,7 @@ from lora_gui.engine.load.loading import nbytes
 
 _ROOM = 4  # times a network's bytes that the computer must have: two copies, the activations, everybody else
 _SMALLEST = 4096  # values; smaller weights are reordered faster than they are looked up
-_PIXELS = 16  # a side of the input that layouts are chosen for
+_TOLD = 460  # bytes at the end of a description that say how values lie; what stands before tells of sizes
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -62,39 +63,35 @@ class Packed:
         if isinstance(layer, nn.Conv2d):
             self._padding = [int(pad) for pad in layer.padding]
             self._turned_padding = [k - 1 - pad for k, pad in zip(layer.kernel_size, self._padding, strict=True)]
-        self._ahead: torch.Tensor | None = None
-        self._back: torch.Tensor | None = None
+        self._ahead, self._back = _Layouts(self._padding), _Layouts(self._turned_padding)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """What the layer gives; no gradient but that of `x` is kept for."""
+        if not torch.is_grad_enabled():
+            return self.ahead(x)
         out: torch.Tensor = _Frozen.apply(x, self)
         return out
 
     def ahead(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output for `x`, (B, C, H, W) or (..., C)."""
-        if self._ahead is None:
-            self._ahead = self._reordered(self._weight(), self._padding)
-        return self._convolved(x, self._ahead, self.bias, self._padding)
+        pixels = self._as_pixels(x)
+        weight = self._ahead.of(pixels, self._weight)
+        return self._convolved(x, pixels, weight, self.bias, self._padding)
 
     def back(self, grad: torch.Tensor) -> torch.Tensor:
         """The gradient of the input, from that of the output: with stride 1, a convolution with the kernel turned."""
-        if self._back is None:
-            turned = self._weight().flip(2, 3).transpose(0, 1).contiguous()
-            self._back = self._reordered(turned, self._turned_padding)
-            weight = self.layer.weight
+        pixels = self._as_pixels(grad)
+        packed = self._back.of(pixels, lambda: self._weight().flip(2, 3).transpose(0, 1).contiguous())
+        if self._ahead.held and (weight := self.layer.weight).stride().count(0) < weight.ndim:
             weight.data = weight.new_zeros(()).expand(weight.shape)  # both directions are packed: its memory goes
-        return self._convolved(grad, self._back, None, self._turned_padding)
+        return self._convolved(grad, pixels, packed, None, self._turned_padding)
 
     def _weight(self) -> torch.Tensor:
         """(out, in, height, width)."""
+        if self._back.held and self._ahead.held:  # the plain one has gone
+            return self._ahead.held[0].to_dense()
         weight = self.layer.weight.detach()
         return weight if weight.ndim == 4 else weight[:, :, None, None]
-
-    def _reordered(self, weight: torch.Tensor, padding: list[int]) -> torch.Tensor:
-        """For inputs of any size: were it that of the first one, a resumed run might round otherwise."""
-        size = [1, weight.shape[1], *((_PIXELS, _PIXELS) if weight.shape[2] > 1 else (_PIXELS**2, 1))]
-        reorder = torch.ops.aten.mkldnn_reorder_conv2d_weight
-        return reorder(weight.to_mkldnn(), padding, [1, 1], [1, 1], 1, size)
 
     def _as_pixels(self, x: torch.Tensor) -> torch.Tensor:
         if isinstance(self.layer, nn.Conv2d):
@@ -102,13 +99,44 @@ class Packed:
         return x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
 
     def _convolved(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
+        self, x: torch.Tensor, pixels: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
     ) -> torch.Tensor:
         ones = [1, 1]
-        y = torch.ops.mkldnn._convolution_pointwise(
-            self._as_pixels(x), weight, bias, padding, ones, ones, 1, "none", [], ""
-        )
+        y = torch.ops.mkldnn._convolution_pointwise(pixels, weight, bias, padding, ones, ones, 1, "none", [], "")
         return y if isinstance(self.layer, nn.Conv2d) else y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+
+class _Layouts:
+    """A weight in each layout that oneDNN wants for the sizes it meets: one or two. In another it is reordered at each
+    use, by a path that is slower than the convolution itself. Which it is follows from the size alone, not from what
+    came first: a resumed run rounds as the undisturbed one does."""
+
+    def __init__(self, padding: list[int]) -> None:
+        self._padding = padding
+        self._by_size: dict[tuple[int, ...], torch.Tensor] = {}
+        self.held: list[torch.Tensor] = []
+
+    def of(self, pixels: torch.Tensor, weight: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """The weight for pixels (B, C, H, W); `weight` gives it plain where that is a new size."""
+        size = tuple(pixels.shape[2:])
+        found = self._by_size.get(size)
+        if found is None:
+            new = self._reordered(weight(), size)
+            found = next((one for one in self.held if _layout(one) == _layout(new)), new)
+            if found is new:
+                self.held.append(new)
+            self._by_size[size] = found
+        return found
+
+    def _reordered(self, weight: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+        reorder = torch.ops.aten.mkldnn_reorder_conv2d_weight
+        return reorder(weight.to_mkldnn(), self._padding, [1, 1], [1, 1], 1, [1, weight.shape[1], *size])
+
+
+def _layout(weight: torch.Tensor) -> bytes:
+    """What tells layouts apart: the end of oneDNN's description, its strides and blocks."""
+    told: torch.Tensor = torch.ops.mkldnn._get_mkldnn_serialized_md(weight)
+    return bytes(told[-_TOLD:].numpy())
 
 
 class _Frozen(torch.autograd.Function):
