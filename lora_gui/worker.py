@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lora_gui import drive, environment, files
+from lora_gui import drive, environment, files, lean
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob, PlanJob
@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
     """Do what the first argument names; the exit code is 0 where the last event is none of failure."""
     environment.go_offline()
     os.environ.update(_ENVIRONMENT)
+    lean.start()
     log_what_fits()
     command, *rest = arguments
     return COMMANDS[command](*rest)
@@ -133,13 +134,15 @@ def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
         facts_of(job.base.family)  # torch is imported only once this is known
         lease = Lease(task.studio)
         lease.take("a training", lambda who: writer.say(events.Phase(f"Waiting for {who} to be done")))
-        from wakepy import keep
+        with lean.importing():
+            from wakepy import keep
 
-        from lora_gui.engine.train.loop import train
-        from lora_gui.families import family
+            from lora_gui.engine.train.loop import train
+            from lora_gui.families import family
 
+            kind = family(job.base.family)
         with keep.running(on_fail="pass"):  # the computer stays awake where its system lets itself be asked
-            for event in train(job, task.path, family(job.base.family), gate.begin):
+            for event in train(job, task.path, kind, gate.begin):
                 kept = event.step if isinstance(event, events.Saved) else getattr(event, "first_step", kept)
                 writer.say(event)
         lease.release()
@@ -191,7 +194,8 @@ def _draw() -> int:
     writer = EventWriter()
     odd = "This drawing was ordered in a way that is not known here."
     orders = Orders(sys.stdin.buffer, lambda id: writer.say(events.Failed(odd, "Start the app again.", id)))
-    from lora_gui.engine.draw.drawer import Drawer
+    with lean.importing():
+        from lora_gui.engine.draw.drawer import Drawer
 
     drawers: dict[bool, Drawer] = {}  # one for the device, one for the processor beside it
     leases: dict[str, Lease] = {}
@@ -238,8 +242,9 @@ def _plan() -> int:
     writer = EventWriter()
 
     def work() -> None:
-        from lora_gui.engine.memory.plan import plan
-        from lora_gui.families import family
+        with lean.importing():
+            from lora_gui.engine.memory.plan import plan
+            from lora_gui.families import family
 
         for line in sys.stdin.buffer:
             job = PlanJob.model_validate_json(line)

@@ -15,11 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-import bitsandbytes.functional as bnb
 import torch
 from torch import nn
 
-from lora_gui import files
+from lora_gui import files, lean
 from lora_gui.engine.load import quantised_cache
 from lora_gui.engine.load.tensor_files import assign, lacking, read_tensors
 from lora_gui.errors import UserError
@@ -133,18 +132,18 @@ class Nf4Linear(QuantizedLinear):
 
     @staticmethod
     def quantise(weight: torch.Tensor) -> Tensors:
-        packed, scale = torch.ops.bitsandbytes.quantize_4bit(weight.contiguous(), _BLOCK, "nf4", torch.uint8)
+        packed, scale = _bitsandbytes().quantize_4bit(weight.contiguous(), _BLOCK, "nf4", torch.uint8)
         offset = scale.float().mean().reshape(1)
         code = _code(weight.device)
-        scales, coarse = torch.ops.bitsandbytes.quantize_blockwise(scale.float() - offset, code, _SCALES)
+        scales, coarse = _bitsandbytes().quantize_blockwise(scale.float() - offset, code, _SCALES)
         return {"packed": packed, "scales": scales, "scales_of_scales": coarse.float(), "offset": offset}
 
     def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
-        scale = torch.ops.bitsandbytes.dequantize_blockwise(
+        scale = _bitsandbytes().dequantize_blockwise(
             self.scales, self.scales_of_scales, _code(self.scales.device), _SCALES, torch.float32
         )
         shape = (self.out_features, self.in_features)
-        return torch.ops.bitsandbytes.dequantize_4bit(self.packed, scale + self.offset, _BLOCK, "nf4", shape, dtype)
+        return _bitsandbytes().dequantize_4bit(self.packed, scale + self.offset, _BLOCK, "nf4", shape, dtype)
 
 
 KINDS: dict[str, type[QuantizedLinear]] = {"int8": Int8Linear, "nf4": Nf4Linear}
@@ -274,9 +273,19 @@ def _quantizable(path: str, module: nn.Module) -> bool:
 
 
 @cache
+def _bitsandbytes() -> Any:
+    """Its operations; imported only for a base in 4 bits, since it takes all of torch's compiler with it."""
+    lean.bitsandbytes()  # registers them
+    return torch.ops.bitsandbytes
+
+
+@cache
 def _code(device: torch.device) -> torch.Tensor:
     """The 256 values of the code that the scales of NF4 are quantised with."""
-    return torch.empty(256, device=device) if device.type == "meta" else bnb.create_dynamic_map().to(device)
+    if device.type == "meta":
+        return torch.empty(256, device=device)
+    code: torch.Tensor = lean.bitsandbytes().functional.create_dynamic_map()
+    return code.to(device)
 
 
 def _as(bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from lora_gui import lean
 from lora_gui.engine.train.adapter import Masters
 from lora_gui.errors import UserError
 from lora_gui.settings import TrainSettings
@@ -28,7 +29,7 @@ def adamw(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
 def adamw_8bit(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
     """AdamW with its two averages in 8 bits, a scale for 256 values (Dettmers et al. 2022)."""
     try:
-        import bitsandbytes
+        bitsandbytes = lean.bitsandbytes()
     except ImportError:
         raise UserError("The 8-bit optimizer is not installed here.", "Choose AdamW or Adafactor.") from None
     return bitsandbytes.optim.AdamW8bit(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
