@@ -143,7 +143,7 @@ class TrainSettings(_Settings):
         description="In pixels; 0 is as large as the pictures are learnt. Down: less memory and time, what is learnt stays the same.",
     )
     sample_prompts: tuple[str, ...] = Field(
-        (), max_length=8, title="Sample prompts", description="What the samples show. Empty: chosen from your captions.",
+        (), max_length=8, title="Sample prompts", description="What the samples show, as many as take little time. Empty: chosen from your captions.",
     )
     seed: int = Field(
         1, ge=0, le=2**32 - 1, title="Seed", description="The same seed, pictures and settings give the same LoRA.",

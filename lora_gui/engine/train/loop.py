@@ -14,7 +14,7 @@ from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, packed, prediction, unpack
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets, cache, checkpoint, optimizers, publish
-from lora_gui.engine.train.samples import Samples, prompts_of
+from lora_gui.engine.train.samples import Samples, left_out, planned
 from lora_gui.engine.train.step import NAME, TrainState
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family
@@ -96,12 +96,14 @@ def _prepare(
         noising = family.noising(Path(base.path), where)
     yield from prediction.unused(noising, job.settings.prediction)
     yield from cache.unread(job, family)
-    encoded = yield from cache.build(job, family, prompts_of(job), where, dtype)
+    prompts, _ = planned(job, family)
+    yield from left_out(job, prompts)
+    encoded = yield from cache.build(job, family, prompts, where, dtype)
     yield Phase("Loading the base")
     with opening(job.base):
         parts = yield from _load(job, family, where, dtype)
     samples = Samples(job, family, parts, encoded.prompts, task, where, dtype)
-    yield from samples.draw("base", 0, len(samples.prompts))
+    yield from samples.draw("base", 0)
     state = TrainState(job, family, parts, encoded, where, dtype, task.path)
     if found:
         yield from state.restore(found)
@@ -160,7 +162,7 @@ def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[E
 
 
 def _draw(state: TrainState, samples: Samples) -> Iterator[Event]:
-    yield from samples.draw(f"step-{state.step:06}", state.step, samples.affordable())
+    yield from samples.draw(f"step-{state.step:06}", state.step)
 
 
 def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event]:
@@ -172,7 +174,7 @@ def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event
     yield Phase("Saving the LoRA")
     data = publish.encode(job, facts, lora.get_weights(state.parts, NAME), state.step)
     state.set_weights(publish.decode(data, facts, lora.shapes(state.parts)))
-    yield from samples.draw("final", state.step, len(samples.prompts), again=True)
+    yield from samples.draw("final", state.step, again=True)
     if samples.drawn("final") and not samples.differ("base", "final"):
         raise publish.NoEffectError(
             "The LoRA changes nothing in a drawing.", "Train more steps, or with a higher learning rate."

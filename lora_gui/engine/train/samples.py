@@ -20,11 +20,40 @@ from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.settings import DrawSettings
 
 _CHOSEN = 4  # prompts, where none are given
-_SHARE = 0.1  # of the passes through the base that training makes may go into samples
+_SHARE = 0.03  # of the passes through the base that training makes may go into samples
+_FEWEST, _MOST = 8, 12  # steps of a sample, which shows how the LoRA grows; a base that needs less takes less
+
+
+def planned(job: TrainJob, family: Family) -> tuple[list[str], DrawSettings]:
+    """The prompts that a run can afford to draw, at least one, and how each of them is drawn.
+
+    The same for all sets of a run, one at each end included, and after it was extended: they are to be compared.
+    """
+    settings, prompts, draw = job.settings, prompts_of(job), _as_the_base_is_drawn(job, family)
+    steps = (*job.extended_at, settings.steps)[0]
+    learnt = 3 * steps * settings.batch_size * settings.accumulation  # forward and twice backward
+    sets = 2 + ((steps - 1) // settings.sample_every if settings.sample_every else 0)
+    passes = int(_SHARE * learnt / sets * (settings.resolution / draw.width) ** 2) // 2  # each with and without prompt
+    most = min(draw.steps, _MOST, max(_FEWEST, passes))
+    return prompts[: max(1, passes // most)], draw.model_copy(update={"steps": most})
+
+
+def left_out(job: TrainJob, drawn: list[str]) -> Iterator[Note]:
+    """A note where prompts that were asked for are not drawn."""
+    if job.settings.sample_prompts and len(drawn) < len(job.settings.sample_prompts):
+        asked = len(job.settings.sample_prompts)
+        yield Note(f"Samples show {len(drawn)} of the {asked} prompts, so that they take little of the run's time.")
+
+
+def _as_the_base_is_drawn(job: TrainJob, family: Family) -> DrawSettings:
+    """By default, at most as large as it is trained or as wished."""
+    defaults = DrawSettings(**family.facts.draw_defaults_of(job.base.known))
+    side = min(job.settings.resolution, defaults.width, job.settings.sample_resolution or defaults.width)
+    return defaults.model_copy(update={"width": side, "height": side})
 
 
 def prompts_of(job: TrainJob) -> list[str]:
-    """The sample prompts of a run: those given, else captions from all over the set."""
+    """What samples may show: the prompts given, else captions from all over the set."""
     if job.settings.sample_prompts:
         return [filled_in(job.trigger, prompt) for prompt in job.settings.sample_prompts]
     captions = list(dict.fromkeys(with_trigger(job.trigger, picture.caption) for picture in job.pictures))
@@ -45,22 +74,20 @@ class Samples:
     ) -> None:  # fmt: skip
         self.job, self.family, self.parts, self.cached, self.task = job, family, parts, cached, task
         self.device, self.dtype = device, dtype
-        self.prompts = prompts_of(job)
+        self.prompts, self.settings = planned(job, family)
         self.pipeline: Pipeline | None = None
 
     def path(self, label: str, number: int) -> Path:
         return self.task.samples / f"{label}-{number}.png"
 
-    def draw(self, label: str, step: int, count: int, again: bool = False) -> Iterator[Event]:
-        """Draw the first `count` prompts, each with its own seed; what is there already is drawn only if `again`.
+    def draw(self, label: str, step: int, again: bool = False) -> Iterator[Event]:
+        """Draw the prompts, each with its own seed; what is there already is drawn only if `again`.
 
         Given up between two denoising steps where the run is asked to end.
         """
-        due = [n for n in range(count) if again or not self.path(label, n).exists()]
-        if not due:
-            return
+        due = [n for n in range(len(self.prompts)) if again or not self.path(label, n).exists()]
         for n in due:
-            yield Phase("Drawing samples", n, count)
+            yield Phase("Drawing samples", n, len(self.prompts))
             path, seed = self.path(label, n), self.job.settings.seed + n
             try:
                 files.write_bytes(path, self._drawing(n, seed, step))
@@ -70,12 +97,6 @@ class Samples:
                 yield Note("A sample came out as values that are not numbers, so it was not kept.")
                 return
             yield Sample(step, str(path), self.prompts[n], seed)
-
-    def affordable(self) -> int:
-        """How many of the prompts may be drawn between two steps of training; at least one."""
-        settings, draw = self.job.settings, self._settings(0)
-        learnt = 3 * settings.sample_every * settings.batch_size * settings.accumulation  # forward and twice backward
-        return max(1, min(len(self.prompts), int(_SHARE * learnt / (2 * draw.steps))))
 
     def drawn(self, label: str) -> bool:
         """Whether any drawing of a set is there."""
@@ -91,7 +112,7 @@ class Samples:
         return False
 
     def _drawing(self, number: int, seed: int, step: int) -> bytes:
-        settings = self._settings(number)
+        settings = self.settings.model_copy(update={"prompt": self.prompts[number]})
         if self.pipeline is None:
             base = Path(self.job.base.path)
             predicts = self.job.settings.prediction
@@ -111,10 +132,3 @@ class Samples:
 
     def _text_encoder_trains(self) -> bool:
         return any(part.startswith("text_encoder") for part in self.parts)
-
-    def _settings(self, number: int) -> DrawSettings:
-        """As the base is drawn with by default, at most as large as it is trained or as wished."""
-        defaults = DrawSettings(**self.family.facts.draw_defaults_of(self.job.base.known))
-        wished = self.job.settings.sample_resolution or defaults.width
-        side = min(self.job.settings.resolution, defaults.width, wished)
-        return defaults.model_copy(update={"prompt": self.prompts[number], "width": side, "height": side})
