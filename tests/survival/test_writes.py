@@ -87,7 +87,8 @@ def optimizer():
 
 def save(folder, step):
     layers = {"unet.mid_block.to_q": Layer(torch.full((2, 4), float(step)), torch.ones(4, 2), 1.5)}
-    return checkpoint.save(folder / "checkpoints", step, layers, {}, optimizer(), {"scaler": {}})
+    state = checkpoint.copied(step, layers, {}, optimizer(), {"scaler": {}})
+    return checkpoint.save(folder / "checkpoints", state)
 
 
 def test_a_checkpoint_is_whole_or_the_one_before_is_used(monkeypatch, disk, tell):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,32 +37,44 @@ class Checkpoint:
         return self.folder / ADAPTER
 
 
-def save(
-    checkpoints: Path, step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer,
-    further: dict[str, Any],
-) -> Checkpoint:  # fmt: skip
-    """Write the state after `step` steps; `further` is JSON. Only then are the oldest but two dropped.
+@dataclass(frozen=True)
+class State:
+    """A copy of all that a checkpoint holds, which no step changes any more."""
+
+    step: int
+    layers: Layers
+    metadata: dict[str, str]
+    tensors: dict[str, torch.Tensor]  # of the optimizer
+    numbers: dict[str, Any]  # what is JSON
+
+
+def copied(
+    step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer, further: dict[str, Any]
+) -> State:
+    """The state after `step` steps; `layers` are a copy already, `further` is JSON."""
+    tensors, numbers = pack(optimizer)
+    return State(step, layers, metadata, tensors, {"step": step, "optimizer": numbers} | further)
+
+
+def save(checkpoints: Path, state: State) -> Checkpoint:
+    """Write a state. Only then are the oldest but two dropped.
 
     The folder is written beside, its manifest last, and renamed: what has its final name and a true manifest is whole.
     """
-    target = checkpoints / f"ckpt-{step:06}"
+    target = checkpoints / f"ckpt-{state.step:06}"
     if not is_whole(target):  # a step has one state, whenever it was reached
-        _write(target, step, layers, metadata, optimizer, further)
+        _write(target, state)
     for old in _folders(checkpoints)[:-_KEPT]:
         files.remove_folder(old)
-    return Checkpoint(target, step)
+    return Checkpoint(target, state.step)
 
 
-def _write(
-    target: Path, step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer,
-    further: dict[str, Any],
-) -> None:  # fmt: skip
+def _write(target: Path, state: State) -> None:
     partial = files.half_made(target)
-    tensors, numbers = pack(optimizer)
     contents = {
-        ADAPTER: with_hashes(to_bytes(diffusers.build_exact(layers), metadata)),
-        "optimizer.safetensors": to_bytes(tensors),
-        "state.json": json.dumps({"step": step, "optimizer": numbers} | further).encode(),
+        ADAPTER: with_hashes(to_bytes(diffusers.build_exact(state.layers), state.metadata)),
+        "optimizer.safetensors": to_bytes(state.tensors),
+        "state.json": json.dumps(state.numbers).encode(),
     }
     for name, data in contents.items():
         files.write_bytes(partial / name, data)
@@ -69,6 +82,26 @@ def _write(
     if target.exists():
         files.remove_folder(target)
     files.move(partial, target)
+
+
+class Saving:
+    """Writes checkpoints in a thread, one at a time, while the steps go on."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        self._checkpoints = checkpoints
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._under_way: Future[Checkpoint] | None = None
+
+    def begin(self, state: State) -> None:
+        """Only where none is under way."""
+        self._under_way = self._pool.submit(save, self._checkpoints, state)
+
+    def ended(self, wait: bool = False) -> Checkpoint | None:
+        """The checkpoint that has come to be whole since this was last asked; raises what kept it from that."""
+        if self._under_way is None or not (wait or self._under_way.done()):
+            return None
+        ended, self._under_way = self._under_way, None
+        return ended.result()
 
 
 def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:

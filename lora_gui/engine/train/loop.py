@@ -154,8 +154,9 @@ def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[E
             yield state.said(left)
             if short := state.short_of_disk():
                 return short
+        yield from state.saved()
         if save:
-            yield state.save()
+            yield from state.save()
         if draw:
             yield from _draw(state, samples)
     return None

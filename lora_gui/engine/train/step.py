@@ -42,6 +42,7 @@ class TrainState:
         self.scaler = torch.amp.GradScaler(where.type, enabled=torch.float16 in held)
         self.noising = prediction.applied(family.noising(Path(job.base.path), where), job.settings.prediction)
         self.generator = torch.Generator(where)
+        self.saving = checkpoint.Saving(folder / "checkpoints")
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
         self.first_loss = 0.0  # the first mean that was read
@@ -86,6 +87,7 @@ class TrainState:
         finite = math.isfinite(mean) and publish.all_finite(self.weights)
         self.first_loss = self.first_loss or max(mean, 1.0)
         if not finite or mean > _EXPLODED * self.first_loss:
+            self.saving.ended(wait=True)  # or what is half written would be taken for what a dead run left
             last, _ = checkpoint.newest(self.folder / "checkpoints")
             kept = f"The state of step {last.step} is kept" if last else "Nothing could be kept"
             broke = f"its loss rose to {mean:.3g}" if finite else "its numbers became infinite"
@@ -101,7 +103,8 @@ class TrainState:
         if self.losses:
             yield self.said()
         if self.step:
-            yield self.save()
+            yield from self.save()
+            yield from self.saved(wait=True)
 
     def short_of_disk(self) -> Paused | None:
         """The pause that is due where the disk has hardly room for the next checkpoints."""
@@ -112,13 +115,17 @@ class TrainState:
         what = f"Only {free / 1e9:.1f} GB are free on your studio's disk, so the run paused by itself."
         return Paused(self.step, what, "Make some space, then resume; nothing is lost.")
 
-    def save(self) -> Saved:
-        """Keep everything the next start needs."""
+    def save(self) -> Iterator[Event]:
+        """Copy everything the next start needs, and have it written while the steps go on; `saved` says when it is."""
+        yield from self.saved(wait=True)
         metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
-        layers = lora.get_weights(self.parts, NAME)
-        further = {"scaler": self.scaler.state_dict()}
-        kept = checkpoint.save(self.folder / "checkpoints", self.step, layers, metadata, self.optimizer, further)
-        return Saved(self.step, str(kept.folder))
+        layers, further = lora.get_weights(self.parts, NAME), {"scaler": self.scaler.state_dict()}
+        self.saving.begin(checkpoint.copied(self.step, layers, metadata, self.optimizer, further))
+
+    def saved(self, wait: bool = False) -> Iterator[Event]:
+        """Say of a checkpoint that has just been kept whole. Raises UserError where it could not be."""
+        if kept := self.saving.ended(wait):
+            yield Saved(kept.step, str(kept.folder))
 
     def set_weights(self, layers: Layers) -> None:
         """Go on with these weights."""

@@ -20,7 +20,7 @@ def made():
 
 
 def save(folder, step):
-    return checkpoint.save(folder, step, LAYERS, {}, made(), {"scaler": {"step": step}})
+    return checkpoint.save(folder, checkpoint.copied(step, LAYERS, {}, made(), {"scaler": {"step": step}}))
 
 
 def test_what_was_kept_comes_back(tmp_path):
@@ -51,7 +51,7 @@ def test_an_optimizer_goes_on_to_the_same_bits(tmp_path, name):
     improve(optimizer, undisturbed, range(6))
     weight, optimizer = begin(first)
     improve(optimizer, weight, range(4))
-    kept = checkpoint.save(tmp_path, 4, LAYERS, {}, optimizer, {})
+    kept = checkpoint.save(tmp_path, checkpoint.copied(4, LAYERS, {}, optimizer, {}))
     again, other = begin(weight.detach())
     checkpoint.restore(kept, other)
     improve(other, again, range(4, 6))
@@ -107,7 +107,8 @@ def test_an_optimizer_goes_on_from_one_that_had_one_rate_for_all(tmp_path, name)
     for weight in (first, second):
         weight.grad = torch.full_like(weight, float(len(old.param_groups)))
     old.step()
-    kept, new = checkpoint.save(tmp_path, 1, LAYERS, {}, old, {}), begin((first,), (second,))
+    kept = checkpoint.save(tmp_path, checkpoint.copied(1, LAYERS, {}, old, {}))
+    new = begin((first,), (second,))
     checkpoint.restore(kept, new)
     assert [len(group["params"]) for group in new.param_groups] == [1, 1]
     states = (made.state_dict()["state"] for made in (old, new))

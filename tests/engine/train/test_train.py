@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,35 @@ def test_nothing_but_the_lora_gets_gradients(base, tmp_path):
     assert one.masters[0].arriving.any()
 
 
+def test_steps_go_on_while_a_checkpoint_is_written_and_the_end_waits_for_it(base, tmp_path, monkeypatch):
+    write, begun, may_end = checkpoint._write, [], threading.Event()
+
+    def slow(target, state):
+        begun.append(state.step)
+        assert may_end.wait(60)
+        write(target, state)
+
+    monkeypatch.setattr(checkpoint, "_write", slow)
+    seen = []
+    for event in train(tiny.job(tmp_path, base, steps=5, checkpoint_every=2), tmp_path, FAMILY):
+        seen.append(event)
+        if isinstance(event, Step) and event.step == 4:  # the next checkpoint is due: it waits for the one before
+            assert begun == [2] and not any(isinstance(one, Saved) for one in seen)
+            may_end.set()
+    saved = [event.step for event in seen if isinstance(event, Saved)]
+    assert saved == begun == [2, 4, 5]
+    assert isinstance(seen[-1], Done) and checkpoint.newest(tmp_path / "checkpoints")[0].step == 5
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_its_sentence(base, tmp_path, monkeypatch):
+    def refused(target, state):
+        raise UserError("It could not be saved.", "Make space.")
+
+    monkeypatch.setattr(checkpoint, "_write", refused)
+    with pytest.raises(UserError, match="could not be saved"):
+        list(train(tiny.job(tmp_path, base, steps=5, checkpoint_every=2), tmp_path, FAMILY))
+
+
 def test_stop_finishes_the_step_and_publishes_what_there_is(base, tmp_path):
     job, events = tiny.job(tmp_path, base, steps=50), []
     for event in train(job, tmp_path, FAMILY):
@@ -225,9 +255,9 @@ def test_stop_finishes_the_step_and_publishes_what_there_is(base, tmp_path):
         if isinstance(event, Saved) and event.step == 2:
             files.touch(tmp_path / "stop")
     stopped = events[-1]
-    assert isinstance(stopped, Stopped) and stopped.step == 2
+    assert isinstance(stopped, Stopped) and 2 <= stopped.step < 50  # steps go on while a checkpoint is written
     assert files.sha256(Path(stopped.lora)) == stopped.sha256
-    assert checkpoint.newest(tmp_path / "checkpoints")[0].step == 2
+    assert checkpoint.newest(tmp_path / "checkpoints")[0].step == stopped.step
 
 
 def test_a_stop_before_anything_was_learnt_publishes_nothing(base, tmp_path):
