@@ -47,10 +47,11 @@ class Drawer:
         self.opened = self.opened or (yield from open_base(job, self.device))
         opened, settings = self.opened, job.settings
         yield from opened.unread(settings)
-        captions = yield from opened.read(settings)
+        yield from opened.read(settings)
         held_whole = not (job.precision or job.streamed_blocks)
         merged = self.device.type == "cpu" and held_whole  # a card has no room for copies of the weights
         stack = yield from opened.stack.use(settings.stack, merged)
+        captions = opened.prompts(settings)
         for number in range(settings.count):
             seed = (settings.seed + number) % SEEDS
             yield Phase("Drawing", number, settings.count)

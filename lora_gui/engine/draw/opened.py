@@ -40,7 +40,7 @@ class Opened:
         self.dtype = device.drawing_dtype(where, job.precision, device.capability(where))
         self.reader = self.family.reader(folder)
         self.reads_apart = False  # whether text encoders leave memory once the prompts are read
-        self.captions: dict[tuple[str, str], Tensors] = {}  # of prompts that were read so
+        self.captions: dict[tuple[Any, ...], Tensors] = {}  # of pairs of prompts, by the LoRAs that had a say in them
 
     def load(self, job: DrawJob) -> Iterator[Event]:
         """Load what is drawn with: whole, or as it is held in training, without the large text encoders."""
@@ -57,24 +57,32 @@ class Opened:
         yield from prediction.unused(self.pipeline.kit.noising, job.settings.prediction)
         self.stack = Stack(self.family.facts, self.pipeline.parts, texts=not self.reads_apart)
 
-    def read(self, settings: DrawSettings) -> Generator[Event, None, Tensors | None]:
-        """The prompts as the text encoders have them; None where they are small and stay in the pipeline."""
-        if not self.reads_apart:
-            return None
+    def read(self, settings: DrawSettings) -> Iterator[Event]:
+        """Read the prompts with text encoders that leave memory afterwards; nothing where they are small and stay."""
+        if not self.reads_apart or (settings.prompt, settings.negative_prompt) in self.captions:
+            return
+        yield Phase("Reading the prompt")
+        with opening(self.base):
+            encoders = self.family.encoders(self.folder, self.where, self.dtype, loading.text_encoder, pictures=False)
+        self._captions(settings, encoders)
+        del encoders
+        device.empty_cache(self.where)
+
+    def prompts(self, settings: DrawSettings) -> Tensors:
+        """The prompts as the text encoders have them with the stack as it is now; after `read`."""
+        if self.reads_apart:
+            return self._captions(settings, None)
+        return self._captions(settings, self.pipeline.kit.encoders, *self.stack.active)
+
+    def _captions(self, settings: DrawSettings, encoders: Any, *active: tuple[str, float]) -> Tensors:
         prompts = (settings.prompt, settings.negative_prompt)
-        if prompts not in self.captions:
-            yield Phase("Reading the prompt")
-            with opening(self.base):
-                encoders = self.family.encoders(
-                    self.folder, self.where, self.dtype, loading.text_encoder, pictures=False
-                )
+        key = (*prompts, *active)
+        if key not in self.captions:
             found = encoded(self.family, encoders, prompts)
-            del encoders
-            device.empty_cache(self.where)
             if len(self.captions) >= _WARM:
                 self.captions.pop(next(iter(self.captions)))
-            self.captions[prompts] = {key: value.cpu() for key, value in found.items()}
-        return {key: value.to(self.where) for key, value in self.captions[prompts].items()}
+            self.captions[key] = {name: value.cpu() for name, value in found.items()}
+        return {name: value.to(self.where) for name, value in self.captions[key].items()}
 
     def unread(self, settings: DrawSettings) -> Iterator[Event]:
         """A note where what is asked for is longer than the base reads."""

@@ -30,6 +30,7 @@ class Stack:
         self.hashes: dict[str, str] = {}  # adapter to the hash by which other programs know the LoRA
         self.notes: dict[str, str] = {}  # adapter to what of its file has no place in the base, in a sentence
         self.originals: lora.Originals = []  # the base's own weights where adapters are merged into them
+        self.active: tuple[tuple[str, float], ...] = ()  # adapters in use, each with its strength
         self._names = (f"lora{number}" for number in count())  # none is ever used again
 
     def use(self, entries: tuple[StackEntry, ...], merged: bool) -> Generator[Event, None, list[Used]]:
@@ -54,6 +55,7 @@ class Stack:
         lora.unmerge(self.originals)
         self.originals = []
         lora.activate(self.parts, strengths)
+        self.active = tuple(sorted(strengths.items()))
         for key, name in list(self.loaded.items()):
             if name not in strengths and len(self.loaded) > _WARM:
                 lora.remove(self.parts, name)

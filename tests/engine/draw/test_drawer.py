@@ -353,3 +353,17 @@ def test_large_text_encoders_leave_once_a_prompt_is_read_and_the_drawing_is_the_
 def test_a_phase_says_what_is_loaded(order, finished):
     _, events, _ = drawn(Drawer(), order({finished.lora: 1.0}))
     assert [event.name for event in events if isinstance(event, Phase)] == ["Loading Tiny", "Loading tiny", "Drawing"]
+
+
+def test_prompts_are_read_once_for_the_same_stack_whatever_else_is_asked(order, finished):
+    drawer, asked = Drawer(), order()
+    (plain,), _, _ = drawn(drawer, asked)
+    read = []
+    drawer.opened.pipeline.kit.encoders.texts["text_encoder"].register_forward_hook(lambda *_: read.append(1))
+    again = asked.model_copy(update={"settings": asked.settings.model_copy(update={"count": 3})})
+    assert np.array_equal(drawn(drawer, again)[0][0], plain) and not read
+    drawn(drawer, order({finished.lora: 1.0}))
+    assert len(read) == 2  # the prompt and the negative one: a LoRA may change the text encoder
+    other = asked.settings.model_copy(update={"prompt": "another"})
+    drawn(drawer, asked.model_copy(update={"settings": other}))
+    assert len(read) == 4
