@@ -1,11 +1,11 @@
 """The child process: a table of commands. A job in, events out as JSON lines; see `protocol`.
 
-`python -m lora_gui.worker train <run folder>`, `publish <run folder>`, `draw`, `plan`, `convert`.
+`python -m lora_gui.worker train <run folder>`, `publish <run folder>`, `draw`, `plan`, `convert`; a folder alone is to
+be trained. `torchrun` or `accelerate launch` in place of `python` starts several processes that train it together.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import sys
@@ -14,17 +14,19 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lora_gui import drive, environment, files, lean
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
+from lora_gui.protocol.failures import in_plain_words
 from lora_gui.protocol.jobs import ConvertJob, PlanJob
 from lora_gui.protocol.lease import Lease
 from lora_gui.protocol.lock import Lock
 from lora_gui.protocol.orders import Orders
 from lora_gui.protocol.task_folder import TaskFolder
-from lora_gui.protocol.writer import EventWriter, log_what_fits
+from lora_gui.protocol.whereabouts import Launched
+from lora_gui.protocol.writer import EventWriter, Teller, log_what_fits
 
 LOOK = 0.2  # seconds between two looks at what the task is asked
 BEAT = 10  # looks between two heartbeats
@@ -36,8 +38,6 @@ _ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the processor from the window
 }
-# What runtimes say when memory ran out, in lower case; "not allocated yet" and the like are something else.
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,11 +46,11 @@ def main(arguments: list[str]) -> int:
     os.environ.update(_ENVIRONMENT)
     lean.start()
     log_what_fits()
-    command, *rest = arguments
+    command, *rest = arguments if arguments[0] in COMMANDS else ("train", *arguments)
     return COMMANDS[command](*rest)
 
 
-def guarded(work: Callable[[], Any], writer: EventWriter, order: str = "") -> bool:
+def guarded(work: Callable[[], Any], writer: EventWriter | Teller, order: str = "") -> bool:
     """Whether `work` came to its end; what went wrong is said in plain words, and its cause stands in the log."""
     try:
         work()
@@ -68,30 +68,13 @@ def guarded(work: Callable[[], Any], writer: EventWriter, order: str = "") -> bo
     return False
 
 
-def in_plain_words(error: Exception) -> tuple[str, str, str]:
-    """What went wrong, what to do, and the cause that a retry can mend, for an error that nobody foresaw."""
-    text = f"{type(error).__name__}: {error}".lower()
-    no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    if no_memory or (isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)):
-        return (
-            "This computer ran out of memory.",
-            "Close other programs, or choose a smaller resolution, batch size or size of drawing.",
-            "memory",
-        )
-    if drive.is_full(error):
-        return *drive.FULL, ""
-    if isinstance(error, OSError) and error.filename:
-        name = Path(error.filename).name
-        return f"{name} could not be read.", "Check that it is there and whole, then try again.", ""
-    return "Something went wrong that was not foreseen.", "Open the log to see what; trying again may help.", ""
-
-
 class Gate:
     """Between what comes before the first step, which may be broken off at any moment, and the steps."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._begun = False
+        self.others: Callable[[], str] = lambda: ""  # what another process of the training failed with, as a line
 
     def begin(self) -> None:
         """The steps begin; returns never where the process is just being ended."""
@@ -107,6 +90,9 @@ class Gate:
 
 
 def _train(path: str) -> int:
+    if Launched.here().rank:
+        return _help(TaskFolder(Path(path)))
+
     def attended(task: TaskFolder, writer: EventWriter) -> None:
         gate = Gate()
         threading.Thread(target=_attend, args=(task, writer, gate), daemon=True).start()
@@ -121,8 +107,47 @@ def _within(path: str, work: Callable[[TaskFolder, EventWriter], None]) -> int:
     lock = Lock(task.lock)
     if not lock.hold(ENTER):
         return OCCUPIED
-    writer = EventWriter(task)
+    writer = EventWriter(task, _begun_by_hand(task))
     return 0 if guarded(lambda: work(task, writer), writer) else 1
+
+
+def _begun_by_hand(task: TaskFolder) -> IO[bytes] | None:
+    """Where events go that no parent has opened a place for: a launcher's standard output is that of a terminal."""
+    if Launched.here().count == 1 or (task.events.is_file() and os.path.samestat(os.fstat(1), task.events.stat())):
+        return None
+    return task.begin_by_hand()
+
+
+def _help(task: TaskFolder) -> int:
+    """Train along with the leading process, which alone holds the folder, says and writes; it ends where that does."""
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with_leading, args=(task,), daemon=True).start()
+    teller = Teller()
+
+    def work() -> None:
+        job = task.read_job()
+        from lora_gui.engine.train.loop import train
+        from lora_gui.engine.train.ranks import join
+        from lora_gui.families import family
+
+        ranks = join(Launched.here())
+        teller.tell = ranks.tell_failure
+        for _ in train(job, task.path, family(job.base.family), ranks=ranks):
+            pass
+
+    if guarded(work, teller):
+        return 0
+    time.sleep(ENTER if teller.tell else 0)  # until the leading process has said it, with which this one ends
+    return 1
+
+
+def _end_with_leading(task: TaskFolder) -> None:
+    """End this process once the leading one, which was seen to hold the folder, does so no more."""
+    came = False
+    while not came or task.lives():
+        came = came or task.lives()
+        time.sleep(LOOK)
+    os._exit(0)
 
 
 def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
@@ -132,6 +157,10 @@ def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
         from lora_gui.families import facts_of
 
         facts_of(job.base.family)  # torch is imported only once this is known
+        from lora_gui.engine.train.ranks import join
+
+        ranks = join(Launched.here())
+        gate.others = ranks.failure
         lease = Lease(task.studio)
         lease.take("a training", lambda who: writer.say(events.Phase(f"Waiting for {who} to be done")))
         with lean.importing():
@@ -142,7 +171,7 @@ def _learn(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
 
             kind = family(job.base.family)
         with keep.running(on_fail="pass"):  # the computer stays awake where its system lets itself be asked
-            for event in train(job, task.path, kind, gate.begin):
+            for event in train(job, task.path, kind, gate.begin, ranks):
                 kept = event.step if isinstance(event, events.Saved) else getattr(event, "first_step", kept)
                 writer.say(event)
         lease.release()
@@ -160,6 +189,9 @@ def _attend(task: TaskFolder, writer: EventWriter, gate: Gate) -> None:
         if looks % BEAT == 0:
             files.overwrite(task.beat, f'{{"pid": {os.getpid()}, "beat": {looks // BEAT}}}')
         looks += 1
+        if failed := events.from_line(gate.others()):
+            writer.say(failed)
+            os._exit(1)
         asked = task.asked()
         if asked and gate.close():
             guarded(functools.partial(_break_off, task, writer, asked), writer)

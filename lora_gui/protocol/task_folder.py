@@ -6,18 +6,20 @@ absolute paths; they are read where the studio is now. Whoever reads ignores wha
 
 import json
 import os
+import uuid
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from pydantic import ValidationError
 
 import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.protocol.events import Last, from_fields, relocated, to_line
+from lora_gui.protocol.events import Last, Resumed, from_fields, relocated, to_line
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.lock import is_held
+from lora_gui.protocol.whereabouts import machine
 
 VERSION = 1
 ASKS = {"stop": "stopping", "pause": "pausing"}  # files by which a task is asked, and how it stands meanwhile
@@ -155,6 +157,19 @@ class TaskFolder:
         """What the parent noted when it started the latest child; nothing where it was never started."""
         said = files.read_json(self.started)
         return said if isinstance(said, dict) else {}
+
+    def start_note(self) -> dict[str, Any]:
+        """What is noted of a start: what tells it from others, the order as it is now, and on which computer it is."""
+        return {"start": uuid.uuid4().hex, "job": files.sha256(self.job), "machine": machine()}
+
+    def begin_by_hand(self) -> IO[bytes]:
+        """Begin a start that no parent has begun; the stream that its events go to."""
+        self.clear()
+        if self.job.is_file():
+            files.write_json(self.started, self.start_note() | {"in": True, "pid": os.getpid()})
+        if self.events.is_file():
+            files.append_line(self.events, to_line(Resumed()))
+        return files.open_stream(self.events)
 
     def write_result(self, last: Last, result: "Reached") -> None:
         """Say in short how this start ended: with which last event, and how far it came."""

@@ -5,12 +5,13 @@ import io
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import IO, Any
 
 from lora_gui import drive
 from lora_gui.errors import UserError
-from lora_gui.protocol.events import Event, Last, Started, Step, relocated, to_line
+from lora_gui.protocol.events import Event, Failed, Last, Started, Step, relocated, to_line
 from lora_gui.protocol.task_folder import Reached, TaskFolder, placed
 
 
@@ -34,11 +35,12 @@ def log_what_fits() -> None:
 class EventWriter:
     """Writes events as lines; whatever a library prints goes to the log instead. May be used from several threads.
 
-    With a `task`, paths are written relative to its studio, and its last event is kept as the task's result.
+    With a `task`, paths are written relative to its studio, and its last event is kept as the task's result. They go
+    to standard output, which the parent has opened, or to another stream.
     """
 
-    def __init__(self, task: TaskFolder | None = None) -> None:
-        self._out: IO[bytes] = os.fdopen(os.dup(1), "wb", buffering=0)
+    def __init__(self, task: TaskFolder | None = None, to: IO[bytes] | None = None) -> None:
+        self._out = to or os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)
         self._task, self._reached = task, Reached(0, 0, 0)
         self._lock = threading.Lock()
@@ -71,3 +73,14 @@ class EventWriter:
             task.write_result(last, self._reached)
         except UserError as error:  # a full disk; the events say it too
             print(error, file=sys.stderr)
+
+
+class Teller:
+    """The end of a process that does not lead: all it says is what it failed with, and that to the leading one."""
+
+    def __init__(self) -> None:
+        self.tell: Callable[[str], None] | None = None
+
+    def say(self, event: Event) -> None:
+        if self.tell and isinstance(event, Failed):
+            self.tell(to_line(event))

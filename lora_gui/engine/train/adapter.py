@@ -36,7 +36,8 @@ class Masters:
 
     `flat` is the parameter for optimizers that treat all values alike; `pieces` are its weights one by one, for those
     that do not, in the order of the layers. A backward leaves its gradients in `arriving`, in the compute dtype; where
-    that is not fp32, `gather` casts them, so that both are held only once the activations have gone.
+    that is not fp32, `gather` casts them, so that both are held only once the activations have gone. `exchanged` is
+    what processes that train together average in one go: the gathered gradients, and behind them a loss.
     """
 
     def __init__(self, groups: list[list[tuple[nn.Parameter, nn.Parameter]]], dtype: torch.dtype) -> None:
@@ -51,8 +52,10 @@ class Masters:
         self._spans = [(starts[id(weight)], weight.shape) for weight in weights]
         device, other = weights[0].device, dtype != torch.float32
         self.flat = nn.Parameter(torch.zeros(length, device=device))
+        self._casts = other
+        self.exchanged = torch.zeros(0 if other else length + 1, device=device)
         self.shadow = torch.zeros(length, dtype=dtype, device=device) if other else self.flat.data
-        self.arriving = torch.zeros(length, dtype=dtype, device=device)
+        self.arriving = torch.zeros(length, dtype=dtype, device=device) if other else self.exchanged[:-1]
         for weight, value in zip(weights, self.views(self.flat.data), strict=True):
             value.copy_(weight.data)
             weight.data = value
@@ -62,13 +65,14 @@ class Masters:
     def gather(self) -> None:
         """Give the weights the gradients of a backward, added to those of the backwards before."""
         if self.flat.grad is None:
-            self.flat.grad = self.arriving.float()  # the very same where it is fp32
+            if self._casts:
+                self.exchanged = torch.zeros(len(self.arriving) + 1, device=self.arriving.device)
+            self.flat.grad = self.exchanged[:-1]
             if self.by_piece:
                 for weight, gradient in zip(self.pieces, self.views(self.flat.grad), strict=True):
                     weight.grad = gradient
-        elif self.flat.grad is not self.arriving:
+        if self._casts:
             self.flat.grad.add_(self.arriving)
-        if self.flat.grad is not self.arriving:
             self.arriving.zero_()
 
     def refresh(self) -> None:
@@ -78,10 +82,10 @@ class Masters:
 
     def zero(self) -> None:
         """Forget the gradients."""
-        if self.flat.grad is self.arriving:
-            self.arriving.zero_()
+        if self._casts:
+            self.flat.grad, self.exchanged = None, self.exchanged[:0].clone()
         else:
-            self.flat.grad = None
+            self.exchanged.zero_()
 
     def buffers(self) -> tuple[torch.Tensor, ...]:
         """All memory that is held while gradients arrive; fp32 computes with the masters themselves."""

@@ -19,6 +19,7 @@ from lora_gui.engine.load import loading
 from lora_gui.engine.load.device import empty_cache
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets
+from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family, Tensors
 from lora_gui.framing import Framing, Size, frame
@@ -44,14 +45,19 @@ class Cache:
     prompts: list[Tensors]  # for each sample prompt, the prompt and the empty one; (2, ...)
     device: torch.device  # that trains
 
-    def batch(self, numbers: list[int], dropout: float, rng: random.Random) -> Batch:
-        """The pictures called `numbers`, each in one of its variants, with a share of `dropout` captions left out."""
-        chosen = [rng.choice(self.pictures[n]) for n in numbers]
-        rows = [-1 if rng.random() < dropout else self.caption_of[n] for n in numbers]
+    def batch(
+        self, numbers: list[int], dropout: float, rng: random.Random, share: slice = slice(None)
+    ) -> Batch:
+        """The pictures called `numbers`, each in one of its variants, with a share of `dropout` captions left out.
+
+        Of these only a `share`, where processes train together: each draws for the whole batch.
+        """
+        chosen = [rng.choice(self.pictures[n]) for n in numbers][share]
+        rows = [-1 if rng.random() < dropout else self.caption_of[n] for n in numbers][share]
         return Batch(
             pictures={key: self._stacked([one[key] for one in chosen]) for key in chosen[0]},
             captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
-            framings=[self.framings[n] for n in numbers],
+            framings=[self.framings[n] for n in numbers[share]],
         )
 
     @property
@@ -100,65 +106,84 @@ def unread(job: TrainJob, family: Family) -> Iterator[Event]:
 
 
 def build(
-    job: TrainJob, family: Family, prompts: list[str], device: torch.device, dtype: torch.dtype
+    job: TrainJob, family: Family, prompts: list[str], device: torch.device, dtype: torch.dtype, ranks: Ranks = ALONE
 ) -> Generator[Event, None, Cache]:
     """Encode the captions, then the pictures, each with encoders that leave memory before the next come.
 
-    Says how far it is; its return value is the Cache.
+    Says how far it is; its return value is the Cache. Processes that train together each encode a share of it.
     """
     base = Path(job.base.path)
     texts = [with_trigger(job.trigger, picture.caption) for picture in job.pictures]
     known = list(dict.fromkeys(texts))
     yield Phase("Loading the encoders")
     with opening(job.base):
-        encoders = family.encoders(base, device, dtype, loading.text_encoder, pictures=False)
+        shared = ranks.leads or len(known) >= CAPTIONS_AT_ONCE * ranks.rank  # nothing is left for the last ones else
+        encoders = family.encoders(base, device, dtype, loading.text_encoder, pictures=False) if shared else None
     with torch.no_grad():
-        captions = yield from _encode_captions(family, encoders, [*known, ""])
-        pairs = [encoded(family, encoders, (prompt, "")) for prompt in prompts]
+        captions = yield from _encode_captions(family, encoders, [*known, ""], ranks)
+        pairs = [encoded(family, encoders, (prompt, "")) for prompt in prompts if ranks.leads]  # which alone draws
     captions, pairs = _kept(captions, device), [_kept(pair, device) for pair in pairs]
     del encoders
     empty_cache(device)
     with opening(job.base):
         encoders = family.encoders(base, device, dtype, captions=False)
     with torch.no_grad():
-        framings, pictures = yield from _encode_pictures(job, family, encoders)
+        framings, pictures = yield from _encode_pictures(job, family, encoders, ranks)
     pictures = [[_kept(variant, device) for variant in variants] for variants in pictures]
     del encoders
     empty_cache(device)
     return Cache(framings, pictures, captions, [known.index(text) for text in texts], pairs, device)
 
 
-def _encode_captions(family: Family, encoders: Any, captions: list[str]) -> Generator[Event, None, Tensors]:
-    rows: list[Tensors] = []
-    for start in range(0, len(captions), CAPTIONS_AT_ONCE):
+def _encode_captions(
+    family: Family, encoders: Any, captions: list[str], ranks: Ranks
+) -> Generator[Event, None, Tensors]:
+    made: Tensors = {}
+    starts = range(0, len(captions), CAPTIONS_AT_ONCE)
+    for start in starts[ranks.rank :: ranks.count]:
         yield Phase("Encoding captions", start, len(captions))
-        rows.append(family.encode_captions(encoders, captions[start : start + CAPTIONS_AT_ONCE]))
-    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+        encoded = family.encode_captions(encoders, captions[start : start + CAPTIONS_AT_ONCE])
+        made |= {f"{start} {key}": value for key, value in encoded.items()}
+    made = ranks.exchanged(made)
+    keys = [key.partition(" ")[2] for key in made if key.startswith("0 ")]
+    return {key: torch.cat([made[f"{start} {key}"] for start in starts]) for key in keys}
 
 
 def _encode_pictures(
-    job: TrainJob, family: Family, encoders: Any
+    job: TrainJob, family: Family, encoders: Any, ranks: Ranks
 ) -> Generator[Event, None, tuple[list[Framing], list[list[Tensors]]]]:
     """Each picture at its own size; pictures of one size are encoded together."""
     settings = job.settings
     files = [Path(picture.path) for picture in job.pictures]
-    framings = [frame(_size(file), settings.resolution, family.facts, settings.batch_size) for file in files]
-    made: list[list[Tensors]] = [[] for _ in files]
+    together = settings.batch_size * ranks.count
+    framings = [frame(_size(file), settings.resolution, family.facts, together) for file in files]
+    groups = _groups(framings)[ranks.rank :: ranks.count]
+    made: Tensors = {}
     done = 0
+    for some in groups:
+        yield Phase("Encoding pictures", done, len(files))
+        pixels = torch.stack([_pixels(files[n], framings[n]) for n in some])
+        for number, variant in enumerate((pixels, pixels.flip(-1)) if settings.flip else (pixels,)):
+            for key, value in family.encode_pictures(encoders, variant).items():
+                made |= {f"{n} {number} {key}": value[row].clone() for row, n in enumerate(some)}
+        done += len(some) * ranks.count
+    yield Phase("Encoding pictures", len(files), len(files))
+    variants = range(1 + settings.flip)
+    found: list[list[Tensors]] = [[{} for _ in variants] for _ in files]
+    for name, tensor in ranks.exchanged(made).items():
+        picture, which, part = name.split(" ", 2)
+        found[int(picture)][int(which)][part] = tensor
+    return framings, found
+
+
+def _groups(framings: list[Framing]) -> list[list[int]]:
+    """The numbers of the pictures that are encoded at once."""
+    groups = []
     for size in dict.fromkeys(one.bucket for one in framings):
         members = [n for n, one in enumerate(framings) if one.bucket == size]
         at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
-        for start in range(0, len(members), at_once):
-            yield Phase("Encoding pictures", done, len(files))
-            some = members[start : start + at_once]
-            pixels = torch.stack([_pixels(files[n], framings[n]) for n in some])
-            for variant in (pixels, pixels.flip(-1)) if settings.flip else (pixels,):
-                encoded = family.encode_pictures(encoders, variant)
-                for row, n in enumerate(some):
-                    made[n].append({key: value[row].clone() for key, value in encoded.items()})
-            done += len(some)
-    yield Phase("Encoding pictures", done, len(files))
-    return framings, made
+        groups += [members[start : start + at_once] for start in range(0, len(members), at_once)]
+    return groups
 
 
 def _size(file: Path) -> Size:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 
@@ -14,37 +15,42 @@ from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, packed, prediction, unpack
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets, cache, checkpoint, optimizers, publish
+from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.engine.train.samples import Samples, left_out, planned
 from lora_gui.engine.train.step import NAME, TrainState
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family
 from lora_gui.protocol.events import Done, Event, Note, Paused, Phase, Started
 from lora_gui.protocol.jobs import TrainJob
-from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.protocol.task_folder import ASKS, TaskFolder
+from lora_gui.settings import Quantised, TrainSettings
 
 _READ_EVERY = 10  # steps, and
 _READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each look waits for the device
 
+_ENDS = ("", *ASKS)  # what the leading process tells the others before each step
+
 T = TypeVar("T")
 
 
-def train(job: TrainJob, folder: Path, family: Family, begun: Callable[[], None] = lambda: None) -> Iterator[Event]:
+def train(
+    job: TrainJob, folder: Path, family: Family, begun: Callable[[], None] = lambda: None, ranks: Ranks = ALONE
+) -> Iterator[Event]:
     """Train in the run's folder, from its newest whole checkpoint if it has one. Raises UserError where it cannot.
 
     Asked to stop (see `TaskFolder.ask`), it ends after the step under way and publishes what was learnt; asked to
-    pause, it keeps everything for the next start. `begun` is called once, right before the first step.
+    pause, it keeps everything for the next start. `begun` is called once, right before the first step. Of several
+    processes the leading one alone writes, and what the others say is for nobody.
     """
     began, task = time.monotonic(), TaskFolder(folder)
-    for place in (Path(job.publish_to), folder, task.samples):
-        files.sweep(place)
-    found, damaged = checkpoint.newest(task.checkpoints)
+    found, damaged = _begin(job, task, ranks)
     first = found.step if found else 0
     yield Started(job.settings.steps, first)
     yield from map(Note, damaged)
     told = optimizers.shortened_warmup(job.settings, job.extended_at), optimizers.unused_rate(job.settings)
-    yield from map(Note, filter(None, told))
+    yield from map(Note, filter(None, (*told, ranks.note(job.settings))))
     try:
-        state, samples = yield from _breakable(_prepare(job, task, family, found), task)
+        state, samples = yield from _breakable(_prepare(job, task, family, found, ranks), task, ranks)
     except _BrokenOffError:
         if task.asked() == "pause":
             yield Paused(first)
@@ -53,6 +59,8 @@ def train(job: TrainJob, folder: Path, family: Family, begun: Callable[[], None]
         return
     begun()
     paused = yield from _steps(state, samples, task)
+    if not ranks.leads:
+        return
     if paused:
         yield from state.keep()
         yield paused
@@ -64,11 +72,23 @@ def train(job: TrainJob, folder: Path, family: Family, begun: Callable[[], None]
         yield from _finish(state, samples, began)
 
 
+def _begin(job: TrainJob, task: TaskFolder, ranks: Ranks) -> tuple[checkpoint.Checkpoint | None, list[str]]:
+    """The checkpoint that all processes go on from, and a sentence for each that is damaged."""
+    if not ranks.leads:
+        step = ranks.told(0)
+        return checkpoint.Checkpoint(task.checkpoint(step), step) if step else None, []
+    for place in (Path(job.publish_to), task.path, task.samples):
+        files.sweep(place)
+    found, damaged = checkpoint.newest(task.checkpoints)
+    ranks.told(found.step if found else 0)
+    return found, damaged
+
+
 class _BrokenOffError(Exception):
     """An end was asked for before the first step."""
 
 
-def _breakable(work: Generator[Event, None, T], task: TaskFolder) -> Generator[Event, None, T]:
+def _breakable(work: Generator[Event, None, T], task: TaskFolder, ranks: Ranks) -> Generator[Event, None, T]:
     """The same events and the same result, but given up between two events where an end is asked for."""
     while True:
         try:
@@ -76,12 +96,12 @@ def _breakable(work: Generator[Event, None, T], task: TaskFolder) -> Generator[E
         except StopIteration as end:
             return end.value
         yield event
-        if task.asked():
+        if ranks.leads and task.asked():
             raise _BrokenOffError
 
 
 def _prepare(
-    job: TrainJob, task: TaskFolder, family: Family, found: checkpoint.Checkpoint | None
+    job: TrainJob, task: TaskFolder, family: Family, found: checkpoint.Checkpoint | None, ranks: Ranks
 ) -> Generator[Event, None, tuple[TrainState, Samples]]:
     """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
     where = device.pick()
@@ -89,7 +109,8 @@ def _prepare(
     if told:
         yield Note(told)
     device.prepare(where)
-    base = yield from unpack.as_folder(job.base, job.cache)
+    with ranks.leading_first():
+        base = yield from unpack.as_folder(job.base, job.cache)
     job = job.model_copy(update={"base": base})
     with opening(base):
         family.require_learning(Path(base.path))
@@ -98,15 +119,20 @@ def _prepare(
     yield from cache.unread(job, family)
     prompts, _ = planned(job, family)
     yield from left_out(job, prompts)
-    encoded = yield from cache.build(job, family, prompts, where, dtype)
+    encoded = yield from cache.build(job, family, prompts, where, dtype, ranks)
     yield Phase("Loading the base")
-    with opening(job.base):
+    kept = job.settings.precision in get_args(Quantised)  # for the next time, by the first that comes
+    with opening(job.base), ranks.leading_first() if kept else nullcontext():
         parts = yield from _load(job, family, where, dtype)
     samples = Samples(job, family, parts, encoded.prompts, task, where, dtype)
-    yield from samples.draw("base", 0)
-    state = TrainState(job, family, parts, encoded, where, dtype, task.path)
+    if ranks.leads:
+        yield from samples.draw("base", 0)
+    state = TrainState(job, family, parts, encoded, where, dtype, task.path, ranks)
     if found:
         yield from state.restore(found)
+    for one in state.masters:
+        ranks.same(one.flat.data)
+        one.refresh()
     return state, samples
 
 
@@ -132,34 +158,42 @@ def _load(
 
 def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[Event, None, Paused | None]:
     """The steps that are left, until they are done or an end is asked for; returns the pause if that is how it ends."""
-    settings = state.job.settings
+    settings, ranks = state.job.settings, state.ranks
     began = read = time.monotonic()
     first = state.step
     repeats = [picture.repeats for picture in state.job.pictures]
-    batches = buckets.batches(state.cache.sizes, settings.batch_size, settings.seed, repeats)
+    batches = buckets.batches(state.cache.sizes, settings.batch_size * ranks.count, settings.seed, repeats)
     batches = itertools.islice(batches, first * settings.accumulation, None)
-    if first and first < settings.steps and settings.sample_every and first % settings.sample_every == 0:
+    if ranks.leads and first and _draws(first, settings):
         yield from _draw(state, samples)  # it may have died after keeping this step and before drawing it
+    short: Paused | None = None
     while state.step < settings.steps:
-        if asked := task.asked():
-            return Paused(state.step) if asked == "pause" else None
+        asked = _ENDS[ranks.told(_ENDS.index("pause" if short else task.asked()))]
+        if asked:
+            return short or Paused(state.step) if asked == "pause" else None
         state.one_step(batches)
+        if not ranks.leads:
+            continue
         step = state.step
-        save = step % settings.checkpoint_every == 0 and step < settings.steps
-        draw = settings.sample_every and step % settings.sample_every == 0 and step < settings.steps
+        save, draw = step % settings.checkpoint_every == 0 and step < settings.steps, _draws(step, settings)
         due = step % _READ_EVERY == 0 or time.monotonic() - read > _READ_AFTER or step == settings.steps
         if save or draw or due:
             read = time.monotonic()
             left = (read - began) / (step - first) * (settings.steps - step)
             yield state.said(left)
             if short := state.short_of_disk():
-                return short
+                continue
         yield from state.saved()
         if save:
             yield from state.save()
         if draw:
             yield from _draw(state, samples)
-    return None
+    return short
+
+
+def _draws(step: int, settings: TrainSettings) -> bool:
+    """Whether samples are drawn after a step, which is not the last."""
+    return bool(settings.sample_every) and step % settings.sample_every == 0 and step < settings.steps
 
 
 def _draw(state: TrainState, samples: Samples) -> Iterator[Event]:

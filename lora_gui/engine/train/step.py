@@ -13,6 +13,7 @@ import torch
 
 from lora_gui.engine.load import lora, prediction
 from lora_gui.engine.train import adapter, cache, checkpoint, losses, optimizers, publish
+from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
@@ -31,9 +32,10 @@ class TrainState:
 
     def __init__(
         self, job: TrainJob, family: Family, parts: lora.Parts, encoded: cache.Cache, where: torch.device,
-        dtype: torch.dtype, folder: Path,
+        dtype: torch.dtype, folder: Path, ranks: Ranks = ALONE,
     ) -> None:  # fmt: skip
         self.job, self.family, self.parts, self.cache, self.folder = job, family, parts, encoded, folder
+        self.ranks = ranks
         lora.add_new(parts, family, job.settings, NAME)
         held = {weight.dtype for root in parts.values() for weight in root.parameters()}
         self.masters = adapter.fuse(parts, NAME, dtype, family.queries_apart)
@@ -41,7 +43,7 @@ class TrainState:
         self.optimizer = optimizers.make(self.masters, job.settings)
         self.scaler = torch.amp.GradScaler(where.type, enabled=torch.float16 in held)
         self.noising = prediction.applied(family.noising(Path(job.base.path), where), job.settings.prediction)
-        self.generator = torch.Generator(where)
+        self.generator = ranks.generator(where)
         self.saving = checkpoint.Saving(folder / "checkpoints")
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
@@ -58,13 +60,16 @@ class TrainState:
         rng = random.Random(f"{settings.seed} {self.step}")
         share = optimizers.rate(self.step, settings, self.job.extended_at)
         optimizers.set_rates(self.optimizer, settings, share)
+        found = []
         for _ in range(settings.accumulation):
-            batch = self.cache.batch(next(batches), settings.caption_dropout, rng)
+            numbers = next(batches)
+            batch = self.cache.batch(numbers, settings.caption_dropout, rng, self.ranks.rows(len(numbers)))
             loss = self.loss(batch, self.generator).mean()
             self.scaler.scale(loss / settings.accumulation).backward()
             for one in self.masters:
                 one.gather()
-            self.losses.append(loss.detach())
+            found.append(loss.detach())
+        self.losses += self._averaged(found)
         self.scaler.unscale_(self.optimizer)
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(self.weights, settings.max_grad_norm)
@@ -74,6 +79,15 @@ class TrainState:
             one.zero()
             one.refresh()
         self.step += 1
+
+    def _averaged(self, losses: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Average what was learnt in a step with that of the other processes; the losses, then those of all."""
+        if self.ranks.count == 1:
+            return losses
+        self.masters[0].exchanged[-1].copy_(torch.stack(losses).mean())
+        for one in self.masters:
+            self.ranks.average(one.exchanged)
+        return [self.masters[0].exchanged[-1].clone()]
 
     def said(self, left: float = 0.0) -> Step:
         """Where it stands; `left` in seconds. Raises UserError where the training broke."""
@@ -119,7 +133,8 @@ class TrainState:
         """Copy everything the next start needs, and have it written while the steps go on; `saved` says when it is."""
         yield from self.saved(wait=True)
         metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
-        layers, further = lora.get_weights(self.parts, NAME), {"scaler": self.scaler.state_dict()}
+        layers = lora.get_weights(self.parts, NAME)
+        further = {"scaler": self.scaler.state_dict(), "processes": self.ranks.count}
         self.saving.begin(checkpoint.copied(self.step, layers, metadata, self.optimizer, further))
 
     def saved(self, wait: bool = False) -> Iterator[Event]:
@@ -137,9 +152,12 @@ class TrainState:
         """Go on from a checkpoint as if nothing had happened; a sentence where that is not quite so."""
         facts, shapes = self.family.facts, lora.shapes(self.parts)
         self.set_weights(dialects.read(found.lora, shapes, facts, [facts]))
-        if scale := checkpoint.restore(found, self.optimizer, self._joined)["scaler"]:  # none of a card with bf16
+        further = checkpoint.restore(found, self.optimizer, self._joined)
+        if scale := further["scaler"]:  # none of a card with bf16
             self.scaler.load_state_dict(scale)
         self.step = found.step
+        if note := self.ranks.changed(further.get("processes", 1), self.job.settings):
+            yield Note(note)
         if self.step and not self.optimizer.state:
             yield Note("This run was begun by an earlier version, so the averages of its optimizer begin anew.")
 

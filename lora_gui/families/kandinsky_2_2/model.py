@@ -32,7 +32,7 @@ from lora_gui.families.kandinsky_2_2.facts import FACTS, QKV, RESNET, UNET_ATTEN
 from lora_gui.families.shared import autoencoder, preview, token_limit
 from lora_gui.families.shared.clip import TOKENS
 from lora_gui.families.shared.latent import Config, dtype_of, empty, require_channels, scheduler_of
-from lora_gui.families.shared.noising import Diffusion
+from lora_gui.families.shared.noising import Diffusion, uniform
 from lora_gui.settings import DrawSettings, TrainSettings
 
 _TARGETS = {
@@ -132,7 +132,7 @@ class Kandinsky22(Family):
         if part == "prior":
             return prior.conditions(parts[part], batch.captions)
         embeds = batch.pictures["embeds"]
-        kept = torch.rand(len(embeds), generator=generator, device=embeds.device) >= settings.caption_dropout
+        kept = uniform(len(embeds), embeds.device, generator) >= settings.caption_dropout
         embeds = torch.where(kept[:, None], embeds, batch.captions["zero_image"].float())
         return {"embeds": embeds.to(dtype_of(parts[part]))}
 

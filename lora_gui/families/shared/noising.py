@@ -28,7 +28,9 @@ class Diffusion(Noising):
 
     def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Each as often as any other, (B,) int64."""
-        return torch.randint(len(self.alphas_cumprod), (len(latents),), generator=generator, device=latents.device)
+        shape, steps = whole_batch((len(latents),), generator), len(self.alphas_cumprod)
+        whole = torch.randint(steps, shape, generator=generator, device=latents.device)
+        return own_rows(whole, len(latents), generator)
 
     def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
         return noise_like(latents, offset, generator)
@@ -128,7 +130,31 @@ def noise_like(latents: torch.Tensor, offset: float, generator: torch.Generator)
 
 def normal(shape: tuple[int, ...] | torch.Size, device: torch.device, generator: torch.Generator) -> torch.Tensor:
     """Gaussian numbers in fp32."""
-    return torch.randn(shape, generator=generator, device=device)
+    whole = torch.randn(whole_batch(shape, generator), generator=generator, device=device)
+    return own_rows(whole, shape[0], generator)
+
+
+def uniform(count: int, device: torch.device, generator: torch.Generator) -> torch.Tensor:
+    """Even numbers in [0, 1), (count,) fp32."""
+    whole = torch.rand(whole_batch((count,), generator), generator=generator, device=device)
+    return own_rows(whole, count, generator)
+
+
+class SharedGenerator(torch.Generator):
+    """That of one of `count` processes which learn from one batch together: each draws for all of it and takes its
+    rows, so their numbers differ, and are those that one process with the whole batch would draw."""
+
+    rank, count = 0, 1
+
+
+def whole_batch(shape: tuple[int, ...], generator: torch.Generator) -> tuple[int, ...]:
+    """The shape of what is drawn in place of `shape`, whose first dimension is this process's share of a batch."""
+    return (shape[0] * generator.count, *shape[1:]) if isinstance(generator, SharedGenerator) else tuple(shape)
+
+
+def own_rows(whole: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """This process's rows of what was drawn for a whole batch."""
+    return whole[generator.rank * count :][:count] if isinstance(generator, SharedGenerator) else whole
 
 
 def per_picture(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 
 from lora_gui.families.base import Conditions, Kit, Noising, Stage
-from lora_gui.families.shared.noising import noise_like, per_picture
+from lora_gui.families.shared.noising import noise_like, per_picture, uniform
 from lora_gui.settings import DrawSettings
 
 _DECODER_STEPS = 12
@@ -34,7 +34,7 @@ class Cosine(Noising):
 
     def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Even, the noisiest end a little more often; (B,) fp32."""
-        share = torch.rand(len(latents), generator=generator, device=latents.device)
+        share = uniform(len(latents), latents.device, generator)
         return (1.08 * share + 0.001).clamp(0.001, 1)
 
     def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:

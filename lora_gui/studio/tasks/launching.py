@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def alone(studio: Studio) -> Iterator[None]:
         yield
 
 
-def launch(run: Run, command: str, watch: Watch) -> Run:
+def launch(run: Run, command: str, watch: Watch, processes: int = 1) -> Run:
     """Start the child that does `command` in the run's folder, and wait until it has the lock or is gone.
 
     `watch` is called in a thread of its own with a fresh view of the run and the child. Raises UserError where the
@@ -90,15 +89,14 @@ def launch(run: Run, command: str, watch: Watch) -> Run:
     """
     _require_own(run)
     with files.open_stream(run.files.events) as stdout, files.open_stream(run.log) as log:
-        note = {
-            "start": uuid.uuid4().hex,  # tells this start from others, as in the result
-            "job": files.sha256(run.files.job),
+        note = run.files.start_note() | {
+            "processes": processes,
             "log": os.fstat(log.fileno()).st_size,  # what stands there is of an earlier start
             "memory_kills": process.memory_kills(),
             "boot": process.boot(),
         }
         files.write_json(run.files.started, note | {"in": False})
-        child = process.start(command, str(run.folder.absolute()), stdout=stdout, stderr=log)
+        child = process.start(command, str(run.folder.absolute()), stdout=stdout, stderr=log, processes=processes)
     until(lambda: run.lives() or child.poll() is not None, COMES)
     files.write_json(run.files.started, note | {"in": True, "pid": child.pid})
     threading.Thread(target=watch, args=(Run(run.folder), child), daemon=True).start()
@@ -120,19 +118,22 @@ def _require_own(run: Run) -> None:
             raise UserError(what, "Start a new training with your own pictures.")
 
 
-def go_on(studio: Studio, run: Run, job: TrainJob, command: str, watch: Watch, because: str = "") -> None:
+def go_on(
+    studio: Studio, run: Run, job: TrainJob, command: str, watch: Watch, because: str = "", processes: int = 0
+) -> None:
     """Clear away what was said of the last end and start the child; a crash in here leaves a run that can go on.
 
-    `because` says why it goes on by itself.
+    `because` says why it goes on by itself; 0 `processes` are as many as it had here.
     """
     _require_own(run)
     check_disk(studio, job)
     if not until(lambda: not run.lives(), LOCK_WAIT):  # it has said its last word, but holds its memory yet
         raise UserError("This run is still ending.", "Try again in a moment.")
+    processes = processes or run.processes()
     run.files.clear()
     run.files.write_job(job)
     files.append_line(run.files.events, events.to_line(events.Resumed(because)))
-    launch(run, command, watch)
+    launch(run, command, watch, processes if command == "train" else 1)
 
 
 def until(said: Callable[[], bool], seconds: float) -> bool:

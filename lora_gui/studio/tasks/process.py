@@ -16,6 +16,7 @@ import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
+from lora_gui.protocol.whereabouts import LAUNCHER
 
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.worker")
@@ -30,24 +31,40 @@ NEW_PROCESS_GROUP, DETACHED = 0x200, 0x8  # Windows: no Ctrl-C and no console wi
 
 
 def start(
-    *arguments: str, stdin: int = subprocess.DEVNULL, stdout: int | IO[bytes], stderr: IO[bytes]
+    *arguments: str, stdin: int = subprocess.DEVNULL, stdout: int | IO[bytes], stderr: IO[bytes], processes: int = 1
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m lora_gui.worker <arguments>` so that it outlives this process and does not hear its Ctrl-C."""
+    """Start `python -m lora_gui.worker <arguments>` so that it outlives this process and does not hear its Ctrl-C.
+
+    Where there are to be several `processes`, torch's launcher starts them, and ends them all with any of them.
+    """
     apart: dict[str, Any] = (
         {"creationflags": NEW_PROCESS_GROUP | DETACHED} if os.name == "nt" else {"start_new_session": True}
     )
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
     child = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*_several(processes), *COMMAND[1:], *arguments] if processes > 1 else [*COMMAND, *arguments],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
+        env=_environment(processes) | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
         **apart,
     )
     threading.Thread(target=child.wait, daemon=True).start()  # so that a dead child does not linger as a zombie
     return child
+
+
+def _several(processes: int) -> tuple[str, ...]:
+    return (sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
+
+
+def _environment(processes: int) -> dict[str, str]:
+    """Of a child: what a launcher may have said to this process is not meant for it."""
+    own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+    if processes > 1:
+        own.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count(logical=False) or 1) // processes)))
+        own |= {"USE_LIBUV": "0"} if os.name == "nt" else {}  # torch comes without it there
+    return own
 
 
 def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE) -> list[events.Event]:
