@@ -162,6 +162,10 @@ case "${1:-}" in
         shift
         exec .venv/bin/python -m lora_gui demo --json "$@"
         ;;
+    --do) # any command, as packed runs are started
+        shift
+        exec .venv/bin/python -m lora_gui "$@"
+        ;;
     --test)
         shift
         ensure tests/requirements

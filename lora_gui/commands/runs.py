@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import EndedEarly, Register, note, say
+from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
     from lora_gui.studio.tasks.runs import Run
 
+MOST = 64  # processes that train together
 WHICH = "a run: its folder, the folder's name, or the name of its LoRA"
 
 
@@ -20,6 +22,8 @@ def add(commands: Any, register: Register) -> None:
     resume.add_argument(
         "--less-memory", action="store_true", help="the same with less memory, for one that ran out of it"
     )
+    resume.add_argument("--here", action="store_true", help="also if it is on another computer, and has ended there")
+    add_processes(resume, 0, "as many as before")
     pause = register(commands, "pause", run_pause, "keep everything of the run that is going on and free its memory")
     pause.add_argument("run", metavar="RUN", help=WHICH)
     stop = register(commands, "stop", run_stop, "end a run and save what it has learnt")
@@ -30,14 +34,34 @@ def add(commands: Any, register: Register) -> None:
     register(commands, "verify", run_verify, "check that runs, LoRAs, pictures and drawings are whole; changes nothing")
 
 
+def add_processes(parser: argparse.ArgumentParser, default: int, told: str) -> None:
+    """The option that lets several processes train together."""
+    text = f"train with N processes, each on a card of its own, in batches N times as large (default: {told})"
+    parser.add_argument("--processes", type=processes, default=default, metavar="N", help=text)
+
+
+def processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"processes are 1 to {MOST}")
+    return int(text)
+
+
 def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio.tasks import retries, runs
+    from lora_gui.studio.tasks import packing, retries, runs
 
     run = runs.find(studio, options.run)
+    if run.lives():
+        note("It is going on already, and is followed now.")
+        return followed(studio, run)
+    if run.status().state == "elsewhere" and not options.here:
+        what = f"The run {run.folder.name} is on another computer, as far as one can see."
+        raise UserError(what, "Where it has ended there, go on with: resume --here")
+    for sentence in packing.base_differs(studio, run.job.base):
+        note(sentence)
     changes = retries.less_memory(run.job.settings) if options.less_memory else {}
     if changes:
         note(retries.in_words(changes))
-    return followed(studio, runs.resume(studio, run, options.steps, changes))
+    return followed(studio, runs.resume(studio, run, options.steps, changes, options.processes))
 
 
 def run_pause(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -107,9 +131,13 @@ def followed(studio: Studio, run: "Run") -> dict[str, Any]:
 
 def _end_of(run: "Run") -> dict[str, Any]:
     """Wait until a run has done what it was asked for, and say where it stands."""
-    for _ in run.wait():
-        pass
     status = run.status()
+    if run.is_elsewhere() and not status.ended:
+        note("It is on another computer, and hears of this only where that one has the same folder open.")
+    else:
+        for _ in run.wait():
+            pass
+        status = run.status()
     if status.state == "failed":
         raise EndedEarly(status.what, status.remedy, {"run": str(run.folder)})
     shown = {"run": str(run.folder), "state": status.state, "step": status.step, "of": status.of}

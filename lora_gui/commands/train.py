@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import Register, note, say, settings_of
-from lora_gui.commands.runs import followed
+from lora_gui.commands.runs import add_processes, followed
 from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
     from lora_gui.protocol.jobs import TrainJob
+    from lora_gui.studio.things.pictures import PictureSet
 
 MANY = 10_000  # pictures; for which a preset takes its most steps
 
@@ -23,19 +24,26 @@ def add(commands: Any, register: Register) -> None:
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
     )
 
-    add_order(register(commands, "train", run_train, "train a LoRA"))
+    train = register(commands, "train", run_train, "train a LoRA")
+    add_order(train)
+    add_processes(train, 1, "1")
 
 
 def add_order(train: argparse.ArgumentParser) -> None:
     """The options that say what is to be trained."""
     train.set_defaults(makes_studio=True)
+    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
+    train.add_argument("--trigger", required=True, help="the word that calls the LoRA")
+    train.add_argument("--name", required=True, help="the name of the LoRA")
+    add_settings(train)
+
+
+def add_settings(train: argparse.ArgumentParser) -> None:
+    """The options that say how."""
     train.add_argument(
         "--preset", default="style", help="style, character, concept or one of your own (default: style)"
     )
     train.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
-    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
-    train.add_argument("--trigger", required=True, help="the word that calls the LoRA")
-    train.add_argument("--name", required=True, help="the name of the LoRA")
     train.add_argument(
         "--vram", type=float, metavar="GB", help="fill the preset for a card of this memory (default: this computer's)"
     )
@@ -57,7 +65,7 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     began = time.monotonic()
     runs.require_none_running(studio)
-    run = runs.start(studio, ordered(options, studio))
+    run = runs.start(studio, ordered(options, studio), options.processes)
     return followed(studio, run) | {"seconds": round(time.monotonic() - began, 1)}
 
 
@@ -65,27 +73,42 @@ def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     """The job that `add_order`'s options describe, its pictures copied. Raises UserError where it cannot be trained."""
     from lora_gui.settings import TrainSettings
     from lora_gui.studio.capacity import fit, gpu
-    from lora_gui.studio.tasks import runs
-    from lora_gui.studio.things import bases, framings, loras, pictures, presets, prompt, triggers
+    from lora_gui.studio.things import bases, pictures, presets, triggers
     from lora_gui.studio.things.names import check_name
 
     check_name(options.name)  # before the pictures are copied, so that a wrong name costs nothing
     triggers.usable(options.trigger)
     base = bases.find(studio, options.base)
     hand = settings_of(options.set, TrainSettings)
-    vram = gpu.memory() if options.vram is None else options.vram
-    presets.fill(studio, options.preset, base, MANY, hand, vram)
+    presets.fill(studio, options.preset, base, MANY, hand, gpu.memory() if options.vram is None else options.vram)
     chosen, refused = pictures.import_pictures(studio, options.pictures)
+    for sentence in refused:
+        note(sentence)
+    job = order(options, studio, chosen, getattr(options, "processes", 1))
+    fit.require(studio, base, job.settings)
+    return job
+
+
+def order(options: argparse.Namespace, studio: Studio, chosen: "PictureSet", processes: int = 1) -> "TrainJob":
+    """The job that `add_settings`'s options describe for a picture set; what is to be known of it is said."""
+    from lora_gui.settings import TrainSettings
+    from lora_gui.studio.capacity import gpu
+    from lora_gui.studio.tasks import runs
+    from lora_gui.studio.things import bases, framings, loras, presets, prompt, triggers
+
+    base = bases.find(studio, options.base)
+    hand = settings_of(options.set, TrainSettings)
+    vram = gpu.memory() if options.vram is None else options.vram
     captions = [picture.caption for picture in chosen.pictures]
     verdict = triggers.judge(options.trigger, base, captions, loras.triggers(studio))
     better = [f"A better word would be {verdict.suggestion}."] if verdict.suggestion else []
-    for sentence in (*refused, *chosen.notes, *verdict.sentences, *better):
+    for sentence in (*chosen.notes, *verdict.sentences, *better):
         note(sentence)
     settings = presets.fill(studio, options.preset, base, len(chosen.pictures), hand, vram)
-    each = framings.framed(framings.sizes(chosen.pictures), base.family, settings)
+    together = settings.model_copy(update={"batch_size": settings.batch_size * processes})
+    each = framings.framed(framings.sizes(chosen.pictures), base.family, together)
     for sentence in (framings.sentence(each, settings.resolution), *framings.losing(each)):
         note(sentence)
     if signs := prompt.read_as_words(settings.sample_prompts):
         note(signs)
-    fit.require(studio, base, settings)
     return runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)

@@ -27,6 +27,7 @@ STATES = {
     "stopped": "was stopped",
     "finished": "is ready",
     "failed": "could not go on",
+    "elsewhere": "is on another computer",
 }
 
 

@@ -13,11 +13,14 @@ from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.lock import is_held
 from lora_gui.protocol.task_folder import ASKS, Reached, TaskFolder
+from lora_gui.protocol.whereabouts import machine
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.status import Follower, RunStatus, after, brief, ended
 
 START_LOCK = ".start.lock"  # among the runs; held while one is being started
 QUEUE = "queue.json"  # among the runs
+ENDED_THERE = "It ended on another computer, and its LoRA is there."
+TAKE = "Take it back with: python -m lora_gui take FOLDER"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Run:
         self.folder = Path(folder)
         self.files = TaskFolder(self.folder)
         self._follower = Follower(self.files.events)
+        self._unheld, self._grew = False, False  # at the last look; whether it grew while nobody held it
 
     @property
     def job(self) -> TrainJob:
@@ -66,13 +70,29 @@ class Run:
         """How it stands now, read from the folder alone."""
         alive = self.lives()  # asked first: a child that ends in between has written its last event by then
         status = self._follower.read()
+        self._grew = not alive and not status.ended and (self._grew or (self._unheld and self._follower.grows))
+        self._unheld = not alive
         if status.ended:
-            return status
+            return self._at_home(status)
         if alive:
             return replace(status, state=ASKS.get(self.files.asked(), status.state))
         if waits_or_starts := self._is_to_come():
             return replace(status, state=waits_or_starts)
+        if self.is_elsewhere():
+            return replace(status, state=ASKS.get(self.files.asked(), "elsewhere"), seconds_left=None)
         return after(status, self._died())
+
+    def is_elsewhere(self) -> bool:
+        """Whether another computer has it, as far as one can see: it was started there; or nobody says where, and it
+        grows while no process of this one holds it. Whether a process lives there cannot be seen: no clock tells."""
+        at = self.files.read_started().get("machine")
+        return at != machine() if isinstance(at, str) and at else self._grew
+
+    def _at_home(self, status: RunStatus) -> RunStatus:
+        """The status of a run that has ended; if it did so elsewhere its LoRA is not here, whatever has its name."""
+        if not status.lora or not self.is_elsewhere():
+            return status
+        return replace(status, lora="", seconds=0.0, what=ENDED_THERE, remedy=TAKE)
 
     def summary(self) -> Summary:
         """In short; of a run that has ended, without reading what it said on the way."""
@@ -90,7 +110,7 @@ class Run:
         """Every event of its latest start, as they come, to the last one; a child that died ends in a Failed."""
         follower = Follower(self.files.events)
         while True:
-            alive = self.lives() or bool(self._is_to_come())
+            alive = self.lives() or bool(self._is_to_come()) or self.is_elsewhere()
             new = follower.new_events()
             starts = [n for n, event in enumerate(new) if isinstance(event, events.Resumed)]
             yield from new[starts[-1] + 1 :] if starts else new
@@ -133,6 +153,12 @@ class Run:
         """Whether its order is still what its latest child was started with."""
         return self.files.read_started().get("job") in (None, files.sha256(self.files.job))
 
+    def processes(self) -> int:
+        """How many processes its latest start on this computer had."""
+        started = self.files.read_started()
+        noted = started.get("processes")
+        return noted if isinstance(noted, int) and noted > 0 and started.get("machine") == machine() else 1
+
     def died(self) -> bool:
         """Whether its child ended without a last word."""
         alive = self.lives()
@@ -152,11 +178,11 @@ class Run:
         if found is None:
             return None
         last, reached = found
-        return ended(RunStatus(first=reached.first, step=reached.step, of=reached.of), last)
+        return self._at_home(ended(RunStatus(first=reached.first, step=reached.step, of=reached.of), last))
 
     def _remembered(self) -> RunStatus:
         """In short; of a run that has ended it is written down for the next time."""
-        if self.lives() or self._is_to_come():
+        if self.lives() or self._is_to_come() or self.is_elsewhere():
             return self.status()
         status = brief(self.files.events)
         if not status.ended:

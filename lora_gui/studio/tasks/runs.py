@@ -70,13 +70,16 @@ def new_job(
     )
 
 
-def start(studio: Studio, job: TrainJob) -> Run:
-    """Make the run's folder and start its child. Raises UserError if one is running or the disk is too full."""
+def start(studio: Studio, job: TrainJob, processes: int = 1) -> Run:
+    """Make the run's folder and start its child. Raises UserError if one is running or the disk is too full.
+
+    Several `processes` train together, each on a card of its own, and learn as one with so many times the batch.
+    """
     with alone(studio):
         check_disk(studio, job)
         run = make(studio, job)
         try:
-            return launch(run, "train", watch(studio))
+            return launch(run, "train", watch(studio), processes)
         except UserError:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise
@@ -89,15 +92,17 @@ def make(studio: Studio, job: TrainJob) -> Run:
     return run
 
 
-def resume(studio: Studio, run: Run, steps: int | None = None, changes: dict[str, Any] | None = None) -> Run:
+def resume(
+    studio: Studio, run: Run, steps: int | None = None, changes: dict[str, Any] | None = None, processes: int = 0
+) -> Run:
     """Start the child again in the run's folder: it goes on from the newest checkpoint as if nothing had happened.
 
     `steps` is the new total of a run that is finished; `changes` are other settings, for a run that failed with its
-    own. Raises UserError where the run cannot go on.
+    own. 0 `processes` are as many as before. Raises UserError where the run cannot go on.
     """
     with alone(studio):
         job = _continued(run, steps, changes or {})
-        go_on(studio, run, job, "train", watch(studio))
+        go_on(studio, run, job, "train", watch(studio), processes=processes)
     return Run(run.folder)
 
 

@@ -1,5 +1,6 @@
 """Follow a run from its events file: read only what is new, and keep a picture of how the run stands."""
 
+import os
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import TaskFolder, located
 
+_BEGINNING = 4096  # bytes by which a file of events is known again
 _STEP = b'{"event": "Step"'
 _ON_THE_WAY = tuple(f'{{"event": "{name}"'.encode() for name in ("Phase", "Sample", "Note", "Saved"))
 ENDED = ("paused", "stopped", "finished", "failed")
@@ -17,7 +19,7 @@ class RunStatus:
     """How a run stands. `done` and `phase_of` count within the phase; `what` and `remedy` say why it ended early."""
 
     state: str = "queued"  # queued (its child is about to come), waiting (its turn has not come), running, pausing,
-    # paused, stopping, stopped, finished, failed
+    # paused, stopping, stopped, finished, failed, elsewhere (another computer works at it, as far as one can see)
     step: int = 0
     of: int = 0
     first: int = 0  # the step that its latest start went on from
@@ -52,6 +54,9 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self._path, self._studio = path, TaskFolder(path.parent).studio
         self._offset = 0
+        self._begun = b""  # of the file: another one may be put in its place
+        self.grows = False  # whether there was more at the last look than at the one before
+        self._looks = 0
         self._lock = threading.Lock()
         self._plain = RunStatus()  # without losses and samples, which are long
         self._losses: list[tuple[int, float]] = []
@@ -72,7 +77,9 @@ class Follower:
     def new_events(self) -> list[events.Event]:
         """The events since the last call; the status goes on too."""
         with self._lock:
-            found = self._new()
+            data = self._data()
+            self.grows, self._looks = bool(data) and self._looks > 0, self._looks + 1
+            found = self._new(data)
             for event in found:
                 self._take(event)
             return found
@@ -92,18 +99,29 @@ class Follower:
         elif isinstance(event, events.Started):  # what a killed child said of later steps comes again
             self._losses = [one for one in self._losses if one[0] <= event.first_step]
 
-    def _new(self) -> list[events.Event]:
-        """Whole lines only: half a line is still being written and is read the next time."""
+    def _data(self) -> bytes:
+        """The whole lines that are new: half a line is still being written, or copied, and is read the next time.
+
+        From its beginning where the file is another one: shorter, or begun otherwise, as a copy of an older state is.
+        """
         try:
             if not self._path.is_file():  # a pipe would be waited for
-                return []
+                return b""
             with open(self._path, "rb") as file:
+                begun = file.read(len(self._begun) or _BEGINNING)
+                if file.seek(0, os.SEEK_END) < self._offset or not begun.startswith(self._begun):
+                    self._offset, self._begun = 0, b""
+                    self._plain, self._losses, self._samples, self._status = RunStatus(), [], [], None
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read().rstrip(b"\0")  # what a network drive has room for, but not yet
         except OSError:
-            return []
+            return b""
+        self._begun = self._begun or begun[: begun.rfind(b"\n") + 1]
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
+        return whole
+
+    def _new(self, whole: bytes) -> list[events.Event]:
         lines = whole.split(b"\n")  # not splitlines, which also splits at signs that stand in prompts
         found = (events.from_line(line.decode("utf-8", errors="replace")) for line in lines if line)
         return [events.relocated(event, lambda path: located(path, self._studio)) for event in found if event]

@@ -17,6 +17,7 @@ STATES = {
     "stopped": "stopped",
     "finished": "ready",
     "failed": "could not go on",
+    "elsewhere": "on another computer",
 }
 SHOWN = 4  # pictures of a set
 ASKS = """

@@ -150,7 +150,9 @@ class RunView:
             ),
             self._result: self._compared(run, status) if lora else "",
             self._resume: gr.update(
-                value=go_on, variant="secondary" if lora else "primary", visible=status.ended
+                value=go_on,
+                variant="secondary" if lora else "primary",
+                visible=status.ended or status.state == "elsewhere",
             ),
             self._draw: gr.update(visible=bool(lora or kept), variant="primary" if lora else "secondary"),
             self._report: markup.report(report(run)) if status.state == "failed" else "",

@@ -28,6 +28,9 @@ def progress(status: RunStatus) -> str:
         return markup.bar(share, "Stopping", "what there is will be saved")
     if status.state == "pausing":
         return markup.bar(share, "Pausing", "everything is kept")
+    if status.state == "elsewhere":
+        at = f"step {status.step} of {status.of}" if status.of else ""
+        return markup.bar(share, "On another computer", f"{at}, as far as has come here".removeprefix(", "))
     if status.phase:
         counting = f" {status.done} of {status.phase_of}" if status.phase_of else ""
         at = f"step {status.step} of {status.of}" if status.step else ""
@@ -47,6 +50,8 @@ def _ending(status: RunStatus) -> str:
     if status.state == "paused":
         where = f"Paused at step {status.step:,} of {status.of:,}." if status.of else "Paused before the first step."
         return markup.notice(where, "Everything is kept, and the memory is free.", kind="note")
+    if status.state in ("finished", "stopped") and status.what:
+        return markup.notice(f"{at} {status.what}", status.remedy, kind="note")
     if status.state == "finished":
         timed = status.seconds and not status.first
         took = f" in {markup.duration(status.seconds).removeprefix('about ')}" if timed else ""
@@ -73,6 +78,8 @@ def go_on(run: Run, status: RunStatus) -> str:
             return "Retry with less memory" if status.cause == "memory" else "Retry with a lower learning rate"
     except UserError:  # damaged; the head of the page says so
         pass
+    if status.state == "elsewhere":
+        return "Go on here"
     return "Resume" if run.checkpoint() else "Try again"
 
 
