@@ -6,7 +6,7 @@ ENOUGH = 512  # bytes of the beginning
 _AGAIN = "Download the file itself; its page may want you to log in or to accept a licence first."
 _UNPACK = "Unpack it, and use what is in it."
 _BEGINNINGS = (  # lower case, what that is, what helps
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself", "Run git lfs pull, or download it."),
+    (b"version https:", "is a pointer of Git LFS, not the file itself", "Run git lfs pull, or download it."),
     (b"<!doctype", "is a web page that was saved under this name", _AGAIN),
     (b"<html", "is a web page that was saved under this name", _AGAIN),
     (b"<?xml", "is a web page that was saved under this name", _AGAIN),

@@ -113,7 +113,7 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
     page.locator("#random input").uncheck()
     choose(page, "draw-base", "one")
     fields = ["#prompt", "#negative", "#count", "#seed", "#draw-steps", "#draw-base", "#draw-width"]
-    before = ["a fo", "rain", "3", "7", "9", "one", "512", False]  # the width is the other base's own
+    before = ["a fo", "rain", "3", "7", "9", "one", "128", False]  # a copy of the starter is drawn with as it is
     until(page, lambda: typed() == before)
     until(page, lambda: draft(window)["draw"].get("base") == "one")
     page.reload()

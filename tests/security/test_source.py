@@ -85,7 +85,7 @@ def test_weights_are_only_loaded_from_safetensors():
                     safe = None in given or isinstance(given.get("use_safetensors"), ast.Constant)
                     assert safe, f"{place(path)}:{node.lineno}: {name}"
                     loads += 1
-    assert loads > 2
+    assert loads > 1
 
 
 def test_addresses_of_other_computers_stand_only_where_downloads_are_made():

@@ -98,7 +98,7 @@ def published_as_it_was_learnt(studio, base, run):
     job = order(studio, base, steps=400, checkpoint_every=status.step)
     job = TrainJob.model_validate_json(job.model_copy(update={"publish_to": str(folder / "loras")}).model_dump_json())
     for event in train(job, folder, family("sd1")):
-        if isinstance(event, events.Saved) and event.step == status.step:
+        if isinstance(event, events.Step) and event.step == status.step:
             files.touch(folder / "stop")
     assert isinstance(event, events.Stopped) and event.step == status.step and event.sha256 == status.sha256
 

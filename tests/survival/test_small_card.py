@@ -13,7 +13,7 @@ def test_it_goes_on_by_itself_from_its_checkpoint_with_less_and_says_so(tmp_path
     monkeypatch.setattr(process, "COMMAND", small_card)
     tell("Runs that ran out of memory and went on by themselves with less", 1)
     studio, said = Studio(tmp_path / "studio"), []
-    ordered = tiny.job(tmp_path, steps=6).model_copy(update={"publish_to": str(studio.loras)})
+    ordered = tiny.job(studio.home, steps=6).model_copy(update={"publish_to": str(studio.loras)})
     run = runs.start(studio, ordered)
     status = runs.follow(studio, run, said.append)
     assert status.notes == ("This computer ran out of memory. Now with save memory by recomputing on.",)

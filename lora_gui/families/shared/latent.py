@@ -260,12 +260,12 @@ def scheduler_of(base: Path) -> Any:
     name = str(entry[-1]) if isinstance(entry, list) and entry else ""
     if not (name.endswith("Scheduler") and hasattr(diffusers.schedulers, name)):
         raise ValueError(f"diffusers has no scheduler {name}")
-    kind, told = getattr(diffusers.schedulers, name), base / "scheduler"
-    if not kind.load_config(told).get("rescale_betas_zero_snr"):
-        return kind.from_pretrained(told)
-    if "rescale_betas_zero_snr" not in inspect.signature(kind).parameters:
-        kind = diffusers.EulerDiscreteScheduler  # one that knows noise without any signal
-    return kind.from_pretrained(told, timestep_spacing="trailing")  # begins there: Lin et al. 2024, section 3.3
+    scheduler, told = getattr(diffusers.schedulers, name), base / "scheduler"
+    if not scheduler.load_config(told).get("rescale_betas_zero_snr"):
+        return scheduler.from_pretrained(told)
+    if "rescale_betas_zero_snr" not in inspect.signature(scheduler).parameters:
+        scheduler = diffusers.EulerDiscreteScheduler  # one that knows noise without any signal
+    return scheduler.from_pretrained(told, timestep_spacing="trailing")  # begins there: Lin et al. 2024, section 3.3
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
