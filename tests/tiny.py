@@ -1,8 +1,10 @@
 """Tiny random bases of the real classes, and small coloured pictures to train on; the same each time."""
 
 import json
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -14,6 +16,17 @@ from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings
 
 SIZE = 64  # px; latents are 8 x 8
+T = TypeVar("T")
+
+
+def outcome(work: Generator[Any, None, T]) -> tuple[T, list[Any]]:
+    """What a stream of events returns at its end, and the events."""
+    events: list[Any] = []
+    while True:
+        try:
+            events.append(next(work))
+        except StopIteration as end:
+            return end.value, events
 
 
 class QuickStableDiffusion1(StableDiffusion1):

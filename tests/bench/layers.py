@@ -12,10 +12,9 @@ each pair with the same sign; a step costs a sixth more.
 import random
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -28,20 +27,12 @@ from lora_gui.families import family
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.things import bases, pictures
+from tests import tiny
 
 CPU = torch.device("cpu")
 PRESETS, SEEDS, KINDS = ("style", "character"), (1, 2), ("attention", "linear")
 STEPS, LOOKS, DRAWS, APART = 200, 4, 12, 4  # one picture of APART is not learnt
 Curve = list[tuple[float, float]]  # seconds of learning, and the loss of what is not learnt
-
-
-def ended(work: Generator[Any, None, Any]) -> Any:
-    """What a stream of events returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def job_of(preset: str, steps: int) -> TrainJob:
@@ -105,7 +96,7 @@ def main() -> None:
     print(f"{'':12} seed   before  attention  linear   equal steps  equal time   time of a step")
     for preset in PRESETS:
         job = job_of(preset, steps)
-        encoded = ended(cache.build(job, family("sd1"), [], CPU, torch.float32))
+        encoded, _ = tiny.outcome(cache.build(job, family("sd1"), [], CPU, torch.float32))
         rows = []
         for seed in SEEDS:
             one, other = (learn(job, encoded, kind, seed) for kind in KINDS)

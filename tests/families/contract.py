@@ -4,10 +4,9 @@ A family's test file makes a class of this one; `test_<family>.py` then adds wha
 """
 
 import re
-from collections.abc import Generator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -30,7 +29,6 @@ from lora_gui.settings import DrawSettings, Quantised, TrainSettings
 from tests import tiny
 
 CPU = torch.device("cpu")
-T = TypeVar("T")
 PROMPT = "a thing"
 
 
@@ -338,15 +336,6 @@ def count(own: Family, parts: lora.Parts, layers: str) -> int:
     """How many layers learn."""
     names = [(part, name) for part, root in parts.items() for name, _ in root.named_modules()]
     return sum(bool(re.fullmatch(own.targets(part, layers), name)) for part, name in names)
-
-
-def result(work: Generator[Any, None, T]) -> T:
-    """What a generator returns at its end."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def same(one: Image.Image, two: Image.Image) -> bool:

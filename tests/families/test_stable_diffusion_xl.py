@@ -110,7 +110,7 @@ def test_the_denoiser_is_told_how_large_a_picture_was_and_what_of_it_was_cropped
 def test_a_run_tells_each_picture_its_own_size_and_a_drawing_its_own(base, tmp_path):
     wide = tiny.pictures(tmp_path / "wide", 1, (200, 90))
     job = tiny.job(tmp_path, base).model_copy(update={"pictures": wide})
-    encoded = contract.result(cache.build(job, FAMILY, [], CPU, torch.float32))
+    encoded, _ = tiny.outcome(cache.build(job, FAMILY, [], CPU, torch.float32))
     batch = encoded.batch([0], 0.0, random.Random(1))
     parts = FAMILY.denoisers(base, CPU, torch.float32)
     told = FAMILY.conditions("unet", parts, batch, job.settings, torch.Generator())["sizes"].tolist()

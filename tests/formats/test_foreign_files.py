@@ -6,7 +6,6 @@ import os
 import pytest
 import safetensors.torch
 import torch
-from diffusers import StableDiffusionPipeline
 
 from lora_gui import families
 from lora_gui.engine.convert import convert
@@ -23,22 +22,10 @@ from lora_gui.protocol.events import Note
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.settings import StackEntry
 from lora_gui.studio.things import loras
-from tests import tiny
 
 SD1, FLUX = family("sd1").facts, family("flux1").facts
 KNOWN = list(families.facts().values())
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory):
-    pipeline = StableDiffusionPipeline.from_pretrained(tiny.stable_diffusion_1(tmp_path_factory.mktemp("foreign")))
-    return {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
-
-
-@pytest.fixture(scope="module")
-def shapes(parts):
-    return lora.shapes(parts)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import struct
 import pytest
 import safetensors.torch
 import torch
-from diffusers import StableDiffusionPipeline
 
 from lora_gui import families
 from lora_gui.engine.convert import convert
@@ -16,24 +15,12 @@ from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.studio.things import loras
-from tests import tiny
 
 FACTS = family("sd1").facts
 KNOWN = list(families.facts().values())
 LINEAR = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
 CONV = "unet.down_blocks.0.resnets.0.conv1"
 ALPHA = 3.0
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory):
-    pipeline = StableDiffusionPipeline.from_pretrained(tiny.stable_diffusion_1(tmp_path_factory.mktemp("lycoris")))
-    return {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
-
-
-@pytest.fixture(scope="module")
-def shapes(parts):
-    return lora.shapes(parts)
 
 
 def hada(out, inputs, kernel, rank):

@@ -1,6 +1,6 @@
 """Frozen layers in oneDNN's blocked layout, so that a processor need not reorder their weights at each use.
 
-Measured by `tests/bench/packed.py`. A layer holds two copies then, one for each direction, and its plain weight goes.
+`tests/bench/speed.py` times the step. A layer holds two copies then, one for each direction, and its plain weight goes.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
 
 import psutil
 import torch
 from torch import nn
 
+from lora_gui.engine.load.frozen import passed
 from lora_gui.engine.load.loading import nbytes
 
 _ROOM = 4  # times a network's bytes that the computer must have: two copies, the activations, everybody else
@@ -66,11 +66,8 @@ class Packed:
         self._ahead, self._back = _Layouts(self._padding), _Layouts(self._turned_padding)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What the layer gives; no gradient but that of `x` is kept for."""
-        if not torch.is_grad_enabled():
-            return self.ahead(x)
-        out: torch.Tensor = _Frozen.apply(x, self)
-        return out
+        """What the layer gives."""
+        return passed(x, self)
 
     def ahead(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output for `x`, (B, C, H, W) or (..., C)."""
@@ -137,16 +134,3 @@ def _layout(weight: torch.Tensor) -> bytes:
     """What tells layouts apart: the end of oneDNN's description, its strides and blocks."""
     told: torch.Tensor = torch.ops.mkldnn._get_mkldnn_serialized_md(weight)
     return bytes(told[-_TOLD:].numpy())
-
-
-class _Frozen(torch.autograd.Function):
-    """A frozen layer's output; nothing is saved, since no gradient but the input's is asked for."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, layer: Packed) -> torch.Tensor:
-        ctx.layer = layer
-        return layer.ahead(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.layer.back(grads[0]), None

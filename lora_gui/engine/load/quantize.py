@@ -20,6 +20,7 @@ from torch import nn
 
 from lora_gui import files, lean
 from lora_gui.engine.load import quantised_cache
+from lora_gui.engine.load.frozen import passed
 from lora_gui.engine.load.tensor_files import assign, lacking, read_tensors
 from lora_gui.errors import UserError
 from lora_gui.formats import base_files, cache_names
@@ -76,9 +77,15 @@ class QuantizedLinear(nn.Linear):
         return self.dequantised(dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.requires_grad:
-            return _Frozen.apply(x, self)
+        return passed(x, self)
+
+    def ahead(self, x: torch.Tensor) -> torch.Tensor:
+        """x W^T + b; W is dequantised for this use alone."""
         return nn.functional.linear(x, self.dequantised(x.dtype), _as(self.bias, x))
+
+    def back(self, grad: torch.Tensor) -> torch.Tensor:
+        """The gradient of the input; W is dequantised again."""
+        return grad @ self.dequantised(grad.dtype)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> QuantizedLinear:
         buffers = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
@@ -147,19 +154,6 @@ class Nf4Linear(QuantizedLinear):
 
 
 KINDS: dict[str, type[QuantizedLinear]] = {"int8": Int8Linear, "nf4": Nf4Linear}
-
-
-class _Frozen(torch.autograd.Function):
-    """x W^T + b that saves neither W nor x: the backward dequantises W again, and no gradient needs x."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, layer: QuantizedLinear) -> torch.Tensor:
-        ctx.layer = layer
-        return nn.functional.linear(x, layer.dequantised(x.dtype), _as(layer.bias, x))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return grads[0] @ ctx.layer.dequantised(grads[0].dtype), None
 
 
 def replace(root: nn.Module, precision: str, device: torch.device) -> list[str]:

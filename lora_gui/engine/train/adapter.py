@@ -17,7 +17,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from lora_gui.engine.load import lora
-from lora_gui.engine.load.frozen import add_input_gradient, input_gradient
+from lora_gui.engine.load.packed import packed_of
+from lora_gui.engine.load.quantize import QuantizedLinear
 from lora_gui.engine.train import norms, rotary
 from lora_gui.formats.naming import is_text
 
@@ -50,12 +51,12 @@ class Masters:
             length = -(-length // _ALIGNED) * _ALIGNED
         weights = [weight for group in groups for layer in group for weight in layer]
         self._spans = [(starts[id(weight)], weight.shape) for weight in weights]
-        device, other = weights[0].device, dtype != torch.float32
+        device, self._casts = weights[0].device, dtype != torch.float32
         self.flat = nn.Parameter(torch.zeros(length, device=device))
-        self._casts = other
-        self.exchanged = torch.zeros(0 if other else length + 1, device=device)
-        self.shadow = torch.zeros(length, dtype=dtype, device=device) if other else self.flat.data
-        self.arriving = torch.zeros(length, dtype=dtype, device=device) if other else self.exchanged[:-1]
+        self.exchanged = torch.zeros(0 if self._casts else length + 1, device=device)
+        self.shadow, self.arriving = self.flat.data, self.exchanged[:-1]
+        if self._casts:
+            self.shadow, self.arriving = (torch.zeros(length, dtype=dtype, device=device) for _ in range(2))
         for weight, value in zip(weights, self.views(self.flat.data), strict=True):
             value.copy_(weight.data)
             weight.data = value
@@ -77,13 +78,13 @@ class Masters:
 
     def refresh(self) -> None:
         """Cast the masters into what is computed with: after each change of them."""
-        if self.shadow.dtype != torch.float32:
+        if self._casts:
             self.shadow.copy_(self.flat.data)
 
     def zero(self) -> None:
         """Forget the gradients."""
         if self._casts:
-            self.flat.grad, self.exchanged = None, self.exchanged[:0].clone()
+            self.flat.grad, self.exchanged = None, self.exchanged.new_zeros(0)
         else:
             self.exchanged.zero_()
 
@@ -231,10 +232,19 @@ class _LowRank(torch.autograd.Function):
         shared.down_gradient.addmm_(low_grad.t(), rows, alpha=shared.scale)
         if not ctx.needs_input_grad[0]:
             return None, None, None
-        given = input_gradient(shared.frozen[0], grads[0])
+        given = _input_gradient(shared.frozen[0], grads[0])
         for frozen, grad in zip(shared.frozen[1:], grads[1:], strict=True):
-            add_input_gradient(frozen, grad, given)
+            given = _input_gradient(frozen, grad, given)
         return given.addmm_(low_grad, shared.down, alpha=shared.scale).view(ctx.shape), None, None
+
+
+def _input_gradient(layer: nn.Linear, grad: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+    """The gradient of a frozen layer's input (tokens, in), from that of its output; added to what is `given`."""
+    if packed := packed_of(layer):
+        own = packed.back(grad)
+        return own if given is None else given.add_(own)
+    weight = layer.dequantised(grad.dtype) if isinstance(layer, QuantizedLinear) else layer.weight
+    return grad @ weight if given is None else given.addmm_(grad, weight)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import torch
 
 from lora_gui import files
-from lora_gui.engine.load import device, loading, lora, packed, prediction, unpack
+from lora_gui.engine.load import device, loading, lora, packed, prediction, quantize, unpack
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train import buckets, cache, checkpoint, optimizers, publish
 from lora_gui.engine.train.ranks import ALONE, Ranks
@@ -23,7 +23,7 @@ from lora_gui.families.base import Family
 from lora_gui.protocol.events import Done, Event, Note, Paused, Phase, Started
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import ASKS, TaskFolder
-from lora_gui.settings import Quantised, TrainSettings
+from lora_gui.settings import TrainSettings
 
 _READ_EVERY = 10  # steps, and
 _READ_AFTER = 1.0  # seconds: the loss is looked at when either has passed; each look waits for the device
@@ -121,7 +121,7 @@ def _prepare(
     yield from left_out(job, prompts)
     encoded = yield from cache.build(job, family, prompts, where, dtype, ranks)
     yield Phase("Loading the base")
-    kept = job.settings.precision in get_args(Quantised)  # for the next time, by the first that comes
+    kept = job.settings.precision in quantize.PRECISIONS  # for the next time, by the first that comes
     with opening(job.base), ranks.leading_first() if kept else nullcontext():
         parts = yield from _load(job, family, where, dtype)
     samples = Samples(job, family, parts, encoded.prompts, task, where, dtype)

@@ -71,6 +71,11 @@ def pack_new(studio: Studio, job: TrainJob, to: Path, with_base: bool = False) -
     return _packed(job, new_id(studio.runs), to, with_base)
 
 
+def entry_of(file: Path) -> dict[str, Any]:
+    """What tells whether a file is the same somewhere else, as manifests of checkpoints have it."""
+    return {"size": file.stat().st_size, "sha256": files.sha256(file)}
+
+
 def base_differs(studio: Studio, base: Base) -> list[str]:
     """Sentences about files of a base that are not those it was packed with; for a studio that was packed.
 
@@ -86,7 +91,7 @@ def base_differs(studio: Studio, base: Base) -> list[str]:
     wrong = [
         name
         for name, entry in told["files"].items()
-        if name not in here or {"size": here[name].stat().st_size, "sha256": files.sha256(here[name])} != entry
+        if name not in here or entry_of(here[name]) != entry
     ]
     return [f"{name} of the base is not the file it was packed with, so the result may differ." for name in wrong]
 
@@ -144,7 +149,7 @@ def _with_base(base: Base, home: Path, copied: bool) -> dict[str, Any]:
         return told
     path = Path(base.path)
     found = dict(_files_of(path))
-    entries = {name: {"size": file.stat().st_size, "sha256": files.sha256(file)} for name, file in found.items()}
+    entries = {name: entry_of(file) for name, file in found.items()}
     if copied:
         place = home / "bases" / path.name
         for name, file in found.items():

@@ -18,7 +18,7 @@ from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, TaskFolder, step_of
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.tasks.launching import all_runs, starting
-from lora_gui.studio.tasks.packing import MARK, STUDIO
+from lora_gui.studio.tasks.packing import MARK, STUDIO, entry_of
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import loras
 
@@ -148,8 +148,7 @@ class _Taking:
             raise UserError("A checkpoint is damaged.", NO_PACK)
         for name in _KEPT:
             files.copy(_plain(self._folder, f"{place}/{name}", _WEIGHTS), staged / name)
-            entry = {"size": (staged / name).stat().st_size, "sha256": files.sha256(staged / name)}
-            if manifest[name] != entry:
+            if manifest[name] != entry_of(staged / name):
                 raise UserError("A checkpoint is damaged.", NO_PACK)
         loras.describe(staged / ADAPTER)
         files.write_json(staged / MANIFEST, manifest)

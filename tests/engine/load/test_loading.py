@@ -40,12 +40,7 @@ def parts_of(job):
 
 
 def encoded(job) -> cache.Cache:
-    work = cache.build(job, FAMILY, [], CPU, torch.bfloat16)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return tiny.outcome(cache.build(job, FAMILY, [], CPU, torch.bfloat16))[0]
 
 
 def loss(job, parts, held: cache.Cache) -> float:

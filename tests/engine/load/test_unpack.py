@@ -45,12 +45,8 @@ def single(request, tmp_path, monkeypatch):
 
 
 def as_folder(base, cache) -> tuple[Path, list]:
-    work, events = unpack.as_folder(base, str(cache)), []
-    while True:
-        try:
-            events.append(next(work))
-        except StopIteration as end:
-            return Path(end.value.path), events
+    made, events = tiny.outcome(unpack.as_folder(base, str(cache)))
+    return Path(made.path), events
 
 
 def test_it_is_unpacked_once_into_its_networks_and_trains_and_draws(single, tmp_path):

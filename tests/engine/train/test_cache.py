@@ -16,12 +16,7 @@ CPU = torch.device("cpu")
 
 
 def build(job, prompts=()):
-    events, building = [], cache.build(job, family("sd1"), list(prompts), CPU, torch.float32)
-    while True:
-        try:
-            events.append(next(building))
-        except StopIteration as end:
-            return end.value, events
+    return tiny.outcome(cache.build(job, family("sd1"), list(prompts), CPU, torch.float32))
 
 
 def test_everything_is_encoded_once_and_mirrored_where_wished(base, tmp_path):

@@ -165,14 +165,8 @@ def test_a_card_without_bf16_learns_in_fp16_and_a_run_goes_on_on_another_card(ru
 def learning(base, tmp_path, **settings):
     """The heart of a run, without what stands around it."""
     job = tiny.job(tmp_path, base, **settings)
-    building = cache.build(job, FAMILY, [], torch.device("cpu"), torch.float32)
-    while True:
-        try:
-            next(building)
-        except StopIteration as end:
-            encoded = end.value
-            break
     cpu = torch.device("cpu")
+    encoded, _ = tiny.outcome(cache.build(job, FAMILY, [], cpu, torch.float32))
     parts = FAMILY.denoisers(base, cpu, torch.float32)
     return TrainState(job, FAMILY, parts, encoded, cpu, torch.float32, tmp_path)
 
