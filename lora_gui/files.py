@@ -10,6 +10,7 @@ import shutil
 import stat
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,15 +40,24 @@ def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
 
     Raises UserError when the disk is full or refuses.
     """
+    write_chunks(path, (data,), private)
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes], private: bool = False) -> None:
+    """As `write_bytes`, for what is too large for memory; a UserError of `chunks` leaves the old file as it is."""
     partial = _beside(path)
     try:
         _make(path.parent)
         about_to("open", partial)
         with open(partial, "wb", opener=_private if private else None) as file:
-            about_to("write", partial)
-            file.write(data)
+            for chunk in chunks:
+                about_to("write", partial)
+                file.write(chunk)
             _flush(file, partial)
         replace(partial, path)
+    except UserError:
+        _drop(partial)
+        raise
     except OSError as error:
         _drop(partial)
         raise refused(path, error) from error

@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lora_gui import __version__
 from lora_gui.protocol.jobs import TrainJob
@@ -98,15 +98,24 @@ def trigger_of(fields: Mapping[str, str]) -> str:
 
 
 def with_hashes(data: bytes) -> bytes:
-    """The same file with `sshs_model_hash` and `modelspec.hash_sha256` added: the sha256 of what follows the header.
-
-    Fields are sorted, since safetensors writes them in any order: the same LoRA is the same file.
-    """
+    """The same file with the fields of `hashes_of` added."""
     length = struct.unpack("<Q", data[:8])[0]
     header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]
-    digest = hashlib.sha256(tensors).hexdigest()
-    hashes = {"sshs_model_hash": digest, "modelspec.hash_sha256": f"0x{digest}"}
-    header["__metadata__"] = dict(sorted((header.get("__metadata__", {}) | hashes).items()))
+    fields = header.pop("__metadata__", {}) | hashes_of(hashlib.sha256(tensors).hexdigest())
+    return packed(header, fields) + tensors
+
+
+def hashes_of(digest: str) -> dict[str, str]:
+    """The fields in which programs look for the sha256 of what follows the header."""
+    return {"sshs_model_hash": digest, "modelspec.hash_sha256": f"0x{digest}"}
+
+
+def packed(tensors: dict[str, Any], fields: Mapping[str, str]) -> bytes:
+    """The header of a .safetensors file with its length before it.
+
+    All is sorted, since safetensors writes fields in any order: the same LoRA is the same file.
+    """
+    header = tensors | {"__metadata__": dict(fields)}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8")
     text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight
-    return struct.pack("<Q", len(text)) + text + tensors
+    return struct.pack("<Q", len(text)) + text
