@@ -7,12 +7,26 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from lora_gui import __version__
-from lora_gui.commands import EndedEarly, draw, families, files, menu, note, packs, pictures, plan, queue, runs, train
+from lora_gui.commands import (
+    EndedEarly,
+    bases,
+    draw,
+    families,
+    files,
+    menu,
+    note,
+    packs,
+    pictures,
+    plan,
+    queue,
+    runs,
+    train,
+)
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
-TOPICS = (train, queue, runs, packs, pictures, draw, plan, files, families, menu)
+TOPICS = (train, queue, runs, packs, pictures, draw, plan, files, families, bases, menu)
 
 
 class Parser(argparse.ArgumentParser):

@@ -33,12 +33,27 @@ class KnownBase:
 
 
 @dataclass(frozen=True, eq=False)  # each is the one that it is
+class PartFile:
+    """A network that programs keep in a file of its own beside the denoiser's, told by the sizes of a few tensors."""
+
+    key: str
+    title: str  # in sentences
+    usual: str  # what its file is called as a rule
+    shapes: dict[str, tuple[int, ...]]  # tensors, `|` between names of which one is enough, to their sizes
+    within: str  # how the names of its tensors begin in a whole checkpoint
+    called: str = ""  # a regular expression in the name of its file too, where another network has the same sizes
+
+
+@dataclass(frozen=True, eq=False)
 class SingleFile:
     """How files of one build are told from all others, and what must be in them."""
 
     like: str  # the known base whose configuration they have
     inputs: dict[str, int]  # layers, by their weights, to how many inputs each has
-    parts: dict[str, str]  # what each part is called, to how the names of its tensors begin
+    parts: dict[str, str] = field(default_factory=dict)  # what each part is called, to how its tensors' names begin
+    beginnings: tuple[str, ...] = ("",)  # of the names of the denoiser's tensors, any of them
+    without: tuple[str, ...] = ()  # tensors that another build has
+    apart: dict[str, PartFile] = field(default_factory=dict)  # by their folders: networks in the file or beside it
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,7 @@ class Facts:
     dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each part in kohya files, the written first
     checkpoint_names: CheckpointNames = field(default_factory=dict)  # of the denoiser's layers
+    checkpoint_norms: CheckpointNames = field(default_factory=dict)  # of what no LoRA adapts, and no number tells
     kohya_has_checkpoint_names: bool = True  # whether kohya files have these names too, or diffusers' own
     widths: dict[str, int] = field(default_factory=dict)  # outputs per input of layers in a group; 1 where not named
     layer_names: str = ""  # a regular expression over the names that layers have in its LoRA files, of any dialect

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError, nearest
-from lora_gui.facts import Facts
+from lora_gui.facts import Facts, PartFile
 from lora_gui.formats import other_pipelines
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ def configuration(base: str) -> Path | None:
     known = next((one for kind in facts().values() for one in kind.bases if one.key == base), None)
     named = (known and known.built_like) or base
     return next(Path(__file__).parent.glob(f"*/configs/{named}.json"), None)
+
+
+@functools.cache
+def part_files() -> dict[str, PartFile]:
+    """Every network that may lie in a file of its own, by its key."""
+    builds = [build for one in facts().values() for build in one.single_files]
+    return {part.key: part for build in builds for part in build.apart.values()}
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from lora_gui.formats import base_files, noise_kind
@@ -12,10 +13,14 @@ _DTYPES = "torch.bfloat16", "torch.float16"  # that quantised networks compute i
 _VERSIONS = {UNPACKED: 2, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
 
 
-def unpacked(file: Path) -> str:
-    """The name for a base that is one file; another state of the file has another. Raises OSError where it is gone."""
+def unpacked(file: Path, parts: Iterable[str] = ()) -> str:
+    """The name for a base that is one file, with the `parts` that lie apart; another state of any of them has another.
+
+    Raises OSError where one is gone.
+    """
     said = noise_kind.beside(file)
-    return _digest([_VERSIONS[UNPACKED], *_state(file), *(_state(said) if said else ())])
+    told = [_VERSIONS[UNPACKED], *_state(file), *(_state(said) if said else ())]
+    return _digest([*told, *(value for part in sorted(parts) for value in _state(Path(part)))])
 
 
 def quantised(source: Path, precision: str, dtype: str = _DTYPES[0]) -> str:

@@ -20,6 +20,12 @@ _KINDS = tuple(
         (r"control_model\.|controlnet_|.*input_hint_block|.*controlnet_cond_embedding",
          "is a ControlNet, not a base", _BASE),
         (r"ip_adapter|image_proj", "is an IP-Adapter, not a base", _BASE),
+    )
+)  # fmt: skip
+# Likewise, where the file is of no build that is known.
+_BUILDS = tuple(
+    (re.compile(names), what, remedy)
+    for names, what, remedy in (
         (r"(model\.diffusion_model\.|transformer\.)?(double_stream_modulation|single_stream_modulation)",
          "is FLUX.2, of a build that is not read from a single file", _FOLDER),
         (r"(model\.diffusion_model\.|transformer\.)?(double|single)_blocks\.",
@@ -54,12 +60,15 @@ _TASKS = {9: "filling in parts of pictures (inpainting)", 8: "editing pictures b
 _OURS = "Choose a base that is made to draw from words alone, not one for filling in or editing."
 
 
-def refuse(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Raises UserError saying what the file called `name` is, where that is known and no base to be read."""
-    for pattern, what, remedy in _KINDS:
+def refuse(name: str, shapes: dict[str, tuple[int, ...]], is_known: bool = False) -> None:
+    """Raises UserError saying what the file called `name` is, where that is known and no base to be read.
+
+    `is_known` says that its build is one that is read.
+    """
+    for pattern, what, remedy in _KINDS if is_known else (*_KINDS, *_BUILDS):
         if any(pattern.match(tensor) for tensor in shapes):
             raise UserError(f"{name} {what}.", remedy)
-    if not any(tensor.startswith(_DENOISER) for tensor in shapes):
+    if not is_known and not any(tensor.startswith(_DENOISER) for tensor in shapes):
         _refuse_alone(name, shapes)
     read = {shape[1] for tensor, shape in shapes.items() if len(shape) > 1 and _CROSS.match(tensor)}
     for width, title in _WIDTHS.items():
@@ -67,6 +76,13 @@ def refuse(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
             raise UserError(f"{name} is {title}, which is not supported.", "Choose a base of another kind.")
     if task := _TASKS.get((shapes.get(_FIRST) or (0, 0))[1]):
         raise UserError(f"{name} is made for {task}.", _OURS)
+
+
+def kind(shapes: Collection[str]) -> str:
+    """What a file is that is no base, in a word or two: `LoRA`, `autoencoder (VAE)`; empty where that is not known."""
+    said = [what for pattern, what, _ in _KINDS if any(map(pattern.match, shapes))]
+    said += [what for pattern, what in _ALONE if any(map(pattern.match, shapes))]
+    return re.sub(r"^(is )?an? |, not a base$", "", said[0]) if said else ""
 
 
 def _refuse_alone(name: str, shapes: Collection[str]) -> None:

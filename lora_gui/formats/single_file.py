@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +15,15 @@ from lora_gui.formats import parts_alone
 from lora_gui.formats.header import ANOTHER_COPY, entries
 
 if TYPE_CHECKING:
-    from lora_gui.facts import SingleFile
+    from lora_gui.facts import PartFile, SingleFile
 
+_CAST = {"F8_E4M3": "BF16", "F8_E5M2": "BF16"}  # dtypes that are cast where they are read
 WHOLE = "Get the whole checkpoint as one .safetensors file, or the base as a diffusers folder."
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The shapes of the tensors in a file, and the dtype of most of its values."""
+    """The shapes of the tensors in a file, and the dtype of most of its values, fp8 counted as what it is cast to."""
 
     shapes: dict[str, tuple[int, ...]]
     dtype: str
@@ -47,21 +50,58 @@ def read(path: Path) -> Contents:
         if start + end > path.stat().st_size:
             raise UserError(f"{path.name} is cut short.", ANOTHER_COPY)
         shapes[name] = shape
-        if dtype in bytes_of:
-            bytes_of[dtype] += end - begin
+        if (cast := _CAST.get(dtype, dtype)) in bytes_of:
+            bytes_of[cast] += end - begin
     return Contents(shapes, max(bytes_of, key=lambda dtype: bytes_of[dtype]))
 
 
+def of(path: Path) -> Contents:
+    """As `read`, once for each state of the few files that were asked for last."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
+    return _of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _of(path: Path, size: int, time: int) -> Contents:
+    return read(path)
+
+
 def build_of(path: Path, contents: Contents, known: Iterable[SingleFile]) -> SingleFile:
-    """The build of a base. Raises UserError where it is none of those `known`, or where a part of it is missing."""
-    parts_alone.refuse(path.name, contents.shapes)
-    for one in known:
-        if all(contents.shapes.get(name, ())[1:2] == (count,) for name, count in one.inputs.items()):
-            break
-    else:
+    """The build of a base. Raises UserError where it is none of those `known`, or where a part of it is missing that
+    has to be in the same file."""
+    build = next((one for one in known if beginning(contents, one) is not None), None)
+    parts_alone.refuse(path.name, contents.shapes, build is not None)
+    if build is None:
         what = f"{path.name} is of a build that is not read from a single file."
         raise UserError(what, "Use the base as a whole diffusers folder.")
-    for part, beginning in one.parts.items():
-        if not any(name.startswith(beginning) for name in contents.shapes):
+    for part, begins in build.parts.items():
+        if not any(name.startswith(begins) for name in contents.shapes):
             raise UserError(f"The base {path.name} is not whole: its {part} is missing.", WHOLE)
-    return one
+    return build
+
+
+def beginning(contents: Contents, build: SingleFile) -> str | None:
+    """How the names of the denoiser's tensors begin; None where the file is not of this build."""
+    shapes = contents.shapes
+    for start in build.beginnings:
+        alike = all(shapes.get(start + name, ())[1:2] == (count,) for name, count in build.inputs.items())
+        if alike and not any(start + name in shapes for name in build.without):
+            return start
+    return None
+
+
+def holds(contents: Contents, part: PartFile, within: str = "") -> bool:
+    """Whether a file holds this network, its tensors' names beginning with `within`."""
+    return all(
+        any(contents.shapes.get(within + name) == shape for name in names.split("|"))
+        for names, shape in part.shapes.items()
+    )
+
+
+def part_of(path: Path, contents: Contents, known: Iterable[PartFile]) -> PartFile | None:
+    """The network that a file holds alone, where it is one of those `known`."""
+    fit = (one for one in known if holds(contents, one) and re.search(one.called, path.stem, re.I))
+    return next(fit, None)

@@ -4,6 +4,7 @@ Readers ignore fields they do not know. `version` is that of the writer's protoc
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -34,11 +35,17 @@ class Base(_Job):
     family: str
     path: str
     like: str | None = None  # the known base it is by its configuration, empty for none of them; None is not looked at
+    parts: dict[str, str] = {}  # of one file: where networks lie that it has not, by their folders; files or folders
 
     @property
     def known(self) -> str:
         """The key of the known base whose values are its own."""
         return self.key if self.like is None else self.like
+
+    def moved(self, place: Callable[[str], str]) -> "Base":
+        """The base with each of its paths as `place` makes it."""
+        parts = {part: place(path) for part, path in self.parts.items()}
+        return self.model_copy(update={"path": place(self.path), "parts": parts})
 
 
 class TrainPicture(_Job):

@@ -138,14 +138,14 @@ class TaskFolder:
             raise UserError(f"The run {self.path.name} is damaged.", "Start a new one.") from error
         studio = self.studio
         inside = {name: str(studio / home) for name, home in _WRITTEN.items()}
-        base = job.base.model_copy(update={"path": located(job.base.path, studio)})
+        base = job.base.moved(lambda path: located(path, studio))
         pictures = tuple(one.model_copy(update={"path": located(one.path, studio)}) for one in job.pictures)
         return job.model_copy(update={"base": base, "pictures": pictures, **inside})
 
     def write_job(self, job: TrainJob) -> None:
         """Write the order with its paths as they stand in a folder; leaves an equal file as it is."""
         studio = self.studio
-        base = job.base.model_copy(update={"path": placed(job.base.path, studio)})
+        base = job.base.moved(lambda path: placed(path, studio))
         pictures = tuple(one.model_copy(update={"path": placed(one.path, studio)}) for one in job.pictures)
         written = {name: placed(getattr(job, name), studio) for name in _WRITTEN}
         job = job.model_copy(update={"version": VERSION, "base": base, "pictures": pictures, **written})

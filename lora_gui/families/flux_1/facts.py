@@ -1,6 +1,7 @@
 """What is known of FLUX.1 and its bases."""
 
-from lora_gui.facts import DRAWS_ALONE, CheckpointNames, Facts, KnownBase, Unlike
+from lora_gui.facts import DRAWS_ALONE, CheckpointNames, Facts, KnownBase, SingleFile, Unlike
+from lora_gui.families.shared import part_files
 from lora_gui.families.shared.checkpoint_names import STREAMS
 
 _TIME = "time_text_embed"
@@ -23,6 +24,27 @@ _CHECKPOINT_NAMES: CheckpointNames = STREAMS | {
     "guidance_in.in_layer": (f"{_TIME}.guidance_embedder.linear_1",),
     "guidance_in.out_layer": (f"{_TIME}.guidance_embedder.linear_2",),
 }
+_NORMS: CheckpointNames = {
+    f"{block}.norm.{their}_norm": (own,)
+    for block, names in {
+        "double_blocks.#.img_attn": ("norm_q", "norm_k"),
+        "double_blocks.#.txt_attn": ("norm_added_q", "norm_added_k"),
+    }.items()
+    for their, own in zip(("query", "key"), (f"transformer_blocks.#.attn.{name}" for name in names), strict=True)
+}
+_NORMS |= {
+    "single_blocks.#.norm.query_norm": ("single_transformer_blocks.#.attn.norm_q",),
+    "single_blocks.#.norm.key_norm": ("single_transformer_blocks.#.attn.norm_k",),
+}
+_INPUTS = {
+    "img_in.weight": 64,  # 384 where it is made for filling in, 128 for outlines or depth
+    "double_blocks.0.img_attn.qkv.weight": 3072,
+    "double_blocks.18.img_attn.qkv.weight": 3072,  # the last: what was made smaller has fewer
+    "single_blocks.37.linear1.weight": 3072,
+}
+_GUIDANCE = {"guidance_in.in_layer.weight": 256}
+_BEGINNINGS = ("", "model.diffusion_model.")
+_APART = {"text_encoder": part_files.CLIP_L, "text_encoder_2": part_files.T5_XXL, "vae": part_files.VAE_FLUX}
 
 FACTS = Facts(
     key="flux1",
@@ -72,6 +94,17 @@ FACTS = Facts(
     prefixes={"transformer": ("lora_unet",), "text_encoder": ("lora_te1",)},
     checkpoint_names=_CHECKPOINT_NAMES,
     widths={"proj_mlp": 4},
+    checkpoint_norms=_NORMS,
+    single_files=(
+        SingleFile("flux1-dev", _INPUTS | _GUIDANCE, beginnings=_BEGINNINGS, apart=_APART),
+        SingleFile(
+            "flux1-schnell",
+            _INPUTS,
+            beginnings=_BEGINNINGS,
+            without=("guidance_in.in_layer.weight", "distilled_guidance_layer.norms.0.scale"),  # the latter is Chroma's
+            apart=_APART,
+        ),
+    ),
     layer_names=(
         r"transformer\.transformer_blocks\.\d+\.(attn|ff(_context)?|norm1(_context)?)\.[\w.]+"
         r"|transformer\.single_transformer_blocks\.\d+\.(attn\.to_[qkv]|proj_mlp|proj_out|norm\.linear)"

@@ -1,6 +1,7 @@
 """What is known of Stable Diffusion 3.5 and its bases."""
 
-from lora_gui.facts import SWAPPED, CheckpointNames, Facts, KnownBase, Unlike
+from lora_gui.facts import SWAPPED, CheckpointNames, Facts, KnownBase, SingleFile, Unlike
+from lora_gui.families.shared import part_files
 
 _CHECKPOINT_NAMES: CheckpointNames = {
     "joint_blocks.#.x_block.attn.qkv": tuple(f"transformer_blocks.#.attn.to_{m}" for m in "qkv"),
@@ -23,6 +24,23 @@ _CHECKPOINT_NAMES: CheckpointNames = {
     "y_embedder.mlp.2": ("time_text_embed.text_embedder.linear_2",),
     "final_layer.linear": ("proj_out",),
     "final_layer.adaLN_modulation.1": (f"norm_out.linear{SWAPPED}",),
+}
+_NORMS: CheckpointNames = {
+    f"joint_blocks.#.{their}.ln_{one}": (f"transformer_blocks.#.{own}{one}",)
+    for their, own in {
+        "x_block.attn": "attn.norm_",
+        "x_block.attn2": "attn2.norm_",
+        "context_block.attn": "attn.norm_added_",
+    }.items()
+    for one in "qk"
+}
+_NORMS |= {"": ("pos_embed",)}  # the table of positions is a tensor of its own
+_BEGINNINGS = ("", "model.diffusion_model.")
+_APART = {
+    "text_encoder": part_files.CLIP_L,
+    "text_encoder_2": part_files.CLIP_G,
+    "text_encoder_3": part_files.T5_XXL,
+    "vae": part_files.VAE_SD3,
 }
 
 FACTS = Facts(
@@ -98,6 +116,24 @@ FACTS = Facts(
         "text_encoder_2": ("lora_te2",),
     },
     checkpoint_names=_CHECKPOINT_NAMES,
+    checkpoint_norms=_NORMS,
+    single_files=(
+        SingleFile(
+            "sd35-medium",
+            {
+                "joint_blocks.0.x_block.attn2.qkv.weight": 1536,  # which Stable Diffusion 3 has not
+                "joint_blocks.23.x_block.attn.qkv.weight": 1536,
+            },
+            beginnings=_BEGINNINGS,
+            apart=_APART,
+        ),
+        SingleFile(
+            "sd35-large",
+            {"joint_blocks.37.x_block.attn.qkv.weight": 2432},
+            beginnings=_BEGINNINGS,
+            apart=_APART,
+        ),
+    ),
     layer_names=(
         r"transformer\.transformer_blocks\.\d+\.[\w.]+"
         r"|(lora_unet_|diffusion_model\.)joint_blocks[_.]\d+[_.][\w.]+|lora_transformer_transformer_blocks_\d+_\w+"

@@ -72,7 +72,9 @@ def _require_disk(studio: Studio, base: Base, precision: str, trained: dict[str,
     `trained` are their GiB by their folders within the base.
     """
     path = Path(base.path)
-    root = studio.cache / cache_names.UNPACKED / cache_names.unpacked(path) if path.is_file() else path
+    root = path
+    if path.is_file():
+        root = studio.cache / cache_names.UNPACKED / cache_names.unpacked(path, base.parts.values())
     kept = {part for part in trained if cache_names.is_quantised(studio.cache, root / part, precision)}
     needed = sum(gib for part, gib in trained.items() if part not in kept)
     files.make_folder(studio.cache)

@@ -100,6 +100,9 @@ def _packed(job: TrainJob, name: str, to: Path, with_base: bool, run: Run | None
     to = Path(os.path.abspath(to))
     if os.path.lexists(to):
         raise UserError(f"{to.name} is there already.", "Name a folder that is not there; nothing is overwritten.")
+    if job.base.parts:
+        what = f"{job.base.title} is made of several files of other programs, which cannot be packed."
+        raise UserError(what, "Get the base as a diffusers folder, and train with that.")
     partial = files.half_made(to)
     try:
         home = partial / STUDIO

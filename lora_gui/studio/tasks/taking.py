@@ -96,7 +96,8 @@ class _Taking:
         theirs = TaskFolder(self._folder / self._place)
         _plain(self._folder, f"{self._place}/job.json", 50_000_000)
         job = theirs.read_job()
-        base = job.base.model_copy(update={"path": job.base.path.replace(str(theirs.studio), str(self._studio.home))})
+        path = job.base.path.replace(str(theirs.studio), str(self._studio.home))
+        base = job.base.model_copy(update={"path": path, "parts": {}})  # where they lay there says nothing of here
         pictures = tuple(
             one.model_copy(update={"path": one.path.replace(str(theirs.studio), str(self._studio.home))})
             for one in job.pictures

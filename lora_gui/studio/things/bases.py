@@ -1,7 +1,8 @@
-"""The bases on this disk: the starter that ships with the app, and the folders and single files of the user."""
+"""The bases on this disk: the starter that ships with the app, the user's own, and those found with other programs."""
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from lora_gui.errors import UserError, nearest
 from lora_gui.facts import KnownBase
 from lora_gui.formats import base_files, noise_kind, single_file
 from lora_gui.protocol.jobs import Base
+from lora_gui.studio.finding import found
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import base_folder, base_places
+from lora_gui.studio.things import base_folder, base_parts, base_places
 
 SHIPPED = Path(lora_gui.__file__).parent / "starter" / "model"
 
@@ -35,9 +37,9 @@ def find(studio: Studio, name: str) -> Base:
         return bases[name]
     path = os.path.abspath(os.path.expanduser(name))
     if name and os.path.lexists(path):
-        return _only(Path(path))
+        return at(studio, Path(path))
     if name and Path(name).name == name and os.path.lexists(studio.bases / name):
-        return _only(studio.bases / name)
+        return at(studio, studio.bases / name)
     known = known_bases().get(name)
     if known and not known.repo:
         raise UserError(f"The base {known.title} did not come with this copy of the app.", "Get the app again, whole.")
@@ -82,7 +84,8 @@ def size(base: Base) -> int:
     """Bytes of the files that are read of the base."""
     path = Path(base.path)
     held = [path] if path.is_file() else [file for part in _files(base).values() for file in part]
-    return sum(file.stat().st_size for file in held)
+    apart = [file for part in base.parts.values() for file in base_parts.files_of(Path(part))]
+    return sum(file.stat().st_size for file in {*held, *apart})
 
 
 def built_like(base: Base) -> Base:
@@ -95,17 +98,22 @@ def built_like(base: Base) -> Base:
 
 
 def networks(base: Base) -> dict[str, int]:
-    """The parameters of each network, by its folder; `unet` for one file. Raises UserError where one is damaged."""
+    """The parameters of each network, by its folder; of one file, what it holds counts as its denoiser.
+
+    Raises UserError where one is damaged."""
     path = Path(base.path)
     if path.is_file():
-        return {"unet": _identified(*_state(path))[2]}
+        denoiser = "transformer" if "transformer" in families.networks(base.family) else "unet"
+        apart = {part: base_parts.files_of(Path(held)) for part, held in base.parts.items()}
+        counted = {part: sum(_counted(*_state(file)) for file in held) for part, held in apart.items()}
+        return {denoiser: _identified(*_state(path))[2]} | counted
     return {part: sum(_counted(*_state(file)) for file in held) for part, held in _files(base).items()}
 
 
 def _files(base: Base) -> dict[str, tuple[Path, ...]]:
     """The files of each network of a base that is a folder; those it does not need are left out."""
-    found = {part: base_files.weights(Path(base.path) / part) for part in families.networks(base.family)}
-    return {part: held.files for part, held in found.items() if held}
+    there = {part: base_files.weights(Path(base.path) / part) for part in families.networks(base.family)}
+    return {part: held.files for part, held in there.items() if held}
 
 
 def _state(file: Path) -> tuple[Path, int, int]:
@@ -113,19 +121,26 @@ def _state(file: Path) -> tuple[Path, int, int]:
     return file, stat.st_size, stat.st_mtime_ns
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def _identified(path: Path, size: int, time: int) -> tuple[str, str, int]:
     """Family, known base of the same build, and number of parameters; read once for each state of the file."""
-    contents = single_file.read(path)
+    contents = single_file.of(path)
     builds = {build: one.key for one in families.facts().values() for build in one.single_files}
-    found = single_file.build_of(path, contents, builds)
-    return next(key for build, key in builds.items() if build is found), found.like, contents.values
+    own = single_file.build_of(path, contents, builds)
+    family = next(key for build, key in builds.items() if build is own)
+    return family, _called(family, own.like, path.stem), contents.values
+
+
+def _called(family: str, like: str, name: str) -> str:
+    """The known base of a build: one that is built alike and told by its name where it is called so."""
+    alike = [one for one in families.facts_of(family).bases if one.built_like == like and one.called]
+    return next((one.key for one in alike if re.search(one.called, name, re.I)), like)
 
 
 @functools.lru_cache(maxsize=256)
 def _marks(path: Path, size: int, time: int) -> frozenset[str]:
     """The tensors of a checkpoint that say something of its noise; read once for each state of the file."""
-    return frozenset(filter(noise_kind.is_mark, single_file.read(path).shapes))
+    return frozenset(filter(noise_kind.is_mark, single_file.of(path).shapes))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -134,20 +149,44 @@ def _counted(path: Path, size: int, time: int) -> int:
 
 
 def _entries(studio: Studio) -> Iterator[tuple[Path, Base | UserError]]:
-    """What ships with the app and what lies among the user's bases, with what is wrong where it is no base."""
-    seen = set()
+    """What ships with the app, what lies among the user's bases and what was found elsewhere, with what is wrong where
+    it is no base."""
+    seen = set[str]()
     for one in families.facts().values():
         for known in one.bases:
             if not known.repo and (SHIPPED / base_folder.INDEX).is_file():
                 seen.add(known.key)
                 yield SHIPPED, Base(key=known.key, title=known.title, family=one.key, path=str(SHIPPED), like=known.key)
+    shelf = base_parts.Shelf(studio)
     for path in _places(studio.bases):
-        found = _read(path)
-        if isinstance(found, Base) and found.key in seen:
-            found = UserError(f"Another base is called {found.key}, too.", f"Give {path.name} another name.")
-        elif isinstance(found, Base):
-            seen.add(found.key)
-        yield path, found
+        base = _read(path, shelf)
+        if isinstance(base, Base) and base.key in seen:
+            base = UserError(f"Another base is called {base.key}, too.", f"Give {path.name} another name.")
+        elif isinstance(base, Base):
+            seen.add(base.key)
+        yield path, base
+    yield from _found(studio, seen, shelf)
+
+
+def _found(studio: Studio, seen: set[str], shelf: base_parts.Shelf) -> Iterator[tuple[Path, Base | UserError]]:
+    """The bases that were found elsewhere on this computer and are there now, each called as no other is."""
+    known = found.remembered(studio).bases
+    now = found.now(known)
+    there = {one.path: one for one in (*now.here, *now.changed)}
+    for thing in sorted((one for one in known if one.path in there), key=lambda one: known.index(one)):
+        base = _read(Path(thing.path), shelf)
+        if isinstance(base, Base):
+            base = _named_apart(base, thing.program, seen)
+            seen.add(base.key)
+        yield Path(thing.path), base
+
+
+def _named_apart(base: Base, program: str, seen: set[str]) -> Base:
+    """The base under a name that no other has: with the program it was found with, and a number."""
+    names = [base.key, f"{base.key} ({program})", *(f"{base.key} ({program} {n})" for n in range(2, 1000))]
+    key = next(name for name in names if name not in seen)
+    title = base.title if key == base.key else f"{base.title}{key.removeprefix(base.key)}"
+    return base.model_copy(update={"key": key, "title": title})
 
 
 def _places(folder: Path) -> Iterator[Path]:
@@ -159,42 +198,50 @@ def _places(folder: Path) -> Iterator[Path]:
         return
 
 
-def _read(path: Path) -> Base | UserError:
+def _read(path: Path, shelf: base_parts.Shelf) -> Base | UserError:
     """The base at a path, or why there is none."""
     try:
-        found = _open(path)
+        base = _open(path, shelf)
         if path.is_file():
             noise_kind.of_checkpoint(path, _marks(*_state(path)))
-        return found
+        return base
     except UserError as error:
         return error
     except files.STRANGE as error:
         return UserError(f"The base {path.name} cannot be read ({type(error).__name__}).", base_folder.WHOLE)
 
 
-def _only(path: Path) -> Base:
+def at(studio: Studio, path: Path) -> Base:
     """The base at or in a path. Raises UserError where there is none, or more than one."""
-    found = base_places.within(path)
-    if len(found) > 1:
-        names = ", ".join(sorted(one.name for one in found)[:5])
+    there = base_places.within(path)
+    if len(there) > 1:
+        names = ", ".join(sorted(one.name for one in there)[:5])
         raise UserError(f"The folder {path.name} holds several bases.", f"Name one of them: {names}.")
-    return _open(found[0])
+    return _open(there[0], base_parts.Shelf(studio))
 
 
-def _open(path: Path) -> Base:
+def _open(path: Path, shelf: base_parts.Shelf) -> Base:
     """The base at a path. Raises UserError saying what is wrong or missing, or what it is instead."""
+    family, known, names = identify(path)
+    title = base_folder.title_of(known_bases().get(known), names)
+    parts = shelf.parts_of(path, family) if path.is_file() else {}
+    return Base(key=names[0], title=title, family=family, path=str(path), like=known, parts=parts)
+
+
+def identify(path: Path) -> tuple[str, str, list[str]]:
+    """Family, known base and names of the base at a path; whether its parts that lie apart are there is not looked at.
+
+    Raises UserError as `at` does."""
     base_places.refuse(path)
     names = base_places.names(path)
-    found = _opened(path, base_places.state(path))
-    if isinstance(found, UserError):
-        what = found.what.replace("The base is", f"The base {names[0]} is", 1)
-        raise UserError(what.replace("This base", f"The base {names[0]}", 1), found.remedy)
-    family, known = found
-    title = base_folder.title_of(known_bases().get(known), names)
-    return Base(key=names[0], title=title, family=family, path=str(path), like=known)
+    what = _opened(path, base_places.state(path))
+    if isinstance(what, UserError):
+        said = what.what.replace("The base is", f"The base {names[0]} is", 1)
+        raise UserError(said.replace("This base", f"The base {names[0]}", 1), what.remedy)
+    return (*what, names)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def _opened(path: Path, state: tuple[tuple[str, int, int], ...]) -> tuple[str, str] | UserError:
     """Family and known base, or why there is none; read once for each state of the files."""
     try:

@@ -1,8 +1,6 @@
 """Bases that are one file, found or refused. Sparse files stand for them."""
 
 import json
-import math
-import os
 
 import pytest
 
@@ -11,22 +9,7 @@ from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import plans
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
-
-UNET = "model.diffusion_model"
-SD15 = {
-    f"{UNET}.input_blocks.0.0.weight": (320, 4, 3, 3),
-    f"{UNET}.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768),
-    "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
-    "cond_stage_model.transformer.text_model.embeddings.position_ids": (1, 77),
-    "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
-}
-SDXL = {
-    f"{UNET}.input_blocks.0.0.weight": (320, 4, 3, 3),
-    f"{UNET}.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, 2048),
-    "conditioner.embedders.0.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
-    "conditioner.embedders.1.model.positional_embedding": (77, 1280),
-    "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
-}
+from tests.studio.things.base_folders import SD15, SDXL, UNET, sparse
 
 
 @pytest.fixture
@@ -39,16 +22,7 @@ def write(studio):
     """`write(name, shapes, cause)` makes a file among the bases, so many bytes too short."""
 
     def make(name, shapes, cause=0):
-        header, end = {}, 0
-        for tensor, shape in shapes.items():
-            header[tensor] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + 2 * math.prod(shape)]}
-            end += 2 * math.prod(shape)
-        text = json.dumps(header).encode()
-        studio.bases.mkdir(parents=True, exist_ok=True)
-        path = studio.bases / name
-        path.write_bytes(len(text).to_bytes(8, "little") + text)
-        os.truncate(path, 8 + len(text) + end - cause)
-        return path
+        return sparse(studio.bases / name, shapes, short=cause)
 
     return make
 
