@@ -13,6 +13,7 @@ from lora_gui.commands import (
     draw,
     families,
     files,
+    loras,
     menu,
     note,
     packs,
@@ -26,7 +27,7 @@ from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
-TOPICS = (train, queue, runs, packs, pictures, draw, plan, files, families, bases, menu)
+TOPICS = (train, queue, runs, packs, pictures, draw, plan, files, loras, families, bases, menu)
 
 
 class Parser(argparse.ArgumentParser):

@@ -28,6 +28,7 @@ _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
 # How `_beside` calls what is half made or half deleted; nobody calls a thing of their own so. The number is a process.
 _OURS = re.compile(r"\..+\.(\d{1,10})-[0-9a-f]{8}\.(?:part|tmp|gone)")
+_LONGEST = 255  # bytes of a file's name, as most file systems have it
 _FORMER = ".tmp"  # how versions before called a folder that was half made or half deleted
 
 
@@ -257,7 +258,9 @@ def read_json(path: Path, most: int = SMALL) -> Any:
 
 def _beside(path: Path, suffix: str = "part") -> Path:
     """A name of its own for what is not whole; it says whose it is, so that a dead process's can be swept away."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.{suffix}")
+    ours = f".{os.getpid()}-{uuid.uuid4().hex[:8]}.{suffix}"
+    name = path.name.encode("utf-8", "replace")[: _LONGEST - len(ours) - 1].decode("utf-8", "ignore")
+    return path.with_name(f".{name}{ours}")
 
 
 def _works(pid: int) -> bool:

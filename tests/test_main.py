@@ -14,7 +14,6 @@ from lora_gui.commands import draw
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, runs
-from lora_gui.studio.things import loras
 from tests import forkserver, tiny
 
 ROOT = Path(__file__).parent.parent
@@ -80,9 +79,8 @@ def test_train_inspect_draw_and_delete_with_the_real_worker(studio, command, bas
             assert image.format == "PNG" and "<lora:cat:0.8>" in image.info["parameters"]
     assert runs.running(studio) is None
 
-    binned = []
-    monkeypatch.setattr(loras, "send2trash", binned.append)
-    assert command("delete", "cat") == (0, {"in_the_bin": trained["lora"]}) and binned == [Path(trained["lora"])]
+    code, gone = command("delete", "cat")
+    assert code == 0 and Path(gone["in_the_bin"]).name == "cat.safetensors" and not Path(trained["lora"]).exists()
     assert command("delete", "dog")[1]["error"] == "There is no LoRA 'dog'."
 
 

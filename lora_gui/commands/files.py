@@ -21,7 +21,7 @@ def add(commands: Any, register: Register) -> None:
     way.add_argument("--to", choices=("kohya", "diffusers", "comfy", "comfyui"), help="how it is to be written")
     convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file; nothing is overwritten")
 
-    delete = register(commands, "delete", run_delete, "move a LoRA of your studio to the system's bin")
+    delete = register(commands, "delete", run_delete, "move a LoRA of your studio to its bin")
     delete.add_argument("name", help="its name, or its file")
 
 
@@ -47,9 +47,9 @@ def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """Where the LoRA lay that is in the bin now."""
+    """Where the LoRA lies now; `loras restore` brings it back."""
+    from lora_gui.studio.library import bin
     from lora_gui.studio.things import loras
 
-    lora = loras.find(studio, options.name)
-    loras.delete(lora)
-    return {"in_the_bin": str(lora.path)}
+    gone = bin.delete(studio, loras.find(studio, options.name).path)
+    return {"in_the_bin": str(gone.path), "bytes": gone.size}

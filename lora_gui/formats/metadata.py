@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,10 @@ from lora_gui.protocol.jobs import TrainJob
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
+
+STRENGTH, HINT, THUMBNAIL = "lora_studio.strength", "modelspec.usage_hint", "modelspec.thumbnail"  # fields
+STRONGEST = 2.0  # as the window goes
+_OUR_HINT = re.compile(r"|(?:Write .+ in the prompt; s|S)trength [\d.]+ (?:is as trained|draws best)\.")
 
 
 def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
@@ -56,7 +61,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "title": job.name,
         "resolution": size,
         "trigger_phrase": job.trigger,
-        "usage_hint": f"Write {job.trigger} in the prompt; strength 1.0 is as trained.",
+        "usage_hint": hint(job.trigger),
     } | _prediction(job)
     kohya |= trigger_field(job.trigger)
     ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
@@ -95,6 +100,41 @@ def trigger_of(fields: Mapping[str, str]) -> str:
     except (ValueError, RecursionError, AttributeError, TypeError):
         return ""
     return tags.pop().strip() if len(tags) == 1 else ""
+
+
+def edited(fields: Mapping[str, str], title: str, trigger: str, strength: float, description: str) -> dict[str, str]:
+    """The fields to change so that a file says these wherever programs look for them; empty takes one out.
+
+    `strength` is the one that is best, 0 where that is not known. What a trainer counted of its captions stays: where
+    A1111 and Forge look for the trigger there is room for it only if nothing else is counted.
+    """
+    changes = {
+        "modelspec.title": title,
+        "modelspec.trigger_phrase": trigger,
+        "modelspec.description": description,
+        STRENGTH: f"{strength:g}" if strength else "",
+    }
+    if not fields.get("ss_tag_frequency") or trigger_of({**fields, "modelspec.trigger_phrase": ""}):
+        counted = trigger_field(trigger).get("tag_frequency")
+        changes["ss_tag_frequency"] = json.dumps(counted, ensure_ascii=False) if counted else ""
+    if _OUR_HINT.fullmatch(fields.get(HINT, "")):
+        changes[HINT] = hint(trigger, strength)
+    return changes
+
+
+def hint(trigger: str, strength: float = 0) -> str:
+    """How to use a LoRA, in words, as its file says it."""
+    word = f"Write {trigger} in the prompt; strength" if trigger else "Strength"
+    return f"{word} {strength:g} draws best." if strength else f"{word} 1.0 is as trained."
+
+
+def strength_of(fields: Mapping[str, str]) -> float:
+    """The strength that a file says is best; 0 where it says none that can be."""
+    try:
+        said = float(fields.get(STRENGTH, ""))
+    except ValueError:
+        return 0.0
+    return said if 0 < said <= STRONGEST else 0.0
 
 
 def with_hashes(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from lora_gui.errors import UserError
 
 HOME = "LORA_GUI_HOME"  # the variable
 MARK = "studio.json"  # in the studio folder, once it was closed to other users
-FOLDERS = ("runs", "loras", "drawings", "pictures", "bases", "presets", "cache")
+FOLDERS = ("runs", "loras", "library", "bin", "drawings", "pictures", "bases", "presets", "cache")
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _SECOND = "%Y%m%d-%H%M%S"
 _NAME_ONE = f"Set {HOME} to a folder, such as ~/lora-studio, and start again."
@@ -76,6 +76,16 @@ class Studio:
     @property
     def loras(self) -> Path:
         return self.home / "loras"
+
+    @property
+    def library(self) -> Path:
+        """What the user notes of the LoRAs."""
+        return self.home / "library"
+
+    @property
+    def bin(self) -> Path:
+        """What of the LoRAs was deleted, and can be had back."""
+        return self.home / "bin"
 
     @property
     def drawings(self) -> Path:

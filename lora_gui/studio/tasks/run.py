@@ -12,7 +12,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.lock import is_held
-from lora_gui.protocol.task_folder import ASKS, Reached, TaskFolder
+from lora_gui.protocol.task_folder import ASKS, Reached, TaskFolder, placed
 from lora_gui.protocol.whereabouts import machine
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.status import Follower, RunStatus, after, brief, ended
@@ -158,6 +158,17 @@ class Run:
         started = self.files.read_started()
         noted = started.get("processes")
         return noted if isinstance(noted, int) and noted > 0 and started.get("machine") == machine() else 1
+
+    def note_lora(self, path: Path) -> None:
+        """Note where the LoRA lies by now that it ended with, and what is in its file. Raises UserError."""
+        status = self.status()
+        last = self._last_of(status)
+        if self.lives() or not isinstance(last, events.Done | events.Stopped):
+            return
+        last = replace(last, lora=str(path), sha256=files.sha256(path))
+        written = events.relocated(last, lambda place: placed(place, self.files.studio))
+        files.append_line(self.files.events, events.to_line(written))
+        self.files.write_result(last, Reached(status.first, status.step, status.of))
 
     def died(self) -> bool:
         """Whether its child ended without a last word."""

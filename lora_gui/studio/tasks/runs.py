@@ -18,6 +18,7 @@ from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.protocol.task_folder import ADAPTER, step_of
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.capacity import gpu
+from lora_gui.studio.library import notes
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks import process, retries
 from lora_gui.studio.tasks.launching import (
@@ -137,15 +138,21 @@ def keep_lora(studio: Studio, run: Run) -> str:
     kept = run.checkpoint()
     if kept is None:
         raise UserError("This run has not kept anything yet.", "Resume it.")
+    return str(publish(studio, run, kept))
+
+
+def publish(studio: Studio, run: Run, kept: Path) -> Path:
+    """Copy the LoRA in the folder of a checkpoint among the LoRAs, once; returns its path. Raises UserError."""
     loras.describe(kept / ADAPTER)  # a folder that came from somebody else may hold anything
     name = f"{run.job.name}-step-{step_of(kept)}"
     digest = files.sha256(kept / ADAPTER)
     for path in studio.loras.glob(f"{name}*.safetensors"):  # another run's may have this name
         if files.sha256(path) == digest:
-            return str(path)
+            return path
     target = files.free_name(studio.loras, name, ".safetensors")
     files.copy(kept / ADAPTER, target)
-    return str(target)
+    notes.change(studio, target.stem, run=run.folder.name, step=step_of(kept))
+    return target
 
 
 def pause(studio: Studio, run: Run) -> None:
@@ -229,6 +236,9 @@ def delete(studio: Studio, run: Run) -> None:
     """Move a run's folder to the system's bin; its LoRA stays. Raises UserError while it goes on or waits."""
     if not run.status().ended:
         raise UserError("This run is going on.", "Stop it first.")
+    made = Path(run.status().lora or "none")
+    if made.parent == studio.loras and made.is_file():  # that it was made here is known without the run, too
+        notes.change(studio, made.stem, run=run.folder.name)
     try:
         send2trash(run.folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""The LoRAs of the user: list, describe, import, find, convert, delete; only headers are read here, never a tensor."""
+"""The LoRAs of the user: describe, import, find, convert; only headers are read here, never a tensor."""
 
 import functools
 import math
@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from send2trash import send2trash
-
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats import programs
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
-from lora_gui.formats.metadata import trigger_of
+from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
 from lora_gui.formats.summary import summary
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob
@@ -42,22 +40,11 @@ class LoraInfo:
     layers: int  # how many modules it adapts
     made: str  # when, as ISO text; where the file does not say, when it came
     size: int  # bytes
-
-
-def list_loras(studio: Studio) -> list[LoraInfo]:
-    """Every usable LoRA of the studio, the newest first."""
-    found = []
-    for path in _files(studio):
-        try:
-            found.append(describe(path))
-        except files.STRANGE:  # "Check my studio" names it
-            continue
-    return found
-
-
-def triggers(studio: Studio) -> dict[str, str]:
-    """The trigger word of each LoRA of the studio that says one, to the LoRA's name."""
-    return {lora.trigger: lora.name for lora in list_loras(studio) if lora.trigger}
+    title: str = ""
+    description: str = ""
+    strength: float = 0.0  # the best one; 0 where it does not say
+    digest: str = ""  # of its weights, as it says
+    pictured: bool = False  # whether it brings a cover
 
 
 def describe(path: Path) -> LoraInfo:
@@ -142,14 +129,6 @@ def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:
     return describe(out)
 
 
-def delete(lora: LoraInfo) -> None:
-    """Move a LoRA to the system's bin. Raises UserError where there is none to be had."""
-    try:
-        send2trash(lora.path)
-    except OSError:
-        raise UserError(f"{lora.name} could not be moved to the bin.", f"Delete {lora.path} by hand.") from None
-
-
 def is_finite(path: Path) -> bool:
     """Whether every value in the file is finite; reads the whole file."""
     return all_finite(path, read_header(path))
@@ -194,4 +173,9 @@ def _describe(path: Path, now: tuple[int, ...]) -> LoraInfo:
         layers=header.layers,
         made=says.get("modelspec.date", "")[:40] or f"{datetime.fromtimestamp(changed / 1e9):%Y-%m-%dT%H:%M:%S}",
         size=size,
+        title=says.get("modelspec.title", "")[:200],
+        description=says.get("modelspec.description", ""),
+        strength=strength_of(says),
+        digest=says.get("sshs_model_hash", "")[:64],
+        pictured=says.get(THUMBNAIL, "").startswith("data:image/"),
     )

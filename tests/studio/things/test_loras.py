@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save, save_file
 
 from lora_gui.errors import UserError
+from lora_gui.studio.library import bin, shelf
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
 
@@ -80,7 +81,7 @@ def test_the_list_holds_what_can_be_used_and_the_rest_is_told(studio):
     (studio.loras / "bad.safetensors").write_bytes(b"nonsense")
     (studio.loras / ".good.safetensors.1234.part").write_bytes(b"")
     lora(studio.loras / "flux.safetensors", {"modelspec.architecture": "hunyuan-video/lora"})
-    assert [info.name for info in loras.list_loras(studio)] == ["good"]
+    assert [info.name for info in shelf.usable(studio)] == ["good"]
 
 
 def test_import_copies_under_a_safe_and_free_name(studio, tmp_path):
@@ -160,8 +161,7 @@ def test_a_lora_that_was_replaced_by_one_as_large_and_as_old_is_read_again(studi
     assert loras.describe(path).trigger == "yxz"
 
 
-def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studio, monkeypatch, tell):
-    monkeypatch.setattr(loras, "send2trash", os.remove)
+def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studio, tell):
     infos = [loras.describe(lora(studio.loras / f"cat-{n}.safetensors")) for n in range(10)]
     over = threading.Event()
 
@@ -169,13 +169,13 @@ def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studi
         shown = []
         while not over.is_set():
             loras._describe.cache_clear()  # as a window that has just been opened
-            shown.append(len(loras.list_loras(studio)))
+            shown.append(len(shelf.usable(studio)))
         return shown
 
     with ThreadPoolExecutor(1) as window:
         showing = window.submit(show)
         for info in infos:
-            loras.delete(info)
+            bin.delete(studio, info.path)
             time.sleep(0.02)
         over.set()
         shown = showing.result()
@@ -183,23 +183,7 @@ def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studi
     for info in infos:
         with row, pytest.raises(UserError):
             loras.find(studio, info.name)
-    assert shown == sorted(shown, reverse=True) and loras.list_loras(studio) == []
-
-
-def test_deleting_moves_to_the_bin(studio, monkeypatch):
-    info = loras.describe(lora(studio.loras / "cat.safetensors"))
-    binned = []
-    monkeypatch.setattr(loras, "send2trash", binned.append)
-    loras.delete(info)
-    assert binned == [info.path]
-
-    def no_bin(path):
-        raise OSError("no bin")
-
-    monkeypatch.setattr(loras, "send2trash", no_bin)
-    with pytest.raises(UserError, match="could not be moved to the bin"):
-        loras.delete(info)
-    assert info.path.exists()
+    assert shown == sorted(shown, reverse=True) and shelf.usable(studio) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
@@ -209,7 +193,7 @@ def test_pipes_devices_and_links_without_an_end_hang_nobody_and_hide_no_lora(stu
     itself = studio.loras / "itself.safetensors"
     for name, target in (("device", "/dev/zero"), ("itself", itself), ("gone", "/nowhere")):
         (studio.loras / f"{name}.safetensors").symlink_to(target)
-    assert [info.name for info in loras.list_loras(studio)] == ["good"]
+    assert [info.name for info in shelf.usable(studio)] == ["good"]
     for name in ("pipe", "device", "itself", "gone"):
         with pytest.raises(UserError):
             loras.find(studio, name)
@@ -223,14 +207,3 @@ def test_a_name_that_no_disk_takes_is_a_sentence(studio, name):
         loras.find(studio, name)
     with pytest.raises(UserError):
         loras.describe(studio.loras / name)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
-def test_deleting_a_link_leaves_what_it_points_to_alone(studio, tmp_path, monkeypatch):
-    binned = []
-    monkeypatch.setattr(loras, "send2trash", binned.append)
-    link = studio.loras / "link.safetensors"
-    link.symlink_to(lora(tmp_path / "shared by many.safetensors"))
-    for name in (str(link), "link"):
-        loras.delete(loras.find(studio, name))
-    assert binned == [link, link]

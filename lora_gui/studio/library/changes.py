@@ -1,0 +1,107 @@
+"""Change a LoRA of the studio: its name with all that is called so, and what its file says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lora_gui import files
+from lora_gui.errors import SettingError, UserError
+from lora_gui.formats import edit
+from lora_gui.formats.header import plain
+from lora_gui.formats.metadata import STRONGEST, edited, strength_of, trigger_of
+from lora_gui.studio.library import notes
+from lora_gui.studio.library.beside import beside
+from lora_gui.studio.library.notes import Notes
+from lora_gui.studio.library.shelf import Card
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.things.names import check_name, clean_caption
+
+LONGEST = {"title": 200, "trigger": 200, "description": 2000}  # characters, as files are read again
+
+
+@dataclass(frozen=True)
+class Says:
+    """What a file says of itself and can be edited; `strength` 0 says none."""
+
+    title: str
+    trigger: str
+    strength: float
+    description: str
+
+
+def rename(studio: Studio, card: Card, name: str) -> Path:
+    """Give a LoRA another name: its file, what lies beside it, its notes, and the run that made it follow.
+
+    Stacks that name it find it by its notes. Returns its new path. Raises UserError where the name cannot be used or is
+    taken, or the disk refuses.
+    """
+    path, new = card.path, check_name(name)
+    if new == path.stem:
+        return path
+    taken = {other.name.casefold() for other in studio.loras.iterdir()} - {path.name.casefold()}
+    if f"{new}{path.suffix}".casefold() in taken:
+        raise UserError(f"There is a LoRA called {new} already.", "Choose another name.")
+    if not path.is_file():
+        raise UserError(f"{card.name} is not there any more.", "It was taken away or renamed meanwhile.")
+    target, others = path.with_name(f"{new}{path.suffix}"), beside(path)
+    notes.rename(studio, path.stem, new)
+    files.move(path, target)
+    for other in others:
+        files.move(other, path.with_name(new + other.name.removeprefix(path.stem)))
+    _tell_run(studio, card, target)
+    return target
+
+
+def say(studio: Studio, card: Card, says: Says) -> None:
+    """Let the file say this of itself; its weights stay byte for byte. Raises UserError where it cannot."""
+    title, trigger = clean_caption(says.title), clean_caption(says.trigger)
+    text = plain_lines(says.description)
+    for field, value in (("title", title), ("trigger", trigger), ("description", text)):
+        if len(value) > LONGEST[field]:
+            what = f"The {field} is {len(value):,} characters long."
+            raise SettingError(what, f"Use at most {LONGEST[field]:,}.", field)
+    if not 0 <= says.strength <= STRONGEST:
+        what = f"The best strength is between 0 and {STRONGEST:g}."
+        raise SettingError(what, "0 says none.", "strength")
+    now = edit.metadata(card.path)
+    changes = edited(now, title, trigger, says.strength, text)
+    if all(now.get(field, "") == value for field, value in changes.items()):
+        return
+    if not card.notes.came:
+        note(studio, card, came=card.came or datetime.now().isoformat())
+    edit.edit(card.path, changes)
+    _tell_run(studio, card, card.path)
+
+
+def says(card: Card, **changes: Any) -> Says:
+    """What the file of a LoRA says now, with `changes` of it. Raises UserError where it cannot be read."""
+    now = edit.metadata(card.path)
+    said = Says(
+        now.get("modelspec.title", ""), trigger_of(now), strength_of(now), now.get("modelspec.description", "")
+    )
+    return replace(said, **changes)
+
+
+def note(studio: Studio, card: Card, **changes: object) -> Notes:
+    """Note this of a LoRA, for the user alone. Raises UserError where it is too much or the disk refuses."""
+    if card.info and card.info.digest:
+        changes["digest"] = card.info.digest
+    return notes.change(studio, card.path.stem, **changes)
+
+
+def plain_lines(text: str) -> str:
+    """Without signs that cannot be seen, its lines kept."""
+    return "\n".join(plain(line, LONGEST["description"] + 1).rstrip() for line in text.strip().splitlines())
+
+
+def _tell_run(studio: Studio, card: Card, path: Path) -> None:
+    """Let the run that made it know where its LoRA lies now, and what it is."""
+    folder = studio.runs / Path(card.run).name
+    if card.run and folder.is_dir():
+        run = Run(folder)
+        if Path(run.status().lora) == card.path:
+            run.note_lora(path)

@@ -1,0 +1,111 @@
+"""Renamed and edited LoRAs: all that is called so goes along, and the run that made it knows."""
+
+import making
+import pytest
+from safetensors.numpy import load_file
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.formats import edit
+from lora_gui.studio.library import changes, notes, shelf
+from lora_gui.studio.library.bin import binned, delete, empty, find, restore, size
+from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.verify import verify
+
+
+def card(studio, name):
+    return shelf.named(studio, shelf.shelf(studio), name)
+
+
+def test_a_new_name_takes_along_cover_notes_and_the_run_that_made_it(studio):
+    old = making.lora(studio, "fox")
+    made = making.run(studio, "fox", old)
+    made.summary()
+    old.with_name("fox.preview.png").write_bytes(b"cover")
+    notes.change(studio, "fox", text="mine", star=True)
+    new = changes.rename(studio, card(studio, "fox"), "Red Fox")
+    assert new.name == "red-fox.safetensors" and not old.exists()
+    assert new.with_name("red-fox.preview.png").read_bytes() == b"cover"
+    now = card(studio, "red-fox")
+    assert (now.notes.text, now.notes.star, now.notes.formerly, now.run) == ("mine", True, ("fox",), made.folder.name)
+    assert Run(made.folder).status().lora == str(new) == Run(made.folder).summary().lora
+    assert verify(studio)["wrong"] == [one for one in verify(studio)["wrong"] if "red-fox" not in one["what"]]
+
+
+@pytest.mark.parametrize("name", ["owl", "OWL", "a/b", "", "con", "\u72d0"])
+def test_a_name_that_is_taken_or_cannot_be_one_changes_nothing(studio, name):
+    making.lora(studio, "fox")
+    making.lora(studio, "owl")
+    with pytest.raises(UserError):
+        changes.rename(studio, card(studio, "fox"), name)
+    assert {path.stem for path in studio.loras.iterdir()} == {"fox", "owl"}
+
+
+def test_what_a_file_says_is_changed_in_it_and_its_run_knows_the_file_again(studio):
+    path = making.lora(studio, "fox")
+    made = making.run(studio, "fox", path)
+    made.summary()
+    came = card(studio, "fox").came
+    changes.say(studio, card(studio, "fox"), changes.Says("A fox", "inkfox", 0.8, "Two\nlines"))
+    now = card(studio, "fox")
+    assert (now.info.title, now.info.trigger, now.info.strength, now.strength) == ("A fox", "inkfox", 0.8, 0.8)
+    assert now.came == came and changes.says(now).description == "Two\nlines"
+    fields = edit.metadata(path)
+    assert fields["ss_tag_frequency"] == '{"1_inkfox": {"inkfox": 1}}' and "inkfox" in fields["modelspec.usage_hint"]
+    assert all((load_file(path)[name] == tensor).all() for name, tensor in making.tensors().items())
+    assert Run(made.folder).status().sha256 == files.sha256(path)
+    before = path.stat()
+    changes.say(studio, now, changes.says(now))  # nothing new
+    assert path.stat() == before
+
+
+def test_what_a_trainer_counted_of_its_captions_stays(studio):
+    counted = '{"10_set": {"a fox": 3, "an owl": 4}}'
+    making.lora(studio, "fox", ss_tag_frequency=counted)
+    changes.say(studio, card(studio, "fox"), changes.Says("", "inkfox", 0, ""))
+    assert edit.metadata(studio.loras / "fox.safetensors")["ss_tag_frequency"] == counted
+    assert card(studio, "fox").info.trigger == "inkfox"
+
+
+@pytest.mark.parametrize("says", [("x" * 201, "", 0, ""), ("", "", 2.1, ""), ("", "", -1, ""), ("", "", 0, "x" * 2001)])
+def test_what_is_too_much_to_say_is_a_sentence_and_changes_nothing(studio, says):
+    before = making.lora(studio, "fox").read_bytes()
+    with pytest.raises(UserError):
+        changes.say(studio, card(studio, "fox"), changes.Says(*says))
+    assert (studio.loras / "fox.safetensors").read_bytes() == before
+
+
+def test_a_deleted_lora_comes_back_with_all_that_belongs_to_it_under_a_free_name(studio):
+    path = making.lora(studio, "fox")
+    path.with_name("fox.png").write_bytes(b"cover")
+    notes.change(studio, "fox", text="mine")
+    weight = path.stat().st_size
+    gone = delete(studio, path)
+    assert not any(studio.loras.iterdir()) and not any(studio.library.iterdir())
+    assert gone.size == size(studio) > weight
+    making.lora(studio, "fox", value=0.25)
+    back = restore(studio, find(studio, "fox"))
+    assert back.name == "fox-2.safetensors" and back.with_name("fox-2.png").read_bytes() == b"cover"
+    assert notes.of(studio, "fox-2").text == "mine" and not binned(studio) and not any(studio.bin.iterdir())
+
+
+def test_the_bin_says_what_it_frees_and_is_empty_then(studio):
+    one, other = making.lora(studio, "fox"), making.lora(studio, "owl")
+    total = one.stat().st_size + other.stat().st_size
+    delete(studio, one)
+    delete(studio, other)
+    assert [each.name for each in binned(studio)] == ["owl", "fox"] and size(studio) == total
+    assert empty(studio) == total and not binned(studio)
+    with pytest.raises(UserError, match="no 'fox' in the bin"):
+        find(studio, "fox")
+
+
+def test_what_is_not_in_the_studio_is_not_put_into_its_bin_and_of_a_link_only_the_link(studio, tmp_path):
+    path = making.lora(studio, "fox").rename(tmp_path / "far.safetensors")
+    with pytest.raises(UserError, match="not among your LoRAs"):
+        delete(studio, path)
+    link = studio.loras / "link.safetensors"
+    link.symlink_to(path)
+    gone = delete(studio, link)
+    assert path.is_file() and gone.path.is_symlink()
+    assert restore(studio, gone) == link and link.is_symlink()
