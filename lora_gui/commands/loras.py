@@ -145,7 +145,7 @@ def _card(options: argparse.Namespace, studio: Studio) -> Card:
 
 
 def _short(card: Card) -> dict[str, Any]:
-    from lora_gui.studio.library.shelf import SUFFIX
+    from lora_gui.studio.library.scan import SUFFIX
 
     told: dict[str, Any] = {"name": card.path.name.removesuffix(SUFFIX), "family": card.family, "came": card.came}
     told |= {"star": card.notes.star, "tags": [*card.notes.tags], "made_here": bool(card.run), "used": card.used}

@@ -93,7 +93,7 @@ def order(options: argparse.Namespace, studio: Studio, chosen: "PictureSet", pro
     """The job that `add_settings`'s options describe for a picture set; what is to be known of it is said."""
     from lora_gui.settings import TrainSettings
     from lora_gui.studio.capacity import gpu
-    from lora_gui.studio.library import shelf
+    from lora_gui.studio.library import scan
     from lora_gui.studio.tasks import runs
     from lora_gui.studio.things import bases, framings, presets, prompt, triggers
 
@@ -101,7 +101,7 @@ def order(options: argparse.Namespace, studio: Studio, chosen: "PictureSet", pro
     hand = settings_of(options.set, TrainSettings)
     vram = gpu.memory() if options.vram is None else options.vram
     captions = [picture.caption for picture in chosen.pictures]
-    verdict = triggers.judge(options.trigger, base, captions, shelf.triggers(studio))
+    verdict = triggers.judge(options.trigger, base, captions, scan.triggers(studio))
     better = [f"A better word would be {verdict.suggestion}."] if verdict.suggestion else []
     for sentence in (*chosen.notes, *verdict.sentences, *better):
         note(sentence)

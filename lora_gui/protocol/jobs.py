@@ -68,6 +68,7 @@ class TrainJob(_Job):
     settings: TrainSettings
     publish_to: str = "loras"  # folder the finished LoRA is published into
     cache: str = "cache"  # folder that can be deleted at any time, for what is quick to have again; empty keeps nothing
+    begin_from: str = ""  # the LoRA file whose weights it begins with; in its folder, a copy; empty begins anew
     extended_at: tuple[int, ...] = ()  # the steps at which it was finished once, and then told to train further
 
     @field_validator("settings", mode="before")

@@ -24,6 +24,7 @@ from lora_gui.protocol.whereabouts import machine
 VERSION = 1
 ASKS = {"stop": "stopping", "pause": "pausing"}  # files by which a task is asked, and how it stands meanwhile
 ADAPTER, MANIFEST = "adapter.safetensors", "MANIFEST.json"  # in the folder of a checkpoint
+BEGIN = "begin"  # folder in a task's that holds the LoRA it begins with
 RUNS = "runs"  # folder of the studio that holds the runs
 _APP = Path(lora_gui.__file__).parent
 _IN_APP = "app:"  # begins a path within the program's own folder
@@ -89,6 +90,11 @@ class TaskFolder:
         """There once its end was looked at and put away."""
         return self.path / "seen"
 
+    def beginning(self, job: TrainJob) -> Path | None:
+        """Where the LoRA lies that a job begins with: its copy in this folder; None where it begins anew."""
+        name = PurePath(job.begin_from.replace("\\", "/")).name
+        return self.path / BEGIN / name if name else None
+
     @property
     def samples(self) -> Path:
         return self.path / "samples"
@@ -140,14 +146,20 @@ class TaskFolder:
         inside = {name: str(studio / home) for name, home in _WRITTEN.items()}
         base = job.base.moved(lambda path: located(path, studio))
         pictures = tuple(one.model_copy(update={"path": located(one.path, studio)}) for one in job.pictures)
-        return job.model_copy(update={"base": base, "pictures": pictures, **inside})
+        begin = {"begin_from": str(self.beginning(job) or "")}
+        return job.model_copy(update={"base": base, "pictures": pictures, **begin, **inside})
 
     def write_job(self, job: TrainJob) -> None:
-        """Write the order with its paths as they stand in a folder; leaves an equal file as it is."""
+        """Write the order with its paths as they stand in a folder, and copy the LoRA that it begins with; leaves an
+        equal file as it is."""
         studio = self.studio
+        begin = self.beginning(job)
+        if begin and not begin.is_file() and os.path.isfile(job.begin_from):
+            files.copy(Path(job.begin_from), begin)
         base = job.base.moved(lambda path: placed(path, studio))
         pictures = tuple(one.model_copy(update={"path": placed(one.path, studio)}) for one in job.pictures)
         written = {name: placed(getattr(job, name), studio) for name in _WRITTEN}
+        written["begin_from"] = placed(str(begin or ""), studio)
         job = job.model_copy(update={"version": VERSION, "base": base, "pictures": pictures, **written})
         text = job.model_dump_json(indent=1)
         if not self.job.is_file() or self.job.read_text(encoding="utf-8") != text:

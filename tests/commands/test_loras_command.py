@@ -1,16 +1,13 @@
 """`loras` on the command line: what a program reads of it, and what it does."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from lora_gui.__main__ import main
 from lora_gui.studio.paths import HOME, Studio
-
-sys.path.append(str(Path(__file__).parent.parent / "studio" / "library"))
-import making  # noqa: E402
+from tests import making
 
 
 @pytest.fixture

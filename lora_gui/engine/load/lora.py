@@ -66,6 +66,16 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
     return weights
 
 
+def targeted(parts: Parts, family: Family, settings: TrainSettings) -> set[str]:
+    """The layers that learn by these settings, by part and module path, whether or not they carry an adapter yet."""
+    found = set()
+    for part, root in parts.items():
+        targets = _learning(family.targets(part, settings.layers), settings.only_layers)
+        paths = (path.removesuffix(".base_layer") for path, _ in root.named_modules() if ".lora_" not in path)
+        found |= {f"{part}.{path}" for path in paths if re.fullmatch(targets, path)}
+    return found
+
+
 def _learning(targets: str, only: tuple[str, ...]) -> str:
     """A regular expression over module paths: those of `targets` that contain one of `only`, or all."""
     return f"(?=.*({'|'.join(map(re.escape, only))}))(?:{targets})"

@@ -14,7 +14,7 @@ import torch
 from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, packed, prediction, quantize, unpack
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import buckets, cache, checkpoint, optimizers, publish
+from lora_gui.engine.train import beginning, buckets, cache, checkpoint, optimizers, publish
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.engine.train.samples import Samples, left_out, planned
 from lora_gui.engine.train.step import NAME, TrainState
@@ -130,6 +130,8 @@ def _prepare(
     state = TrainState(job, family, parts, encoded, where, dtype, task.path, ranks)
     if found:
         yield from state.restore(found)
+    else:
+        yield from beginning.notes(job, family, parts, NAME)
     for one in state.masters:
         ranks.same(one.flat.data)
         one.refresh()

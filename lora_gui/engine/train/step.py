@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lora_gui.engine.load import lora, prediction
-from lora_gui.engine.train import adapter, cache, checkpoint, losses, optimizers, publish
+from lora_gui.engine.train import adapter, beginning, cache, checkpoint, losses, optimizers, publish
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
@@ -36,7 +36,7 @@ class TrainState:
     ) -> None:  # fmt: skip
         self.job, self.family, self.parts, self.cache, self.folder = job, family, parts, encoded, folder
         self.ranks = ranks
-        lora.add_new(parts, family, job.settings, NAME)
+        beginning.add(job, folder, family, parts, NAME)
         held = {weight.dtype for root in parts.values() for weight in root.parameters()}
         self.masters = adapter.fuse(parts, NAME, dtype, family.queries_apart)
         self.weights = [one.flat for one in self.masters]

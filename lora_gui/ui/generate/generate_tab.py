@@ -13,7 +13,7 @@ from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.capacity import gpu
-from lora_gui.studio.library import shelf
+from lora_gui.studio.library import scan
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed, with_word
@@ -175,7 +175,7 @@ class _Order:
         return call
 
     def _added(self, draft: DrawDraft) -> DrawDraft:
-        known = shelf.usable(self._studio)
+        known = scan.usable(self._studio)
         if not known:
             raise UserError("There is no LoRA yet.", "Train one, or import a file.")
         free = [str(lora.path) for lora in known if str(lora.path) not in {entry.lora for entry in draft.stack}]

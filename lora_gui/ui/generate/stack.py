@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from lora_gui.settings import StackEntry, bounds
-from lora_gui.studio.library import shelf
+from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.widgets.handlers import Changes
@@ -43,7 +43,7 @@ class Stack:
 
     def show(self, entries: Sequence[Entry]) -> Changes:
         """Rows for these entries, with the LoRAs that are there now to choose from."""
-        choices = [(lora.name, str(lora.path)) for lora in shelf.usable(self._studio)]
+        choices = [(lora.name, str(lora.path)) for lora in scan.usable(self._studio)]
         changes: Changes = {row: gr.update(visible=number < len(entries)) for number, row in enumerate(self._rows)}
         return changes | {lora: gr.update(choices=choices) for lora in self._loras[: len(entries)]}
 
@@ -74,10 +74,10 @@ def taken(stack: tuple[Entry, ...], typed: dict[str, Any]) -> tuple[Entry, ...]:
 
 def without_the_gone(studio: Studio, draft: DrawDraft) -> DrawDraft:
     """The draft without LoRAs that are not there any more; those that were renamed stay."""
-    there = {str(lora.path) for lora in shelf.usable(studio)}
+    there = {str(lora.path) for lora in scan.usable(studio)}
     stack = draft.stack
     if any(entry.lora not in there for entry in stack):
-        renamed = shelf.renamed(studio)
+        renamed = scan.renamed(studio)
         stack = tuple(entry._replace(lora=renamed.get(entry.lora, entry.lora)) for entry in stack)
     return replace(draft, stack=tuple(entry for entry in stack if entry.lora in there)[:ROWS])
 

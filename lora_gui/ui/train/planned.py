@@ -9,7 +9,7 @@ from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.capacity.estimate import estimate
-from lora_gui.studio.library import shelf
+from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
 from lora_gui.studio.things import framings, names, pictures, presets, triggers
@@ -103,7 +103,7 @@ def judged(studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None)
     except UserError:
         base = None
     captions = [picture.caption for picture in found.pictures] if found else []
-    return triggers.judge(draft.trigger, base, captions, shelf.triggers(studio))
+    return triggers.judge(draft.trigger, base, captions, scan.triggers(studio))
 
 
 def differs(studio: Studio, job: TrainJob) -> dict[str, tuple[Any, Any]]:

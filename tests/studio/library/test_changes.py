@@ -1,6 +1,5 @@
 """Renamed and edited LoRAs: all that is called so goes along, and the run that made it knows."""
 
-import making
 import pytest
 from safetensors.numpy import load_file
 
@@ -11,6 +10,7 @@ from lora_gui.studio.library import changes, notes, shelf
 from lora_gui.studio.library.bin import binned, delete, empty, find, restore, size
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.verify import verify
+from tests import making
 
 
 def card(studio, name):

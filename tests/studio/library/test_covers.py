@@ -3,11 +3,11 @@
 import base64
 import io
 
-import making
 import pytest
 from PIL import Image
 
 from lora_gui.studio.library import covers, notes, shelf
+from tests import making
 
 
 def picture(colour, kind="PNG"):

@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
-import making
 import pytest
 
 from lora_gui.errors import UserError
-from lora_gui.studio.library import notes, shelf
+from lora_gui.studio.library import notes, scan, shelf
 from lora_gui.studio.library.shelf import Wish
+from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
+from tests import making
 
 
 def names(cards):
@@ -19,8 +20,8 @@ def names(cards):
 def test_what_is_put_in_or_taken_out_by_hand_shows_up_by_itself_and_is_read_once(studio, monkeypatch):
     making.lora(studio, "fox")
     read = []
-    describe = shelf.describe
-    monkeypatch.setattr(shelf, "describe", lambda path: read.append(path.stem) or describe(path))
+    describe = scan.describe
+    monkeypatch.setattr(scan, "describe", lambda path: read.append(path.stem) or describe(path))
     assert names(shelf.shelf(studio).cards) == ["fox"] and names(shelf.shelf(studio).cards) == ["fox"]
     assert read == ["fox"]
     owl = making.lora(studio, "owl")
@@ -44,7 +45,7 @@ def test_fifty_broken_files_are_named_and_nothing_else_suffers(studio, tell):
     making.lora(studio, "fox")
     found = shelf.shelf(studio)
     broken = [card for card in found.cards if not card.info]
-    assert names(card for card in found.cards if card.info) == ["fox"] == [info.name for info in shelf.usable(studio)]
+    assert names(card for card in found.cards if card.info) == ["fox"] == [info.name for info in scan.usable(studio)]
     assert len(broken) == 49  # a folder is no file, and a link that leads nowhere is none
     for card in broken:
         with row:
@@ -115,7 +116,7 @@ def test_notes_follow_a_file_that_was_renamed_by_hand(studio):
     path.rename(path.with_name("renamed.safetensors"))
     (card,) = shelf.shelf(studio).cards
     assert (card.name, card.notes.text, card.notes.formerly) == ("renamed", "mine", ("fox",))
-    assert shelf.renamed(studio) == {str(path): str(card.path)}
+    assert scan.renamed(studio) == {str(path): str(card.path)}
 
 
 def test_damaged_notes_are_none_and_what_a_newer_app_notes_stays(studio):
@@ -132,6 +133,6 @@ def test_damaged_notes_are_none_and_what_a_newer_app_notes_stays(studio):
 
 
 def test_a_folder_that_is_not_there_is_an_empty_library(tmp_path):
-    found = shelf.shelf(shelf.Studio(tmp_path / "none"))
+    found = shelf.shelf(Studio(tmp_path / "none"))
     assert (found.cards, found.left, found.tags, found.families) == ([], 0, [], {})
     assert not Path(tmp_path / "none" / "loras").exists()

@@ -4,12 +4,12 @@ import shutil
 import sys
 import time
 
-import making
 import pytest
 
 from lora_gui.errors import UserError
 from lora_gui.studio.library import folder, shelf
 from lora_gui.studio.library.versions import put_into_use, versions
+from tests import making
 
 
 def found(studio, name="fox"):

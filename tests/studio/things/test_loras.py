@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save, save_file
 
 from lora_gui.errors import UserError
-from lora_gui.studio.library import bin, shelf
+from lora_gui.studio.library import bin, scan
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
 
@@ -81,7 +81,7 @@ def test_the_list_holds_what_can_be_used_and_the_rest_is_told(studio):
     (studio.loras / "bad.safetensors").write_bytes(b"nonsense")
     (studio.loras / ".good.safetensors.1234.part").write_bytes(b"")
     lora(studio.loras / "flux.safetensors", {"modelspec.architecture": "hunyuan-video/lora"})
-    assert [info.name for info in shelf.usable(studio)] == ["good"]
+    assert [info.name for info in scan.usable(studio)] == ["good"]
 
 
 def test_import_copies_under_a_safe_and_free_name(studio, tmp_path):
@@ -169,7 +169,7 @@ def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studi
         shown = []
         while not over.is_set():
             loras._describe.cache_clear()  # as a window that has just been opened
-            shown.append(len(shelf.usable(studio)))
+            shown.append(len(scan.usable(studio)))
         return shown
 
     with ThreadPoolExecutor(1) as window:
@@ -183,7 +183,7 @@ def test_a_lora_that_is_deleted_while_another_window_shows_it_hurts_nobody(studi
     for info in infos:
         with row, pytest.raises(UserError):
             loras.find(studio, info.name)
-    assert shown == sorted(shown, reverse=True) and shelf.usable(studio) == []
+    assert shown == sorted(shown, reverse=True) and scan.usable(studio) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
@@ -193,7 +193,7 @@ def test_pipes_devices_and_links_without_an_end_hang_nobody_and_hide_no_lora(stu
     itself = studio.loras / "itself.safetensors"
     for name, target in (("device", "/dev/zero"), ("itself", itself), ("gone", "/nowhere")):
         (studio.loras / f"{name}.safetensors").symlink_to(target)
-    assert [info.name for info in shelf.usable(studio)] == ["good"]
+    assert [info.name for info in scan.usable(studio)] == ["good"]
     for name in ("pipe", "device", "itself", "gone"):
         with pytest.raises(UserError):
             loras.find(studio, name)

@@ -1,0 +1,68 @@
+"""The adapter that a run begins with: a new one, or a LoRA that is trained further, weight for weight as its file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from lora_gui import families
+from lora_gui.engine.load import lora
+from lora_gui.errors import SettingError, UserError
+from lora_gui.families.base import Family
+from lora_gui.formats import dialects
+from lora_gui.formats.lora_file import Layers
+from lora_gui.protocol.events import Note
+from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.task_folder import ADAPTER, TaskFolder
+from lora_gui.settings import TrainSettings
+
+
+def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: str) -> None:
+    """Inject the adapter under `name`, fp32. Raises UserError where the LoRA it begins with cannot learn in this base.
+
+    A LoRA that is trained further keeps its own layers; a change of rank or alpha would be another LoRA.
+    """
+    if not job.begin_from:
+        lora.add_new(parts, family, job.settings, name)
+        return
+    layers = _read(job, TaskFolder(folder), family, parts)
+    _check(job, layers)
+    for root in parts.values():
+        root.requires_grad_(False)
+    lora.add(parts, layers, name)
+
+
+def notes(job: TrainJob, family: Family, parts: lora.Parts, name: str) -> Iterator[Note]:
+    """What is to be said of a run that trains a LoRA further."""
+    if not job.begin_from:
+        return
+    there = {key for key, _ in lora.adapter_layers(parts, name)}
+    yield Note(f"It goes on from the weights of {Path(job.begin_from).stem}.")
+    if there != lora.targeted(parts, family, job.settings):
+        yield Note(f"It learns the {len(there)} layers that this LoRA has, not those that 'Layers' names.")
+
+
+def _read(job: TrainJob, task: TaskFolder, family: Family, parts: lora.Parts) -> Layers:
+    """Its layers, from the copy in the run's folder, or as the run kept them since."""
+    kept = task.newest_checkpoint()
+    path = next((one for one in (task.beginning(job), kept and kept / ADAPTER) if one and one.is_file()), None)
+    if path is None:
+        raise UserError(f"The LoRA {Path(job.begin_from).stem} is not in the run's folder.", "Start a new run from it.")
+    return dialects.read(path, lora.shapes(parts), family.facts, families.facts().values())
+
+
+def _check(job: TrainJob, layers: Layers) -> None:
+    name, settings = Path(job.begin_from).stem, job.settings
+    if any(layer.magnitude is not None for layer in layers.values()):
+        raise UserError(f"{name} is a DoRA, which is not trained further here.", "Choose a plain LoRA.")
+    _compare(name, "rank", settings, Counter(layer.rank for layer in layers.values()))
+    _compare(name, "alpha", settings, Counter(layer.alpha for layer in layers.values()))
+
+
+def _compare(name: str, setting: str, settings: TrainSettings, has: Counter[int] | Counter[float]) -> None:
+    """Raises SettingError where most layers have another rank or alpha than this run asks for."""
+    most, asked = has.most_common(1)[0][0], getattr(settings, setting)
+    if most != asked:
+        what = f"{name} has {setting} {most:g}, and this run asks for {asked:g}."
+        raise SettingError(what, f"Set {setting.capitalize()} to {most:g}, or begin anew.", setting, most)

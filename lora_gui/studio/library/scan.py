@@ -1,0 +1,145 @@
+"""What lies in the studio's folders of LoRAs, notes, runs and drawings, each file read once through the index."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.formats.header import plain
+from lora_gui.studio.library import index, notes
+from lora_gui.studio.library.notes import Notes
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.things import drawings
+from lora_gui.studio.things.loras import LoraInfo, describe
+
+SUFFIX = ".safetensors"
+_TAG = re.compile(r"<lora:([^:>\n]+):")
+
+
+def usable(studio: Studio) -> list[LoraInfo]:
+    """Every LoRA that can be drawn with, the file that changed last first."""
+    told, states, _ = loras(studio, None)
+    names = sorted(told, key=lambda name: states[name].st_mtime_ns, reverse=True)
+    return [lora for name in names if (lora := info(studio, name, told[name]))]
+
+
+def triggers(studio: Studio) -> dict[str, str]:
+    """The trigger word of each LoRA of the studio that says one, to the LoRA's name."""
+    return {lora.trigger: lora.name for lora in usable(studio) if lora.trigger}
+
+
+def renamed(studio: Studio) -> dict[str, str]:
+    """The paths that LoRAs of the studio had under earlier names, each with the one it has now."""
+    found = {}
+    for name, one in noted(studio).items():
+        for old in one.formerly:
+            found[str(studio.loras / f"{old}{SUFFIX}")] = str(studio.loras / f"{name}{SUFFIX}")
+    return found
+
+
+def noted(studio: Studio) -> dict[str, Notes]:
+    """What is noted of each LoRA, by its name."""
+    marks = {name: _mark(stat) for name, stat in scanned(studio.library, ".json").items()}
+    told, _ = index.told_of(studio, "notes", marks, lambda name: notes.of(studio, name).model_dump())
+    return {name: Notes.model_validate(said) for name, said in told.items()}
+
+
+def loras(studio: Studio, seconds: float | None) -> tuple[dict[str, Any], dict[str, os.stat_result], int]:
+    """What is told of each LoRA file by its name without suffix, and its state; those still being written left out."""
+    states = scanned(studio.loras, SUFFIX)
+    marks = {name: _mark(stat) for name, stat in states.items()}
+    told, left = index.told_of(studio, "lora", marks, lambda name: _told(studio.loras / f"{name}{SUFFIX}"), seconds)
+    return told, states, left
+
+
+def scanned(folder: Path, suffix: str) -> dict[str, os.stat_result]:
+    """The files of a folder that end so, without what is still being written, each with its state."""
+    found = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(suffix) and not entry.name.startswith("."):
+                    stat = _stat(entry)
+                    if stat is not None:
+                        found[entry.name.removesuffix(suffix)] = stat
+    except OSError:  # there is no such folder, or it cannot be listed, which "Check my studio" says
+        return {}
+    return found
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat() if entry.is_file() else None
+    except OSError:  # deleted a moment ago, or a link that leads nowhere
+        return None
+
+
+def _mark(stat: os.stat_result) -> str:
+    return f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+
+
+def _told(path: Path) -> dict[str, Any] | None:
+    try:
+        said = asdict(describe(path))
+        del said["path"]
+        return {"info": said}
+    except UserError as error:
+        return {"what": error.what, "remedy": error.remedy}
+    except files.STRANGE as error:
+        because = getattr(error, "strerror", None) or "it is damaged"
+        return {"what": f"{plain(path.name)} could not be read ({because}).", "remedy": "Get another copy of it."}
+
+
+def info(studio: Studio, name: str, said: dict[str, Any]) -> LoraInfo | None:
+    """What a LoRA says of itself, of what was told of its file; None where that is why it cannot be used."""
+    if "info" not in said:
+        return None
+    fields = {**said["info"], "odd": tuple(said["info"]["odd"])}
+    return LoraInfo(path=studio.loras / f"{name}{SUFFIX}", **fields)
+
+
+def runs(studio: Studio, seconds: float | None) -> tuple[dict[str, str], int]:
+    """The LoRAs that runs of this studio made, by their names, each with the run's folder name."""
+    states = {}
+    for folder in studio.runs.glob("*/result.json"):
+        try:
+            states[folder.parent.name] = _mark(folder.stat())
+        except OSError:
+            continue
+    told, left = index.told_of(studio, "run", states, partial(_made, studio), seconds)
+    return {said["lora"]: name for name, said in sorted(told.items()) if said.get("lora")}, left
+
+
+def _made(studio: Studio, run: str) -> dict[str, Any] | None:
+    try:
+        made = Run(studio.runs / run).summary().lora
+    except files.STRANGE:
+        return {}
+    return {"lora": Path(made).stem if made and Path(made).parent == studio.loras else ""}
+
+
+def drawn(studio: Studio, seconds: float | None) -> tuple[dict[str, list[Path]], int]:
+    """The drawings with each LoRA, by its name."""
+    states = {
+        f"{day.name}/{name}.png": _mark(stat)
+        for day in studio.drawings.glob("????-??-??")
+        for name, stat in scanned(day, ".png").items()
+        if not name.endswith("-preview") and stat.st_nlink <= 1
+    }
+    told, left = index.told_of(studio, "drawing", states, partial(_used, studio), seconds)
+    found: dict[str, list[Path]] = {}
+    for name, said in told.items():
+        for lora in said.get("loras", ()):
+            found.setdefault(lora, []).append(studio.drawings / name)
+    return found, left
+
+
+def _used(studio: Studio, drawing: str) -> dict[str, Any]:
+    return {"loras": list(dict.fromkeys(_TAG.findall(drawings.record(studio.drawings / drawing))))}

@@ -1,0 +1,89 @@
+"""A LoRA that is trained further: it begins as its file, weight for weight, or with a sentence."""
+
+import shutil
+
+import pytest
+import safetensors.torch
+
+from lora_gui.engine.load import lora
+from lora_gui.engine.train import checkpoint, publish
+from lora_gui.engine.train.loop import _prepare, train
+from lora_gui.engine.train.ranks import ALONE
+from lora_gui.engine.train.step import NAME
+from lora_gui.errors import UserError
+from lora_gui.formats.header import read_header
+from lora_gui.protocol.events import Done, Note, Saved, Started
+from lora_gui.protocol.task_folder import TaskFolder
+from tests import tiny
+
+FAMILY = tiny.QuickStableDiffusion1()
+
+
+def further(folder, base, file, **settings):
+    """The job of a run that begins with `file`, written into its folder."""
+    job = tiny.job(folder, base, **({"steps": 2, "layers": "all", "sample_every": 0} | settings))
+    job = job.model_copy(update={"begin_from": str(file)})
+    TaskFolder(folder).write_job(job)
+    return job
+
+
+def prepared(job, folder):
+    """The state right before the first step, and what was said on the way."""
+    work, said = _prepare(job, TaskFolder(folder), FAMILY, None, ALONE), []
+    while True:
+        try:
+            said.append(next(work))
+        except StopIteration as end:
+            return end.value[0], [event.text for event in said if isinstance(event, Note)]
+
+
+def test_before_its_first_step_it_is_the_file_bit_for_bit(base, finished, tmp_path):
+    folder = tmp_path / "run"
+    job = further(folder, base, finished.lora)
+    state, said = prepared(job, folder)
+    data = publish.encode(job, FAMILY.facts, lora.get_weights(state.parts, NAME), 0)
+    mine, theirs = safetensors.torch.load(data), safetensors.torch.load_file(finished.lora)
+    assert mine.keys() == theirs.keys() and all(mine[key].equal(theirs[key]) for key in mine)
+    assert said == [f"It goes on from the weights of {finished.lora.stem}."]
+
+
+def test_it_learns_on_from_there_also_once_the_file_is_gone(base, finished, tmp_path):
+    folder, file = tmp_path / "run", tmp_path / "fox.safetensors"
+    shutil.copy(finished.lora, file)
+    job = further(folder, base, file, steps=3, checkpoint_every=1)
+    file.unlink()
+    for event in train(job, folder, FAMILY):
+        if isinstance(event, Saved) and event.step == 1:
+            break  # as good as kill -9
+    shutil.rmtree(folder / "begin")  # as in a run that came back from another computer
+    events = list(train(TaskFolder(folder).read_job(), folder, FAMILY))
+    assert events[0] == Started(3, 1) and isinstance(events[-1], Done)
+    kept, _ = checkpoint.newest(folder / "checkpoints")
+    before, after = safetensors.torch.load_file(finished.lora), safetensors.torch.load_file(events[-1].lora)
+    ups = [key for key in after if "lora_up" in key]
+    assert kept.step == 3 and not any(before[key].equal(after[key]) for key in ups)
+    assert all((before[key] - after[key]).abs().max() < 0.2 for key in ups)  # near where it began, not anew
+
+
+def test_it_keeps_its_own_layers_and_says_so_where_others_are_asked_for(base, finished, tmp_path):
+    folder = tmp_path / "run"
+    state, said = prepared(further(folder, base, finished.lora, layers="attention"), folder)
+    found = lora.get_weights(state.parts, NAME)
+    assert said[-1] == f"It learns the {len(found)} layers that this LoRA has, not those that 'Layers' names."
+    assert len(found) == read_header(finished.lora).layers
+
+
+@pytest.mark.parametrize(("setting", "value"), [("rank", 8), ("alpha", 1.0)])
+def test_another_rank_or_alpha_is_a_sentence_that_names_the_one_it_has(base, finished, tmp_path, setting, value):
+    folder = tmp_path / "run"
+    with pytest.raises(UserError) as caught:
+        list(train(further(folder, base, finished.lora, **{setting: value}), folder, FAMILY))
+    assert f"has {setting} 4, and this run asks for {value:g}" in caught.value.what
+    assert caught.value.remedy == f"Set {setting.capitalize()} to 4, or begin anew."
+
+
+def test_a_file_that_is_not_there_is_a_sentence(base, finished, tmp_path):
+    folder = tmp_path / "run"
+    job = further(folder, base, tmp_path / "gone.safetensors")
+    with pytest.raises(UserError, match="gone is not in the run's folder"):
+        list(train(job, folder, FAMILY))
