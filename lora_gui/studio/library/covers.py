@@ -33,7 +33,7 @@ def cover(studio: Studio, card: Card) -> Path | None:
     sample = TaskFolder(studio.runs / Path(card.run).name).samples / SAMPLE if card.run else None
     if sample and not card.notes.step and sample.is_file():
         return sample
-    return card.drawn[0] if card.drawn else None
+    return studio.drawings / card.used if card.used else None
 
 
 def decode(studio: Studio, cards: Iterable[Card]) -> bool:

@@ -125,8 +125,8 @@ def _made(studio: Studio, run: str) -> dict[str, Any] | None:
     return {"lora": Path(made).stem if made and Path(made).parent == studio.loras else ""}
 
 
-def drawn(studio: Studio, seconds: float | None) -> tuple[dict[str, list[Path]], int]:
-    """The drawings with each LoRA, by its name."""
+def drawn(studio: Studio, seconds: float | None) -> tuple[dict[str, list[str]], int]:
+    """The drawings with each LoRA, by its name; each by its place within the folder of drawings."""
     states = {
         f"{day.name}/{name}.png": _mark(stat)
         for day in studio.drawings.glob("????-??-??")
@@ -134,10 +134,10 @@ def drawn(studio: Studio, seconds: float | None) -> tuple[dict[str, list[Path]],
         if not name.endswith("-preview") and stat.st_nlink <= 1
     }
     told, left = index.told_of(studio, "drawing", states, partial(_used, studio), seconds)
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[str]] = {}
     for name, said in told.items():
         for lora in said.get("loras", ()):
-            found.setdefault(lora, []).append(studio.drawings / name)
+            found.setdefault(lora, []).append(name)
     return found, left
 
 

@@ -37,7 +37,7 @@ class Card:
     info: LoraInfo | None
     notes: Notes = notes.PLAIN
     run: str = ""  # the folder name of the run of this studio that made it
-    drawn: tuple[Path, ...] = ()  # drawings with it, the newest first
+    drawn: tuple[str, ...] = ()  # drawings with it, within the folder of drawings, the newest first
     times: int = 0  # how many there are
     what: str = ""
     remedy: str = ""
@@ -54,8 +54,8 @@ class Card:
 
     @property
     def used(self) -> str:
-        """The day and name of the newest drawing with it; empty where there is none."""
-        return f"{self.drawn[0].parent.name}/{self.drawn[0].name}" if self.drawn else ""
+        """The newest drawing with it, whose place begins with its day; empty where there is none."""
+        return next(iter(self.drawn), "")
 
     @property
     def strength(self) -> float:
@@ -158,10 +158,10 @@ def _card(
     came: str,
     noted: Notes,
     runs: dict[str, str],
-    drawn: dict[str, list[Path]],
+    drawn: dict[str, list[str]],
 ) -> Card:
     names = dict.fromkeys((name, *noted.formerly))
-    found = sorted((path for one in names for path in drawn.get(one, ())), key=_day, reverse=True)
+    found = sorted((drawing for one in names for drawing in drawn.get(one, ())), reverse=True)
     return Card(
         path=studio.loras / f"{name}{SUFFIX}",
         came=noted.came or came,
@@ -173,10 +173,6 @@ def _card(
         what=said.get("what", ""),
         remedy=said.get("remedy", ""),
     )
-
-
-def _day(drawing: Path) -> tuple[str, str]:
-    return drawing.parent.name, drawing.name
 
 
 def _notes(studio: Studio, digests: dict[str, str]) -> dict[str, Notes]:

@@ -83,7 +83,7 @@ def test_drawings_tell_which_lora_was_used_last_under_its_earlier_names_too(stud
     notes.change(studio, "fox", formerly=["was-a-fox"])
     found = shelf.shelf(studio)
     assert {card.name: card.times for card in found.cards} == {"fox": 2, "owl": 1, "cat": 0}
-    assert found.find(studio.loras / "fox.safetensors").drawn[0] == newest
+    assert found.find(studio.loras / "fox.safetensors").used == "2026-01-02/2.png"
     assert names(shelf.wanted(found.cards, Wish(sort="used"))) == ["fox", "owl", "cat"]
     newest.unlink()
     assert shelf.shelf(studio).find(studio.loras / "fox.safetensors").times == 1
