@@ -22,6 +22,7 @@ class KnownBase:
     repo: str
     licence: str
     size_gb: float
+    revision: str = field(default="", kw_only=True)  # the commit of `repo` that is fetched; empty is the latest
     defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
     architecture: str = ""  # where its LoRA files say another than the family's
     base_model_version: str = ""  # likewise

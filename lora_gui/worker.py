@@ -1,7 +1,8 @@
 """The child process: a table of commands. A job in, events out as JSON lines; see `protocol`.
 
-`python -m lora_gui.worker train <run folder>`, `publish <run folder>`, `draw`, `plan`, `convert`; a folder alone is to
-be trained. `torchrun` or `accelerate launch` in place of `python` starts several processes that train it together.
+`python -m lora_gui.worker train <run folder>`, `publish <run folder>`, `download <folder>`, `draw`, `plan`, `convert`,
+`sign_in`; a folder alone is to be trained. `torchrun` or `accelerate launch` in place of `python` starts several
+processes that train it together.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lora_gui import drive, environment, files, lean
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.failures import in_plain_words
+from lora_gui.protocol.gate import Gate
 from lora_gui.protocol.jobs import ConvertJob, PlanJob
 from lora_gui.protocol.lease import Lease
 from lora_gui.protocol.lock import Lock
@@ -42,11 +44,12 @@ _ENVIRONMENT = {
 
 def main(arguments: list[str]) -> int:
     """Do what the first argument names; the exit code is 0 where the last event is none of failure."""
-    environment.go_offline()
+    command, *rest = arguments if arguments[0] in COMMANDS else ("train", *arguments)
+    if command not in environment.ONLINE:
+        environment.go_offline()
     os.environ.update(_ENVIRONMENT)
     lean.start()
     log_what_fits()
-    command, *rest = arguments if arguments[0] in COMMANDS else ("train", *arguments)
     return COMMANDS[command](*rest)
 
 
@@ -66,27 +69,6 @@ def guarded(work: Callable[[], Any], writer: EventWriter | Teller, order: str = 
     else:
         return True
     return False
-
-
-class Gate:
-    """Between what comes before the first step, which may be broken off at any moment, and the steps."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._begun = False
-        self.others: Callable[[], str] = lambda: ""  # what another process of the training failed with, as a line
-
-    def begin(self) -> None:
-        """The steps begin; returns never where the process is just being ended."""
-        with self._lock:
-            self._begun = True
-
-    def close(self) -> bool:
-        """Whether nothing has begun yet; then nothing ever will."""
-        self._lock.acquire()
-        if self._begun:
-            self._lock.release()
-        return not self._begun
 
 
 def _train(path: str) -> int:
@@ -221,6 +203,23 @@ def _publish_checkpoint(task: TaskFolder, writer: EventWriter) -> None:
         writer.say(event)
 
 
+def _net(command: str) -> Callable[..., int]:
+    """A command that connects: it works in the folder of a task where one is given, or answers what is on its input."""
+
+    def run(*folder: str) -> int:
+        def work(task: TaskFolder | None, writer: EventWriter) -> None:
+            from lora_gui.net import child
+
+            child.COMMANDS[command](task, writer)
+
+        if folder:
+            return _within(folder[0], work)
+        writer = EventWriter()
+        return 0 if guarded(lambda: work(None, writer), writer) else 1
+
+    return run
+
+
 def _draw() -> int:
     """Work off orders until the input ends, or until another task waits for the device and there is nothing to do."""
     writer = EventWriter()
@@ -291,7 +290,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "draw": _draw,
     "convert": _convert,
     "plan": _plan,
-}
+} | {name: _net(name) for name in environment.ONLINE}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -18,7 +19,9 @@ DEFAULTS = ("diffusion_pytorch_model", "model")  # how diffusers and transformer
 _INDEX = re.compile(r"(.+)\.safetensors\.index(?:\.([\w-]+))?\.json", re.I)
 _FILE = re.compile(r"(.+?)(\.[a-z]\w*)?(-\d+(?:-of-(\d+))?)?(\.[a-z]\w*)?\.safetensors", re.I)
 _VARIANTS = ("", "fp16", "bf16", "fp32")  # the first that is whole is taken, then any other but `non_ema`
+_TO_FETCH = ("fp16", "bf16", "", "fp32")  # 16 bits are what is computed in, and half as much as 32
 _INDEX_LIMIT = 16 << 20  # bytes of the list of a network's weights
+P = TypeVar("P", bound=PurePath)
 _AGAIN = "Download this base again."
 
 
@@ -64,26 +67,57 @@ def configurations(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.json")) if not is_hidden(path) and not _INDEX.fullmatch(path.name)]
 
 
+def to_fetch(names: Iterable[str]) -> list[str]:
+    """What to fetch of a network's folder that has files of these names elsewhere: its configurations, and its weights
+    in one variant, the smaller. Empty where there are no weights of this format."""
+    there = [PurePosixPath(name) for name in sorted(names) if not name.startswith(".")]
+    whole = {key: paths for key, paths in _groups(there).items() if len(paths) >= max(key[3], 1)}
+    if not whole:
+        return []
+    stem, variant, numbered, count = min(whole, key=_order_of_fetching)
+    indexes = [(path, _INDEX.fullmatch(path.name)) for path in there]
+    table = [path for path, match in indexes if match and _index_of(match) == (stem, variant)]
+    rest = [path for path, match in indexes if path.suffix == ".json" and not match]
+    return [path.name for path in (*rest, *(table if numbered else ()), *whole[stem, variant, numbered, count])]
+
+
+def _order_of_fetching(key: tuple[str, str, bool, int]) -> tuple[int, int, bool, str]:
+    stem, variant, numbered, _ = key
+    kind = _TO_FETCH.index(variant) if variant in _TO_FETCH else len(_TO_FETCH)
+    return kind, DEFAULTS.index(stem) if stem in DEFAULTS else len(DEFAULTS), numbered, stem
+
+
 def _listed(there: Iterable[Path]) -> Iterable[Weights]:
     """What the indexes list."""
     for path in there:
         if match := _INDEX.fullmatch(path.name):
-            stem, dot, variant = match[1].partition(".")
-            yield Weights(_shards(path), (match[2] or (variant if dot else "")).lower(), path)
+            yield Weights(_shards(path), _index_of(match)[1], path)
+
+
+def _index_of(match: re.Match[str]) -> tuple[str, str]:
+    """What an index is called after, and its variant."""
+    stem, _, variant = match[1].partition(".")
+    return stem, (match[2] or variant).lower()
 
 
 def _unlisted(there: Iterable[Path]) -> Iterable[Weights]:
     """Single files, and shards that no index lists."""
-    groups: dict[tuple[str, str, bool, int], list[Path]] = {}
-    for path in there:
-        if (match := _FILE.fullmatch(path.name)) and path.is_file():
-            variant = (match[2] or match[5] or "").removeprefix(".").lower()
-            groups.setdefault((match[1], variant, bool(match[3]), int(match[4] or 0)), []).append(path)
+    groups = _groups(path for path in there if path.is_file())
     for (stem, variant, numbered, count), paths in groups.items():
         lacking = max(count - len(paths), 0)
         unseen = [paths[0].with_name(f"a file of {count} ({stem})")] if lacking else []
         for one in ([*paths, *unseen],) if numbered else ([path] for path in paths):
             yield Weights(tuple(one), variant)
+
+
+def _groups(there: Iterable[P]) -> dict[tuple[str, str, bool, int], list[P]]:
+    """Files that belong together, by what they are called after, variant, whether they are shards, and of how many."""
+    groups: dict[tuple[str, str, bool, int], list[P]] = {}
+    for path in there:
+        if match := _FILE.fullmatch(path.name):
+            variant = (match[2] or match[5] or "").removeprefix(".").lower()
+            groups.setdefault((match[1], variant, bool(match[3]), int(match[4] or 0)), []).append(path)
+    return groups
 
 
 def _rank(one: Weights) -> tuple[int, int, int, str]:

@@ -39,6 +39,17 @@ class Phase:
 
 
 @dataclass(frozen=True, config=_READ)
+class Transfer:
+    """Bytes that are here of those to come; `speed` in bytes a second of late, `seconds_left` an estimate of that."""
+
+    done: int
+    of: int
+    speed: float = 0.0
+    seconds_left: float | None = None
+    name: str = ""  # of the file that comes
+
+
+@dataclass(frozen=True, config=_READ)
 class Step:
     """Steps up to `step` are done; `loss` is the mean since the last such event, `seconds_left` an estimate."""
 
@@ -136,7 +147,8 @@ class Paused:
 class Failed:
     """It did not work; one sentence what, one sentence remedy.
 
-    `cause` names what a retry can do something about: `memory`, or `diverged` where the learning rate was too high.
+    `cause` names what a retry can do something about: `memory`, or `diverged` where the learning rate was too high; of
+    a download, `sign in` where the user is to be known first.
     """
 
     what: str
@@ -147,7 +159,7 @@ class Failed:
 
 Last = Done | Stopped | Paused | Failed  # what a child says last
 Event = (
-    Resumed | Started | Phase | Step | Sample | Saved | Preview | Drawn | Note | Planned
+    Resumed | Started | Phase | Transfer | Step | Sample | Saved | Preview | Drawn | Note | Planned
     | Done | Stopped | Paused | Failed
 )  # fmt: skip
 E = TypeVar("E", bound=Event)

@@ -93,6 +93,14 @@ class PlanJob(_Job):
     cache: str  # folder that can be deleted at any time
 
 
+class DownloadJob(_Job):
+    """A known base to be fetched from the model hub."""
+
+    version: int = 1
+    base: str  # its key
+    into: str = "bases"  # the folder it is put into, relative to the studio
+
+
 class ConvertJob(_Job):
     """A LoRA file to be written once more in another dialect; one JSON line on the converting child's input."""
 

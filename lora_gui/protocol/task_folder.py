@@ -25,7 +25,7 @@ VERSION = 1
 ASKS = {"stop": "stopping", "pause": "pausing"}  # files by which a task is asked, and how it stands meanwhile
 ADAPTER, MANIFEST = "adapter.safetensors", "MANIFEST.json"  # in the folder of a checkpoint
 BEGIN = "begin"  # folder in a task's that holds the LoRA it begins with
-RUNS = "runs"  # folder of the studio that holds the runs
+RUNS, DOWNLOADS = "runs", "downloads"  # folders of the studio that hold tasks
 _APP = Path(lora_gui.__file__).parent
 _IN_APP = "app:"  # begins a path within the program's own folder
 _HOMES = ("pictures", "bases", "loras", "cache", RUNS)  # folders of a studio that jobs name files in
@@ -51,7 +51,7 @@ class TaskFolder:
     def studio(self) -> Path:
         """The studio it lies in; a folder outside of one is its own."""
         home = self.path.absolute()
-        return home.parent.parent if home.parent.name == RUNS else home
+        return home.parent.parent if home.parent.name in (RUNS, DOWNLOADS) else home
 
     @property
     def job(self) -> Path:
@@ -201,6 +201,11 @@ class TaskFolder:
         if not same or not isinstance(last, Last):
             return None
         return relocated(last, lambda path: located(path, self.studio)), reached
+
+
+def unfinished(target: Path) -> Path:
+    """The folder that becomes `target` once it is whole; nobody takes it for what it is to become."""
+    return target.with_name(f".{target.name}.download")
 
 
 def step_of(checkpoint: Path) -> int:

@@ -29,6 +29,7 @@ FACTS = Facts(
             key="sd15",
             title="Stable Diffusion 1.5",
             repo="stable-diffusion-v1-5/stable-diffusion-v1-5",
+            revision="451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
             licence="CreativeML OpenRAIL-M",
             size_gb=5.5,
             told_by={"unet.cross_attention_dim": 768},

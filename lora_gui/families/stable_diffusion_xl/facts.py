@@ -11,6 +11,7 @@ FACTS = Facts(
             key="sdxl",
             title="Stable Diffusion XL 1.0",
             repo="stabilityai/stable-diffusion-xl-base-1.0",
+            revision="462165984030d82259a11f4367a4eed129e94a7b",
             licence="CreativeML Open RAIL++-M",
             size_gb=13.9,
             told_by={"unet.cross_attention_dim": 2048},

@@ -13,7 +13,7 @@ from typing import IO, Any
 import psutil
 
 import lora_gui
-from lora_gui import files
+from lora_gui import environment, files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.whereabouts import LAUNCHER
@@ -47,7 +47,7 @@ def start(
         stdout=stdout,
         stderr=stderr,
         cwd=ROOT,
-        env=_environment(processes) | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
+        env=_environment(arguments[0], processes) | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
         **apart,
     )
     threading.Thread(target=child.wait, daemon=True).start()  # so that a dead child does not linger as a zombie
@@ -58,9 +58,10 @@ def _several(processes: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
 
 
-def _environment(processes: int) -> dict[str, str]:
+def _environment(command: str, processes: int) -> dict[str, str]:
     """Of a child: what a launcher may have said to this process is not meant for it."""
-    own = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+    given = environment.online() if command in environment.ONLINE else os.environ
+    own = {name: value for name, value in given.items() if name not in LAUNCHER}
     if processes > 1:
         own.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count(logical=False) or 1) // processes)))
         own |= {"USE_LIBUV": "0"} if os.name == "nt" else {}  # torch comes without it there

@@ -27,6 +27,7 @@ class RunStatus:
     phase: str = ""
     done: int = 0
     phase_of: int = 0
+    transfer: events.Transfer | None = None  # how far a download has come
     losses: tuple[tuple[int, float], ...] = ()
     samples: tuple[events.Sample, ...] = ()
     notes: tuple[str, ...] = ()
@@ -155,6 +156,8 @@ def after(status: RunStatus, event: events.Event) -> RunStatus:
             return replace(_going_on(status), state="running", of=steps, step=first, first=first)
         case events.Phase(name, done, of):
             return replace(status, phase=name, done=done, phase_of=of)
+        case events.Transfer():
+            return replace(status, transfer=event, phase="", done=0, phase_of=0)
         case events.Step(step, of, _, _, left):
             return replace(status, step=step, of=of, seconds_left=left, phase="", done=0, phase_of=0)
         case events.Note(text):
