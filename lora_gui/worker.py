@@ -290,7 +290,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "draw": _draw,
     "convert": _convert,
     "plan": _plan,
-} | {name: _net(name) for name in environment.ONLINE}
+    **{name: _net(name) for name in environment.ONLINE},
+}
 
 
 if __name__ == "__main__":

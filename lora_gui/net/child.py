@@ -6,33 +6,48 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from lora_gui import drive, files
 from lora_gui.errors import UserError
 from lora_gui.net import hub
+from lora_gui.net.bring import bring as brought
 from lora_gui.net.download import download as fetched
 from lora_gui.protocol import events
-from lora_gui.protocol.jobs import DownloadJob
+from lora_gui.protocol.jobs import BringJob, DownloadJob
 from lora_gui.protocol.task_folder import TaskFolder, located
 from lora_gui.protocol.writer import EventWriter
 
 LOOK = 0.2  # seconds between two looks at what is asked
 _LIMIT = 100_000  # bytes of an order
 _LONGEST = 1000  # characters of a token
+J = TypeVar("J", DownloadJob, BringJob)
 
 
 def download(task: TaskFolder | None, writer: EventWriter) -> None:
-    """Fetch what is ordered in the folder of a task, saying how it goes."""
+    """Fetch the base that is ordered in the folder of a task."""
     assert task is not None
+    job = _job(task, DownloadJob)
+    _follow(fetched(job.model_copy(update={"into": located(job.into, task.studio)})), task, writer)
+
+
+def bring(task: TaskFolder | None, writer: EventWriter) -> None:
+    """Fetch the LoRA that is ordered in the folder of a task, into that folder."""
+    assert task is not None
+    _follow(brought(_job(task, BringJob), task.path), task, writer)
+
+
+def _follow(work: Iterator[events.Event], task: TaskFolder, writer: EventWriter) -> None:
+    """Say how it goes; a full disk is a pause."""
     threading.Thread(target=_heed, args=(task, writer), daemon=True).start()
     try:
         from wakepy import keep
 
         with keep.running(on_fail="pass"):  # the computer stays awake where its system lets itself be asked
-            for event in fetched(_job(task)):
+            for event in work:
                 writer.say(event)
     except (UserError, OSError) as error:
         if not drive.is_full(error):
@@ -50,12 +65,11 @@ def sign_in(_: TaskFolder | None, writer: EventWriter) -> None:
     writer.say(events.Note(hub.sign_in(text)))
 
 
-def _job(task: TaskFolder) -> DownloadJob:
+def _job(task: TaskFolder, kind: type[J]) -> J:
     try:
-        job = DownloadJob.model_validate_json(files.read_small(task.job, _LIMIT))
+        return kind.model_validate_json(files.read_small(task.job, _LIMIT))
     except (OSError, ValidationError) as error:
         raise UserError(f"The download {task.path.name} is damaged.", "Start it anew.") from error
-    return job.model_copy(update={"into": located(job.into, task.studio)})
 
 
 def _heed(task: TaskFolder, writer: EventWriter) -> None:
@@ -67,4 +81,8 @@ def _heed(task: TaskFolder, writer: EventWriter) -> None:
 
 
 # By their names in `environment.ONLINE`; each is given its task, where it has one, and who tells of it.
-COMMANDS: dict[str, Callable[[TaskFolder | None, EventWriter], None]] = {"download": download, "sign_in": sign_in}
+COMMANDS: dict[str, Callable[[TaskFolder | None, EventWriter], None]] = {
+    "download": download,
+    "bring": bring,
+    "sign_in": sign_in,
+}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +11,14 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.net import base_plan, hub
 from lora_gui.net.base_plan import Plan
-from lora_gui.net.fetch import fetch, held
+from lora_gui.net.fetch import fetch
+from lora_gui.net.pace import Pace, require_room
 from lora_gui.net.trouble import GoneError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import DownloadJob
 from lora_gui.protocol.task_folder import unfinished
 
 PLAN = ".origin.json"  # in the folder of a base that was downloaded: where its files came from
-_MARGIN = 500_000_000  # bytes that are left free
-_OFTEN = 0.5  # seconds between two events
-_LATELY = 10.0  # seconds over which the speed is taken
 _PLAN_LIMIT = 10 << 20  # bytes
 
 
@@ -44,7 +39,7 @@ def download(job: DownloadJob) -> Iterator[events.Event]:
         else:
             yield said
     assert plan is not None
-    _require_room(plan, folder)
+    require_room(plan.files, folder)
     yield from _files(plan, folder)
     yield events.Phase("Putting it in its place")
     files.sync_folder(folder)
@@ -72,59 +67,16 @@ def _kept(folder: Path) -> Plan | None:
 
 def _files(plan: Plan, folder: Path) -> Iterator[events.Event]:
     """Fetch every file of the plan, the small ones first: what is wrong with a token shows at once."""
-    pace, headers = _Pace(plan, folder), hub.headers(plan.gated)
+    pace, headers = Pace(plan.files, folder), hub.headers(plan.gated)
+    yield pace.told()
     for name, remote in sorted(plan.files.items(), key=lambda one: one[1].size):
-        path = folder / name
-        before = held(path)
         try:
-            for said in fetch(remote, path, headers):
+            for said in fetch(remote, folder / name, headers):
                 if isinstance(said, int):
-                    pace.came(said - before)
-                    before = said
-                    if pace.is_due():
-                        yield pace.told(name)
+                    yield from pace.here(name, said, name)
                 else:
                     yield said
         except GoneError:
             files.remove(folder / PLAN)  # the next start asks anew what there is
             raise
-    yield pace.told("")
-
-
-def _require_room(plan: Plan, folder: Path) -> None:
-    """Raises UserError where the disk has no room for what is missing."""
-    missing = plan.size - sum(held(folder / name) for name in plan.files)
-    free = shutil.disk_usage(folder).free
-    if missing + _MARGIN > free:
-        what = f"{missing / 1e9:.1f} GB are to come, and {folder.parent} has only {free / 1e9:.1f} GB free."
-        raise UserError(what, "Make some space there and resume; nothing that was fetched is lost.")
-
-
-class _Pace:
-    """How much is here, and how fast it comes."""
-
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        self._of = plan.size
-        self._done = sum(held(folder / name) for name in plan.files)
-        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), self._done)])
-        self._told = 0.0
-
-    def came(self, count: int) -> None:
-        """So many bytes more; fewer where something has to be fetched anew."""
-        self._done += count
-        if count < 0:
-            self._marks.clear()
-
-    def is_due(self) -> bool:
-        """Whether it is time to say it."""
-        return time.monotonic() - self._told >= _OFTEN
-
-    def told(self, name: str) -> events.Transfer:
-        now = self._told = time.monotonic()
-        self._marks.append((now, self._done))
-        while now - self._marks[0][0] > _LATELY and len(self._marks) > 2:
-            self._marks.popleft()
-        seconds, bytes = now - self._marks[0][0], self._done - self._marks[0][1]
-        speed = bytes / seconds if seconds > 0 else 0.0
-        left = (self._of - self._done) / speed if speed > 0 else None
-        return events.Transfer(self._done, self._of, speed, left, name)
+    yield pace.told()

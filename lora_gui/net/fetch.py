@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,7 @@ from lora_gui.protocol.events import Note, Phase
 PART = ".part"  # ends the name of what is not whole
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _READ = 1 << 20  # bytes
+Refused = Callable[[httpx2.Response, str], UserError]  # (answer, the repository) -> what is said of it
 
 
 class Remote(BaseModel):
@@ -31,7 +32,7 @@ class Remote(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     url: str
-    size: int  # bytes; -1 where it is not known
+    size: int  # bytes; -1 where only the server can tell
     sha256: str = ""
     git: str = ""  # the name of it as git's blob: sha1 of a small header and the file
     of: str = ""  # the repository, for what is said of it
@@ -43,10 +44,12 @@ class _Part:
 
     path: Path
     remote: Remote
+    size: int = -1  # that it is to have
     held: int = 0
     _hash: hashlib._Hash = field(init=False)
 
     def __post_init__(self) -> None:
+        self.size = self.remote.size
         self._begin()
         if self.path.is_file():
             with open(self.path, "rb") as file:
@@ -79,7 +82,7 @@ class _Part:
     def is_right(self) -> bool:
         """Whether it is what it is to be, as far as that is known."""
         wanted = self.remote.sha256.lower() or self.remote.git
-        return self.held == self.remote.size >= 0 and wanted in ("", self._hash.hexdigest())
+        return self.held == self.size and wanted in ("", self._hash.hexdigest())
 
 
 def held(target: Path) -> int:
@@ -90,10 +93,12 @@ def held(target: Path) -> int:
     return 0
 
 
-def fetch(remote: Remote, target: Path, headers: dict[str, str]) -> Iterator[int | Note | Phase]:
+def fetch(
+    remote: Remote, target: Path, headers: dict[str, str], refused: Refused = trouble.refused
+) -> Iterator[int | Note | Phase]:
     """Bytes that are here of it, after each piece, and a sentence wherever it does not get on; `target` at the end.
 
-    Raises UserError where it cannot be had; what is here by then stays.
+    Raises UserError where it cannot be had; what is here by then stays. `refused` says why a server does not give it.
     """
     if target.is_file():
         yield target.stat().st_size
@@ -102,9 +107,9 @@ def fetch(remote: Remote, target: Path, headers: dict[str, str]) -> Iterator[int
     part = _Part(target.with_name(target.name + PART), remote)
     for last in (False, True):
         yield part.held
-        if part.held != remote.size:
-            yield from trouble.patiently(lambda: _stream(part, headers))
-        if part.is_right() or remote.size < 0:
+        if part.held != part.size:
+            yield from trouble.patiently(lambda: _stream(part, headers, refused))
+        if part.is_right():
             break
         part.drop()
         if last:
@@ -124,7 +129,7 @@ def _name(part: Path, target: Path) -> None:
         raise drive.refused(target, error) from error
 
 
-def _stream(part: _Part, headers: dict[str, str]) -> Iterator[int]:
+def _stream(part: _Part, headers: dict[str, str], refused: Refused) -> Iterator[int]:
     """What is missing of a file, until it is whole or the line drops."""
     remote = part.remote
     asked = {**headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={part.held}-"} if part.held else {})
@@ -133,15 +138,17 @@ def _stream(part: _Part, headers: dict[str, str]) -> Iterator[int]:
             part.drop()  # it is no longer what it was, or this server gives nothing but the whole
             if response.status_code == 416:
                 raise trouble.PassingError(f"What is here of {part.path.stem} does not fit any more")
-        trouble.check(response, remote.of)
+        trouble.check_passing(response)
+        if response.status_code >= 400 or response.headers.get("Content-Type", "").startswith("text/html"):
+            raise refused(response, remote.of)
         _compare(response, part)
         with files.open_stream(part.path) as file:
             for piece in response.iter_raw():
-                part.take(file, piece[: remote.size - part.held] if remote.size >= 0 else piece)
+                part.take(file, piece[: part.size - part.held])
                 yield part.held
-                if part.held == remote.size:
+                if part.held == part.size:
                     return
-    if part.held < remote.size:
+    if part.held < part.size:
         raise trouble.PassingError("The connection dropped")
 
 
@@ -151,6 +158,10 @@ def _compare(response: httpx2.Response, part: _Part) -> None:
     first, size = (int(found[1]), int(found[2])) if found else (0, int(response.headers.get("Content-Length") or -1))
     if first != part.held:
         raise trouble.PassingError("The server gave another part than was asked for")
-    if part.remote.size >= 0 and size not in (-1, part.remote.size):
-        what = f"The server says two sizes of {part.path.stem}: {part.remote.size} and {size} bytes."
+    if part.size < 0:
+        part.size = size
+    if part.size < 0:
+        raise UserError(f"The server does not say how large {part.path.stem} is.", "Download it in a browser instead.")
+    if size not in (-1, part.size):
+        what = f"The server says two sizes of {part.path.stem}: {part.size} and {size} bytes."
         raise UserError(what, "Try again later; nothing that was fetched is lost.")

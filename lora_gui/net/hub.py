@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx2
-from huggingface_hub import HfApi, get_session, hf_hub_url, login
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url, login
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_token
 
@@ -30,6 +30,12 @@ class Listing:
     commit: str
     files: dict[str, Remote]  # by their paths in it
     gated: bool
+    card: dict[str, str]  # what its card says in plain words, by field
+
+
+def site() -> str:
+    """How addresses of the Hub, or of the mirror in its place, begin."""
+    return f"{constants.ENDPOINT}/"
 
 
 def require_way_out() -> None:
@@ -99,4 +105,6 @@ def _listed(repo: str, revision: str) -> Listing:
             sha256 = one.lfs.sha256 if one.lfs else ""
             git = "" if one.lfs else (one.blob_id or "")
             found[one.rfilename] = Remote(url=url, size=one.size, sha256=sha256, git=git, of=repo)
-    return Listing(repo, told.sha, found, bool(told.gated) or bool(told.private))
+    says = vars(told.card_data) if told.card_data else {}
+    card = {name: value for name, value in says.items() if isinstance(value, str)}
+    return Listing(repo, told.sha, found, bool(told.gated) or bool(told.private), card)

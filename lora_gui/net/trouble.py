@@ -20,6 +20,7 @@ LONGEST = 900.0  # seconds that a server may ask to be left alone for, before th
 TIMEOUT = httpx2.Timeout(30.0, connect=15.0)
 SIGN_IN, LICENCE = "sign in", "licence"  # causes
 RESUME = "Check your connection and resume; nothing that was fetched is lost."
+DROPPED = (httpx2.TransportError, httpx2.InvalidURL, OfflineModeIsEnabled)
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 520, 522, 524}
 T = TypeVar("T")
 
@@ -127,6 +128,8 @@ def refused(response: httpx2.Response, repo: str = "") -> UserError:
         return GoneError(f"{repo} is not on {page} any more as it was.", "Try again later.")
     if status == 404:
         return GoneError(f"A file of {repo} is not on {page} any more.", "Start the download again.")
+    if status < 400:  # a page to log in to a network, as a rule
+        return UserError(f"{page} answers with a page instead of a file.", "Check your connection in a browser.")
     return UserError(f"{page} refuses this ({status}).", "Try again later; nothing that was fetched is lost.")
 
 

@@ -107,6 +107,13 @@ class Note:
 
 
 @dataclass(frozen=True, config=_READ)
+class Found:
+    """What a link leads to: its title, and the sizes of its files by their names. Texts come from strangers."""
+
+    found: dict[str, Any]
+
+
+@dataclass(frozen=True, config=_READ)
 class Planned:
     """What a training needs of memory, as `engine.memory.plan.Plan.to_json` says it."""
 
@@ -159,7 +166,7 @@ class Failed:
 
 Last = Done | Stopped | Paused | Failed  # what a child says last
 Event = (
-    Resumed | Started | Phase | Transfer | Step | Sample | Saved | Preview | Drawn | Note | Planned
+    Resumed | Started | Phase | Transfer | Step | Sample | Saved | Preview | Drawn | Note | Found | Planned
     | Done | Stopped | Paused | Failed
 )  # fmt: skip
 E = TypeVar("E", bound=Event)

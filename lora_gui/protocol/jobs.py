@@ -101,6 +101,14 @@ class DownloadJob(_Job):
     into: str = "bases"  # the folder it is put into, relative to the studio
 
 
+class BringJob(_Job):
+    """A LoRA to be brought from elsewhere: an id or link of the model hub, or a link to Civitai."""
+
+    version: int = 1
+    link: str
+    file: str = ""  # which, where the link leads to several
+
+
 class ConvertJob(_Job):
     """A LoRA file to be written once more in another dialect; one JSON line on the converting child's input."""
 

@@ -203,6 +203,18 @@ class TaskFolder:
         return relocated(last, lambda path: located(path, self.studio)), reached
 
 
+@dataclass(frozen=True)
+class _Brought:
+    """What lies in the folder of a task that has brought a LoRA."""
+
+    lora: str = "lora.safetensors"
+    picture: str = "preview"  # as a stranger made it
+    about: str = "about.json"
+
+
+BROUGHT = _Brought()
+
+
 def unfinished(target: Path) -> Path:
     """The folder that becomes `target` once it is whole; nobody takes it for what it is to become."""
     return target.with_name(f".{target.name}.download")

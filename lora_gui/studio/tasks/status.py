@@ -2,8 +2,9 @@
 
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import TaskFolder, located
@@ -28,6 +29,7 @@ class RunStatus:
     done: int = 0
     phase_of: int = 0
     transfer: events.Transfer | None = None  # how far a download has come
+    found: dict[str, Any] = field(default_factory=dict)  # what it was found to lead to
     losses: tuple[tuple[int, float], ...] = ()
     samples: tuple[events.Sample, ...] = ()
     notes: tuple[str, ...] = ()
@@ -156,6 +158,8 @@ def after(status: RunStatus, event: events.Event) -> RunStatus:
             return replace(_going_on(status), state="running", of=steps, step=first, first=first)
         case events.Phase(name, done, of):
             return replace(status, phase=name, done=done, phase_of=of)
+        case events.Found(found):
+            return replace(status, found=found)
         case events.Transfer():
             return replace(status, transfer=event, phase="", done=0, phase_of=0)
         case events.Step(step, of, _, _, left):

@@ -1,0 +1,145 @@
+"""What a link to Civitai leads to, by its public API; texts of strangers are taken over as plain text."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+from huggingface_hub import get_session
+
+from lora_gui import civitai_key
+from lora_gui.errors import UserError
+from lora_gui.formats.header import plain
+from lora_gui.net import trouble
+from lora_gui.net.fetch import Remote
+from lora_gui.net.offer import Offer
+from lora_gui.protocol.events import Phase
+
+ENDPOINT = "LORA_GUI_CIVITAI"  # the variable that names a mirror
+_SITE = "https://civitai.com"
+_HOST = re.compile(r"(www\.)?civitai\.(com|red|green)")
+_AIR = re.compile(r"urn:air:\w+:\w+:civitai:(?P<model>\d+)(@(?P<version>\d+))?")
+_KINDS = {"LORA", "LoCon", "DoRA"}
+_CALM = 2  # the highest level of a preview that is taken over: what is fit for everybody, or for teenagers
+_TRIES = 4
+_MOST_WORDS, _LONGEST_WORD = 20, 300
+
+
+def is_link(link: str) -> bool:
+    """Whether a link leads to Civitai."""
+    parts = urlsplit(link)
+    return bool(_HOST.fullmatch(parts.hostname or "") or _AIR.fullmatch(link) or link.startswith(f"{site()}/"))
+
+
+def site() -> str:
+    """The address that is asked."""
+    return os.environ.get(ENDPOINT, "").strip().rstrip("/") or _SITE
+
+
+def headers() -> dict[str, str]:
+    """What is sent with each question: the user's key where there is one, which no other address is given."""
+    key = civitai_key.read()
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def offer(link: str) -> Iterator[Offer | Phase]:
+    """What a link leads to. Raises UserError where that is nothing that can be brought."""
+    model, version = _named(link)
+    path = f"model-versions/{version}" if version else f"models/{model}"
+    for said in trouble.patiently(lambda: iter([_asked(path)]), _TRIES):
+        yield said if isinstance(said, Phase) else _offer(said)
+
+
+def refused(response: httpx2.Response, _: str = "") -> UserError:
+    """Why Civitai does not give something."""
+    status = response.status_code
+    if status in (401, 403) or status < 400:
+        where = f"Make a key at {site()}/user/account and enter it."
+        if civitai_key.read():
+            return UserError("Civitai does not give this for your key.", where, trouble.SIGN_IN)
+        return UserError("Civitai gives this only to those who are signed in.", where, trouble.SIGN_IN)
+    if status == 404:
+        return UserError("There is no such thing on Civitai, or not any more.", "Check the link.")
+    return UserError(f"Civitai refuses this ({status}).", "Try again later.")
+
+
+def _named(link: str) -> tuple[str, str]:
+    """The numbers of the model and of its version, of which one may be empty."""
+    if air := _AIR.fullmatch(link):
+        return air["model"], air["version"] or ""
+    parts = urlsplit(link)
+    version = parse_qs(parts.query).get("modelVersionId", [""])[-1]
+    found = re.search(r"/(models|model-versions|api/download/models)/(\d+)(?=/|$)", parts.path)
+    if not found:
+        raise UserError("This link to Civitai leads to no model.", "Copy the address of the page of a LoRA.")
+    if found[1] == "models":
+        return found[2], version if version.isdecimal() else ""
+    return "", found[2]
+
+
+def _asked(path: str) -> dict[str, Any]:
+    """The answer of the API. Raises PassingError or UserError."""
+    response = get_session().get(f"{site()}/api/v1/{path}", headers=headers(), timeout=trouble.TIMEOUT)
+    trouble.check_passing(response)
+    if response.status_code >= 400:
+        raise refused(response)
+    try:
+        said = response.json()
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise trouble.PassingError("Civitai gave an answer that is not understood")
+    return said
+
+
+def _offer(said: dict[str, Any]) -> Offer:
+    """Of a model its latest version, or of the version itself."""
+    model = said if "modelVersions" in said else _dict(said.get("model"))
+    version = _dict(next(iter(_list(said.get("modelVersions"))), None)) if "modelVersions" in said else said
+    kind = str(model.get("type", ""))
+    if kind not in _KINDS:
+        what = f"This is no LoRA but a {plain(kind)[:40] or 'thing of another kind'} on Civitai."
+        raise UserError(what, "Copy the address of the page of a LoRA.")
+    name, number = plain(str(model.get("name", "")))[:200], version.get("modelId") or model.get("id")
+    words = [plain(one)[:_LONGEST_WORD] for one in _list(version.get("trainedWords")) if isinstance(one, str)]
+    return Offer(
+        title=f"{name} {plain(str(version.get('name', '')))[:100]}".strip(),
+        page=f"{site()}/models/{number}?modelVersionId={version.get('id')}",
+        files=dict(_files(version)),
+        base=plain(str(version.get("baseModel", "")))[:100],
+        words=tuple(words[:_MOST_WORDS]),
+        picture=_picture(version),
+    )
+
+
+def _files(version: dict[str, Any]) -> Iterator[tuple[str, Remote]]:
+    for one in map(_dict, _list(version.get("files"))):
+        name, url = str(one.get("name", "")), str(one.get("downloadUrl", ""))
+        if one.get("type") == "Model" and name.endswith(".safetensors") and url.startswith(f"{site()}/"):
+            size = one.get("sizeKB")
+            exact = isinstance(size, int | float) and size > 0 and abs(size * 1024 - round(size * 1024)) < 0.01
+            # an address of another site is passed over: Civitai's own alone may see the user's key
+            sha256 = str(_dict(one.get("hashes")).get("SHA256", "")).lower()
+            bytes = round(size * 1024) if exact and isinstance(size, int | float) else -1
+            yield plain(name)[:200], Remote(url=url, size=bytes, sha256=sha256 if len(sha256) == 64 else "")
+
+
+def _picture(version: dict[str, Any]) -> str:
+    """The address of the first still preview that everybody may see; empty where there is none."""
+    for one in map(_dict, _list(version.get("images"))):
+        level, url = one.get("nsfwLevel"), one.get("url")
+        if one.get("type", "image") == "image" and isinstance(level, int) and level <= _CALM and isinstance(url, str):
+            return url if url.startswith(("https://", f"{site()}/")) else ""
+    return ""
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,68 @@
+"""What an id or a link of the model hub leads to, where that is a LoRA."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from huggingface_hub import constants
+
+from lora_gui.errors import UserError
+from lora_gui.formats import base_files
+from lora_gui.formats.header import plain
+from lora_gui.net import hub
+from lora_gui.net.offer import Offer
+from lora_gui.protocol.events import Phase
+
+_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
+_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?P<rest>/.*)?", re.ASCII)
+_FILE = re.compile(r"/(?:(?:blob|resolve|tree|raw)/(?P<revision>[^/]+)/?)?(?P<file>.*)")
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
+_LARGEST_PICTURE = 20_000_000  # bytes
+_BASE = {"model_index.json"}  # what repositories of LoRAs do not hold
+
+
+def named(link: str) -> tuple[str, str, str] | None:
+    """Repository, revision and file that an id or a link names, the latter two where it does; None for none."""
+    parts = urlsplit(link)
+    own = urlsplit(constants.ENDPOINT)
+    if parts.scheme in ("http", "https"):
+        if parts.hostname not in _HOSTS and parts.netloc != own.netloc:
+            return None
+        link = unquote(parts.path).strip("/")
+    elif link.partition("/")[0] in _HOSTS:
+        link = link.partition("/")[2].partition("?")[0]
+    found = _ID.fullmatch(link)
+    if not found or ".." in link:
+        return None
+    rest = _FILE.fullmatch(found["rest"] or "/")
+    return found["repo"], (rest and rest["revision"]) or "", (rest and rest["file"]) or ""
+
+
+def offer(repo: str, revision: str, file: str) -> Iterator[Offer | Phase]:
+    """What a repository offers: its LoRA files, or the one that is named. Raises UserError."""
+    for said in hub.listing(repo, "" if revision == "main" else revision):
+        yield _offer(said, file) if isinstance(said, hub.Listing) else said
+
+
+def _offer(listing: hub.Listing, file: str) -> Offer:
+    found = {name: one for name, one in listing.files.items() if name.endswith(base_files.SUFFIX)}
+    if _BASE & listing.files.keys():
+        raise UserError(f"{listing.repo} is no LoRA but a whole base.", "Choose one in the list of bases instead.")
+    if file and file not in found:
+        raise UserError(f"There is no LoRA {plain(file)[:100]} in {listing.repo}.", "Leave the file out to see all.")
+    pictures = [
+        name for name, one in sorted(listing.files.items(), key=lambda one: (one[0].count("/"), one[0]))
+        if PurePosixPath(name).suffix.lower() in _PICTURES and one.size <= _LARGEST_PICTURE
+    ]  # fmt: skip
+    return Offer(
+        title=listing.repo,
+        page=f"{constants.ENDPOINT}/{listing.repo}",
+        files={file: found[file]} if file else found,
+        base=plain(listing.card.get("base_model", ""))[:100],
+        words=tuple(filter(None, [plain(listing.card.get("instance_prompt", ""))[:300]])),
+        picture=listing.files[pictures[0]].url if pictures else "",
+        gated=listing.gated,
+    )
