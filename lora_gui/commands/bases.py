@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, note
+from lora_gui.commands import Register, downloads, note
 from lora_gui.studio.paths import Studio
 
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line; without a further word the bases are listed."""
-    top = register(commands, "bases", run_list, "the bases on this computer: list, find, add, remove")
+    top = register(commands, "bases", run_list, "the bases on this computer: list, find, add, download, remove")
     top.set_defaults(show=_here)
     further = top.add_subparsers(metavar="ACT", parser_class=type(top))
     here = register(further, "list", run_list, "say which bases are on this computer, and what cannot be used")
@@ -23,6 +23,7 @@ def add(commands: Any, register: Register) -> None:
     gone = register(further, "remove", run_remove, "forget a base; only what the app itself has made is deleted")
     gone.add_argument("base", help="its name, as `bases list` says it")
     gone.add_argument("--yes", action="store_true", help="do it; without this, say only what would be freed")
+    downloads.add(further, register)
 
 
 def run_list(options: argparse.Namespace, studio: Studio) -> dict[str, list[dict[str, Any]]]:

@@ -44,7 +44,7 @@ def run_download(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     if last.state != "finished":
         remedy = f"{last.remedy} Sign in with: {_SIGN_IN}" if last.cause == "sign in" else last.remedy
         go_on = "Go on with the same command."
-        raise EndedEarly(last.what or "The download is paused.", remedy or go_on, _told(download, last))
+        raise EndedEarly(last.what or "The download is paused.", remedy or go_on, _told(download, last, "remedy"))
     return {"base": options.base, "state": "finished", "path": bases.find(studio, options.base).path}
 
 
@@ -79,13 +79,13 @@ def _follow(download: "Download") -> "FetchStatus":
     """Say how it goes, to its end; Ctrl-C pauses it."""
     from lora_gui.studio.tasks.download_words import progress
 
-    said, then = "", 0.0
+    known, then = ("", "", False), 0.0
     try:
         for status in download.wait():
-            now = progress(status)
-            if now != said and (time.monotonic() - then >= _TOLD or status.doing):
-                note(f"{download.base}: {now}")
-                said, then = now, time.monotonic()
+            now = status.state, status.doing, bool(status.of)
+            if now != known or (status.state == "running" and time.monotonic() - then >= _TOLD):
+                note(f"{download.base}: {progress(status)}")
+                known, then = now, time.monotonic()
     except KeyboardInterrupt:
         download.pause()
         *_, status = download.wait()
@@ -94,8 +94,8 @@ def _follow(download: "Download") -> "FetchStatus":
     return status
 
 
-def _told(download: "Download", status: "FetchStatus") -> dict[str, Any]:
-    return {"base": download.base, **asdict(status)}
+def _told(download: "Download", status: "FetchStatus", but: str = "found") -> dict[str, Any]:
+    return {name: value for name, value in {"base": download.base, **asdict(status)}.items() if name != but}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
