@@ -78,7 +78,7 @@ def write(folder: Path, like: str, found: dict) -> tuple[Path, dict[str, nn.Modu
             place = 1 if like == "sd15" else 2
             tensors |= {f"model.diffusion_model.{_unet_name(key, place)}": value for key, value in held.items()}
         elif name == "vae":
-            tensors |= {f"first_stage_model.{_vae_name(key)}": _as_convolution(key, held[key]) for key in held}
+            tensors |= {f"first_stage_model.{vae_name(key)}": as_convolution(key, held[key]) for key in held}
         elif name == "text_encoder":
             first = "cond_stage_model.transformer." if like == "sd15" else "conditioner.embedders.0.transformer."
             tensors |= {f"{first}text_model.{key.removeprefix('text_model.')}": value for key, value in held.items()}
@@ -121,7 +121,8 @@ def _unet_name(key: str, upsampler: int) -> str:
     return key
 
 
-def _vae_name(key: str) -> str:
+def vae_name(key: str, levels: int = len(_VAE["block_out_channels"])) -> str:
+    """A layer of an autoencoder with so many levels of resolution, as the original calls it."""
     for own, original in (
         ("conv_shortcut", "nin_shortcut"), ("conv_norm_out", "norm_out"), ("mid_block.attentions.0", "mid.attn_1"),
         ("mid_block.resnets.0", "mid.block_1"), ("mid_block.resnets.1", "mid.block_2"), ("group_norm", "norm"),
@@ -130,11 +131,11 @@ def _vae_name(key: str) -> str:
     ):  # fmt: skip
         key = re.sub(rf"(^|\.){re.escape(own)}\.", rf"\1{original}.", key)
     key = re.sub(r"down_blocks\.(\d)\.", r"down.\1.", key)
-    key = re.sub(r"up_blocks\.(\d)\.", lambda m: f"up.{len(_VAE['block_out_channels']) - 1 - int(m[1])}.", key)
+    key = re.sub(r"up_blocks\.(\d)\.", lambda m: f"up.{levels - 1 - int(m[1])}.", key)
     return re.sub(r"(down|up)\.(\d)\.resnets\.", r"\1.\2.block.", key)
 
 
-def _as_convolution(key: str, value: torch.Tensor) -> torch.Tensor:
+def as_convolution(key: str, value: torch.Tensor) -> torch.Tensor:
     """Attention of the original autoencoder is made of convolutions."""
     return value[..., None, None] if re.search(r"to_(q|k|v|out\.0)\.weight", key) else value
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lora_gui.families.base import Family
 
 CLIP_TOKENIZER = Path(__file__).parent / "shared" / "clip_tokenizer"  # its merges, without a model
+T5_TOKENIZER = Path(__file__).parent / "shared" / "t5_tokenizer"  # its pieces, as they were published
 
 
 def folders() -> list[str]:

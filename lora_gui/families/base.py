@@ -53,12 +53,13 @@ def _as_taken(folder: Path, name: str) -> Iterator[Path]:
         table = {tensor: shard for shard, path in shards.items() for tensor in single_file.read(path).shapes}
         links = shards | {path.name: path for path in base_files.configurations(folder)}
         for link, path in links.items():
-            _link(path.resolve(), Path(made) / link)
+            link_to(path.resolve(), Path(made) / link)
         files.write_json(Path(made) / f"{name}.safetensors.index.json", {"metadata": {}, "weight_map": table})
         yield Path(made)
 
 
-def _link(path: Path, link: Path) -> None:
+def link_to(path: Path, link: Path) -> None:
+    """Make `link` lead to the file at `path`. Raises UserError where no disk links."""
     try:
         link.symlink_to(path)
     except OSError:  # Windows, without its mode for developers

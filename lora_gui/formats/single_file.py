@@ -27,6 +27,7 @@ class Contents:
 
     shapes: dict[str, tuple[int, ...]]
     dtype: str
+    has_fp8: bool = False
 
     @property
     def values(self) -> int:
@@ -52,7 +53,8 @@ def read(path: Path) -> Contents:
         shapes[name] = shape
         if (cast := _CAST.get(dtype, dtype)) in bytes_of:
             bytes_of[cast] += end - begin
-    return Contents(shapes, max(bytes_of, key=lambda dtype: bytes_of[dtype]))
+    has_fp8 = any(dtype in _CAST for dtype, *_ in found.values())
+    return Contents(shapes, max(bytes_of, key=lambda dtype: bytes_of[dtype]), has_fp8)
 
 
 def of(path: Path) -> Contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -13,18 +13,20 @@ from lora_gui.errors import UserError
 from lora_gui.formats.header import entries
 
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "U8": torch.uint8, "I8": torch.int8,
-           "I64": torch.int64, "I32": torch.int32, "F64": torch.float64, "BOOL": torch.bool}  # fmt: skip
+           "I64": torch.int64, "I32": torch.int32, "F64": torch.float64, "BOOL": torch.bool,
+           "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}  # fmt: skip
 
 
-def read_tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of a file, one in memory at a time; a memory map of the file would count as memory in use.
+def read_tensors(file: Path, wanted: Callable[[str], bool] = bool) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every `wanted` tensor of a file, one in memory at a time; a memory map of the file would count as memory in use.
 
     Raises UserError where the file is damaged or cut off.
     """
     try:
         with open(file, "rb") as read:
             found, _, first = entries(read, file.name, file.stat().st_size)
-            for name, (dtype, shape, start, end) in sorted(found.items(), key=lambda item: item[1][2]):
+            listed = sorted(found.items(), key=lambda item: item[1][2])
+            for name, (dtype, shape, start, end) in (one for one in listed if wanted(one[0])):
                 if end - start != math.prod(shape) * _DTYPES[dtype].itemsize:
                     raise ValueError(name)
                 tensor = torch.empty(shape, dtype=_DTYPES[dtype])

@@ -1,4 +1,4 @@
-"""Convert a single-file checkpoint to a diffusers folder, once, so that all else need only know folders.
+"""Convert a base of one file to a diffusers folder, once, so that all else need only know folders.
 
 The configuration is the app's own, never one that came with the file, and nothing is asked of any network.
 """
@@ -8,17 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 from diffusers.loaders.single_file_utils import SingleFileComponentError
-from transformers import CLIPTokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from lora_gui import families, files
+from lora_gui.engine.load import assemble, tokenizers
 from lora_gui.engine.load.opening import opening
 from lora_gui.errors import UserError
 from lora_gui.formats import cache_names, noise_kind, single_file
@@ -26,14 +25,10 @@ from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import Base
 from lora_gui.protocol.lock import Lock
 
-CLIP = families.CLIP_TOKENIZER
 _MARK = "model_index.json"  # without it a folder does not count
 _SOURCE = "unpacked_from.json"  # the file that a folder was made of
 _SHARD = "512MB"  # so much more memory than the file is needed
 _SPARE = 500_000_000  # bytes
-_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_PADDING = {"tokenizer": "<|endoftext|>", "tokenizer_2": "!"}  # as Stable Diffusion XL was trained, 1.x has the first
-_LENGTH = 77  # tokens
 
 
 def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
@@ -44,7 +39,7 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
     source = Path(base.path)
     if not source.is_file():
         return base
-    folder = Path(cache) / cache_names.UNPACKED / cache_names.unpacked(source)
+    folder = Path(cache) / cache_names.UNPACKED / _name(base)
     if not _is_whole(folder):
         if folder.exists():
             yield Note(f"The unpacked copy of {base.title} was damaged, so it is made again.")
@@ -58,7 +53,16 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
                 files.remove_folder(folder)
                 _evict(folder.parent)
                 _unpack(base, source, folder)
-    return base.model_copy(update={"path": str(folder)})
+    return base.model_copy(update={"path": str(folder), "parts": {}})
+
+
+def _name(base: Base) -> str:
+    """What the folder of a base is called. Raises UserError where one of its files is gone."""
+    try:
+        return cache_names.unpacked(Path(base.path), base.parts.values())
+    except OSError as error:
+        what = f"A file of {base.title} is not there any more: {error.filename}."
+        raise UserError(what, "Put it back, or look for your bases again.") from error
 
 
 def _is_whole(folder: Path) -> bool:
@@ -75,43 +79,63 @@ def _evict(unpacked: Path) -> None:
     """Delete the folders whose file is gone or has changed since: nothing asks for them any more."""
     for folder in (one for one in unpacked.iterdir() if one.is_dir()):
         named = files.read_json(folder / _SOURCE)
-        source = Path(named) if isinstance(named, str) else None
-        if not source or not source.is_file() or folder.name != cache_names.unpacked(source):
+        source, *parts = named if isinstance(named, list) and named else [named]
+        if not isinstance(source, str) or not _is_made_of(folder, source, parts):
             files.remove_folder(folder)
 
 
+def _is_made_of(folder: Path, source: str, parts: list[str]) -> bool:
+    try:
+        return folder.name == cache_names.unpacked(Path(source), parts)
+    except OSError:
+        return False
+
+
 def _unpack(base: Base, source: Path, folder: Path) -> None:
-    needed, free = source.stat().st_size + _SPARE, shutil.disk_usage(folder.parent).free
-    if free < needed:
-        what = f"Unpacking {base.title} needs {needed / 1e9:.1f} GB on your disk; {free / 1e9:.1f} GB are free."
-        raise UserError(what, "Make some space, or use the base as a diffusers folder, which is read where it lies.")
     contents = single_file.read(source)
     build = single_file.build_of(source, contents, families.facts_of(base.family).single_files)
+    _require_room(base, folder.parent, assemble.size(base, build) if build.apart else source.stat().st_size)
     configuration = families.configuration(build.like)
     assert configuration, build.like
     found = json.loads(configuration.read_text(encoding="utf-8"))
     noise = noise_kind.of_checkpoint(source, contents.shapes)
     new = files.half_made(folder)  # swept where this is cut short
-    _lay_out(found, noise, new)
-    tokenizers = {f"tokenizer{end}": clip_tokenizer(f"tokenizer{end}") for end in _suffixes(found)}
+    absent = build.apart.keys() - assemble.parts_of(base, build).keys()
+    _lay_out(found, noise, new, absent)
     with opening(base), _as_value_error():
-        pipeline = getattr(diffusers, found["pipeline"]["class"]).from_single_file(
-            str(source),
-            config=str(new),
-            local_files_only=True,
-            torch_dtype=_DTYPES[contents.dtype],
-            **tokenizers,
-        )
-    pipeline.save_pretrained(new, max_shard_size=_SHARD)
-    files.write_json(new / _SOURCE, str(source.resolve()))
+        if build.apart:
+            assemble.write(base, build, found, new)
+            for name, one in tokenizers.of(found).items():
+                one.save_pretrained(new / name)
+        else:
+            dtype = assemble.DTYPES[contents.dtype]
+            _as_pipeline(source, found, new, dtype).save_pretrained(new, max_shard_size=_SHARD)
+    files.write_json(new / _SOURCE, [str(source.resolve()), *base.parts.values()])
     files.sync_files(new)
     files.move(new, folder)
 
 
-def _lay_out(found: dict[str, Any], noise: tuple[str, bool], folder: Path) -> None:
-    """Write the app's own configuration as a diffusers folder without weights."""
-    kinds = {name: [part["library"], part["class"]] for name, part in found["components"].items()}
-    kinds |= {f"tokenizer{end}": ["transformers", "CLIPTokenizer"] for end in _suffixes(found)}
+def _as_pipeline(source: Path, found: dict[str, Any], config: Path, dtype: torch.dtype) -> Any:
+    """The whole of a checkpoint, as diffusers reads it; it is in memory at once."""
+    return getattr(diffusers, found["pipeline"]["class"]).from_single_file(
+        str(source), config=str(config), local_files_only=True, torch_dtype=dtype, **tokenizers.of(found)
+    )
+
+
+def _require_room(base: Base, folder: Path, size: int) -> None:
+    needed, free = size + _SPARE, shutil.disk_usage(folder).free
+    if free < needed:
+        what = f"Unpacking {base.title} needs {needed / 1e9:.1f} GB on your disk; {free / 1e9:.1f} GB are free."
+        raise UserError(what, "Make some space, or use the base as a diffusers folder, which is read where it lies.")
+
+
+def _lay_out(found: dict[str, Any], noise: tuple[str, bool], folder: Path, absent: Collection[str]) -> None:
+    """Write the app's own configuration as a diffusers folder without weights; `absent` networks leave `found`."""
+    gone = {part: found["components"].pop(part) for part in sorted(absent)}
+    empty = [name for part in gone for name in (part, tokenizers.beside(part))]
+    kinds: dict[str, list[str | None]] = {name: [None, None] for name in empty}
+    kinds |= {name: [part["library"], part["class"]] for name, part in found["components"].items()}
+    kinds |= {name: ["transformers", type(one).__name__] for name, one in tokenizers.of(found).items()}
     kinds["scheduler"] = ["diffusers", found["scheduler"]["class"]]
     named = {"_class_name": found["pipeline"]["class"], **found["pipeline"]["config"]}
     files.write_json(folder / _MARK, named | kinds)
@@ -122,32 +146,6 @@ def _lay_out(found: dict[str, Any], noise: tuple[str, bool], folder: Path) -> No
     said |= {"prediction_type": prediction} if prediction else {}
     said |= {"rescale_betas_zero_snr": True} if to_zero else {}
     files.write_json(folder / "scheduler" / "scheduler_config.json", said)
-
-
-def _suffixes(found: dict[str, Any]) -> list[str]:
-    """The suffixes of the text encoders' folders: the first has none."""
-    names = [name for name in found["components"] if name.startswith("text_encoder")]
-    return [name.removeprefix("text_encoder") for name in names]
-
-
-def clip_tokenizer(name: str) -> CLIPTokenizer:
-    """CLIP's byte-level BPE tokenizer: all bytes, the same at the end of a word, the merges, and two special tokens.
-
-    `name` is that of its folder in the base, which decides the padding token."""
-    text = (CLIP / "merges.txt").read_text(encoding="utf-8")
-    merges = [tuple(line.split(" ")) for line in text.splitlines()]
-    letters = list(bytes_to_unicode().values())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(
-        vocab={word: number for number, word in enumerate(words)},
-        merges=merges,
-        model_max_length=_LENGTH,
-        bos_token="<|startoftext|>",
-        eos_token="<|endoftext|>",
-        unk_token="<|endoftext|>",
-        pad_token=_PADDING[name],
-    )
 
 
 @contextlib.contextmanager

@@ -62,12 +62,15 @@ class Shelf:
         return held
 
     def _missing(self, path: Path, parts: list[PartFile]) -> UserError:
-        several = [f"its {one.title}" for one in parts]
-        listed = " and ".join(filter(None, (", ".join(several[:-1]), several[-1])))
-        usual = " and ".join(dict.fromkeys(one.usual for one in parts))
+        listed = _listing([f"its {one.title}" for one in parts])
+        usual = _listing([one.usual for one in parts])
         are = "are" if len(parts) > 1 else "is"
         where = f"beside it or into {self._studio.bases}"
         return UserError(f"{path.name} holds no whole base: {listed} {are} missing.", f"Put {usual} {where}.")
+
+
+def _listing(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def lacking_in(contents: single_file.Contents, build: SingleFile) -> dict[str, PartFile]:
@@ -96,9 +99,9 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def _near(path: Path) -> dict[str, str]:
-    """Networks beside a file, and in the folders of their own beside its folder and the one above."""
+    """Networks beside a file, and in folders of their own there, beside its folder, and beside the one above."""
     held = _in_folder(path.parent)
-    for above in list(path.parents)[1:3]:
+    for above in list(path.parents)[:3]:
         for name in _FOLDERS:
             for key, one in _in_folder(above / name).items():
                 held.setdefault(key, one)

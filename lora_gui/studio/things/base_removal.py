@@ -31,7 +31,7 @@ def of(studio: Studio, base: Base) -> Removal:
     if user := _used_by(studio, base):
         raise UserError(f"{base.title} is in use by the run {user}.", "Wait until it is done, or stop it first.")
     unpacked = _unpacked(studio, base)
-    size = sum(file.stat().st_size for one in unpacked for file in one.rglob("*") if file.is_file())
+    size = sum(file.stat().st_size for one in unpacked for file in one.rglob("*") if _is_own(file))
     made = f"Frees {size / 1e9:.1f} GB, what was unpacked of it. " if unpacked else ""
     if Path(base.path).is_relative_to(studio.bases):
         if not unpacked:
@@ -55,6 +55,11 @@ def _unpacked(studio: Studio, base: Base) -> tuple[Path, ...]:
         return ()
     folder = studio.cache / cache_names.UNPACKED / cache_names.unpacked(path, base.parts.values())
     return (folder,) if folder.is_dir() else ()
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a file takes room of its own, and is no link to one of another program."""
+    return file.is_file() and not file.is_symlink() and file.stat().st_nlink == 1
 
 
 def _used_by(studio: Studio, base: Base) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from lora_gui import families
 from lora_gui.engine.draw.drawer import Drawer
-from lora_gui.engine.load import unpack
+from lora_gui.engine.load import tokenizers, unpack
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
@@ -33,7 +33,7 @@ def single(request, tmp_path, monkeypatch):
     """A base as one file, and its networks; known by a tensor of its own, since it is so small."""
     like, found, inputs = TINY[request.param]
     path, networks = tiny_single_file.write(tmp_path, like, found)
-    monkeypatch.setattr(unpack, "CLIP", tmp_path / "configs" / "clip")
+    monkeypatch.setattr(tokenizers, "CLIP", tmp_path / "configs" / "clip")
     monkeypatch.setattr(families, "configuration", lambda key: tmp_path / "configs" / f"{key}.json")
     facts = families.facts_of(request.param)
     builds, quick = (replace(facts.single_files[0], inputs=inputs),), facts.draw_defaults | {"steps": 2}
@@ -109,9 +109,18 @@ def test_what_was_unpacked_of_a_file_that_is_gone_or_has_changed_makes_room(sing
 
 def test_the_tokenizer_is_that_of_clip():
     expected = [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
-    tokenizer = unpack.clip_tokenizer("tokenizer_2")
+    tokenizer = tokenizers.clip_tokenizer("tokenizer_2")
     assert tokenizer("A photo of an astronaut riding a horse").input_ids == expected
     assert len(tokenizer) == 49408 and tokenizer.pad_token_id == 0 and tokenizer.model_max_length == 77
+
+
+def test_the_tokenizer_of_t5_reads_as_that_which_flux_came_with():
+    """Ids that FLUX.1's own tokenizer_2 gives, full width, ligatures and letters in circles among them."""
+    t5 = tokenizers.t5_tokenizer()
+    odd = "\uff26\uff55\uff4c\uff4c width \u2460 \ufb01ne  two   spaces\ttab\nnew"
+    assert t5("a photo of a red fox").input_ids == [3, 9, 1202, 13, 3, 9, 1131, 3, 20400, 1]
+    assert t5(odd).input_ids == [4043, 9400, 209, 1399, 192, 4856, 3808, 126, 1]
+    assert len(t5) == 32100 and t5.pad_token_id == 0 and t5.model_max_length == 512
 
 
 def test_a_folder_stays_where_it_is(base, tmp_path):
