@@ -124,7 +124,7 @@ def sync_folder(folder: Path) -> None:
 
 def sync_files(folder: Path) -> None:
     """Make durable what a library wrote into a folder and those below it; what is linked there is left as it is."""
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _is_linked(p)):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.lstat().st_nlink == 1 and not p.is_symlink()):
         about_to("sync", path)
         with open(path, "rb+") as file:
             drive.flush(file.fileno())
@@ -254,10 +254,6 @@ def read_json(path: Path, most: int = SMALL) -> Any:
         return json.loads(read_small(path, most).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _is_linked(path: Path) -> bool:
-    return path.is_symlink() or path.stat().st_nlink > 1
 
 
 def _beside(path: Path, suffix: str = "part") -> Path:
