@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import MethodType
+from typing import Any
 
 import psutil
 import torch
@@ -44,7 +46,7 @@ def packed_of(layer: nn.Module) -> Packed | None:
 def _packable(module: nn.Module) -> bool:
     """Exact types only: what derives from them may read its weight by itself."""
     if type(module) is nn.Conv2d:
-        plain = module.stride == (1, 1) and module.dilation == (1, 1) and module.groups == 1
+        plain = module.dilation == (1, 1) and module.groups == 1
         if not plain or module.padding_mode != "zeros" or isinstance(module.padding, str):
             return False
     elif type(module) is not nn.Linear:
@@ -59,29 +61,38 @@ class Packed:
 
     def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
         self.layer, self.bias = layer, layer.bias
-        self._padding, self._turned_padding = [0, 0], [0, 0]
+        self._kernel, self._padding, self._strides = [1, 1], [0, 0], [1, 1]
         if isinstance(layer, nn.Conv2d):
-            self._padding = [int(pad) for pad in layer.padding]
-            self._turned_padding = [k - 1 - pad for k, pad in zip(layer.kernel_size, self._padding, strict=True)]
-        self._ahead, self._back = _Layouts(self._padding), _Layouts(self._turned_padding)
+            self._kernel, self._padding, self._strides = ([int(one) for one in two] for two in _geometry(layer))
+        self._ahead, self._back = _Layouts(self._ordered), _Layouts(self._ordered_to_go_back)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """What the layer gives."""
-        return passed(x, self)
+        return passed(x, self if self._strides == [1, 1] else _Striding(self, self._left_over(x)))
 
     def ahead(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output for `x`, (B, C, H, W) or (..., C)."""
-        pixels = self._as_pixels(x)
-        weight = self._ahead.of(pixels, self._weight)
-        return self._convolved(x, pixels, weight, self.bias, self._padding)
+        pixels, how = self._as_pixels(x), (self._padding, self._strides, [1, 1], 1)
+        weight = self._ahead.of(tuple(pixels.shape[2:]), self._weight)
+        y = torch.ops.mkldnn._convolution_pointwise(pixels, weight, self.bias, *how, "none", [], "")
+        return self._as_given(y, x)
 
-    def back(self, grad: torch.Tensor) -> torch.Tensor:
-        """The gradient of the input, from that of the output: with stride 1, a convolution with the kernel turned."""
-        pixels = self._as_pixels(grad)
-        packed = self._back.of(pixels, lambda: self._weight().flip(2, 3).transpose(0, 1).contiguous())
+    def back(self, grad: torch.Tensor, left_over: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """The gradient of the input, from that of the output: a transposed convolution with the same weight.
+
+        `left_over` pixels of the input's height and width were too few for another stride.
+        """
+        pixels, how = self._as_pixels(grad), (self._padding, [*left_over], self._strides, [1, 1], 1)
+        packed = self._back.of((*pixels.shape[2:], *left_over), self._weight)
         if self._ahead.held and (weight := self.layer.weight).stride().count(0) < weight.ndim:
             weight.data = weight.new_zeros(()).expand(weight.shape)  # both directions are packed: its memory goes
-        return self._convolved(grad, pixels, packed, None, self._turned_padding)
+        y = torch.ops.mkldnn._convolution_transpose_pointwise(pixels, packed, None, *how, "none", [], "")
+        return self._as_given(y, grad)
+
+    def _left_over(self, x: torch.Tensor) -> tuple[int, int]:
+        sides = zip(x.shape[2:], self._kernel, self._padding, self._strides, strict=True)
+        height, width = ((side + 2 * pad - kernel) % stride for side, kernel, pad, stride in sides)
+        return height, width
 
     def _weight(self) -> torch.Tensor:
         """(out, in, height, width)."""
@@ -95,12 +106,31 @@ class Packed:
             return x.contiguous(memory_format=torch.channels_last)
         return x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
 
-    def _convolved(
-        self, x: torch.Tensor, pixels: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
-    ) -> torch.Tensor:
-        ones = [1, 1]
-        y = torch.ops.mkldnn._convolution_pointwise(pixels, weight, bias, padding, ones, ones, 1, "none", [], "")
+    def _as_given(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return y if isinstance(self.layer, nn.Conv2d) else y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+    def _ordered(self, weight: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+        given, order = [1, weight.shape[1], *size], torch.ops.aten.mkldnn_reorder_conv2d_weight
+        return order(weight.to_mkldnn(), self._padding, self._strides, [1, 1], 1, given)
+
+    def _ordered_to_go_back(self, weight: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+        given, left_over = [1, weight.shape[0], *size[:2]], [*size[2:]]
+        order = torch.ops.mkldnn._reorder_convolution_transpose_weight
+        return order(weight, self._padding, left_over, self._strides, [1, 1], 1, given)
+
+
+@dataclass(frozen=True)
+class _Striding:
+    """A convolution with a stride, for inputs of one size, of which the outputs do not tell."""
+
+    packed: Packed
+    left_over: tuple[int, int]
+
+    def ahead(self, x: torch.Tensor) -> torch.Tensor:
+        return self.packed.ahead(x)
+
+    def back(self, grad: torch.Tensor) -> torch.Tensor:
+        return self.packed.back(grad, self.left_over)
 
 
 class _Layouts:
@@ -108,26 +138,26 @@ class _Layouts:
     use, by a path that is slower than the convolution itself. Which it is follows from the size alone, not from what
     came first: a resumed run rounds as the undisturbed one does."""
 
-    def __init__(self, padding: list[int]) -> None:
-        self._padding = padding
-        self._by_size: dict[tuple[int, ...], torch.Tensor] = {}
+    def __init__(self, ordered: Callable[[torch.Tensor, tuple[int, ...]], torch.Tensor]) -> None:
+        self.ordered = ordered  # the plain weight as it is wanted for a size
+        self.by_size: dict[tuple[int, ...], torch.Tensor] = {}
         self.held: list[torch.Tensor] = []
 
-    def of(self, pixels: torch.Tensor, weight: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The weight for pixels (B, C, H, W); `weight` gives it plain where that is a new size."""
-        size = tuple(pixels.shape[2:])
-        found = self._by_size.get(size)
+    def of(self, size: tuple[int, ...], weight: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """The weight for pixels of this size; `weight` gives it plain where that is a new one."""
+        found = self.by_size.get(size)
         if found is None:
-            new = self._reordered(weight(), size)
+            new = self.ordered(weight(), size)
             found = next((one for one in self.held if _layout(one) == _layout(new)), new)
             if found is new:
                 self.held.append(new)
-            self._by_size[size] = found
+            self.by_size[size] = found
         return found
 
-    def _reordered(self, weight: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-        reorder = torch.ops.aten.mkldnn_reorder_conv2d_weight
-        return reorder(weight.to_mkldnn(), self._padding, [1, 1], [1, 1], 1, [1, weight.shape[1], *size])
+
+def _geometry(layer: nn.Conv2d) -> tuple[Iterable[Any], ...]:
+    """Kernel, padding and stride, each for height and width."""
+    return layer.kernel_size, layer.padding, layer.stride
 
 
 def _layout(weight: torch.Tensor) -> bytes:

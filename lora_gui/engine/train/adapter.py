@@ -19,7 +19,7 @@ from torch import nn
 from lora_gui.engine.load import lora
 from lora_gui.engine.load.packed import packed_of
 from lora_gui.engine.load.quantize import QuantizedLinear
-from lora_gui.engine.train import norms, rotary
+from lora_gui.engine.train import norms, rotary, spared
 from lora_gui.formats.naming import is_text
 
 _ALIGNED = 256  # values, of the start of each group of weights
@@ -120,6 +120,7 @@ def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, queries_apart: bool =
     for root in parts.values():
         norms.fuse(root)
         rotary.fuse(root)
+        spared.fuse(root)
     found = list(lora.adapter_layers(parts, name))
     kinds = [[(key, one) for key, one in found if is_text(key.partition(".")[0]) == texts] for texts in (False, True)]
     return [_fused(_sharing(parts, layers, name, queries_apart), name, dtype) for layers in kinds if layers]

@@ -53,5 +53,22 @@ def test_a_packed_weight_is_never_reordered_again_for_a_size_and_held_once_for_e
         learnt(one, size)
     for held in (one._ahead, one._back):
         assert len({packed._layout(weight) for weight in held.held}) == len(held.held) < len(SIZES)
-        for size, weight in held._by_size.items():
-            assert packed._layout(weight) == packed._layout(held._reordered(weight.to_dense(), size))
+        for size, weight in held.by_size.items():
+            assert packed._layout(weight) == packed._layout(held.ordered(one._weight(), size))
+
+
+@pytest.mark.parametrize("side", [8, 9])
+def test_a_packed_convolution_with_a_stride_computes_as_the_plain_one_does_at_even_and_odd_sizes(side):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(64, 96, 3, stride=2, padding=1).requires_grad_(False)
+    root = nn.Sequential(nn.Conv2d(64, 96, 3, stride=2, padding=1)).requires_grad_(False)
+    root[0].load_state_dict(plain.state_dict())
+    assert packed.pack(root) == 1
+    x = torch.randn(2, 64, side, side, requires_grad=True)
+    for _ in range(2):  # the second time without the plain weight
+        results = []
+        for module in (plain, root):
+            y = module(x)
+            results.append((y.detach(), *torch.autograd.grad(y.square().sum(), x)))
+        for found, wanted in zip(*results, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
