@@ -13,7 +13,7 @@ from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
     from lora_gui.studio.tasks.downloads import Download
-    from lora_gui.studio.tasks.fetching import FetchStatus
+    from lora_gui.studio.tasks.fetching import Fetching, FetchStatus
 
 _TOLD = 2.0  # seconds between two lines of progress
 _SIGN_IN = "python -m lora_gui bases sign-in"
@@ -40,7 +40,7 @@ def run_download(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     if options.pause or options.cancel:
         return _end(_begun(studio, options.base), options.cancel)
     download = downloads.start(studio, options.base)
-    last = _follow(download)
+    last = follow(download, options.base)
     if last.state != "finished":
         remedy = f"{last.remedy} Sign in with: {_SIGN_IN}" if last.cause == "sign in" else last.remedy
         go_on = "Go on with the same command."
@@ -75,20 +75,20 @@ def _end(download: "Download", give_up: bool) -> dict[str, Any]:
     return _told(download, last)
 
 
-def _follow(download: "Download") -> "FetchStatus":
-    """Say how it goes, to its end; Ctrl-C pauses it."""
+def follow(one: "Fetching", called: str) -> "FetchStatus":
+    """Say how something that is fetched goes, to its end; Ctrl-C pauses it."""
     from lora_gui.studio.tasks.download_words import progress
 
     known, then = ("", "", False), 0.0
     try:
-        for status in download.wait():
+        for status in one.wait():
             now = status.state, status.doing, bool(status.of)
             if now != known or (status.state == "running" and time.monotonic() - then >= _TOLD):
-                note(f"{download.base}: {progress(status)}")
+                note(f"{called}: {progress(status)}")
                 known, then = now, time.monotonic()
     except KeyboardInterrupt:
-        download.pause()
-        *_, status = download.wait()
+        one.pause()
+        *_, status = one.wait()
     for sentence in status.notes:
         note(sentence)
     return status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register
+from lora_gui.commands import Register, bringing
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -16,7 +16,7 @@ WHICH = "its name, or its file"
 
 
 def add(commands: Any, register: Register) -> None:
-    parser = register(commands, "loras", run_list, "your LoRAs: list, show, rename, edit, star, delete, restore")
+    parser = register(commands, "loras", run_list, "your LoRAs: list, show, rename, edit, star, delete, restore, bring")
     parser.set_defaults(show=_lines, **_EVERYTHING)
     topics = parser.add_subparsers(metavar="WHAT", parser_class=type(parser))
     listed = register(topics, "list", run_list, "list your LoRAs")
@@ -34,6 +34,7 @@ def add(commands: Any, register: Register) -> None:
         if topic != "restore":
             one.add_argument("lora", metavar="LORA", help=WHICH)
         _MORE.get(topic, lambda _: None)(one)
+    bringing.add(topics, register)
 
 
 def _wishes(parser: argparse.ArgumentParser) -> None:

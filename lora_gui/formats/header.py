@@ -112,7 +112,8 @@ def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, A
     `name` stands in errors, `size` is that of the file. Raises UserError where it is damaged or can carry programs.
     """
     start = file.read(8)
-    if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+    is_pickle = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and start[4:] != bytes(4)  # not a length
+    if start[:4] == b"PK\x03\x04" or is_pickle:
         raise UserError(
             f"{name} is in an old format that can carry programs, so it is not opened.",
             "Ask for a .safetensors version of it.",

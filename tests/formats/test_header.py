@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
 from lora_gui.formats import summary
-from lora_gui.formats.header import WIDTHS, all_finite, read_header
+from lora_gui.formats.header import WIDTHS, all_finite, entries, read_header
 from lora_gui.formats.identify import identify
 
 LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
@@ -169,3 +169,14 @@ def test_bfloat16_is_read_too(tmp_path):
     path.write_bytes(raw(header | {f"{LAYER}.alpha": entry([], "BF16", begin=8)}, b"\x80\x3f" * 4 + b"\x80\x7f"))
     whole = read_header(path)
     assert not all_finite(path, whole) and math.isinf(summary.alphas(path, whole)[LAYER])
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])  # 0x280 and on: the beginning of a pickle, but for its zeros
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path, length):
+    path = tmp_path / "a.safetensors"
+    tensors = {"x.lora_down.weight": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}}
+    header = json.dumps({"__metadata__": {"k": ""}, **tensors}).encode()
+    path.write_bytes(struct.pack("<Q", length) + header.ljust(length) + b"\0\0")
+    with open(path, "rb") as file:
+        found, _, first = entries(file, path.name, path.stat().st_size)
+    assert list(found) == ["x.lora_down.weight"] and first == 8 + length

@@ -59,12 +59,13 @@ def describe(path: Path) -> LoraInfo:
         raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
 
 
-def import_lora(studio: Studio, path: Path) -> LoraInfo:
-    """Copy a LoRA into the studio under a free name. Raises UserError, and keeps nothing, where it is not usable."""
+def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
+    """Copy a LoRA into the studio under a free name: its own, or one like `name`. Raises UserError, and keeps nothing,
+    where it is not usable."""
     describe(path)
     if not is_finite(path):
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
-    target = files.free_name(studio.loras, safe_name(Path(path).stem), ".safetensors")
+    target = files.free_name(studio.loras, safe_name(name or Path(path).stem), ".safetensors")
     files.copy(Path(path), target)
     return describe(target)
 

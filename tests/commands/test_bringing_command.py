@@ -1,0 +1,52 @@
+"""LoRAs are brought on the command line, by a real child, and nothing of the key for Civitai is told."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lora_gui.studio.paths import Studio
+from tests import making
+from tests.net.civitai import SmallCivitai
+from tests.net.hub import SmallHub
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def command(tmp_path):
+    """A small Hub, a small Civitai, and what runs a command of `loras`: its exit code and its answer."""
+    homes = {"LORA_GUI_HOME": str(tmp_path / "studio"), "HF_HOME": str(tmp_path / "hf"),
+             "XDG_CONFIG_HOME": str(tmp_path / "config")}  # fmt: skip
+    with SmallHub() as hub, SmallCivitai() as civitai:
+        mine = {name: text for name, text in os.environ.items() if name not in ("HF_TOKEN", "CIVITAI_API_KEY")}
+        environment = mine | hub.environment() | civitai.environment() | homes
+
+        def run(*arguments, text=""):
+            what = [sys.executable, "-m", "lora_gui", "loras", *arguments, "--json"]
+            done = subprocess.run(what, cwd=ROOT, env=environment, input=text, capture_output=True, encoding="utf-8")
+            return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+        yield run, hub, civitai
+
+
+def test_a_lora_is_brought_from_civitai_with_a_key_and_another_chosen_from_the_hub(command, tmp_path):
+    run, hub, civitai = command
+    data = making.lora(Studio(tmp_path / "theirs"), "theirs").read_bytes()
+    civitai.add(12, 34, data, b"", True)
+    hub.add("ada/two", {"a.safetensors": data, "b.safetensors": data})
+    code, told = run("bring", f"{civitai.url}/models/12")
+    assert code == 1 and told["cause"] == "sign in" and "loras civitai-key" in told["remedy"]
+    code, told = run("civitai-key", text="k3y\n")
+    assert code == 0 and told["kept"] and "k3y" not in json.dumps(told)
+    code, told = run("bring", f"{civitai.url}/models/12")
+    assert code == 0 and told["family"] == "sd1" and told["trigger"] == "zxy", told
+    code, told = run("bring", "ada/two")
+    assert code == 1 and list(told["files"]) == ["a.safetensors", "b.safetensors"] and "--file" in told["remedy"]
+    code, told = run("bring", "ada/two", "--file", "b.safetensors")
+    assert code == 0 and Path(told["lora"]).name == "b.safetensors"
+    assert run("civitai-key", "--forget")[1]["kept"] is False
+    assert not list((tmp_path / "studio" / "downloads").glob("*/"))
