@@ -104,7 +104,7 @@ class TrainSettings(_Settings):
     )
     precision: Precision = Field(
         "bf16", title="Precision",
-        description="How the base is held in memory while it learns. Lower ones need less memory; the LoRA itself is always exact.",
+        description="How the base is held in memory while it learns. Lower ones need less memory; the LoRA itself is always exact. INT8 is also multiplied by as it is on NVIDIA cards from RTX 30 on.",
     )
     gradient_checkpointing: bool = Field(
         False, title="Save memory by recomputing", description="On: needs much less memory, each step takes about a third longer.",
@@ -112,6 +112,10 @@ class TrainSettings(_Settings):
     streamed_blocks: int = Field(
         0, ge=0, le=200, title="Blocks in RAM",
         description="Up: so many blocks of the base stay in the computer's own memory until they are used; the card needs less, a step may take longer.",
+    )
+    record_steps: bool = Field(
+        True, title="Record steps",
+        description="On: an NVIDIA card records a step and repeats it by itself, so that a small base does not wait for the processor; what is learnt is the same. Off: less memory. Where a card cannot, it is said and each step is told to it anew.",
     )
     flip: bool = Field(
         False, title="Mirror pictures", description="Also learn every picture mirrored. Good for few pictures; wrong for faces, lettering and logos.",

@@ -220,6 +220,12 @@ class Family(ABC):
     ) -> dict[str, nn.Module]:
         """Load the parts that may carry a LoRA by `load`, by their name in LoRA files, such as {"unet": ...}."""
 
+    def fuse(self, part: str, network: Any) -> None:  # noqa: B027  # most have nothing to fuse
+        """Let the blocks of a frozen network compute in fewer kernels while it learns: the same up to rounding.
+
+        A drawing stays the library's own, bit for bit.
+        """
+
     def text_encoders(self, base: Path, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Module]:
         """Load the text encoders that may be trained too, by their name in LoRA files; empty where none may."""
         return {}

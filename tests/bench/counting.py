@@ -99,6 +99,8 @@ def _answer(func: Any, name: str, args: Any, kwargs: Any) -> tuple[bool, bool, A
     if not any(map(_on_card, tensors)):
         moved = _on_card_by(kwargs.get("device")) and name == "_to_copy" and bool(tensors)
         return moved and not kwargs.get("non_blocking", False), False, None
+    if name == "_fused_adamw_":  # of which the meta device knows no form with its rate in a tensor
+        return False, True, None
     if name in _WAITING:
         return True, True, _WITHOUT_VALUES.get(name, _everything)(args[0])
     if name == "_to_copy" and "device" in kwargs and not _on_card_by(kwargs["device"]):

@@ -67,7 +67,7 @@ def app_step(own: Family, parts: dict[str, nn.Module], calls: Calls, settings: T
     """The app's own step, with what `calls` predict in place of its loss."""
 
     class Predicting(TrainState):
-        def loss(self, batch: Any, generator: torch.Generator) -> torch.Tensor:
+        def loss(self, given: Any) -> torch.Tensor:
             return _loss(self.parts, calls)
 
     bare = type(own.__class__.__name__, (own.__class__,), {"noising": lambda *_: {}})()

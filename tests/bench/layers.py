@@ -54,7 +54,7 @@ def unseen(state: TrainState, apart: list[int]) -> float:
     rng, generator = random.Random(0), torch.Generator()
     with torch.no_grad():
         return mean(
-            float(state.loss(state.cache.batch(apart, 0.0, rng), generator.manual_seed(draw)).mean())
+            float(state.loss(state.drawn(state.cache.batch(apart, 0.0, rng), generator.manual_seed(draw))).mean())
             for draw in range(DRAWS)
         )
 

@@ -134,7 +134,7 @@ class Contract:
         loss = loss_of(self.key, base, parts, batch, settings, seed=1).mean()
         expected = torch.autograd.grad(loss, weights, allow_unused=True)
         assert sum(packed.pack(part) for part in parts.values())
-        masters = adapter.fuse(parts, "new", torch.float32, own.queries_apart)
+        masters = adapter.fuse(parts, "new", torch.float32, own)
         for _ in range(2):  # the second backward finds its layers packed for it
             masters[0].zero()
             again = loss_of(self.key, base, parts, batch, settings, seed=1).mean()

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from lora_gui import files, lean
-from lora_gui.engine.load import quantised_cache
+from lora_gui.engine.load import int8, quantised_cache
 from lora_gui.engine.load.frozen import passed
 from lora_gui.engine.load.tensor_files import assign, lacking, read_tensors
 from lora_gui.errors import UserError
@@ -113,6 +113,11 @@ class Int8Linear(QuantizedLinear):
     def quantise(weight: torch.Tensor) -> Tensors:
         scale = weight.abs().amax(dim=1, keepdim=True).float().clamp_(min=1e-12) / 127
         return {"rows": weight.float().div(scale).round_().to(torch.int8), "scale": scale}
+
+    def ahead(self, x: torch.Tensor) -> torch.Tensor:
+        if int8.applies(x, self.rows):
+            return int8.linear(x, self.rows, self.scale, _as(self.bias, x))
+        return super().ahead(x)
 
     def dequantised(self, dtype: torch.dtype) -> torch.Tensor:
         return self.rows.to(dtype).mul_(self.scale.to(dtype))

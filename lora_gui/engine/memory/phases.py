@@ -233,7 +233,7 @@ class Planner:
                 left += runs
             with torch.device("meta"):
                 lora.add_new(parts, self.family, settings, "planned")
-                masters = fuse(parts, "planned", dtype_of(settings.precision), self.family.queries_apart)
+                masters = fuse(parts, "planned", dtype_of(settings.precision), self.family)
             self._carrying = {key: (parts, left, masters)}
         return self._carrying[key]
 

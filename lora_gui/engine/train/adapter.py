@@ -20,6 +20,7 @@ from lora_gui.engine.load import lora
 from lora_gui.engine.load.packed import packed_of
 from lora_gui.engine.load.quantize import QuantizedLinear
 from lora_gui.engine.train import norms, rotary, spared
+from lora_gui.families.base import Family
 from lora_gui.formats.naming import is_text
 
 _ALIGNED = 256  # values, of the start of each group of weights
@@ -81,9 +82,9 @@ class Masters:
         if self._casts:
             self.shadow.copy_(self.flat.data)
 
-    def zero(self) -> None:
-        """Forget the gradients."""
-        if self._casts:
+    def zero(self, release: bool = True) -> None:
+        """Forget the gradients; where fp32 computes, or they may not be released, their memory stays where it is."""
+        if self._casts and release:
             self.flat.grad, self.exchanged = None, self.exchanged.new_zeros(0)
         else:
             self.exchanged.zero_()
@@ -111,16 +112,19 @@ class Masters:
         return [buffer[start : start + shape.numel()].view(shape) for start, shape in self._spans]
 
 
-def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, queries_apart: bool = False) -> list[Masters]:
-    """Let the adapter `name` learn fused with its frozen layers, which compute in `dtype`.
+def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, family: Family | None = None) -> list[Masters]:
+    """Let the adapter `name` learn fused with its frozen layers, which compute in `dtype`; the blocks of its `family`
+    too, where that is given.
 
-    `queries_apart` says that queries are of another x than keys and values are, where the attention does not say so.
     Returns the weights by the learning rate they have in common: those of denoisers, then those of text encoders.
     """
-    for root in parts.values():
+    for part, root in parts.items():
         norms.fuse(root)
         rotary.fuse(root)
         spared.fuse(root)
+        if family:
+            family.fuse(part, root)
+    queries_apart = family is not None and family.queries_apart
     found = list(lora.adapter_layers(parts, name))
     kinds = [[(key, one) for key, one in found if is_text(key.partition(".")[0]) == texts] for texts in (False, True)]
     return [_fused(_sharing(parts, layers, name, queries_apart), name, dtype) for layers in kinds if layers]
@@ -149,7 +153,10 @@ def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype) 
 
 
 def _sharing(parts: lora.Parts, layers: Layers, name: str, queries_apart: bool) -> list[list[BaseTunerLayer]]:
-    """The layers in their order, those together that are given the same x."""
+    """The layers in their order, those together that are given the same x.
+
+    `queries_apart` says that queries are of another x than keys and values are, where the attention does not say so.
+    """
 
     def kind(item: tuple[str, BaseTunerLayer]) -> Any:
         (key, layer), path = item, item[0].rpartition(".")

@@ -162,9 +162,9 @@ def unpack(
         owner[key] = tensor
     state = {int(weight): values for weight, values in whole["state"].items()}
     kept = list(whole["param_groups"].values())
-    own = [group["params"] for group in optimizer.state_dict()["param_groups"]]
-    groups = [kept[min(n, len(kept) - 1)] | {"params": params} for n, params in enumerate(own)]
-    if len(state) > sum(map(len, own)):
+    own = [{key: group[key] for key in ("params", "lr")} for group in optimizer.state_dict()["param_groups"]]
+    groups = [kept[min(n, len(kept) - 1)] | group for n, group in enumerate(own)]  # a rate is set anew in each step
+    if len(state) > sum(len(group["params"]) for group in own):
         state = dict(enumerate(join([state[n] for n in sorted(state)])))
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

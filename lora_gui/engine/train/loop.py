@@ -174,6 +174,7 @@ def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[E
         if asked:
             return short or Paused(state.step) if asked == "pause" else None
         state.one_step(batches)
+        yield from state.graphs.notes()
         if not ranks.leads:
             continue
         step = state.step
@@ -199,6 +200,7 @@ def _draws(step: int, settings: TrainSettings) -> bool:
 
 
 def _draw(state: TrainState, samples: Samples) -> Iterator[Event]:
+    state.graphs.forget()  # drawing needs the memory
     yield from samples.draw(f"step-{state.step:06}", state.step)
 
 

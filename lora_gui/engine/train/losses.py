@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 import torch
 
-from lora_gui.families.base import Batch, Family, Noising
+from lora_gui.families.base import Batch, Conditions, Family, Noising
 from lora_gui.settings import TrainSettings
+
+
+class Drawn(NamedTuple):
+    """What a part learns from in a step: all that is random in it, and all that the host decides."""
+
+    latents: torch.Tensor  # (B, ...) fp32
+    noise: torch.Tensor  # as `latents`
+    timesteps: torch.Tensor  # (B,)
+    conditions: Conditions
 
 
 def loss(
@@ -18,22 +28,46 @@ def loss(
     settings: TrainSettings,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Loss of each picture of a batch, the sum of those of the parts in `noising`; (B,) fp32.
+    """Loss of each picture of a batch, the sum of those of the parts in `noising`; (B,) fp32."""
+    return computed(family, parts, drawn(family, parts, batch, noising, settings, generator), noising, settings)
 
-    All random numbers come from `generator`: for each part its latents, noise, timesteps and conditions, in this order.
-    """
-    errors = []
+
+def drawn(
+    family: Family,
+    parts: dict[str, Any],
+    batch: Batch,
+    noising: dict[str, Noising],
+    settings: TrainSettings,
+    generator: torch.Generator,
+) -> dict[str, Drawn]:
+    """What each part learns from; its latents, noise, timesteps and conditions come from `generator` in this order."""
+    found = {}
     for part, process in noising.items():
-        network = parts[part]
-        latents = family.latents(part, network, batch, generator)
+        latents = family.latents(part, parts[part], batch, generator)
         noise = process.noise(latents, settings.noise_offset, generator)
         timesteps = process.timesteps(latents, generator)
-        conditions = family.conditions(part, parts, batch, settings, generator)
+        found[part] = Drawn(
+            latents, noise, timesteps, family.conditions(part, parts, batch, settings, generator)
+        )
+    return found
+
+
+def computed(
+    family: Family,
+    parts: dict[str, Any],
+    given: dict[str, Drawn],
+    noising: dict[str, Noising],
+    settings: TrainSettings,
+) -> torch.Tensor:
+    """The loss of each picture, (B,) fp32: a pure function of tensors, which a card can do again without the host."""
+    errors = []
+    for part, (latents, noise, timesteps, conditions) in given.items():
+        process = noising[part]
         noisy = process.noisy(latents, noise, timesteps)
-        predicted = family.predict(part, network, noisy, timesteps, conditions)
+        predicted = family.predict(part, parts[part], noisy, timesteps, conditions)
         error = squared_error(predicted[:, : latents.shape[1]], process.target(latents, noise, timesteps))
         errors.append(error * process.weight(timesteps, settings.min_snr_gamma))
-    return torch.stack(errors).sum(0)
+    return reduce(torch.add, errors)
 
 
 def squared_error(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

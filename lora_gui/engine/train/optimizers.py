@@ -23,7 +23,10 @@ def make(masters: list[Masters], settings: TrainSettings) -> torch.optim.Optimiz
 
 
 def adamw(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    """With its rates on the device, so that a recorded step (graphs.py) reads them there."""
+    for group in weights:
+        group["lr"] = torch.tensor(settings.learning_rate, device=group["params"][0].device)
+    return torch.optim.AdamW(weights, weight_decay=settings.weight_decay, fused=True)
 
 
 def adamw_8bit(weights: Groups, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -144,7 +147,19 @@ def rate(step: int, settings: TrainSettings, extended_at: Sequence[int] = ()) ->
 def set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, share: float) -> None:
     """Give each of `groups` its share of its learning rate."""
     for group, learning_rate in zip(optimizer.param_groups, (settings.learning_rate, settings.text_rate), strict=False):
-        group["lr"] = learning_rate * share
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(learning_rate * share)
+        else:
+            group["lr"] = learning_rate * share
+
+
+def capturable(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether all that its step decides by is on the device, so that the step can be recorded; torch is told so."""
+    for group in optimizer.param_groups:
+        if not isinstance(group["lr"], torch.Tensor):
+            return False
+        group["capturable"] = True  # and what a checkpoint says of it goes over what it was made with
+    return True
 
 
 def unused_rate(settings: TrainSettings) -> str:
@@ -161,4 +176,5 @@ def unused_rate(settings: TrainSettings) -> str:
 def shown_rate(optimizer: torch.optim.Optimizer) -> float:
     """The learning rate as it counts now; Prodigy's own estimate is a factor of it."""
     group = optimizer.param_groups[0]
-    return float(group["lr"]) * float(group.get("d", 1.0))
+    rate = float(f"{float(group['lr']):.6g}")  # as it was set: a tensor holds it in fp32
+    return rate * float(group.get("d", 1.0))

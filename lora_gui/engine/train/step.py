@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lora_gui.engine.load import lora, prediction
-from lora_gui.engine.train import adapter, beginning, cache, checkpoint, losses, optimizers, publish
+from lora_gui.engine.train import adapter, beginning, cache, checkpoint, graphs, losses, optimizers, publish
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
@@ -38,7 +38,8 @@ class TrainState:
         self.ranks = ranks
         beginning.add(job, folder, family, parts, NAME)
         held = {weight.dtype for root in parts.values() for weight in root.parameters()}
-        self.masters = adapter.fuse(parts, NAME, dtype, family.queries_apart)
+        self.masters = adapter.fuse(parts, NAME, dtype, family)
+        self.graphs = graphs.of(job.settings, where)
         self.weights = [one.flat for one in self.masters]
         self.optimizer = optimizers.make(self.masters, job.settings)
         self.scaler = torch.amp.GradScaler(where.type, enabled=torch.float16 in held)
@@ -49,12 +50,19 @@ class TrainState:
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
         self.first_loss = 0.0  # the first mean that was read
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+    def drawn(self, batch: Batch, generator: torch.Generator) -> dict[str, losses.Drawn]:
+        """What each part learns from: the batch, noised at random."""
+        return losses.drawn(self.family, self.parts, batch, self.noising, self.job.settings, generator)
+
+    def loss(self, given: dict[str, losses.Drawn]) -> torch.Tensor:
         """Loss of each picture of a batch, (B,) fp32."""
-        return losses.loss(self.family, self.parts, batch, self.noising, self.job.settings, generator)
+        return losses.computed(self.family, self.parts, given, self.noising, self.job.settings)
 
     def one_step(self, batches: Iterator[list[int]]) -> None:
-        """One optimizer step. Its noise and its pictures follow from the seed and the number of the step alone."""
+        """One optimizer step. Its noise and its pictures follow from the seed and the number of the step alone.
+
+        What is random and what the host decides comes first, so that the rest can be recorded.
+        """
         settings = self.job.settings
         self.generator.manual_seed(settings.seed * 1_000_003 + self.step)
         rng = random.Random(f"{settings.seed} {self.step}")
@@ -64,21 +72,33 @@ class TrainState:
         for _ in range(settings.accumulation):
             numbers = next(batches)
             batch = self.cache.batch(numbers, settings.caption_dropout, rng, self.ranks.rows(len(numbers)))
-            loss = self.loss(batch, self.generator).mean()
-            self.scaler.scale(loss / settings.accumulation).backward()
-            for one in self.masters:
-                one.gather()
-            found.append(loss.detach())
+            found.append(self.graphs.play(self._learn, self.drawn(batch, self.generator)))
         self.losses += self._averaged(found)
+        waits = self.scaler.is_enabled()  # for the device, and so cannot be recorded
+        if self.graphs.on and not waits and optimizers.capturable(self.optimizer):
+            self.graphs.play(self._improve)
+        else:
+            self._improve()
+        self.step += 1
+
+    def _learn(self, given: dict[str, losses.Drawn]) -> torch.Tensor:
+        """Add the gradients of one batch; its mean loss, ()."""
+        loss = self.loss(given).mean()
+        self.scaler.scale(loss / self.job.settings.accumulation).backward()
+        for one in self.masters:
+            one.gather()
+        return loss.detach()
+
+    def _improve(self) -> None:
+        """Change the weights by their gradients, and forget these."""
         self.scaler.unscale_(self.optimizer)
-        if settings.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self.weights, settings.max_grad_norm)
+        if limit := self.job.settings.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self.weights, limit)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         for one in self.masters:
-            one.zero()
+            one.zero(release=not self.graphs.on)
             one.refresh()
-        self.step += 1
 
     def _averaged(self, losses: list[torch.Tensor]) -> list[torch.Tensor]:
         """Average what was learnt in a step with that of the other processes; the losses, then those of all."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Conditions, Kit, Noising, Tensors, TextLoad, whole
+from lora_gui.families.flux_2_klein import blocks
 from lora_gui.families.flux_2_klein.facts import FACTS
 from lora_gui.families.shared import autoencoder, flow, flux, preview, qwen3
 from lora_gui.families.shared.latent import Config, Encoders, dtype_of, empty
@@ -63,6 +64,9 @@ class Flux2Klein(qwen3.Qwen3Family):
 
     def targets(self, part: str, layers: str) -> str:
         return _TARGETS[layers]
+
+    def fuse(self, part: str, network: Any) -> None:
+        blocks.fuse(network)
 
     def load_vae(self, base: Path, device: torch.device, dtype: torch.dtype) -> Any:
         return whole(AutoencoderKLFlux2, base / "vae", device, dtype)

@@ -174,7 +174,7 @@ def learning(base, tmp_path, **settings):
 def loss_at_fixed_noise(one):
     batch, noise = one.cache.batch([0, 1, 2, 3], 0.0, random.Random(1)), torch.Generator().manual_seed(1)
     with torch.no_grad():
-        losses = [one.loss(batch, noise).mean() for _ in range(8)]
+        losses = [one.loss(one.drawn(batch, noise)).mean() for _ in range(8)]
     return float(torch.stack(losses).mean())
 
 
@@ -208,7 +208,7 @@ def test_accumulation_takes_several_batches_for_one_step(base, tmp_path):
 def test_nothing_but_the_lora_gets_gradients(base, tmp_path):
     one = learning(base, tmp_path)
     batch = one.cache.batch([0, 1], 0.0, random.Random(1))
-    one.loss(batch, one.generator).mean().backward()
+    one.loss(one.drawn(batch, one.generator)).mean().backward()
     assert not [name for name, p in one.parts["unet"].named_parameters() if p.grad is not None]
     assert one.masters[0].arriving.any()
 
