@@ -10,9 +10,11 @@ from lora_gui import __version__
 from lora_gui.commands import (
     EndedEarly,
     bases,
+    contract,
     draw,
     families,
     files,
+    give,
     loras,
     menu,
     note,
@@ -21,13 +23,16 @@ from lora_gui.commands import (
     plan,
     queue,
     runs,
+    settings,
     train,
 )
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
-TOPICS = (train, queue, runs, packs, pictures, draw, plan, files, loras, families, bases, menu)
+TOPICS = (
+    train, queue, runs, packs, pictures, draw, plan, files, loras, give, contract, settings, families, bases, menu,
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

@@ -30,8 +30,7 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     yield Phase(f"Reading {source.stem}")
     header, known = read_header(source), families.facts()
     key, dialect = identify(header, known.values())
-    with safe_open(source, "pt") as file:
-        fields = {name: value for name, value in (file.metadata() or {}).items() if name != peft_settings.FIELD}
+    fields = _fields(source) if job.fields is None else job.fields
     tensors = load_file(source)
     layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
     dtype = Counter(value.dtype for value in tensors.values() if value.ndim > 1).most_common(1)[0][0]
@@ -45,6 +44,12 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     if files.sha256(out) != digest:
         raise UserError(f"{out.name} reads differently from what was written.", "Check the disk, then try again.")
     yield Done(lora=str(out), sha256=digest)
+
+
+def _fields(source: Path) -> dict[str, str]:
+    """The header fields of a file that are true in any dialect."""
+    with safe_open(source, "pt") as file:
+        return {name: value for name, value in (file.metadata() or {}).items() if name != peft_settings.FIELD}
 
 
 def _in_one_dtype(tensors: dict[str, torch.Tensor], source: torch.dtype) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lora_gui import __version__
+from lora_gui.formats import contract
 from lora_gui.protocol.jobs import TrainJob
 
 if TYPE_CHECKING:
@@ -64,12 +65,19 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "usage_hint": hint(job.trigger),
     } | _prediction(job)
     kohya |= trigger_field(job.trigger)
-    ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
     return (
         {f"ss_{key}": value if isinstance(value, str) else json.dumps(value) for key, value in kohya.items()}
         | {f"modelspec.{key}": value for key, value in modelspec.items()}
-        | {f"lora_studio.{key}": value for key, value in ours.items()}
+        | _ours(job, facts)
     )
+
+
+def _ours(job: TrainJob, facts: Facts) -> dict[str, str]:
+    """What this app alone reads, and what the LoRA came of."""
+    ours = {"base": job.base.key, "preset": job.preset, "version": __version__}
+    repo = next((known.repo for known in facts.bases if known.key == job.base.known), "")
+    came_of = contract.origin(job.base.title, repo, (picture.digest for picture in job.pictures))
+    return {f"lora_studio.{key}": value for key, value in ours.items()} | came_of
 
 
 def _prediction(job: TrainJob) -> dict[str, str]:

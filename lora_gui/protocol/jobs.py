@@ -54,6 +54,7 @@ class TrainPicture(_Job):
     path: str
     caption: str = ""
     repeats: int = Field(1, ge=1, le=999)  # how often it comes while a picture of 1 comes once
+    digest: str = ""  # of its pixels, as `sandbox.picture_digest` has it; empty where nobody has looked
 
 
 class TrainJob(_Job):
@@ -115,6 +116,7 @@ class ConvertJob(_Job):
     file: str
     to: str
     out: str
+    fields: dict[str, str] | None = None  # of its header, in place of those that the file has
 
 
 class DrawJob(_Job):
@@ -129,3 +131,4 @@ class DrawJob(_Job):
     precision: Precision | Literal[""] = ""  # that the base is held in; empty is full precision, as quick as can be
     streamed_blocks: int = 0  # offloaded to RAM, where a precision is named
     on_processor: bool = False  # draw on the CPU, beside whatever has the card
+    read_by: Literal["", "diffusers"] = ""  # whose reader puts the LoRAs into the base; empty is ours

@@ -13,7 +13,7 @@ from lora_gui.errors import UserError
 
 HOME = "LORA_GUI_HOME"  # the variable
 MARK = "studio.json"  # in the studio folder, once it was closed to other users
-FOLDERS = ("runs", "loras", "library", "bin", "drawings", "pictures", "bases", "presets", "downloads", "cache")
+FOLDERS = ("runs", "loras", "library", "bin", "drawings", "pictures", "bases", "presets", "given", "downloads", "cache")
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _SECOND = "%Y%m%d-%H%M%S"
 _NAME_ONE = f"Set {HOME} to a folder, such as ~/lora-studio, and start again."
@@ -106,6 +106,11 @@ class Studio:
     @property
     def presets(self) -> Path:
         return self.home / "presets"
+
+    @property
+    def given(self) -> Path:
+        """What was made to be given away."""
+        return self.home / "given"
 
     @property
     def cache(self) -> Path:

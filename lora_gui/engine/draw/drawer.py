@@ -50,7 +50,7 @@ class Drawer:
         yield from opened.read(settings)
         held_whole = not (job.precision or job.streamed_blocks)
         merged = self.device.type == "cpu" and held_whole  # a card has no room for copies of the weights
-        stack = yield from opened.stack.use(settings.stack, merged)
+        stack = yield from opened.stack.use(settings.stack, merged, job.read_by)
         captions = opened.prompts(settings)
         for number in range(settings.count):
             seed = (settings.seed + number) % SEEDS

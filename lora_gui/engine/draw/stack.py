@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import families
+from lora_gui.engine.draw import as_diffusers
 from lora_gui.engine.load import lora
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects
@@ -33,11 +34,13 @@ class Stack:
         self.active: tuple[tuple[str, float], ...] = ()  # adapters in use, each with its strength
         self._names = (f"lora{number}" for number in count())  # none is ever used again
 
-    def use(self, entries: tuple[StackEntry, ...], merged: bool) -> Generator[Event, None, list[Used]]:
+    def use(
+        self, entries: tuple[StackEntry, ...], merged: bool, read_by: str = ""
+    ) -> Generator[Event, None, list[Used]]:
         """Load what is not loaded yet and activate exactly these; returns what counts.
 
-        `merged` adds them to the base's own weights, which is quicker and needs a copy of these. Raises UserError
-        where a LoRA does not fit; nothing of it is left then.
+        `merged` adds them to the base's own weights, which is quicker and needs a copy of these; `read_by` is as in
+        DrawJob. Raises UserError where a LoRA does not fit; nothing of it is left then.
         """
         strengths: dict[str, float] = {}
         used = []
@@ -45,7 +48,7 @@ class Stack:
             if entry.strength:
                 path = Path(entry.lora)
                 yield Phase(f"Loading {path.stem}")
-                name, left_out = self._load(path)
+                name, left_out = self._load(path, read_by)
                 if self.notes[name]:
                     yield Note(f"{path.stem}: {self.notes[name]}")
                 if left_out:
@@ -64,20 +67,23 @@ class Stack:
             self.originals = lora.merge(self.parts)
         return used
 
-    def _load(self, path: Path) -> tuple[str, bool]:
+    def _load(self, path: Path, read_by: str) -> tuple[str, bool]:
         """The adapter of this LoRA, and whether a part of it is left out; it is put into the base unless it is there.
 
         Raises UserError where it does not fit.
         """
         header = read_header(path)
-        key: tuple[str | int, ...] = (str(path), *state(path))
+        key: tuple[str | int, ...] = (read_by, str(path), *state(path))
         if key not in self.loaded:
             known = families.facts().values()
             layers = dialects.read(path, lora.shapes(self.parts), self.facts, known, self.texts)
             name = next(self._names)
             with ExitStack() as undo:
                 undo.callback(lora.remove, self.parts, name)
-                lora.add(self.parts, layers, name)
+                if read_by == "diffusers":
+                    as_diffusers.add(self.parts, path, self.facts, name, self.texts)
+                else:
+                    lora.add(self.parts, layers, name)
                 undo.pop_all()
             self.loaded[key] = name
             self.notes[name] = dialects.left_out(path, lora.shapes(self.parts), self.facts, self.texts)

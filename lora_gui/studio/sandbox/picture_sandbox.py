@@ -1,9 +1,10 @@
 """Decode strangers' pictures in a child with limits, so that no file can take the window down; one child an import.
 
 The child is this module run by itself. In goes a line of JSON, `{"path": ..., "seconds": ...}`; out comes a line,
-`{"notes": [...], "size": ...}` with as many bytes of PNG behind it, or `{"what": ..., "remedy": ...}`. A picture that
-kills the child, hangs it or eats memory costs only itself: the parent keeps the time and looks at the memory, so that
-nothing depends on a child that may not run any more. The child can write no file, where the system has such a limit.
+`{"notes": [...], "digest": ..., "marks": [...], "size": ...}` with as many bytes of PNG behind it, or
+`{"what": ..., "remedy": ...}`. A picture that kills the child, hangs it or eats memory costs only itself: the parent
+keeps the time and looks at the memory, so that nothing depends on a child that may not run any more. The child can
+write no file, where the system has such a limit.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import psutil
 
@@ -34,6 +35,16 @@ PATIENCE = 5.0  # seconds the child gets to end
 LONGEST_LINE = 100_000  # bytes
 
 
+class Decoded(NamedTuple):
+    """A picture as it is kept: PNG, upright and RGB; what was done to it, in sentences; the digest of its pixels; and
+    the marks in its file that forbid to learn from it."""
+
+    data: bytes
+    notes: list[str]
+    digest: str
+    marks: list[str]
+
+
 class Decoder:
     """Starts its child with the first picture and ends it with the `with` block."""
 
@@ -47,8 +58,8 @@ class Decoder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()
 
-    def decode(self, path: Path) -> tuple[bytes, list[str]]:
-        """The picture as PNG, upright and RGB, and what was done to it. Raises UserError where it cannot be used."""
+    def decode(self, path: Path) -> Decoded:
+        """The picture, and what there is to say of it. Raises UserError where it cannot be used."""
         self._child = self._child or _start()
         order = json.dumps({"path": os.path.abspath(path), "seconds": self._seconds + PATIENCE})
         answer, data = _ask(self._child, order.encode("utf-8") + b"\n", self._seconds)
@@ -61,7 +72,7 @@ class Decoder:
             )
         if "what" in answer:
             raise UserError(answer["what"], answer["remedy"])
-        return data, answer["notes"]
+        return Decoded(data, answer["notes"], answer["digest"], answer["marks"])
 
     def _end(self) -> None:
         """Let the child end, which it does when its input closes; one that cannot even be killed is left alone."""
@@ -146,13 +157,15 @@ def main() -> None:
 
 
 def _tell(out: IO[bytes], path: Path) -> None:
+    from lora_gui.studio.sandbox import opt_out, picture_digest
     from lora_gui.studio.sandbox.picture_decode import decode
 
     data = io.BytesIO()
     try:
         image, notes = decode(path)
         image.save(data, "PNG", compress_level=3)
-        answer: dict[str, Any] = {"notes": notes, "size": data.tell()}
+        told = {"digest": picture_digest.of(image), "marks": opt_out.marks(path)}
+        answer: dict[str, Any] = {"notes": notes, "size": data.tell()} | told
     except UserError as error:
         answer = {"what": error.what, "remedy": error.remedy}
     out.write(json.dumps(answer).encode("ascii") + b"\n")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -101,8 +101,10 @@ class Drawer:
         folder: Path | None = None,
         held: dict[str, Any] | None = None,
         on_processor: bool = False,
+        read_by: Literal["", "diffusers"] = "",
     ) -> str:
-        """Order drawings; starts the child if none lives. `held` is how the base is held, as `fit.held` says it.
+        """Order drawings; starts the child if none lives. `held` is how the base is held, as `fit.held` says it, and
+        `read_by` whose reader the LoRAs go through.
 
         Where another task has the device, the order waits its turn, unless it is to be drawn `on_processor`.
         Raises UserError where the stack or the size does not fit the base, or the prompt names an unknown LoRA.
@@ -118,6 +120,7 @@ class Drawer:
             studio=str(self._studio.home.resolve()),
             cache=str(self._studio.cache.resolve()),
             on_processor=on_processor,
+            read_by=read_by,
             **fit.held(self._studio, base) if held is None else held,
         )
         message = {"draw": job.model_dump(mode="json")}

@@ -66,7 +66,8 @@ def new_job(
         publish_to=str(studio.loras.resolve()),
         cache=str(studio.cache.resolve()),
         pictures=tuple(
-            TrainPicture(path=str(p.path.resolve()), caption=p.caption, repeats=p.repeats) for p in pictures
+            TrainPicture(path=str(p.path.resolve()), caption=p.caption, repeats=p.repeats, digest=p.digest)
+            for p in pictures
         ),
     )
 

@@ -117,12 +117,17 @@ def dialect_for(path: Path, program: str) -> str:
     return programs.dialect_for(program, families.facts_of(describe(path).family))
 
 
-def convert(studio: Studio, path: Path, dialect: str, out: Path) -> LoraInfo:
-    """Write the LoRA in a file once more in another dialect; a child does it. Raises UserError where it cannot."""
+def convert(
+    studio: Studio, path: Path, dialect: str, out: Path, fields: dict[str, str] | None = None
+) -> LoraInfo:
+    """Write the LoRA in a file once more in another dialect; a child does it. Raises UserError where it cannot.
+
+    `fields` are those of its header, where they are to be others than it has.
+    """
     describe(path)
     if os.path.lexists(out):
         raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
-    job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()))
+    job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()), fields=fields)
     log = studio.cache / "convert.txt"
     said = process.ask("convert", [job.model_dump_json()], log)
     if not said or not isinstance(said[-1], events.Done):

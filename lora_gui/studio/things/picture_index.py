@@ -36,6 +36,8 @@ class Index(BaseModel):
     labels: tuple[str, ...] = Field(max_length=MOST)
     notes: tuple[str, ...] = ()
     repeats: tuple[Repeats, ...] = ()
+    digests: tuple[str, ...] = ()  # of their pixels
+    opted_out: tuple[int, ...] = ()  # numbers of those whose file said that it may not be learnt from
     left: tuple[LeftOut, ...] = ()
     sha256: str = ""  # of all the rest
 

@@ -36,6 +36,8 @@ class Picture:
     caption: str
     label: str
     repeats: int = 1  # how often it counts in a round
+    digest: str = ""  # of its pixels; empty in sets that came in before there was one
+    opted_out: bool = False  # whether its file said that it may not be learnt from
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class _Filled:
     """What became of the pictures that were tried: the numbers of those that came in, and what there is to tell."""
 
     stored: list[int] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    opted_out: list[int] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     left: list[LeftOut] = field(default_factory=list)
@@ -123,18 +127,27 @@ def _fill(folder: Path, found: Sequence[Incoming], captions: Sequence[str]) -> _
     with Decoder() as decoder:
         for number, source in enumerate(found):
             try:
-                data, remarks = decoder.decode(source.path)
+                decoded = decoder.decode(source.path)
             except UserError as error:
                 why = plain(source.in_words(f"{error.what} {error.remedy}{_maybe_caption(source, found, error)}"))
                 filled.refused.append(why)
                 filled.left.append(left_out(source.name, UNUSABLE, why))
                 continue
             path = folder / f"{len(filled.stored) + 1:04}.png"
-            files.write_bytes(path, data)
+            files.write_bytes(path, decoded.data)
             files.write_text(path.with_suffix(".txt"), captions[number])
-            filled.remarks += [plain(source.in_words(remark)) for remark in remarks]
             filled.stored.append(number)
+            filled.digests.append(decoded.digest)
+            said = [*decoded.notes, *_marked(source, decoded.marks)]
+            filled.remarks += [plain(source.in_words(remark)) for remark in said]
+            filled.opted_out += [len(filled.stored)] * bool(decoded.marks)
     return filled
+
+
+def _marked(source: Incoming, marks: list[str]) -> list[str]:
+    """That a picture's file forbids to learn from it: said, and left to whoever knows whose it is."""
+    by = f"{source.path.name} is marked as not to be used for training AI ({'; '.join(marks)})."
+    return [f"{by} Use it only if it is yours, or with its maker's permission."] if marks else []
 
 
 def _maybe_caption(source: Incoming, found: Sequence[Incoming], error: UserError) -> str:
@@ -160,6 +173,8 @@ def _index(
         labels=tuple(plain(picture.name.name)[:200] for picture in stored),
         notes=tuple(remarks),
         repeats=tuple(numbers) if max(numbers) > 1 else (),
+        digests=tuple(filled.digests),
+        opted_out=tuple(filled.opted_out),
         left=tuple(intake.left) + tuple(left) + tuple(filled.left) + tuple(captions.unused(filled.stored)),
     )
 
@@ -178,7 +193,8 @@ def load(folder: Path) -> PictureSet:
         except UserError as error:  # deleted, or no text any more
             remarks.append(f"{error.what} {error.remedy}")
         counts = index.repeats[number - 1] if number <= len(index.repeats) else 1
-        pictures.append(Picture(path, caption, label, counts))
+        digest = index.digests[number - 1] if number <= len(index.digests) else ""
+        pictures.append(Picture(path, caption, label, counts, digest, number in index.opted_out))
     return PictureSet(folder, index.title, tuple(pictures), tuple(remarks), index.left)
 
 

@@ -52,7 +52,7 @@ def bomb(path, side):
 
 def test_one_child_decodes_a_whole_import_and_ends_with_it(inbox):
     with Decoder() as child:
-        first, _ = child.decode(painted(inbox / "a.png"))
+        first, *_ = child.decode(painted(inbox / "a.png"))
         process = child._child
         child.decode(painted(inbox / "b.jpg"))
         assert child._child is process and process.poll() is None

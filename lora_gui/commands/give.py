@@ -1,0 +1,97 @@
+"""Give a LoRA away: as a file for another program, or as a folder to share."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_gui.commands import Register, note
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+
+if TYPE_CHECKING:
+    from lora_gui.studio.tasks.drawing import Drawer
+
+
+def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
+    give = register(commands, "give", run_give, "give a LoRA away, read back and drawn with before it is done")
+    give.set_defaults(makes_studio=True)
+    give.add_argument("name", help="a LoRA of your studio, or its file")
+    give.add_argument("way", nargs="?", choices=tuple(_WAYS), help="how it is given, if not for a program")
+    give.add_argument("--for", dest="program", metavar="PROGRAM",
+                      help="comfyui, forge, diffusers, invokeai or kohya")  # fmt: skip
+    give.add_argument("--out", type=Path, metavar="FOLDER", help="where it is put (default: in your studio)")
+    give.add_argument("--drawing", type=Path, action="append", default=[], metavar="FILE",
+                      help="a drawing to go with it; may be repeated (default: some are made)")  # fmt: skip
+    give.add_argument("--strength", type=float, default=1.0, help="that it is recommended at (default: 1)")
+
+
+def run_give(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """What was made, and how it was proven to be the same LoRA."""
+    if bool(options.way) == bool(options.program):
+        raise UserError("Nobody is named to give it to.", "Add --for PROGRAM, or one of: " + ", ".join(_WAYS) + ".")
+    return _WAYS[options.way](options, studio) if options.way else _for_program(options, studio)
+
+
+def _for_program(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio.giving import exports
+    from lora_gui.studio.things import loras
+
+    with _drawer(studio) as drawer:
+        lora = loras.find(studio, options.name)
+        given = exports.for_program(studio, drawer, lora, options.program, options.out, note)
+    return {
+        "file": str(given.file),
+        "program": given.program,
+        "dialect": given.dialect,
+        "drawn": given.proof.drawn,
+        "proof": given.proof.sentence,
+        "left_out": list(given.left_out),
+    }
+
+
+def _share(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio.giving import share
+    from lora_gui.studio.things import loras
+
+    with _drawer(studio) as drawer:
+        lora = loras.find(studio, options.name)
+        made = share.share(studio, drawer, lora, options.drawing, options.strength, options.out, note)
+    for sentence in made.notes:
+        note(sentence)
+    return {
+        "folder": str(made.folder),
+        "lora": made.lora,
+        "files": made.files,
+        "proofs": list(made.proofs),
+        "holds_back": made.contract.holds_back,
+    }
+
+
+def _civitai(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    from lora_gui.studio.giving import civitai
+    from lora_gui.studio.things import loras
+
+    with _drawer(studio) as drawer:
+        lora = loras.find(studio, options.name)
+        made = civitai.pack(studio, drawer, lora, options.drawing, options.strength, options.out, note)
+    for sentence in made.notes:
+        note(sentence)
+    checklist = [line for line in made.checklist.splitlines() if line]
+    return {"file": str(made.file), "files": list(made.files), "proofs": list(made.proofs), "checklist": checklist}
+
+
+@contextmanager
+def _drawer(studio: Studio) -> "Iterator[Drawer]":
+    from lora_gui.studio.tasks.drawing import Drawer
+
+    drawer = Drawer(studio)
+    try:
+        yield drawer
+    finally:
+        drawer.close()
+
+
+_WAYS = {"share": _share, "civitai": _civitai}

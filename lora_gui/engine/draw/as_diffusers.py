@@ -1,0 +1,51 @@
+"""Put a LoRA into a base by diffusers' own reader, to see that a file written for it means the same there."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import safetensors.torch
+
+from lora_gui.engine.load import lora
+from lora_gui.errors import UserError
+from lora_gui.facts import Facts
+from lora_gui.formats.dialects import is_text_layer
+
+_WRONG = (ValueError, KeyError, IndexError, RuntimeError, TypeError, AttributeError)  # what its readers raise
+
+
+def add(parts: lora.Parts, path: Path, facts: Facts, name: str, texts: bool) -> None:
+    """Inject the LoRA in a file under `name`, as diffusers reads it, its weights in fp32.
+
+    Without `texts`, what it changes in text encoders is left out. Raises UserError where diffusers reads nothing of it.
+    """
+    tensors = {
+        key: tensor.float()
+        for key, tensor in safetensors.torch.load_file(path).items()
+        if texts or not is_text_layer(key)
+    }
+    kind = getattr(diffusers, facts.pipeline)
+    remedy = "Choose another program that reads LoRAs of this family."
+    try:
+        if hasattr(kind, "load_lora_weights"):
+            _pipeline(kind, parts).load_lora_weights(tensors, adapter_name=name)
+        else:  # its networks can, one by one
+            networks: dict[str, Any] = parts
+            for part, network in networks.items():
+                own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{part}.")}
+                if own:
+                    network.load_lora_adapter(own, prefix=part, adapter_name=name)
+    except _WRONG as error:
+        raise UserError(f"diffusers does not read {path.stem}.", remedy) from error
+    if not any(lora.adapter_layers(parts, name)):  # it warns and goes on
+        raise UserError(f"diffusers reads nothing of {path.stem}.", remedy)
+
+
+def _pipeline(kind: Any, parts: lora.Parts) -> Any:
+    """A pipeline of these networks alone; all else in it is None."""
+    wanted = inspect.signature(kind.__init__).parameters.values()
+    needed = {one.name for one in wanted if one.default is one.empty and one.name != "self"}
+    return kind(**(dict.fromkeys(needed) | parts))

@@ -1,0 +1,115 @@
+"""Settings of ai-toolkit: its YAML, or the same as JSON.
+
+Source: ostris/ai-toolkit, config/examples and toolkit/config_modules.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lora_gui.formats.trainers.carried import Carried, base_name, plain_name
+from lora_gui.formats.trainers.parsing import Table
+
+# of each part of a process: their name to ours
+_OURS = {
+    "network": {"linear": "rank", "rank": "rank", "linear_alpha": "alpha", "alpha": "alpha"},
+    "train": {
+        "steps": "steps",
+        "lr": "learning_rate",
+        "lr_scheduler": "scheduler",
+        "optimizer": "optimizer",
+        "batch_size": "batch_size",
+        "gradient_accumulation_steps": "accumulation",
+        "gradient_accumulation": "accumulation",
+        "max_grad_norm": "max_grad_norm",
+        "gradient_checkpointing": "gradient_checkpointing",
+        "train_text_encoder": "train_text_encoder",
+        "text_encoder_lr": "text_encoder_learning_rate",
+        "min_snr_gamma": "min_snr_gamma",
+        "noise_offset": "noise_offset",
+        "dtype": "precision",
+    },
+    "save": {"save_every": "checkpoint_every"},
+    "sample": {"sample_every": "sample_every", "prompts": "sample_prompts", "seed": "seed"},
+}
+_OWN_WAY = {
+    "network": {"type"},
+    "train": {"train_unet", "noise_scheduler", "disable_sampling", "skip_first_sample", "ema_config",
+              "cache_text_embeddings", "unload_text_encoder", "bypass_guidance_embedding"},  # fmt: skip
+    "save": {"dtype", "max_step_saves_to_keep", "push_to_hub", "save_format"},
+    "sample": {"sampler", "width", "height", "neg", "walk_seed", "guidance_scale", "sample_steps", "num_frames", "fps",
+               "samples"},  # fmt: skip
+    "model": {"name_or_path", "is_flux", "is_v3", "is_xl", "is_v2", "arch", "low_vram", "quantize_te", "qtype",
+              "quantize", "quantize_kwargs", "qtype_te", "model_kwargs"},  # fmt: skip
+}
+_DATA = {"folder_path", "caption_ext", "cache_latents_to_disk", "cache_latents", "shuffle_tokens", "buckets",
+         "default_caption", "is_reg", "num_repeats", "control_path", "mask_path", "network_weight"}  # fmt: skip
+
+
+def is_it(table: Table) -> bool:
+    return bool(_process(table))
+
+
+def carried(table: Table) -> Carried:
+    """In our names; of several processes the first."""
+    found, process = Carried("ai-toolkit"), _process(table)
+    config = table.get("config")
+    found.name = plain_name(config.get("name")) if isinstance(config, dict) else ""
+    trigger = process.get("trigger_word")
+    found.trigger = trigger.strip()[:60] if isinstance(trigger, str) else ""
+    model = _inner(process, "model")
+    found.base = base_name(model.get("name_or_path"))
+    for part, names in _OURS.items():
+        for theirs, value in _inner(process, part).items():
+            if theirs in names:
+                found.take(names[theirs], value, f"{part}: {theirs}")
+            elif theirs in _OWN_WAY[part]:
+                found.see_to([f"{part}: {theirs}"])
+            elif theirs != "optimizer_params":
+                found.leave(f"{part}: {theirs}", value)
+    _others(process, model, found)
+    return found
+
+
+def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
+    if _inner(process, "network").get("type") not in (None, "lora"):
+        found.leave("network: type", _inner(process, "network")["type"], "plain LoRAs are trained here")
+    decay = _inner(_inner(process, "train"), "optimizer_params").get("weight_decay")
+    found.take("weight_decay", decay, "train: optimizer_params: weight_decay")
+    if model.get("quantize") is True:
+        found.take("precision", "int8", "model: quantize")
+    for theirs, value in model.items():
+        if theirs not in _OWN_WAY["model"]:
+            found.leave(f"model: {theirs}", value)
+    sets = process.get("datasets")
+    first = sets[0] if isinstance(sets, list) and sets and isinstance(sets[0], dict) else {}
+    if isinstance(sets, list) and len(sets) > 1:
+        found.leave("datasets", len(sets), "the pictures are chosen here, and the first one's settings are taken")
+    sizes = first.get("resolution")
+    if isinstance(sizes, list) and len(sizes) > 1:
+        found.leave("datasets: resolution", sizes, "pictures are learnt at one resolution here, the largest of these")
+        numbers = [one for one in sizes if isinstance(one, int)]
+        sizes = max(numbers) if numbers else None
+    found.take("resolution", sizes[0] if isinstance(sizes, list) and sizes else sizes, "datasets: resolution")
+    found.take("caption_dropout", first.get("caption_dropout_rate"), "datasets: caption_dropout_rate")
+    if first.get("flip_x") is True:
+        found.take("flip", True, "datasets: flip_x")
+    for theirs, value in first.items():
+        if theirs in _DATA:
+            found.see_to([f"datasets: {theirs}"])
+        elif theirs not in ("resolution", "caption_dropout_rate", "flip_x"):
+            found.leave(f"datasets: {theirs}", value)
+
+
+def _process(table: Table) -> Table:
+    config = table.get("config")
+    listed = config.get("process") if isinstance(config, dict) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    return first if isinstance(first, dict) and isinstance(first.get("network"), dict) else {}
+
+
+def _inner(table: Table, name: str) -> dict[str, Any]:
+    found = table.get(name)
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+
+

@@ -1,0 +1,69 @@
+"""What was carried over from a settings file: values in our names, each checked by itself, and what was left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lora_gui import typed
+from lora_gui.errors import UserError, shown
+from lora_gui.settings import TrainSettings, check
+
+LONGEST = 200  # characters of a name or a place
+
+
+@dataclass
+class Carried:
+    """`base`, `name` and `trigger` are as the file has them; `left` are sentences, `own_way` names of settings that
+    this app sees to by itself."""
+
+    program: str
+    values: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    trigger: str = ""
+    preset: str = ""
+    base: str = ""  # key, title, repository or file name, never a path
+    left: list[str] = field(default_factory=list)
+    own_way: list[str] = field(default_factory=list)
+
+    def take(self, name: str, value: Any, theirs: str) -> None:
+        """Our setting `name` from what `theirs` says; left with the reason where it cannot be that."""
+        if value is None or isinstance(value, dict):
+            return
+        try:
+            text = json.dumps(value) if isinstance(value, list) else str(value)
+            found = getattr(check(TrainSettings, typed.read(TrainSettings, [(name, text)])), name)
+        except (UserError, ValueError) as error:
+            what = error.what if isinstance(error, UserError) else "It cannot be that."
+            self.left.append(f"{theirs} = {shown(value)}: {what}")
+            return
+        self.values[name] = found
+
+    def leave(self, theirs: str, value: Any, why: str = "there is nothing like it here") -> None:
+        """Say that a setting is not carried over, unless it asks for nothing."""
+        if not is_off(value):
+            self.left.append(f"{theirs} = {shown(value)}: {why}.")
+
+    def see_to(self, names: Iterable[str]) -> None:
+        self.own_way += sorted(names)
+
+
+def is_off(value: Any) -> bool:
+    """Whether a value asks for nothing: none, off, zero, or an empty text."""
+    return value is None or value is False or value in ("", "0", "none", "None", "null") or value == 0 or value == [] \
+        or value == {}
+
+
+def plain_name(value: Any) -> str:
+    """The last part of a path or address, without suffix: nobody else's folders are of use here."""
+    text = str(value).replace("\\", "/").rstrip("/").rpartition("/")[2] if isinstance(value, str) else ""
+    return text.removesuffix(".safetensors").removesuffix(".ckpt")[:LONGEST].strip()
+
+
+def base_name(value: Any) -> str:
+    """What a base is called: `owner/name` as it is, of any path the last part alone."""
+    text = str(value).strip() if isinstance(value, str) else ""
+    is_repo = text.count("/") == 1 and not text.startswith(("/", ".", "~")) and "\\" not in text and ":" not in text
+    return text[:LONGEST] if is_repo and not text.endswith(".safetensors") else plain_name(text)

@@ -1,0 +1,133 @@
+"""Settings of kohya's sd-scripts: TOML with or without sections, and the JSON of its graphical front end.
+
+Source: kohya-ss/sd-scripts, library/train_util.py (add_*_arguments) and docs/train_network_README.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lora_gui.formats.trainers.carried import Carried, base_name, is_off, plain_name
+from lora_gui.formats.trainers.parsing import Table
+
+_MARKS = {"network_dim", "network_module", "max_train_steps", "unet_lr", "train_batch_size", "LoRA_type"}
+_OURS = {
+    "network_dim": "rank",
+    "network_alpha": "alpha",
+    "max_train_steps": "steps",
+    "learning_rate": "learning_rate",
+    "unet_lr": "learning_rate",
+    "lr_scheduler": "scheduler",
+    "lr_scheduler_num_cycles": "restarts",
+    "lr_warmup_steps": "warmup_steps",
+    "optimizer_type": "optimizer",
+    "optimizer": "optimizer",  # of the front end
+    "train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulation",
+    "max_grad_norm": "max_grad_norm",
+    "resolution": "resolution",
+    "max_resolution": "resolution",  # of the front end
+    "gradient_checkpointing": "gradient_checkpointing",
+    "blocks_to_swap": "streamed_blocks",
+    "flip_aug": "flip",
+    "caption_dropout_rate": "caption_dropout",
+    "min_snr_gamma": "min_snr_gamma",
+    "noise_offset": "noise_offset",
+    "save_every_n_steps": "checkpoint_every",
+    "sample_every_n_steps": "sample_every",
+    "seed": "seed",
+}
+_SIZES = {"resolution", "max_resolution"}
+_MEANT_AT_ZERO = {"caption_dropout_rate", "seed"}
+_PRECISION = {"no": "fp32", "fp16": "fp16", "bf16": "bf16", "float": "fp32"}
+# What this app does by itself, or in one way for all: caches, attention, buckets, files, logs.
+_OWN_WAY = re.compile(
+    r"cache_\w+|(no_)?(xformers|sdpa|mem_eff_attn)|max_data_loader_n_workers|persistent_data_loader_workers|log\w*|wandb\w*"
+    r"|save_(model_as|precision|state\w*|last\w*|n_epoch\w*|every_n_epochs)|output_dir|train_data_dir|reg_data_dir"
+    r"|(enable_)?bucket\w*|(min|max)_bucket_reso|caption_extension|tokenizer_cache_dir|vae(_batch_size)?|ae|clip_[lg]|t5xxl"
+    r"|model_list|num_\w+|dynamo_\w+|gpu_ids|extra_accelerate\w*|main_process_port|multi_gpu|train_data_\w+|dataset_config"
+    r"|huggingface_\w+|metadata_\w+|training_comment|sample_(sampler|prompts|every_n_epochs|at_first)|lowram|highvram"
+    r"|full_(bf16|fp16)|fp8_base\w*|max_token_length|stop_text_encoder_training(_pct)?|additional_parameters|color_aug"
+    r"|lr_scheduler_type|lr_scheduler_args|initial_epoch|skip_\w+|resume|v2|sdxl|flux1?\w*|sd3\w*|LoRA_type|console_\w+"
+)
+
+
+def is_it(table: Table) -> bool:
+    return bool(_MARKS & _flat(table).keys())
+
+
+def carried(table: Table) -> Carried:
+    """In our names; an epoch is no unit here."""
+    found, given = Carried("kohya's sd-scripts"), _flat(table)
+    found.name, found.base = plain_name(given.get("output_name")), base_name(given.get("pretrained_model_name_or_path"))
+    for theirs, value in given.items():
+        is_second = theirs == "learning_rate" and not is_off(given.get("unet_lr"))
+        if theirs in _OURS and not is_second and (not is_off(value) or theirs in _MEANT_AT_ZERO):
+            found.take(_OURS[theirs], _number_in(value) if theirs in _SIZES else value, theirs)
+    _precision(given, found)
+    _text_encoder(given, found)
+    _optimizer_args(given, found)
+    _rest(given, found)
+    return found
+
+
+def _flat(table: Table) -> Table:
+    """Sections are for the eye alone there: sd-scripts reads them as one (read_config_from_file)."""
+    found: Table = {}
+    for key, value in table.items():
+        found |= {str(k): v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return found
+
+
+def _number_in(value: Any) -> Any:
+    """`1024,1024` where both are the same."""
+    sides = [side.strip() for side in value.split(",")] if isinstance(value, str) else value
+    return sides[0] if isinstance(sides, list) and len({str(side) for side in sides}) == 1 else value
+
+
+def _precision(given: Table, found: Carried) -> None:
+    if (name := str(given.get("mixed_precision", ""))) in _PRECISION:
+        found.take("precision", _PRECISION[name], "mixed_precision")
+    if given.get("fp8_base") is True:
+        found.leave("fp8_base", True, "the base is held in int8 here where memory is short, chosen by your preset")
+    if given.get("v_parameterization") is True:
+        found.take("prediction", "v", "v_parameterization")
+
+
+def _text_encoder(given: Table, found: Carried) -> None:
+    rate = given.get("text_encoder_lr")
+    rate = rate[0] if isinstance(rate, list) and rate else rate
+    if given.get("network_train_unet_only") is True or is_off(rate):
+        return
+    found.take("train_text_encoder", True, "text_encoder_lr")
+    found.take("text_encoder_learning_rate", rate, "text_encoder_lr")
+
+
+def _optimizer_args(given: Table, found: Carried) -> None:
+    args = given.get("optimizer_args")
+    pairs = args if isinstance(args, list) else str(args or "").split()
+    for pair in map(str, pairs):
+        name, _, value = pair.partition("=")
+        if name.strip() == "weight_decay":
+            found.take("weight_decay", value, "optimizer_args: weight_decay")
+        elif value:
+            found.leave(f"optimizer_args: {name}", value)
+
+
+def _rest(given: Table, found: Carried) -> None:
+    settled = {*_OURS, "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr", "optimizer_args",
+               "network_train_unet_only", "output_name", "pretrained_model_name_or_path"}  # fmt: skip
+    for theirs, value in given.items():
+        if theirs in settled or is_off(value):
+            continue
+        if theirs in ("max_train_epochs", "epoch"):
+            if "steps" not in found.values:
+                found.leave(theirs, value, "a run is counted in steps here; those of your preset are taken")
+        elif theirs == "network_module":
+            if value not in ("networks.lora", "networks.lora_flux", "networks.lora_sd3"):
+                found.leave(theirs, value, "plain LoRAs are trained here")
+        elif _OWN_WAY.fullmatch(theirs):
+            found.see_to([theirs])
+        else:
+            found.leave(theirs, value)

@@ -1,0 +1,146 @@
+"""Give a LoRA away: for another program, as a folder, for Civitai; each drawn with before it is done.
+
+`build` lays it out within the page of a LoRA; whoever owns that page calls `shown` with the LoRA's file.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lora_gui.errors import UserError
+from lora_gui.studio.giving import civitai, exports, share
+from lora_gui.studio.library import scan
+from lora_gui.studio.things import drawings, loras
+from lora_gui.studio.things.loras import LoraInfo
+from lora_gui.ui.context import Context
+from lora_gui.ui.widgets import long_work, markup
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes
+from lora_gui.ui.widgets.long_work import Say
+from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.thumbnails import Thumbnails
+
+MOST = 12  # drawings to choose from
+SIDE = 144  # px
+WHY = "Each copy is read back and has to draw what yours draws before it is done. Nothing in it tells of this computer."
+PICKS = """
+element.addEventListener('change', () => {
+  const boxes = [...element.querySelectorAll('input:checked')];
+  trigger('select', { picked: boxes.map(box => box.value) });
+});
+"""
+Work = Callable[["GiveView", LoraInfo, list[Path], Say], str]
+
+
+def build(context: Context, key: str = "") -> "GiveView":
+    """Lay it out; `connect` it once the page of the LoRA is whole."""
+    return GiveView(context, key)
+
+
+class GiveView:
+    """Lays itself out where it is made; `key` begins the ids of its parts. Hidden until a LoRA is shown."""
+
+    def __init__(self, context: Context, key: str) -> None:
+        self._context, self._studio = context, context.studio
+        self.page = gr.JSON({}, visible=False)  # the path of the LoRA, and the drawings that were picked
+        self._buttons: dict[str, gr.Button] = {}
+        with gr.Accordion("Give it away", open=False, visible=False, elem_id=f"{key}give") as self.panel:
+            html(markup.quiet(WHY))
+            with gr.Row(elem_classes="under"):
+                for program, title in exports.PROGRAMS.items():
+                    self._buttons[program] = gr.Button(
+                        f"For {title}", size="sm", scale=0, min_width=130, elem_id=f"{key}for-{program}"
+                    )
+            self._drawings = html(js_on_load=PICKS, elem_id=f"{key}give-drawings")
+            with gr.Row(elem_classes="under"):
+                self._share = gr.Button("Share folder", size="sm", scale=0, min_width=130, elem_id=f"{key}share")
+                self._civitai = gr.Button("For Civitai", size="sm", scale=0, min_width=130, elem_id=f"{key}civitai")
+            self._told = html(elem_id=f"{key}give-told")
+        self.outputs: list[Any] = [self.page, self.panel, self._drawings, self._told, *self._buttons.values()]
+
+    def connect(self) -> None:
+        self._drawings.select(self._picked, [self.page], [self.page], **HIDDEN)
+        works: list[tuple[gr.Button, Work]] = [(self._share, _shared), (self._civitai, _packed)]
+        works += [(button, partial(_for_program, program=one)) for one, button in self._buttons.items()]
+        for button, work in works:
+            button.click(partial(self._worked, work), [self.page], [self._told], **HIDDEN)
+
+    def shown(self, lora: str) -> Changes:
+        """What can be done with the LoRA in a file; hidden where there is none, or none that can be read."""
+        try:
+            found = loras.describe(Path(lora)) if lora else None
+        except UserError:
+            found = None
+        if found is None:
+            return {self.page: {}, self.panel: gr.update(visible=False)}
+        read_by = exports.programs_for(found)
+        buttons: Changes = {one: gr.update(visible=name in read_by) for name, one in self._buttons.items()}
+        return buttons | {
+            self.page: {"lora": lora, "picked": []},
+            self.panel: gr.update(visible=True),
+            self._drawings: self._strip(found),
+            self._told: "",
+        }
+
+    def _strip(self, lora: LoraInfo) -> str:
+        """The newest drawings with it, to choose from."""
+        names, _ = scan.drawn(self._studio, None)
+        made = [self._studio.drawings / name for name in sorted(names.get(lora.name, ()), reverse=True)][:MOST]
+        if not made:
+            return markup.quiet("It goes with two sample drawings that are made for it.")
+        address = Thumbnails(self._studio, SIDE)
+        cells = "".join(_pick(f"{path.parent.name}/{path.name}", address(path), drawings.record(path)) for path in made)
+        why = markup.quiet("Drawings that go with it; none chosen: two are made for it.")
+        return f'{why}<div class="picks" role="group" aria-label="Drawings that go with it">{cells}</div>'
+
+    def _picked(self, event: gr.EventData, page: dict[str, Any]) -> Changes:
+        given = event.picked if isinstance(event.picked, list) else []
+        return {self.page: (page or {}) | {"picked": [str(name) for name in given][:MOST]}}
+
+    def _worked(self, work: Work, page: dict[str, Any]) -> Iterator[str]:
+        page = page or {}
+        chosen = [self._studio.drawings / Path(one).parent.name / Path(one).name for one in page.get("picked", ())]
+
+        def run(say: Say) -> str:
+            return work(self, loras.describe(Path(page.get("lora", ""))), chosen, say)
+
+        yield markup.quiet("Writing the copy")
+        yield from long_work.told(run, markup.quiet, markup.problem)
+
+
+def _for_program(view: GiveView, lora: LoraInfo, _: list[Path], say: Say, program: str) -> str:
+    given = exports.for_program(view._studio, view._context.drawer, lora, program, None, say)
+    return _done(given.file, [given.proof.sentence], _left_out(given.left_out))
+
+
+def _shared(view: GiveView, lora: LoraInfo, chosen: list[Path], say: Say) -> str:
+    made = share.share(view._studio, view._context.drawer, lora, chosen, say=say)
+    return _done(made.folder, made.proofs, made.notes, made.files)
+
+
+def _packed(view: GiveView, lora: LoraInfo, chosen: list[Path], say: Say) -> str:
+    made = civitai.pack(view._studio, view._context.drawer, lora, chosen, say=say)
+    lines = [line for line in made.checklist.splitlines()[2:] if line]
+    return _done(made.file, made.proofs, made.notes) + markup.sentences("Before you upload it", lines, folded=True)
+
+
+def _done(place: Path, proofs: Any, notes: Any, held: dict[str, int] | None = None) -> str:
+    listed = [f"{name}, {size / 1e6:.1f} MB" for name, size in (held or {}).items()]
+    return (
+        markup.notice(f"{place.name} is done.", " ".join(proofs), "good")
+        + markup.quiet(str(place))
+        + markup.sentences("What is in it", listed, folded=True)
+        + markup.sentences("Worth knowing", list(notes))
+    )
+
+
+def _left_out(names: tuple[str, ...]) -> list[str]:
+    return [f"Left out of the file's header, as it may tell of a computer: {', '.join(names)}."] * bool(names)
+
+
+def _pick(name: str, address: str, record: str) -> str:
+    alt = record.partition("\n")[0][:200]
+    box = f'<input type="checkbox" value="{markup.text(name)}" aria-label="{markup.text(alt)}">'
+    return f'<label class="pick">{box}{markup.image(address, alt)}</label>'

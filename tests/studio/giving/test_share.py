@@ -1,0 +1,136 @@
+"""A folder to share: whole, readable by the Hub, and without a word of this computer, its user or the captions."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from lora_gui import __main__ as cli
+from lora_gui.errors import UserError
+from lora_gui.formats import contract, edit, png
+from lora_gui.formats.contract import Contract
+from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
+from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.studio.giving import card, share
+from lora_gui.studio.giving.card import Content, Shown
+from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.things import loras
+from tests.studio.giving.conftest import CAPTION, HOME
+
+TOLD = Contract(
+    owns="style", scope="Flat ink drawings of foxes.", dataset="ab" * 32, pictures=4, rights={"own": 3, "licensed": 1},
+    people="none", licence="CC BY 4.0", confirmed="2026-11-28",
+)  # fmt: skip
+
+
+def drawing(path: Path, prompt: str, digest: str = "ab" * 32, **more: str) -> Path:
+    """One of ours, with further texts as other programs put them in."""
+    text = png.parameters(DrawSettings(prompt=prompt), 1, "Tiny", "DDIM", [("fox", 0.8, digest)], (64, 64))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png.encode(Image.new("RGB", (64, 64), "red"), text))
+    if more:
+        from PIL.PngImagePlugin import PngInfo
+
+        texts = PngInfo()
+        for name, value in ({"parameters": text} | more).items():
+            texts.add_text(name, value)
+        Image.new("RGB", (64, 64), "red").save(path, pnginfo=texts)
+    return path
+
+
+def run_with_captions(studio):
+    run = Run(studio.runs / "20260101-120000-abcd")
+    picture = TrainPicture(path=str(studio.pictures / "annabel" / "0001.png"), caption=CAPTION)
+    base = Base(key="tiny", title="Tiny", family="sd1", path="/bases/tiny")
+    run.files.write_job(
+        TrainJob(name="fox", trigger="zxy", preset="style", base=base, pictures=(picture,), settings=TrainSettings())
+    )
+
+
+def told_of(folder: Path) -> bytes:
+    """All that anybody can read in a folder: names, files, and the texts in its pictures."""
+    found = b""
+    for path in sorted(folder.rglob("*")):
+        found += path.relative_to(folder).as_posix().encode()
+        if path.is_file():
+            data = path.read_bytes()
+            found += data
+            if path.suffix == ".png":
+                found += json.dumps({k: str(v) for k, v in Image.open(io.BytesIO(data)).info.items()}).encode()
+    return found
+
+
+def test_a_shared_folder_is_whole_and_says_nothing_of_this_computer_its_user_or_the_captions(
+    studio, drawer, lora, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LOGNAME", "secretname")
+    run_with_captions(studio)
+    edit.edit(lora.path, contract.fields_of(TOLD) | {"modelspec.author": "secretname"})
+    lora = loras.describe(lora.path)
+    chosen = [
+        drawing(tmp_path / "secretname" / "a.png", "zxy, a fox", workflow=f"in {HOME}", Author="secretname"),
+        drawing(tmp_path / "b.png", f"zxy, {CAPTION.upper()}"),
+        drawing(tmp_path / "c.png", "zxy after /home/secretname/x"),
+    ]
+    made = share.share(studio, drawer, lora, chosen, 0.8, tmp_path / "fox", [].append)
+    assert set(made.files) == {"fox.safetensors", "README.md", "cover.png", "images/1.png"}
+    assert made.files == {name: (made.folder / name).stat().st_size for name in made.files}
+    told = told_of(made.folder)
+    for secret in (CAPTION, CAPTION.upper(), "Annabel", "secretname", HOME, str(studio.home), str(tmp_path), "c.png"):
+        assert secret.encode() not in told, secret
+    assert [note.partition(" stays here")[0] for note in made.notes[1:]] == ["b.png", "c.png"]
+    assert len(made.proofs) == 2 and "by diffusers itself" in made.proofs[1]
+    assert "<lora:fox:0.8>" in Image.open(made.folder / "images" / "1.png").info["parameters"]
+    assert contract.read(edit.metadata(made.folder / "fox.safetensors")).rights == TOLD.rights
+    read = ModelCard.load(made.folder / "README.md")
+    assert (read.data.instance_prompt, read.data.license, read.data.library_name) == ("zxy", "cc-by-4.0", "diffusers")
+    assert read.data.widget == [{"text": "zxy, a fox", "output": {"url": "images/1.png"}}]
+    assert {"lora", "template:sd-lora", "text-to-image"} <= {*read.data.tags}
+    for words in ("`zxy`", "Strength: 0.8", "Flat ink drawings of foxes.", "3 my own, 1 under a licence", "`fox.safe"):
+        assert words in read.text
+
+
+def test_where_nobody_chose_drawings_some_are_made_and_nothing_else_stays(studio, drawer, lora, tmp_path, monkeypatch):
+    monkeypatch.setattr(share, "_PROMPTS", {"style": ("{}, a fox",), "concept": ()})
+    monkeypatch.setattr(
+        "lora_gui.studio.giving.proof.bases.draw_defaults",
+        lambda base: {"width": 64, "height": 64, "steps": 2, "guidance": 4},
+    )
+    made = share.share(studio, drawer, lora, (), 1.0, tmp_path / "fox", [].append)
+    assert set(made.files) == {"fox.safetensors", "README.md", "cover.png", "images/1.png"}
+    assert {path.name for path in made.folder.iterdir()} == {"fox.safetensors", "README.md", "cover.png", "images"}
+    with pytest.raises(UserError, match="is there already"):
+        share.share(studio, drawer, lora, (), 1.0, tmp_path / "fox", [].append)
+
+
+def test_the_command_shares_and_a_picture_of_somebody_else_leaves_nothing(studio, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("LORA_GUI_HOME", str(studio.home))
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    wrong = ["give", "fox", "share", "--drawing", str(tmp_path / "no.png"), "--out", str(out), "--json"]
+    assert cli.main(wrong) == 1 and "no whole drawing" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["no.png"]
+    right = ["give", "fox", "share", "--drawing", str(drawing(tmp_path / "a.png", "zxy")), "--json"]
+    assert cli.main(right) == 0
+    said = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert said["folder"] == str(studio.given / "fox") and said["lora"] == "fox.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("base", "hub", "name"),
+    [("sd15", "creativeml-openrail-m", None), ("flux1-dev", "other", "flux.1-dev-non-commercial-license")],
+)
+def test_a_card_names_the_base_and_its_licence_as_the_hub_calls_them(lora, base, hub, name):
+    from dataclasses import replace
+
+    known = card.bases.known_bases()[base]
+    own = replace(lora, base_key=base, trigger="a: [b] `c`", name="fox *bold*")
+    content = Content(own, "fox.safetensors", Contract(), samples=[Shown("images/1.png", "{x}: - [y](z)")])
+    read = ModelCard(card.written(content))
+    assert (read.data.base_model, read.data.license, read.data.license_name) == (known.repo, hub, name)
+    assert read.data.base_model_relation == "adapter" and read.data.instance_prompt == "a: [b] `c`"
+    assert (read.data.license_link is None) == (hub != "other")
+    assert "fox \\*bold\\*" in read.text and "Nobody has recorded whose the pictures are" in read.text
