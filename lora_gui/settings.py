@@ -3,9 +3,9 @@
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from lora_gui.errors import SettingError, UserError, nearest, shown
@@ -16,6 +16,11 @@ Scheduler = Literal["constant", "cosine", "cosine_with_restarts", "linear"]
 FullPrecision = Literal["fp32", "bf16", "fp16"]  # the frozen weights as they are, in this dtype
 Quantised = Literal["int8", "nf4"]  # the frozen weights quantised, computed with in bf16
 Precision = Literal[FullPrecision, Quantised]
+Recomputing = Literal["none", "feed_forward", "blocks", "blocks_in_ram"]  # each needs less memory than the one before
+RECOMPUTED = {
+    "none": "nothing", "feed_forward": "feed-forward layers", "blocks": "all blocks",
+    "blocks_in_ram": "all blocks, kept in RAM",
+}  # fmt: skip
 Layers = Literal["attention", "linear", "all"]
 Prediction = Literal["base", "epsilon", "v"]
 _PREDICTION = "What the base predicts: noise (epsilon) or velocity (v). As the base says, unless its drawings are noise or grey."
@@ -44,6 +49,14 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def recomputing(value: Any) -> Any:
+    """Gradient checkpointing as earlier versions and other trainers say it, on or off, in today's words."""
+    said = value.casefold() if isinstance(value, str) else value
+    if said in (False, "false", "off", "no"):
+        return "none"
+    return "blocks" if said in (True, "true", "on", "yes") else value
 
 
 class TrainSettings(_Settings):
@@ -106,8 +119,9 @@ class TrainSettings(_Settings):
         "bf16", title="Precision",
         description="How the base is held in memory while it learns. Lower ones need less memory; the LoRA itself is always exact. INT8 is also multiplied by as it is on NVIDIA cards from RTX 30 on.",
     )
-    gradient_checkpointing: bool = Field(
-        False, title="Save memory by recomputing", description="On: needs much less memory, each step takes about a third longer.",
+    gradient_checkpointing: Annotated[Recomputing, BeforeValidator(recomputing)] = Field(
+        "none", title="Save memory by recomputing",
+        description="What is computed a second time instead of kept. Feed-forward layers: a tenth slower; all blocks: a third, and much less memory; what those keep can wait in the computer's own memory.",
     )
     streamed_blocks: int = Field(
         0, ge=0, le=200, title="Blocks in RAM",

@@ -79,6 +79,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(f"{plan['base']}, {plan['preset']}: {plan['peak_gib']:.1f} of {plan['vram_gib']:g} GB, {verdict}")
         for name, phase in plan["phases"].items():
             lines.append(f"  {name.replace('_', ' '):16}{phase['total_gib']:6.2f} GB")
-        lines += [f"  {note}" for note in plan["notes"]]
+        lines += [f"  {note}" for note in (*plan["notes"], *plan["gains"])]
         lines += [f"  {plan['pictures']}", *(f"    {one}" for one in plan["each"])] if "pictures" in plan else []
     return lines

@@ -131,6 +131,11 @@ class Kit:
     colours: torch.Tensor  # from latents to RGB, for previews; see shared/preview.py
     further: dict[str, Any] = field(default_factory=dict)  # what only this family needs
 
+    @property
+    def decoders(self) -> list[nn.Module]:
+        """The networks that finish a drawing and never carry a LoRA."""
+        return [one for one in (*self.further.values(), self.vae) if isinstance(one, nn.Module)]
+
 
 @dataclass(frozen=True)
 class Stage:

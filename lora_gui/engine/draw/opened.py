@@ -53,7 +53,10 @@ class Opened:
             load = loading.denoiser(job, job.cache, notes.append)
             parts |= self.family.denoisers(self.folder, self.where, self.dtype, load)
             yield from map(Note, notes)
-        self.pipeline = Pipeline(self.family, self.folder, self.where, self.dtype, parts, job.settings.prediction)
+        sparing = bool(parts) and self.where.type == "cuda"
+        self.pipeline = Pipeline(
+            self.family, self.folder, self.where, self.dtype, parts, job.settings.prediction, sparing
+        )  # fmt: skip
         yield from prediction.unused(self.pipeline.kit.noising, job.settings.prediction)
         self.stack = Stack(self.family.facts, self.pipeline.parts, texts=not self.reads_apart)
 

@@ -14,6 +14,7 @@ from torch import nn
 from lora_gui.engine.draw import sampling
 from lora_gui.engine.draw.sampling import Progress
 from lora_gui.engine.load import prediction
+from lora_gui.engine.load.sparing import Resting, tile
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family, Stage, Tensors
 from lora_gui.settings import DrawSettings, Prediction
@@ -24,7 +25,11 @@ class NotFiniteError(UserError):
 
 
 class Pipeline:
-    """Ours, in place of those of diffusers. `parts`, where given, are drawn with as they are; see `Family.kit`."""
+    """Ours, in place of those of diffusers. `parts`, where given, are drawn with as they are; see `Family.kit`.
+
+    Where it is to be `sparing` of the device's memory, what decodes is there only when it is needed, and works in
+    tiles; the first makes no difference to a drawing, the second a small one.
+    """
 
     def __init__(
         self,
@@ -34,10 +39,15 @@ class Pipeline:
         dtype: torch.dtype,
         parts: dict[str, nn.Module] | None = None,
         predicts: Prediction = "base",
+        sparing: bool = False,
     ) -> None:
         self.family, self.kit = family, family.kit(base, device, dtype, parts)
         self.kit.noising = prediction.applied(self.kit.noising, predicts)
         prediction.apply_to_schedulers(self.kit.schedulers, predicts)
+        self._resting: list[Resting] = []
+        for decoder in self.kit.decoders if sparing else ():
+            tile(decoder)
+            self._resting.append(Resting(decoder.requires_grad_(False), device))
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -62,7 +72,11 @@ class Pipeline:
             captions = encoded(self.family, self.kit.encoders, (settings.prompt, settings.negative_prompt))
         generator = torch.Generator().manual_seed(seed)
         sample = partial(_sampled, generator=generator, progress=progress)
-        return _image(_finite(self.family.draw(self.kit, settings, captions, generator, sample)))
+        try:
+            return _image(_finite(self.family.draw(self.kit, settings, captions, generator, sample)))
+        finally:
+            for decoder in self._resting:
+                decoder.rest()
 
     def preview(self, x0: torch.Tensor) -> Image.Image:
         """A rough and quick picture of predicted latents."""

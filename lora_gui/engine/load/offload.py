@@ -6,7 +6,7 @@ pinned memory, and overlap with compute. Knows no family: it finds the numbered 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +37,57 @@ def size(block: nn.Module) -> int:
 
 
 @dataclass(frozen=True)
-class _HostBlock:
-    """One block in host memory: its tensors, their offsets in a buffer, and its bytes in chunks."""
+class Host:
+    """Tensors in host memory: their offsets in a buffer, and its bytes in chunks."""
 
     tensors: tuple[torch.Tensor, ...]
     layout: tuple[tuple[int, torch.dtype, torch.Size], ...]  # offset in bytes, dtype, shape
     chunks: tuple[torch.Tensor, ...]
+
+    @classmethod
+    def of(cls, tensors: Iterable[torch.Tensor], device: torch.device) -> Host:
+        """Copy tensors, one behind the other, into host memory; pinned where `device` is a GPU."""
+        own, layout, start = tuple(tensors), [], 0
+        for tensor in own:
+            layout.append((start, tensor.dtype, tensor.shape))
+            start += _rounded(tensor.nbytes)
+        flat = torch.empty(start, dtype=torch.uint8)
+        for tensor, (at, _, _) in zip(own, layout, strict=True):
+            flat[at : at + tensor.nbytes].copy_(tensor.detach().contiguous().view(-1).view(torch.uint8))
+        chunks = (flat,) if device.type != "cuda" else tuple(one.pin_memory() for one in chunked(flat))
+        return cls(own, tuple(layout), chunks)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(chunk.nbytes for chunk in self.chunks)
+
+    def copy_to(self, buffer: torch.Tensor) -> None:
+        """Copy them into a flat uint8 buffer."""
+        start = 0
+        for chunk in self.chunks:
+            buffer[start : start + len(chunk)].copy_(chunk, non_blocking=True)
+            start += len(chunk)
+
+    def bind(self, data: torch.Tensor) -> None:
+        """Make the tensors views of `data`, a flat uint8 buffer."""
+        for tensor, (start, dtype, shape) in zip(self.tensors, self.layout, strict=True):
+            length = shape.numel() * dtype.itemsize
+            tensor.data = data[start : start + length].view(dtype).view(shape)
+
+    def release(self, device: torch.device) -> None:
+        """Leave the tensors their shape and dtype, but no storage."""
+        for tensor, (_, dtype, shape) in zip(self.tensors, self.layout, strict=True):
+            tensor.data = torch.zeros((), dtype=dtype, device=device).expand(shape)
+
+
+def chunked(flat: torch.Tensor) -> Iterator[torch.Tensor]:
+    """`flat` in pieces that torch can pin without loss, each a power of two of bytes but the last."""
+    start = 0
+    while start < len(flat):
+        left = len(flat) - start
+        length = left if left <= _CHUNK else 1 << (left.bit_length() - 1)
+        yield flat[start : start + length]
+        start += length
 
 
 class BlockOffloader:
@@ -58,10 +103,10 @@ class BlockOffloader:
             raise ValueError("a block in use and the next one need two buffers")
         self.root, self.device = root, device
         bytes_each = max((size(block) for _, block in chosen), default=0)
-        self._blocks: list[_HostBlock] = []
+        self._blocks: list[Host] = []
         for _, block in chosen:
-            host = _to_host(block, device)
-            _release(host, device)  # at once, so that there is never a second copy of the whole
+            host = Host.of(_frozen(block), device)
+            host.release(device)  # at once, so that there is never a second copy of the whole
             self._blocks.append(host)
         self._buffers = [torch.empty(bytes_each, dtype=torch.uint8, device=device) for _ in range(ring)]
         self._resident: list[int | None] = [None] * ring  # which block a buffer holds
@@ -78,7 +123,7 @@ class BlockOffloader:
     @property
     def ram(self) -> int:
         """Bytes of host memory."""
-        return sum(chunk.nbytes for host in self._blocks for chunk in host.chunks)
+        return sum(host.nbytes for host in self._blocks)
 
     def _hook(self, number: int) -> Any:
         def before(module: nn.Module, args: Any) -> None:
@@ -119,17 +164,17 @@ class BlockOffloader:
         host, buffer = self._blocks[number], self._buffers[slot]
         evicted = self._resident[slot]
         if evicted is not None:
-            _release(self._blocks[evicted], self.device)
+            self._blocks[evicted].release(self.device)
         if self._copy_stream is None:
-            _copy(host, buffer)
+            host.copy_to(buffer)
         else:
             self._copy_stream.wait_stream(torch.cuda.current_stream(self.device))
             with torch.cuda.stream(self._copy_stream):
-                _copy(host, buffer)
+                host.copy_to(buffer)
                 self._copied_at[slot] = self._copy_stream.record_event()
-        _bind(host, buffer)
+        host.bind(buffer)
         self._resident[slot] = number
-        self.copied += sum(chunk.nbytes for chunk in host.chunks)
+        self.copied += host.nbytes
 
 
 def _frozen(block: nn.Module) -> Iterator[torch.Tensor]:
@@ -139,50 +184,6 @@ def _frozen(block: nn.Module) -> Iterator[torch.Tensor]:
         if not tensor.requires_grad and tensor.numel() and id(tensor) not in seen:
             seen.add(id(tensor))
             yield tensor
-
-
-def _to_host(block: nn.Module, device: torch.device) -> _HostBlock:
-    """Copy a block's frozen tensors, one behind the other, into host memory; pinned where `device` is a GPU."""
-    tensors = tuple(_frozen(block))
-    layout, start = [], 0
-    for tensor in tensors:
-        layout.append((start, tensor.dtype, tensor.shape))
-        start += _rounded(tensor.nbytes)
-    flat = torch.empty(start, dtype=torch.uint8)
-    for tensor, (at, _, _) in zip(tensors, layout, strict=True):
-        flat[at : at + tensor.nbytes].copy_(tensor.detach().contiguous().view(-1).view(torch.uint8))
-    chunks = (flat,) if device.type != "cuda" else tuple(_pinned(flat))
-    return _HostBlock(tensors, tuple(layout), chunks)
-
-
-def _pinned(flat: torch.Tensor) -> Iterator[torch.Tensor]:
-    """`flat` in pinned chunks, each a power of two of bytes but the last."""
-    start = 0
-    while start < len(flat):
-        left = len(flat) - start
-        length = left if left <= _CHUNK else 1 << (left.bit_length() - 1)
-        yield flat[start : start + length].pin_memory()
-        start += length
-
-
-def _copy(host: _HostBlock, buffer: torch.Tensor) -> None:
-    start = 0
-    for chunk in host.chunks:
-        buffer[start : start + len(chunk)].copy_(chunk, non_blocking=True)
-        start += len(chunk)
-
-
-def _bind(host: _HostBlock, data: torch.Tensor) -> None:
-    """Make a block's tensors views of `data`, a flat uint8 buffer."""
-    for tensor, (start, dtype, shape) in zip(host.tensors, host.layout, strict=True):
-        length = shape.numel() * dtype.itemsize
-        tensor.data = data[start : start + length].view(dtype).view(shape)
-
-
-def _release(host: _HostBlock, device: torch.device) -> None:
-    """Leave a block's tensors their shape and dtype, but no storage."""
-    for tensor, (_, dtype, shape) in zip(host.tensors, host.layout, strict=True):
-        tensor.data = torch.zeros((), dtype=dtype, device=device).expand(shape)
 
 
 def _recomputes(root: nn.Module) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,12 @@ def text_facts(one: Component, text: TextLoad) -> dict[str, Any]:
     return {"weights": weights, "outside": outside, "largest": max(sizes, default=0), "peak": trace.peak}
 
 
-def facts(one: Component, run: Run, count: int, side: int, dtype: torch.dtype = torch.bfloat16) -> dict[str, Any]:
-    """What an encoder or a decoder of pictures weighs and needs; bytes."""
+def facts(
+    one: Component, run: Run, count: int, side: int, dtype: torch.dtype = torch.bfloat16,
+    prepare: Callable[[nn.Module], None] = lambda module: None,
+) -> dict[str, Any]:  # fmt: skip
+    """What an encoder or a decoder of pictures weighs and needs; bytes. `prepare` is done to it before it runs."""
     module = build(one, dtype)
+    prepare(module)
     trace = forward(module, partial(run, module, count, side, dtype))
     return {"weights": loading.nbytes(module), "peak": trace.peak}

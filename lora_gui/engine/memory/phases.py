@@ -19,10 +19,12 @@ from torch import nn
 from lora_gui import files
 from lora_gui.engine.load import loading, lora, offload, quantize
 from lora_gui.engine.load.device import dtype_of
+from lora_gui.engine.load.sparing import tile
 from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
 from lora_gui.engine.memory.networks import Component, Components
 from lora_gui.engine.memory.tracker import Trace, forward, training
+from lora_gui.engine.train import recompute
 from lora_gui.engine.train.adapter import Masters, fuse
 from lora_gui.engine.train.cache import PIXELS_AT_ONCE
 from lora_gui.engine.train.optimizers import STATE_BYTES
@@ -35,7 +37,8 @@ RUNTIME = 0.6 * GIB  # context of the driver, workspaces of its libraries; not m
 _SLACK = 0.04  # share of what is alive that the allocator wastes
 _PROCESS = 2.5 * GIB  # RAM of the program and its libraries
 SIDES = (768, 512)  # px that a sample drawing may be lowered to
-_VERSION = 4  # of what is kept on disk
+_VERSION = 5  # of what is kept on disk
+_META = torch.device("meta")
 _HELD = ("weights", "gradients", "shadow", "optimizer")  # of a LoRA, all the time
 
 T = TypeVar("T")
@@ -113,8 +116,7 @@ class Planner:
         return Phase(weights=weights, working=working)
 
     def encode_pictures(self, settings: TrainSettings) -> Phase:
-        count, side = max(1, PIXELS_AT_ONCE // settings.resolution**2), settings.resolution
-        weights, working = 0, 0
+        count, side, weights, working = max(1, PIXELS_AT_ONCE // settings.resolution**2), settings.resolution, 0, 0
         for one, run, dtype in self.encoders:
             key = ["encode", one, count, side, str(dtype)]
             facts = self._once(key, partial(networks.facts, one, run, count, side, dtype))
@@ -122,26 +124,24 @@ class Planner:
         return Phase(weights=weights, working=working)
 
     def training(self, settings: TrainSettings) -> Phase:
-        """One step; what decodes the samples has stayed since the first of them was drawn."""
-        trace, held = self.train(settings), self._lora(settings)
-        return Phase(
-            weights=self._resident(settings),
-            lora=sum(held[key] for key in _HELD),
-            saved=trace.saved,
-            working=max(0, trace.peak - trace.saved),
-        )
+        """One step."""
+        trace, lora = self.train(settings), sum(self._lora(settings)[key] for key in _HELD)
+        working = max(0, trace.peak - trace.saved)
+        return Phase(weights=self._resident(settings), lora=lora, saved=trace.saved, working=working)
 
     def sample(self, settings: TrainSettings) -> Phase:
-        """A drawing with guidance beside the LoRA that is being trained."""
-        side, working = self.side_of_samples(settings), 0
+        """A drawing with guidance beside the LoRA that is being trained; what decodes comes when it is needed."""
+        side, working, weights = self.side_of_samples(settings), 0, self._resident(settings)
+        lora = sum(self._lora(settings)[key] for key in _HELD)
         for one, run in self.denoisers.values():
-            key = ["draw", one, side, self.drawn, settings.precision]
-            trace = self._once(key, partial(self._draw_trace, one, run, side, settings.precision))
-            working = max(working, trace["peak"])
+            key, told = ["draw", one, side, self.drawn, settings.precision], (one, run, side, settings.precision)
+            working = max(working, self._once(key, partial(self._draw_trace, *told))["peak"])
+        stages = [Phase(weights=weights, lora=lora, working=working)]
         for one, run in self.decoders:
-            working = max(working, self._decoder(one, run, side)["peak"])
-        held = self._lora(settings)
-        return Phase(weights=self._resident(settings), lora=sum(held[key] for key in _HELD), working=working)
+            decoder = self._decoder(one, run, side)
+            weights += decoder["weights"]
+            stages.append(Phase(weights=weights, lora=lora, working=decoder["peak"]))
+        return max(stages, key=lambda stage: stage.total)
 
     def side_of_samples(self, settings: TrainSettings) -> int:
         drawn = int(self.family.facts.draw_defaults.get("width", settings.resolution))
@@ -150,7 +150,7 @@ class Planner:
     def train(self, settings: TrainSettings) -> Trace:
         """One optimizer step with the LoRA of these settings, with gradient checkpointing or without."""
         told = settings.model_dump(include={"rank", "layers", "batch_size", "resolution", "precision"})
-        key = ["train", *self._learning(settings), told, _checkpoints(settings)]
+        key = ["train", *self._learning(settings), told, recompute.wanted(settings, _META)]
         return Trace(**self._once(key, lambda: self._train_trace(settings).to_json()))
 
     def weights(self, precision: str) -> int:
@@ -174,28 +174,31 @@ class Planner:
         base = self.offloaded(settings)
         if settings.precision not in quantize.PRECISIONS or settings.streamed_blocks:
             base = self.weights(settings.precision)
-        return _PROCESS + max(base, sum(facts["weights"] for facts in self._texts()))
+        waiting = sum(self._decoder(one, run, SIDES[-1])["weights"] for one, run in self.decoders)
+        if recompute.wanted(settings, _META) == "blocks_in_ram":
+            kept = self.train(settings.model_copy(update={"gradient_checkpointing": "blocks"}))
+            waiting += max(0, kept.saved - self.train(settings).saved)
+        return _PROCESS + max(base + waiting, sum(facts["weights"] for facts in self._texts()))
 
     def _resident(self, settings: TrainSettings) -> float:
-        """Weights on the card while it trains: the base, decoders, and text encoders that learn too."""
+        """Weights on the card while it trains: the base, and text encoders that learn too."""
         total = 0.0
         for facts in self._blocks(settings.precision):
             sizes = _last(facts["sizes"], settings.streamed_blocks)
             total += facts["weights"] - sum(sizes) + (offload.RING * max(sizes) if sizes else 0)
-        for one, run in self.decoders:
-            total += self._decoder(one, run, self.side_of_samples(settings))["weights"]
         return total + (sum(facts["weights"] for facts in self._texts()) if settings.train_text_encoder else 0)
 
     def _texts(self) -> list[dict[str, Any]]:
-        found = [(["text", one, asdict(text)], partial(networks.text_facts, one, text)) for one, text in self.texts]
-        return [self._once(key, make) for key, make in found]
+        facts = networks.text_facts
+        return [self._once(["text", one, asdict(text)], partial(facts, one, text)) for one, text in self.texts]
 
     def _blocks(self, precision: str) -> list[dict[str, Any]]:
         parts = [one for one, _ in self.denoisers.values()]
         return [self._once(["blocks", one, precision], partial(self._block_facts, one, precision)) for one in parts]
 
     def _decoder(self, one: Component, run: Run, side: int) -> dict[str, Any]:
-        return self._once(["decode", one, side], partial(networks.facts, one, run, 1, side))
+        """Tile by tile, as far as it can do so."""
+        return self._once(["decode", one, side], partial(networks.facts, one, run, 1, side, prepare=tile))
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
         told = settings.model_dump(include={"rank", "optimizer", "precision", "accumulation"})
@@ -231,7 +234,7 @@ class Planner:
             for name, (one, _) in self.denoisers.items():
                 parts[name], runs = self._network(one, settings.precision)
                 left += runs
-            with torch.device("meta"):
+            with _META:
                 lora.add_new(parts, self.family, settings, "planned")
                 masters = fuse(parts, "planned", dtype_of(settings.precision), self.family)
             self._carrying = {key: (parts, left, masters)}
@@ -246,7 +249,7 @@ class Planner:
             self._built[key] = whole, runs
         module, runs = copy.deepcopy(self._built[key])
         if precision in quantize.PRECISIONS:
-            quantize.replace(module, precision, torch.device("meta"))
+            quantize.replace(module, precision, _META)
         return module, runs
 
     def _block_facts(self, one: Component, precision: str) -> dict[str, Any]:
@@ -265,10 +268,8 @@ class Planner:
     def _train_trace(self, settings: TrainSettings) -> Trace:
         parts, runs, masters = self._with_lora(settings)
         for part in parts.values():
-            if loading.can_checkpoint_gradients(part):
-                word = "enable" if _checkpoints(settings) else "disable"
-                getattr(part, f"{word}_gradient_checkpointing")()
-        load = (settings.batch_size, settings.resolution, dtype_of(settings.precision))
+            recompute.apply(part, recompute.wanted(settings, _META), _META)
+        load = settings.batch_size, settings.resolution, dtype_of(settings.precision)
         calls = [partial(self.denoisers[name][1], part, *load) for name, part in parts.items()]
         return training(parts.values(), calls, [one for master in masters for one in master.buffers()], runs)
 
@@ -285,10 +286,6 @@ class Planner:
                     files.write_json(path, found)
             self._known[digest] = found
         return self._known[digest]
-
-
-def _checkpoints(settings: TrainSettings) -> bool:
-    return settings.gradient_checkpointing or settings.streamed_blocks > 0
 
 
 def _last(sizes: list[int], count: int) -> list[int]:

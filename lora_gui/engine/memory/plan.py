@@ -16,11 +16,15 @@ from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.phases import GIB, SIDES, Phase, Planner
 from lora_gui.families.base import Family
 from lora_gui.protocol.jobs import PlanJob
-from lora_gui.settings import Precision, TrainSettings
+from lora_gui.settings import RECOMPUTED, Precision, Recomputing, TrainSettings
 
 _LINK = 12e9  # bytes a second from RAM to the card, PCIe 4 x8 or 3 x16
 _BUS = 360e9  # bytes a second of the memory of a small card
 _PRECISIONS = tuple(one for one in get_args(Precision) if one != "fp16")  # each needs less memory than the one before
+_RECOMPUTING = get_args(Recomputing)
+_ROOM = 0.92  # share of a card that a proposal to be quicker may fill
+_MOST_AT_ONCE = 64  # pictures, as the settings have it
+_WORTH = 0.02  # share of a step's time from which on it is proposed
 _LOWEST = 256  # px; below, nothing is learnt well
 _DOING = {
     "encode_text": "reading the captions",
@@ -41,6 +45,8 @@ class Plan:
     ram: float  # bytes
     fits: bool
     notes: tuple[str, ...]
+    quicker: dict[str, Any]  # what could be changed instead, where all fits with room to spare
+    gains: tuple[str, ...]  # and what each of that would bring
 
     @property
     def peak_gib(self) -> float:
@@ -54,6 +60,8 @@ class Plan:
             "ram_gib": round(self.ram / GIB, 2),
             "changed": self.changed,
             "notes": list(self.notes),
+            "quicker": self.quicker,
+            "gains": list(self.gains),
         }
 
 
@@ -80,7 +88,33 @@ def plan(job: PlanJob, family: Family) -> Plan:
         notes["ram"] = f"It needs {ram / GIB:.0f} GB of the computer's own memory, there are {job.ram_gib:.0f}."
     fits = needed <= vram and ram <= job.ram_gib * GIB
     changed = {key: value for key, value in current.model_dump().items() if value != getattr(settings, key)}
-    return Plan(phases, current, changed, ram, fits, tuple(notes.values()))
+    gains = [] if changed or not fits else list(_quicker(planner, settings, vram))
+    quicker = {key: value for change, _ in gains for key, value in change.items()}
+    return Plan(phases, current, changed, ram, fits, tuple(notes.values()), quicker, tuple(gain for _, gain in gains))
+
+
+def _quicker(planner: Planner, settings: TrainSettings, vram: float) -> Iterator[tuple[dict[str, Any], str]]:
+    """What makes steps quicker, learns the same and still leaves room: real batches, then recomputing less."""
+    room = _ROOM * vram
+    for together in range(min(settings.accumulation, _MOST_AT_ONCE // settings.batch_size), 1, -1):
+        change = {"batch_size": settings.batch_size * together, "accumulation": settings.accumulation // together}
+        batched = settings.model_copy(update=change)
+        if settings.accumulation % together == 0 and planner.training(batched).total <= room:
+            yield change, (
+                f"{batched.batch_size} pictures fit at once, not {settings.batch_size}: a step learns from as many as "
+                "before, each with noise of its own, and is quicker; those of one shape come together."
+            )
+            settings = batched
+            break
+    if settings.streamed_blocks:
+        return
+    for how in _RECOMPUTING[: _RECOMPUTING.index(settings.gradient_checkpointing)]:
+        kept = settings.model_copy(update={"gradient_checkpointing": how})
+        less = 1 - planner.train(kept).flop / planner.train(settings).flop
+        if planner.training(kept).total <= room and less > _WORTH:
+            what = f"Recomputing {RECOMPUTED[how]} leaves room too"
+            yield {"gradient_checkpointing": how}, f"{what}: each step takes about {100 * less:.0f} % less."
+            return
 
 
 def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterator[tuple[TrainSettings, str, str]]:
@@ -109,8 +143,8 @@ def _ladder(
     planner: Planner, settings: TrainSettings, vram: float
 ) -> Iterator[tuple[str, dict[str, Any], Callable[[Planner, TrainSettings], str]]]:
     """Gradient checkpointing first, then quantisation, leaving out those whose weights alone are too large."""
-    if not settings.gradient_checkpointing:
-        yield "checkpointing", {"gradient_checkpointing": True}, _price_of_checkpointing
+    for how in _RECOMPUTING[_RECOMPUTING.index(settings.gradient_checkpointing) + 1 :]:
+        yield "checkpointing", {"gradient_checkpointing": how}, _price_of_checkpointing
     precision = "bf16" if settings.precision == "fp16" else settings.precision
     lower = _PRECISIONS[_PRECISIONS.index(precision) + 1 :]
     for one in lower:
@@ -119,15 +153,15 @@ def _ladder(
 
 
 def _price_of_checkpointing(planner: Planner, settings: TrainSettings) -> str:
-    trace = planner.train(settings)
-    more = trace.forward_flop / max(1, trace.flop - trace.forward_flop)
-    return f"Recomputing is on: each step takes about {100 * more:.0f} % longer."
+    plain = planner.train(settings.model_copy(update={"gradient_checkpointing": "none", "streamed_blocks": 0}))
+    more, what = planner.train(settings).flop / plain.flop - 1, RECOMPUTED[settings.gradient_checkpointing]
+    return f"Recomputing {what}: each step takes about {100 * more:.0f} % longer."
 
 
 def _price_of_precision(planner: Planner, settings: TrainSettings) -> str:
     if settings.precision == "bf16":
         return "The base is held in 16 bits, which is quicker on most cards."
-    passes = 3 if settings.gradient_checkpointing else 2
+    passes = 2 if settings.gradient_checkpointing in ("none", "feed_forward") else 3
     seconds = passes * 2 * planner.weights("bf16") / _BUS
     bits = {"int8": 8, "nf4": 4}[settings.precision]
     return f"The base is held in {bits} bits: each step takes up to {seconds:.1f} s longer on a small card."

@@ -14,7 +14,7 @@ import torch
 from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, packed, prediction, quantize, unpack
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import beginning, buckets, cache, checkpoint, optimizers, publish
+from lora_gui.engine.train import beginning, buckets, cache, checkpoint, optimizers, publish, recompute
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.engine.train.samples import Samples, left_out, planned
 from lora_gui.engine.train.step import NAME, TrainState
@@ -147,9 +147,7 @@ def _load(
     yield from map(Note, notes)
     for part in parts.values():
         packed.pack(part.requires_grad_(False))
-    if job.settings.gradient_checkpointing or job.settings.streamed_blocks:  # a streamed block is run again anyway
-        for part in parts.values():
-            part.enable_gradient_checkpointing()
+        recompute.apply(part, recompute.wanted(job.settings, where), where)
     if job.settings.train_text_encoder:
         texts = family.text_encoders(base, where, dtype)
         if not texts:

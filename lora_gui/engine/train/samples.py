@@ -116,7 +116,8 @@ class Samples:
         if self.pipeline is None:
             base = Path(self.job.base.path)
             predicts = self.job.settings.prediction
-            self.pipeline = Pipeline(self.family, base, self.device, self.dtype, self.parts, predicts)
+            sparing = self.device.type == "cuda"  # elsewhere RAM is all there is
+            self.pipeline = Pipeline(self.family, base, self.device, self.dtype, self.parts, predicts, sparing)
         captions = None if self._text_encoder_trains() else self._captions(number)
         image = self.pipeline.draw(settings, seed, captions, self._go_on)
         stack = [(self.job.name, 1.0, "")] if step else []

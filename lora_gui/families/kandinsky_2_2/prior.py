@@ -86,9 +86,7 @@ def text_embeds(encoders: Encoders, captions: list[str]) -> Tensors:
 
 def load(base: Path, device: torch.device, dtype: torch.dtype, load: Load) -> Any:
     """The prior. It cannot recompute, and with one embedding for a picture has next to nothing to gain by it."""
-    prior = load(PriorTransformer, base / "prior" / "prior", device, dtype)
-    prior.enable_gradient_checkpointing = lambda: None
-    return prior
+    return load(PriorTransformer, base / "prior" / "prior", device, dtype)
 
 
 def scheduler(base: Path) -> Any:

@@ -103,7 +103,7 @@ FACTS = Facts(
         "learning_rate": 1e-4,
         "max_grad_norm": 0.5,
         "precision": "bf16",
-        "gradient_checkpointing": True,
+        "gradient_checkpointing": "blocks",
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 40, "guidance": 4.5},
     size_step=16,

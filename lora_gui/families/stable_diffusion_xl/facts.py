@@ -29,7 +29,7 @@ FACTS = Facts(
         "learning_rate": 1e-4,
         "precision": "bf16",
         "min_snr_gamma": 5,
-        "gradient_checkpointing": True,
+        "gradient_checkpointing": "blocks",
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 28, "guidance": 6.0},
     size_step=8,

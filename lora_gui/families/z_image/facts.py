@@ -49,7 +49,7 @@ FACTS = Facts(
         "resolution": 1024,
         "learning_rate": 1e-4,
         "precision": "bf16",
-        "gradient_checkpointing": True,
+        "gradient_checkpointing": "blocks",
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 50, "guidance": 4.0},
     size_step=16,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lora_gui.protocol.jobs import TrainJob
-from lora_gui.settings import TrainSettings
+from lora_gui.settings import RECOMPUTED, TrainSettings
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.tasks.status import RunStatus
 
@@ -35,8 +35,10 @@ def less_memory(settings: TrainSettings) -> dict[str, Any]:
     In the memory plan's order, but for the precision: a LoRA goes on on the base it began with. On a card, blocks wait
     in RAM before pictures are made smaller, since nothing that is learnt changes by that.
     """
-    if not settings.gradient_checkpointing:
-        return {"gradient_checkpointing": True}
+    if settings.gradient_checkpointing in ("none", "feed_forward"):
+        return {"gradient_checkpointing": "blocks"}
+    if gpu.memory() and settings.gradient_checkpointing == "blocks":
+        return {"gradient_checkpointing": "blocks_in_ram"}
     if settings.batch_size > 1:  # as many pictures in a step as before, gathered from smaller batches
         batch, together = settings.batch_size // 2, settings.batch_size * settings.accumulation
         return {"batch_size": batch, "accumulation": min(64, -(-together // batch))}
@@ -51,5 +53,5 @@ def in_words(changed: dict[str, Any]) -> str:
     """What is changed, as a sentence for the user."""
     titles = [str(TrainSettings.model_fields[key].title) for key in changed]
     labels = [title[:1].lower() + title[1:] for title in titles]
-    values = ["on" if value is True else f"{value:g}" for value in changed.values()]
+    values = [RECOMPUTED.get(value, value) if isinstance(value, str) else f"{value:g}" for value in changed.values()]
     return "Now with " + ", ".join(f"{label} {value}" for label, value in zip(labels, values, strict=True)) + "."

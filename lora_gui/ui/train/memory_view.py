@@ -1,4 +1,4 @@
-"""How much of the card a training would fill, and a button that makes it fit; counted while one chooses on."""
+"""How much of the card a training would fill, and a button that makes it fit or quicker; counted meanwhile."""
 
 import json
 from collections.abc import Callable
@@ -73,6 +73,10 @@ class MemoryView:
     def _told(self, plan: dict[str, Any]) -> Changes:
         gib, peak, changed = gpu.memory(), float(plan["peak_gib"]), dict(plan["changed"])
         bar = markup.bar(peak / gib, f"{peak:.1f} of {gib:.0f} GB", "of your card's memory")
+        if quicker := plan.get("quicker"):
+            what = "There is room on your card to be quicker. Nothing that is learnt changes:"
+            said = markup.sentences(what, [*plan["notes"], *plan["gains"]])
+            return self._shown(said + bar, dict(quicker), "Make it quicker")
         if plan["fits"] and not changed:
             return self._shown(markup.quiet(" ".join(plan["notes"])) + bar if plan["notes"] else bar, {})
         if plan["fits"]:
@@ -81,5 +85,5 @@ class MemoryView:
         remedy = " ".join(plan["notes"]) or "Choose a smaller base."
         return self._shown(markup.notice("This base is too large for this computer.", remedy) + bar, {})
 
-    def _shown(self, words: str, proposal: dict[str, Any]) -> Changes:
-        return {self.bar: words, self.proposal: proposal, self.fit: gr.update(visible=bool(proposal))}
+    def _shown(self, words: str, proposal: dict[str, Any], label: str = "Make it fit") -> Changes:
+        return {self.bar: words, self.proposal: proposal, self.fit: gr.update(label, visible=bool(proposal))}

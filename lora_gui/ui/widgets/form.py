@@ -7,7 +7,7 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from lora_gui.errors import SettingError
-from lora_gui.settings import Settings, TrainSettings, check
+from lora_gui.settings import RECOMPUTED, Settings, TrainSettings, check
 from lora_gui.settings import bounds as limits_of
 from lora_gui.ui.widgets.parts import html
 
@@ -28,7 +28,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
 )
 NAMES = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "int8": "INT8", "nf4": "NF4",
-         "base": "As the base says", "v": "Velocity (v)"}  # where a capital is not enough
+         "base": "As the base says", "v": "Velocity (v)",
+         **{key: name[0].upper() + name[1:] for key, name in RECOMPUTED.items()}}  # where a capital is not enough
 
 
 def grouped() -> list[tuple[str, list[str]]]:

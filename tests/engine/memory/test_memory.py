@@ -84,7 +84,7 @@ def traced() -> list:
 def test_saved_activations_are_those_counted_elsewhere(key, recomputing, monkeypatch, tmp_path):
     _, without, with_recomputing, px = FIGURES[key]
     with_16_bit_loras(monkeypatch)
-    settings = settings_of(key, resolution=px, gradient_checkpointing=recomputing)
+    settings = settings_of(key, resolution=px, gradient_checkpointing="blocks" if recomputing else "none")
     saved = planner_of(key, tmp_path).train(settings).saved / GIB
     expected = with_recomputing if recomputing else without
     assert saved == pytest.approx(expected, rel=0.25 if recomputing else 0.1, abs=0.08)
@@ -105,9 +105,9 @@ def test_a_plan_says_where_the_card_is_slow_in_bf16(kept, card, told):
 
 @pytest.mark.soak
 def test_flux_fits_a_card_of_12_gb_and_the_second_plan_is_there_at_once(kept):
-    first = planned("flux1-dev", kept, resolution=1024, gradient_checkpointing=True)
+    first = planned("flux1-dev", kept, resolution=1024, gradient_checkpointing="blocks")
     counted = set(kept.iterdir())
-    assert planned("flux1-dev", kept, resolution=1024, gradient_checkpointing=True) == first
+    assert planned("flux1-dev", kept, resolution=1024, gradient_checkpointing="blocks") == first
     assert set(kept.iterdir()) == counted
     assert first.fits and first.peak_gib * GIB <= 11e9
     assert first.changed == {"precision": "nf4"} and "4 bits" in first.notes[0]
@@ -164,7 +164,7 @@ def test_autoencoders_are_planned_to_encode_in_fp32(key, widths, kept):
 
 
 def test_a_card_that_is_large_enough_gets_what_was_asked_for(kept):
-    asked = {"resolution": 512, "gradient_checkpointing": True}
+    asked = {"resolution": 512, "gradient_checkpointing": "blocks"}
     plan = planned("klein-4b", kept, vram=24, **asked)
     assert plan.fits and not plan.changed and not plan.notes and plan.settings == settings_of("klein-4b", **asked)
     assert plan.peak_gib < 12
@@ -172,10 +172,10 @@ def test_a_card_that_is_large_enough_gets_what_was_asked_for(kept):
 
 @pytest.mark.soak
 def test_what_does_not_fit_is_recomputed_first_then_held_in_fewer_bits_then_streamed(kept):
-    asked = {"resolution": 512, "gradient_checkpointing": False}
+    asked = {"resolution": 512, "gradient_checkpointing": "none"}
     whole = planned("sd15", kept, 24, **asked).phases["train"].total / GIB
     recomputed = planned("sd15", kept, whole - 0.1, **asked)
-    assert recomputed.fits and recomputed.changed == {"gradient_checkpointing": True}
+    assert recomputed.fits and recomputed.changed == {"gradient_checkpointing": "blocks"}
     assert "longer" in recomputed.notes[0]
     tight = planned("sd15", kept, recomputed.peak_gib - 0.3, **asked)
     assert tight.fits and tight.changed["precision"] in ("int8", "nf4")
@@ -184,12 +184,12 @@ def test_what_does_not_fit_is_recomputed_first_then_held_in_fewer_bits_then_stre
 
 
 def test_too_little_of_the_computers_own_memory_is_said(kept):
-    plan = planned("klein-4b", kept, ram=1, resolution=512, gradient_checkpointing=True)
+    plan = planned("klein-4b", kept, ram=1, resolution=512, gradient_checkpointing="blocks")
     assert not plan.fits and "own memory" in plan.notes[-1]
 
 
 def test_where_nothing_helps_it_says_what_needs_the_most(kept):
-    plan = planned("klein-4b", kept, vram=1, resolution=256, precision="nf4", gradient_checkpointing=True)
+    plan = planned("klein-4b", kept, vram=1, resolution=256, precision="nf4", gradient_checkpointing="blocks")
     assert not plan.fits and plan.changed["streamed_blocks"] == 25
     assert plan.notes[-1].startswith(f"It needs {plan.peak_gib:.1f} GB of the card while reading the captions")
 

@@ -139,12 +139,14 @@ def learnt(run, value):
 
 def test_on_a_card_blocks_wait_in_ram_before_pictures_are_made_smaller(monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: 12.0)
-    settings, given_up = TrainSettings(gradient_checkpointing=True, batch_size=1, resolution=1024), []
+    settings, given_up = TrainSettings(gradient_checkpointing="blocks", batch_size=1, resolution=1024), []
     while change := retries.less_memory(settings):
         given_up.append(change)
         settings = settings.model_copy(update=change)
-    assert given_up[:5] == [*({"streamed_blocks": n} for n in (8, 16, 32, 64)), {"resolution": 768}]
-    assert retries.in_words(given_up[0]) == "Now with blocks in RAM 8."
+    blocks = [{"streamed_blocks": n} for n in (8, 16, 32, 64)]
+    assert given_up[:6] == [{"gradient_checkpointing": "blocks_in_ram"}, *blocks, {"resolution": 768}]
+    said = ["Now with save memory by recomputing all blocks, kept in RAM.", "Now with blocks in RAM 8."]
+    assert [retries.in_words(one) for one in given_up[:2]] == said
 
 
 def test_less_memory_gives_up_time_first_then_pictures_at_once_then_size(monkeypatch):
@@ -154,7 +156,8 @@ def test_less_memory_gives_up_time_first_then_pictures_at_once_then_size(monkeyp
         given_up.append(change)
         settings = settings.model_copy(update=change)
     assert given_up == [
-        {"gradient_checkpointing": True}, {"batch_size": 1, "accumulation": 3}, {"resolution": 384}, {"resolution": 256}
+        {"gradient_checkpointing": "blocks"}, {"batch_size": 1, "accumulation": 3}, {"resolution": 384},
+        {"resolution": 256},
     ]  # fmt: skip
     assert retries.in_words(given_up[1]) == "Now with batch size 1, accumulation 3."
 

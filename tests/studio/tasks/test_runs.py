@@ -143,7 +143,7 @@ def test_a_run_that_ran_out_of_memory_goes_on_with_less_twice_and_then_asks(stud
     run = runs.start(studio, job(studio, "out-of-memory"))
     status = runs.follow(studio, run, lambda event: None)
     assert (status.state, status.what, status.cause) == ("failed", "There was not enough memory.", "memory")
-    less = ("save memory by recomputing on", "resolution 384")
+    less = ("save memory by recomputing all blocks", "resolution 384")
     assert status.notes == tuple(f"There was not enough memory. Now with {what}." for what in less)
     assert retries.changes(run.job, status.cause) == {"resolution": 256}  # what the button would do
     assert (run.folder / "events.jsonl").read_text().count("Started") == 3

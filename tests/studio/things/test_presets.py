@@ -53,7 +53,7 @@ def test_rank_steps_and_memory_fit_the_subject(studio):
         "adamw8bit",
         "bf16",
         512,
-        False,
+        "none",
     )
     assert fill(studio, "style", STARTER, 24).precision == "fp32"
 

@@ -42,10 +42,11 @@ def test_a_plan_is_counted_once_and_said_at_once_afterwards(view):
 
 
 def test_what_does_not_fit_comes_with_the_smallest_step_that_does(view):
-    view.plan = FITS | {"peak_gib": 11.2, "changed": {"gradient_checkpointing": True}, "notes": ["Recomputing is on."]}
+    less = {"gradient_checkpointing": "blocks"}
+    view.plan = FITS | {"peak_gib": 11.2, "changed": less, "notes": ["Recomputing is on."]}
     words, proposal, offered = shown(view, view.counted(BASE, TrainSettings()))
     assert "too large for your card" in words and "Recomputing is on." in words and "11.2 of 12 GB" in words
-    assert proposal == {"gradient_checkpointing": True} and offered
+    assert proposal == less and offered
     view.plan = FITS | {"peak_gib": 14.0, "fits": False, "notes": ["It needs 60 GB of RAM."]}
     words, _, offered = shown(view, view.counted(BASE, TrainSettings(rank=8)))
     assert "too large for this computer" in words and "60 GB of RAM" in words and not offered
