@@ -129,3 +129,13 @@ def test_every_number_beyond_its_bounds_has_a_nearest_value_and_no_sentence_is_p
                 assert error.what.startswith(f"{info.title} ") and "should" not in str(error)
                 if info.annotation in (int, float):
                     check(settings, {name: error.instead})
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(False, "none"), (True, "blocks"), ("off", "none"), ("True", "blocks"), ("feed_forward", "feed_forward")],
+)
+def test_recomputing_is_read_as_earlier_versions_and_other_trainers_say_it(said, meant):
+    assert check(TrainSettings, {"gradient_checkpointing": said}).gradient_checkpointing == meant
+    job = json.dumps({"gradient_checkpointing": said})
+    assert TrainSettings.model_validate_json(job).gradient_checkpointing == meant

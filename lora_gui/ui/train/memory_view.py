@@ -86,4 +86,4 @@ class MemoryView:
         return self._shown(markup.notice("This base is too large for this computer.", remedy) + bar, {})
 
     def _shown(self, words: str, proposal: dict[str, Any], label: str = "Make it fit") -> Changes:
-        return {self.bar: words, self.proposal: proposal, self.fit: gr.update(label, visible=bool(proposal))}
+        return {self.bar: words, self.proposal: proposal, self.fit: gr.update(value=label, visible=bool(proposal))}

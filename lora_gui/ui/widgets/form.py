@@ -54,11 +54,17 @@ def build() -> dict[str, Any]:
 
 def shown(settings: TrainSettings, hand: dict[str, Any]) -> dict[str, Any]:
     """The settings as the components show them; what the user typed stands as it was typed."""
-    values = settings.model_dump()
+    values, fields = settings.model_dump(), TrainSettings.model_fields
+    typed = {name: value for name, value in hand.items() if name in fields and not _is_switch(fields[name], value)}
     return {
-        name: hand.get(name, "\n".join(value) if isinstance(value, (tuple, list)) else value)
+        name: typed.get(name, "\n".join(value) if isinstance(value, (tuple, list)) else value)
         for name, value in values.items()
     }
+
+
+def _is_switch(info: FieldInfo, value: Any) -> bool:
+    """Whether an earlier version had a switch where there are more choices now, as drafts may still hold it."""
+    return isinstance(value, bool) and info.annotation is not bool
 
 
 def usable(

@@ -163,6 +163,36 @@ def test_autoencoders_are_planned_to_encode_in_fp32(key, widths, kept):
     assert phase.weights == pytest.approx(held, rel=0.001)
 
 
+# base -> GiB that a training needs at most where only time is given for memory: no other precision, size or rank
+LEAST = {"sd15": 3.0, "klein-4b": 6.0, "flux1-dev": 8.5}
+
+
+@pytest.mark.parametrize("key", ["sd15", "klein-4b", pytest.param("flux1-dev", marks=pytest.mark.soak)])
+def test_where_what_is_kept_waits_in_ram_a_training_needs_little(key, kept):
+    for preset in presets.ORDER:
+        filled = presets.fill(Studio(kept), preset, base_of(key), 20, card=12)
+        less = filled.model_copy(update={"gradient_checkpointing": "blocks_in_ram"})
+        planner = planner_of(key, kept)
+        needed = {name: phase.total / GIB for name, phase in planner.phases(less).items()}
+        assert max(needed.values()) <= LEAST[key], (preset, needed)
+        kept_there = filled.model_copy(update={"gradient_checkpointing": "blocks"})
+        assert planner.train(less).saved < 0.2 * planner.train(kept_there).saved
+        if key == "sd15":  # elsewhere RAM must hold more than that before, to read captions
+            moved = planner.train(kept_there).saved - planner.train(less).saved
+            assert planner.ram(less) - planner.ram(kept_there) == pytest.approx(moved)
+
+
+def test_where_there_is_room_pictures_come_at_once_and_less_is_recomputed(kept):
+    asked = {"accumulation": 6, "gradient_checkpointing": "blocks"}
+    roomy = planned("sd15", kept, vram=24, **asked)
+    assert roomy.quicker == {"batch_size": 6, "accumulation": 1, "gradient_checkpointing": "none"}
+    assert "6 pictures fit at once" in roomy.gains[0] and "Recomputing nothing" in roomy.gains[1] and not roomy.changed
+    again = planned("sd15", kept, vram=24, **asked | roomy.quicker)
+    assert again.fits and not again.quicker and again.peak_gib <= 24 * 0.92
+    tighter = planned("sd15", kept, vram=4.5, **asked)
+    assert tighter.fits and tighter.quicker["batch_size"] in (2, 3, 6) and tighter.quicker != roomy.quicker
+
+
 def test_a_card_that_is_large_enough_gets_what_was_asked_for(kept):
     asked = {"resolution": 512, "gradient_checkpointing": "blocks"}
     plan = planned("klein-4b", kept, vram=24, **asked)

@@ -52,6 +52,16 @@ def test_what_does_not_fit_comes_with_the_smallest_step_that_does(view):
     assert "too large for this computer" in words and "60 GB of RAM" in words and not offered
 
 
+def test_where_there_is_room_it_offers_to_be_quicker(view):
+    gain = "Recomputing nothing leaves room too: each step takes about 30 % less."
+    view.plan = FITS | {"quicker": {"gradient_checkpointing": "none"}, "gains": [gain]}
+    words, proposal, offered = shown(view, view.counted(BASE, TrainSettings()))
+    assert gain in words and "9.4 of 12 GB" in words and proposal == view.plan["quicker"] and offered
+    assert view.counted(BASE, TrainSettings())[view.fit]["value"] == "Make it quicker"
+    view.plan = FITS
+    assert view.counted(BASE, TrainSettings(rank=8))[view.fit]["value"] == "Make it fit"
+
+
 def test_a_card_that_is_slow_in_bf16_is_said_although_all_fits(view, monkeypatch):
     monkeypatch.setattr(gpu, "capability", lambda: (7, 5))
     view.plan = FITS | {"notes": ["Your card is quick in fp16."]}
