@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-NETWORK = ("lora_gui/starter/", "lora_gui/ui/server/launch.py")  # the starter's recipe, and the window asking itself
+NETWORK = (  # what fetches as the user asks, the starter's recipe, and the window asking itself
+    "lora_gui/net/", "lora_gui/starter/", "lora_gui/ui/server/launch.py",
+)  # fmt: skip
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.startfile", "subprocess.getoutput",
     "subprocess.getstatusoutput", "torch.load", "torch.save", "torch.hub.load", "gr.load", "gr.Markdown", "yaml.load",
@@ -19,7 +21,7 @@ MODULES = {
     "pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "codeop", "telnetlib",
     "xml.etree", "xml.dom", "xml.sax",
 }  # fmt: skip
-NETWORKS = {"urllib.request", "requests", "aiohttp", "httpx", "http.client", "huggingface_hub", "ftplib"}
+NETWORKS = {"urllib.request", "requests", "aiohttp", "httpx", "httpx2", "http.client", "huggingface_hub", "ftplib"}
 KEYWORDS = {"shell": False, "trust_remote_code": False, "allow_pickle": False, "weights_only": True, "share": False}
 WITHOUT_WEIGHTS = ("okenizer", "cheduler", "Processor")  # of what `from_pretrained` opens
 FLOORS = {"gradio": (6, 31), "torch": (2, 6), "transformers": (5, 3), "safetensors": (0, 8), "pillow": (12, 3)}
