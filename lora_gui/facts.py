@@ -22,6 +22,8 @@ class KnownBase:
     repo: str
     licence: str
     size_gb: float
+    good_at: str = field(default="", kw_only=True)  # in a sentence, for who chooses among them
+    first_from: float = field(default=0.0, kw_only=True)  # GiB of a card from which it is a good first one; 0 is never
     revision: str = field(default="", kw_only=True)  # the commit of `repo` that is fetched; empty is the latest
     defaults: dict[str, Any] = field(default_factory=dict)  # over the family's, both train and draw settings
     architecture: str = ""  # where its LoRA files say another than the family's

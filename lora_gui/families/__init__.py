@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import Facts, PartFile
+from lora_gui.families.shared.licences import LICENCES
 from lora_gui.formats import other_pipelines
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def configuration(base: str) -> Path | None:
     known = next((one for kind in facts().values() for one in kind.bases if one.key == base), None)
     named = (known and known.built_like) or base
     return next(Path(__file__).parent.glob(f"*/configs/{named}.json"), None)
+
+
+def licence_says(licence: str) -> str:
+    """What a licence allows, in a sentence; empty for one that is not known."""
+    return LICENCES.get(licence, "")
 
 
 @functools.cache

@@ -16,9 +16,8 @@ from lora_gui.net.pace import Pace, require_room
 from lora_gui.net.trouble import GoneError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import DownloadJob
-from lora_gui.protocol.task_folder import unfinished
+from lora_gui.protocol.task_folder import ORIGIN, unfinished
 
-PLAN = ".origin.json"  # in the folder of a base that was downloaded: where its files came from
 _PLAN_LIMIT = 10 << 20  # bytes
 
 
@@ -54,13 +53,13 @@ def _plan(base: str, folder: Path) -> Iterator[Plan | events.Note | events.Phase
         return
     for said in base_plan.plan(base):
         if isinstance(said, Plan):
-            files.write_json(folder / PLAN, said.model_dump())
+            files.write_json(folder / ORIGIN, said.model_dump())
         yield said
 
 
 def _kept(folder: Path) -> Plan | None:
     try:
-        return Plan.model_validate_json(files.read_small(folder / PLAN, _PLAN_LIMIT))
+        return Plan.model_validate_json(files.read_small(folder / ORIGIN, _PLAN_LIMIT))
     except (OSError, ValidationError):
         return None
 
@@ -77,6 +76,6 @@ def _files(plan: Plan, folder: Path) -> Iterator[events.Event]:
                 else:
                     yield said
         except GoneError:
-            files.remove(folder / PLAN)  # the next start asks anew what there is
+            files.remove(folder / ORIGIN)  # the next start asks anew what there is
             raise
     yield pace.told()

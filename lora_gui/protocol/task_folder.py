@@ -215,6 +215,9 @@ class _Brought:
 BROUGHT = _Brought()
 
 
+ORIGIN = ".origin.json"  # in the folder of a base that the app has downloaded: where its files came from
+
+
 def unfinished(target: Path) -> Path:
     """The folder that becomes `target` once it is whole; nobody takes it for what it is to become."""
     return target.with_name(f".{target.name}.download")

@@ -32,6 +32,7 @@ class Context:
     live: Live = field(default_factory=Live)
     to_setup: Callable[[], Changes] = dict  # shows the form of Train in place of a run
     setup: list[Any] = field(default_factory=list)  # the components that changes
+    waits: list[Callable[[], bool]] = field(default_factory=list)  # whether anything else goes on that is looked at
     order: str = ""  # the latest order of drawings, so that a refreshed page finds it again
     _runs: dict[str, Run] = field(default_factory=dict)
     _ending: dict[str, float] = field(default_factory=dict)  # runs that were asked to end, and since when; seconds
@@ -69,10 +70,10 @@ class Context:
 
     def standing(self) -> Standing:
         """What lives at the moment; where nothing does, how the newest run ended."""
-        name = self.running() or self.newest_run()
+        name, waits = self.running() or self.newest_run(), any(one() for one in self.waits)
         if not name:
-            return Standing(draws=self.draws())
-        return Standing(self.title(name), self.run(name).status(), self.draws())
+            return Standing(draws=self.draws(), waits=waits)
+        return Standing(self.title(name), self.run(name).status(), self.draws(), waits)
 
     def title(self, name: str) -> str:
         """What the run in the folder `name` is called."""

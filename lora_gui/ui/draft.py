@@ -53,6 +53,7 @@ class DrawDraft:
     hand: dict[str, Any] = field(default_factory=dict)
     stack: tuple[Entry, ...] = ()
     on_processor: bool = False
+    note: str = ""  # what is to be said of it until it is changed
 
 
 def with_lora(draft: DrawDraft, path: str, trigger: str) -> DrawDraft:

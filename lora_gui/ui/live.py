@@ -78,12 +78,12 @@ class Live:
 class Standing:
     """What lives at the moment, as the page's script takes it."""
 
-    def __init__(self, name: str = "", run: RunStatus | None = None, draws: bool = False) -> None:
-        self._name, self._run, self._draws = name, run, draws
+    def __init__(self, name: str = "", run: RunStatus | None = None, draws: bool = False, waits: bool = False) -> None:
+        self._name, self._run, self._draws, self._waits = name, run, draws, waits
         self._trains = run is not None and not run.ended
 
     def to_json(self) -> str:
-        every = DRAWING if self._draws else TRAINING if self._trains else 0
+        every = DRAWING if self._draws else TRAINING if self._trains or self._waits else 0
         tabs = [*(["Train", "Runs"] if self._trains else []), *(["Generate"] if self._draws else [])]
         return json.dumps({"every": every, "title": self._title(), "tabs": tabs, "words": self._words()})
 

@@ -5,6 +5,7 @@ import gradio as gr
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.ui import check_view, menu_view
+from lora_gui.ui.bases import bases_tab
 from lora_gui.ui.context import Context
 from lora_gui.ui.generate import generate_tab
 from lora_gui.ui.runs import runs_tab
@@ -14,6 +15,7 @@ from lora_gui.ui.widgets.parts import html
 TABS = (
     ("train", "Train", train_tab.build),
     ("generate", "Generate", generate_tab.build),
+    ("bases", "Bases", bases_tab.build),
     ("runs", "Runs", runs_tab.build),
 )
 NAP = 0.05  # seconds between two looks of gradio at its queue; its own thousandth costs 5 % of a core

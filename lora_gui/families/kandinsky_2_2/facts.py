@@ -14,6 +14,7 @@ FACTS = Facts(
             key="kandinsky22",
             title="Kandinsky 2.2",
             repo="kandinsky-community/kandinsky-2-2-decoder",
+            good_at="Painterly pictures, mixed from words and image embeddings.",
             licence="Apache-2.0",
             size_gb=19.6,  # both repositories, full precision
         ),

@@ -10,6 +10,7 @@ FACTS = Facts(
             key="wuerstchen",
             title="Wuerstchen v2",
             repo="warp-ai/wuerstchen",
+            good_at="Large pictures from very little memory.",
             licence="MIT",
             size_gb=12.6,  # all three repositories, full precision
         ),

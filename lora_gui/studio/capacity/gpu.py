@@ -18,10 +18,13 @@ _NONE = ("", "-1", "none", "void", "nodevfiles")  # what CUDA_VISIBLE_DEVICES sa
 
 
 class Card(NamedTuple):
-    """Its memory in GiB, 0 where there is none, and its compute capability where the driver tells it."""
+    """Its memory in GiB, 0 where there is none, and where the driver tells it, its compute capability, its name and the
+    driver's version."""
 
     gib: float = 0.0
     capability: tuple[int, int] | None = None
+    name: str = ""
+    driver: str = ""
 
 
 def memory() -> float:
@@ -70,7 +73,9 @@ def _ask(answer: "Future[Card]", visible: str | None, order: str) -> None:
         try:
             if used := _used(nvml, visible, order):
                 told = _or(nvml, None, lambda: tuple(nvml.nvmlDeviceGetCudaComputeCapability(used)))
-                found = Card(nvml.nvmlDeviceGetMemoryInfo(used).total / 2**30, told)
+                name = _or(nvml, "", lambda: nvml.nvmlDeviceGetName(used))
+                driver = _or(nvml, "", nvml.nvmlSystemGetDriverVersion)
+                found = Card(nvml.nvmlDeviceGetMemoryInfo(used).total / 2**30, told, str(name), str(driver))
         finally:
             nvml.nvmlShutdown()
     except nvml.NVMLError:  # no driver, or one that cannot answer now

@@ -7,6 +7,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats import cache_names
 from lora_gui.protocol.jobs import Base
+from lora_gui.protocol.task_folder import ORIGIN
 from lora_gui.studio.finding import found
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.launching import all_runs
@@ -30,14 +31,18 @@ def of(studio: Studio, base: Base) -> Removal:
         raise UserError(f"{base.title} comes with the app and stays.", "It takes little room.")
     if user := _used_by(studio, base):
         raise UserError(f"{base.title} is in use by the run {user}.", "Wait until it is done, or stop it first.")
-    unpacked = _unpacked(studio, base)
-    size = sum(file.stat().st_size for one in unpacked for file in one.rglob("*") if _is_own(file))
-    made = f"Frees {size / 1e9:.1f} GB, what was unpacked of it. " if unpacked else ""
+    own = _downloaded(studio, base)
+    folders = own or _unpacked(studio, base)
+    size = sum(file.stat().st_size for one in folders for file in one.rglob("*") if _is_own(file))
+    freed = f"Frees {size / 1e9:.1f} GB" if size >= 1e8 else f"Frees {size / 1e6:.1f} MB"
+    if own:
+        return Removal(base, folders, size, f"{freed}; it can be downloaded again.")
+    made = f"{freed}, what was unpacked of it. " if folders else ""
     if Path(base.path).is_relative_to(studio.bases):
-        if not unpacked:
+        if not folders:
             raise UserError(f"You put {base.title} into your studio yourself.", f"Delete {base.path} by hand.")
-        return Removal(base, unpacked, size, f"{made}It is made again when you use the base.")
-    return Removal(base, unpacked, size, f"{made}It is forgotten here; its own files stay where they lie.")
+        return Removal(base, folders, size, f"{made}It is made again when you use the base.")
+    return Removal(base, folders, size, f"{made}It is forgotten here; its own files stay where they lie.")
 
 
 def carry_out(studio: Studio, removal: Removal) -> None:
@@ -46,6 +51,12 @@ def carry_out(studio: Studio, removal: Removal) -> None:
     found.forget(studio, removal.base.path)
     for folder in removal.folders:
         files.remove_folder(folder)
+
+
+def _downloaded(studio: Studio, base: Base) -> tuple[Path, ...]:
+    """The folder of a base that the app has downloaded."""
+    folder = Path(base.path)
+    return (folder,) if folder.parent == studio.bases and (folder / ORIGIN).is_file() else ()
 
 
 def _unpacked(studio: Studio, base: Base) -> tuple[Path, ...]:

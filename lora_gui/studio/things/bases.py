@@ -65,6 +65,11 @@ def known_bases() -> dict[str, KnownBase]:
     return {known.key: known for one in families.facts().values() for known in one.bases}
 
 
+def family_title(family: str) -> str:
+    """What a family is called. Raises UserError for one that is not known."""
+    return families.facts_of(family).title
+
+
 def train_defaults(base: Base) -> dict[str, Any]:
     """The family's training defaults with the base's own over them."""
     return families.facts_of(base.family).train_defaults_of(base.known)

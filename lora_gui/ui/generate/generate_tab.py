@@ -17,7 +17,7 @@ from lora_gui.studio.library import scan
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed, with_word
-from lora_gui.ui.generate import stack
+from lora_gui.ui.generate import follow, stack
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.stack import ROWS, Stack
 from lora_gui.ui.generate.wrong import wrong
@@ -78,14 +78,16 @@ class _Order:
                     file_types=[".safetensors"],
                     elem_id="import-lora",
                 )
+        base = BaseList(context.studio, info="The model that draws; it follows your LoRAs.", elem_id="draw-base")
+        base.connect(context.live)
         with gr.Row(elem_id="draw-row"):
             self._draw = gr.Button("Draw", variant="primary", size="lg", scale=0, min_width=150, elem_id="draw")
             many = DrawSettings.model_fields["count"].title
             count = gr.Number(1, label=many, step=1, scale=0, min_width=110, elem_id="count")
         notice = html(elem_id="draw-notice")
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
-            details = _details(context)
-        typed = {"prompt": self._prompt, "count": count} | details | self._stack.fields
+            details = _details()
+        typed = {"prompt": self._prompt, "base": base.field, "count": count} | details | self._stack.fields
         said = {"chips": self._chips, "empty": empty, "notice": notice}
         self._form = DraftForm("draw", typed, said, "draw-details")
 
@@ -132,12 +134,17 @@ class _Order:
             words = {name: str(typed[name] or "") for name in ("prompt", "negative", "base") if name in typed}
             others = {name: typed[name] for name in ("count", "seed", "random", "on_processor") if name in typed}
             hand = {name: value for name, value in hand.items() if value is not None}
-            return replace(draft, **words, **others, hand=hand, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
+            changed = replace(draft, **words, **others, hand=hand, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
+            return draft if changed == draft else replace(changed, note="")
 
         return self._draft.change(taken)
 
     def _shows(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """How all the fields stand."""
+        try:
+            problem = self._draft.change(functools.partial(follow.followed, self._studio)) or problem
+        except UserError as error:  # there is no base at all
+            problem = problem or error
         number, draft = self._draft.get()
         values: dict[str, Any] = {name: getattr(draft, name) for name in AS_TYPED}
         faults, focus = dict[str, SettingError](), ""
@@ -154,7 +161,8 @@ class _Order:
         values |= stack.values(draft.stack)
         values["chips"] = markup.chips(list(dict.fromkeys(word for word in words if word)))
         values["empty"] = "" if draft.stack else NOTHING_IN_USE
-        values["notice"] = markup.problem(problem) if problem else ""
+        said = follow.missing(self._studio, draft) or draft.note
+        values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
         return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)
 
     def _restacked(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
@@ -220,21 +228,18 @@ class _Order:
         return base_list.chosen(self._studio, draft.base)
 
 
-def _details(context: Context) -> dict[str, Any]:
+def _details() -> dict[str, Any]:
     fields = DrawSettings.model_fields
     negative = gr.Textbox(
         "", label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative"
     )
-    with gr.Row(elem_classes="fields"):
-        base = BaseList(context.studio, info="The model that draws.", elem_id="draw-base")
-        base.connect()
-        with gr.Column(min_width=200):
-            seed = gr.Number(1, label="Seed", info=fields["seed"].description, step=1, elem_id="seed")
-            new_seed = gr.Checkbox(True, label="A new one each time", elem_id="random")
-            on_processor = gr.Checkbox(
-                False, label="Draw on the processor", elem_id="on-processor", visible=bool(gpu.memory()),
-                info="Slower, but beside a training that has the card.",
-            )  # fmt: skip
+    with gr.Row(elem_classes="fields"), gr.Column(min_width=200):
+        seed = gr.Number(1, label="Seed", info=fields["seed"].description, step=1, elem_id="seed")
+        new_seed = gr.Checkbox(True, label="A new one each time", elem_id="random")
+        on_processor = gr.Checkbox(
+            False, label="Draw on the processor", elem_id="on-processor", visible=bool(gpu.memory()),
+            info="Slower, but beside a training that has the card.",
+        )  # fmt: skip
     with gr.Row(elem_classes="fields"):
         numbers = {
             name: gr.Number(
@@ -248,7 +253,7 @@ def _details(context: Context) -> dict[str, Any]:
         }
     predicts = form.component("prediction", fields["prediction"], "draw")
     rest = {"random": new_seed, "on_processor": on_processor, "prediction": predicts}
-    return {"negative": negative, "base": base.field, "seed": seed} | rest | numbers
+    return {"negative": negative, "seed": seed} | rest | numbers
 
 
 def _removed(number: int, draft: DrawDraft) -> DrawDraft:

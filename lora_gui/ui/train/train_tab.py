@@ -13,6 +13,7 @@ from lora_gui.studio.capacity import fit
 from lora_gui.studio.tasks import queue
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.things import presets
+from lora_gui.ui.bases import welcome
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import TrainDraft, is_typed
 from lora_gui.ui.train import planned
@@ -32,6 +33,7 @@ def build(context: Context, tab: gr.Tab) -> None:
     """Lay the tab out and connect it."""
     with gr.Column(elem_classes="page"):
         aside = Aside()
+        welcome.build(context)
         setup = _Setup(context)
         view = RunView(context, setup.panels, aside)
     setup.connect(view)
@@ -49,6 +51,7 @@ class _Setup:
         with gr.Column(elem_id="setup") as questions:
             self._pictures = PicturesView(context)
             preset = _cards(presets.presets(context.studio))
+            base = _base(context)
             with gr.Column(elem_id="word"):
                 self._trigger = gr.Textbox(
                     "", label="Trigger word", placeholder="zxy_style", max_lines=1, elem_id="trigger"
@@ -60,7 +63,7 @@ class _Setup:
             self._memory = MemoryView(context)
             notice = html(elem_id="train-notice")
         with gr.Column() as details, gr.Accordion("Details", open=False, elem_id="details"):
-            name, base = _name_and_base(context)
+            name = _name()
             fields = form.build()
             self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170, elem_id="again")
         asked = {"preset": preset, "base": base, "trigger": self._trigger, "name": name}
@@ -197,22 +200,25 @@ def _waits(context: Context, run: Run) -> str:
     return f"{context.title(run.folder.name)} waits {whom}; place {place} in Runs."
 
 
-def _name_and_base(context: Context) -> tuple[gr.Textbox, gr.Dropdown]:
+def _name() -> gr.Textbox:
     with gr.Row(elem_classes="fields"):
-        name = gr.Textbox(
+        return gr.Textbox(
             "",
             label="Name",
             info="What the file of your LoRA is called. Empty: as the trigger word.",
             max_lines=1,
             elem_id="name",
         )
-        base = BaseList(
-            context.studio,
-            elem_id="base",
-            info="The model that learns your pictures. The LoRA works with bases of the same family.",
-        )
-        base.connect()
-    return name, base.field
+
+
+def _base(context: Context) -> gr.Dropdown:
+    base = BaseList(
+        context.studio,
+        elem_id="base",
+        info="The model that learns your pictures. The LoRA works with bases of the same family.",
+    )
+    base.connect(context.live)
+    return base.field
 
 
 def _cards(known: dict[str, presets.Preset]) -> gr.Radio:

@@ -1,4 +1,4 @@
-"""The list of bases: read when it is opened, with those greyed that cannot be used and why."""
+"""The list of bases: in sight once there are several; read when it is opened, those greyed that cannot be used."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
-from lora_gui.ui.widgets.handlers import LIGHT
+from lora_gui.ui.live import Live
+from lora_gui.ui.widgets.handlers import LIGHT, Changes
 
 _UNUSABLE = "Not usable: "  # style.css greys what begins so
 _NO_BASE = "Put a base into {}; it is looked at again whenever this list is opened."
@@ -20,17 +21,27 @@ class BaseList:
 
     def __init__(self, studio: Studio, **options: Any) -> None:
         self._studio = studio
-        usable = bases.list_bases(studio)
-        first = usable[0].key if usable else None
-        self.field = gr.Dropdown(_choices(studio), value=first, label="Base", **options)
+        choices = _choices(studio)
+        first = choices[0][1] if choices else None
+        self.field = gr.Dropdown(choices, value=first, label="Base", visible=len(choices) > 1, **options)
+        self._listed = gr.JSON({}, visible=False)  # what this page lists
 
-    def connect(self) -> None:
-        """Read the list anew when it is opened."""
+    def connect(self, live: Live) -> None:
+        """Read the list anew when it is opened, and where a base has come or gone."""
         self.field.focus(self.anew, None, [self.field], **LIGHT)
+        live.watch(self._look, [self._listed], [self._listed, self.field])
 
     def anew(self) -> Any:
         """The list as it is now, for `field`; what is chosen stays."""
-        return gr.update(choices=_choices(self._studio))
+        choices = _choices(self._studio)
+        return gr.update(choices=choices, visible=len(choices) > 1)
+
+    def _look(self, listed: dict[str, Any]) -> Changes:
+        choices = _choices(self._studio)
+        if (listed or {}).get("names") == [name for name, _ in choices]:
+            return {}
+        shown = gr.update(choices=choices, visible=len(choices) > 1)
+        return {self._listed: {"names": [name for name, _ in choices]}, self.field: shown}
 
 
 def chosen(studio: Studio, key: str) -> Base:

@@ -59,6 +59,12 @@ class Driver:
             raise pynvml.NVMLError_NotSupported()
         return [7, 5] if card.cores < 5000 else [8, 9]
 
+    def nvmlDeviceGetName(self, card):
+        return "NVIDIA GeForce RTX 3060"
+
+    def nvmlSystemGetDriverVersion(self):
+        return "570.86"
+
     def nvmlDeviceGetNumGpuCores(self, card):
         if not card.cores:
             raise pynvml.NVMLError_NotSupported()
