@@ -272,6 +272,14 @@ window.studio = (() => {
     place?.style.setProperty('--twice-high', `${2 * target.naturalHeight}px`);
   }, true);
 
+  // Gradio counts the seconds of its own loading on for ever, in every frame of a page at rest, although its loader has
+  // gone: 8 % of a core. It asks for one frame after the other, so without the next one it has an end.
+  const RESTS = 3000; // ms until nothing else moves
+  setTimeout(() => requestIdleCallback(() => {
+    const last = requestAnimationFrame(() => {});
+    for (let frame = last; frame > last - 4; frame -= 1) cancelAnimationFrame(frame);
+  }), RESTS);
+
   document.addEventListener('DOMContentLoaded', mend);
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'alt'],
