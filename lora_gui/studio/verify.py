@@ -67,7 +67,8 @@ def _everything(studio: Studio) -> Iterator[Thing]:
     for path in sorted(studio.drawings.rglob("*.png")):
         yield path, partial(_drawing, path)
     for path, why in bases.passed_over(studio):
-        yield path, partial(_say, why)
+        if path.is_relative_to(studio.bases):  # those of other programs are theirs
+            yield path, partial(_say, why)
     for preset in presets.presets(studio).values():
         yield preset.path, partial(_preset, preset.path, studio)
 

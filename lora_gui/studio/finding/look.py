@@ -80,8 +80,10 @@ class _Looking:
             yield from self._into(str(drive), functools.partial(places.on_drive, drive))
 
     def result(self) -> Found:
-        """All that was found, and what was added by hand and is still there."""
-        for one in found.now([one for one in self._before.things if one.program == BY_HAND]).here:
+        """All that was found, what was added by hand and is there, and what lies on a drive that is silent now."""
+        before = found.now(self._before.things)
+        by_hand = [one for one in (*before.here, *before.changed) if one.program == BY_HAND]
+        for one in (*by_hand, *before.silent):
             self._things.setdefault(one.path, one)
         if old := self._seen.old:
             what = "1 file in an old format" if old == 1 else f"{old} files in old formats"

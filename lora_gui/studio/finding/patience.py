@@ -3,6 +3,7 @@
 A network drive whose server is gone holds whoever asks it, for minutes or for ever, and knows no time limit itself.
 """
 
+import functools
 import os
 import queue
 import threading
@@ -11,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-SILENCE = 3.0  # seconds
+SILENCE = 6.0  # seconds; a disk that slept takes nearly as long
+_FORGIVEN = 60.0  # seconds after which a silent drive is asked again
 T = TypeVar("T")
 
 
@@ -65,13 +67,23 @@ def states(paths: Sequence[Path], seconds: float | None = None) -> dict[Path, tu
         for path in group:
             found[path] = _state(path)
 
-    threads = [threading.Thread(target=ask, args=(group,), daemon=True) for group in groups.values()]
+    minute = int(time.monotonic() // _FORGIVEN)
+    asked = {name: threading.Thread(target=ask, args=(group,), daemon=True)
+             for name, group in groups.items() if not _drive(name, minute).is_set()}  # fmt: skip
     until = time.monotonic() + (SILENCE if seconds is None else seconds)
-    for thread in threads:
+    for thread in asked.values():
         thread.start()
-    for thread in threads:
+    for name, thread in asked.items():
         thread.join(max(0.0, until - time.monotonic()))
+        if thread.is_alive():
+            _drive(name, minute).set()
     return dict(found)
+
+
+@functools.lru_cache(maxsize=256)
+def _drive(name: str, minute: int) -> threading.Event:
+    """Set once a drive was silent, so that it is not waited for again in the same minute."""
+    return threading.Event()
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -29,9 +29,8 @@ class Shelf:
 
         Raises UserError naming those that are missing, and where they may be put.
         """
-        contents = single_file.of(path)
-        build = single_file.build_of(path, contents, families.facts_of(family).single_files)
-        lacking = lacking_in(contents, build)
+        stat = path.stat()
+        lacking = _lacking(path, family, stat.st_size, stat.st_mtime_ns)
         if not lacking:
             return {}
         near = _near(path)
@@ -76,6 +75,13 @@ def _listing(words: list[str]) -> str:
 def lacking_in(contents: single_file.Contents, build: SingleFile) -> dict[str, PartFile]:
     """The networks that a file of this build has not itself, by their folders in a base."""
     return {part: one for part, one in build.apart.items() if not single_file.holds(contents, one, one.within)}
+
+
+@functools.lru_cache(maxsize=1024)
+def _lacking(path: Path, family: str, size: int, time: int) -> dict[str, PartFile]:
+    """Read once for each state of the file."""
+    contents = single_file.of(path)
+    return lacking_in(contents, single_file.build_of(path, contents, families.facts_of(family).single_files))
 
 
 def part_at(path: Path) -> PartFile | None:

@@ -143,6 +143,12 @@ def test_what_cannot_be_packed_leaves_nothing(studio, base, tmp_path, light):
     (tmp_path / "there").mkdir()
     with pytest.raises(UserError, match="is there already"):
         pack(studio, run, tmp_path / "there")
+    apart = run.job.base.model_copy(update={"parts": {"vae": str(tmp_path / "ae.safetensors")}})
+    whole = run.job
+    run.files.write_job(whole.model_copy(update={"base": apart}))
+    with pytest.raises(UserError, match="made of several files of other programs"):
+        pack(studio, run, tmp_path / "packed")
+    run.files.write_job(whole)
     Path(run.job.pictures[0].path).unlink()
     with pytest.raises(UserError):
         pack(studio, run, tmp_path / "packed")
@@ -160,11 +166,15 @@ def test_the_commands_pack_a_set_and_take_it_back(studio, tmp_path, light, monke
     order = ["pack", name, "--to", str(tmp_path / "p"), "--trigger", "zxy_q", "--name", "q", "--json"]
     assert main(order) == 0
     told = json.loads(capsys.readouterr().out)
-    has_come_back(studio, tmp_path / "p", Run(Path("runs") / told["run"]))
+    away = has_come_back(studio, tmp_path / "p", Run(Path("runs") / told["run"]))
+    said = json.loads(away.files.job.read_text())
+    said["base"]["parts"] = {"vae": "/etc/passwd"}  # of a stranger's computer
+    away.files.job.write_text(json.dumps(said))
     assert main(["take", str(tmp_path / "p"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     run = Run(Path(found["run"]))
     assert run.folder.parent == studio.runs and run.status().state == "finished" and run.job.name == "q"
+    assert run.job.base.parts == {}
     assert Path(run.job.pictures[0].path).parent == chosen.folder  # of this studio: it can be trained further
 
 
