@@ -16,7 +16,7 @@ OFFLINE = QUIET | {
     "NO_PROXY": "*",  # not only this computer: then a proxy of the system's settings is not looked up either
     "no_proxy": "*",
 }
-ONLINE = ("download", "bring", "sign_in")  # commands of the worker that connect, as the user asked; no other does
+ONLINE = ("download", "bring", "sign_in", "upload")  # commands of the worker that connect, as asked; no other does
 BEFORE = "LORA_STUDIO_BEFORE"  # the variable that carries what was taken away on to the children, as JSON
 
 

@@ -1,4 +1,4 @@
-"""Give a LoRA away: as a file for another program, or as a folder to share."""
+"""Give a LoRA away: as a file for another program, as a folder to share, for Civitai, on the Hub."""
 
 import argparse
 from collections.abc import Iterator
@@ -26,6 +26,10 @@ def add(commands: Any, register: Register) -> None:
     give.add_argument("--drawing", type=Path, action="append", default=[], metavar="FILE",
                       help="a drawing to go with it; may be repeated (default: some are made)")  # fmt: skip
     give.add_argument("--strength", type=float, default=1.0, help="that it is recommended at (default: 1)")
+    give.add_argument("--repo", metavar="YOU/NAME", help="to publish: its place on the Hugging Face Hub")
+    give.add_argument("--public", action="store_true", help="to publish: for everybody (default: for you alone)")
+    give.add_argument("--folder", type=Path, help="to publish: a folder that was shared before, as it is")
+    give.add_argument("--yes", action="store_true", help="to publish: upload; without it, what would be is shown")
 
 
 def run_give(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -83,6 +87,29 @@ def _civitai(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     return {"file": str(made.file), "files": list(made.files), "proofs": list(made.proofs), "checklist": checklist}
 
 
+def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """Shown first; uploaded only with --yes."""
+    from lora_gui.studio.giving import publish
+    from lora_gui.studio.library import contracts
+    from lora_gui.studio.things import loras
+
+    if not options.repo:
+        raise UserError("Nobody says where on the Hub it goes.", "Add --repo YOU/NAME.")
+    if options.folder:
+        folder, name = options.folder, publish.lora_in(options.folder)
+    else:
+        contracts.require_publishable(loras.find(studio, options.name).path)
+        made = _share(options, studio)
+        folder, name = Path(made["folder"]), made["lora"]
+    what = publish.shown(folder, name, options.repo, not options.public)
+    said = {"folder": str(folder), "repo": what.repo, "private": what.private, "files": what.sizes, "card": what.card}
+    if not options.yes:
+        again = f"give {options.name} publish --folder {folder} --repo {what.repo} --yes"
+        note(f"Nothing was sent. To publish exactly this, say: {again}")
+        return said | {"address": ""}
+    return said | {"address": publish.publish(studio, what)}
+
+
 @contextmanager
 def _drawer(studio: Studio) -> "Iterator[Drawer]":
     from lora_gui.studio.tasks.drawing import Drawer
@@ -94,4 +121,4 @@ def _drawer(studio: Studio) -> "Iterator[Drawer]":
         drawer.close()
 
 
-_WAYS = {"share": _share, "civitai": _civitai}
+_WAYS = {"share": _share, "civitai": _civitai, "publish": _publish}

@@ -16,8 +16,9 @@ from lora_gui.errors import UserError
 from lora_gui.net import hub
 from lora_gui.net.bring import bring as brought
 from lora_gui.net.download import download as fetched
+from lora_gui.net.upload import upload as uploaded
 from lora_gui.protocol import events
-from lora_gui.protocol.jobs import BringJob, DownloadJob
+from lora_gui.protocol.jobs import BringJob, DownloadJob, UploadJob
 from lora_gui.protocol.task_folder import TaskFolder, located
 from lora_gui.protocol.writer import EventWriter
 
@@ -65,6 +66,12 @@ def sign_in(_: TaskFolder | None, writer: EventWriter) -> None:
     writer.say(events.Note(hub.sign_in(text)))
 
 
+def upload(_: TaskFolder | None, writer: EventWriter) -> None:
+    """Publish the files of the job on the input."""
+    for event in uploaded(UploadJob.model_validate_json(sys.stdin.buffer.readline())):
+        writer.say(event)
+
+
 def _job(task: TaskFolder, kind: type[J]) -> J:
     try:
         return kind.model_validate_json(files.read_small(task.job, _LIMIT))
@@ -85,4 +92,5 @@ COMMANDS: dict[str, Callable[[TaskFolder | None, EventWriter], None]] = {
     "download": download,
     "bring": bring,
     "sign_in": sign_in,
+    "upload": upload,
 }

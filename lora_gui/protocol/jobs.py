@@ -110,6 +110,15 @@ class BringJob(_Job):
     file: str = ""  # which, where the link leads to several
 
 
+class UploadJob(_Job):
+    """Files to be published to the model hub; one JSON line on the uploading child's input."""
+
+    folder: str
+    repo: str  # owner/name
+    files: dict[str, str]  # names within the folder, each with the sha256 that it was shown with
+    private: bool = True
+
+
 class ConvertJob(_Job):
     """A LoRA file to be written once more in another dialect; one JSON line on the converting child's input."""
 

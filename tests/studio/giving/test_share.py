@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import DrawSettings, TrainSettings
 from lora_gui.studio.giving import card, share
 from lora_gui.studio.giving.card import Content, Shown
+from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import loras
+from tests.net.hub import SmallHub
 from tests.studio.giving.conftest import CAPTION, HOME
 
 TOLD = Contract(
@@ -134,3 +137,34 @@ def test_a_card_names_the_base_and_its_licence_as_the_hub_calls_them(lora, base,
     assert read.data.base_model_relation == "adapter" and read.data.instance_prompt == "a: [b] `c`"
     assert (read.data.license_link is None) == (hub != "other")
     assert "fox \\*bold\\*" in read.text and "Nobody has recorded whose the pictures are" in read.text
+
+
+def test_publishing_shows_first_what_would_be_uploaded_and_sends_it_only_then(
+    studio, lora, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("LORA_GUI_HOME", str(studio.home))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    edit.edit(lora.path, dict.fromkeys((contract.RIGHTS, contract.CONSENT)))
+
+    def told(*more):
+        code = cli.main(["give", "fox", "publish", "--repo", "ada/fox", *more, "--json"])
+        return code, json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+    assert told()[1]["error"].startswith("Nobody has said yet whose")
+    edit.edit(lora.path, contract.fields_of(TOLD))
+    chosen = ["--drawing", str(drawing(tmp_path / "a.png", "zxy, a fox")), "--out", str(tmp_path / "out")]
+    with SmallHub() as hub:
+        hub.allow("hf_write", "ada")
+        for name, value in hub.environment().items():
+            monkeypatch.setenv(name, value)
+        code, said = told(*chosen)
+        assert code == 0 and said["address"] == "" and said["private"] and not hub.asked
+        assert set(said["files"]) == {"fox.safetensors", "README.md", "cover.png", "images/1.png"}
+        folder = ["--folder", said["folder"], "--yes"]
+        monkeypatch.setattr(process, "COMMAND", (sys.executable, "-m", "lora_gui.worker"))  # it reads what is set here
+        assert told(*folder)[1]["error"].startswith("Publishing needs a token")
+        monkeypatch.setenv("HF_TOKEN", "hf_write")
+        code, said = told(*folder)
+        assert code == 0 and said["address"] == f"{hub.url}/ada/fox", said
+        assert set(hub.repos["ada/fox"].at("main")[1]) == {*said["files"], ".gitattributes"}
+        assert hub.repos["ada/fox"].private
