@@ -35,13 +35,26 @@ def shown(folder: Path, lora: str, repo: str, is_private: bool = True) -> Shown:
     Raises UserError where rights are not known or `repo` is no name.
     """
     contracts.require_publishable(folder / lora)
-    repo = repo.strip()
-    if not _REPO.fullmatch(repo):
-        raise UserError(f"{repo!r} is no place on the Hub.", "Write your name there and one for the LoRA: you/my-lora.")
+    repo = require_place(repo)
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     sizes = {name: path.stat().st_size for name, path in found.items()}
     sums = {name: files.sha256(path) for name, path in found.items()}
     return Shown(folder, repo, is_private, sizes, sums, (folder / CARD).read_text(encoding="utf-8"))
+
+
+def require_place(repo: str) -> str:
+    """The name of a place on the Hub as it is used. Raises UserError where it is none."""
+    if not _REPO.fullmatch(repo.strip()):
+        raise UserError(f"{repo!r} is no place on the Hub.", "Write your name there and one for the LoRA: you/my-lora.")
+    return repo.strip()
+
+
+def again(folder: Path, repo: str, is_private: bool, sums: dict[str, str]) -> Shown:
+    """What was shown before, by its checksums. Raises UserError where the folder is not as it was then."""
+    now = shown(folder, lora_in(folder), repo, is_private)
+    if now.sums != sums:
+        raise UserError("The folder is not as it was shown any more.", "Look at what is uploaded once more.")
+    return now
 
 
 def lora_in(folder: Path) -> str:

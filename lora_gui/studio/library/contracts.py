@@ -57,7 +57,8 @@ def begun(studio: Studio, lora: LoraInfo) -> tuple[Contract, tuple[Learnt, ...]]
     """The card as it stands, what is known filled in, and the pictures; none where this studio has no run of it."""
     found, card = origins.run_of(studio, lora), of(lora.path)
     learnt = _pictures(found[1]) if found else ()
-    kind = card.owns or (lora.preset if lora.preset in get_args(Kind) else "")
+    preset = lora.preset or (found[1].preset if found else "")
+    kind = card.owns or (preset if preset in get_args(Kind) else "")
     card = replace(card, owns=kind, base=card.base or lora.base_title)  # type: ignore[arg-type]
     if learnt and all(one.digest for one in learnt):
         dataset = contract.digest_of(one.digest for one in learnt)

@@ -85,7 +85,7 @@ def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE
     found = [event for line in lines_said if (event := events.from_line(line))]
     for event in found:
         if isinstance(event, events.Failed):
-            raise UserError(event.what, event.remedy)
+            raise UserError(event.what, event.remedy, event.cause)
     return found
 
 

@@ -104,7 +104,7 @@ def _told(card: Contract, learnt: tuple[Learnt, ...]) -> str:
     if marked:
         what = f"{markup.counted(len(marked), 'picture')} came with a mark against training: {', '.join(marked[:5])}."
         remark = markup.notice(what, "Say whose they are below.", "note")
-    return (_words(card) or markup.quiet(WHY)) + remark
+    return (_words(card) if card.confirmed else markup.quiet(WHY)) + remark
 
 
 def _words(card: Contract) -> str:

@@ -16,6 +16,7 @@ from lora_gui.studio.library import scan
 from lora_gui.studio.things import drawings, loras
 from lora_gui.studio.things.loras import LoraInfo
 from lora_gui.ui.context import Context
+from lora_gui.ui.library.publish_view import PublishView
 from lora_gui.ui.widgets import long_work, markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.long_work import Say
@@ -58,9 +59,12 @@ class GiveView:
                 self._share = gr.Button("Share folder", size="sm", scale=0, min_width=130, elem_id=f"{key}share")
                 self._civitai = gr.Button("For Civitai", size="sm", scale=0, min_width=130, elem_id=f"{key}civitai")
             self._told = html(elem_id=f"{key}give-told")
+            self._publish = PublishView(context, self.page, key)
         self.outputs: list[Any] = [self.page, self.panel, self._drawings, self._told, *self._buttons.values()]
+        self.outputs += self._publish.outputs
 
     def connect(self) -> None:
+        self._publish.connect()
         self._drawings.select(self._picked, [self.page], [self.page], **HIDDEN)
         works: list[tuple[gr.Button, Work]] = [(self._share, _shared), (self._civitai, _packed)]
         works += [(button, partial(_for_program, program=one)) for one, button in self._buttons.items()]
@@ -77,7 +81,7 @@ class GiveView:
             return {self.page: {}, self.panel: gr.update(visible=False)}
         read_by = exports.programs_for(found)
         buttons: Changes = {one: gr.update(visible=name in read_by) for name, one in self._buttons.items()}
-        return buttons | {
+        return buttons | self._publish.away() | {
             self.page: {"lora": lora, "picked": []},
             self.panel: gr.update(visible=True),
             self._drawings: self._strip(found),
@@ -96,12 +100,13 @@ class GiveView:
         return f'{why}<div class="picks" role="group" aria-label="Drawings that go with it">{cells}</div>'
 
     def _picked(self, event: gr.EventData, page: dict[str, Any]) -> Changes:
-        given = event.picked if isinstance(event.picked, list) else []
-        return {self.page: (page or {}) | {"picked": [str(name) for name in given][:MOST]}}
+        given = [Path(str(name)) for name in event.picked] if isinstance(event.picked, list) else []
+        names = [f"{one.parent.name}/{one.name}" for one in given][:MOST]  # nothing outside the folder of drawings
+        return {self.page: (page or {}) | {"picked": names}}
 
     def _worked(self, work: Work, page: dict[str, Any]) -> Iterator[str]:
         page = page or {}
-        chosen = [self._studio.drawings / Path(one).parent.name / Path(one).name for one in page.get("picked", ())]
+        chosen = [self._studio.drawings / name for name in page.get("picked", ())]
 
         def run(say: Say) -> str:
             return work(self, loras.describe(Path(page.get("lora", ""))), chosen, say)

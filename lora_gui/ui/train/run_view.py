@@ -16,6 +16,7 @@ from lora_gui.studio.tasks.status import RunStatus
 from lora_gui.studio.things import loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import with_lora
+from lora_gui.ui.library.contract_form import ContractForm
 from lora_gui.ui.live import in_words
 from lora_gui.ui.train import run_words
 from lora_gui.ui.widgets import markup
@@ -79,12 +80,13 @@ class RunView:
             with gr.Row(elem_classes="progress"):
                 self._samples = html(elem_id=f"{key}samples")
                 self._plot = html(elem_id=f"{key}plot")
+            self._card = ContractForm(context, key)
             self._notes = html()
             self._report = html(js_on_load=COPY, elem_id=f"{key}report")
         buttons = [self._prepare, self._pause, self._stop, self._resume, self._draw, self.another]
         shown = [self._state, self._head, self._result, self._samples, self._plot, self._notes, self._report]
         beside = [aside.row, aside.words] if aside else []
-        self.outputs = [*setup, *beside, self._panel, *buttons, *shown, self.page]
+        self.outputs = [*setup, *beside, self._panel, *buttons, *shown, self.page, *self._card.outputs]
 
     def _button(self, words: str, name: str, width: int) -> gr.Button:
         return gr.Button(words, scale=0, min_width=width, elem_id=f"{self._key}{name}")
@@ -92,6 +94,7 @@ class RunView:
     def connect(self) -> None:
         live = self._context.live
         live.watch(self._look, [self.page], self.outputs)
+        self._card.connect()
         heading = f"#{self._key}run .run-name"
         acts: tuple[tuple[gr.Button, Callable[..., Changes]], ...] = (
             (self._pause, self._paused),
@@ -157,7 +160,7 @@ class RunView:
             self._draw: gr.update(visible=bool(lora or kept), variant="primary" if lora else "secondary"),
             self._report: markup.report(report(run)) if status.state == "failed" else "",
             self.another: gr.update(value=self._way_back(status), visible=status.ended or not self._aside),
-        } | self._beside("")
+        } | self._beside("") | self._card.shown(status.lora)
 
     def _beside(self, words: str) -> Changes:
         return self._aside.says(words) if self._aside else {}

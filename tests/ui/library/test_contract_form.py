@@ -1,0 +1,73 @@
+"""The contract card as a form, and what can be given away, as the page calls them."""
+
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from lora_gui.errors import UserError
+from lora_gui.studio.library import contracts
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.ui.context import Context
+from lora_gui.ui.library import give_view
+from lora_gui.ui.library.contract_form import WHY, ContractForm
+from lora_gui.ui.widgets import long_work
+from tests.studio.library.test_contracts import studio  # noqa: F401
+
+
+@pytest.fixture
+def page(studio):  # noqa: F811
+    with gr.Blocks():
+        context = Context(studio, Drawer(studio))
+        form, give = ContractForm(context, "a-"), give_view.build(context, "a-")
+    return form, give, str(studio.loras / "fox.safetensors")
+
+
+def test_the_form_is_hidden_without_a_lora_and_begun_from_its_run_with_one(page):
+    form, _, lora = page
+    for none in ("", "/nowhere.safetensors"):
+        assert form.shown(none)[form.panel]["visible"] is False
+    shown = form.shown(lora)
+    assert shown[form.panel]["visible"] and WHY in shown[form._told]
+    assert shown[form._owns] == "style" and shown[form._rights] is None
+    others = shown[form._others["licensed"]]["choices"]
+    assert [label for label, _ in others] == ["1 a.png", "2 b.png", "3 c.png"]
+
+
+def test_what_is_answered_stands_in_the_file_and_what_is_missing_is_asked_for(page):
+    form, _, lora = page
+    with pytest.raises(UserError, match="One answer is missing: Who can be recognised"):
+        form._written({"lora": lora}, "style", "", "own", [], [], [], [], None, "", "", False)
+    said = form._written({"lora": lora}, "style", "Ink.", "own", [], [2], [], [], "none", "CC BY 4.0", "", False)
+    assert "Written into the file." in said[form._told] and "2 my own, 1 under a licence" in said[form._told]
+    assert contracts.of(Path(lora)).rights == {"own": 2, "licensed": 1}
+    again = form.shown(lora)
+    assert (again[form._people], again[form._licence], again[form._scope]) == ("none", "CC BY 4.0", "Ink.")
+    unknown = form._written({"lora": lora}, "style", "", "unknown", [], [], [], [], "unknown", "", "", False)
+    assert "The rights of 3 pictures are not known" in unknown[form._told]
+
+
+def test_the_programs_that_read_its_family_are_offered_and_drawings_of_the_studio_alone_go_with_it(page):
+    _, give, lora = page
+    shown = give.shown(lora)
+    assert shown[give.panel]["visible"] and all(shown[one]["visible"] for one in give._buttons.values())
+    picked = type("Event", (), {"picked": ["2026-11-28/a.png", "../../../etc/passwd", "/abs/olute.png"]})
+    kept = give._picked(picked, {"lora": lora})[give.page]["picked"]
+    assert kept[0] == "2026-11-28/a.png" and not any(".." in name or name.startswith("/") for name in kept)
+    assert give.shown("")[give.panel]["visible"] is False
+
+
+def test_publishing_what_nobody_answers_for_is_held_back_before_anything_is_made(page, studio):  # noqa: F811
+    _, give, lora = page
+    view = give._publish
+    said = [list(one.values())[0] for one in view._showing({"lora": lora, "picked": []}, "ada/fox", False)]
+    assert "Nobody has said yet whose" in str(said[-1]) and not studio.given.exists()
+
+
+def test_long_work_is_told_and_its_failure_is_a_sentence():
+    def work(say):
+        say("one")
+        raise UserError("No.", "Do it again.")
+
+    assert list(long_work.told(work, str.upper, lambda error: error.what))[-1] == "No."
+    assert list(long_work.told(lambda say: "done", str, str))[-1] == "done"
