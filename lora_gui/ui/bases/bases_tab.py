@@ -79,6 +79,7 @@ class _Bases:
             chosen = part.select(noticed(self._notice, pressed), None, everywhere, **HIDDEN)
             live.after(chosen, "#trigger input", "#prompt textarea")
         looked = [self._find, self._notice, *self._outputs]
+        live.after(opened)  # memory may be counted from now on
         self._find.click(self._found, None, looked, **HIDDEN)
         opened.then(self._found_first, None, looked, **HIDDEN)
         signed = noticed(self._signed, self._signed_in)

@@ -50,8 +50,11 @@ def result(found: Everything) -> str:
     count = len([one for one in (*found.own, *(card.held for card in found.cards)) if one and one.program])
     programs = sorted({one.program for one in found.own if one.program}
                       | {card.held.program for card in found.cards if card.held and card.held.program})  # fmt: skip
-    what = f"{markup.counted(count, 'base')} of other programs can be used where they lie" if count else ""
-    what = f"{what}: with {', '.join(programs)}." if count else "No base of another program was found."
+    where = "it lies" if count == 1 else "they lie"
+    what = "No base of another program was found."
+    if count:
+        counted = markup.counted(count, "base")
+        what = f"{counted} of other programs can be used where {where}: with {', '.join(programs)}."
     others = [f"{number} x {kind}" for kind, number in found.others.items()]
     also = f"Also seen, and left alone: {', '.join(others)}." if others else ""
     said = markup.notice(what, also, "good" if count else "note")
@@ -86,7 +89,7 @@ def _licence(card: Card) -> str:
     name = markup.text(card.known.licence)
     link = f'<a href="{markup.text(page)}" target="_blank" rel="noopener noreferrer">{name}</a>' if page else name
     taken = size(card.held.size) if card.held and card.held.size else f"{card.known.size_gb:g} GB"
-    return f"{markup.text(card.licence)} {link} \u00b7 {taken.replace(' ', NARROW)}"
+    return f"{markup.text(card.licence)} {link}{NARROW}\u00b7 {taken.replace(' ', NARROW)}"
 
 
 def _memory(card: Card, gib: float, counting: bool) -> str:
