@@ -21,6 +21,7 @@ from lora_gui.commands import (
     packs,
     pictures,
     plan,
+    presets,
     queue,
     runs,
     settings,
@@ -31,7 +32,8 @@ from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
 TOPICS = (
-    train, queue, runs, packs, pictures, draw, plan, files, loras, give, contract, settings, families, bases, menu,
+    train, queue, runs, packs, pictures, draw, plan, files, loras, give, contract, settings, presets, families, bases,
+    menu,
 )  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def test_kohyas_toml_becomes_a_run_and_says_what_does_not(tmp_path):
     assert found.values == {
         "rank": 32, "alpha": 16.0, "steps": 1600, "learning_rate": 2e-4, "scheduler": "cosine_with_restarts",
         "restarts": 4, "warmup_steps": 100, "optimizer": "adamw8bit", "weight_decay": 0.1, "batch_size": 4,
-        "resolution": 1024, "precision": "bf16", "gradient_checkpointing": True, "min_snr_gamma": 5.0,
+        "resolution": 1024, "precision": "bf16", "gradient_checkpointing": "blocks", "min_snr_gamma": 5.0,
         "caption_dropout": 0.0, "noise_offset": 0.03, "seed": 42, "train_text_encoder": True,
         "text_encoder_learning_rate": 5e-5,
     }  # fmt: skip
@@ -136,8 +136,8 @@ def test_onetrainers_json_becomes_a_run_and_says_what_does_not(tmp_path):
     found = read(tmp_path, ONE_TRAINER)
     assert found.values == {
         "rank": 16, "alpha": 8.0, "learning_rate": 3e-4, "scheduler": "cosine", "warmup_steps": 200, "batch_size": 2,
-        "accumulation": 2, "max_grad_norm": 1.0, "resolution": 768, "gradient_checkpointing": True, "precision": "nf4",
-        "optimizer": "adamw8bit", "weight_decay": 0.02, "train_text_encoder": True, "text_encoder_learning_rate": 3e-5,
+        "accumulation": 2, "max_grad_norm": 1.0, "resolution": 768, "gradient_checkpointing": "blocks",
+        "precision": "nf4", "optimizer": "adamw8bit", "weight_decay": 0.02, "train_text_encoder": True, "text_encoder_learning_rate": 3e-5,
         "caption_dropout": 0.1, "min_snr_gamma": 5.0, "only_layers": ("attn", "ff.net"),
     }  # fmt: skip
     assert (found.program, found.name, found.base) == ("OneTrainer", "fox", "black-forest-labs/FLUX.1-dev")
@@ -148,7 +148,7 @@ def test_ai_toolkits_yaml_becomes_a_run_and_says_what_does_not(tmp_path):
     found = read(tmp_path, AI_TOOLKIT)
     assert found.values == {
         "rank": 16, "alpha": 8.0, "steps": 2000, "learning_rate": 1e-4, "optimizer": "adamw8bit", "batch_size": 1,
-        "accumulation": 1, "gradient_checkpointing": True, "train_text_encoder": False, "precision": "int8",
+        "accumulation": 1, "gradient_checkpointing": "blocks", "train_text_encoder": False, "precision": "int8",
         "weight_decay": 1e-4, "checkpoint_every": 250, "sample_every": 250, "seed": 42, "resolution": 1024,
         "sample_prompts": ("zxy, a fox; red", "a cat"), "caption_dropout": 0.05,
     }  # fmt: skip

@@ -42,8 +42,7 @@ def carried(table: Table) -> Carried:
 def written(job: TrainJob) -> str:
     """The file of a run: every setting, so that no preset has a say; no path, no caption and no name of a picture."""
     digests = [picture.digest for picture in job.pictures]
-    said: dict[str, Any] = {
-        MARK: VERSION,
+    said = {
         "name": job.name,
         "trigger": job.trigger,
         "preset": job.preset,
@@ -51,8 +50,12 @@ def written(job: TrainJob) -> str:
         "pictures": len(job.pictures),
         "dataset": contract.digest_of(digests) if digests and all(digests) else "",
     }
-    settings = job.settings.model_dump()
-    return _HEAD + toml(said) + "\n[settings]\n" + toml(settings)
+    return text(said, job.settings)
+
+
+def text(said: dict[str, Any], settings: TrainSettings) -> str:
+    """The file of settings, with what is said of the run besides."""
+    return _HEAD + toml({MARK: VERSION} | said) + "\n[settings]\n" + toml(settings.model_dump())
 
 
 def toml(values: dict[str, Any]) -> str:
@@ -64,3 +67,8 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def quoted(text: str) -> str:
+    """A key of TOML that is more than letters, digits, - and _."""
+    return _value(text)

@@ -1,5 +1,6 @@
 """Settings files of other trainers and of ours in this studio: read for a draft, written for a run."""
 
+import tomllib
 from pathlib import Path
 
 from lora_gui import files
@@ -7,9 +8,11 @@ from lora_gui.errors import UserError
 from lora_gui.formats import trainers
 from lora_gui.formats.trainers import ours
 from lora_gui.formats.trainers.carried import Carried
-from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.jobs import Base, TrainJob
+from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases, presets
+from lora_gui.studio.things.names import safe_name
 
 
 def read(studio: Studio, file: Path) -> Carried:
@@ -35,6 +38,23 @@ def write(job: TrainJob, out: Path) -> Path:
         raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
     files.write_text(out, ours.written(job))
     return out
+
+
+def keep(studio: Studio, said: dict[str, str], base: Base, settings: TrainSettings) -> Path:
+    """Settings that are no run yet as a file among what was given away; `said` are name, trigger and preset."""
+    name = safe_name(said.get("name") or said.get("trigger") or "settings")
+    target = files.free_name(studio.given, f"{name}-settings", ".toml")
+    files.write_text(target, ours.text(said | {"base": base.known or base.key}, settings))
+    return target
+
+
+def is_preset(file: Path) -> bool:
+    """Whether a file is written as presets are, whatever is wrong with it."""
+    try:
+        found = tomllib.loads(files.read_small(file).decode("utf-8-sig")) if file.suffix.lower() == ".toml" else {}
+    except (OSError, ValueError, RecursionError):
+        return False
+    return "all" in found or ("title" in found and ours.MARK not in found)
 
 
 def _base(studio: Studio, name: str) -> str:

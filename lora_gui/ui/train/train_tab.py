@@ -1,6 +1,7 @@
 """The tab where a LoRA is made: pictures, what it is to be, a trigger word, Start; all else is folded."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from lora_gui.ui.draft import TrainDraft, is_typed
 from lora_gui.ui.train import planned
 from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
+from lora_gui.ui.train.presets_view import PresetsView, cards
 from lora_gui.ui.train.run_view import Aside, RunView
 from lora_gui.ui.widgets import form, markup
 from lora_gui.ui.widgets.base_list import BaseList
@@ -66,6 +68,7 @@ class _Setup:
             name = _name()
             fields = form.build()
             self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170, elem_id="again")
+            self._presets = PresetsView(context, preset)
         asked = {"preset": preset, "base": base, "trigger": self._trigger, "name": name}
         said = {"plan": plan, "memory": self._memory.bar, "verdict": verdict, "notice": notice}
         said["sizes"] = self._pictures.sizes
@@ -81,10 +84,11 @@ class _Setup:
             self._again.click(self._back_to_preset, [shown], outputs, **carried),
             self._memory.fit.click(self._fitted, [shown, self._memory.proposal], outputs, **carried),
             *self._pictures.connect(self._shows, self._form),
+            *self._presets.connect(self._after, shown, carried, outputs),
         ):
             self._form.filled(event)
         self._memory.connect(self._wanted)
-        live.watch(self._look, [shown], outputs)
+        live.watch(self._look, [shown], [*outputs, *self._presets.outputs])
         live.fills(self._form)
         started = gr.on(
             [self._start.click, self._trigger.submit],
@@ -99,7 +103,8 @@ class _Setup:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
         if not shown:
             self._context.drafts.forget_if_deleted()
-        elif shown.get("number") == self._draft.get()[0]:
+            return self._presets.choices() | self._shows(shown, pressed=False)
+        if shown.get("number") == self._draft.get()[0]:
             return {}
         return self._shows(shown, pressed=False)
 
@@ -127,6 +132,12 @@ class _Setup:
         """What makes it fit on the card counts as set by hand: the user pressed for it."""
         self._take(shown.get("changes"))
         return self._shows(shown, self._take(proposal), fresh=True)
+
+    def _after(self, shown: dict[str, Any], act: Callable[[], None]) -> Changes:
+        """The draft as it stands once what was typed is in it and `act` is done."""
+        self._take((shown or {}).get("changes"))
+        act()
+        return self._shows(shown, fresh=True)
 
     def _shows(
         self,
@@ -222,6 +233,4 @@ def _base(context: Context) -> gr.Dropdown:
 
 
 def _cards(known: dict[str, presets.Preset]) -> gr.Radio:
-    """Title and sentence in one label; the style sheet sets the first line as the title."""
-    choices = [(f"{preset.title}\n{preset.problem or preset.description}", key) for key, preset in known.items()]
-    return gr.Radio(choices, value=next(iter(known), None), label="What are you making?", elem_id="preset")
+    return gr.Radio(cards(known), value=next(iter(known), None), label="What are you making?", elem_id="preset")
