@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from lora_gui import __version__
 from lora_gui.formats import contract
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.settings import StackEntry, bounds
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
 
 STRENGTH, HINT, THUMBNAIL = "lora_studio.strength", "modelspec.usage_hint", "modelspec.thumbnail"  # fields
-STRONGEST = 2.0  # as the window goes
+STRONGEST = bounds(StackEntry.model_fields["strength"])["le"]
 _OUR_HINT = re.compile(r"|(?:Write .+ in the prompt; s|S)trength [\d.]+ (?:is as trained|draws best)\.")
 
 

@@ -33,6 +33,11 @@ class Context:
     to_setup: Callable[[], Changes] = dict  # shows the form of Train in place of a run
     setup: list[Any] = field(default_factory=list)  # the components that changes
     waits: list[Callable[[], bool]] = field(default_factory=list)  # whether anything else goes on that is looked at
+    to_lora: Callable[[str], Changes] = lambda path: {}  # opens the LoRA at a path in the library; empty: all of them
+    library: list[Any] = field(default_factory=list)  # the components that changes
+    to_run: Callable[[str], Changes] = lambda name: {}  # opens a run in Runs
+    past_run: list[Any] = field(default_factory=list)  # the components that changes
+    last: list[Callable[[], None]] = field(default_factory=list)  # connects what leads to a tab that is built later
     order: str = ""  # the latest order of drawings, so that a refreshed page finds it again
     _runs: dict[str, Run] = field(default_factory=dict)
     _ending: dict[str, float] = field(default_factory=dict)  # runs that were asked to end, and since when; seconds

@@ -38,6 +38,7 @@ class TrainDraft:
     hand: dict[str, Any] = field(default_factory=dict)  # settings that the user set, as they were typed
     started: str = ""  # the run that was begun from exactly this
     note: str = ""  # what is to be said of it until it is changed
+    begin_from: str = ""  # the path of a LoRA that is trained further
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ class DrawDraft:
     note: str = ""  # what is to be said of it until it is changed
 
 
-def with_lora(draft: DrawDraft, path: str, trigger: str) -> DrawDraft:
-    """With this LoRA first in the stack, at full strength, and its trigger word in the prompt."""
+def with_lora(draft: DrawDraft, path: str, trigger: str, strength: float = 1.0) -> DrawDraft:
+    """With this LoRA first in the stack, and its trigger word in the prompt."""
     others = tuple(entry for entry in draft.stack if entry.lora != path)
-    return replace(draft, stack=(Entry(True, path, 1.0), *others), prompt=with_word(draft.prompt, trigger))
+    return replace(draft, stack=(Entry(True, path, strength), *others), prompt=with_word(draft.prompt, trigger))
 
 
 def with_word(prompt: str, word: str) -> str:

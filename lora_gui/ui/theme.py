@@ -5,7 +5,7 @@ from pathlib import Path
 from gradio.themes.base import Base
 from gradio.themes.utils import colors, sizes
 
-CSS = Path(__file__).with_name("style.css")
+CSS = sorted(Path(__file__).parent.rglob("*.css"))  # style.css, and what a tab has of its own
 PAGE = Path(__file__).with_name("page.js")  # what the browser does by itself
 
 VIRIDIAN = colors.Color(

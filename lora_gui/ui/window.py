@@ -8,6 +8,7 @@ from lora_gui.ui import check_view, menu_view
 from lora_gui.ui.bases import bases_tab
 from lora_gui.ui.context import Context
 from lora_gui.ui.generate import generate_tab
+from lora_gui.ui.library import library_tab
 from lora_gui.ui.runs import runs_tab
 from lora_gui.ui.train import train_tab
 from lora_gui.ui.widgets.parts import html
@@ -15,6 +16,7 @@ from lora_gui.ui.widgets.parts import html
 TABS = (
     ("train", "Train", train_tab.build),
     ("generate", "Generate", generate_tab.build),
+    ("library", "Library", library_tab.build),
     ("bases", "Bases", bases_tab.build),
     ("runs", "Runs", runs_tab.build),
 )
@@ -30,6 +32,8 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
             for key, title, build_tab in TABS:
                 with gr.Tab(title, id=key, elem_id=f"tab-{key}") as tab:
                     build_tab(context, tab)
+        for connect in context.last:
+            connect()
         menu_view.build(studio, window)
         check_view.build(studio)
         context.live.connect(window.load, context.standing)

@@ -37,7 +37,7 @@ def test_loras_are_listed_edited_starred_renamed_deleted_and_restored(studio, co
     assert [one["name"] for one in command("list", "--star")[1]["loras"]] == ["fox"]
     assert [one["name"] for one in command("list", "--tag", "ink")[1]["loras"]] == ["fox"]
     listed = {one["name"]: one for one in command("list", "--sort", "name")[1]["loras"]}
-    assert list(listed) == ["bad", "fox", "owl"] and "problem" in listed["bad"] and listed["owl"]["trigger"] == "zxy"
+    assert list(listed) == ["fox", "owl", "bad"] and "problem" in listed["bad"] and listed["owl"]["trigger"] == "zxy"
     code, renamed = command("rename", "fox", "red-fox")
     assert code == 0 and Path(renamed["lora"]).is_file()
     assert command("show", "red-fox")[1]["tags"] == ["ink", "animal"]

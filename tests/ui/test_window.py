@@ -21,7 +21,7 @@ def test_no_page_keeps_a_stream_open_or_a_clock_running(config):
 
 def test_every_tab_of_the_list_is_there(config):
     labels = [one["props"]["label"] for one in config["components"] if one["type"] == "tabitem"]
-    assert labels == [title for _, title, _ in TABS] == ["Train", "Generate", "Bases", "Runs"]
+    assert labels == [title for _, title, _ in TABS] == ["Train", "Generate", "Library", "Bases", "Runs"]
 
 
 def test_no_two_components_have_one_name(config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from lora_gui.errors import SettingError, UserError
 from lora_gui.formats import edit
 from lora_gui.formats.header import plain
 from lora_gui.formats.metadata import STRONGEST, edited, strength_of, trigger_of
-from lora_gui.studio.library import notes
+from lora_gui.studio.library import notes, shelf
 from lora_gui.studio.library.beside import beside
 from lora_gui.studio.library.notes import Notes
 from lora_gui.studio.library.shelf import Card
@@ -71,9 +72,18 @@ def say(studio: Studio, card: Card, says: Says) -> None:
     changes = edited(now, title, trigger, says.strength, text)
     if all(now.get(field, "") == value for field, value in changes.items()):
         return
+    write(studio, card.path, changes)
+
+
+def write(studio: Studio, path: Path, fields: Mapping[str, str | None]) -> None:
+    """Change the metadata of a LoRA wherever it lies; of one of the studio, when it came and its run stay known."""
+    if path.parent.resolve() != studio.loras.resolve():
+        edit.edit(path, fields)
+        return
+    card = shelf.named(studio, shelf.shelf(studio), path.name)
     if not card.notes.came:
         note(studio, card, came=card.came or datetime.now().isoformat())
-    edit.edit(card.path, changes)
+    edit.edit(path, fields)
     _tell_run(studio, card, card.path)
 
 

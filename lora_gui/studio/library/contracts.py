@@ -13,7 +13,7 @@ from lora_gui.formats.contract import IN_WORDS as IN_WORDS
 from lora_gui.formats.contract import Contract as Contract
 from lora_gui.formats.contract import Kind, People, Rights
 from lora_gui.protocol.jobs import TrainJob
-from lora_gui.studio.library import origins
+from lora_gui.studio.library import changes, origins
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import picture_index
 from lora_gui.studio.things.loras import LoraInfo
@@ -86,7 +86,7 @@ def record(studio: Studio, lora: LoraInfo, answers: Answers) -> Contract:
         confirmed=f"{date.today():%Y-%m-%d}",
         each={one.digest: each[one.number] for one in learnt if one.digest},
     )
-    edit.edit(lora.path, contract.fields_of(said, answers.is_open))
+    changes.write(studio, lora.path, contract.fields_of(said, answers.is_open))
     return said
 
 

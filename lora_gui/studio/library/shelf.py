@@ -53,6 +53,12 @@ class Card:
         return self.info.family if self.info else ""
 
     @property
+    def family_title(self) -> str:
+        """What its family is called."""
+        known = families.facts()
+        return known[self.family].title if self.family in known else self.family
+
+    @property
     def used(self) -> str:
         """The newest drawing with it, whose place begins with its day; empty where there is none."""
         return next(iter(self.drawn), "")
@@ -119,10 +125,15 @@ def named(studio: Studio, found: Shelf, name: str) -> Card:
     raise UserError(f"{lora.path.name} is not among your LoRAs.", "Bring it into your studio first.")
 
 
+def broken(card: Card) -> UserError:
+    """Why the file of a card cannot be used."""
+    return UserError(card.what, card.remedy)
+
+
 def wanted(cards: Iterable[Card], wish: Wish) -> list[Card]:
-    """Those that fit the wish, in its order."""
+    """Those that fit the wish, in its order; the broken ones last."""
     words = _folded(wish.words).split()
-    return SORTS.get(wish.sort, SORTS["newest"])(
+    fitting = SORTS.get(wish.sort, SORTS["newest"])(
         [
             card
             for card in cards
@@ -133,6 +144,7 @@ def wanted(cards: Iterable[Card], wish: Wish) -> list[Card]:
             and (not words or all(word in _searched(card) for word in words))
         ]
     )
+    return sorted(fitting, key=lambda card: card.info is None)
 
 
 SORTS: dict[str, Callable[[list[Card]], list[Card]]] = {

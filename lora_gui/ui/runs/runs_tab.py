@@ -28,6 +28,8 @@ def build(context: Context, tab: gr.Tab) -> None:
             lists_view = _Lists(context)
         past = PastRun(context, listed)
     past.connect()
+    context.to_run = lambda name: {context.tabs: gr.update(selected="runs")} | past.show(name)
+    context.past_run = [context.tabs, *past.outputs]
     lists_view.connect(tab, past)
 
 

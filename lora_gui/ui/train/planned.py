@@ -1,5 +1,6 @@
 """What the draft of a training comes to: its base, its pictures, its settings, in words; knows no component."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,18 @@ def job(studio: Studio, draft: TrainDraft) -> TrainJob:
     made = runs.new_job(studio, name, draft.trigger, plan.preset, plan.base, chosen, plan.settings)
     for error in plan.wrong.values():
         raise error
-    return made
+    return made.model_copy(update={"begin_from": begin_from(studio, draft)})
+
+
+def begin_from(studio: Studio, draft: TrainDraft) -> str:
+    """Where the LoRA lies now that the draft trains further; empty where it begins anew. Raises UserError if gone."""
+    path = draft.begin_from
+    if path and not os.path.isfile(path):
+        path = scan.renamed(studio).get(path, "")
+        if not path:
+            name = Path(draft.begin_from).stem
+            raise UserError(f"{name}, which this goes on from, is not among your LoRAs any more.", "Begin anew.")
+    return path
 
 
 def wrong_words(studio: Studio, draft: TrainDraft) -> dict[str, SettingError]:

@@ -17,7 +17,7 @@ from lora_gui.studio.things import presets
 from lora_gui.ui.bases import welcome
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import TrainDraft, is_typed
-from lora_gui.ui.train import planned
+from lora_gui.ui.train import beginning, planned
 from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
 from lora_gui.ui.train.presets_view import PresetsView, cards
@@ -59,6 +59,7 @@ class _Setup:
                     "", label="Trigger word", placeholder="zxy_style", max_lines=1, elem_id="trigger"
                 )
                 verdict = html(markup.quiet(planned.WHY_TRIGGER), elem_id="verdict")
+            self._beginning = beginning.build()
             with gr.Row(elem_id="start-row"):
                 self._start = gr.Button("Start", variant="primary", size="lg", scale=0, min_width=150, elem_id="start")
                 plan = html(markup.quiet(planned.ALL_IT_NEEDS), elem_id="plan")
@@ -72,6 +73,7 @@ class _Setup:
         asked = {"preset": preset, "base": base, "trigger": self._trigger, "name": name}
         said = {"plan": plan, "memory": self._memory.bar, "verdict": verdict, "notice": notice}
         said["sizes"] = self._pictures.sizes
+        said["beginning"] = self._beginning
         self._form = DraftForm("train", asked | fields, said, "details")
         self.panels = (questions, details)
 
@@ -83,6 +85,7 @@ class _Setup:
         for event in (
             self._again.click(self._back_to_preset, [shown], outputs, **carried),
             self._memory.fit.click(self._fitted, [shown, self._memory.proposal], outputs, **carried),
+            self._beginning.select(self._begun_anew, [shown], outputs, **carried),
             *self._pictures.connect(self._shows, self._form),
             *self._presets.connect(self._after, shown, carried, outputs),
         ):
@@ -128,6 +131,10 @@ class _Setup:
         self._take(shown.get("changes"))
         return self._shows(shown, self._draft.change(lambda draft: replace(draft, hand={}, started="")), fresh=True)
 
+    def _begun_anew(self, shown: dict[str, Any]) -> Changes:
+        self._take(shown.get("changes"))
+        return self._shows(shown, self._draft.change(lambda draft: replace(draft, begin_from="", started="")))
+
     def _fitted(self, shown: dict[str, Any], proposal: dict[str, Any]) -> Changes:
         """What makes it fit on the card counts as set by hand: the user pressed for it."""
         self._take(shown.get("changes"))
@@ -167,6 +174,7 @@ class _Setup:
             wrong, focus = {problem.setting: problem} | wrong, problem.setting
         values["verdict"] = "" if "trigger" in wrong else planned.verdict(self._studio, draft, found)
         values["notice"] = markup.problem(problem) if problem else markup.notice(note or draft.note, kind="note")
+        values["beginning"] = beginning.words(draft)
         folder = found.folder.name if found else ""
         answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder)
         return answer | (self._pictures.show(found) if folder != (shown or {}).get("folder", "") else {})

@@ -1,0 +1,61 @@
+"""The settings that a LoRA file says it was trained with, as ours; what it says otherwise is left out and named."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from lora_gui.errors import SettingError
+from lora_gui.formats import edit
+from lora_gui.settings import TrainSettings, check
+
+# kohya's fields, which other trainers write too, to our settings
+_FIELDS = {
+    "ss_network_dim": "rank",
+    "ss_network_alpha": "alpha",
+    "ss_max_train_steps": "steps",
+    "ss_learning_rate": "learning_rate",
+    "ss_lr_scheduler": "scheduler",
+    "ss_optimizer": "optimizer",
+    "ss_resolution": "resolution",
+    "ss_batch_size_per_device": "batch_size",
+    "ss_gradient_accumulation_steps": "accumulation",
+    "ss_caption_dropout_rate": "caption_dropout",
+    "ss_min_snr_gamma": "min_snr_gamma",
+    "ss_noise_offset": "noise_offset",
+    "ss_seed": "seed",
+}
+_SIZE = re.compile(r"\(?(\d{2,5})(?:, ?(\d{2,5}))?\)?")
+
+
+def settings_of(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The settings in the metadata of a LoRA file, and the titles of those it says in a way that is none of ours.
+
+    Raises UserError where it cannot be read.
+    """
+    fields, found, odd = edit.metadata(path), dict[str, Any](), list[str]()
+    for field, setting in _FIELDS.items():
+        if fields.get(field, "None") in ("None", "", "null"):
+            continue
+        value = _value(setting, fields[field])
+        try:
+            check(TrainSettings, {setting: value})
+            found[setting] = value
+        except SettingError:
+            odd.append(TrainSettings.model_fields[setting].title or setting)
+    return found, odd
+
+
+def _value(setting: str, text: str) -> Any:
+    if setting == "resolution" and (size := _SIZE.fullmatch(text)):
+        return int(size[1])
+    if setting in ("scheduler", "optimizer"):
+        return text.rpartition(".")[2].partition("(")[0].lower()
+    try:
+        number = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    counts = TrainSettings.model_fields[setting].annotation is int
+    return int(number) if counts and isinstance(number, float) and number.is_integer() else number
