@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import families
-from lora_gui.engine.draw import as_diffusers
+from lora_gui.engine.draw import as_diffusers, lowrank
 from lora_gui.engine.load import lora
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects
@@ -56,6 +56,7 @@ class Stack:
                 strengths[name] = strengths.get(name, 0.0) + entry.strength
                 used.append((path.stem, entry.strength, self.hashes[name]))
         lora.unmerge(self.originals)
+        lowrank.undo(self.parts)
         self.originals = []
         lora.activate(self.parts, strengths)
         self.active = tuple(sorted(strengths.items()))
@@ -65,6 +66,8 @@ class Stack:
                 del self.loaded[key], self.hashes[name], self.notes[name]
         if merged:
             self.originals = lora.merge(self.parts)
+        if not self.originals:
+            lowrank.fuse(self.parts)
         return used
 
     def _load(self, path: Path, read_by: str) -> tuple[str, bool]:

@@ -12,6 +12,8 @@ import torch
 from diffusers.models import embeddings
 from torch import nn
 
+from lora_gui.families.shared import fused
+
 _NAME = "apply_rotary_emb"
 
 
@@ -37,30 +39,6 @@ class _Rotary:
         if not alike or not torch.is_grad_enabled():
             return embeddings.apply_rotary_emb(x, freqs_cis, *args, **kwargs)
         if self._of is None or any(one is not other for one, other in zip(self._of, freqs_cis, strict=True)):
-            self._of, self._turns = freqs_cis, _turns(*freqs_cis)
-        ahead, back = self._turns or _turns(*freqs_cis)
-        turned: torch.Tensor = _Turned.apply(x, ahead, back)
-        return turned
-
-
-def _turns(cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of angles (S, D), each there twice, the turns and the turns back, (S, 1, D / 2)."""
-    cos, sin = (one[:, None, ::2].float() for one in (cos, sin))
-    return torch.complex(cos, sin), torch.complex(cos, -sin)
-
-
-class _Turned(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, ahead: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-        ctx.back = back
-        return _product(x, ahead)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return _product(grads[0], ctx.back), None, None
-
-
-def _product(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """(B, S, heads, D), neighbours being one complex number."""
-    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+            self._of, self._turns = freqs_cis, fused.turns(*freqs_cis)
+        ahead, back = self._turns or fused.turns(*freqs_cis)
+        return fused.turned(x, ahead, back)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,10 +16,12 @@ Modulation = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # shift, 1 + scale
 
 def fuse(network: nn.Module) -> None:
     """Let the blocks of a network learn so."""
-    modulations = _Modulations()
+    shared = _Shared()
     forwards: dict[type, Callable[..., Any]] = {
-        library.Flux2SingleTransformerBlock: modulations.single,
-        library.Flux2TransformerBlock: modulations.double,
+        library.Flux2SingleTransformerBlock: shared.single,
+        library.Flux2TransformerBlock: shared.double,
+        library.Flux2ParallelSelfAttention: shared.parallel,
+        library.Flux2Attention: shared.joint,
         library.Flux2SwiGLU: lambda module, x: fused.swiglu(x),
     }
     for module in network.modules():
@@ -27,11 +29,13 @@ def fuse(network: nn.Module) -> None:
             fused.while_learning(module, forward)
 
 
-class _Modulations:
-    """What all blocks of a pass are modulated by, taken apart once: they share it."""
+class _Shared:
+    """What all blocks of a pass share, made once: what they are modulated by, and how places turn queries and keys."""
 
     def __init__(self) -> None:
-        self._of: dict[int, tuple[torch.Tensor, list[Modulation]]] = {}  # by how many there are in it
+        self._of: dict[int, tuple[torch.Tensor, list[Modulation]]] = {}  # by which of the three it is
+        self._angles: Any = None
+        self._turns: Any = None
 
     def of(self, raw: torch.Tensor, which: int, sets: int) -> list[Modulation]:
         """Those in a raw modulation (B, 3 * sets * C)."""
@@ -78,6 +82,41 @@ class _Modulations:
             _fed_forward(block.ff_context, block.norm2_context, text, text_mlp),
             _fed_forward(block.ff, block.norm2, x, mlp),
         )
+
+
+    def turned(self, query: torch.Tensor, key: torch.Tensor, angles: Any) -> Sequence[torch.Tensor]:
+        """Queries and keys (B, S, heads, D) at their places."""
+        if angles is not self._angles:
+            self._angles, self._turns = angles, fused.turns(*angles)
+        return fused.both_turned(query, key, *self._turns)
+
+    def parallel(self, attn: Any, hidden_states: torch.Tensor, image_rotary_emb: Any, **unused: Any) -> torch.Tensor:
+        """Attention and feed-forward side by side."""
+        inner, further = attn.inner_dim, attn.mlp_hidden_dim * attn.mlp_mult_factor
+        parts = attn.to_qkv_mlp_proj(hidden_states).split([inner, inner, inner, further], -1)
+        query, key, value = _heads(attn, parts[:3])
+        query, key = self.turned(attn.norm_q(query), attn.norm_k(key), image_rotary_emb)
+        attended = library.dispatch_attention_fn(query, key, value).flatten(2)
+        return attn.to_out(torch.cat([attended, attn.mlp_act_fn(parts[3])], -1))
+
+    def joint(
+        self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, image_rotary_emb: Any,
+        **unused: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Attention of text and picture together, each by layers of its own."""
+        x, text = hidden_states, encoder_hidden_states
+        query, key, value = _heads(attn, (attn.to_q(x), attn.to_k(x), attn.to_v(x)))
+        of_text = _heads(attn, (attn.add_q_proj(text), attn.add_k_proj(text), attn.add_v_proj(text)))
+        query = torch.cat([attn.norm_added_q(of_text[0]), attn.norm_q(query)], 1)
+        key = torch.cat([attn.norm_added_k(of_text[1]), attn.norm_k(key)], 1)
+        query, key = self.turned(query, key, image_rotary_emb)
+        attended = library.dispatch_attention_fn(query, key, torch.cat([of_text[2], value], 1)).flatten(2)
+        first, rest = attended.split([text.shape[1], x.shape[1]], 1)
+        return attn.to_out[0](rest), attn.to_add_out(first)
+
+
+def _heads(attn: Any, parts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return [one.unflatten(-1, (-1, attn.head_dim)) for one in parts]
 
 
 def _fed_forward(layer: nn.Module, norm: nn.LayerNorm, x: torch.Tensor, modulation: Modulation) -> torch.Tensor:

@@ -35,7 +35,7 @@ from lora_gui.families.base import (
 from lora_gui.families.shared import preview, token_limit
 from lora_gui.families.shared.clip import TOKENS
 from lora_gui.families.shared.latent import Config, empty
-from lora_gui.families.wuerstchen import efficientnet, stages
+from lora_gui.families.wuerstchen import blocks, efficientnet, stages
 from lora_gui.families.wuerstchen.facts import FACTS
 from lora_gui.settings import DrawSettings, TrainSettings
 
@@ -76,6 +76,9 @@ class Wuerstchen(Family):
 
     def targets(self, part: str, layers: str) -> str:
         return _TARGETS[layers]
+
+    def fuse(self, part: str, network: Any) -> None:
+        blocks.fuse(network)
 
     def encoders(
         self,
