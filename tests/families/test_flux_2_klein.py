@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, Flux2KleinPipeline, Flux2Transformer2DModel
@@ -14,7 +15,7 @@ from lora_gui.engine.load import lora
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
-from lora_gui.families.shared import flux
+from lora_gui.families.shared import flux, latent
 from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
@@ -116,6 +117,29 @@ def test_a_negative_prompt_stands_in_for_the_empty_one(base, plain):
     unwanted, _ = plain.encode_prompt("grey", device=CPU)
     assert contract.same(ours, plainly(plain, negative_prompt_embeds=unwanted)[0])
     assert not contract.same(ours, plainly(plain)[0])
+
+
+def test_with_room_for_it_a_card_draws_both_branches_of_the_guidance_in_one_pass(base, monkeypatch):
+    calls, pipeline = [], pipeline_of("klein", base)
+    pipeline.parts["transformer"].register_forward_pre_hook(lambda module, args, named: calls.append(
+        len(named["hidden_states"])
+    ), with_kwargs=True)  # fmt: skip
+    apart = np.array(pipeline.draw(settings(), 3), dtype=int)
+    assert calls == [1] * 6
+    monkeypatch.setattr(latent, "has_room", lambda device, settings: True)
+    calls.clear()
+    together = np.array(pipeline.draw(settings(), 3), dtype=int)
+    assert calls == [2] * 3 and np.abs(apart - together).max() <= 1
+
+
+@pytest.mark.parametrize(("free", "room"), [(3 * 2**30, True), (1 * 2**30, False)])
+def test_room_is_what_is_free_of_a_card_for_a_drawing_of_that_size(monkeypatch, free, room):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 8 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2**29)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2**29)
+    wanted = settings(width=1024, height=1024)
+    assert latent.has_room(torch.device("cuda"), wanted) is room
+    assert not latent.has_room(torch.device("cpu"), wanted)
 
 
 def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base, plain):

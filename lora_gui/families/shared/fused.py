@@ -100,7 +100,7 @@ class _BothTurned(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return (*_products(*grads, ctx.back), None, None)
+        return (*_products(grads[0], grads[1], ctx.back), None, None)
 
 
 def _product(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:

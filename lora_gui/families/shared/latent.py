@@ -36,6 +36,8 @@ from lora_gui.families.shared import autoencoder, preview
 from lora_gui.families.shared.noising import normal
 from lora_gui.settings import DrawSettings, TrainSettings
 
+_ROW = 1024  # bytes a pixel that a row of a batch takes at its peak; above what is planned for FLUX.1 and FLUX.2
+
 Config = dict[str, Any]
 
 
@@ -60,7 +62,7 @@ class LatentFamily(Family):
     vae_kind: ClassVar[Any] = AutoencoderKL
     patch: ClassVar[int] = 1  # sides of a token in cells
     stacked: ClassVar[int] = 1  # cells that the denoiser takes on top of each other as one
-    branches_apart: ClassVar[bool] = False  # whether each branch of the guidance is a batch of its own
+    branches_apart: ClassVar[bool] = False  # each branch of the guidance is a batch of its own where memory is short
 
     # a family's own
 
@@ -187,7 +189,8 @@ class LatentFamily(Family):
         noise = self.first_noise(network, kit, settings, generator)
         timesteps = self.timesteps(scheduler, settings, noise)
         guided = self.is_guided(kit, settings)
-        branches = ([[1], [0]] if self.branches_apart else [[1, 0]]) if guided else [[0]]  # rows of `captions`
+        apart = self.branches_apart and not has_room(noise.device, settings)
+        branches = ([[1], [0]] if apart else [[1, 0]]) if guided else [[0]]  # rows of `captions`
         size = (settings.height, settings.width)
         stage = Stage(
             predict=partial(self.predict, self.part, network),
@@ -237,6 +240,16 @@ class LatentFamily(Family):
     def _run(self, config: Config, network: Any, count: int, side: int, dtype: torch.dtype) -> torch.Tensor:
         noisy, conditions = self.inputs(config, count, side, dtype)
         return self.predict(self.part, network, noisy, empty(count), conditions)
+
+
+def has_room(device: torch.device, settings: DrawSettings) -> bool:
+    """Whether a card can hold a second row of a large denoiser's batch: both branches of the guidance in one pass,
+    for which weights are dequantised, or fetched from the computer's own memory, once and not twice."""
+    if device.type != "cuda":
+        return False  # a processor is no quicker by it, and its drawings stay the pipeline's bit for bit
+    free = torch.cuda.mem_get_info(device)[0]
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free >= 2 * _ROW * settings.width * settings.height
 
 
 def require_channels(denoiser: Config, vae: Config, stacked: int = 1) -> None:
