@@ -15,7 +15,8 @@ def add(commands: Any, register: Register) -> None:
     further = top.add_subparsers(metavar="ACT", parser_class=type(top))
     here = register(further, "list", run_list, "say which bases are on this computer, and what cannot be used")
     here.set_defaults(show=_here)
-    find = register(further, "find", run_find, "look for bases of other programs and in the Hugging Face cache")
+    drives = "on every drive, or on those that LORA_GUI_DRIVES names"
+    find = register(further, "find", run_find, f"look for bases of other programs {drives}")
     find.set_defaults(show=_found, makes_studio=True)
     one = register(further, "add", run_add, "use a base where it lies: a folder or a file")
     one.add_argument("path", type=Path, help="a diffusers folder, a checkpoint, or a network that one of them lacks")
@@ -31,8 +32,9 @@ def run_list(options: argparse.Namespace, studio: Studio) -> dict[str, list[dict
     from lora_gui.studio.finding import found
     from lora_gui.studio.things import bases
 
-    there = [base.model_dump() | {"known": base.known} for base in bases.list_bases(studio)]
-    wrong = [{"path": str(path), "what": e.what, "remedy": e.remedy} for path, e in bases.passed_over(studio)]
+    usable, passed_over = bases.both(studio)
+    there = [base.model_dump() | {"known": base.known} for base in usable]
+    wrong = [{"path": str(path), "what": e.what, "remedy": e.remedy} for path, e in passed_over]
     now = found.now(found.remembered(studio).bases)
     lost = [{"path": one.path, "program": one.program, "silent": one in now.silent} for one in (*now.gone, *now.silent)]
     return {"bases": there, "unusable": wrong, "gone": lost}

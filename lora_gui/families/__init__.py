@@ -70,6 +70,11 @@ def part_files() -> dict[str, PartFile]:
     return {part.key: part for build in builds for part in build.apart.values()}
 
 
+def lie_apart(key: str) -> bool:
+    """Whether bases of the family called `key` may be files whose networks lie apart."""
+    return any(build.apart for build in facts_of(key).single_files)
+
+
 @functools.cache
 def networks(key: str) -> dict[str, frozenset[str]]:
     """The networks of the bases of the family called `key` by their folders, and the classes each may be of."""

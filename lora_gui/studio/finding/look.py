@@ -147,6 +147,7 @@ def _told(path: Path) -> tuple[str, str] | str:
     """Family and known base; of a network alone, empty and its key; of anything else, what it is in a word or two."""
     try:
         family, like, _ = bases.identify(path)
+        bases.require_known_noise(path)
         return family, like
     except UserError:
         pass

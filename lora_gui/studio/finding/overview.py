@@ -60,7 +60,8 @@ def everything(studio: Studio, verdicts: dict[str, Verdict]) -> Everything:
     """How all known bases stand, and what else is on this computer."""
     memory = found.remembered(studio)
     programs = {one.path: one.program for one in memory.bases}
-    held = [_held(studio, base, programs.get(base.path, "")) for base in bases.list_bases(studio)]
+    usable, passed_over = bases.both(studio)
+    held = [_held(studio, base, programs.get(base.path, "")) for base in usable]
     fetches = {one.base: one.status() for one in downloads.begun(studio)}
     cards, itself = [], set[str]()
     for kind in families.facts().values():
@@ -76,7 +77,7 @@ def everything(studio: Studio, verdicts: dict[str, Verdict]) -> Everything:
     return Everything(
         tuple(cards),
         tuple(one for one in held if one.base.key not in itself),
-        tuple((str(path), why) for path, why in bases.passed_over(studio)),
+        tuple((str(path), why) for path, why in passed_over),
         tuple(one.path for one in (*now.gone, *now.silent)),
         memory.others,
         memory.left,

@@ -2,12 +2,13 @@
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lora_gui import families
 from lora_gui.errors import UserError
 from lora_gui.formats import base_files
+from lora_gui.protocol.jobs import Base
 from lora_gui.studio.things.base_folder import INDEX, PICKLES, WHOLE
 
 _HUB = "models--"  # how the model hub's cache calls the folder of a repository
@@ -57,6 +58,14 @@ def names(path: Path) -> list[str]:
         repository = above.parent.name.removeprefix(_HUB)
         return [repository.rpartition("--")[2] or repository, repository.replace("--", "/")]
     return [own]
+
+
+def named_apart(base: Base, program: str, seen: Collection[str]) -> Base:
+    """The base under a name that is none of those seen: with the program it was found with, and a number."""
+    names = [base.key, f"{base.key} ({program})", *(f"{base.key} ({program} {n})" for n in range(2, 1000))]
+    key = next(name for name in names if name not in seen)
+    title = base.title if key == base.key else f"{base.title}{key.removeprefix(base.key)}"
+    return base.model_copy(update={"key": key, "title": title})
 
 
 def refuse(path: Path) -> None:

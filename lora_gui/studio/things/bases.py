@@ -22,12 +22,24 @@ SHIPPED = Path(lora_gui.__file__).parent / "starter" / "model"
 
 def list_bases(studio: Studio) -> list[Base]:
     """Every usable base, the one that ships with the app first; folders and files that are no base are left out."""
-    return [base for _, base in _entries(studio) if isinstance(base, Base)]
+    return both(studio)[0]
 
 
 def passed_over(studio: Studio) -> list[tuple[Path, UserError]]:
     """What lies among the user's bases and is none that can be used, and why."""
-    return [(path, why) for path, why in _entries(studio) if isinstance(why, UserError)]
+    return both(studio)[1]
+
+
+def both(studio: Studio) -> tuple[list[Base], list[tuple[Path, UserError]]]:
+    """The bases, and what is passed over."""
+    entries = list(_entries(studio))
+    usable = [base for _, base in entries if isinstance(base, Base)]
+    return usable, [(path, why) for path, why in entries if isinstance(why, UserError)]
+
+
+def mark(studio: Studio) -> tuple[int, ...]:
+    """What changes when a base comes to the studio, or is found or forgotten; read at once."""
+    return tuple(_changed(path) for path in (studio.bases, studio.home / found.FILE))
 
 
 def find(studio: Studio, name: str) -> Base:
@@ -121,6 +133,13 @@ def _files(base: Base) -> dict[str, tuple[Path, ...]]:
     return {part: held.files for part, held in there.items() if held}
 
 
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _state(file: Path) -> tuple[Path, int, int]:
     stat = file.stat()
     return file, stat.st_size, stat.st_mtime_ns
@@ -177,21 +196,32 @@ def _found(studio: Studio, seen: set[str], shelf: base_parts.Shelf) -> Iterator[
     """The bases that were found elsewhere on this computer and are there now, each called as no other is."""
     known = found.remembered(studio).bases
     now = found.now(known)
-    there = {one.path: one for one in (*now.here, *now.changed)}
-    for thing in sorted((one for one in known if one.path in there), key=lambda one: known.index(one)):
-        base = _read(Path(thing.path), shelf)
+    same, there = {one.path for one in now.here}, {one.path for one in (*now.here, *now.changed)}
+    for thing in (one for one in known if one.path in there):
+        path = Path(thing.path)
+        base = _as_found(path, thing, shelf) if thing.path in same and path.is_file() else _read(path, shelf)
         if isinstance(base, Base):
-            base = _named_apart(base, thing.program, seen)
+            base = base_places.named_apart(base, thing.program, seen)
             seen.add(base.key)
         yield Path(thing.path), base
 
 
-def _named_apart(base: Base, program: str, seen: set[str]) -> Base:
-    """The base under a name that no other has: with the program it was found with, and a number."""
-    names = [base.key, f"{base.key} ({program})", *(f"{base.key} ({program} {n})" for n in range(2, 1000))]
-    key = next(name for name in names if name not in seen)
-    title = base.title if key == base.key else f"{base.title}{key.removeprefix(base.key)}"
-    return base.model_copy(update={"key": key, "title": title})
+def _as_found(path: Path, thing: found.Thing, shelf: base_parts.Shelf) -> Base | UserError:
+    """The base in a file that is as it was found: its header is not read again, but where parts of it lie apart."""
+    try:
+        parts = shelf.parts_of(path, thing.family) if families.lie_apart(thing.family) else {}
+    except UserError as error:
+        return error
+    except files.STRANGE as error:
+        return _unreadable(path, error)
+    title = base_folder.title_of(known_bases().get(thing.like), [path.stem])
+    return Base(key=path.stem, title=title, family=thing.family, path=thing.path, like=thing.like, parts=parts)
+
+
+def require_known_noise(path: Path) -> None:
+    """Raises UserError where a checkpoint says of its noise what nothing can be drawn with."""
+    if path.is_file():
+        noise_kind.of_checkpoint(path, _marks(*_state(path)))
 
 
 def _places(folder: Path) -> Iterator[Path]:
@@ -207,13 +237,16 @@ def _read(path: Path, shelf: base_parts.Shelf) -> Base | UserError:
     """The base at a path, or why there is none."""
     try:
         base = _open(path, shelf)
-        if path.is_file():
-            noise_kind.of_checkpoint(path, _marks(*_state(path)))
+        require_known_noise(path)
         return base
     except UserError as error:
         return error
     except files.STRANGE as error:
-        return UserError(f"The base {path.name} cannot be read ({type(error).__name__}).", base_folder.WHOLE)
+        return _unreadable(path, error)
+
+
+def _unreadable(path: Path, error: BaseException) -> UserError:
+    return UserError(f"The base {path.name} cannot be read ({type(error).__name__}).", base_folder.WHOLE)
 
 
 def at(studio: Studio, path: Path) -> Base:

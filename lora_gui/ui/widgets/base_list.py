@@ -37,27 +37,25 @@ class BaseList:
         return gr.update(choices=choices, visible=len(choices) > 1)
 
     def _look(self, listed: dict[str, Any]) -> Changes:
-        choices = _choices(self._studio)
-        if (listed or {}).get("names") == [name for name, _ in choices]:
-            return {}
-        shown = gr.update(choices=choices, visible=len(choices) > 1)
-        return {self._listed: {"names": [name for name, _ in choices]}, self.field: shown}
+        mark = list(bases.mark(self._studio))
+        return {} if (listed or {}).get("mark") == mark else {self._listed: {"mark": mark}, self.field: self.anew()}
 
 
 def chosen(studio: Studio, key: str) -> Base:
     """The base called `key`, or the first there is. Raises UserError where there is none, or it cannot be used."""
-    found = bases.list_bases(studio)
+    found, passed_over = bases.both(studio)
     if not found:
         raise UserError("There is no base.", _NO_BASE.format(studio.bases))
-    unusable = {str(path): why for path, why in bases.passed_over(studio)}
+    unusable = {str(path): why for path, why in passed_over}
     if key in unusable:
         raise unusable[key]
     return next((base for base in found if base.key == key), found[0])
 
 
 def _choices(studio: Studio) -> list[tuple[str, str]]:
-    usable = [(base.title, base.key) for base in bases.list_bases(studio)]
-    return usable + [(f"{_UNUSABLE}{_named(path, why)}", str(path)) for path, why in bases.passed_over(studio)]
+    usable, passed_over = bases.both(studio)
+    listed = [(base.title, base.key) for base in usable]
+    return listed + [(f"{_UNUSABLE}{_named(path, why)}", str(path)) for path, why in passed_over]
 
 
 def _named(path: Path, why: UserError) -> str:

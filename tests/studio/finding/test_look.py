@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.settings import TrainSettings
 from lora_gui.studio.finding import found, look, patience, places, walk
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.run import QUEUE
 from lora_gui.studio.things import base_removal, bases
 from tests.studio.finding import layouts
 from tests.studio.things import base_folders as like
@@ -178,6 +183,18 @@ def test_one_that_is_added_by_hand_stays_and_one_that_is_removed_is_only_forgott
         look.add(studio, sparse(tmp_path / "c.safetensors", like.LORA))
     with pytest.raises(UserError, match="comes with the app"):
         base_removal.of(studio, bases.find(studio, "starter"))
+
+
+def test_a_base_that_a_run_waits_for_is_not_removed(studio, drive, tmp_path):
+    path = sparse(tmp_path / "mine" / "b.safetensors", like.SDXL)
+    look.add(studio, path)
+    base, run = bases.find(studio, "b"), studio.runs / "20261128-100000-abcd"
+    waits = TrainJob(name="x", trigger="zxy", preset="style", base=base, pictures=(), settings=TrainSettings())
+    TaskFolder(run).write_job(waits)
+    assert base_removal.of(studio, base)
+    files.write_json(studio.runs / QUEUE, {"order": [run.name]})
+    with pytest.raises(UserError, match="in use by the run x"):
+        base_removal.of(studio, base)
 
 
 def test_a_list_that_is_damaged_or_of_others_shows_what_is_whole_of_it(studio, drive):

@@ -51,6 +51,16 @@ def test_every_known_base_is_a_card_with_its_licence_size_and_state(studio):
     assert "is being counted" not in cards.known(found, 0.0, False)
 
 
+def test_a_known_base_in_the_cache_of_the_hub_is_here_with_it(view, studio, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    place = tmp_path / "hub" / "models--stabilityai--stable-diffusion-xl-base-1.0" / "snapshots" / layouts.HASH
+    make(place, "sdxl")
+    answer = view.find()
+    assert "Here, with Hugging Face" in answer[view._cards]
+    card = next(one for one in overview.everything(studio, {}).cards if one.known.key == "sdxl")
+    assert card.state == overview.ELSEWHERE and card.held.base.path == str(place)
+
+
 def test_what_does_not_fit_is_said_and_greyed(studio):
     told = {"sd35-large": Verdict(40.0, False, True, ""), "flux1-schnell": Verdict(draws="fewer bits")}
     html = cards.known(overview.everything(studio, told), 8.0, False)

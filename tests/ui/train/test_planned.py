@@ -16,7 +16,7 @@ BASE = Base(key="toy", title="Toy", family="sd1", path="/toy")
 
 @pytest.fixture
 def studio(tmp_path, monkeypatch):
-    monkeypatch.setattr(planned.base_list.bases, "list_bases", lambda studio: [BASE])
+    monkeypatch.setattr(planned.base_list.bases, "both", lambda studio: ([BASE], []))
     return Studio(tmp_path)
 
 
