@@ -169,6 +169,7 @@ class Person:
             "odd number": (2, self.write("#draw-details input[type=number]", ODD)),
             "count": (1, self.write("#count input", (1, 1, 2, 0, 99))),
             "add to the stack": (3, self.press("#add-lora")),
+            "choose from the shelf": (3, self.press("#picks [data-pick]:enabled")),
             "take from the stack": (2, self.press("[id^=stack-] button.remove")),
             "switch": (2, self.press("[id^=stack-] input[type=checkbox]")),
             "another LoRA": (2, lambda: self.choose("[id^=stack-]")),

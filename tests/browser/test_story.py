@@ -124,6 +124,7 @@ def test_from_pictures_to_a_drawing_with_two_loras(page, window):
     expect(page.locator("#stack-0 input[role=combobox]")).to_have_value("other")
     with_other = drawn(page, window)
     page.locator("#add-lora").click()
+    page.locator("#picks [data-pick='zxy_style.safetensors']").click()
     expect(page.locator("#stack-1 input[role=combobox]")).to_have_value("zxy_style")
     with_both = drawn(page, window)
     assert not np.array_equal(with_both, with_one) and not np.array_equal(with_both, with_other)

@@ -13,12 +13,12 @@ from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.capacity import gpu
-from lora_gui.studio.library import scan
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed, with_word
 from lora_gui.ui.generate import follow, stack
 from lora_gui.ui.generate.gallery import Gallery
+from lora_gui.ui.generate.picker import Picker
 from lora_gui.ui.generate.stack import ROWS, Stack
 from lora_gui.ui.generate.wrong import wrong
 from lora_gui.ui.widgets import base_list, form, markup
@@ -78,6 +78,7 @@ class _Order:
                     file_types=[".safetensors"],
                     elem_id="import-lora",
                 )
+            self._picker = Picker(context)
         base = BaseList(context.studio, info="The model that draws; it follows your LoRAs.", elem_id="draw-base")
         base.connect(context.live)
         with gr.Row(elem_id="draw-row"):
@@ -99,13 +100,17 @@ class _Order:
         live.watch(self._look, [shown], outputs)
         live.fills(self._form)
         presses: list[tuple[Any, Callable[..., DrawDraft], list[Any]]] = [
-            (self._add.click, self._added, []),
             (self._import.upload, self._imported, [self._import]),
             *((button.click, functools.partial(_removed, n), []) for n, button in enumerate(self._stack.removes)),
         ]
         for press, change, more in presses:
             pressed = press(self._changing(change), [shown, *more], outputs, **carried)
             live.after(self._form.filled(pressed), "#add-lora")
+        picking = [*outputs, *self._picker.outputs]
+        live.after(self._form.filled(self._add.click(self._opened, [shown], picking, **carried)))
+        chosen = self._picker.picks.select(self._picked, [shown], picking, **carried)
+        live.after(self._form.filled(chosen), "#add-lora")
+        self._picker.connect()
         self._form.filled(self._chips.select(self._inserted, [shown], outputs, **carried))
         drawn = gr.on(
             [self._draw.click, self._prompt.submit],
@@ -182,12 +187,22 @@ class _Order:
 
         return call
 
-    def _added(self, draft: DrawDraft) -> DrawDraft:
-        known = scan.usable(self._studio)
-        if not known:
-            raise UserError("There is no LoRA yet.", "Train one, or import a file.")
-        free = [str(lora.path) for lora in known if str(lora.path) not in {entry.lora for entry in draft.stack}]
-        return replace(draft, stack=(*draft.stack, Entry(True, (free or [str(known[0].path)])[0], 1.0)))
+    def _opened(self, shown: dict[str, Any]) -> Changes:
+        """Your LoRAs, to choose from."""
+        problem = self._take(shown.get("changes"))
+        try:
+            return self._restacked(problem) | self._picker.shown()
+        except UserError as error:
+            return self._restacked(error)
+
+    def _picked(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        self._take(shown.get("changes"))
+        name = str(event.pick)
+        try:
+            added = self._draft.change(lambda draft: _checked(self._picker.added(draft, name)))
+        except UserError as error:
+            return self._restacked(error)
+        return self._restacked(added) | self._picker.hidden()
 
     def _imported(self, draft: DrawDraft, path: str) -> DrawDraft:
         lora = loras.import_lora(self._studio, Path(path))

@@ -104,7 +104,6 @@ class _Shelf:
         else:
             shown = cards.place(self._studio.loras)
         return {
-            self.notice: "",
             self._cards: shown + address.remark(),
             self._bin: cards.bin(bin.binned(self._studio), bin.size(self._studio)),
             self._page: {"mark": self._mark(), "number": number, "left": there.left},

@@ -76,6 +76,7 @@ class RunView:
             with gr.Row(elem_classes="after"):
                 self._resume = self._button("Resume", "resume", 170)
                 self._draw = self._button("Draw with it", "draw-with", 180)
+                self._shelf = self._button("Open in Library", "to-library", 170)
                 self.another = self._button("Train another", "another", 170)
             with gr.Row(elem_classes="progress"):
                 self._samples = html(elem_id=f"{key}samples")
@@ -83,7 +84,7 @@ class RunView:
             self._card = ContractForm(context, key)
             self._notes = html()
             self._report = html(js_on_load=COPY, elem_id=f"{key}report")
-        buttons = [self._prepare, self._pause, self._stop, self._resume, self._draw, self.another]
+        buttons = [self._prepare, self._pause, self._stop, self._resume, self._draw, self._shelf, self.another]
         shown = [self._state, self._head, self._result, self._samples, self._plot, self._notes, self._report]
         beside = [aside.row, aside.words] if aside else []
         self.outputs = [*setup, *beside, self._panel, *buttons, *shown, self.page, *self._card.outputs]
@@ -109,10 +110,17 @@ class RunView:
         if self._aside:
             back = self._aside.back.click(lambda page: self.show(page["away"]), [self.page], self.outputs, **HIDDEN)
             live.after(back, heading)
+        self._context.last.append(self._connect_shelf)
         drawn = noticed(self._state, self._draw_with)
         live.after(
             self._draw.click(drawn, [self.page], [self._context.tabs, self._state], **HIDDEN), "#prompt textarea"
         )
+
+    def _connect_shelf(self) -> None:
+        """Once the library is laid out: there its LoRA is renamed, downloaded, and shown in its folder."""
+        opened = noticed(self._state, lambda page: self._context.to_lora(self._context.run(page["run"]).status().lora))
+        outputs = [self._state, *self._context.library]
+        self._context.live.after(self._shelf.click(opened, [self.page], outputs, **HIDDEN), "#lora .run-name")
 
     def show(self, name: str) -> Changes:
         """Everything there is to see of a run."""
@@ -157,6 +165,7 @@ class RunView:
                 variant="secondary" if lora else "primary",
                 visible=status.ended or status.state == "elsewhere",
             ),
+            self._shelf: gr.update(visible=lora and Path(status.lora).is_file()),
             self._draw: gr.update(visible=bool(lora or kept), variant="primary" if lora else "secondary"),
             self._report: markup.report(report(run)) if status.state == "failed" else "",
             self.another: gr.update(value=self._way_back(status), visible=status.ended or not self._aside),

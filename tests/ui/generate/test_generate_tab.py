@@ -55,6 +55,12 @@ def press(page, change, *given, **changes):
     return page.take(page.setup._changing(change)(page.shown | {"changes": changes}, *given))
 
 
+def add(page, name, **changes):
+    """Choose the LoRA on the shelf."""
+    event = SimpleNamespace(pick=f"{name}.safetensors")
+    return page.take(page.setup._picked(event, page.shown | {"changes": changes}))
+
+
 def draw(page, **changes):
     return page.take(page.setup._drawn(page.gallery, page.shown | {"changes": changes}))
 
@@ -86,7 +92,7 @@ def test_a_number_out_of_bounds_is_named_and_nothing_is_ordered(page):
 
 def test_each_wrong_field_is_told_while_it_is_typed_in_the_words_of_its_label(page):
     lora(page, "cat")
-    press(page, page.setup._added)
+    add(page, "cat")
     type_in(page, count=500, width=133, height=100.5, random=False, seed=-5, negative="x" * 4001, **{"strength-0": 3})
     told = {name: fault["words"] for name, fault in page.wrong.items()}
     assert told["count"] == "How many can be at most 16." and page.wrong["count"]["use"] == "Use 16"
@@ -141,10 +147,11 @@ def test_before_anything_was_drawn_the_wall_says_so(page):
 
 
 def test_loras_are_added_one_by_one_and_their_words_are_offered(page):
-    assert "There is no LoRA yet." in press(page, page.setup._added)["notice"] and stack(page) == ()
+    nothing = page.take(page.setup._opened(page.shown | {"changes": {}}))
+    assert "There is no LoRA yet." in nothing["notice"] and stack(page) == ()
     paths = {lora(page, "fox"), lora(page, "owl")}
-    press(page, page.setup._added, prompt="a boat")
-    shown = press(page, page.setup._added)
+    add(page, "fox", prompt="a boat")
+    shown = add(page, "owl")
     assert {entry.lora for entry in stack(page)} == paths and shown["prompt"] == "a boat" and shown["empty"] == ""
     assert all(word in shown["chips"] for word in ("fox", "owl"))
     shown = page.take(page.setup._inserted(SimpleNamespace(word="fox"), page.shown))
@@ -158,7 +165,7 @@ def test_loras_are_added_one_by_one_and_their_words_are_offered(page):
 def test_a_stack_that_is_full_is_a_sentence(page):
     path = lora(page, "fox")
     page.context.drafts.draw.change(lambda draft: replace(draft, stack=(Entry(True, path, 1.0),) * ROWS))
-    assert f"The stack holds {ROWS} LoRAs." in press(page, page.setup._added)["notice"] and len(stack(page)) == ROWS
+    assert f"The stack holds {ROWS} LoRAs." in add(page, "fox")["notice"] and len(stack(page)) == ROWS
 
 
 def test_a_file_that_is_imported_joins_the_stack_and_one_that_is_none_does_not(page, tmp_path):
@@ -174,7 +181,7 @@ def test_a_file_that_is_imported_joins_the_stack_and_one_that_is_none_does_not(p
 
 def test_a_lora_that_was_deleted_meanwhile_leaves_the_stack_at_the_next_look(page):
     path = lora(page, "fox")
-    press(page, page.setup._added)
+    add(page, "fox")
     (page.studio.loras / "fox.safetensors").unlink()
     assert path == stack(page)[0].lora
     assert "the base alone" in page.take(page.setup._look({}))["empty"] and stack(page) == ()
