@@ -2,11 +2,14 @@
 
 import argparse
 import getpass
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from lora_gui.commands import EndedEarly, Register
 from lora_gui.commands.downloads import follow
+from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
 _KEY = "python -m lora_gui loras civitai-key"
@@ -15,8 +18,8 @@ _SIGN_IN = {True: f"Keep one with: {_KEY}", False: "Sign in with: python -m lora
 
 def add(topics: Any, register: Register) -> None:
     """Put the commands of this file behind `loras`."""
-    bring = register(topics, "bring", run_bring, "bring a LoRA from the hub or from Civitai; Ctrl-C pauses it")
-    bring.add_argument("link", help="owner/name on the hub, or the address of a page there or on Civitai")
+    bring = register(topics, "bring", run_bring, "bring a LoRA from the hub, from Civitai or from a file or folder")
+    bring.add_argument("link", help="owner/name on the hub, the address of a page there or on Civitai, or a path here")
     bring.add_argument("--file", default="", metavar="NAME", help="which, where there are several")
     bring.set_defaults(makes_studio=True)
     key = register(topics, "civitai-key", run_key, "keep your key for Civitai, which is asked for or read from input")
@@ -24,9 +27,11 @@ def add(topics: Any, register: Register) -> None:
 
 
 def run_bring(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """The LoRA that came, and what was said of it where it came from."""
+    """The LoRA that came, and what was said of it where it came from; of a path, the LoRAs that were taken in."""
     from lora_gui.studio.tasks import bringing
 
+    if os.path.exists(os.path.expanduser(options.link)):
+        return _taken(studio, Path(options.link).expanduser())
     one = bringing.start(studio, options.link, options.file)
     last = follow(one, "bringing")
     if last.state != "finished":
@@ -45,6 +50,15 @@ def run_bring(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         "words": list(about.words), "base": about.base, "from": about.page, "sha256": about.sha256,
         "cover": brought.pictured,
     }  # fmt: skip
+
+
+def _taken(studio: Studio, path: Path) -> dict[str, Any]:
+    from lora_gui.studio.library import dropped
+
+    found = dropped.take(studio, [path])
+    if not found.taken:
+        raise UserError(found.left[0], "Choose another file.")
+    return {"loras": [str(one.path) for one in found.taken], "left": found.left}
 
 
 def run_key(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

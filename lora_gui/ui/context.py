@@ -19,6 +19,7 @@ from lora_gui.ui.live import Live, Standing
 from lora_gui.ui.widgets.handlers import Changes
 
 OVERDUE = 10.0  # seconds
+LINGERS = 3.0  # seconds that are looked on after the last thing that was seen to go on: how it ended is to be seen, too
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Context:
     last: list[Callable[[], None]] = field(default_factory=list)  # connects what leads to a tab that is built later
     order: str = ""  # the latest order of drawings, so that a refreshed page finds it again
     _runs: dict[str, Run] = field(default_factory=dict)
+    _stirred: float = -1e9  # when; seconds
     _ending: dict[str, float] = field(default_factory=dict)  # runs that were asked to end, and since when; seconds
 
     def __post_init__(self) -> None:
@@ -75,10 +77,16 @@ class Context:
 
     def standing(self) -> Standing:
         """What lives at the moment; where nothing does, how the newest run ended."""
-        name, waits = self.running() or self.newest_run(), any(one() for one in self.waits)
+        if any(one() for one in self.waits):
+            self.stir()
+        name, waits = self.running() or self.newest_run(), time.monotonic() - self._stirred < LINGERS
         if not name:
             return Standing(draws=self.draws(), waits=waits)
         return Standing(self.title(name), self.run(name).status(), self.draws(), waits)
+
+    def stir(self) -> None:
+        """Something of what is waited for was seen to go on; it is looked at for a moment longer."""
+        self._stirred = time.monotonic()
 
     def title(self, name: str) -> str:
         """What the run in the folder `name` is called."""

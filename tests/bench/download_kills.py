@@ -2,8 +2,8 @@
 
     python -m tests.bench.download_kills [--kills 20] [--rate 3] [--seed 0]
 
-A small Hub of this computer serves the starter's files as Stable Diffusion 1.5, at so many MB/s. What a kill can cost is
-what was on its way: sent by the server, and not yet on the disk. What was on the disk before a kill is there after it.
+A small Hub of this computer serves the starter's files as Stable Diffusion 1.5, at so many MB/s. A kill can cost what
+was on its way: sent by the server, and not yet on the disk. What was on the disk before a kill is there after it.
 """
 
 import argparse
@@ -74,7 +74,8 @@ def main() -> int:
         right = all((studio.bases / KNOWN.key / name).read_bytes() == model[name] for name in _plan(studio))
     print(f"{killed} kills; {last.state}, {'every file is right' if right else 'NOT every file is right'}")
     print(f"{needed / 1e6:.1f} MB needed, {sent / 1e6:.1f} MB sent; lost from the disk: {lost} bytes")
-    print(f"fetched twice: {(sent - needed) / 1e6:.2f} MB in all, {(sent - needed) / max(killed, 1) / 1e3:.0f} KB a kill")
+    again = sent - needed
+    print(f"fetched twice: {again / 1e6:.2f} MB in all, {again / max(killed, 1) / 1e3:.0f} KB a kill")
     return 0 if right and last.state == "finished" and lost == 0 and killed == given.kills else 1
 
 

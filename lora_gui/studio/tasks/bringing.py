@@ -20,6 +20,7 @@ from lora_gui.formats.metadata import edited, strength_of, trigger_of
 from lora_gui.protocol.jobs import BringJob
 from lora_gui.protocol.task_folder import BROUGHT
 from lora_gui.studio.library import notes
+from lora_gui.studio.library.beside import PICTURES
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.tasks.fetching import Fetching, alone
@@ -27,7 +28,6 @@ from lora_gui.studio.things import loras
 from lora_gui.studio.things.loras import LoraInfo
 from lora_gui.studio.things.names import clean_caption
 
-PREVIEW = ".preview.png"  # ends the name of a cover that lies beside its LoRA
 _PREFIX = "lora-"  # begins the names of their folders
 _LONGEST_LINK, _LONGEST_TRIGGER = 2000, 200  # characters
 
@@ -117,7 +117,7 @@ def _cover(preview: Path, lora: Path) -> bool:
     if not preview.is_file():
         return False
     with Decoder() as decoder, contextlib.suppress(UserError):
-        files.write_bytes(lora.with_name(lora.stem + PREVIEW), decoder.decode(preview)[0])
+        files.write_bytes(lora.with_name(lora.stem + PICTURES[0]), decoder.decode(preview)[0])
         return True
     return False
 

@@ -138,6 +138,7 @@ class _Bases:
 
     def _download(self, name: str) -> Changes:
         downloads.start(self._studio, name)
+        self._context.stir()
         return {}
 
     def _end(self, name: str, act: str) -> Changes:

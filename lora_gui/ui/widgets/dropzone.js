@@ -51,7 +51,7 @@ async function send(files) {
   }
   if (!wanted.length && files.length) failed.push(files[0].name);
   await Promise.all(Array.from({ length: TOGETHER }, work));
-  say('Looking at the pictures', 1);
+  say(element.querySelector('.zone').dataset.looking, 1);
   const came = sent.filter(Boolean);
   trigger('upload', { paths: came.map(one => one[0]), names: came.map(one => one[1]), skipped, failed, why });
 }
@@ -62,7 +62,7 @@ function chosen(files) {
 
 element.addEventListener('click', event => {
   const kind = event.target.closest('[data-pick]')?.dataset.pick;
-  if (kind === 'examples') { say('Looking at the pictures', 1); trigger('select', {}); }
+  if (kind === 'examples') { say(element.querySelector('.zone').dataset.looking, 1); trigger('select', {}); }
   else if (kind) element.querySelector(`input.${kind}`).click();
 });
 element.addEventListener('change', event => {

@@ -10,19 +10,21 @@ from lora_gui.studio.things import sorting
 from lora_gui.ui.widgets.parts import html
 
 SCRIPT = Path(__file__).with_name("dropzone.js")
-MARKUP = """
-<div class="zone" data-turn="${value}">
-  <div class="zone-idle">
+_ICON = """
     <svg viewBox="0 0 48 40" aria-hidden="true"><rect x="4" y="9" width="30" height="26" rx="3"/>
-      <path d="M4 29l9-8 7 6 5-4 9 8M14 4h27a3 3 0 0 1 3 3v21"/><circle cx="13" cy="17" r="2.5"/></svg>
-    <p class="zone-title">Drop 10 to 50 pictures here, or a folder</p>
-    <p class="zone-ways"><button type="button" data-pick="files">Choose pictures</button><i>·</i>
-      <button type="button" data-pick="folder">Choose a folder</button><i>·</i>
-      <button type="button" data-pick="examples">Use the example pictures</button></p>
+      <path d="M4 29l9-8 7 6 5-4 9 8M14 4h27a3 3 0 0 1 3 3v21"/><circle cx="13" cy="17" r="2.5"/></svg>"""
+_EXAMPLES = """<i>·</i>
+      <button type="button" data-pick="examples">Use the example pictures</button>"""
+MARKUP = """
+<div class="zone{kind}" data-turn="${value}" data-looking="Looking at the {things}">
+  <div class="zone-idle">{icon}
+    <p class="zone-title">{title}</p>
+    <p class="zone-ways"><button type="button" data-pick="files">Choose {things}</button><i>·</i>
+      <button type="button" data-pick="folder">Choose a folder</button>{examples}</p>
   </div>
   <div class="zone-busy" role="status"><span></span><div class="bar"><i></i></div></div>
-  <input class="files" type="file" multiple hidden accept="image/*,{captions}" aria-label="Pictures">
-  <input class="folder" type="file" webkitdirectory hidden aria-label="Folder with pictures">
+  <input class="files" type="file" multiple hidden accept="{accept}" aria-label="Choose {things}">
+  <input class="folder" type="file" webkitdirectory hidden aria-label="Folder with {things}">
 </div>
 """
 
@@ -32,8 +34,22 @@ def build() -> gr.HTML:
 
     `select` asks for the examples. A new value makes it ready again.
     """
-    markup = MARKUP.replace("{captions}", ",".join(sorted(sorting.TEXTS | sorting.TABLES)))
-    return html("0", html_template=markup, js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="dropzone")
+    accept = ",".join(["image/*", *sorted(sorting.TEXTS | sorting.TABLES)])
+    words = {"kind": "", "icon": _ICON, "examples": _EXAMPLES, "things": "pictures", "accept": accept}
+    return _zone("dropzone", words | {"title": "Drop 10 to 50 pictures here, or a folder"})
+
+
+def for_loras() -> gr.HTML:
+    """As `build`, for LoRA files, and without examples."""
+    words = {"kind": " slim", "icon": "", "examples": "", "things": "LoRAs", "accept": ".safetensors,image/*"}
+    return _zone("lora-dropzone", words | {"title": "Drop LoRA files here, or a folder"})
+
+
+def _zone(name: str, words: dict[str, str]) -> gr.HTML:
+    made = MARKUP
+    for word, text in words.items():
+        made = made.replace(f"{{{word}}}", text)
+    return html("0", html_template=made, js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id=name)
 
 
 def uploaded(paths: Sequence[object], names: Sequence[object]) -> tuple[list[Path], list[str]]:

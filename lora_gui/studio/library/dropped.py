@@ -1,0 +1,90 @@
+"""LoRA files that are dropped or named: taken in one by one, each once, with the pictures that lie beside them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.files import DiskFullError
+from lora_gui.formats.header import plain
+from lora_gui.studio.library.beside import PICTURES
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.sandbox.picture_sandbox import Decoder
+from lora_gui.studio.things import loras
+from lora_gui.studio.things.intake import Incoming, gather
+from lora_gui.studio.things.loras import LoraInfo
+
+SUFFIX = ".safetensors"
+_NOTHING = "There is no LoRA in what was dropped.", "LoRAs are files that end in .safetensors."
+_OLD = {".ckpt", ".pt", ".pth", ".bin"}
+
+
+@dataclass
+class Dropped:
+    """What came of it; `left` says of each file that was not taken why, by the name its user knows."""
+
+    taken: list[LoraInfo] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+def take(studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence[str] = ()) -> Dropped:
+    """Copy every LoRA in files and folders into the studio, those it has already left out.
+
+    `names` are a browser's names, as `intake.gather` has them. Raises UserError where there is none, or no room.
+    """
+    found = [one for one in gather(sources, names, skipped).files if not one.name.name.startswith(".")]
+    dropped = Dropped()
+    wanted = [one for one in found if one.given and one.name.suffix.lower() == SUFFIX]
+    old = [one.name.name for one in found if one.given and one.name.suffix.lower() in _OLD]
+    dropped.left += [f"{plain(name)[:100]} is in an old format that can carry programs." for name in old]
+    if not wanted:
+        raise UserError(dropped.left[0] if old else _NOTHING[0], "Get it as .safetensors." if old else _NOTHING[1])
+    pictures = {one.name: one.path for one in found if one.name.name.endswith(PICTURES)}
+    with Decoder() as decoder:
+        for one in wanted:
+            taken = _take(studio, one, dropped)
+            if taken and (picture := _picture(one.name, pictures)):
+                _cover(picture, taken.path, decoder)
+    return dropped
+
+
+def _take(studio: Studio, one: Incoming, dropped: Dropped) -> LoraInfo | None:
+    """The LoRA that was taken in; None where it was left, which `dropped` says."""
+    try:
+        if same := _same(studio, one.path):
+            dropped.left.append(f"{plain(one.name.name)[:100]} is among your LoRAs already, as {plain(same.stem)}.")
+            return None
+        dropped.taken.append(loras.import_lora(studio, one.path, one.name.stem))
+    except DiskFullError:
+        raise
+    except UserError as error:
+        dropped.left.append(one.in_words(f"{error.what} {error.remedy}"))
+        return None
+    return dropped.taken[-1]
+
+
+def _same(studio: Studio, path: Path) -> Path | None:
+    """The file of the studio that is the very same."""
+    with contextlib.suppress(OSError):
+        size = path.stat().st_size
+        there = [one for one in studio.loras.glob(f"*{SUFFIX}") if one.is_file() and one.stat().st_size == size]
+        digest = files.sha256(path) if there else ""
+        return next((one for one in there if files.sha256(one) == digest), None)
+    return None
+
+
+def _picture(name: PurePosixPath, pictures: dict[PurePosixPath, Path]) -> Path | None:
+    """The picture that lies beside a LoRA under its name."""
+    beside = (pictures.get(name.with_name(name.stem + ending)) for ending in PICTURES)
+    return next((one for one in beside if one), None)
+
+
+def _cover(picture: Path, lora: Path, decoder: Decoder) -> None:
+    target = lora.with_name(lora.stem + PICTURES[0])
+    if not target.exists():
+        with contextlib.suppress(UserError):
+            files.write_bytes(target, decoder.decode(picture)[0])
