@@ -24,7 +24,7 @@ element.addEventListener('click', event => {
 });
 """
 EMPTY = """<div class="nothing"><p><b>No LoRAs yet</b></p>
-<p class="quiet">What you train comes here by itself. Files that you put into {folder} do, too.</p></div>"""
+<p class="quiet">What you train comes here by itself; bring others above, or put them into {folder}.</p></div>"""
 NONE_FIT = "Nothing fits what you look for."
 
 

@@ -12,6 +12,7 @@ from lora_gui.studio.library import bin, changes, covers, shelf
 from lora_gui.studio.library.shelf import Card, Shelf, Wish
 from lora_gui.ui.context import Context
 from lora_gui.ui.library import cards
+from lora_gui.ui.library.bring_view import BringView
 from lora_gui.ui.library.opened import Opened
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
@@ -28,8 +29,10 @@ def build(context: Context, tab: gr.Tab) -> None:
     """Lay the tab out and connect it; what it lists is read when it is opened."""
     with gr.Column(elem_classes="page"):
         with gr.Column(elem_id="shelf") as listed:
+            bring = BringView(context)
             view = _Shelf(context)
         opened = Opened(context, listed)
+    bring.connect()
     view.connect(tab, opened)
     context.last.append(lambda: opened.connect(view.notice))
 
