@@ -25,6 +25,7 @@ from lora_gui.commands import (
     queue,
     runs,
     settings,
+    stacks,
     train,
 )
 from lora_gui.errors import UserError
@@ -32,8 +33,8 @@ from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
 TOPICS = (
-    train, queue, runs, packs, pictures, draw, plan, files, loras, give, contract, settings, presets, families, bases,
-    menu,
+    train, queue, runs, packs, pictures, draw, stacks, plan, files, loras, give, contract, settings, presets, families,
+    bases, menu,
 )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ UNLIKE_BY_INPUTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is the one that it is
 class Facts:
     """What is known of a family without loading anything."""
 

@@ -182,6 +182,12 @@ class StackEntry(_Settings):
 
     lora: str = Field(title="LoRA", description="Path of the LoRA file.")
     strength: float = Field(1.0, ge=-2, le=2, title="Strength", description="How much of the LoRA is used. 0 is the base alone.")
+    text_strength: float | None = Field(
+        default=None, ge=-2, le=2, title="Text encoder", description="Strength in the text encoder; empty is the same as in the rest.",
+    )
+    down: float = Field(default=1.0, ge=-2, le=2, title="Down", description="Share of the strength in the first blocks of a U-Net, which lay out the whole.")
+    middle: float = Field(default=1.0, ge=-2, le=2, title="Middle", description="Share of the strength in the middle block of a U-Net.")
+    up: float = Field(default=1.0, ge=-2, le=2, title="Up", description="Share of the strength in the last blocks of a U-Net, which paint the detail.")
 
 
 class DrawSettings(_Settings):
@@ -189,7 +195,7 @@ class DrawSettings(_Settings):
 
     prompt: str = Field("", max_length=4000, title="Prompt", description="What you want to see. Use the trigger words of your LoRAs; <lora:name:0.8> adds one.")
     negative_prompt: str = Field("", max_length=4000, title="Negative prompt", description="What you do not want to see.")
-    stack: tuple[StackEntry, ...] = Field((), max_length=16, title="LoRAs", description="The LoRAs in use, each with its strength.")
+    stack: tuple[StackEntry, ...] = Field((), max_length=8, title="LoRAs", description="The LoRAs in use, each with its strength.")
     seed: int = Field(
         1, ge=-1, le=SEEDS - 1, title="Seed",
         description="The same seed and settings give the same drawing; -1 takes a new one. Seeds that differ by 4294967296 are alike.",

@@ -1,7 +1,7 @@
 """The child process: a table of commands. A job in, events out as JSON lines; see `protocol`.
 
 `python -m lora_gui.worker train <run folder>`, `publish <run folder>`, `download <folder>`, `draw`, `plan`, `convert`,
-`sign_in`; a folder alone is to be trained. `torchrun` or `accelerate launch` in place of `python` starts several
+`mix`, `sign_in`; a folder alone is to be trained. `torchrun` or `accelerate launch` in place of `python` starts several
 processes that train it together.
 """
 
@@ -22,7 +22,6 @@ from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.failures import in_plain_words
 from lora_gui.protocol.gate import Gate
-from lora_gui.protocol.jobs import ConvertJob, PlanJob
 from lora_gui.protocol.lease import Lease
 from lora_gui.protocol.lock import Lock
 from lora_gui.protocol.orders import Orders
@@ -258,40 +257,28 @@ def _waiting_for(who: str) -> str:
     return f"{what}: waiting until it ends or pauses" + (", or draw on the processor" if on_card else "")
 
 
-def _convert() -> int:
-    writer = EventWriter()
+def _answer(command: str) -> Callable[[], int]:
+    """A command that answers the lines on its input."""
 
-    def work() -> None:
-        from lora_gui.engine.convert import convert
+    def run() -> int:
+        writer = EventWriter()
 
-        for event in convert(ConvertJob.model_validate_json(sys.stdin.buffer.readline())):
-            writer.say(event)
+        def work() -> None:
+            from lora_gui.engine import answers
 
-    return 0 if guarded(work, writer) else 1
+            for event in answers.COMMANDS[command](iter(sys.stdin.buffer)):
+                writer.say(event)
 
+        return 0 if guarded(work, writer) else 1
 
-def _plan() -> int:
-    """Answer each line, a training that is thought of, with what it needs of memory."""
-    writer = EventWriter()
-
-    def work() -> None:
-        with lean.importing():
-            from lora_gui.engine.memory.plan import plan
-            from lora_gui.families import family
-
-        for line in sys.stdin.buffer:
-            job = PlanJob.model_validate_json(line)
-            writer.say(events.Planned(plan(job, family(job.base.family)).to_json()))
-
-    return 0 if guarded(work, writer) else 1
+    return run
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "train": _train,
     "publish": _publish,
     "draw": _draw,
-    "convert": _convert,
-    "plan": _plan,
+    **{name: _answer(name) for name in ("convert", "mix", "plan")},
     **{name: _net(name) for name in environment.ONLINE},
 }
 

@@ -6,9 +6,9 @@ import torch
 
 from lora_gui.errors import UserError
 from lora_gui.formats import lycoris
+from lora_gui.formats.lycoris import MID
 
 Roles = dict[str, torch.Tensor]
-MID = ".lora_mid.weight"  # of LoCon: a core between the two halves
 Halves = tuple[torch.Tensor, torch.Tensor]  # down (rank, in, ...) and up (out, rank)
 
 

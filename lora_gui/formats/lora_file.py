@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
 from lora_gui.formats.magnitude import OVER_INPUTS, of_outputs
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Layer:
 
 
 Layers = dict[str, Layer]  # by part and module path, such as "unet.mid_block.attentions.0.proj_in"
-Shapes = dict[str, torch.Size]  # of the weights of a base's layers, by the same names
-LayerTensors = dict[str, torch.Tensor]  # of one layer in a file, by role: down, up, alpha and magnitude
+Shapes = dict[str, "torch.Size"]  # of the weights of a base's layers, by the same names
+LayerTensors = dict[str, "torch.Tensor"]  # of one layer in a file, by role: down, up, alpha and magnitude
 
 
 def layer_from(tensors: LayerTensors, alpha: float | None = None) -> Layer:

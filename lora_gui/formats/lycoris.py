@@ -18,6 +18,7 @@ _OTHERS = {
     r"\.w_norm$|\.b_norm$": "trained norms alone",
     r"\.diff_b$": "trained biases alone",
 }
+MID = ".lora_mid.weight"  # of LoCon: a core between the two halves
 
 
 def other_kind(names: Mapping[str, object]) -> str:

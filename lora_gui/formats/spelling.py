@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _DIFFUSERS = re.compile(r"(unet|transformer|prior|text_encoder(_[23])?)\.")
@@ -28,6 +29,7 @@ _LONGEST = 500  # of names that may be spelt otherwise; longer ones are no layer
 _CLIP = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 
 
+@functools.lru_cache(maxsize=1 << 15)  # LoRAs of one family are read one after the other, and name the same layers
 def canonical(name: str) -> str:
     """The name of a tensor as its dialect is spelt today; a name that is no old one comes back as it is."""
     if len(name) > _LONGEST:

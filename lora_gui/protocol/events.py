@@ -121,6 +121,16 @@ class Planned:
 
 
 @dataclass(frozen=True, config=_READ)
+class Mixed:
+    """A stack is one LoRA; `kept` is the share of its squared norm that is left."""
+
+    kept: float
+    rank: int
+    layers: int
+    bytes: int
+
+
+@dataclass(frozen=True, config=_READ)
 class Done:
     """A run: the LoRA is published and was read back whole. A drawing order (`id`): all its drawings are there."""
 
@@ -167,7 +177,7 @@ class Failed:
 Last = Done | Stopped | Paused | Failed  # what a child says last
 Event = (
     Resumed | Started | Phase | Transfer | Step | Sample | Saved | Preview | Drawn | Note | Found | Planned
-    | Done | Stopped | Paused | Failed
+    | Mixed | Done | Stopped | Paused | Failed
 )  # fmt: skip
 E = TypeVar("E", bound=Event)
 

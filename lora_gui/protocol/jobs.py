@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from lora_gui.settings import DrawSettings, Precision, TrainSettings
+from lora_gui.settings import DrawSettings, Precision, StackEntry, TrainSettings
 
 LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
 DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -126,6 +126,15 @@ class ConvertJob(_Job):
     to: str
     out: str
     fields: dict[str, str] | None = None  # of its header, in place of those that the file has
+
+
+class MixJob(_Job):
+    """A stack to be saved as one LoRA; one JSON line on the mixing child's input."""
+
+    stack: tuple[StackEntry, ...]
+    rank: int = 0  # that it is compressed to; 0 is exact
+    name: str
+    out: str
 
 
 class DrawJob(_Job):

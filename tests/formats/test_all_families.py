@@ -11,6 +11,7 @@ from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.formats import dialects
+from lora_gui.formats.factors import read_factors
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer
@@ -90,6 +91,18 @@ def test_what_is_written_is_read_back_exactly_with_a_base_at_hand_and_without(tm
     alone = dialects.parse(tensors, {}, dialect, None, facts)
     assert_same({name.replace(".text_model.", "."): layer for name, layer in alone.items()},
                 {name.replace(".text_model.", "."): layer for name, layer in layers.items()})  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "dialect"), WAYS)
+def test_factors_read_without_torch_are_those_that_are_drawn_with(tmp_path, shapes, key, dialect):
+    facts, layers = FAMILIES[key].facts, layers_for(key, shapes, ranks=(2, 3, 5), keep=lambda n, name: n % 4)
+    path = save(tmp_path / "a.safetensors", dialects.build(layers, facts, dialect), facts)
+    wanted, (read, is_dora) = dialects.read(path, None, facts, KNOWN), read_factors(path, facts, dialect)
+    assert not is_dora and wanted.keys() <= read.keys()
+    for name, one in read.items():
+        delta = torch.from_numpy(one.scale * one.up @ one.down)
+        given = wanted[name].delta().flatten(1) if name in wanted else torch.zeros_like(delta)  # fused with others
+        torch.testing.assert_close(delta, given, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("key", "dialect"), WAYS)

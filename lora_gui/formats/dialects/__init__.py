@@ -6,12 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors.torch
-import torch
-
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats import lycoris
-from lora_gui.formats.dense import MID, halved
 from lora_gui.formats.dialects import comfy, diffusers, kohya, onetrainer
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
@@ -20,6 +16,8 @@ from lora_gui.formats.lora_file import Layers, Shapes
 from lora_gui.formats.spelling import canonical
 
 if TYPE_CHECKING:
+    import torch
+
     from lora_gui.facts import Facts
 
 DIALECTS = {
@@ -37,6 +35,8 @@ def read(path: Path, shapes: Shapes | None, facts: Facts, known: Iterable[Facts]
     Without `texts`, what it changes in text encoders is left out.
     Raises UserError where the file is damaged, of another family, of another base or holds what is not a number.
     """
+    import safetensors.torch  # here, as in `parse`: names alone are told without torch
+
     header = read_header(path)
     families = {one.key: one for one in known}
     key, dialect = identify(header, families.values())
@@ -66,7 +66,7 @@ def left_out(path: Path, shapes: Shapes | None, facts: Facts, texts: bool = True
 def _plainly(name: str, dimensions: int) -> str:
     """The name that half of a plain LoRA has where this tensor is a factor of one."""
     module, _ = lycoris.role_of(name, dimensions)
-    module = module or (name.removesuffix(MID) if name.endswith(MID) else "")
+    module = module or (name.removesuffix(lycoris.MID) if name.endswith(lycoris.MID) else "")
     return canonical(f"{module}.lora_down.weight") if module else name
 
 
@@ -89,6 +89,8 @@ def parse(
 
     Raises UserError where it does not fit the base or the family, or holds what is not a number.
     """
+    from lora_gui.formats.dense import halved
+
     tensors = {name: tensor.float() for name, tensor in _spelt_anew(tensors).items()}
     finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
     layers = DIALECTS[dialect].parse(_spelt_anew(halved(tensors)), metadata, facts, shapes)

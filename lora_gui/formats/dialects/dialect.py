@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
-
 from lora_gui.errors import UserError
 from lora_gui.facts import SWAPPED
 from lora_gui.formats.dialects import fused
@@ -25,6 +23,8 @@ from lora_gui.formats.lora_file import (
 from lora_gui.formats.naming import TEXT_LAYERS, Translation, in_base, in_file, is_text
 
 if TYPE_CHECKING:
+    import torch
+
     from lora_gui.facts import Facts
 
 Place = tuple[tuple[str, ...], str]  # the layers a tensor is for, and its role in them
@@ -52,7 +52,7 @@ class Dialect:
         are too many, and where tensors do not fit their layers or appear twice.
         """
         found: dict[tuple[str, ...], LayerTensors] = {}
-        places = self._places(tensors, facts, shapes)
+        places = self.places(tensors, facts, shapes)
         if too_much(unknown := [key for key in tensors if key not in places], len(tensors)):
             raise unknown_layers(unknown, len(tensors))
         for key, (names, role) in places.items():
@@ -75,10 +75,10 @@ class Dialect:
 
     def unplaced(self, keys: Collection[str], facts: Facts, shapes: Shapes | None = None) -> list[str]:
         """The tensors of a file, by their names, that `parse` leaves out."""
-        places = self._places(keys, facts, shapes)
+        places = self.places(keys, facts, shapes)
         return [key for key in keys if key not in places]
 
-    def _places(self, keys: Collection[str], facts: Facts, shapes: Shapes | None) -> dict[str, Place]:
+    def places(self, keys: Collection[str], facts: Facts, shapes: Shapes | None = None) -> dict[str, Place]:
         """The layers and the role of each tensor that has a place; what stands alone has none."""
         translation = Translation(self._pairs(facts, shapes))
         places: dict[str, Place] = {}
@@ -100,7 +100,7 @@ class Dialect:
             scale = layer.alpha / layer.rank if self.folds_alpha else 1.0
             tensors[f"{module}.{suffixes['up']}"] = layer.up if scale == 1.0 else layer.up * scale
             if not self.folds_alpha:
-                tensors[f"{module}.{suffixes['alpha']}"] = torch.tensor(layer.alpha)
+                tensors[f"{module}.{suffixes['alpha']}"] = layer.down.new_tensor(layer.alpha)
             if layer.magnitude is not None:
                 column = layer.magnitude.view(-1, *[1] * (layer.down.ndim - 1))
                 tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude if self.folds_alpha else column

@@ -1,11 +1,16 @@
 """The dialect of diffusers and peft: `unet.<path>.lora_A.weight`, `.lora_B.weight`; alpha is folded into B."""
 
-import torch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from lora_gui.formats.dialects.dialect import Dialect
 from lora_gui.formats.lora_file import Layers
 from lora_gui.formats.naming import PARTS, in_file
 from lora_gui.formats.peft_settings import alpha_of
+
+if TYPE_CHECKING:
+    import torch
 
 
 def build_exact(layers: Layers) -> dict[str, torch.Tensor]:
@@ -16,7 +21,7 @@ def build_exact(layers: Layers) -> dict[str, torch.Tensor]:
         tensors |= {
             f"{spelt}.lora_A.weight": layer.down,
             f"{spelt}.lora_B.weight": layer.up,
-            f"{spelt}.alpha": torch.tensor(layer.alpha),
+            f"{spelt}.alpha": layer.down.new_tensor(layer.alpha),
         }
         if layer.magnitude is not None:
             tensors[f"{spelt}.lora_magnitude_vector"] = layer.magnitude

@@ -1,9 +1,14 @@
 """Fuse the adapters of several layers into one and split them again, as checkpoints hold query, key and value."""
 
-import torch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
 from lora_gui.formats.lora_file import Layer
+
+if TYPE_CHECKING:
+    import torch
 
 
 def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
@@ -12,6 +17,8 @@ def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
     `down` is concatenated, `up` block-diagonal: where all have the same rank and alpha, every value stays as it is.
     Raises UserError where some are DoRAs and others are absent.
     """
+    import torch  # here, so that names are told without it
+
     there = [layer for layer in layers if layer is not None]
     first = there[0]
     magnitudes = [layer.magnitude for layer in there if layer.magnitude is not None]
@@ -55,6 +62,8 @@ def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
 
 def _blocks(rows: tuple[torch.Tensor, ...]) -> list[slice] | None:
     """The columns of `up` that only one part uses, for each part in order; None where `up` is not block-diagonal."""
+    import torch
+
     used = torch.stack([part.ne(0).any(dim=0) for part in rows])  # (parts, rank)
     count, rank = used.shape
     if rank % count == 0:
@@ -76,6 +85,8 @@ def _blocks(rows: tuple[torch.Tensor, ...]) -> list[slice] | None:
 
 def halves_swapped(layer: Layer) -> Layer:
     """The layer with the two halves of its outputs swapped."""
+    import torch
+
     magnitude = layer.magnitude
     return Layer(
         layer.down,

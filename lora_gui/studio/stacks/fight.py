@@ -1,0 +1,123 @@
+"""Whether LoRAs will get in each other's way, told by their factors alone, and strengths that balance them.
+
+The cosine of two updates is taken over all layers that both change, so that a layer counts by how much is changed in
+it. No threshold of it is a verdict: LoRAs whose updates are orthogonal do not make better drawings for that
+(arXiv 2510.03262), so all is said softly, and the drawings decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from lora_gui import families
+from lora_gui.errors import UserError
+from lora_gui.formats.factors import Factors, fits, inner, read_factors
+from lora_gui.formats.strengths import group_of
+from lora_gui.studio.stacks.families import check_one_family
+
+FULL, LEAST, STEP = 0.8, 0.1, 0.05  # of proposed strengths: the usual first one, the smallest, and how they are rounded
+# cosine from which on, what it says of two LoRAs
+WORDS = (
+    (0.5, "{a} and {b} change the same layers in the same way: that may be too much, so begin with half of each."),
+    (0.15, "{a} and {b} lean the same way in places: a little less of each is a good beginning."),
+    (-0.15, "{a} and {b} hardly touch each other."),
+    (-0.5, "{a} and {b} pull apart in places: one may take something from the other."),
+    (-math.inf, "{a} and {b} pull the same layers in opposite ways: expect one to undo the other."),
+)  # fmt: skip
+APART = "{a} and {b} change different layers, so there is nothing to get in the way."
+LARGER = 2.0  # times another's size, from which that is said
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two LoRAs. `cosine` is of their updates over the `shared` layers, `worst` the layer that adds most to it."""
+
+    a: str
+    b: str
+    cosine: float
+    shared: int
+    worst: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Fight:
+    """`norms` are those of the whole updates at strength 1, `groups` each group's share of the squared norm."""
+
+    names: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+    pairs: tuple[Pair, ...]
+    norms: tuple[float, ...]
+    groups: tuple[dict[str, float], ...]
+    balance: tuple[float, ...]  # strengths proposed
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fight(paths: list[Path]) -> Fight:
+    """Compare LoRAs. Raises UserError where there are not two, they are of several families, or one has no factors."""
+    if len(paths) < 2:
+        raise UserError("One LoRA alone has nothing to be compared with.", "Name two or more.")
+    known = check_one_family(paths, "compared")
+    names, facts = tuple(one.name for one in known), families.facts_of(known[0].family)
+    read = {one.path: read_factors(one.path, facts, one.dialect) for one in dict.fromkeys(known)}
+    factors = [read[one.path][0] for one in known]
+    norms = tuple(_norm(one) for one in factors)
+    notes = [f"{one.name} is a DoRA; only its low-rank part is compared." for one in known if read[one.path][1]]
+    for name, norm in zip(names, norms, strict=True):
+        if not math.isfinite(norm):
+            raise UserError(f"Some values of {name} are not numbers, so it would spoil every drawing.", "Leave it out.")
+        if norm == 0:
+            notes.append(f"{name} changes nothing.")
+    pairs = {(i, j): _pair(names[i], names[j], factors[i], factors[j]) for i, j in combinations(range(len(names)), 2)}
+    matrix = tuple(
+        tuple(1.0 if i == j else pairs[min(i, j), max(i, j)].cosine for j in range(len(names)))
+        for i in range(len(names))
+    )
+    notes += filter(None, [_sizes(names, norms)])
+    shares = tuple(map(_shares, factors))
+    return Fight(names, matrix, tuple(pairs.values()), norms, shares, balanced(norms), tuple(notes))
+
+
+def balanced(norms: tuple[float, ...]) -> tuple[float, ...]:
+    """Strengths at which all LoRAs change the base by as much; the smallest of them is used at the usual strength."""
+    least = min((norm for norm in norms if norm > 0), default=0.0)
+    return tuple(
+        FULL if norm == 0 else max(LEAST, round(round(FULL * least / norm / STEP) * STEP, 2)) for norm in norms
+    )
+
+
+def _norm(factors: Factors) -> float:
+    return math.sqrt(sum(one.norm**2 for one in factors.values()))
+
+
+def _shares(factors: Factors) -> dict[str, float]:
+    squared: Counter[str] = Counter()
+    for name, one in factors.items():
+        squared[group_of(name)] += one.norm**2  # type: ignore[assignment]  # a Counter of floats adds as well
+    total = sum(squared.values()) or 1.0
+    return {group: round(value / total, 3) for group, value in squared.items()}
+
+
+def _pair(a: str, b: str, one: Factors, two: Factors) -> Pair:
+    shared = {name: inner(one[name], two[name]) for name in one.keys() & two.keys() if fits(one[name], two[name])}
+    size = math.sqrt(sum(one[name].norm ** 2 for name in shared) * sum(two[name].norm ** 2 for name in shared))
+    cosine = sum(shared.values()) / size if size else 0.0
+    words = next(words for least, words in WORDS if cosine >= least) if size else APART
+    worst = max(shared, key=lambda name: abs(shared[name])) if size else ""
+    return Pair(a, b, round(cosine, 4), len(shared), worst, words.format(a=a, b=b))
+
+
+def _sizes(names: tuple[str, ...], norms: tuple[float, ...]) -> str:
+    """A sentence where one LoRA changes far more than another, which is what goes wrong most often."""
+    there = [(norm, name) for norm, name in zip(norms, names, strict=True) if norm > 0]
+    if len(there) < 2 or (times := max(there)[0] / min(there)[0]) < LARGER:
+        return ""
+    return f"{max(there)[1]} changes the base {times:.1f} times as much as {min(there)[1]}: balance them first."
