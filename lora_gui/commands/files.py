@@ -26,7 +26,8 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """What a LoRA file is, and whether all of its values are finite."""
+    """What a LoRA file is, whether all of its values are finite, and what its maker recorded of it."""
+    from lora_gui.studio.library import contracts
     from lora_gui.studio.things import loras
 
     lora = loras.describe(options.file)
@@ -34,7 +35,8 @@ def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
              "size")  # fmt: skip
     finite = loras.is_finite(options.file)
     odd = [*lora.odd] + ([] if finite else ["Some of its values are not numbers, so it would spoil every drawing."])
-    return {field: getattr(lora, field) for field in shown} | {"finite": finite, "odd": odd}
+    card = contracts.in_words(contracts.of(options.file))
+    return {field: getattr(lora, field) for field in shown} | {"finite": finite, "odd": odd, "contract": card}
 
 
 def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

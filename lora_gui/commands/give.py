@@ -12,6 +12,7 @@ from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
     from lora_gui.studio.tasks.drawing import Drawer
+    from lora_gui.studio.things.loras import LoraInfo
 
 
 def add(commands: Any, register: Register) -> None:
@@ -25,7 +26,7 @@ def add(commands: Any, register: Register) -> None:
     give.add_argument("--out", type=Path, metavar="FOLDER", help="where it is put (default: in your studio)")
     give.add_argument("--drawing", type=Path, action="append", default=[], metavar="FILE",
                       help="a drawing to go with it; may be repeated (default: some are made)")  # fmt: skip
-    give.add_argument("--strength", type=float, default=1.0, help="that it is recommended at (default: 1)")
+    give.add_argument("--strength", type=float, help="that it is recommended at (default: what its file says, or 1)")
     give.add_argument("--repo", metavar="YOU/NAME", help="to publish: its place on the Hugging Face Hub")
     give.add_argument("--public", action="store_true", help="to publish: for everybody (default: for you alone)")
     give.add_argument("--folder", type=Path, help="to publish: a folder that was shared before, as it is")
@@ -62,7 +63,7 @@ def _share(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        made = share.share(studio, drawer, lora, options.drawing, options.strength, options.out, note)
+        made = share.share(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, note)
     for sentence in made.notes:
         note(sentence)
     return {
@@ -80,7 +81,7 @@ def _civitai(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        made = civitai.pack(studio, drawer, lora, options.drawing, options.strength, options.out, note)
+        made = civitai.pack(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, note)
     for sentence in made.notes:
         note(sentence)
     checklist = [line for line in made.checklist.splitlines() if line]
@@ -108,6 +109,10 @@ def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         note(f"Nothing was sent. To publish exactly this, say: {again}")
         return said | {"address": ""}
     return said | {"address": publish.publish(studio, what)}
+
+
+def _strength(options: argparse.Namespace, lora: "LoraInfo") -> float:
+    return (lora.strength if options.strength is None else options.strength) or 1.0
 
 
 @contextmanager

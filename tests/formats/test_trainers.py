@@ -137,7 +137,8 @@ def test_onetrainers_json_becomes_a_run_and_says_what_does_not(tmp_path):
     assert found.values == {
         "rank": 16, "alpha": 8.0, "learning_rate": 3e-4, "scheduler": "cosine", "warmup_steps": 200, "batch_size": 2,
         "accumulation": 2, "max_grad_norm": 1.0, "resolution": 768, "gradient_checkpointing": "blocks",
-        "precision": "nf4", "optimizer": "adamw8bit", "weight_decay": 0.02, "train_text_encoder": True, "text_encoder_learning_rate": 3e-5,
+        "precision": "nf4", "optimizer": "adamw8bit", "weight_decay": 0.02, "train_text_encoder": True,
+        "text_encoder_learning_rate": 3e-5,
         "caption_dropout": 0.1, "min_snr_gamma": 5.0, "only_layers": ("attn", "ff.net"),
     }  # fmt: skip
     assert (found.program, found.name, found.base) == ("OneTrainer", "fox", "black-forest-labs/FLUX.1-dev")

@@ -67,7 +67,7 @@ class ContractForm:
         others = {field: gr.update(choices=pictures, value=[]) for field in self._others.values()}
         return others | {
             self.page: {"lora": lora},
-            self.panel: gr.update(visible=True),
+            self.panel: gr.update(visible=True, open=bool(card.confirmed) and not learnt),  # of others: to be read
             self._told: _told(card, learnt),
             self._different: gr.update(visible=len(pictures) > 1),
             self._owns: card.owns or None,

@@ -121,12 +121,12 @@ def _for_program(view: GiveView, lora: LoraInfo, _: list[Path], say: Say, progra
 
 
 def _shared(view: GiveView, lora: LoraInfo, chosen: list[Path], say: Say) -> str:
-    made = share.share(view._studio, view._context.drawer, lora, chosen, say=say)
+    made = share.share(view._studio, view._context.drawer, lora, chosen, lora.strength or 1.0, say=say)
     return _done(made.folder, made.proofs, made.notes, made.files)
 
 
 def _packed(view: GiveView, lora: LoraInfo, chosen: list[Path], say: Say) -> str:
-    made = civitai.pack(view._studio, view._context.drawer, lora, chosen, say=say)
+    made = civitai.pack(view._studio, view._context.drawer, lora, chosen, lora.strength or 1.0, say=say)
     lines = [line for line in made.checklist.splitlines()[2:] if line]
     return _done(made.file, made.proofs, made.notes) + markup.sentences("Before you upload it", lines, folded=True)
 

@@ -66,7 +66,7 @@ class PublishView:
             contracts.require_publishable(lora.path)
             publish.require_place(repo)
             chosen = [self._studio.drawings / name for name in (page or {}).get("picked", ())]
-            made = share.share(self._studio, self._context.drawer, lora, chosen, say=say)
+            made = share.share(self._studio, self._context.drawer, lora, chosen, lora.strength or 1.0, say=say)
             found.append(publish.shown(made.folder, made.lora, repo, not public))
             return _listed(found[0], made.proofs)
 
