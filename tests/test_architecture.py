@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GROUND = ("errors", "settings", "typed", "files", "drive", "environment", "civitai_key", "facts", "framing", "lean")
+GROUND = (
+    "errors", "refusals", "settings", "typed", "files", "drive", "environment", "civitai_key", "facts", "framing", "lean",
+)  # fmt: skip
 # wing -> the wings it may use besides itself and the ground floor
 ALLOWED = {
     "ui": {"ui", "studio", "protocol"},

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import Facts, PartFile
 from lora_gui.families.shared.licences import LICENCES
+from lora_gui.families.shared.samplers import DIFFUSION, FLOW, Solver
 from lora_gui.formats import other_pipelines
+from lora_gui.settings import Sampler
 
 if TYPE_CHECKING:
     from lora_gui.families.base import Family
@@ -93,6 +95,13 @@ def is_flow(key: str) -> bool:
     paths = [path for known in facts_of(key).bases if (path := configuration(known.key))]
     said = [json.loads(path.read_text(encoding="utf-8"))["scheduler"]["class"] for path in paths]
     return any(name.startswith("FlowMatch") for name in said)
+
+
+def samplers(key: str) -> dict[Sampler, Solver]:
+    """The samplers that the family called `key` draws with beside its own."""
+    if facts_of(key).own_sampler:
+        return {}
+    return FLOW if is_flow(key) else DIFFUSION
 
 
 @functools.cache

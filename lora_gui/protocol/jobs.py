@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from lora_gui.settings import DrawSettings, Precision, StackEntry, TrainSettings
+from lora_gui.settings import SEEDS, DrawSettings, Precision, StackEntry, TrainSettings
 
 LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
 DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -150,3 +150,10 @@ class DrawJob(_Job):
     streamed_blocks: int = 0  # offloaded to RAM, where a precision is named
     on_processor: bool = False  # draw on the CPU, beside whatever has the card
     read_by: Literal["", "diffusers"] = ""  # whose reader puts the LoRAs into the base; empty is ours
+    shots: tuple[DrawSettings, ...] = ()  # each drawing by itself; empty goes on from seed to seed
+
+    @property
+    def each(self) -> tuple[DrawSettings, ...]:
+        """The settings of each drawing, with its own seed and prompts."""
+        seeds = ((self.settings.seed + number) % SEEDS for number in range(self.settings.count))
+        return self.shots or tuple(self.settings.model_copy(update={"seed": seed, "count": 1}) for seed in seeds)

@@ -189,7 +189,7 @@ class Contract:
 
     def test_a_drawing_shows_how_it_gets_on(self, pipeline):
         told: list[tuple[int, torch.Tensor | None]] = []
-        pipeline.draw(settings(), 1, progress=lambda step, x0: told.append((step, x0)))
+        pipeline.draw(settings(), 1, progress=lambda step, of, x0: told.append((step, x0)))
         shown = [(step, x0) for step, x0 in told if x0 is not None]
         assert [step for step, _ in shown] == [1, 2, 3]
         assert pipeline.preview(shown[1][1]).size == (tiny.SIZE, tiny.SIZE)

@@ -142,7 +142,7 @@ def test_a_negative_prompt_counts(base, plain):
 
 def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base, plain):
     pipeline, seen = pipeline_of("flux1", base), []
-    pipeline.draw(settings(width=96), 1, progress=lambda step, x0: seen.append(x0))
+    pipeline.draw(settings(width=96), 1, progress=lambda step, of, x0: seen.append(x0))
     finished = plain(
         contract.PROMPT, width=96, height=64, num_inference_steps=3, guidance_scale=4.0,
         generator=torch.Generator().manual_seed(1), output_type="latent",

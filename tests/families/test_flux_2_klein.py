@@ -144,7 +144,7 @@ def test_room_is_what_is_free_of_a_card_for_a_drawing_of_that_size(monkeypatch, 
 
 def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base, plain):
     pipeline, seen = pipeline_of("klein", base), []
-    pipeline.draw(settings(), 1, progress=lambda step, x0: seen.append(x0))
+    pipeline.draw(settings(), 1, progress=lambda step, of, x0: seen.append(x0))
     mean, variance = (one.view(1, -1, 1, 1) for one in (plain.vae.bn.running_mean, plain.vae.bn.running_var))
     undone = flux.cells(flux.patches(seen[-1]) * (variance + plain.vae.config.batch_norm_eps).sqrt() + mean)
     torch.testing.assert_close(undone, plainly(plain, seed=1, output_type="latent"))

@@ -74,18 +74,14 @@ def test_a_drawing_is_the_one_the_plain_pipeline_makes(base, plain, encoders):
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "settings"),
+    ("scheduler", "settings", "named"),
     [
-        ("PNDMScheduler", {"skip_prk_steps": True}),
-        ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}),
-        ("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
-        ("EulerAncestralDiscreteScheduler", {}),
-        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
-        ("HeunDiscreteScheduler", {}),
-        ("UniPCMultistepScheduler", {}),
+        ("PNDMScheduler", {"skip_prk_steps": True}, ("PLMS", "")),
+        ("EulerDiscreteScheduler", {"use_karras_sigmas": True, "timestep_spacing": "leading"}, ("Euler", "Karras")),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, ("DPM++ 2M SDE", "")),
     ],
 )  # fmt: skip
-def test_a_drawing_is_that_of_the_plain_pipeline_with_any_scheduler(base, tmp_path, scheduler, settings):
+def test_a_drawing_is_that_of_the_plain_pipeline_with_any_scheduler(base, tmp_path, scheduler, settings, named):
     own = shutil.copytree(base, tmp_path / "base")
     kind = getattr(diffusers, scheduler)
     old = diffusers.DDIMScheduler.load_config(own / "scheduler")
@@ -95,20 +91,20 @@ def test_a_drawing_is_that_of_the_plain_pipeline_with_any_scheduler(base, tmp_pa
         generator=torch.Generator().manual_seed(7),
     ).images[0]  # fmt: skip
     pipeline, seen = Pipeline(FAMILY, own, CPU, torch.float32), []
-    assert np.array_equal(np.array(pipeline.draw(SETTINGS, 7, progress=lambda step, x0: seen.append(x0))), expected)
-    assert pipeline.sampler == scheduler.removesuffix("Scheduler") and all(x0.isfinite().all() for x0 in seen)
+    assert np.array_equal(np.array(pipeline.draw(SETTINGS, 7, progress=lambda step, of, x0: seen.append(x0))), expected)
+    assert pipeline.sampler(SETTINGS) == named and all(x0.isfinite().all() for x0 in seen)
 
 
 def test_progress_is_told_after_each_step_with_something_to_show(base):
     pipeline, seen = Pipeline(FAMILY, base, CPU, torch.float32), []
-    pipeline.draw(SETTINGS, 1, progress=lambda step, x0: seen.append((step, x0)))
+    pipeline.draw(SETTINGS, 1, progress=lambda step, of, x0: seen.append((step, x0)))
     assert [step for step, _ in seen] == [1, 2, 3]
     assert pipeline.preview(seen[0][1]).size == (64, 64)
 
 
 def test_the_last_predicted_x0_is_the_finished_drawing(base, plain):
     seen = []
-    Pipeline(FAMILY, base, CPU, torch.float32).draw(SETTINGS, 1, progress=lambda step, x0: seen.append(x0))
+    Pipeline(FAMILY, base, CPU, torch.float32).draw(SETTINGS, 1, progress=lambda step, of, x0: seen.append(x0))
     finished = plain(
         "a thing", negative_prompt="grey", width=64, height=64, num_inference_steps=3, guidance_scale=4,
         generator=torch.Generator().manual_seed(1), output_type="latent",

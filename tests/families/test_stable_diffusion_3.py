@@ -101,7 +101,7 @@ def test_noise_levels_and_loss_are_those_of_the_training_script_of_diffusers(bas
 
 def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base):
     pipeline, seen = pipeline_of("sd3", base), []
-    pipeline.draw(settings(), 1, progress=lambda step, x0: seen.append(x0))
+    pipeline.draw(settings(), 1, progress=lambda step, of, x0: seen.append(x0))
     finished = DiffusionPipeline.from_pretrained(base)(
         contract.PROMPT, width=64, height=64, num_inference_steps=3, guidance_scale=4,
         generator=torch.Generator().manual_seed(1), output_type="latent",

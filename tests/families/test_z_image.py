@@ -114,7 +114,7 @@ def test_a_negative_prompt_stands_in_for_the_empty_one(base, plain):
 
 def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base, plain):
     seen = []
-    pipeline_of("zimage", base).draw(settings(), 1, progress=lambda step, x0: seen.append(x0))
+    pipeline_of("zimage", base).draw(settings(), 1, progress=lambda step, of, x0: seen.append(x0))
     torch.testing.assert_close(seen[-1], plainly(plain, seed=1, output_type="latent"))
 
 

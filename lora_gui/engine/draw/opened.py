@@ -18,7 +18,7 @@ from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import DrawJob
 from lora_gui.settings import DrawSettings
 
-_WARM = 8  # pairs of prompts kept
+_WARM = 24  # pairs of prompts kept; no order has more
 
 Held = tuple[str, str, int, str]  # path of the base, its precision, its streamed blocks, what it predicts
 
@@ -48,7 +48,7 @@ class Opened:
         if job.precision:
             parts = self.family.text_encoders(self.folder, self.where, self.dtype)
             self.reads_apart = not parts
-            yield from self.read(job.settings)  # before the base needs the memory
+            yield from self.read(job.each)  # before the base needs the memory
             notes: list[str] = []
             load = loading.denoiser(job, job.cache, notes.append)
             parts |= self.family.denoisers(self.folder, self.where, self.dtype, load)
@@ -60,14 +60,16 @@ class Opened:
         yield from prediction.unused(self.pipeline.kit.noising, job.settings.prediction)
         self.stack = Stack(self.family.facts, self.pipeline.parts, texts=not self.reads_apart)
 
-    def read(self, settings: DrawSettings) -> Iterator[Event]:
+    def read(self, shots: tuple[DrawSettings, ...]) -> Iterator[Event]:
         """Read the prompts with text encoders that leave memory afterwards; nothing where they are small and stay."""
-        if not self.reads_apart or (settings.prompt, settings.negative_prompt) in self.captions:
+        unknown = [shot for shot in shots if (shot.prompt, shot.negative_prompt) not in self.captions]
+        if not (self.reads_apart and unknown):
             return
         yield Phase("Reading the prompt")
         with opening(self.base):
             encoders = self.family.encoders(self.folder, self.where, self.dtype, loading.text_encoder, pictures=False)
-        self._captions(settings, encoders)
+        for shot in unknown:
+            self._captions(shot, encoders)
         del encoders
         device.empty_cache(self.where)
 
@@ -87,9 +89,11 @@ class Opened:
             self.captions[key] = {name: value.cpu() for name, value in found.items()}
         return {name: value.to(self.where) for name, value in self.captions[key].items()}
 
-    def unread(self, settings: DrawSettings) -> Iterator[Event]:
+    def unread(self, shots: tuple[DrawSettings, ...]) -> Iterator[Event]:
         """A note where what is asked for is longer than the base reads."""
-        for kind, text in (("prompt", settings.prompt), ("negative prompt", settings.negative_prompt)):
+        prompts = (("prompt", shot.prompt) for shot in shots)
+        negatives = (("negative prompt", shot.negative_prompt) for shot in shots)
+        for kind, text in dict.fromkeys((*prompts, *negatives)):
             if words := self.reader.unread(text):
                 yield Note(f"The {kind} is longer than what this base reads; from '{words} …' on it is not seen.")
 

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lora_gui.engine.draw import sampling
+from lora_gui.engine.draw import samplers, sampling
 from lora_gui.engine.draw.sampling import Progress
 from lora_gui.engine.load import prediction
 from lora_gui.engine.load.sparing import Resting, tile
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family, Stage, Tensors
+from lora_gui.families.shared.samplers import name_of, schedule_of
 from lora_gui.settings import DrawSettings, Prediction
 
 
@@ -54,11 +55,13 @@ class Pipeline:
         """What can carry a LoRA, by its name in LoRA files."""
         return self.kit.parts
 
-    @property
-    def sampler(self) -> str:
-        """The sampler's name, as drawings say it."""
-        *_, last = self.kit.schedulers.values()
-        return type(last).__name__.removesuffix("Scheduler")
+    def sampler(self, settings: DrawSettings) -> tuple[str, str]:
+        """Sampler and noise schedule, as drawings say them; the latter empty where the base's own is nothing special.
+
+        Raises UserError where the base is not drawn with what is asked for.
+        """
+        *_, last = samplers.chosen(self.kit, self.family.facts.key, settings).schedulers.values()
+        return name_of(type(last).__name__, last.config), schedule_of(last.config, settings.schedule)
 
     @torch.no_grad()
     def draw(
@@ -66,14 +69,15 @@ class Pipeline:
     ) -> Image.Image:
         """One drawing. `captions`, where given, are what `encoded` made of the prompts, and stand for both.
 
-        Raises NotFiniteError where latents or pixels are not numbers.
+        Raises NotFiniteError where latents or pixels are not numbers, UserError where the sampler is not the base's.
         """
+        kit = samplers.chosen(self.kit, self.family.facts.key, settings)
         if captions is None:
             captions = encoded(self.family, self.kit.encoders, (settings.prompt, settings.negative_prompt))
         generator = torch.Generator().manual_seed(seed)
         sample = partial(_sampled, generator=generator, progress=progress)
         try:
-            return _image(_finite(self.family.draw(self.kit, settings, captions, generator, sample)))
+            return _image(_finite(self.family.draw(kit, settings, captions, generator, sample)))
         finally:
             for decoder in self._resting:
                 decoder.rest()

@@ -9,8 +9,8 @@ import torch
 
 from lora_gui.families.base import Stage
 
-# Steps done, and the predicted x0 (B, C, ...) of a stage that is shown; ends the drawing by raising.
-Progress = Callable[[int, torch.Tensor | None], None]
+# Steps done, of how many, and the predicted x0 (B, C, ...) of a stage that is shown; ends the drawing by raising.
+Progress = Callable[[int, int, torch.Tensor | None], None]
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def sample(stage: Stage, generator: torch.Generator, progress: Progress | None =
         if progress:
             level = timestep.expand(len(noisy))
             x0 = stage.noising.x0(noisy, predicted[:, : noisy.shape[1]], level) if stage.shown else None
-            progress(number + 1, x0)
+            progress(number + 1, len(times), x0)
     return latents
 
 

@@ -13,13 +13,12 @@ from lora_gui.engine.draw import as_diffusers, lowrank
 from lora_gui.engine.load import lora
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects
+from lora_gui.formats.generation import Used
 from lora_gui.formats.header import read_header, state
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.settings import StackEntry
 
 _WARM = 8  # LoRAs kept in memory, those in use not counted
-
-Used = tuple[str, float, str]  # name, strength, and the hash by which other programs know it
 
 
 class Stack:

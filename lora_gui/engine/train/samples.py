@@ -14,6 +14,7 @@ from lora_gui.engine.load.lora import Parts
 from lora_gui.engine.train.cache import Tensors, filled_in, with_trigger
 from lora_gui.families.base import Family
 from lora_gui.formats import png
+from lora_gui.formats.generation import Made
 from lora_gui.protocol.events import Event, Note, Phase, Sample
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import TaskFolder
@@ -120,11 +121,17 @@ class Samples:
             self.pipeline = Pipeline(self.family, base, self.device, self.dtype, self.parts, predicts, sparing)
         captions = None if self._text_encoder_trains() else self._captions(number)
         image = self.pipeline.draw(settings, seed, captions, self._go_on)
-        stack = [(self.job.name, 1.0, "")] if step else []
-        title, sampler = self.job.base.title, self.pipeline.sampler
-        return png.encode(image, png.parameters(settings, seed, title, sampler, stack, image.size))
+        made = Made(
+            settings=settings.model_copy(update={"seed": seed}),
+            base=self.job.base.title,
+            sampler=self.pipeline.sampler(settings),
+            loras=[(self.job.name, 1.0, "")] if step else [],
+            size=image.size,
+            base_key=self.job.base.key,
+        )
+        return png.of(image, made)
 
-    def _go_on(self, step: int, x0: torch.Tensor | None) -> None:
+    def _go_on(self, *_: object) -> None:
         if self.task.asked():
             raise _UnwantedError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,12 +63,14 @@ def set_timesteps(
     scheduler: Any, steps: int, latents: torch.Tensor, even: bool = True, mu: float | None = None
 ) -> torch.Tensor:
     """Set a scheduler to so many steps over latents of this size; `even` starts from evenly spaced noise levels."""
+    takes = inspect.signature(scheduler.set_timesteps).parameters
+    even = even and "sigmas" in takes and not scheduler.config.get("use_flow_sigmas")
     given: dict[str, Any] = {"sigmas": np.linspace(1.0, 1 / steps, steps)} if even else {"num_inference_steps": steps}
-    if even and scheduler.config.get("use_flow_sigmas"):
-        given = {"num_inference_steps": steps}
     if mu is not None or scheduler.config.get("use_dynamic_shifting"):
         tokens = latents.shape[-2] * latents.shape[-1] // _CELLS
         given["mu"] = Shift.of(scheduler.config).mu(tokens) if mu is None else mu
+    if "mu" in given and "mu" not in takes:  # the same shift, under its other name
+        scheduler.register_to_config(shift=math.exp(given.pop("mu")))
     scheduler.set_timesteps(device=latents.device, **given)
     scheduler.set_begin_index(0)
     return scheduler.timesteps

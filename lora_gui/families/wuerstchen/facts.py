@@ -28,6 +28,7 @@ FACTS = Facts(
     cell=128 / 3,  # of the prior, which halves nothing
     bucket_step=128 / 3,
     learns_in_fp16=True,
+    own_sampler=True,
     architecture="wuerstchen-v2-prior/lora",
     base_model_version="wuerstchen_v2_prior",
     spellings=r"wuerstchen.*",

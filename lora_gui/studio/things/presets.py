@@ -16,7 +16,8 @@ import lora_gui
 from lora_gui import families, files, typed
 from lora_gui.errors import SettingError, UserError, nearest, shown
 from lora_gui.protocol.jobs import Base
-from lora_gui.settings import TrainSettings, check, told
+from lora_gui.refusals import told
+from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from lora_gui.settings import StackEntry, bounds
+from lora_gui.refusals import bounds
+from lora_gui.settings import StackEntry
 from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.draft import DrawDraft, Entry

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from lora_gui.errors import SettingError
-from lora_gui.settings import value_in_words
+from lora_gui.refusals import value_in_words
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
 from lora_gui.ui.widgets.parts import html, leaves
 

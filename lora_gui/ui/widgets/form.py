@@ -7,8 +7,8 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from lora_gui.errors import SettingError
+from lora_gui.refusals import bounds as limits_of
 from lora_gui.settings import RECOMPUTED, Settings, TrainSettings, check
-from lora_gui.settings import bounds as limits_of
 from lora_gui.ui.widgets.parts import html
 
 # Only the order and the headings; what is not named here comes under the last one.
@@ -125,7 +125,8 @@ def component(name: str, info: FieldInfo, form: str = "setting") -> gr.component
 
 
 def _name(key: str) -> str:
-    return NAMES.get(key) or (key.replace("_", " ").capitalize() if not key[-1].isdigit() else key)
+    plain = key.islower() and not key[-1].isdigit()
+    return NAMES.get(key) or (key.replace("_", " ").capitalize() if plain else key)
 
 
 def _number(value: float) -> str:

@@ -36,7 +36,7 @@ def flow_stage(*pictures, **changes):
 
 def test_a_denoiser_that_knows_the_picture_draws_it_and_each_predicted_x0_is_it():
     seen = []
-    latents = sample(flow_stage(WANTED), torch.Generator(), lambda step, x0: seen.append((step, x0)))
+    latents = sample(flow_stage(WANTED), torch.Generator(), lambda step, of, x0: seen.append((step, x0)))
     torch.testing.assert_close(latents, WANTED, atol=1e-5, rtol=1e-5)
     assert [step for step, _ in seen] == [1, 2, 3, 4, 5]
     for _, x0 in seen:
@@ -61,7 +61,7 @@ def test_what_is_raised_after_a_step_ends_the_drawing_before_the_next():
         asked.append(told)
         return velocity(*told)
 
-    def enough(step, x0):
+    def enough(step, of, x0):
         if step == 2:
             raise TimeoutError
 
@@ -72,7 +72,7 @@ def test_what_is_raised_after_a_step_ends_the_drawing_before_the_next():
 
 def test_a_stage_that_is_not_shown_tells_its_steps_alone_and_a_learned_variance_is_no_part_of_x0():
     seen = []
-    sample(flow_stage(WANTED, shown=False), torch.Generator(), lambda step, x0: seen.append(x0))
+    sample(flow_stage(WANTED, shown=False), torch.Generator(), lambda step, of, x0: seen.append(x0))
     assert seen == [None] * 5  # so that it can be ended, too
     seen.clear()
 
@@ -85,7 +85,7 @@ def test_a_stage_that_is_not_shown_tells_its_steps_alone_and_a_learned_variance_
     with_variance = flow_stage(
         WANTED, scheduler=scheduler, predict=lambda *told: torch.cat([velocity(*told), torch.ones_like(NOISE)], dim=1)
     )
-    sample(with_variance, torch.Generator(), lambda step, x0: seen.append(x0))
+    sample(with_variance, torch.Generator(), lambda step, of, x0: seen.append(x0))
     torch.testing.assert_close(seen[0], WANTED, atol=1e-5, rtol=1e-5)
 
 

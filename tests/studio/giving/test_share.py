@@ -11,7 +11,7 @@ from PIL import Image
 
 from lora_gui import __main__ as cli
 from lora_gui.errors import UserError
-from lora_gui.formats import contract, edit, png
+from lora_gui.formats import contract, edit, generation, png
 from lora_gui.formats.contract import Contract
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import DrawSettings, TrainSettings
@@ -31,8 +31,9 @@ TOLD = Contract(
 
 def drawing(path: Path, prompt: str, digest: str = "ab" * 32, **more: str) -> Path:
     """One of ours, with further texts as other programs put them in."""
-    text = png.parameters(DrawSettings(prompt=prompt), 1, "Tiny", "DDIM", [("fox", 0.8, digest)], (64, 64))
+    made = generation.Made(DrawSettings(prompt=prompt), "Tiny", ("DDIM", ""), [("fox", 0.8, digest)], (64, 64))
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = generation.text(made)
     path.write_bytes(png.encode(Image.new("RGB", (64, 64), "red"), text))
     if more:
         from PIL.PngImagePlugin import PngInfo

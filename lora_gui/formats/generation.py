@@ -1,0 +1,81 @@
+"""How a drawing was made: as the text of A1111 that Civitai and most viewers read, and exactly, as JSON of our own."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_gui import __version__
+from lora_gui.settings import DrawSettings
+
+VERSION = 1  # of the JSON
+PROGRAM = f"LoRA Studio {__version__}"
+
+Used = tuple[str, float, str]  # a LoRA's name, its strength, and the hash by which other programs know it
+
+
+@dataclass(frozen=True)
+class Made:
+    """One finished drawing: `settings` are its own, with its seed and its prompts as they were drawn."""
+
+    settings: DrawSettings
+    base: str  # title
+    sampler: tuple[str, str]  # its common name, and that of the noise schedule or nothing
+    loras: list[Used]  # that counted
+    size: tuple[int, int]  # px, width and height
+    base_key: str = ""
+    base_hash: str = ""  # sha256 of the base's one file
+
+
+def text(made: Made) -> str:
+    """The text `parameters` of A1111: prompt with its LoRAs, negative prompt, and the fields in a line.
+
+    Strengths of LoRAs travel in the prompt alone; see `create_infotext` in A1111's modules/processing.py.
+    """
+    settings = made.settings
+    tags = [f"<lora:{name}:{strength:g}>" for name, strength, _ in made.loras]
+    lines = [" ".join([settings.prompt, *tags])]
+    if settings.negative_prompt:
+        lines.append(f"Negative prompt: {settings.negative_prompt}")
+    lines.append(", ".join(f"{key}: {_quoted(str(value))}" for key, value in _fields(made).items() if value != ""))
+    return "\n".join(lines)
+
+
+def exact(made: Made) -> str:
+    """All that a second drawing needs, as JSON. No path stands in it: LoRAs and pictures are named."""
+    settings = made.settings.model_dump(mode="json", exclude={"stack", "count"})
+    record = {
+        "version": VERSION,
+        "program": PROGRAM,
+        "base": {"key": made.base_key, "title": made.base, "sha256": made.base_hash},
+        "loras": [{"name": name, "strength": strength, "hash": digest} for name, strength, digest in made.loras],
+        "sampler": made.sampler,
+        "size": made.size,
+        "settings": {name: Path(value).name if name in PICTURES else value for name, value in settings.items()},
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
+PICTURES: tuple[str, ...] = ()  # settings that are paths of pictures
+
+
+def _fields(made: Made) -> dict[str, Any]:
+    settings, (sampler, schedule) = made.settings, made.sampler
+    return {
+        "Steps": settings.steps,
+        "Sampler": sampler,
+        "Schedule type": schedule,
+        "CFG scale": f"{settings.guidance:g}",
+        "Seed": settings.seed,
+        "Size": f"{made.size[0]}x{made.size[1]}",
+        "Model hash": made.base_hash[:10],
+        "Model": made.base,
+        "Prediction": "" if settings.prediction == "base" else settings.prediction,
+        "Lora hashes": ", ".join(f"{name}: {digest[:12]}" for name, _, digest in made.loras if digest),
+        "Version": PROGRAM,
+    }
+
+
+def _quoted(value: str) -> str:
+    """As A1111 writes values that would break its line."""
+    return json.dumps(value, ensure_ascii=False) if any(sign in value for sign in ",:\n") else value

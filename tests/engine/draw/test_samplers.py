@@ -1,0 +1,137 @@
+"""Samplers by their names, each against the pipeline of diffusers with the scheduler that its documentation names."""
+
+import functools
+import inspect
+from typing import get_args
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from lora_gui import families
+from lora_gui.engine.draw.pipeline import Pipeline
+from lora_gui.errors import UserError
+from lora_gui.families import family
+from lora_gui.families.shared import samplers
+from lora_gui.settings import DrawSettings, Sampler, Schedule
+from tests import tiny, tiny_stable_diffusion_3
+
+CPU = torch.device("cpu")
+QUICK = {"prompt": "a thing", "negative_prompt": "grey", "width": 64, "height": 64, "guidance": 4.0}
+
+
+@pytest.fixture(scope="module")
+def discrete(tmp_path_factory):
+    """A tiny base of discrete diffusion: its folder, ours and the pipeline of diffusers."""
+    base = tiny.stable_diffusion_1(tmp_path_factory.mktemp("discrete"))
+    return Pipeline(family("sd1"), base, CPU, torch.float32), diffusers.StableDiffusionPipeline.from_pretrained(base)
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    """The same of rectified flow."""
+    base = tiny_stable_diffusion_3.stable_diffusion_3(tmp_path_factory.mktemp("flow"))
+    plain = diffusers.StableDiffusion3Pipeline.from_pretrained(base)
+    return Pipeline(family("sd3"), base, CPU, torch.float32), plain
+
+
+def both(pair, settings, kind, **told):
+    """Our drawing, and that of a pipeline whose scheduler a user has changed."""
+    ours, plain = pair
+    own = plain.scheduler
+    plain.scheduler = kind.from_config(own.config, **told)
+    plain.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(7)
+    if "generator" in inspect.signature(plain.scheduler.step).parameters:  # which some pipelines do not pass on
+        plain.scheduler.step = functools.partial(plain.scheduler.step, generator=generator)
+    try:
+        theirs = plain(
+            settings.prompt, negative_prompt=settings.negative_prompt, width=64, height=64,
+            num_inference_steps=settings.steps, guidance_scale=settings.guidance,
+            generator=generator,
+        ).images[0]  # fmt: skip
+    finally:
+        plain.scheduler = own
+    return np.array(ours.draw(settings, 7)), np.array(theirs)
+
+
+# As https://huggingface.co/docs/diffusers/api/schedulers/overview maps the names of A1111.
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "kind", "told"),
+    [
+        ("Euler", "Karras", "EulerDiscreteScheduler", {"use_karras_sigmas": True}),
+        ("Euler", "SGM Uniform", "EulerDiscreteScheduler", {"timestep_spacing": "trailing"}),
+        ("Euler a", "base", "EulerAncestralDiscreteScheduler", {}),
+        ("Heun", "Normal", "HeunDiscreteScheduler", {"timestep_spacing": "linspace"}),
+        ("DPM2", "Exponential", "KDPM2DiscreteScheduler", {"use_exponential_sigmas": True}),
+        ("DPM2 a", "Karras", "KDPM2AncestralDiscreteScheduler", {"use_karras_sigmas": True}),
+        ("DPM++ 2M", "base", "DPMSolverMultistepScheduler", {}),
+        ("DPM++ 2M", "Karras", "DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+        ("DPM++ 2M SDE", "Karras", "DPMSolverMultistepScheduler",
+         {"use_karras_sigmas": True, "algorithm_type": "sde-dpmsolver++"}),
+        ("DPM++ 2S", "Karras", "DPMSolverSinglestepScheduler", {"use_karras_sigmas": True, "lower_order_final": True}),
+        ("DPM++ SDE", "base", "DPMSolverSinglestepScheduler",
+         {"algorithm_type": "sde-dpmsolver++", "lower_order_final": True}),
+        ("UniPC", "base", "UniPCMultistepScheduler", {}),
+        ("DEIS", "base", "DEISMultistepScheduler", {}),
+        ("DDIM", "base", "DDIMScheduler", {}),
+        ("DDPM", "base", "DDPMScheduler", {}),
+        ("PLMS", "base", "PNDMScheduler", {"skip_prk_steps": True}),
+        ("LCM", "base", "LCMScheduler", {}),
+    ],
+)  # fmt: skip
+def test_a_sampler_of_discrete_diffusion_draws_what_diffusers_does(discrete, sampler, schedule, kind, told):
+    settings = DrawSettings(**QUICK, steps=5, sampler=sampler, schedule=schedule)
+    ours, theirs = both(discrete, settings, getattr(diffusers, kind), **told)
+    assert np.array_equal(ours, theirs)
+    assert discrete[0].sampler(settings) == (sampler, "" if schedule == "base" else schedule)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kind", "told"),
+    [
+        ("Euler", "FlowMatchEulerDiscreteScheduler", {}),
+        ("Heun", "FlowMatchHeunDiscreteScheduler", {}),
+        ("LCM", "FlowMatchLCMScheduler", {}),
+        ("DPM++ 2M", "DPMSolverMultistepScheduler", {}),
+        ("DPM++ 2M SDE", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+        ("UniPC", "UniPCMultistepScheduler", {}),
+        ("DEIS", "DEISMultistepScheduler", {}),
+    ],
+)
+def test_a_sampler_of_rectified_flow_draws_what_diffusers_does(flow, sampler, kind, told):
+    if not kind.startswith("FlowMatch"):
+        shift = flow[1].scheduler.config.shift
+        told = told | {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
+    ours, theirs = both(flow, DrawSettings(**QUICK, steps=4, sampler=sampler), getattr(diffusers, kind), **told)
+    assert np.array_equal(ours, theirs)
+
+
+def test_every_family_draws_something_with_every_sampler_that_it_lists(discrete, flow):
+    for pair, key in ((discrete, "sd1"), (flow, "sd3")):
+        for name in families.samplers(key):
+            picture = np.array(pair[0].draw(DrawSettings(**QUICK, steps=3, sampler=name), 1))
+            assert picture.std() > 0, name
+
+
+def test_what_a_base_is_not_drawn_with_is_refused_naming_what_it_is_drawn_with(discrete, flow):
+    with pytest.raises(UserError, match="DDIM does not draw with this kind of base. Choose one of Euler, Heun"):
+        flow[0].draw(DrawSettings(**QUICK, sampler="DDIM"), 1)
+    with pytest.raises(UserError, match="does not take the noise schedule Karras .* It takes SGM Uniform, Normal"):
+        discrete[0].draw(DrawSettings(**QUICK, sampler="Euler a", schedule="Karras"), 1)
+    assert families.samplers("wuerstchen") == {}
+
+
+def test_the_tables_are_those_of_the_settings_and_all_their_classes_are_of_diffusers():
+    assert ("base", *samplers.DIFFUSION) == get_args(Sampler)
+    assert set(samplers.FLOW) < set(samplers.DIFFUSION)
+    assert ("base", *samplers.SCHEDULES) == get_args(Schedule)
+    for one in (*samplers.DIFFUSION.values(), *samplers.FLOW.values()):
+        assert hasattr(diffusers, one.kind)
+        config = getattr(diffusers, one.kind)().config
+        assert all(set(samplers.SCHEDULES[name]) <= set(config) for name in one.schedules), one
+
+
+def test_a_base_is_named_by_the_scheduler_that_it_comes_with(discrete):
+    assert discrete[0].sampler(DrawSettings()) == ("DDIM", "")
