@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GROUND = (
-    "errors", "refusals", "settings", "typed", "files", "drive", "environment", "civitai_key", "facts", "framing", "lean",
+    "errors", "refusals", "settings", "typed", "files", "drive", "environment", "civitai_key", "facts", "framing",
+    "lean",
 )  # fmt: skip
 # wing -> the wings it may use besides itself and the ground floor
 ALLOWED = {

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lora_gui import __version__
 from lora_gui.formats import contract
 from lora_gui.protocol.jobs import TrainJob
-from lora_gui.settings import StackEntry, bounds
+from lora_gui.refusals import bounds
+from lora_gui.settings import StackEntry
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
