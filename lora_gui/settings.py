@@ -115,6 +115,10 @@ class TrainSettings(_Settings):
         True, title="Record steps",
         description="On: an NVIDIA card records a step and repeats it by itself, so that a small base does not wait for the processor; what is learnt is the same. Off: less memory. Where a card cannot, it is said and each step is told to it anew.",
     )
+    compile_blocks: bool = Field(
+        False, title="Compile blocks",
+        description="On: the base's blocks are compiled for your card, where Triton is installed. The first step takes up to a minute longer, the others may take less. Off: every step alike.",
+    )
     flip: bool = Field(
         False, title="Mirror pictures", description="Also learn every picture mirrored. Good for few pictures; wrong for faces, lettering and logos.",
     )

@@ -14,7 +14,7 @@ import torch
 from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, packed, prediction, quantize, unpack
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import beginning, buckets, cache, checkpoint, optimizers, publish, recompute
+from lora_gui.engine.train import beginning, buckets, cache, checkpoint, compiled, optimizers, publish, recompute
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.engine.train.samples import Samples, left_out, planned
 from lora_gui.engine.train.step import NAME, TrainState
@@ -128,6 +128,8 @@ def _prepare(
     if ranks.leads:
         yield from samples.draw("base", 0)
     state = TrainState(job, family, parts, encoded, where, dtype, task.path, ranks)
+    if job.settings.compile_blocks:
+        yield from compiled.compile_blocks(parts, where)
     if found:
         yield from state.restore(found)
     else:
