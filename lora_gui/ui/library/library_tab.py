@@ -11,7 +11,7 @@ import gradio as gr
 from lora_gui.studio.library import bin, changes, covers, shelf
 from lora_gui.studio.library.shelf import Card, Shelf, Wish
 from lora_gui.ui.context import Context
-from lora_gui.ui.library import cards
+from lora_gui.ui.library import cards, learnt_view
 from lora_gui.ui.library.bring_view import BringView
 from lora_gui.ui.library.opened import Opened
 from lora_gui.ui.widgets import markup
@@ -31,6 +31,7 @@ def build(context: Context, tab: gr.Tab) -> None:
         with gr.Column(elem_id="shelf") as listed:
             bring = BringView(context)
             view = _Shelf(context)
+            learnt_view.build(context.studio)
         opened = Opened(context, listed)
     bring.connect()
     view.connect(tab, opened)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from lora_gui.errors import UserError
 from lora_gui.studio.library import contracts
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.ui.context import Context
-from lora_gui.ui.library import give_view
+from lora_gui.ui.library import give_view, learnt_view
 from lora_gui.ui.library.contract_form import WHY, ContractForm
 from lora_gui.ui.widgets import long_work
 from tests.studio.library.test_contracts import studio  # noqa: F401
@@ -71,3 +72,12 @@ def test_long_work_is_told_and_its_failure_is_a_sentence():
 
     assert list(long_work.told(work, str.upper, lambda error: error.what))[-1] == "No."
     assert list(long_work.told(lambda say: "done", str, str))[-1] == "done"
+
+
+def test_which_loras_learnt_from_a_picture_is_answered_by_name_or_that_none_did(studio, tmp_path):  # noqa: F811
+    told = learnt_view.answer(studio, tmp_path / "in" / "a.png")
+    assert "1 LoRA learnt from this picture" in told and "fox, by its run" in told
+    Image.new("RGB", (80, 80), "red").save(tmp_path / "other.png")
+    assert "None of your LoRAs" in learnt_view.answer(studio, tmp_path / "other.png")
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    assert 'role="alert"' in learnt_view.answer(studio, tmp_path / "no.png")
