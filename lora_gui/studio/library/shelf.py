@@ -7,6 +7,7 @@ line alike.
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -104,9 +105,14 @@ class Shelf:
 
 def shelf(studio: Studio, seconds: float | None = None) -> Shelf:
     """Every LoRA there is now; new files are read for so many `seconds` at most, all of them where none are named."""
-    told, states, left = scan.loras(studio, seconds)
-    runs, unread = scan.runs(studio, seconds)
-    drawn, undrawn = scan.drawn(studio, seconds)
+    began = time.monotonic()
+
+    def rest() -> float | None:
+        return None if seconds is None else max(0.0, seconds - (time.monotonic() - began))
+
+    told, states, left = scan.loras(studio, rest())
+    runs, unread = scan.runs(studio, rest())
+    drawn, undrawn = scan.drawn(studio, rest())
     noted = _notes(studio, {name: str((said.get("info") or {}).get("digest", "")) for name, said in told.items()})
     cards = [
         _card(studio, name, said, _came(states[name]), noted.get(name, notes.PLAIN), runs, drawn)
