@@ -1,11 +1,14 @@
 """A known base comes whole or not at all: what was fetched is kept, and whatever goes wrong is one sentence."""
 
 import contextlib
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
+from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.net.download import download
 from lora_gui.protocol import events
@@ -192,3 +195,35 @@ def _sha(name):
 
 def _status(status, **headers):
     return Reply(status, b"", headers)
+
+
+class FullDisk:
+    """A file on a disk that has room for `room` bytes more."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def write(self, data):
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self.file.write(data[: self.room])
+        self.room -= written
+        return written
+
+
+def test_a_disk_that_fills_keeps_what_came_and_the_rest_comes_once_there_is_room(hub, job, monkeypatch):
+    real = files.open_stream
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "open_stream", lambda path: FullDisk(real(path), 50_000))
+        with pytest.raises(files.DiskFullError):
+            run(job)
+    asked = len(hub.requests("GET /cdn/"))
+    run(job)
+    resumed = hub.requests("GET /cdn/")[asked:]
+    assert resumed[0].headers["range"] == "bytes=50000-" and here(job)[UNET] == FILES[UNET]

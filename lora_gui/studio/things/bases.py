@@ -17,6 +17,7 @@ from lora_gui.studio.finding import found
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import base_folder, base_parts, base_places
 
+DOWNLOAD = "python -m lora_gui bases download"
 SHIPPED = Path(lora_gui.__file__).parent / "starter" / "model"
 
 
@@ -56,14 +57,8 @@ def find(studio: Studio, name: str) -> Base:
     if known and not known.repo:
         raise UserError(f"The base {known.title} did not come with this copy of the app.", "Get the app again, whole.")
     if known:
-        further = next(one.further for one in families.facts().values() if known in one.bases)
-        rest = "".join(f", and {repo} into its folder {inner}" for inner, repo in further.items())
-        place = f"{studio.bases / known.key}{rest}"
-        first = "Log in to the model hub and accept its licence there, then download" if known.gated else "Download"
-        raise UserError(
-            f"{known.title} is not on this computer.",
-            f"{first} {known.repo} as a diffusers folder ({known.size_gb:g} GB) into {place}.",
-        )
+        how = f"Download {known.repo} ({known.size_gb:g} GB) on the tab Bases"
+        raise UserError(f"{known.title} is not on this computer.", f"{how}, or with: {DOWNLOAD} {known.key}")
     raise UserError(f"There is no base {name!r}.", nearest(name, {*bases, *known_bases()}))
 
 

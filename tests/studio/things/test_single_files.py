@@ -101,4 +101,4 @@ def test_a_pickle_is_refused_by_name(studio, tmp_path, name):
 def test_a_gated_base_says_what_comes_before_the_download(studio):
     with pytest.raises(UserError) as caught:
         bases.find(studio, "flux1-dev")
-    assert caught.value.remedy.startswith("Log in to the model hub and accept its licence there, then download")
+    assert caught.value.remedy.startswith("Download black-forest-labs/")
