@@ -177,7 +177,8 @@ def of(settings: TrainSettings, device: torch.device) -> Graphs:
     """What the steps of a training are done by."""
     if device.type != "cuda" or not settings.record_steps:
         return Graphs(device)
-    if settings.streamed_blocks:
-        return Graphs(device, told="Blocks wait in the computer's own memory, so steps cannot be recorded on the card.")
+    if settings.streamed_blocks or settings.gradient_checkpointing == "blocks_in_ram":
+        what = "Blocks wait" if settings.streamed_blocks else "What blocks keep waits"
+        return Graphs(device, told=f"{what} in the computer's own memory, so steps cannot be recorded on the card.")
     return Graphs(device, CudaGraphs(device))
 

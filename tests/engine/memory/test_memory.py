@@ -182,6 +182,14 @@ def test_where_what_is_kept_waits_in_ram_a_training_needs_little(key, kept):
             assert planner.ram(less) - planner.ram(kept_there) == pytest.approx(moved)
 
 
+@pytest.mark.parametrize("card", [6, 8])
+def test_flux_learns_at_1024_pixels_on_small_cards_as_the_presets_fill_it_in(card, kept):
+    for preset in presets.ORDER:
+        found = memory_plan.planned(Studio(kept), base_of("flux1-dev"), preset, card)
+        assert found.settings.resolution == 1024 and found.fits and not found.changed, found.to_json()
+        assert found.peak_gib <= card - 0.5 and found.ram <= 16 * GIB  # a screen takes its share of the card
+
+
 def test_where_there_is_room_pictures_come_at_once_and_less_is_recomputed(kept):
     asked = {"accumulation": 6, "gradient_checkpointing": "blocks"}
     roomy = planned("sd15", kept, vram=24, **asked)

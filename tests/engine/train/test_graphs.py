@@ -218,8 +218,9 @@ def test_what_hangs_together_with_gradients_outside_is_not_recorded():
 
 
 def test_only_a_card_records_and_not_where_blocks_wait_in_ram():
-    settings = tiny.TrainSettings(streamed_blocks=2)
-    assert not graphs.of(settings, CPU).on and not list(graphs.of(settings, CPU).notes())
-    told = graphs.of(settings, torch.device("cuda"))
-    assert not told.on and "cannot be recorded" in next(told.notes()).text
+    for waiting in ({"streamed_blocks": 2}, {"gradient_checkpointing": "blocks_in_ram"}):
+        settings = tiny.TrainSettings(**waiting)
+        assert not graphs.of(settings, CPU).on and not list(graphs.of(settings, CPU).notes())
+        told = graphs.of(settings, torch.device("cuda"))
+        assert not told.on and "cannot be recorded" in next(told.notes()).text
     assert not graphs.of(tiny.TrainSettings(record_steps=False), torch.device("cuda")).on
