@@ -37,7 +37,7 @@ RUNTIME = 0.6 * GIB  # context of the driver, workspaces of its libraries; not m
 _SLACK = 0.04  # share of what is alive that the allocator wastes
 _PROCESS = 2.5 * GIB  # RAM of the program and its libraries
 SIDES = (768, 512)  # px that a sample drawing may be lowered to
-_VERSION = 5  # of what is kept on disk
+_VERSION = 6  # of what is kept on disk
 _META = torch.device("meta")
 _HELD = ("weights", "gradients", "shadow", "optimizer")  # of a LoRA, all the time
 

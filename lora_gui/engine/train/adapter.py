@@ -19,7 +19,7 @@ from torch import nn
 from lora_gui.engine.load import lora
 from lora_gui.engine.load.packed import packed_of
 from lora_gui.engine.load.quantize import QuantizedLinear
-from lora_gui.engine.train import norms, rotary, spared
+from lora_gui.engine.train import gated, norms, rotary, spared
 from lora_gui.families.base import Family
 from lora_gui.formats.naming import is_text
 
@@ -119,6 +119,7 @@ def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, family: Family | None
     Returns the weights by the learning rate they have in common: those of denoisers, then those of text encoders.
     """
     for part, root in parts.items():
+        gated.fuse(root)
         norms.fuse(root)
         rotary.fuse(root)
         spared.fuse(root)
