@@ -100,7 +100,7 @@ def quantise(network: torch.nn.Module, precision: str, weights: dict[str, torch.
 
 
 def measured(key: str, planner: Planner, settings: TrainSettings, folder: Path) -> dict[str, float]:
-    """The app's own first step; the averages of its optimizer come at its end, when the activations have gone."""
+    """The app's own step, with the averages of its optimizer there already."""
     own, parts = planner.family, made(planner, settings)
     SCHEDULERS.get(own.facts.key, DDPMScheduler(beta_schedule="scaled_linear")).save_pretrained(folder / "scheduler")
     weights = sum(map(loading.nbytes, parts.values()))
@@ -116,13 +116,15 @@ def measured(key: str, planner: Planner, settings: TrainSettings, folder: Path) 
     job = TrainJob(name="counted", trigger="zxy", preset="style", pictures=(), settings=settings, base=base)
     spared._FEW = 0  # a processor alone takes plain products for attention, which keep their scores
     state = TrainState(job, own, parts, cache, torch.device("cpu"), dtype, folder)
-    batches = itertools.repeat([0])
+    for masters in state.masters:
+        masters.gather()
+    state._improve()  # without any gradient
     buffers = [one for masters in state.masters for one in masters.buffers()]
-    counting = Counting(parts.values(), buffers)
-    with counting:
-        state.one_step(batches)
     kept = [one for held in state.optimizer.state.values() for one in held.values()]
     averages = [one for one in kept if isinstance(one, torch.Tensor)]
+    counting = Counting(parts.values(), [*buffers, *averages])
+    with counting:
+        state.one_step(itertools.repeat([0]))
     lora = {one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in (*buffers, *averages)}
     peak = counting.total()[1]
     return {"weights": weights, "lora": sum(lora.values()), "saved": counting.saved, "working": peak - counting.saved}

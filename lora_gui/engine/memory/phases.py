@@ -37,7 +37,7 @@ RUNTIME = 0.6 * GIB  # context of the driver, workspaces of its libraries; not m
 _SLACK = 0.04  # share of what is alive that the allocator wastes
 _PROCESS = 2.5 * GIB  # RAM of the program and its libraries
 SIDES = (768, 512)  # px that a sample drawing may be lowered to
-_VERSION = 6  # of what is kept on disk
+_VERSION = 7  # of what is kept on disk
 _META = torch.device("meta")
 _HELD = ("weights", "gradients", "shadow", "optimizer")  # of a LoRA, all the time
 
@@ -124,9 +124,10 @@ class Planner:
         return Phase(weights=weights, working=working)
 
     def training(self, settings: TrainSettings) -> Phase:
-        """One step."""
-        trace, lora = self.train(settings), sum(self._lora(settings)[key] for key in _HELD)
-        working = max(0, trace.peak - trace.saved)
+        """One step: at its most in the backward, or where the gradients are gathered once the activations have gone."""
+        trace, held = self.train(settings), self._lora(settings)
+        working = max(0, max(trace.peak, held["gathered"]) - trace.saved)
+        lora = sum(held[key] for key in _HELD)
         return Phase(weights=self._resident(settings), lora=lora, saved=trace.saved, working=working)
 
     def sample(self, settings: TrainSettings) -> Phase:
@@ -215,9 +216,11 @@ class Planner:
         times, kept = times_of(runs), STATE_BYTES[settings.optimizer]
         weights = [weight for one in masters for weight in one.pieces]
         count, dtype = sum(times(weight) * weight.numel() for weight in weights), dtype_of(settings.precision)
+        gathered, always = 4 * count * (dtype != torch.float32), settings.accumulation > 1
         return {
             "weights": 4 * count,
-            "gradients": (dtype.itemsize + (4 if dtype != torch.float32 and settings.accumulation > 1 else 0)) * count,
+            "gradients": dtype.itemsize * count + gathered * always,
+            "gathered": gathered * (not always),
             "shadow": 0 if dtype == torch.float32 else dtype.itemsize * count,
             "optimizer": sum(times(weight) * kept(weight.numel(), sum(weight.shape)) for weight in weights),
         }

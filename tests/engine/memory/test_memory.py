@@ -190,6 +190,16 @@ def test_flux_learns_at_1024_pixels_on_small_cards_as_the_presets_fill_it_in(car
         assert found.peak_gib <= card - 0.5 and found.ram <= 16 * GIB  # a screen takes its share of the card
 
 
+def test_gradients_in_fp32_count_once_the_activations_have_gone(kept):
+    planner = planner_of("sd15", kept)
+    settings = settings_of("sd15", gradient_checkpointing="blocks_in_ram", resolution=64, rank=256)
+    phase, held = planner.training(settings), planner._lora(settings)
+    assert phase.saved + phase.working == held["gathered"] == held["weights"] > planner.train(settings).peak
+    several = settings.model_copy(update={"accumulation": 2})  # they stay from one batch to the next
+    assert planner.training(several).lora - phase.lora == held["gathered"]
+    assert planner.training(several).working < phase.working
+
+
 def test_where_there_is_room_pictures_come_at_once_and_less_is_recomputed(kept):
     asked = {"accumulation": 6, "gradient_checkpointing": "blocks"}
     roomy = planned("sd15", kept, vram=24, **asked)
