@@ -50,8 +50,9 @@ class Counted:
 class _Counting(Live):
     def __init__(self, networks: Iterable[nn.Module]) -> None:
         super().__init__(networks)
-        there = (one for one in gc.get_objects() if issubclass(type(one), torch.Tensor) and one.is_meta)
-        self._older |= {one.untyped_storage()._cdata for one in there}
+        # held, lest another storage come to lie where one of them went
+        self._there = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor) and one.is_meta]
+        self._older |= {one.untyped_storage()._cdata for one in self._there}
         self.begin()
 
     def begin(self) -> None:

