@@ -34,7 +34,7 @@ FACTS = Facts(
             good_at="Quick and small, with more LoRAs and finetunes than any other; 512 pixels.",
             first_from=4.0,
             licence="CreativeML OpenRAIL-M",
-            size_gb=5.5,
+            size_gb=2.1,  # 16 bits, which its repository has beside 32
             told_by={"unet.cross_attention_dim": 768},
         ),
     ),
