@@ -119,7 +119,7 @@ def test_one_base_is_suggested_by_the_card_and_the_disk(studio, monkeypatch):
     free[0] = 5e9
     assert computer.suggestion(studio).base.key == "sd15"
     free[0] = 0.2e9
-    assert "Make 2 GB of room" in computer.suggestion(studio).why
+    assert "Make 3 GB of room" in computer.suggestion(studio).why
     free[0] = 500e9
     make(studio.bases / "klein", "klein-4b")
     assert "is here" in computer.suggestion(studio).why
