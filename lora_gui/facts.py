@@ -98,6 +98,9 @@ class Facts:
     base_model_version: str  # ss_base_model_version of its LoRA files
     spellings: str = ""  # a regular expression: what else its LoRA files call it, as `formats/architecture.py` has it
     written_for: dict[str, str] = field(default_factory=dict)  # program that reads all of its LoRAs to the dialect
+    weighs_words: bool = field(default=False, kw_only=True)  # whether (word:1.2), BREAK and long prompts are heeded
+    skips_layers: bool = field(default=False, kw_only=True)  # whether its prompts know a clip skip
+    draws_over: bool = field(default=True, kw_only=True)  # whether a drawing can begin with a picture
     own_sampler: bool = field(default=False, kw_only=True)  # whether its drawings know no sampler but their own
     single_files: tuple[SingleFile, ...] = ()  # builds of its bases that are read from one file
     same_pipelines: tuple[str, ...] = ()  # further ones that are made of the same networks

@@ -24,6 +24,7 @@ Sampler = Literal[
     "base", "Euler", "Euler a", "Heun", "DPM2", "DPM2 a", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ 2S", "DPM++ SDE", "UniPC",
     "DEIS", "DDIM", "DDPM", "PLMS", "LCM",
 ]  # fmt: skip
+Seeds = Literal["walk", "fixed", "random"]
 Schedule = Literal["base", "Karras", "Exponential", "SGM Uniform", "Normal"]
 _PREDICTION = "What the base predicts: noise (epsilon) or velocity (v). As the base says, unless its drawings are noise or grey."
 
@@ -188,6 +189,14 @@ class DrawSettings(_Settings):
         1, ge=-1, le=SEEDS - 1, title="Seed",
         description="The same seed and settings give the same drawing; -1 takes a new one. Seeds that differ by 4294967296 are alike.",
     )
+    seeds: Seeds = Field(
+        "walk", title="Seeds of several",
+        description="Walk: each drawing has the next seed, or the next variation. Fixed: all have the same. Random: each a new one.",
+    )
+    variation: float = Field(
+        0, ge=0, le=1, title="Variation", description="How far the noise goes towards that of the variation seed. Up: less alike; 0 is not at all, 1 all the way.",
+    )
+    variation_seed: int = Field(1, ge=0, le=SEEDS - 1, title="Variation seed", description="Where a variation goes to.")
     count: int = Field(1, ge=1, le=16, title="How many", description="Drawings at once, each with the next seed.")
     width: int = Field(512, ge=64, le=2048, multiple_of=8, title="Width", description="In pixels.")
     height: int = Field(512, ge=64, le=2048, multiple_of=8, title="Height", description="In pixels.")
@@ -200,6 +209,27 @@ class DrawSettings(_Settings):
     schedule: Schedule = Field(
         "base", title="Noise schedule",
         description="How the noise is shared out over the steps. Karras gives fine detail more of few steps; not every sampler takes each.",
+    )
+    clip_skip: int = Field(
+        1, ge=1, le=12, title="Clip skip",
+        description="At which layer from the end the prompt is read off; 1 is the last. Some bases for drawn pictures want 2. Only Stable Diffusion 1.x knows it.",
+    )
+    picture: str = Field("", max_length=4000, title="Begin with", description="A picture to draw over. Empty: begin with noise.")
+    mask: str = Field(
+        "", max_length=4000, title="Mask", description="A picture, white where the other is drawn anew and black where it stays as it is.",
+    )
+    denoising: float = Field(
+        0.75, ge=0, le=1, title="Denoising strength",
+        description="How much of the picture is given up. Up: freer; 1 keeps nothing of it, 0 all of it.",
+    )
+    mask_blur: int = Field(
+        4, ge=0, le=64, title="Mask blur", description="In pixels. Up: a softer edge between what is drawn anew and what is kept.",
+    )
+    upscale: float = Field(
+        1.0, ge=1, le=4, title="Upscale", description="How many times larger the drawing becomes, in a second pass over its tiles. The time grows with its square.",
+    )
+    upscale_denoising: float = Field(
+        0.35, gt=0, le=1, title="Upscale's denoising strength", description="How much that pass changes. Up: more new detail, and more that was not there.",
     )
     prediction: Prediction = Field("base", title="Prediction", description=_PREDICTION)
     mark: bool = Field(

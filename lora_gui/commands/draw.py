@@ -3,11 +3,14 @@
 import argparse
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from lora_gui.commands import EndedEarly, Register, note, settings_of
 from lora_gui.errors import UserError, nearest
 from lora_gui.studio.paths import Studio
+
+if TYPE_CHECKING:
+    from lora_gui.protocol.jobs import Base
 
 
 def add(commands: Any, register: Register) -> None:
@@ -32,6 +35,10 @@ def add(commands: Any, register: Register) -> None:
     draw.add_argument("--on-processor", action="store_true", help="beside whatever has the card, and slower")
     draw.add_argument("--seed", type=int, default=1, help="-1 takes a new one (default: 1)")
     draw.add_argument("--count", type=int, default=1)
+    draw.add_argument("--ratio", metavar="W:H", help="of the sides, such as 2:3, at the size that the base likes")
+    draw.add_argument("--picture", type=Path, metavar="FILE", help="draw over this one, as large as it is")
+    draw.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture is drawn anew")
+    draw.add_argument("--sampler", metavar="NAME", help="such as 'Euler a' or 'DPM++ 2M' (default: the base's own)")
     draw.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as guidance=5"
     )
@@ -51,9 +58,11 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         "negative_prompt": options.negative,
         "seed": options.seed,
         "count": options.count,
+        "stack": tuple(_stack_entry(studio, text) for text in options.lora),
     }
-    stack = {"stack": tuple(_stack_entry(studio, text) for text in options.lora)}
-    settings = check(DrawSettings, bases.draw_defaults(base) | asked | stack | settings_of(options.set, DrawSettings))
+    named = settings_of([f"sampler={options.sampler}"] if options.sampler else [], DrawSettings)
+    given = bases.draw_defaults(base) | asked | named | _size(base, options) | settings_of(options.set, DrawSettings)
+    settings = check(DrawSettings, given)
     if options.precision not in (None, *get_args(Precision)):
         what = f"There is no precision {options.precision!r}."
         raise UserError(what, nearest(options.precision, get_args(Precision)))
@@ -76,6 +85,17 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         note(sentence)
     drawings = [str(path) for path in status.drawings]
     return {"drawings": drawings, "seeds": list(status.seeds), "seconds": round(time.monotonic() - began, 1)}
+
+
+def _size(base: "Base", options: argparse.Namespace) -> dict[str, Any]:
+    """The size that a ratio or a picture to begin with asks for, and the pictures."""
+    from lora_gui.studio.things import inputs, ratios
+
+    found = {name: str(path.resolve()) for name in ("picture", "mask") if (path := getattr(options, name))}
+    size = ratios.size(base, options.ratio) if options.ratio else None
+    if size is None and options.picture:
+        size = ratios.like(base, inputs.size(options.picture))
+    return found | ({"width": size[0], "height": size[1]} if size else {})
 
 
 def _stack_entry(studio: Studio, text: str) -> dict[str, Any]:

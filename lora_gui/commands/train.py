@@ -110,6 +110,6 @@ def order(options: argparse.Namespace, studio: Studio, chosen: "PictureSet", pro
     each = framings.framed(framings.sizes(chosen.pictures), base.family, together)
     for sentence in (framings.sentence(each, settings.resolution), *framings.losing(each)):
         note(sentence)
-    if signs := prompt.read_as_words(settings.sample_prompts):
+    if signs := prompt.read_as_words(settings.sample_prompts, base.family):
         note(signs)
     return runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)

@@ -9,12 +9,12 @@ import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_gui.errors import UserError, nearest
+from lora_gui.errors import SettingError, UserError, nearest
 from lora_gui.facts import Facts, PartFile
 from lora_gui.families.shared.licences import LICENCES
 from lora_gui.families.shared.samplers import DIFFUSION, FLOW, Solver
 from lora_gui.formats import other_pipelines
-from lora_gui.settings import Sampler
+from lora_gui.settings import Sampler, Schedule
 
 if TYPE_CHECKING:
     from lora_gui.families.base import Family
@@ -102,6 +102,20 @@ def samplers(key: str) -> dict[Sampler, Solver]:
     if facts_of(key).own_sampler:
         return {}
     return FLOW if is_flow(key) else DIFFUSION
+
+
+def solver(key: str, sampler: Sampler, schedule: Schedule) -> Solver:
+    """What draws with this sampler. Raises SettingError where the family has it not, or it takes no such schedule."""
+    known = samplers(key)
+    if sampler not in known:
+        remedy = f"Choose one of {', '.join(known)}." if known else "Choose 'As the base says'."
+        raise SettingError(f"{sampler} does not draw with this kind of base.", remedy, "sampler", "base")
+    takes = known[sampler].schedules
+    if schedule not in ("base", *takes):
+        what = f"{sampler} does not take the noise schedule {schedule} with this kind of base."
+        remedy = f"It takes {', '.join(takes)}." if takes else "Choose 'As the base says'."
+        raise SettingError(what, remedy, "schedule", "base")
+    return known[sampler]
 
 
 @functools.cache

@@ -5,11 +5,8 @@ Only the engine imports this and the families' `model.py`; everybody else reads 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +15,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lora_gui import files
-from lora_gui.errors import UserError
 from lora_gui.facts import Facts
+from lora_gui.families.shared.links import as_taken
 from lora_gui.families.shared.token_limit import Reader
-from lora_gui.formats import base_files, single_file
 from lora_gui.framing import Framing
 from lora_gui.settings import DrawSettings, TrainSettings
 
@@ -33,41 +28,9 @@ Conditions = dict[str, Any]  # of a denoiser: tensors (B, ...), or a list of B w
 
 def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The network of a folder, of the class `kind`, as it is. Others of this kind may hold it in fewer bits."""
-    with _as_taken(folder, "diffusion_pytorch_model" if hasattr(kind, "load_config") else "model") as taken:
+    with as_taken(folder, "diffusion_pytorch_model" if hasattr(kind, "load_config") else "model") as taken:
         network = kind.from_pretrained(taken, dtype=dtype, use_safetensors=True)
     return network.to(device).eval()
-
-
-@contextmanager
-def _as_taken(folder: Path, name: str) -> Iterator[Path]:
-    """The folder of a network as a library takes it that calls weights `name`: itself, or a folder of links to it.
-
-    The latter where the files that count are of a variant or called otherwise. Raises UserError where no disk links.
-    """
-    found = base_files.weights(folder)
-    if found is None or found.is_plain(name):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="lora-studio-", ignore_cleanup_errors=True) as made:
-        shards = {f"{name}-{number}.safetensors": path for number, path in enumerate(found.files)}
-        table = {tensor: shard for shard, path in shards.items() for tensor in single_file.read(path).shapes}
-        links = shards | {path.name: path for path in base_files.configurations(folder)}
-        for link, path in links.items():
-            link_to(path.resolve(), Path(made) / link)
-        files.write_json(Path(made) / f"{name}.safetensors.index.json", {"metadata": {}, "weight_map": table})
-        yield Path(made)
-
-
-def link_to(path: Path, link: Path) -> None:
-    """Make `link` lead to the file at `path`. Raises UserError where no disk links."""
-    try:
-        link.symlink_to(path)
-    except OSError:  # Windows, without its mode for developers
-        try:
-            os.link(path, link)
-        except OSError as error:
-            what = f"{path.name} of this base has a name that is not read here ({error.strerror})."
-            raise UserError(what, f"Rename it to {link.stem.partition('-')[0]}.safetensors.") from error
 
 
 @dataclass(frozen=True)
@@ -149,6 +112,17 @@ class Stage:
     conditions: tuple[Conditions, ...]  # one batch, or one for each branch of the guidance; unconditional rows first
     guide: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None  # (unconditional, conditional) to guided
     shown: bool = True  # whether progress is told and previews are made
+    kept: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
+    # what latents become after each step, told the next timestep (None behind the last)
+
+
+@dataclass(frozen=True)
+class Over:
+    """A picture that is drawn over: with how much noise a drawing begins, and where it is drawn anew at all."""
+
+    pixels: torch.Tensor  # (1, 3, H, W) in [-1, 1]
+    strength: float  # of the noise, in (0, 1]; 1 leaves nothing of the picture
+    mask: torch.Tensor | None = None  # (1, 1, H, W), 1 where it is drawn anew and 0 where it is kept
 
 
 @dataclass(frozen=True)
@@ -252,6 +226,12 @@ class Family(ABC):
     def encode_captions(self, encoders: Any, captions: list[str]) -> Tensors:
         """Captions to what is cached of them, each (B, ...)."""
 
+    def encode_prompts(self, encoders: Any, prompts: tuple[str, ...], clip_skip: int = 1) -> Tensors:
+        """Prompts as they are drawn with, each (B, ...): one by one, since a batch can differ from that in the last
+        bit. Where `Facts.weighs_words`, with their weights and whole; where `Facts.skips_layers`, with `clip_skip`."""
+        rows = [self.encode_captions(encoders, [prompt]) for prompt in prompts]
+        return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+
     @abstractmethod
     def reader(self, base: Path) -> Reader:
         """What counts how much of a caption is read."""
@@ -282,6 +262,10 @@ class Family(ABC):
         (B, C or more, ...); channels behind the first C are a learned variance.
         """
 
+    def is_guided(self, kit: Kit, settings: DrawSettings) -> bool:
+        """Whether a drawing asks the denoiser without the prompt, too (classifier-free guidance)."""
+        return settings.guidance > 1
+
     @abstractmethod
     def draw(
         self,
@@ -290,9 +274,12 @@ class Family(ABC):
         captions: Tensors,
         generator: torch.Generator,
         sample: Callable[[Stage], torch.Tensor],
+        over: Over | None = None,
     ) -> torch.Tensor:
         """One drawing as pixels (1, 3, H, W) in [0, 1]. `captions` are what `encode_captions` made of the prompt and
-        the negative prompt, each (2, ...); `sample` takes a stage from its noise to its finished latents."""
+        the negative prompt, each (2, ...); `sample` takes a stage from its noise to its finished latents.
+
+        Where a picture is drawn `over`, it is as large as the drawing; `Facts.draws_over` says whether one can be."""
 
     @abstractmethod
     def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:

@@ -43,7 +43,9 @@ def text(made: Made) -> str:
 
 def exact(made: Made) -> str:
     """All that a second drawing needs, as JSON. No path stands in it: LoRAs and pictures are named."""
-    settings = made.settings.model_dump(mode="json", exclude={"stack", "count"})
+    settings = made.settings.model_dump(mode="json", exclude={"count"})
+    settings |= {name: Path(settings[name]).name for name in PICTURES}
+    settings["stack"] = [entry | {"lora": Path(entry["lora"]).stem} for entry in settings["stack"]]
     record = {
         "version": VERSION,
         "program": PROGRAM,
@@ -51,29 +53,44 @@ def exact(made: Made) -> str:
         "loras": [{"name": name, "strength": strength, "hash": digest} for name, strength, digest in made.loras],
         "sampler": made.sampler,
         "size": made.size,
-        "settings": {name: Path(value).name if name in PICTURES else value for name, value in settings.items()},
+        "settings": settings,
     }
     return json.dumps(record, ensure_ascii=False)
 
 
-PICTURES: tuple[str, ...] = ()  # settings that are paths of pictures
+PICTURES = ("picture", "mask")  # settings that are paths of pictures, whose names alone are told
 
 
 def _fields(made: Made) -> dict[str, Any]:
     settings, (sampler, schedule) = made.settings, made.sampler
+    first = (settings.width, settings.height) if settings.upscale > 1 else made.size
     return {
         "Steps": settings.steps,
         "Sampler": sampler,
         "Schedule type": schedule,
         "CFG scale": f"{settings.guidance:g}",
         "Seed": settings.seed,
-        "Size": f"{made.size[0]}x{made.size[1]}",
+        "Variation seed": settings.variation_seed if settings.variation else "",
+        "Variation seed strength": f"{settings.variation:g}" if settings.variation else "",
+        "Size": f"{first[0]}x{first[1]}",
         "Model hash": made.base_hash[:10],
         "Model": made.base,
+        "Clip skip": settings.clip_skip if settings.clip_skip > 1 else "",
+        "Denoising strength": _denoising(settings),
+        "Mask blur": settings.mask_blur if settings.mask else "",
+        "Hires upscale": f"{settings.upscale:g}" if settings.upscale > 1 else "",
+        "Hires upscaler": "Lanczos (tiles)" if settings.upscale > 1 else "",
         "Prediction": "" if settings.prediction == "base" else settings.prediction,
         "Lora hashes": ", ".join(f"{name}: {digest[:12]}" for name, _, digest in made.loras if digest),
         "Version": PROGRAM,
     }
+
+
+def _denoising(settings: DrawSettings) -> str:
+    """Of the picture that was drawn over, or of the second pass; other programs have one field for both."""
+    if settings.picture:
+        return f"{settings.denoising:g}"
+    return f"{settings.upscale_denoising:g}" if settings.upscale > 1 else ""
 
 
 def _quoted(value: str) -> str:

@@ -49,4 +49,5 @@ def encode(image: Image.Image, parameters: str, exact: str = "", mark: str = MAD
 
 def of(image: Image.Image, made: Made) -> bytes:
     """A drawing as PNG that says how it was made."""
-    return encode(image, generation.text(made), generation.exact(made), MADE if made.settings.mark else "")
+    mark = COMPOSED if made.settings.picture else MADE
+    return encode(image, generation.text(made), generation.exact(made), mark if made.settings.mark else "")

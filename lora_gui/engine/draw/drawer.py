@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from lora_gui import files
-from lora_gui.engine.draw import base_hash
+from lora_gui.engine.draw import hashes, upscale
 from lora_gui.engine.draw.opened import Opened, held_by, open_base
+from lora_gui.engine.draw.picture import beginning
 from lora_gui.engine.draw.watching import CancelledError, Watch
 from lora_gui.engine.load import device
+from lora_gui.engine.memory import room
 from lora_gui.formats import png
 from lora_gui.formats.generation import Made
 from lora_gui.protocol.events import Done, Drawn, Event, Note, Phase, Stopped
@@ -45,24 +47,36 @@ class Drawer:
         held_whole = not (job.precision or job.streamed_blocks)
         merged = self.device.type == "cpu" and held_whole  # a card has no room for copies of the weights
         stack = yield from opened.stack.use(job.settings.stack, merged, job.read_by)
-        digest = yield from base_hash.of(job.base, job.cache)
+        room.require(job, opened.folder, opened.family, self.device, opened.dtype)
+        digest = yield from hashes.of_base(job.base, job.cache)
         watch = Watch(opened.pipeline, job, say, cancelled)
         for number, shot in enumerate(shots):
             yield Phase("Drawing", number, len(shots))
             try:
                 if cancelled():
                     raise CancelledError
-                image = opened.pipeline.draw(shot, shot.seed, opened.prompts(shot), watch)
+                image = yield from self._drawn(opened, shot, watch)
             except CancelledError:
                 yield Stopped(id=job.id)
                 return
             path = Path(job.folder) / f"{job.id}-{number}.png"
-            yield from _odd(image, shot)
             sampler = opened.pipeline.sampler(shot)
             made = Made(shot, job.base.title, sampler, stack, image.size, job.base.key, digest)
             files.write_bytes(path, png.of(image, made))
             yield Drawn(job.id, str(path), shot.seed, number + 1, len(shots))
         yield Done(id=job.id)
+
+    def _drawn(self, opened: Opened, shot: DrawSettings, watch: Watch) -> Generator[Event, None, Image.Image]:
+        """One drawing, enlarged where that is asked for."""
+        begin, captions = beginning(shot), opened.prompts(shot)
+        if begin and not begin.strength:
+            image = begin.picture
+        else:
+            image = opened.pipeline.draw(shot, shot.seed, captions, watch, begin)
+            yield from _odd(image, shot)
+        if shot.upscale > 1:
+            image = yield from upscale.enlarged(opened.pipeline, image, shot, captions, watch)
+        return image
 
 
 def _odd(image: Image.Image, settings: DrawSettings) -> Iterator[Event]:

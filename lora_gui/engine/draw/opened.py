@@ -62,7 +62,7 @@ class Opened:
 
     def read(self, shots: tuple[DrawSettings, ...]) -> Iterator[Event]:
         """Read the prompts with text encoders that leave memory afterwards; nothing where they are small and stay."""
-        unknown = [shot for shot in shots if (shot.prompt, shot.negative_prompt) not in self.captions]
+        unknown = [shot for shot in shots if (shot.prompt, shot.negative_prompt, shot.clip_skip) not in self.captions]
         if not (self.reads_apart and unknown):
             return
         yield Phase("Reading the prompt")
@@ -81,16 +81,20 @@ class Opened:
 
     def _captions(self, settings: DrawSettings, encoders: Any, *active: tuple[str, float]) -> Tensors:
         prompts = (settings.prompt, settings.negative_prompt)
-        key = (*prompts, *active)
+        key = (*prompts, settings.clip_skip, *active)
         if key not in self.captions:
-            found = encoded(self.family, encoders, prompts)
+            found = encoded(self.family, encoders, prompts, settings.clip_skip)
             if len(self.captions) >= _WARM:
                 self.captions.pop(next(iter(self.captions)))
             self.captions[key] = {name: value.cpu() for name, value in found.items()}
         return {name: value.to(self.where) for name, value in self.captions[key].items()}
 
     def unread(self, shots: tuple[DrawSettings, ...]) -> Iterator[Event]:
-        """A note where what is asked for is longer than the base reads."""
+        """A note where what is asked for is longer than the base reads, or says what it does not know."""
+        if any(shot.negative_prompt and not self.family.is_guided(self.pipeline.kit, shot) for shot in shots):
+            yield Note("The negative prompt does nothing at this guidance, or with a base that draws without any.")
+        if self.family.facts.weighs_words:
+            return
         prompts = (("prompt", shot.prompt) for shot in shots)
         negatives = (("negative prompt", shot.negative_prompt) for shot in shots)
         for kind, text in dict.fromkeys((*prompts, *negatives)):

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from lora_gui.engine.draw import samplers, sampling
+from lora_gui.engine.draw.picture import Beginning
 from lora_gui.engine.draw.sampling import Progress
 from lora_gui.engine.load import prediction
 from lora_gui.engine.load.sparing import Resting, tile
@@ -65,19 +66,28 @@ class Pipeline:
 
     @torch.no_grad()
     def draw(
-        self, settings: DrawSettings, seed: int, captions: Tensors | None = None, progress: Progress | None = None
+        self,
+        settings: DrawSettings,
+        seed: int,
+        captions: Tensors | None = None,
+        progress: Progress | None = None,
+        begin: Beginning | None = None,
     ) -> Image.Image:
-        """One drawing. `captions`, where given, are what `encoded` made of the prompts, and stand for both.
+        """One drawing, over the picture to `begin` with where there is one. `captions`, where given, are what `encoded`
+        made of the prompts, and stand for both.
 
         Raises NotFiniteError where latents or pixels are not numbers, UserError where the sampler is not the base's.
         """
         kit = samplers.chosen(self.kit, self.family.facts.key, settings)
         if captions is None:
-            captions = encoded(self.family, self.kit.encoders, (settings.prompt, settings.negative_prompt))
+            prompts = (settings.prompt, settings.negative_prompt)
+            captions = encoded(self.family, self.kit.encoders, prompts, settings.clip_skip)
         generator = torch.Generator().manual_seed(seed)
         sample = partial(_sampled, generator=generator, progress=progress)
+        over = begin.over() if begin else None
         try:
-            return _image(_finite(self.family.draw(kit, settings, captions, generator, sample)))
+            drawing = _image(_finite(self.family.draw(kit, settings, captions, generator, sample, over)))
+            return begin.kept(drawing) if begin else drawing
         finally:
             for decoder in self._resting:
                 decoder.rest()
@@ -88,10 +98,9 @@ class Pipeline:
 
 
 @torch.no_grad()
-def encoded(family: Family, encoders: Any, captions: tuple[str, ...]) -> Tensors:
-    """Captions encoded one by one, as they are drawn with; a batch can differ from that in the last bit; (B, ...)."""
-    rows = [family.encode_captions(encoders, [caption]) for caption in captions]
-    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+def encoded(family: Family, encoders: Any, prompts: tuple[str, ...], clip_skip: int = 1) -> Tensors:
+    """Prompts as they are drawn with, (B, ...)."""
+    return family.encode_prompts(encoders, prompts, clip_skip)
 
 
 def _sampled(stage: Stage, generator: torch.Generator, progress: Progress | None) -> torch.Tensor:

@@ -24,13 +24,12 @@ def sample(stage: Stage, generator: torch.Generator, progress: Progress | None =
     for number, timestep in enumerate(times):
         noisy = scheduler.scale_model_input(latents, timestep) if hasattr(scheduler, "scale_model_input") else latents
         predicted = _guided(stage, noisy, timestep)
-        known = {
-            "generator": generator,
-            "eta": 0.0,
-            "prev_timestep": times[number + 1] if number + 1 < len(times) else None,
-        }
+        following = times[number + 1] if number + 1 < len(times) else None
+        known = {"generator": generator, "eta": 0.0, "prev_timestep": following}
         given = {name: value for name, value in known.items() if name in accepted}
         latents = scheduler.step(predicted, timestep, latents, **given).prev_sample
+        if stage.kept is not None:
+            latents = stage.kept(latents, following)
         if progress:
             level = timestep.expand(len(noisy))
             x0 = stage.noising.x0(noisy, predicted[:, : noisy.shape[1]], level) if stage.shown else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import families
-from lora_gui.engine.draw import as_diffusers, lowrank
+from lora_gui.engine.draw import as_diffusers, hashes, lowrank
 from lora_gui.engine.load import lora
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects
@@ -89,5 +89,5 @@ class Stack:
                 undo.pop_all()
             self.loaded[key] = name
             self.notes[name] = dialects.left_out(path, lora.shapes(self.parts), self.facts, self.texts)
-            self.hashes[name] = header.metadata.get("sshs_model_hash", "")
+            self.hashes[name] = hashes.of_lora(path, header)
         return self.loaded[key], not self.texts and any(map(dialects.is_text_layer, header.tensors))

@@ -19,7 +19,7 @@ from lora_gui.engine.load import checkpoint_file
 from lora_gui.engine.load.checkpoint_file import Named
 from lora_gui.errors import UserError
 from lora_gui.facts import SingleFile
-from lora_gui.families.base import link_to
+from lora_gui.families.shared.links import link_to
 from lora_gui.formats import base_files, single_file
 from lora_gui.protocol.jobs import Base
 

@@ -108,12 +108,11 @@ class Planner:
 
     def encode_text(self) -> Phase:
         """Text encoders side by side; of a large one two layers at a time (see loading.text_encoder)."""
-        weights, working = 0.0, 0
-        for facts in self._texts():
+        weights, texts = 0.0, self._texts()
+        for facts in texts:
             streams = facts["weights"] >= loading.OFFLOADED_FROM
             weights += facts["outside"] + offload.RING * facts["largest"] if streams else facts["weights"]
-            working = max(working, facts["peak"])
-        return Phase(weights=weights, working=working)
+        return Phase(weights=weights, working=max((facts["peak"] for facts in texts), default=0))
 
     def encode_pictures(self, settings: TrainSettings) -> Phase:
         count, side, weights, working = max(1, PIXELS_AT_ONCE // settings.resolution**2), settings.resolution, 0, 0
@@ -132,16 +131,17 @@ class Planner:
 
     def sample(self, settings: TrainSettings) -> Phase:
         """A drawing with guidance beside the LoRA that is being trained; what decodes comes when it is needed."""
-        side, working, weights = self.side_of_samples(settings), 0, self._resident(settings)
         lora = sum(self._lora(settings)[key] for key in _HELD)
-        for one, run in self.denoisers.values():
-            key, told = ["draw", one, side, self.drawn, settings.precision], (one, run, side, settings.precision)
-            working = max(working, self._once(key, partial(self._draw_trace, *told))["peak"])
-        stages = [Phase(weights=weights, lora=lora, working=working)]
-        for one, run in self.decoders:
-            decoder = self._decoder(one, run, side)
+        return self.drawing(self.side_of_samples(settings), settings.precision, self._resident(settings), lora)
+
+    def drawing(self, side: int, precision: str, weights: float, lora: float = 0) -> Phase:
+        """A drawing with guidance, `side` px wide and high, beside so many bytes of weights on the card."""
+        trace, told = partial(self._draw_trace, side=side, precision=precision), (side, self.drawn, precision)
+        drawn = (self._once(["draw", one, *told], partial(trace, one, run)) for one, run in self.denoisers.values())
+        stages = [Phase(weights, lora, working=max(facts["peak"] for facts in drawn))]
+        for decoder in (self._decoder(one, run, side) for one, run in self.decoders):
             weights += decoder["weights"]
-            stages.append(Phase(weights=weights, lora=lora, working=decoder["peak"]))
+            stages.append(Phase(weights, lora, working=decoder["peak"]))
         return max(stages, key=lambda stage: stage.total)
 
     def side_of_samples(self, settings: TrainSettings) -> int:
@@ -190,8 +190,8 @@ class Planner:
         return total + (sum(facts["weights"] for facts in self._texts()) if settings.train_text_encoder else 0)
 
     def _texts(self) -> list[dict[str, Any]]:
-        facts = networks.text_facts
-        return [self._once(["text", one, asdict(text)], partial(facts, one, text)) for one, text in self.texts]
+        trace = networks.text_facts
+        return [self._once(["text", one, asdict(text)], partial(trace, one, text)) for one, text in self.texts]
 
     def _blocks(self, precision: str) -> list[dict[str, Any]]:
         parts = [one for one, _ in self.denoisers.values()]

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
-from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from lora_gui.errors import UserError
@@ -17,7 +16,7 @@ from lora_gui.families.flux_2_klein import blocks
 from lora_gui.families.flux_2_klein.facts import FACTS
 from lora_gui.families.shared import autoencoder, flow, flux, preview, qwen3
 from lora_gui.families.shared.latent import Config, Encoders, dtype_of, empty
-from lora_gui.families.shared.noising import RectifiedFlow
+from lora_gui.families.shared.noising import RectifiedFlow, first_noise
 from lora_gui.settings import DrawSettings
 
 _TEXT_LAYERS = (9, 18, 27)  # of Qwen3, whose states stand side by side; its later layers are not needed
@@ -96,11 +95,17 @@ class Flux2Klein(qwen3.Qwen3Family):
     def is_guided(self, kit: Kit, settings: DrawSettings) -> bool:
         return settings.guidance > 1 and not kit.further["is_distilled"]
 
+    def original(self, kit: Kit, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The posterior's mode, normalised as `encode_pictures` does."""
+        latents = flux.patches(kit.vae.encode(pixels.to(kit.vae.device, kit.vae.dtype)).latent_dist.mode())
+        mean, std = _statistics(kit.vae)
+        return flux.cells((latents - mean.to(latents)) / std.to(latents))
+
     def first_noise(self, network: Any, kit: Kit, settings: DrawSettings, generator: torch.Generator) -> torch.Tensor:
         """Drawn in patches, as the pipeline does."""
         shape = (1, network.config.in_channels, settings.height // 16, settings.width // 16)
         device, dtype = next(network.parameters()).device, dtype_of(network)
-        return flux.cells(randn_tensor(shape, generator=generator, device=device, dtype=dtype))
+        return flux.cells(first_noise(shape, settings, generator, device, dtype))
 
     def conditions_of(
         self, network: Any, captions: Tensors, sizes: list[tuple[int, int]], guidance: float | None = None

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel, VQModel
-from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import nn
 
@@ -20,6 +19,7 @@ from lora_gui.families.base import (
     Kit,
     Load,
     Noising,
+    Over,
     Reader,
     Stage,
     Tensors,
@@ -31,8 +31,10 @@ from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.families.kandinsky_2_2.facts import FACTS, QKV, RESNET, UNET_ATTENTION
 from lora_gui.families.shared import autoencoder, preview, token_limit
 from lora_gui.families.shared.clip import TOKENS
-from lora_gui.families.shared.latent import Config, dtype_of, empty, require_channels, scheduler_of
-from lora_gui.families.shared.noising import Diffusion, uniform
+from lora_gui.families.shared.latent import Config, dtype_of, empty, require_channels
+from lora_gui.families.shared.noising import Diffusion, first_noise, uniform
+from lora_gui.families.shared.over import begun
+from lora_gui.families.shared.schedulers import scheduler_of
 from lora_gui.settings import DrawSettings, TrainSettings
 
 _TARGETS = {
@@ -152,6 +154,7 @@ class Kandinsky22(Family):
         captions: Tensors,
         generator: torch.Generator,
         sample: Callable[[Stage], torch.Tensor],
+        over: Over | None = None,
     ) -> torch.Tensor:
         wanted, unwanted = prior.sample_embeds(kit, settings, captions, generator, sample)
         unet, scheduler = kit.parts["unet"], kit.schedulers["unet"]
@@ -159,7 +162,7 @@ class Kandinsky22(Family):
         scheduler.set_timesteps(settings.steps, device=wanted.device)
         height, width = (-(-side // _STEP) * _STEP // _CELL for side in (settings.height, settings.width))
         shape = (1, unet.config.in_channels, height, width)
-        noise = randn_tensor(shape, generator=generator, device=wanted.device, dtype=dtype)
+        noise = first_noise(shape, settings, generator, wanted.device, dtype)
         stage = Stage(
             predict=partial(self._predict_for, scheduler, unet),
             scheduler=scheduler,
@@ -169,6 +172,9 @@ class Kandinsky22(Family):
             conditions=({"embeds": (torch.cat([unwanted, wanted]) if guided else wanted).to(dtype)},),
             guide=partial(_guide, settings.guidance, shape[1]) if guided else None,
         )
+        if over is not None:
+            original = kit.vae.encode(over.pixels.to(kit.vae.device, kit.vae.dtype)).latents
+            stage = begun(stage, original.to(noise), noise, over, settings.steps)
         return autoencoder.zero_to_one(kit.vae.decode(sample(stage), force_not_quantize=True).sample)
 
     def _predict_for(

@@ -34,6 +34,11 @@ def decoded(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     return vae.decode(raw(vae, latents).to(vae.dtype)).sample
 
 
+def scaled(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """The opposite of `raw`."""
+    return (latents - _shift(vae)) * vae.config.scaling_factor
+
+
 def raw(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """Latents as the autoencoder itself has them."""
     return latents / vae.config.scaling_factor + _shift(vae)

@@ -16,6 +16,29 @@ def token_ids(tokenizer: Any, captions: list[str], device: torch.device) -> torc
     ).input_ids.to(device)
 
 
+def weighted(states: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """States (B, 77, C) times the weight of each token (B, 77), brought back to their mean, as A1111 does it.
+
+    `EmphasisOriginal` in its modules/sd_emphasis.py. Without weights, the states as they are.
+    """
+    if weights is None or bool((weights == 1).all()):
+        return states
+    heavier = states * weights.to(states)[..., None]
+    return heavier * (states.mean() / heavier.mean())
+
+
+def skipping(encoder: Any, ids: torch.Tensor, skip: int) -> torch.Tensor:
+    """The last states (B, 77, C); with `skip` > 1 those so many layers from the end, normalised as the last are.
+
+    1 is the last layer, as A1111 counts; diffusers' `clip_skip` is one less.
+    """
+    if skip == 1:
+        return encoder(ids)[0]  # type: ignore[no-any-return]
+    every = encoder(ids, output_hidden_states=True).hidden_states
+    norm = getattr(encoder, "text_model", encoder).final_layer_norm
+    return norm(every[-min(skip, len(every))])  # type: ignore[no-any-return]
+
+
 def states(encoder: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The states before the last layer (B, 77, C), and the first output: (B, C) where there is a projection."""
     output = encoder(ids, output_hidden_states=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,15 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import diffusers
 import torch
 from diffusers import AutoencoderKL
-from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import nn
 from transformers import AutoTokenizer
 
-from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.families.base import (
     Batch,
@@ -26,6 +22,7 @@ from lora_gui.families.base import (
     Family,
     Kit,
     Load,
+    Over,
     Stage,
     Tensors,
     TextLoad,
@@ -33,7 +30,9 @@ from lora_gui.families.base import (
     whole,
 )
 from lora_gui.families.shared import autoencoder, preview
-from lora_gui.families.shared.noising import normal
+from lora_gui.families.shared.noising import first_noise, normal
+from lora_gui.families.shared.over import begun
+from lora_gui.families.shared.schedulers import scheduler_of
 from lora_gui.settings import DrawSettings, TrainSettings
 
 _ROW = 1024  # bytes a pixel that a row of a batch takes at its peak; above what is planned for FLUX.1 and FLUX.2
@@ -84,10 +83,6 @@ class LatentFamily(Family):
     def computes_in(self, dtype: torch.dtype) -> torch.dtype:
         """The number format to load in where `dtype` is asked for."""
         return dtype
-
-    def is_guided(self, kit: Kit, settings: DrawSettings) -> bool:
-        """Whether a drawing asks the denoiser without the prompt, too (classifier-free guidance)."""
-        return settings.guidance > 1
 
     def guide(
         self, kit: Kit, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor
@@ -184,15 +179,30 @@ class LatentFamily(Family):
         captions: Tensors,
         generator: torch.Generator,
         sample: Callable[[Stage], torch.Tensor],
+        over: Over | None = None,
     ) -> torch.Tensor:
-        network, scheduler = kit.parts[self.part], kit.schedulers[self.part]
+        network = kit.parts[self.part]
+        original = None if over is None else self.original(kit, over.pixels, generator)
         noise = self.first_noise(network, kit, settings, generator)
+        stage = self._stage(kit, settings, captions, noise)
+        if over is not None and original is not None:
+            stage = begun(stage, original.to(noise), noise, over, settings.steps)
+        return self.decode(kit, sample(stage))
+
+    def original(self, kit: Kit, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The latents (1, C, h, w) of a picture that is drawn over, as the denoiser takes them."""
+        posterior = kit.vae.encode(pixels.to(kit.vae.device, kit.vae.dtype)).latent_dist
+        return autoencoder.scaled(kit.vae, posterior.sample(generator))
+
+    def _stage(self, kit: Kit, settings: DrawSettings, captions: Tensors, noise: torch.Tensor) -> Stage:
+        """All steps of a drawing that begins with `noise` alone."""
+        network, scheduler = kit.parts[self.part], kit.schedulers[self.part]
         timesteps = self.timesteps(scheduler, settings, noise)
         guided = self.is_guided(kit, settings)
         apart = self.branches_apart and not has_room(noise.device, settings)
         branches = ([[1], [0]] if apart else [[1, 0]]) if guided else [[0]]  # rows of `captions`
         size = (settings.height, settings.width)
-        stage = Stage(
+        return Stage(
             predict=partial(self.predict, self.part, network),
             scheduler=scheduler,
             timesteps=timesteps,
@@ -207,7 +217,6 @@ class LatentFamily(Family):
             ),
             guide=partial(self.guide, kit, settings) if guided else None,
         )  # fmt: skip
-        return self.decode(kit, sample(stage))
 
     def first_noise(self, network: Any, kit: Kit, settings: DrawSettings, generator: torch.Generator) -> torch.Tensor:
         """What a drawing begins with, (1, C, h, w)."""
@@ -215,7 +224,7 @@ class LatentFamily(Family):
         sides = (settings.height // cell * self.patch, settings.width // cell * self.patch)
         shape = (1, kit.vae.config.latent_channels, *sides)
         weight = next(network.parameters())
-        return randn_tensor(shape, generator=generator, device=weight.device, dtype=self.latents_dtype(network))
+        return first_noise(shape, settings, generator, weight.device, self.latents_dtype(network))
 
     def latents_dtype(self, network: Any) -> torch.dtype:
         """The number format that latents are stepped in."""
@@ -265,20 +274,6 @@ def require_channels(denoiser: Config, vae: Config, stacked: int = 1) -> None:
 def tokenizer_of(text_encoder: str) -> str:
     """The folder of the tokenizer of a text encoder."""
     return text_encoder.replace("text_encoder", "tokenizer")
-
-
-def scheduler_of(base: Path) -> Any:
-    """The scheduler that a base is drawn with. Raises ValueError where diffusers has none of its name."""
-    entry = (files.read_json(base / "model_index.json") or {}).get("scheduler")
-    name = str(entry[-1]) if isinstance(entry, list) and entry else ""
-    if not (name.endswith("Scheduler") and hasattr(diffusers.schedulers, name)):
-        raise ValueError(f"diffusers has no scheduler {name}")
-    scheduler, told = getattr(diffusers.schedulers, name), base / "scheduler"
-    if not scheduler.load_config(told).get("rescale_betas_zero_snr"):
-        return scheduler.from_pretrained(told)
-    if "rescale_betas_zero_snr" not in inspect.signature(scheduler).parameters:
-        scheduler = diffusers.EulerDiscreteScheduler  # one that knows noise without any signal
-    return scheduler.from_pretrained(told, timestep_spacing="trailing")  # begins there: Lin et al. 2024, section 3.3
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 
 from lora_gui.families.base import Noising
+from lora_gui.settings import DrawSettings
 
 _SMALLEST = 1e-5  # of alphas_cumprod, where it is divided by
 
@@ -138,6 +140,27 @@ def uniform(count: int, device: torch.device, generator: torch.Generator) -> tor
     """Even numbers in [0, 1), (count,) fp32."""
     whole = torch.rand(whole_batch((count,), generator), generator=generator, device=device)
     return own_rows(whole, count, generator)
+
+
+def first_noise(
+    shape: tuple[int, ...], settings: DrawSettings, generator: torch.Generator, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    """What a drawing begins with, drawn as diffusers does; a variation goes so far towards the noise of its seed."""
+    noise = randn_tensor(shape, generator=generator, device=device, dtype=dtype)
+    if not settings.variation:
+        return noise
+    other = torch.Generator().manual_seed(settings.variation_seed)
+    return slerp(settings.variation, noise, randn_tensor(shape, generator=other, device=device, dtype=dtype))
+
+
+def slerp(share: float, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """From `low` to `high` along the arc between them (Shoemake 1985), so that noise stays as strong as it is."""
+    one, two = low.float().flatten(), high.float().flatten()
+    angle = torch.acos((one @ two / (one.norm() * two.norm())).clamp(-1, 1))
+    if angle.sin() < _SMALLEST:
+        return torch.lerp(low, high, share)
+    mixed = torch.sin((1 - share) * angle) * low.float() + torch.sin(share * angle) * high.float()
+    return (mixed / angle.sin()).to(low.dtype)
 
 
 class SharedGenerator(torch.Generator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
-from lora_gui.families.base import Kit, Noising, Reader
-from lora_gui.families.shared import token_limit
+from lora_gui.families.base import Kit, Noising, Reader, Tensors
+from lora_gui.families.shared import emphasis, token_limit
+from lora_gui.families.shared.emphasis import Chunk
 from lora_gui.families.shared.latent import Config, LatentFamily, empty
 from lora_gui.families.shared.noising import Diffusion
 from lora_gui.settings import DrawSettings
@@ -33,6 +35,40 @@ class UNetFamily(LatentFamily):
     part = "unet"
     kind = UNet2DConditionModel
     tokenizer_kind = CLIPTokenizer
+
+    @abstractmethod
+    def embed(self, encoders: Any, ids: Tensors, weights: torch.Tensor, clip_skip: int) -> Tensors:
+        """What `encode_captions` makes of text, of tokens (1, 77) by their encoder, with the weight of each (1, 77)."""
+
+    def encode_prompts(self, encoders: Any, prompts: tuple[str, ...], clip_skip: int = 1) -> Tensors:
+        """With weights, BREAK and all words; the shorter of prompts of several chunks filled up with empty ones."""
+        rows = [self._prompt(encoders, prompt, clip_skip) for prompt in prompts]
+        longest, nothing = max(len(row) for row in rows), dict.fromkeys(encoders.tokenizers, Chunk())
+        for row, prompt in zip(rows, prompts, strict=True):
+            while len(row) < longest:  # one that says nothing at all is no words, whatever the base makes of that
+                row.append(self._chunk(encoders, nothing, clip_skip) if prompt else row[0])
+        whole = [row[0] | {"text": torch.cat([one["text"] for one in row], dim=1)} for row in rows]
+        return {key: torch.cat([one[key] for one in whole]) for key in whole[0] if all(key in one for one in whole)}
+
+    def _prompt(self, encoders: Any, prompt: str, clip_skip: int) -> list[Tensors]:
+        """A prompt chunk by chunk; one that says nothing but few words is read as any caption."""
+        pieces = emphasis.segments(prompt)
+        chunks = {name: emphasis.chunks(tokenizer, pieces) for name, tokenizer in encoders.tokenizers.items()}
+        count = max(len(found) for found in chunks.values())
+        if count == 1 and emphasis.is_plain(pieces, prompt) and (clip_skip == 1 or not self.facts.skips_layers):
+            return [self.encode_captions(encoders, [prompt])]
+        return [
+            self._chunk(encoders, {name: (found + [Chunk()] * count)[n] for name, found in chunks.items()}, clip_skip)
+            for n in range(count)
+        ]
+
+    def _chunk(self, encoders: Any, chunks: dict[str, Chunk], clip_skip: int) -> Tensors:
+        """One chunk, by its encoders' tokens."""
+        filled = {name: emphasis.filled(encoders.tokenizers[name], chunk) for name, chunk in chunks.items()}
+        device = next(iter(encoders.texts.values())).device
+        ids = {name: torch.tensor([ids], device=device) for name, (ids, _) in filled.items()}
+        weights = torch.tensor([next(iter(filled.values()))[1]], device=device)
+        return self.embed(encoders, ids, weights, clip_skip)
 
     def targets(self, part: str, layers: str) -> str:
         return TARGETS[layers] if part == "unet" else TEXT_TARGETS

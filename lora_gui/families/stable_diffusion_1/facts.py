@@ -51,6 +51,8 @@ FACTS = Facts(
     cell=8,
     bucket_step=64,
     learns_in_fp16=True,
+    weighs_words=True,
+    skips_layers=True,
     single_files=(
         SingleFile(
             like="sd15",

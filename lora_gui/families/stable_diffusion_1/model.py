@@ -29,6 +29,10 @@ class StableDiffusion1(unet.UNetFamily):
         ids = clip.token_ids(encoders.tokenizers["text_encoder"], captions, text_encoder.device)
         return {"ids": ids, "text": text_encoder(ids)[0]}
 
+    def embed(self, encoders: Encoders, ids: Tensors, weights: torch.Tensor, clip_skip: int) -> Tensors:
+        states = clip.skipping(encoders.texts["text_encoder"], ids["text_encoder"], clip_skip)
+        return {"text": clip.weighted(states, weights)}
+
     def reencode(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
         if "text_encoder" not in parts:
             return captions

@@ -38,6 +38,7 @@ FACTS = Facts(
     cell=8,
     bucket_step=64,
     learns_in_fp16=True,
+    weighs_words=True,
     single_files=(
         SingleFile(
             like="sdxl",

@@ -44,6 +44,11 @@ class StableDiffusionXL(unet.UNetFamily):
         }
         return tokens | _embedded(encoders.texts, tokens)
 
+    def embed(self, encoders: Encoders, ids: Tensors, weights: torch.Tensor, clip_skip: int) -> Tensors:
+        """It was trained with the states before the last layer, so that `clip_skip` has nothing to say."""
+        both = {"ids": ids["text_encoder"], "ids_2": ids["text_encoder_2"], "said": ids["text_encoder"].new_ones(1)}
+        return _embedded(encoders.texts, both, weights)
+
     def reencode(self, parts: dict[str, Any], captions: Tensors) -> Tensors:
         return _embedded(parts, captions) if "text_encoder" in parts else captions
 
@@ -89,10 +94,11 @@ def _told(rows: Sequence[tuple[int, ...]], device: torch.device) -> torch.Tensor
     return torch.tensor(rows).to(device, non_blocking=True)
 
 
-def _embedded(text_encoders: dict[str, Any], tokens: Tensors) -> Tensors:
+def _embedded(text_encoders: dict[str, Any], tokens: Tensors, weights: torch.Tensor | None = None) -> Tensors:
     """States of both encoders side by side (B, 77, 2048), and the second's pooled (B, 1280); zeros for no caption."""
     first, _ = clip.states(text_encoders["text_encoder"], tokens["ids"])
     second, pooled = clip.states(text_encoders["text_encoder_2"], tokens["ids_2"])
+    first, second = clip.weighted(first, weights), clip.weighted(second, weights)
     said = tokens["said"]
     return {"text": torch.cat([first, second], dim=-1) * said.view(-1, 1, 1), "pooled": pooled * said.view(-1, 1)}
 

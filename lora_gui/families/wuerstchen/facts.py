@@ -29,6 +29,7 @@ FACTS = Facts(
     bucket_step=128 / 3,
     learns_in_fp16=True,
     own_sampler=True,
+    draws_over=False,
     architecture="wuerstchen-v2-prior/lora",
     base_model_version="wuerstchen_v2_prior",
     spellings=r"wuerstchen.*",

@@ -25,6 +25,7 @@ from lora_gui.families.base import (
     Kit,
     Load,
     Noising,
+    Over,
     Reader,
     Stage,
     Tensors,
@@ -158,6 +159,7 @@ class Wuerstchen(Family):
         captions: Tensors,
         generator: torch.Generator,
         sample: Callable[[Stage], torch.Tensor],
+        over: Over | None = None,
     ) -> torch.Tensor:
         """`settings.steps` are those of the prior; the decoder takes twelve, without guidance."""
         predict = partial(self.predict, "prior", kit.parts["prior"])

@@ -13,7 +13,7 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 
 from lora_gui.families.base import Conditions, Kit, Noising, Stage
-from lora_gui.families.shared.noising import noise_like, per_picture, uniform
+from lora_gui.families.shared.noising import first_noise, noise_like, per_picture, uniform
 from lora_gui.settings import DrawSettings
 
 _DECODER_STEPS = 12
@@ -75,7 +75,7 @@ def plan(
     prior, scheduler, cell = kit.parts["prior"], kit.schedulers["prior"], kit.further["resolution_multiple"]
     weight, guided = prior.projection.weight, settings.guidance > 1
     shape = (1, prior.config.c_in, math.ceil(settings.height / cell), math.ceil(settings.width / cell))
-    noise = randn_tensor(shape, generator=generator, device=weight.device, dtype=weight.dtype)
+    noise = first_noise(shape, settings, generator, weight.device, weight.dtype)
     scheduler.set_timesteps(timesteps=timesteps(settings.steps), device=weight.device)
     return Stage(
         predict=predict,

@@ -18,7 +18,7 @@ from lora_gui.settings import DrawSettings
 from lora_gui.studio.capacity import fit
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks import process
-from lora_gui.studio.tasks.order import prepared
+from lora_gui.studio.tasks.order import prepared, shots
 
 PATIENCE = 5.0  # seconds a child gets to end by itself
 UNANSWERED = 10.0  # seconds after which a child that does not answer a cancel is ended by force
@@ -110,12 +110,14 @@ class Drawer:
         Raises UserError where the stack or the size does not fit the base, or the prompt names an unknown LoRA.
         """
         settings, notes = prepared(self._studio, base, settings)
+        each = shots(self._studio, settings)
         place = (folder or self._studio.drawings / f"{datetime.now():%Y-%m-%d}").resolve()
         files.make_folder(place)
         job = DrawJob(
             id=self._new_id(place),
             base=base,
             settings=settings,
+            shots=each,
             folder=str(place),
             studio=str(self._studio.home.resolve()),
             cache=str(self._studio.cache.resolve()),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lora_gui import typed
+from lora_gui import families, typed
 from lora_gui.errors import UserError, shown
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.paths import Studio
@@ -12,24 +12,31 @@ from lora_gui.studio.things import loras
 
 # https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/extra_networks.py and its lora extension
 _TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]*)>", re.IGNORECASE)
-_SIGNS = re.compile(  # of other programs, which no text encoder knows
+# Signs of other programs, which no text encoder knows.
+_WEIGHTS = (  # that CLIP's families heed here; see families/shared/emphasis.py
     r"\([^()]*:\s*-?[\d.,]+\s*\)"  # (word:1.2)
     r"|\({2,}[^()]+\){2,}"
-    r"|\[[^\[\]]+\]"  # [word], [a|b], [a:b:0.5]
-    r"|\{[^{}]+\}"
+    r"|\[[^\[\]|:]+\]"  # [word]
+    r"|\bBREAK\b"
+    r"|\\[()\[\]]"
+)
+_WILDCARDS = r"\{[^{}]+\}|(?<!\w)__[\w/*-]+__"  # that drawings heed; see wildcards.py
+_OTHERS = (
+    r"\[[^\[\]]*[|:][^\[\]]*\]"  # [a|b], [a:b:0.5]
+    r"|\{\d[^{}]*\$\$[^{}]*\}"  # {2$$a|b}
     r"|<[\w-]+:[^<>]*>"  # <hypernet:name:1>
-    r"|\b(?:BREAK|AND)\b"
-    r"|(?<!\w)__[\w/*-]+__"
+    r"|\bAND\b"
     r"|\bembedding:\S+"
     r"|(?<!\S)--[a-z]+\b(?:[ =][\w.:]+)?"  # --w 512
     r"|\b\w+(?:\+\+|--)(?!\w)"
-    r"|\\[()\[\]]"
 )
 _NAMED = 5  # of these signs, in one sentence
 
 
-def resolved(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, list[str]]:
+def resolved(studio: Studio, settings: DrawSettings, family: str = "") -> tuple[DrawSettings, list[str]]:
     """The settings with the tags of the prompt in the stack and out of the text, and what is to be said of that.
+
+    `family` is the base's; where it heeds weights, they are no plain words.
 
     Raises UserError where a tag names no LoRA of the studio, or a strength that there is none of.
     """
@@ -39,7 +46,7 @@ def resolved(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, list
     plain = {name: _without_tags(text) for name, text in texts.items()}
     if _TAG.search(settings.negative_prompt):
         notes.append("A LoRA in the negative prompt has no effect, so it was left out; give it a negative strength.")
-    if signs := read_as_words(plain.values()):
+    if signs := read_as_words(plain.values(), family, wildcards=True):
         notes.append(signs)
     if plain == texts:
         return settings, notes
@@ -51,9 +58,12 @@ def resolved(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, list
     return check(DrawSettings, settings.model_dump() | plain | changed), notes
 
 
-def read_as_words(texts: Iterable[str]) -> str:
-    """A sentence naming the signs of other programs in prompts; empty where there are none."""
-    signs = list(dict.fromkeys(sign[0] for text in texts for sign in _SIGNS.finditer(text)))
+def read_as_words(texts: Iterable[str], family: str = "", wildcards: bool = False) -> str:
+    """A sentence naming the signs of other programs that are not heeded in prompts; empty where there are none."""
+    weighs = bool(family) and families.facts_of(family).weighs_words
+    unheeded = [_OTHERS, *[_WEIGHTS] * (not weighs), *[_WILDCARDS] * (not wildcards)]
+    expression = re.compile("|".join(unheeded))
+    signs = list(dict.fromkeys(sign[0] for text in texts for sign in expression.finditer(text)))
     named = ", ".join(shown(sign, 40) for sign in signs[:_NAMED])
     return f"Read as plain words, not as signs: {named}{' and more' if signs[_NAMED:] else ''}." if signs else ""
 

@@ -1,6 +1,7 @@
 """Drawing with a base and a stack that stay warm."""
 
 import itertools
+import json
 import re
 import shutil
 from pathlib import Path
@@ -138,10 +139,77 @@ def test_a_negative_prompt_changes_the_drawing(drawer, order):
     assert not np.array_equal(one, two)
 
 
-def test_a_prompt_that_is_cut_is_told_with_its_first_words_that_are_not_seen(drawer, order):
-    _, events, _ = drawn(drawer, order(prompt="zxy a red apple on blue", negative_prompt="grey"))
-    told = "The prompt is longer than what this base reads; from 'blue …' on it is not seen."
-    assert [event.text for event in events if isinstance(event, Note)] == [told]
+def notes(events):
+    return [event.text for event in events if isinstance(event, Note)]
+
+
+def test_a_prompt_of_many_words_is_read_to_its_end_where_the_base_can(drawer, order):
+    (one,), events, _ = drawn(drawer, order(prompt="zxy a red apple on blue", negative_prompt="grey"))
+    (two,), _, _ = drawn(drawer, order(prompt="zxy a red apple on green", negative_prompt="grey"))
+    assert notes(events) == [] and not np.array_equal(one, two)
+    (heavy,), _, _ = drawn(drawer, order(prompt="zxy a (red:1.4) apple on blue", negative_prompt="grey"))
+    assert not np.array_equal(one, heavy)
+
+
+def test_a_negative_prompt_that_does_nothing_is_said(drawer, order):
+    (one,), events, _ = drawn(drawer, order(guidance=1, negative_prompt="grey"))
+    (two,), plain, _ = drawn(drawer, order(guidance=1))
+    assert np.array_equal(one, two) and notes(plain) == []
+    said = "The negative prompt does nothing at this guidance, or with a base that draws without any."
+    assert notes(events) == [said]
+
+
+def test_a_variation_goes_from_the_drawing_of_one_seed_to_that_of_another(drawer, order):
+    (one,), _, _ = drawn(drawer, order(seed=1))
+    (two,), _, _ = drawn(drawer, order(seed=2))
+    (between,), events, _ = drawn(drawer, order(seed=1, variation=0.3, variation_seed=2))
+    text = Image.open(events[-2].path).info["parameters"]
+    (end,), _, _ = drawn(drawer, order(seed=1, variation=1, variation_seed=2))
+    assert np.array_equal(end, two)
+    assert not np.array_equal(between, one) and not np.array_equal(between, two)
+    assert "Variation seed: 2, Variation seed strength: 0.3" in text
+
+
+def test_each_shot_of_an_order_has_its_own_prompt_and_says_so(drawer, order):
+    job = order(prompt="{red|blue} thing")
+    shots = tuple(job.settings.model_copy(update={"prompt": f"{word} thing"}) for word in ("red", "blue"))
+    pictures, events, _ = drawn(drawer, job.model_copy(update={"shots": shots}))
+    assert not np.array_equal(*pictures)
+    said = [Image.open(event.path).info["parameters"].splitlines()[0] for event in events if isinstance(event, Drawn)]
+    assert said == ["red thing", "blue thing"]
+
+
+def test_a_picture_is_drawn_over_filled_in_and_enlarged_and_the_file_says_all_of_it(drawer, order, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "own.png")
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (0, 0, 64, 32))
+    mask.save(tmp_path / "mask.png")
+    begun = {"picture": str(tmp_path / "own.png"), "denoising": 0.5}
+    (over,), _, _ = drawn(drawer, order(**begun))
+    assert over.shape == (64, 64, 3) and not np.array_equal(over, noise)
+    (filled,), events, _ = drawn(drawer, order(**begun, mask=str(tmp_path / "mask.png"), mask_blur=0))
+    assert np.array_equal(filled[32:], noise[32:]) and not np.array_equal(filled[:32], noise[:32])
+    info = Image.open(events[-2].path).info
+    assert "Denoising strength: 0.5, Mask blur: 0" in info["parameters"]
+    assert "compositeWithTrainedAlgorithmicMedia" in info["XML:com.adobe.xmp"]
+    record = json.loads(info["lora_studio"])
+    assert record["settings"]["picture"] == "own.png" and str(tmp_path) not in info["lora_studio"]
+    (large,), events, _ = drawn(drawer, order(picture=begun["picture"], denoising=0, upscale=1.5))
+    assert large.shape == (96, 96, 3) and Phase("Enlarging", 0, 4) in events
+    assert "Hires upscale: 1.5" in Image.open(events[-2].path).info["parameters"]
+
+
+def test_a_drawing_is_cancelled_between_two_tiles_of_its_enlargement(drawer, order):
+    job = order(upscale=2, steps=4)
+    asked = []
+
+    def after_the_first_pass():
+        asked.append(1)
+        return len(asked) > 8
+
+    events = list(drawer.draw(job, lambda event: None, after_the_first_pass))
+    assert events[-1] == Stopped(id="a") and len(asked) == 9
 
 
 def test_previews_show_a_drawing_under_way(drawer, order):

@@ -7,7 +7,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks.order import prepared
+from lora_gui.studio.tasks.order import prepared, shots
 
 
 def base(family):
@@ -37,3 +37,41 @@ def test_seed_minus_1_is_a_new_one_each_time_and_is_said(tmp_path):
     assert len({settings.seed for settings, _ in found}) > 1
     for settings, notes in found:
         assert 0 <= settings.seed < 2**32 and notes == [f"The new seed is {settings.seed}."]
+
+
+def test_seeds_walk_stay_or_are_new_and_a_variation_walks_in_place_of_the_seed(tmp_path):
+    def seeds(**more):
+        settings = DrawSettings(count=3, seed=7, **more)
+        return [(one.seed, one.variation_seed) for one in shots(Studio(tmp_path), settings)]
+
+    assert seeds() == [(7, 1), (8, 1), (9, 1)]
+    assert seeds(seeds="fixed") == [(7, 1)] * 3
+    assert seeds(variation=0.3, variation_seed=2**64 - 1) == [(7, 2**64 - 1), (7, 0), (7, 1)]
+    new = seeds(seeds="random")
+    assert new[0] == (7, 1) and len({seed for seed, _ in new}) == 3
+    assert DrawSettings(seed=2**64 - 1, count=2).count == 2
+    assert [one.seed for one in shots(Studio(tmp_path), DrawSettings(seed=2**64 - 1, count=2))] == [2**64 - 1, 0]
+
+
+def test_a_choice_in_a_prompt_follows_from_the_seed_of_its_drawing_alone(tmp_path):
+    prompt = "a {" + "|".join(map(str, range(50))) + "}"
+    three = shots(Studio(tmp_path), DrawSettings(prompt=prompt, negative_prompt=prompt, count=3, seed=7))
+    (second,) = shots(Studio(tmp_path), DrawSettings(prompt=prompt, seed=8))
+    assert three[1].prompt == second.prompt and len({one.prompt for one in three}) > 1
+    assert all(one.count == 1 for one in three)
+    fixed = shots(Studio(tmp_path), DrawSettings(prompt=prompt, count=8, seed=7, seeds="fixed"))
+    assert len({one.prompt for one in fixed}) > 1
+
+
+def test_what_a_family_cannot_do_is_said_before_it_is_loaded(tmp_path):
+    def refused(family, **more):
+        with pytest.raises(UserError) as caught:
+            prepared(Studio(tmp_path), base(family), DrawSettings(width=1024, height=1024, **more))
+        return caught.value
+
+    assert "draws from words alone" in refused("wuerstchen", picture="a.png").what
+    assert "draws from words alone" in refused("wuerstchen", upscale=2).what
+    assert refused("flux1", sampler="DDIM").setting == "sampler"
+    assert refused("sd1", sampler="Euler a", schedule="Karras").setting == "schedule"
+    _, notes = prepared(Studio(tmp_path), base("sdxl"), DrawSettings(width=1024, height=1024, clip_skip=2))
+    assert notes == ["Clip skip does nothing with this base."]

@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from lora_gui.errors import UserError
 from lora_gui.settings import DrawSettings, StackEntry
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things.prompt import resolved
+from lora_gui.studio.things.prompt import read_as_words, resolved
 
 
 @pytest.fixture
@@ -90,14 +90,24 @@ def test_a_tag_in_the_negative_prompt_is_left_out_and_that_is_said(studio):
     assert (settings.negative_prompt, settings.stack) == ("grey", ()) and "negative prompt" in notes[0]
 
 
-@pytest.mark.parametrize(
-    "sign", ["(word:1.2)", "((word))", "[a|b]", "[word]", "[a:b:0.5]", "{a|b}", "<hypernet:ink:1>", "BREAK", "AND",
-             "__colour__", "embedding:easy", "--w 512", "word++", "\\("],
-)  # fmt: skip
+WEIGHTS = ["(word:1.2)", "((word))", "[word]", "BREAK", "\\("]
+OTHERS = ["[a|b]", "[a:b:0.5]", "<hypernet:ink:1>", "AND", "embedding:easy", "--w 512", "word++"]
+
+
+@pytest.mark.parametrize("sign", WEIGHTS + OTHERS)
 def test_signs_that_are_read_as_plain_words_are_named_once(studio, sign):
     text, _, notes = used(studio, f"red {sign} apple {sign}")
     assert text == f"red {sign} apple {sign}"
     assert len(notes) == 1 and "Read as plain words" in notes[0] and repr(sign) in notes[0]
+
+
+def test_signs_that_the_base_heeds_are_not_said_to_be_words():
+    for sign in WEIGHTS:
+        assert read_as_words([sign], "sd1") == "" and sign in read_as_words([sign], "flux1").replace("\\\\", "\\")
+    for sign in ("{a|b}", "__colour__"):
+        assert sign in read_as_words([sign], "sd1") and read_as_words([sign], "sd1", wildcards=True) == ""
+    for sign in OTHERS:
+        assert sign in read_as_words([sign], "sd1", wildcards=True)
 
 
 @pytest.mark.parametrize("prompt", ["an apple (on a table), 5:30 pm", "rock and roll - well-lit", "a > b < c: d", ""])

@@ -1,0 +1,49 @@
+"""Words that change from drawing to drawing."""
+
+import pytest
+
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import wildcards
+from lora_gui.studio.things.wildcards import chosen
+
+
+@pytest.fixture
+def studio(tmp_path):
+    found = Studio(tmp_path)
+    wildcards.folder(found).mkdir()
+    return found
+
+
+def listed(studio, name, text):
+    (wildcards.folder(studio) / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
+def test_one_of_each_choice_is_taken_the_same_for_the_same_seed(studio):
+    found = {chosen(studio, "a {red|green|} {{dark|light} cat|dog}", str(seed)) for seed in range(60)}
+    assert "a green dog" in found and "a red dark cat" in found and "a  light cat" in found
+    assert len(found) == 9
+    assert chosen(studio, "{a|b|c|d|e|f}", "5") == chosen(studio, "{a|b|c|d|e|f}", "5")
+
+
+def test_a_list_is_read_line_by_line_and_may_hold_choices(studio):
+    listed(studio, "colours", "\ufeff# mine\nred\n\n{dark|light} blue\n")
+    found = {chosen(studio, "__colours__ apple", str(seed)) for seed in range(40)}
+    assert found == {"red apple", "dark blue apple", "light blue apple"}
+
+
+def test_what_is_no_choice_stays(studio):
+    for text in ("a {cat}", "snake__case__here", "{}", ""):
+        assert chosen(studio, text, "1") == text
+        assert not wildcards.has_any(text)
+
+
+def test_a_list_that_is_gone_empty_or_names_itself_is_said(studio):
+    with pytest.raises(UserError, match="no list called colours"):
+        chosen(studio, "__colours__", "1")
+    listed(studio, "none", "# nothing\n")
+    with pytest.raises(UserError, match="is empty"):
+        chosen(studio, "__none__", "1")
+    listed(studio, "round", "__round__ __round__")
+    with pytest.raises(UserError, match="name each other"):
+        chosen(studio, "__round__", "1")
