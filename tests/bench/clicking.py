@@ -176,7 +176,7 @@ class Person:
             "strength": (2, self.write("[id^=stack-] input[type=number]", ("0", "0.5", "1.5", "9", ""))),
             "slide": (2, self.slide),
             "import": (1, lambda: self.upload("#import-lora input, input[accept*=safetensors]")),
-            "trigger word into the prompt": (1, self.press("#chips [data-word]")),
+            "trigger word into the prompt": (1, self.press("#stack [data-act=word]")),
             "gallery": (1, self.press("#gallery button")),
             "put it away": (2, lambda: self.page.keyboard.press("Escape")),
             "copy a report": (1, self.press("[data-copy]")),

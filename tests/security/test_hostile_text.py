@@ -15,6 +15,7 @@ from lora_gui.protocol.events import Sample
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import drawings, loras, pictures
 from lora_gui.studio.things.pictures import Picture
+from lora_gui.ui.generate import rows
 from lora_gui.ui.widgets import markup
 from tests.security.test_fuzzed_loras import packed, whole
 
@@ -26,10 +27,10 @@ HOSTILE = (
     "[x](javascript:alert(1))", "<a href='data:text/html,x'>", "\x1b[2J\x1b]0;x\x07", "-->\r\n<b>", "<math></b>",
     "<b" * 500,
 )  # fmt: skip
-TAGS = set("div p b i span ul li details summary figure img label textarea button pre".split())
+TAGS = set("div p b i span ul li details summary figure img label textarea button pre input em".split())
 HARMLESS = {
     "class", "style", "role", "open", "src", "alt", "title", "loading", "rows", "type",
-    "data-word", "data-set", "data-index", "data-copy", "data-take",
+    "data-act", "data-row", "placeholder", "maxlength", "data-word", "data-set", "data-index", "data-copy", "data-take",
     "aria-valuenow", "aria-valuemin", "aria-valuemax", "aria-label",
 }  # fmt: skip
 
@@ -68,7 +69,7 @@ MADE = {
     "caption_rows": lambda words: markup.caption_rows([Picture(Path("1.png"), words, words)], address),
     "sample_grid": lambda words: markup.sample_grid([Sample(1, "1.png", words, 1)], address),
     "report": markup.report,
-    "chips": lambda words: markup.chips([words]),
+    "named stacks": lambda words: rows.named([words]),
     "verdict": lambda words: markup.verdict([words], words, words),
 }
 
@@ -105,7 +106,7 @@ def test_a_lora_that_says_hostile_things_of_itself_is_described_in_plain_words(t
     shown = (lora.trigger, lora.base_title, lora.base_key, lora.preset, lora.made)
     json.dumps(shown, ensure_ascii=False).encode("utf-8")
     assert all(letter.isprintable() or letter == "\u200d" for text in shown for letter in text)
-    assert Seen(markup.chips([lora.trigger])).tags <= TAGS
+    assert Seen(rows._lacks(0, "", [lora.trigger])).tags <= TAGS
 
 
 def test_names_of_files_that_are_hostile_come_in_as_words_or_not_at_all(tmp_path):

@@ -11,7 +11,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
 
 # https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/extra_networks.py and its lora extension
-_TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]*)>", re.IGNORECASE)
+TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]*)>", re.IGNORECASE)
 # Signs of other programs, which no text encoder knows.
 _WEIGHTS = (  # that CLIP's families heed here; see families/shared/emphasis.py
     r"\([^()]*:\s*-?[\d.,]+\s*\)"  # (word:1.2)
@@ -41,10 +41,10 @@ def resolved(studio: Studio, settings: DrawSettings, family: str = "") -> tuple[
     Raises UserError where a tag names no LoRA of the studio, or a strength that there is none of.
     """
     notes: list[str] = []
-    entries = [_entry(studio, tag, notes) for tag in _TAG.finditer(settings.prompt)]
+    entries = [_entry(studio, tag, notes) for tag in TAG.finditer(settings.prompt)]
     texts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
     plain = {name: _without_tags(text) for name, text in texts.items()}
-    if _TAG.search(settings.negative_prompt):
+    if TAG.search(settings.negative_prompt):
         notes.append("A LoRA in the negative prompt has no effect, so it was left out; give it a negative strength.")
     if signs := read_as_words(plain.values(), family, wildcards=True):
         notes.append(signs)
@@ -70,9 +70,9 @@ def read_as_words(texts: Iterable[str], family: str = "", wildcards: bool = Fals
 
 def _without_tags(text: str) -> str:
     """The text without its tags and the gaps they leave; as it is where it has none."""
-    if not _TAG.search(text):
+    if not TAG.search(text):
         return text
-    return re.sub(rf"[ \t]*(?:{_TAG.pattern}[ \t]*)+", " ", text, flags=re.IGNORECASE).strip()
+    return re.sub(rf"[ \t]*(?:{TAG.pattern}[ \t]*)+", " ", text, flags=re.IGNORECASE).strip()
 
 
 def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:

@@ -21,12 +21,11 @@ EMPTY = """<div class="nothing"><p><b>Nothing drawn yet</b></p>
 class Gallery:
     """Lays itself out where it is made."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, remark: gr.HTML) -> None:
+        self._context, self._remark = context, remark
         with gr.Column(visible=False, elem_id="easel") as self._easel:
             self._preview = html(elem_id="preview")
             self._cancel = gr.Button("Cancel", scale=0, min_width=110, elem_id="cancel")
-        self._remark = html(elem_id="draw-remark")
         self._gallery = gr.Gallery(
             label="Drawings",
             show_label=False,

@@ -1,7 +1,6 @@
 """The tab where one draws: what to see, the stack, Draw; the picture grows while one watches, and stays."""
 
 import functools
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,11 @@ from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
-from lora_gui.ui.draft import DrawDraft, Entry, is_typed, with_word
-from lora_gui.ui.generate import follow, stack
+from lora_gui.ui.draft import DrawDraft, Entry, is_typed
+from lora_gui.ui.generate import follow, quick, rows, stack
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.picker import Picker
-from lora_gui.ui.generate.stack import ROWS, Stack
+from lora_gui.ui.generate.stack import Stack
 from lora_gui.ui.generate.wrong import wrong
 from lora_gui.ui.widgets import base_list, form, markup
 from lora_gui.ui.widgets.base_list import BaseList
@@ -27,16 +26,10 @@ from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
-CHIPS = """
-element.addEventListener('click', event => {
-  const word = event.target.closest('[data-word]')?.dataset.word;
-  if (word) trigger('select', { word });
-});
-"""
+DESK = Path(__file__).with_name("desk.js")
 NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
 HAND = (*NUMBERS, "prediction")  # what is the base's own until it is set by hand
 AS_TYPED = ("prompt", "negative", "count", "seed", "random", "on_processor")
-NOTHING_IN_USE = markup.quiet("None in use: this draws with the base alone.")
 
 
 def build(context: Context, tab: gr.Tab) -> None:
@@ -45,7 +38,7 @@ def build(context: Context, tab: gr.Tab) -> None:
         with gr.Column(scale=5, min_width=340):
             order = _Order(context)
         with gr.Column(scale=6, min_width=360):
-            gallery = Gallery(context)
+            gallery = Gallery(context, order.remark)
     order.connect(gallery)
     gallery.connect()
 
@@ -63,10 +56,8 @@ class _Order:
             placeholder="zxy_style red apple on a blue background",
             elem_id="prompt",
         )
-        self._chips = html(js_on_load=CHIPS, elem_id="chips")
         with gr.Column(elem_id="stack"):
             html('<h2 class="ask">LoRAs</h2>')
-            empty = html(NOTHING_IN_USE)
             self._stack = Stack(context.studio)
             with gr.Row(elem_classes="under"):
                 self._add = gr.Button("Add a LoRA", size="sm", scale=0, min_width=120, elem_id="add-lora")
@@ -78,30 +69,33 @@ class _Order:
                     file_types=[".safetensors"],
                     elem_id="import-lora",
                 )
+            stacks = html(elem_id="stacks")
             self._picker = Picker(context)
         base = BaseList(context.studio, info="The model that draws; it follows your LoRAs.", elem_id="draw-base")
         base.connect(context.live)
+        self._quick = html(js_on_load=quick.ACTS, elem_id="quick")
         with gr.Row(elem_id="draw-row"):
             self._draw = gr.Button("Draw", variant="primary", size="lg", scale=0, min_width=150, elem_id="draw")
-            many = DrawSettings.model_fields["count"].title
-            count = gr.Number(1, label=many, step=1, scale=0, min_width=110, elem_id="count")
+            self._again = gr.Button("Again with this", size="lg", scale=0, min_width=140, elem_id="draw-again")
         notice = html(elem_id="draw-notice")
+        self.remark = html(elem_id="draw-remark")
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
             details = _details()
-        typed = {"prompt": self._prompt, "base": base.field, "count": count} | details | self._stack.fields
-        said = {"chips": self._chips, "empty": empty, "notice": notice}
+        typed = {"prompt": self._prompt, "base": base.field} | details | self._stack.fields
+        html(js_on_load=DESK.read_text(encoding="utf-8"))
+        said = {"notice": notice, "quick": self._quick, "stacks": stacks} | self._stack.said
         self._form = DraftForm("draw", typed, said, "draw-details")
 
     def connect(self, gallery: Gallery) -> None:
         shown, live = self._form.shown, self._context.live
         outputs = [*self._form.outputs, *self._stack.outputs]
         carried: dict[str, Any] = {"js": self._form.carries} | HIDDEN
-        self._form.connect(self._edited)
+        self._form.connect(self._edited, self._stack.outputs)
         live.watch(self._look, [shown], outputs)
         live.fills(self._form)
         presses: list[tuple[Any, Callable[..., DrawDraft], list[Any]]] = [
             (self._import.upload, self._imported, [self._import]),
-            *((button.click, functools.partial(_removed, n), []) for n, button in enumerate(self._stack.removes)),
+            *((button.click, functools.partial(stack.removed, n), []) for n, button in enumerate(self._stack.removes)),
         ]
         for press, change, more in presses:
             pressed = press(self._changing(change), [shown, *more], outputs, **carried)
@@ -111,15 +105,17 @@ class _Order:
         chosen = self._picker.picks.select(self._picked, [shown], picking, **carried)
         live.after(self._form.filled(chosen), "#add-lora")
         self._picker.connect()
-        self._form.filled(self._chips.select(self._inserted, [shown], outputs, **carried))
-        drawn = gr.on(
-            [self._draw.click, self._prompt.submit],
+        self._form.filled(self._quick.select(self._quickly, [shown], outputs, **carried))
+        self._form.filled(self._stack.acts.select(self._acted, [shown], outputs, **carried))
+        drawn = self._draw.click(
             functools.partial(self._drawn, gallery),
             [shown],
             [*outputs, *gallery.outputs],
             **carried,
         )
         live.after(self._form.filled(drawn))
+        again = functools.partial(self._drawn, gallery, next_seed=True)
+        live.after(self._form.filled(self._again.click(again, [shown], [*outputs, *gallery.outputs], **carried)))
 
     def _look(self, shown: dict[str, Any]) -> Changes:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
@@ -128,7 +124,10 @@ class _Order:
         return self._restacked(pressed=False)
 
     def _edited(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        return self._shows(self._take(event.changes), pressed=False)
+        before = [entry.lora for entry in self._draft.value.stack]
+        problem = self._take(event.changes)
+        is_same = before == [entry.lora for entry in self._draft.value.stack]
+        return (self._shows if is_same else self._restacked)(problem, pressed=False)
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied number is the base's own again."""
@@ -142,7 +141,11 @@ class _Order:
             changed = replace(draft, **words, **others, hand=hand, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
             return draft if changed == draft else replace(changed, note="")
 
-        return self._draft.change(taken)
+        return self._change(taken)
+
+    def _change(self, change: Callable[[DrawDraft], DrawDraft]) -> UserError | None:
+        """Put `change` of the draft in its place, the rows of the stack and the words of the prompt in step."""
+        return self._draft.change(lambda draft: stack.in_step(self._studio, draft, change(draft)))
 
     def _shows(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """How all the fields stand."""
@@ -152,20 +155,19 @@ class _Order:
             problem = problem or error
         number, draft = self._draft.get()
         values: dict[str, Any] = {name: getattr(draft, name) for name in AS_TYPED}
-        faults, focus = dict[str, SettingError](), ""
+        faults, focus, family = dict[str, SettingError](), "", ""
         try:
             base = self._base(draft)
+            family = base.family
             plain = check(DrawSettings, bases.draw_defaults(base))
             values |= {"base": base.key} | {name: draft.hand.get(name, getattr(plain, name)) for name in HAND}
+            values["quick"] = quick.told(draft, base, (values["width"], values["height"]))
             faults = wrong(draft, base)
         except UserError as error:
             problem = problem or error
         if isinstance(problem, SettingError):
             faults, focus = {problem.setting: problem} | faults, problem.setting
-        words = [loras.describe(Path(entry.lora)).trigger for entry in draft.stack if entry.on and entry.lora]
-        values |= stack.values(draft.stack)
-        values["chips"] = markup.chips(list(dict.fromkeys(word for word in words if word)))
-        values["empty"] = "" if draft.stack else NOTHING_IN_USE
+        values |= stack.values(draft.stack) | self._stack.told(draft, family)
         said = follow.missing(self._studio, draft) or draft.note
         values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
         return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)
@@ -181,7 +183,7 @@ class _Order:
         def call(shown: dict[str, Any], *given: Any) -> Changes:
             self._take(shown.get("changes"))
             try:
-                return self._restacked(self._draft.change(lambda draft: _checked(change(draft, *given))))
+                return self._restacked(self._change(lambda draft: stack.checked(change(draft, *given))))
             except UserError as error:
                 return self._restacked(error)
 
@@ -199,7 +201,7 @@ class _Order:
         self._take(shown.get("changes"))
         name = str(event.pick)
         try:
-            added = self._draft.change(lambda draft: _checked(self._picker.added(draft, name)))
+            added = self._change(lambda draft: stack.checked(self._picker.added(draft, name)))
         except UserError as error:
             return self._restacked(error)
         return self._restacked(added) | self._picker.hidden()
@@ -208,20 +210,33 @@ class _Order:
         lora = loras.import_lora(self._studio, Path(path))
         return replace(draft, stack=(*draft.stack, Entry(True, str(lora.path), 1.0)))
 
-    def _inserted(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        self._take(shown.get("changes"))
-        word = str(event.word)[:200]
-        return self._restacked(self._draft.change(lambda draft: replace(draft, prompt=with_word(draft.prompt, word))))
+    def _acted(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        """What was pressed in a row of the stack, or among the named ones."""
+        number, word = int(event.row), str(event.word)[:200]
+        acts: dict[str, Callable[[DrawDraft], DrawDraft]] = {
+            "word": lambda draft: replace(draft, prompt=rows.toggled(draft.prompt, word)),
+            "up": lambda draft: stack.moved(draft, number, -1),
+            "down": lambda draft: stack.moved(draft, number, 1),
+            "call": lambda draft: stack.called(self._studio, draft, word),
+            "save": lambda draft: stack.saved(self._studio, draft, word),
+            "forget": lambda draft: stack.forgotten(self._studio, draft, word),
+        }
+        return self._changing(acts[str(event.act)])(shown)
 
-    def _drawn(self, gallery: Gallery, shown: dict[str, Any]) -> Changes:
+    def _quickly(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        act, word = str(event.act), str(event.word)
+        return self._changing(lambda draft: quick.pressed(draft, self._base(draft), act, word))(shown)
+
+    def _drawn(self, gallery: Gallery, shown: dict[str, Any], next_seed: bool = False) -> Changes:
         self._take(shown.get("changes"))
         try:
-            self._begin()
+            self._begin(next_seed)
         except UserError as error:
             return self._restacked(error)
         return self._restacked() | gallery.watch()
 
-    def _begin(self) -> None:
+    def _begin(self, next_seed: bool) -> None:
+        """Order what the draft says; with `next_seed` the same once more, the seed after those of the last time."""
         draft = self._draft.value
         if not draft.prompt.strip():
             raise SettingError("The prompt is empty.", "Write what you want to see.", "prompt")
@@ -229,9 +244,9 @@ class _Order:
         for error in wrong(draft, base).values():
             raise error
         values = draft.hand | {
-            "prompt": draft.prompt,
+            "prompt": stack.untagged(self._studio, draft),
             "negative_prompt": draft.negative,
-            "seed": random.randrange(2**32) if draft.random or draft.seed is None else draft.seed,
+            "seed": quick.seed(draft, next_seed),
             "stack": stack.settings(draft.stack),
         }
         count = {} if draft.count is None else {"count": draft.count}
@@ -256,6 +271,8 @@ def _details() -> dict[str, Any]:
             info="Slower, but beside a training that has the card.",
         )  # fmt: skip
     with gr.Row(elem_classes="fields"):
+        many = fields["count"]
+        count = gr.Number(1, label=many.title, info=many.description, step=1, min_width=140, elem_id="count")
         numbers = {
             name: gr.Number(
                 label=fields[name].title,
@@ -267,16 +284,5 @@ def _details() -> dict[str, Any]:
             for name in NUMBERS
         }
     predicts = form.component("prediction", fields["prediction"], "draw")
-    rest = {"random": new_seed, "on_processor": on_processor, "prediction": predicts}
+    rest = {"count": count, "random": new_seed, "on_processor": on_processor, "prediction": predicts}
     return {"negative": negative, "seed": seed} | rest | numbers
-
-
-def _removed(number: int, draft: DrawDraft) -> DrawDraft:
-    return replace(draft, stack=tuple(entry for at, entry in enumerate(draft.stack) if at != number))
-
-
-def _checked(draft: DrawDraft) -> DrawDraft:
-    """Raises UserError where the stack has more rows than the window."""
-    if len(draft.stack) > ROWS:
-        raise UserError(f"The stack holds {ROWS} LoRAs.", "Remove one first.")
-    return draft

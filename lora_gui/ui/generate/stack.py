@@ -2,31 +2,42 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from lora_gui.errors import UserError
 from lora_gui.refusals import bounds
 from lora_gui.settings import StackEntry
-from lora_gui.studio.library import scan
+from lora_gui.studio.library import covers, scan, shelf
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import stacks, tags
 from lora_gui.ui.draft import DrawDraft, Entry
+from lora_gui.ui.generate import rows
 from lora_gui.ui.widgets.handlers import Changes
+from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 ROWS = 8
-STEP = 0.05
+STEP = 0.01
+SIDE = 96  # px of a cover
 _LIMITS = bounds(StackEntry.model_fields["strength"])
 WEAKEST, STRONGEST = _LIMITS["ge"], _LIMITS["le"]
 
 
 class Stack:
-    """Lays itself out where it is made. `fields` are its parts by the names that `taken` and `values` know."""
+    """Lays itself out where it is made. `fields` are its parts by the names that `taken` and `values` know, `said` what
+    it tells in the form's answers. `acts.select` brings what was pressed in a row: its `act`, `row` and `word`."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._rows: list[gr.Row] = []
         self._loras: list[gr.Dropdown] = []
+        self._covers: dict[str, str] = {}  # addresses by the paths of LoRAs
         self.fields: dict[str, Any] = {}
+        self.said: dict[str, gr.HTML] = {}
+        self.acts = html(js_on_load=rows.ACTS)
         self.removes: list[gr.Button] = []
         for number in range(ROWS):
             with gr.Row(visible=False, elem_classes="stack-row", elem_id=f"stack-{number}") as row:
@@ -37,16 +48,35 @@ class Stack:
                     buttons=[], elem_id=f"strength-{number}",
                 )  # fmt: skip
                 self.removes.append(gr.Button("Remove", size="sm", scale=0, min_width=40, elem_classes="remove"))
+                self.said[f"about-{number}"] = html(elem_classes="about")
             self._rows.append(row)
             self._loras.append(lora)
             self.fields |= {f"on-{number}": switch, f"lora-{number}": lora, f"strength-{number}": strength}
+        self.said["advice"] = html(elem_id="advice")
         self.outputs: list[Any] = [*self._rows, *self._loras]
 
     def show(self, entries: Sequence[Entry]) -> Changes:
         """Rows for these entries, with the LoRAs that are there now to choose from."""
+        self._covers = self._covered(entries)
         choices = [(lora.name, str(lora.path)) for lora in scan.usable(self._studio)]
         changes: Changes = {row: gr.update(visible=number < len(entries)) for number, row in enumerate(self._rows)}
         return changes | {lora: gr.update(choices=choices) for lora in self._loras[: len(entries)]}
+
+    def told(self, draft: DrawDraft, family: str) -> dict[str, str]:
+        """What stands in the rows and under them, for a base of this `family`."""
+        shown = {
+            f"about-{number}": rows.about(number, draft.stack, draft.prompt, family, self._covers.get(entry.lora, ""))
+            for number, entry in enumerate(draft.stack[:ROWS])
+        }
+        return shown | {"advice": rows.advice(draft.stack), "stacks": rows.named(stacks.stacks(self._studio))}
+
+    def _covered(self, entries: Sequence[Entry]) -> dict[str, str]:
+        if not entries:
+            return {}
+        cards, address = shelf.shelf(self._studio), Thumbnails(self._studio, SIDE)
+        found = {entry.lora: cards.find(Path(entry.lora)) for entry in entries}
+        pictures = {lora: covers.cover(self._studio, card) for lora, card in found.items() if card}
+        return {lora: address(picture) for lora, picture in pictures.items() if picture}
 
 
 def values(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -81,6 +111,83 @@ def without_the_gone(studio: Studio, draft: DrawDraft) -> DrawDraft:
         renamed = scan.renamed(studio)
         stack = tuple(entry._replace(lora=renamed.get(entry.lora, entry.lora)) for entry in stack)
     return replace(draft, stack=tuple(entry for entry in stack if entry.lora in there)[:ROWS])
+
+
+def removed(number: int, draft: DrawDraft) -> DrawDraft:
+    """The draft without one row of the stack."""
+    return replace(draft, stack=tuple(entry for at, entry in enumerate(draft.stack) if at != number))
+
+
+def checked(draft: DrawDraft) -> DrawDraft:
+    """Raises UserError where the stack has more rows than the window."""
+    if len(draft.stack) > ROWS:
+        raise UserError(f"The stack holds {ROWS} LoRAs.", "Remove one first.")
+    return draft
+
+
+def moved(draft: DrawDraft, number: int, by: int) -> DrawDraft:
+    """The draft with one row of the stack one place further up or down; as it is where there is no such place."""
+    stack, other = list(draft.stack), number + by
+    if min(number, other) < 0 or max(number, other) >= len(stack):
+        return draft
+    stack[number], stack[other] = stack[other], stack[number]
+    return replace(draft, stack=tuple(stack))
+
+
+def in_step(studio: Studio, before: DrawDraft, after: DrawDraft) -> DrawDraft:
+    """`after` with its stack as its prompt says, where the LoRAs in that changed; else its prompt as its stack says."""
+    if "<" not in before.prompt + after.prompt:
+        return after
+    old, new = tags.named(studio, before.prompt), tags.named(studio, after.prompt)
+    if old != new:
+        kept = [entry for entry in after.stack if entry.lora in new or entry.lora not in old]
+        stack = [entry._replace(on=True, strength=new[entry.lora]) if entry.lora in new else entry for entry in kept]
+        stack += [Entry(True, lora, new[lora]) for lora in new if lora not in {entry.lora for entry in kept}]
+        return replace(after, stack=tuple(stack[:ROWS]))
+    if before.stack == after.stack:
+        return after
+    gone: dict[str, float | None] = {entry.lora: None for entry in (*before.stack, *after.stack)}
+    return replace(after, prompt=tags.put(studio, after.prompt, gone | _strengths(after.stack)))
+
+
+def untagged(studio: Studio, draft: DrawDraft) -> str:
+    """The prompt without the LoRAs that stand in the rows too."""
+    if "<" not in draft.prompt:
+        return draft.prompt
+    return tags.put(studio, draft.prompt, dict.fromkeys(_strengths(draft.stack)))
+
+
+def _strengths(entries: Sequence[Entry]) -> dict[str, float]:
+    return {entry.lora: entry.strength for entry in entries if entry.on and entry.lora}
+
+
+def called(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
+    """The draft with the stack that was saved under `name`. Raises UserError where there is none.
+
+    What was saved of LoRAs that are not there any more is left out, which the draft's note says.
+    """
+    there = {lora.path.name: str(lora.path) for lora in scan.usable(studio)}
+    saved = stacks.find(studio, name)
+    found = tuple(Entry(row.on, there[row.lora], row.strength) for row in saved if row.lora in there)
+    lost = [row.lora.removesuffix(scan.SUFFIX) for row in saved if row.lora not in there]
+    note = f"Not in your studio any more, and left out: {', '.join(lost)}." if lost else ""
+    return replace(draft, stack=found[:ROWS], note=note)
+
+
+def saved(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
+    """Keep the stack under `name`; the draft with a note that says so. Raises UserError where it cannot be kept."""
+    kept = [_kept(entry) for entry in draft.stack if entry.lora]
+    return replace(draft, note=f"The stack is kept as {stacks.save(studio, name, tuple(kept))}.")
+
+
+def _kept(entry: Entry) -> stacks.Row:
+    return stacks.Row(lora=Path(entry.lora).name, strength=max(WEAKEST, min(entry.strength, STRONGEST)), on=entry.on)
+
+
+def forgotten(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
+    """Forget the stack called `name`. Raises UserError where there is none."""
+    stacks.remove(studio, name)
+    return replace(draft, note=f"{name} is no saved stack any more; your LoRAs are as they were.")
 
 
 def settings(entries: Sequence[Entry]) -> tuple[StackEntry, ...]:

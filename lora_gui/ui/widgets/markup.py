@@ -118,16 +118,6 @@ def report(words: str) -> str:
     )
 
 
-def chips(words: Sequence[str]) -> str:
-    """Trigger words as buttons; a click puts the word into the prompt."""
-    if not words:
-        return ""
-    buttons = "".join(
-        f'<button type="button" class="chip" data-word="{text(word)}">{text(word)}</button>' for word in words
-    )
-    return f'<div class="chips"><span>Trigger words</span>{buttons}</div>'
-
-
 def duration(seconds: float) -> str:
     """About how long, in words."""
     if seconds < 50:

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.drawing import Drawer
-from lora_gui.studio.things import bases
+from lora_gui.studio.things import bases, ratios
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import Entry
 from lora_gui.ui.generate import generate_tab
@@ -31,7 +31,7 @@ def page(tmp_path, monkeypatch):
     with gr.Blocks():
         context = Context(studio, Drawer(studio))
         order = generate_tab._Order(context)
-        gallery = Gallery(context)
+        gallery = Gallery(context, order.remark)
     shown = Page(context, order, order._form)
     shown.gallery = gallery
     yield shown
@@ -61,6 +61,11 @@ def add(page, name, **changes):
     return page.take(page.setup._picked(event, page.shown | {"changes": changes}))
 
 
+def act(page, kind, row=-1, word=""):
+    """Press something in a row of the stack."""
+    return page.take(page.setup._acted(SimpleNamespace(act=kind, row=row, word=word), page.shown))
+
+
 def draw(page, **changes):
     return page.take(page.setup._drawn(page.gallery, page.shown | {"changes": changes}))
 
@@ -72,7 +77,7 @@ def stack(page):
 def test_a_page_that_is_opened_shows_what_the_base_is_drawn_with(page):
     shown = page.take(page.setup._look({}))
     base = bases.list_bases(page.studio)[0]
-    assert shown["base"] == base.key and "the base alone" in shown["empty"]
+    assert shown["base"] == base.key and "the base alone" in shown["advice"]
     usual = bases.draw_defaults(base)
     assert {name: shown[name] for name in generate_tab.NUMBERS} == {k: usual[k] for k in generate_tab.NUMBERS}
     assert page.setup._look(page.shown) == {}
@@ -152,13 +157,15 @@ def test_loras_are_added_one_by_one_and_their_words_are_offered(page):
     paths = {lora(page, "fox"), lora(page, "owl")}
     add(page, "fox", prompt="a boat")
     shown = add(page, "owl")
-    assert {entry.lora for entry in stack(page)} == paths and shown["prompt"] == "a boat" and shown["empty"] == ""
-    assert all(word in shown["chips"] for word in ("fox", "owl"))
-    shown = page.take(page.setup._inserted(SimpleNamespace(word="fox"), page.shown))
-    assert shown["prompt"] == "fox a boat"
+    assert {entry.lora for entry in stack(page)} == paths and shown["prompt"] == "a boat"
+    assert "at most" in shown["advice"]
+    assert "lacks <em>fox</em>" in shown["about-0"] and "lacks <em>owl</em>" in shown["about-1"]
+    shown = act(page, "word", 0, "fox")
+    assert shown["prompt"] == "fox a boat" and "lacks" not in shown["about-0"]
+    assert act(page, "word", 0, "fox")["prompt"] == "a boat"
     shown = type_in(page, **{"on-0": False, "strength-1": 0.35})
     assert [(entry.on, entry.strength) for entry in stack(page)] == [(False, 1.0), (True, 0.35)]
-    press(page, lambda draft: generate_tab._removed(0, draft))
+    press(page, lambda draft: generate_tab.stack.removed(0, draft))
     assert [entry.strength for entry in stack(page)] == [0.35]
 
 
@@ -184,4 +191,62 @@ def test_a_lora_that_was_deleted_meanwhile_leaves_the_stack_at_the_next_look(pag
     add(page, "fox")
     (page.studio.loras / "fox.safetensors").unlink()
     assert path == stack(page)[0].lora
-    assert "the base alone" in page.take(page.setup._look({}))["empty"] and stack(page) == ()
+    assert "the base alone" in page.take(page.setup._look({}))["advice"] and stack(page) == ()
+
+
+def test_what_the_prompt_says_of_loras_and_the_rows_stay_in_step_both_ways(page):
+    paths = [lora(page, "ink fox"), lora(page, "owl")]
+    add(page, "owl")
+    type_in(page, prompt="a boat <lora:ink fox:0.8>")
+    assert [(entry.lora, entry.strength) for entry in stack(page)] == [(paths[1], 1.0), (paths[0], 0.8)]
+    assert page.changes[page.setup._stack._rows[1]]["visible"], "a row comes with the words"
+    assert type_in(page, **{"strength-1": 0.35})["prompt"] == "a boat <lora:ink fox:0.35>"
+    type_in(page, prompt="a boat <lora:ink fox:-0.5> at sea")
+    assert stack(page)[1].strength == -0.5
+    assert type_in(page, **{"on-1": False})["prompt"] == "a boat at sea" and not stack(page)[1].on
+    type_in(page, prompt="a boat <lora:ink fox:1.2>")
+    assert stack(page)[1].on and type_in(page, prompt="a boat")["prompt"] == "a boat"
+    assert [entry.lora for entry in stack(page)] == paths[1:], "the row goes with the words"
+    half = "a boat <lora:ink fox:0.5:0.9> <lora:nobody:1>"  # more than a strength, and a LoRA that is not here
+    assert type_in(page, prompt=half)["prompt"] == half and len(stack(page)) == 1
+
+
+def test_rows_change_places_and_a_named_stack_comes_back_as_it_was(page):
+    paths = [lora(page, name) for name in ("fox", "owl", "cat")]
+    for name in ("fox", "owl", "cat"):
+        add(page, name)
+    act(page, "up", 2)
+    act(page, "up", 0)  # there is no place above
+    assert [entry.lora for entry in stack(page)] == [paths[0], paths[2], paths[1]]
+    type_in(page, **{"strength-0": 0.7, "on-2": False})
+    before = stack(page)
+    assert "kept as night woods" in act(page, "save", word="  night   woods ")["notice"]
+    for _ in before:
+        press(page, lambda draft: generate_tab.stack.removed(0, draft))
+    assert 'data-word="night woods"' in act(page, "call", word="night woods")["stacks"] and stack(page) == before
+    (page.studio.loras / "owl.safetensors").unlink()
+    assert "left out: owl" in act(page, "call", word="night woods")["notice"] and stack(page) == before[:2]
+    act(page, "forget", word="night woods")
+    assert "No stack is called" in act(page, "call", word="night woods")["notice"] and stack(page) == before[:2]
+
+
+def test_more_than_three_or_stronger_than_one_is_advised_against(page):
+    for name in ("a1", "b2", "c3", "d4"):
+        lora(page, name)
+        shown = add(page, name)
+    assert "More than three" in shown["advice"]
+    assert "Above 1" in type_in(page, **{"on-0": False, "strength-1": 1.3})["advice"]
+    assert "at most" in type_in(page, **{"strength-1": 0.8})["advice"]
+
+
+def test_a_shape_is_one_press_and_again_takes_the_next_seed(page):
+    base = bases.list_bases(page.studio)[0]
+    for shape, ratio in generate_tab.quick.SHAPES.items():
+        width, height = ratios.size(base, ratio)
+        page.setup._quickly(SimpleNamespace(act="shape", word=shape), page.shown)
+        hand = page.context.drafts.draw.value.hand
+        assert (hand["width"], hand["height"]) == (width, height) and (width == height) == (shape == "square")
+    page.setup._quickly(SimpleNamespace(act="count", word="4"), page.shown)
+    draw(page, prompt="a fox", seed=7, random=False)
+    page.take(page.setup._drawn(page.gallery, page.shown, next_seed=True))
+    assert page.context.drafts.draw.value.seed == 11

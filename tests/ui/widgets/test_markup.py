@@ -17,7 +17,6 @@ EVIL = "<img src=x onerror=alert(1)> ${alert(1)} {{value}} `x` \"'"
     [
         markup.notice(EVIL, EVIL),
         markup.sentences(EVIL, [EVIL]),
-        markup.chips([EVIL]),
         markup.verdict([EVIL], "good", EVIL),
         markup.bar(0.5, EVIL, EVIL),
         markup.caption_rows([Picture(Path("0001.png"), EVIL, EVIL)], lambda path: "/x"),
