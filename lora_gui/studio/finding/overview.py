@@ -50,7 +50,8 @@ class Everything:
     cards: tuple[Card, ...]
     own: tuple[Held, ...]
     unusable: tuple[tuple[str, UserError], ...]
-    gone: tuple[str, ...]
+    gone: tuple[str, ...]  # paths of what was found and is not there any more
+    silent: tuple[str, ...]  # paths on drives that do not answer
     others: dict[str, int]
     left: tuple[str, ...]
     looked: bool
@@ -78,7 +79,8 @@ def everything(studio: Studio, verdicts: dict[str, Verdict]) -> Everything:
         tuple(cards),
         tuple(one for one in held if one.base.key not in itself),
         tuple((str(path), why) for path, why in passed_over),
-        tuple(one.path for one in (*now.gone, *now.silent)),
+        tuple(one.path for one in now.gone),
+        tuple(one.path for one in now.silent),
         memory.others,
         memory.left,
         bool(memory.looked),

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -41,6 +42,12 @@ class _Bases:
         with gr.Row(elem_classes="under"):
             self._find = gr.Button("Find what I have", size="sm", scale=0, min_width=170, elem_id="find-bases")
             html(markup.quiet("Looks through ComfyUI, A1111, Forge, InvokeAI and others; nothing is copied or moved."))
+        with gr.Row(elem_classes="under"):
+            self._path = gr.Textbox(
+                "", label="Path of a base", max_lines=1, show_label=False, elem_id="base-path", scale=1, min_width=200,
+                placeholder="Or the path of a base: a file or a folder", max_length=4096,
+            )  # fmt: skip
+            self._add = gr.Button("Add", size="sm", scale=0, min_width=80, elem_id="add-base")
         self._notice = html(elem_id="bases-notice")
         self._own = html(js_on_load=ASKS, elem_id="own-bases")
         self._cards = html(js_on_load=ASKS, elem_id="known-bases")
@@ -60,6 +67,7 @@ class _Bases:
             "pause": lambda name: self._end(name, "pause"),
             "cancel": lambda name: self._end(name, "cancel"),
             "remove": self._removed,
+            "forget": self._forgotten,
             "train": self._train,
             "draw": self._draw,
         }
@@ -72,7 +80,7 @@ class _Bases:
         everywhere = [self._notice, *self._outputs, context.tabs, *context.setup]
 
         def pressed(event: gr.EventData) -> Changes:
-            changes = self._acts[str(event.act)](str(event.name)[:300])
+            changes = self._acts[str(event.act)](str(event.name)[:4096])
             return changes | self._listed()
 
         for part in (self._own, self._cards):
@@ -81,6 +89,9 @@ class _Bases:
         looked = [self._find, self._notice, *self._outputs]
         live.after(opened)  # memory may be counted from now on
         self._find.click(self._found, None, looked, **HIDDEN)
+        added, changed = noticed(self._notice, self._added), [self._notice, self._path, *self._outputs]
+        self._add.click(added, [self._path], changed, **HIDDEN)
+        self._path.submit(added, [self._path], changed, **HIDDEN)
         opened.then(self._found_first, None, looked, **HIDDEN)
         signed = noticed(self._signed, self._signed_in)
         self._sign_in.click(signed, [self._token], [self._signed, self._token], **HIDDEN)
@@ -152,6 +163,21 @@ class _Bases:
     def _removed(self, name: str) -> Changes:
         base_removal.carry_out(self._studio, base_removal.of(self._studio, bases.find(self._studio, name)))
         return {}
+
+    def _forgotten(self, path: str) -> Changes:
+        """A base that is gone is not looked after any more."""
+        found.forget(self._studio, path)
+        return {}
+
+    def _added(self, path: str) -> Changes:
+        """A base that the user names by its path, quoted or not; used where it lies."""
+        place = Path(str(path or "").strip().strip("\"'")).expanduser()
+        if not place.is_absolute():
+            raise UserError("This is no whole path.", "Write where the base lies from the drive or / on.")
+        thing = look.add(self._studio, place)
+        what = "A base" if thing.is_base else "A part of bases"
+        said = markup.notice(f"{what} was added: {Path(thing.path).name}.", "It is used where it lies.", "good")
+        return self._listed() | {self._notice: said, self._path: ""}
 
     def _train(self, name: str) -> Changes:
         """Over to Train, with this base chosen there."""

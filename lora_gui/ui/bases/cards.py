@@ -21,6 +21,7 @@ _STATES = {
     overview.AWAY: ("\u2193", "To download"),
 }
 _DRAWS = {"full": "Draws in full.", "fewer bits": "Draws in fewer bits."}
+MOST, MOST_GONE = 8, 3  # of the user's own bases that are in sight, and of those that are gone
 NARROW = "\u00a0"  # a space that keeps a number and its unit on one line
 _TWO_CLICKS = "Open its page, sign in and accept its licence; then sign in below with a token of yours."
 
@@ -35,14 +36,20 @@ def known(found: Everything, gib: float, counting: bool) -> str:
 
 
 def own(found: Everything) -> str:
-    """The user's own bases, what cannot be used and why, and what is gone."""
-    rows = "".join(_own(one) for one in found.own)
-    rows += "".join(_unusable(path, why) for path, why in found.unusable)
-    if not rows and not found.gone:
+    """The user's own bases, what cannot be used and why, and what is gone; many are folded, so that others stay near."""
+    rows = [*map(_own, found.own), *(_unusable(path, why) for path, why in found.unusable)]
+    listed = _folded(rows, MOST) + _folded([_gone(path) for path in found.gone], MOST_GONE)
+    silent = markup.sentences("On a drive that does not answer", found.silent, folded=True)
+    return f'<h2 class="ask">Your own</h2>{listed}{silent}' if listed or silent else ""
+
+
+def _folded(rows: Sequence[str], most: int) -> str:
+    """A list, of which so many rows are in sight."""
+    if not rows:
         return ""
-    listed = f'<ol class="rows own">{rows}</ol>' if rows else ""
-    gone = markup.sentences("Not there any more, or on a drive that does not answer", found.gone, folded=True)
-    return f'<h2 class="ask">Your own</h2>{listed}{gone}'
+    more, hidden = len(rows) - most, "".join(rows[most:])
+    folded = f'<details class="more"><summary>and {more} more</summary><ol class="rows own">{hidden}</ol></details>'
+    return f'<ol class="rows own">{"".join(rows[:most])}</ol>{folded if hidden else ""}'
 
 
 def result(found: Everything) -> str:
@@ -144,6 +151,16 @@ def _own(held: Held) -> str:
         f'<li data-name="{markup.text(base.key)}"><span><b>{markup.text(base.title)}</b><br>'
         f'<span class="quiet">{markup.text(held.family + whose)}</span></span><span>{size(held.size)}</span>'
         f'<span class="buttons">{"".join(buttons)}</span>{_asking(held)}</li>'
+    )
+
+
+def _gone(path: str) -> str:
+    """A base that was found and is nowhere any more."""
+    name, forget = markup.text(Path(path).name), _button("forget", "Forget it", f"Forget {Path(path).name}")
+    return (
+        f'<li class="unfit" data-name="{markup.text(path)}"><span><b>{name}</b><br>'
+        f'<span class="quiet">Not there any more: {markup.text(path)}</span></span>'
+        f'<span></span><span class="buttons">{forget}</span></li>'
     )
 
 

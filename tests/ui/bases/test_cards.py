@@ -3,6 +3,7 @@
 import gradio as gr
 import pytest
 
+from lora_gui.errors import UserError
 from lora_gui.studio.capacity import computer, gpu, plans, verdicts
 from lora_gui.studio.capacity.verdicts import Verdict, Verdicts
 from lora_gui.studio.finding import overview, places
@@ -131,3 +132,29 @@ def test_this_computer_is_told_in_three_lines(studio, monkeypatch):
     assert first == "RTX 3060 with 12 GB, driver 570.86: it trains and draws." and len(rest) == 2
     monkeypatch.setattr(gpu, "card", gpu.Card)
     assert "No NVIDIA graphics card" in computer.lines(studio)[0]
+
+
+def test_a_base_is_added_by_its_path_and_what_is_none_is_refused_in_a_sentence(view, studio, tmp_path):
+    path = sparse(tmp_path / "elsewhere" / "mine.safetensors", like.SDXL)
+    answer = view._added(f' "{path}" ')
+    assert "mine.safetensors" in answer[view._notice] and answer[view._path] == ""
+    assert "added by hand" in answer[view._own] and "mine" in {base.key for base in bases.list_bases(studio)}
+    lora = sparse(tmp_path / "a.safetensors", like.LORA)
+    for wrong in ("", "mine.safetensors", str(tmp_path / "nowhere"), str(lora)):
+        with pytest.raises(UserError):
+            view._added(wrong)
+
+
+def test_own_bases_fold_after_the_eighth_and_one_that_is_gone_says_so_until_it_is_forgotten(view, studio, tmp_path):
+    for number in range(20):
+        make(studio.bases / f"mine-{number:02}")
+    shown = cards.own(overview.everything(studio, {}))
+    in_sight, _, folded = shown.partition("<details")
+    assert in_sight.count("<li") == 8 and folded.count("<li") == 12 and "and 12 more" in folded
+    path = sparse(tmp_path / "elsewhere" / "lost.safetensors", like.SDXL)
+    view._added(str(path))
+    path.unlink()
+    told = view._listed()[view._own]
+    assert f"Not there any more: {path}" in told and "lost" not in {base.key for base in bases.list_bases(studio)}
+    view._acts["forget"](str(path))
+    assert "Not there any more" not in view._listed()[view._own]
