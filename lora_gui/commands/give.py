@@ -1,7 +1,8 @@
 """Give a LoRA away: as a file for another program, as a folder to share, for Civitai, on the Hub."""
 
 import argparse
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def _for_program(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        given = exports.for_program(studio, drawer, lora, options.program, options.out, note)
+        given = exports.for_program(studio, drawer, lora, options.program, options.out, _say)
     return {
         "file": str(given.file),
         "program": given.program,
@@ -63,7 +64,7 @@ def _share(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        made = share.share(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, note)
+        made = share.share(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, _say)
     for sentence in made.notes:
         note(sentence)
     return {
@@ -81,7 +82,7 @@ def _civitai(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        made = civitai.pack(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, note)
+        made = civitai.pack(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, _say)
     for sentence in made.notes:
         note(sentence)
     checklist = [line for line in made.checklist.splitlines() if line]
@@ -108,7 +109,25 @@ def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         again = f"give {options.name} publish --folder {folder} --repo {what.repo} --yes"
         note(f"Nothing was sent. To publish exactly this, say: {again}")
         return said | {"address": ""}
-    return said | {"address": publish.publish(studio, what)}
+    return said | {"address": publish.publish(studio, what, _progress())}
+
+
+def _say(words: str) -> None:
+    if words:
+        note(words)
+
+
+def _progress() -> Callable[[str], None]:
+    """Says each tenth of an upload once."""
+    said = [""]
+
+    def say(words: str) -> None:
+        new = re.sub(r"\d %", "0 %", words)
+        if words and new != said[0]:
+            said[0] = new
+            note(new)
+
+    return say
 
 
 def _strength(options: argparse.Namespace, lora: "LoraInfo") -> float:

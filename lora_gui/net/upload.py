@@ -6,7 +6,10 @@ Read back at the end: the Hub's own checksums have to be those of the files. The
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,11 @@ from huggingface_hub.utils import get_token
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.net import hub, trouble
-from lora_gui.protocol.events import Done, Event, Phase
+from lora_gui.protocol.events import Done, Event, Phase, Transfer
 from lora_gui.protocol.jobs import UploadJob
 
 _TRIES = 4
+_OFTEN = 0.3  # seconds between two looks at how much is there
 _CHANGED = "Look at what is uploaded once more, then publish it."
 
 
@@ -37,11 +41,12 @@ def upload(job: UploadJob) -> Iterator[Event]:
             raise UserError(f"{name} is not as it was shown any more.", _CHANGED)
     commit = ""
     yield Phase("Uploading")
-    for said in trouble.patiently(lambda: iter([_committed(job, found)]), _TRIES):
-        if isinstance(said, Phase):
-            yield said
-        else:
+    going = _Upload(job, found)
+    for said in trouble.patiently(going.once, _TRIES):
+        if isinstance(said, str):
             commit = said
+        else:
+            yield said
     yield Phase("Reading it back")
     for said in trouble.patiently(lambda: iter([_read_back(job, found, commit)]), _TRIES):
         if isinstance(said, Phase):
@@ -49,13 +54,51 @@ def upload(job: UploadJob) -> Iterator[Event]:
     yield Done(lora=f"{hub.site()}{job.repo}", sha256=commit)
 
 
-def _committed(job: UploadJob, found: dict[str, Path]) -> str:
+class _Sent(io.BufferedReader):
+    """A file of which it is known how far it was read; huggingface_hub, which tells nobody, sends it from here."""
+
+    sent = 0  # bytes
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.sent = max(self.sent, self.tell())
+        return data
+
+
+class _Upload:
+    """One commit, which may take several tries."""
+
+    def __init__(self, job: UploadJob, found: dict[str, Path]) -> None:
+        self._job, self._found = job, found
+        self._of = sum(path.stat().st_size for path in found.values())
+        self._told = 0  # bytes; that a try which begins anew has sent less is nothing to tell
+
+    def once(self) -> Iterator[Transfer | str]:
+        """How much of it has been sent, whenever that is more than before; at the end the commit."""
+        with ExitStack() as held:
+            opened = {name: held.enter_context(_Sent(io.FileIO(path))) for name, path in self._found.items()}
+            made = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in opened.items()]
+            for file in opened.values():
+                file.sent = 0  # it was read once for its checksum
+            pool = held.enter_context(ThreadPoolExecutor(1))
+            going = pool.submit(_committed, self._job, made)
+            while not wait([going], _OFTEN).done:
+                yield from self._more(opened)
+            yield going.result()
+
+    def _more(self, opened: dict[str, _Sent]) -> Iterator[Transfer]:
+        sent = sum(file.sent for file in opened.values())
+        if sent > self._told:
+            self._told = sent
+            yield Transfer(sent, self._of)
+
+
+def _committed(job: UploadJob, operations: list[CommitOperationAdd]) -> str:
     api, repo = HfApi(), job.repo
     try:
         api.create_repo(repo, private=job.private, exist_ok=True)
         if job.private and not api.model_info(repo).private:
             raise UserError(f"{repo} is there already and public.", "Choose another name, or publish it as public.")
-        operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in found.items()]
         return api.create_commit(repo, operations, commit_message="Publish a LoRA").oid
     except HFValidationError:
         what = f"A repository cannot be called {repo}."

@@ -10,7 +10,7 @@ from lora_gui import families, files
 from lora_gui.errors import UserError
 from lora_gui.formats.contract import IN_WORDS, PEOPLE, Contract
 from lora_gui.studio.giving import card
-from lora_gui.studio.giving.proof import Say
+from lora_gui.studio.giving.proof import Say, aloud
 from lora_gui.studio.giving.share import CARD, SAMPLES, Shared, share
 from lora_gui.studio.library import contracts
 from lora_gui.studio.paths import Studio
@@ -41,7 +41,7 @@ def pack(
     drawings: Sequence[Path] = (),
     strength: float = 1.0,
     target: Path | None = None,
-    say: Say = print,
+    say: Say = aloud,
 ) -> Packed:
     """Make the zip `target`, or one among what was given away; arguments are as in `share`.
 
@@ -54,6 +54,7 @@ def pack(
     folder = files.half_made(target)
     try:
         shared = share(studio, drawer, lora, drawings, strength, folder, say)
+        say("Packing")
         entries = _entries(lora, shared)
         files.write_chunks(target, _zipped(entries))
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 from lora_gui import families, files
 from lora_gui.formats import private
 from lora_gui.formats.programs import PROGRAMS as PROGRAMS
-from lora_gui.studio.giving.proof import Proof, Prover, Say
+from lora_gui.studio.giving.proof import Proof, Prover, Say, aloud
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import loras
@@ -25,7 +25,7 @@ class Given:
 
 
 def for_program(
-    studio: Studio, drawer: Drawer, lora: LoraInfo, program: str, folder: Path | None = None, say: Say = print
+    studio: Studio, drawer: Drawer, lora: LoraInfo, program: str, folder: Path | None = None, say: Say = aloud
 ) -> Given:
     """The file of a LoRA for `program`, a key of PROGRAMS, in `folder` or among what was given away.
 
@@ -37,6 +37,7 @@ def for_program(
     partial = files.half_made(target)
     try:
         copy = partial / target.name
+        say("Writing the copy")
         left_out = written(studio, lora, dialect, copy)
         with Prover(studio, drawer, lora, say) as prover:
             proof = prover.prove(copy, PROGRAMS[program], "diffusers" if program == "diffusers" else "")

@@ -27,7 +27,7 @@ FAINT = 1.0  # levels of 255, on average; a LoRA that changes a drawing by less 
 # cards, which compute in 16 bits.
 _EXACT, _HALVED = (0.25, 0.02), (1.0, 0.1)
 
-Say = Callable[[str], None]
+Say = Callable[[str], None]  # what is done now; empty: still the same. What it raises gives everything up
 Reader = Literal["", "diffusers"]
 
 
@@ -123,9 +123,8 @@ class Prover:
         id = self._drawer.order(base, check(DrawSettings, values), folder, read_by=read_by)
         status = self._drawer.status(id)
         try:
-            for status in self._drawer.wait(id):
-                if status.phase.startswith("Waiting"):
-                    self._say(status.phase)
+            for status in self._drawer.wait(id, beat=True):
+                self._say(status.phase if status.phase.startswith("Waiting") else "")
         finally:
             with contextlib.suppress(UserError):
                 self._drawer.cancel(id)
@@ -138,6 +137,12 @@ def bases_for(studio: Studio, lora: LoraInfo) -> list[Base]:
     """The bases of this computer that a LoRA may be for, the one it was made on first."""
     fit = [base for base in bases.list_bases(studio) if base.family == lora.family]
     return sorted(fit, key=lambda base: lora.base_key not in (base.key, base.known))
+
+
+def aloud(words: str) -> None:
+    """Print what is done now."""
+    if words:
+        print(words)
 
 
 def _stack(lora: Path) -> tuple[dict[str, Any], ...]:

@@ -8,6 +8,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import UploadJob
+from lora_gui.studio.giving.proof import Say, aloud
 from lora_gui.studio.giving.share import CARD
 from lora_gui.studio.library import contracts
 from lora_gui.studio.paths import Studio
@@ -65,11 +66,23 @@ def lora_in(folder: Path) -> str:
     return found[0]
 
 
-def publish(studio: Studio, what: Shown) -> str:
-    """Upload what was shown; where it is on the Hub. Raises UserError, with the cause `sign in` without a token."""
+def publish(studio: Studio, what: Shown, say: Say = aloud) -> str:
+    """Upload what was shown; where it is on the Hub. Raises UserError, with the cause `sign in` without a token.
+
+    `say` is told how much of it is there in per cent; what it raises ends the upload.
+    """
     job = UploadJob(folder=str(what.folder.resolve()), repo=what.repo, files=what.sums, private=what.private)
     log = studio.cache / "upload.txt"
-    said = process.ask("upload", [job.model_dump_json()], log, LONGEST)
-    if not said or not isinstance(said[-1], events.Done):
+    last = process.follow("upload", job.model_dump_json(), log, lambda event: say(_words(event)), LONGEST)
+    if not isinstance(last, events.Done):
         raise UserError(*process.cause(log))
-    return said[-1].lora
+    return last.lora
+
+
+def _words(event: events.Event | None) -> str:
+    match event:
+        case events.Phase(name):
+            return name
+        case events.Transfer(done, of) if of:
+            return f"Uploading, {done * 100 // of} %"
+    return ""

@@ -19,7 +19,7 @@ from lora_gui.formats.programs import PROGRAMS
 from lora_gui.studio.giving import card
 from lora_gui.studio.giving.card import Content, Shown
 from lora_gui.studio.giving.exports import written
-from lora_gui.studio.giving.proof import Prover, Say
+from lora_gui.studio.giving.proof import Prover, Say, aloud
 from lora_gui.studio.library.origins import captions_of
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_decode import DAMAGED
@@ -59,7 +59,7 @@ def share(
     drawings: Sequence[Path] = (),
     strength: float = 1.0,
     folder: Path | None = None,
-    say: Say = print,
+    say: Say = aloud,
 ) -> Shared:
     """Make the folder `folder`, or one among what was given away, with these `drawings` or some that are made for it.
 
@@ -71,6 +71,7 @@ def share(
     partial = files.half_made(target)
     try:
         with Prover(studio, drawer, lora, say) as prover:
+            say("Writing the copy")
             made = _Folder(studio, lora, partial, prover)
             made.write_lora()
             made.write_samples(drawings)

@@ -142,15 +142,15 @@ class Drawer:
                 raise UserError("This drawing was ordered before the app was started again.", "Draw it again.")
             return self._orders[id]
 
-    def wait(self, id: str) -> Iterator[DrawStatus]:
-        """The status whenever it changes, until the order has ended."""
+    def wait(self, id: str, beat: bool = False) -> Iterator[DrawStatus]:
+        """The status whenever it changes, with a `beat` at least every second, until the order has ended."""
         seen: DrawStatus | None = None
         while seen is None or not seen.ended:
             with self._changed:
                 if self._orders[id] == seen:
                     self._changed.wait(timeout=1)
                 now = self._orders[id]
-            if now != seen:
+            if beat or now != seen:
                 yield now
             seen = now
 

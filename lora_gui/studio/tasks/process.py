@@ -1,12 +1,15 @@
 """Start the worker as a process of its own, and read from its log why it died; no user text on a command line."""
 
+import contextlib
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +24,7 @@ from lora_gui.protocol.whereabouts import LAUNCHER
 ROOT = Path(lora_gui.__file__).parent.parent
 COMMAND = (sys.executable, "-m", "lora_gui.worker")
 NOTHING = 10_000_000  # bytes free on a disk that counts as full
+LOOK = 0.2  # seconds between two looks at what a child says
 PATIENCE = 600.0  # seconds that a question may take; plans of nine bases take three minutes on two cores
 LOG_LIMIT = 2_000_000  # bytes of a log that is shared by many children, before it begins anew
 TOO_LITTLE_MEMORY = (
@@ -77,16 +81,60 @@ def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            raise UserError(
-                f"This took longer than {seconds / 60:.0f} minutes and was given up.",
-                f"Close other programs and try again. Details: {log}",
-            ) from None
+            raise _too_long(seconds, log) from None
     lines_said = said.decode("utf-8", errors="replace").split("\n")
     found = [event for line in lines_said if (event := events.from_line(line))]
     for event in found:
         if isinstance(event, events.Failed):
             raise UserError(event.what, event.remedy, event.cause)
     return found
+
+
+def follow(
+    command: str, line: str, log: Path, hear: Callable[[events.Event | None], None], seconds: float = PATIENCE
+) -> events.Event | None:
+    """The last event of a child that works off `line`; each is given to `hear` as it comes, None while none comes.
+
+    What `hear` raises ends the child. Raises UserError where it failed, ended without a word or took longer.
+    """
+    said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
+    with open_log(log) as errors:
+        child = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+    assert child.stdin and child.stdout
+    reader = threading.Thread(target=_read, args=(child.stdout, said), daemon=True)
+    reader.start()
+    last, until = None, time.monotonic() + seconds
+    try:
+        with contextlib.suppress(OSError), child.stdin as given:  # one that has died says so in its log
+            given.write((line + "\n").encode("utf-8"))
+        while reader.is_alive() or not said.empty():
+            event = None
+            with contextlib.suppress(queue.Empty):
+                event = said.get(timeout=LOOK)
+            if isinstance(event, events.Failed):
+                raise UserError(event.what, event.remedy, event.cause)
+            if time.monotonic() > until:
+                raise _too_long(seconds, log)
+            last = event or last
+            hear(event)
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        reader.join()
+        child.stdout.close()
+    return last
+
+
+def _read(out: IO[bytes], said: "queue.SimpleQueue[events.Event | None]") -> None:
+    for line in out:
+        if event := events.from_line(line.decode("utf-8", errors="replace").rstrip("\n")):
+            said.put(event)
+
+
+def _too_long(seconds: float, log: Path) -> UserError:
+    what = f"This took longer than {seconds / 60:.0f} minutes and was given up."
+    return UserError(what, f"Close other programs and try again. Details: {log}")
 
 
 def open_log(log: Path) -> IO[bytes]:

@@ -17,9 +17,9 @@ from lora_gui.studio.things import drawings, loras
 from lora_gui.studio.things.loras import LoraInfo
 from lora_gui.ui.context import Context
 from lora_gui.ui.library.publish_view import PublishView
-from lora_gui.ui.widgets import long_work, markup
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes
-from lora_gui.ui.widgets.long_work import Say
+from lora_gui.ui.widgets import markup
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
+from lora_gui.ui.widgets.long_work import Say, Works, shown
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -44,7 +44,7 @@ class GiveView:
     """Lays itself out where it is made; `key` begins the ids of its parts. Hidden until a LoRA is shown."""
 
     def __init__(self, context: Context, key: str) -> None:
-        self._context, self._studio = context, context.studio
+        self._context, self._studio, self._works = context, context.studio, Works()
         self.page = gr.JSON({}, visible=False)  # the path of the LoRA, and the drawings that were picked
         self._buttons: dict[str, gr.Button] = {}
         with gr.Accordion("Give it away", open=False, visible=False, elem_id=f"{key}give") as self.panel:
@@ -59,9 +59,11 @@ class GiveView:
                 self._share = gr.Button("Share folder", size="sm", scale=0, min_width=130, elem_id=f"{key}share")
                 self._civitai = gr.Button("For Civitai", size="sm", scale=0, min_width=130, elem_id=f"{key}civitai")
             self._told = html(elem_id=f"{key}give-told")
+            self._cancel = gr.Button("Cancel", size="sm", visible=False, scale=0, min_width=100,
+                                     elem_id=f"{key}give-cancel")  # fmt: skip
             self._publish = PublishView(context, self.page, key)
-        self.outputs: list[Any] = [self.page, self.panel, self._drawings, self._told, *self._buttons.values()]
-        self.outputs += self._publish.outputs
+        self.outputs: list[Any] = [self.page, self.panel, self._drawings, self._told, self._cancel]
+        self.outputs += [*self._buttons.values(), *self._publish.outputs]
 
     def connect(self) -> None:
         self._publish.connect()
@@ -69,7 +71,8 @@ class GiveView:
         works: list[tuple[gr.Button, Work]] = [(self._share, _shared), (self._civitai, _packed)]
         works += [(button, partial(_for_program, program=one)) for one, button in self._buttons.items()]
         for button, work in works:
-            button.click(partial(self._worked, work), [self.page], [self._told], **HIDDEN)
+            button.click(partial(self._worked, work), [self.page], [self._told, self._cancel], **HIDDEN)
+        self._cancel.click(lambda page: self._works.cancel((page or {}).get("lora", "")), [self.page], None, **LIGHT)
 
     def shown(self, lora: str) -> Changes:
         """What can be done with the LoRA in a file; hidden where there is none, or none that can be read."""
@@ -86,6 +89,7 @@ class GiveView:
             self.panel: gr.update(visible=True),
             self._drawings: self._strip(found),
             self._told: "",
+            self._cancel: gr.update(visible=self._works.goes_on(lora)),
         }
 
     def _strip(self, lora: LoraInfo) -> str:
@@ -104,15 +108,14 @@ class GiveView:
         names = [f"{one.parent.name}/{one.name}" for one in given][:MOST]  # nothing outside the folder of drawings
         return {self.page: (page or {}) | {"picked": names}}
 
-    def _worked(self, work: Work, page: dict[str, Any]) -> Iterator[str]:
+    def _worked(self, work: Work, page: dict[str, Any]) -> Iterator[Changes]:
         page = page or {}
         chosen = [self._studio.drawings / name for name in page.get("picked", ())]
 
         def run(say: Say) -> str:
             return work(self, loras.describe(Path(page.get("lora", ""))), chosen, say)
 
-        yield markup.quiet("Writing the copy")
-        yield from long_work.told(run, markup.quiet, markup.problem)
+        yield from shown(self._works.told(page.get("lora", ""), run), self._told, self._cancel)
 
 
 def _for_program(view: GiveView, lora: LoraInfo, _: list[Path], say: Say, program: str) -> str:

@@ -1,33 +1,108 @@
-"""Work that takes a while, told step by step where it was asked for; it goes on where nobody looks any more."""
+"""Work that takes a while, told step by step where it was asked for; it goes on where nobody looks, until given up."""
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
 
+import gradio as gr
+
 from lora_gui.errors import UserError
+from lora_gui.ui.widgets import markup
+from lora_gui.ui.widgets.handlers import Changes
 
 LOOK = 0.2  # seconds between two looks at what it says
-Say = Callable[[str], None]
+CANCELLED = "Cancelled; nothing of it was kept."
+GOES_ON = UserError("This is being done already.", "Wait until it is done, or cancel it.")
+Say = Callable[[str], None]  # empty words: still the same
 
 
-def told(work: Callable[[Say], str], phase: Callable[[str], str], problem: Callable[[UserError], str]) -> Iterator[str]:
-    """What `work` says, each as `phase` shows it, then what it returns, or what is wrong as `problem` shows it."""
-    said: queue.SimpleQueue[str] = queue.SimpleQueue()
-    ended: list[str] = []
+class GivenUpError(Exception):
+    """It is not wanted any more; raised by what the work calls to tell of itself."""
 
-    def run() -> None:
-        try:
-            ended.append(work(said.put))
-        except UserError as error:
-            ended.append(problem(error))
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+class Works:
+    """What is worked on in one place of the window, by what it is for: one thing for each, which can be given up."""
+
+    def __init__(self) -> None:
+        self._given_up: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def goes_on(self, key: str) -> bool:
+        """Whether anything is worked on for `key`."""
+        return key in self._given_up
+
+    def cancel(self, key: str) -> None:
+        """Give up what is worked on for `key`, as soon as it tells of itself again."""
+        with self._lock:
+            if key in self._given_up:
+                self._given_up[key].set()
+
+    def told(
+        self,
+        key: str,
+        work: Callable[[Say], str],
+        problem: Callable[[UserError], str] = markup.problem,
+        cancelled: Callable[[], str] = lambda: CANCELLED,
+    ) -> Iterator[str]:
+        """A bar with what `work` says, then what it returns, what is wrong, or the words for what was `cancelled`."""
+        given_up = threading.Event()
+        with self._lock:
+            is_first = self._given_up.setdefault(key, given_up) is given_up
+        if not is_first:
+            yield problem(GOES_ON)
+            return
+        said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        ended: list[str] = []
+
+        def say(words: str) -> None:
+            if given_up.is_set():
+                raise GivenUpError
+            if words:
+                said.put(words)
+
+        def run() -> None:
+            try:
+                ended.append(work(say))
+            except UserError as error:
+                ended.append(problem(error))
+            except GivenUpError:
+                ended.append(markup.notice(cancelled(), kind="note"))
+            finally:
+                del self._given_up[key]
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield from _bars(thread, said, given_up)
+        yield ended[0] if ended else problem(UserError("This ended without a word.", "Try it again."))
+
+
+def shown(told: Iterator[str], place: gr.HTML, cancel: gr.Button) -> Iterator[Changes]:
+    """What is told, in its place, and the button to cancel with for as long as there is anything to cancel."""
+    last: str | None = None
+    for words in told:
+        if last is None:
+            yield {place: words, cancel: gr.update(visible=True)}
+        elif words != last:
+            yield {place: words}
+        last = words
+    yield {cancel: gr.update(visible=False)}
+
+
+def _bars(thread: threading.Thread, said: queue.SimpleQueue[str], given_up: threading.Event) -> Iterator[str]:
+    """What is said while the thread lives, each thing once."""
+    shown = ""
+    words = "Beginning"
     while thread.is_alive():
-        thread.join(LOOK)
-        words = ""
         while not said.empty():
             words = said.get()
-        if words and thread.is_alive():
-            yield phase(words)
-    yield ended[0] if ended else problem(UserError("This ended without a word.", "Try it again."))
+        now = "Cancelling" if given_up.is_set() else words
+        if now != shown:
+            yield bar(now)
+        shown = now
+        thread.join(LOOK)
+
+
+def bar(words: str) -> str:
+    """How far it is where the words end with per cent, else that it goes on."""
+    share = words.removesuffix(" %").rpartition(" ")[2] if words.endswith(" %") else ""
+    return markup.bar(int(share) / 100 if share.isdecimal() else -1.0, words, "")

@@ -1,5 +1,6 @@
 """The contract card as a form, and what can be given away, as the page calls them."""
 
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -62,7 +63,7 @@ def test_publishing_what_nobody_answers_for_is_held_back_before_anything_is_made
     _, give, lora = page
     view = give._publish
     said = [list(one.values())[0] for one in view._showing({"lora": lora, "picked": []}, "ada/fox", False)]
-    assert "Nobody has said yet whose" in str(said[-1]) and not studio.given.exists()
+    assert "Nobody has said yet whose" in str(said) and not studio.given.exists()
 
 
 def test_long_work_is_told_and_its_failure_is_a_sentence():
@@ -70,8 +71,31 @@ def test_long_work_is_told_and_its_failure_is_a_sentence():
         say("one")
         raise UserError("No.", "Do it again.")
 
-    assert list(long_work.told(work, str.upper, lambda error: error.what))[-1] == "No."
-    assert list(long_work.told(lambda say: "done", str, str))[-1] == "done"
+    works = long_work.Works()
+    assert list(works.told("a", work, lambda error: error.what))[-1] == "No."
+    assert list(works.told("a", lambda say: "done"))[-1] == "done"
+    assert 'aria-valuenow="42"' in long_work.bar("Uploading, 42 %") and "unknown" in long_work.bar("Packing")
+
+
+def test_long_work_is_given_up_as_soon_as_it_tells_of_itself_and_is_not_begun_twice():
+    works, told, left = long_work.Works(), [], []
+
+    def work(say):
+        try:
+            while True:
+                say("Drawing")
+                time.sleep(0.01)
+        finally:
+            left.append("tidied")
+
+    for words in works.told("a", work):
+        told.append(words)
+        if len(told) == 1:
+            assert works.goes_on("a") and "done already" in next(works.told("a", work))
+            works.cancel("b")
+            works.cancel("a")
+    assert "Drawing" in told[0] or "Beginning" in told[0]
+    assert long_work.CANCELLED in told[-1] and left == ["tidied"] and not works.goes_on("a")
 
 
 def test_which_loras_learnt_from_a_picture_is_answered_by_name_or_that_none_did(studio, tmp_path):  # noqa: F811
