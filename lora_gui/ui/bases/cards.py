@@ -36,7 +36,7 @@ def known(found: Everything, gib: float, counting: bool) -> str:
 
 
 def own(found: Everything) -> str:
-    """The user's own bases, what cannot be used and why, and what is gone; many are folded, so that others stay near."""
+    """The user's own bases, what cannot be used and why, and what is gone; many fold, so that others stay near."""
     rows = [*map(_own, found.own), *(_unusable(path, why) for path, why in found.unusable)]
     listed = _folded(rows, MOST) + _folded([_gone(path) for path in found.gone], MOST_GONE)
     silent = markup.sentences("On a drive that does not answer", found.silent, folded=True)
