@@ -18,7 +18,12 @@ def add(commands: Any, register: Register) -> None:
     draw = register(commands, "draw", run_draw, "draw, with LoRAs or without")
     draw.set_defaults(makes_studio=True)
     draw.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
-    draw.add_argument("--prompt", required=True, help="<lora:name:0.8> in it is a LoRA of your studio")
+    draw.add_argument(
+        "--prompt",
+        required=True,
+        help="<lora:name:0.8> is a LoRA of your studio, (word:1.2) a weight where the base heeds it, {a|b} a choice by "
+        "the seed, __name__ a line of wildcards/name.txt in your studio",
+    )
     draw.add_argument("--negative", default="", metavar="PROMPT", help="what you do not want to see")
     draw.add_argument(
         "--lora",
@@ -84,7 +89,8 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     for sentence in status.notes:
         note(sentence)
     drawings = [str(path) for path in status.drawings]
-    return {"drawings": drawings, "seeds": list(status.seeds), "seconds": round(time.monotonic() - began, 1)}
+    seconds = round(time.monotonic() - began, 1)
+    return {"drawings": drawings, "seeds": list(status.seeds), "seconds": seconds, "notes": list(status.notes)}
 
 
 def _size(base: "Base", options: argparse.Namespace) -> dict[str, Any]:

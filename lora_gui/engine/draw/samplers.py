@@ -25,8 +25,8 @@ def chosen(kit: Kit, family: str, settings: DrawSettings) -> Kit:
     asked = name_of(type(own).__name__, own.config) if settings.sampler == "base" else settings.sampler
     found = families.solver(family, asked, settings.schedule)  # type: ignore[arg-type]  # one without a name is refused
     _require_start(found, own)
-    told = found.told | SCHEDULES.get(settings.schedule, {}) | _as_own(own, found)
-    made = getattr(diffusers, found.kind).from_config(own.config, **told)
+    told = found.told | SCHEDULES.get(settings.schedule, {})
+    made = getattr(diffusers, found.kind).from_config(_config(own, found), **told)
     return replace(kit, schedulers=kit.schedulers | {part: made})
 
 
@@ -39,11 +39,11 @@ def _require_start(found: Solver, own: Any) -> None:
         )
 
 
-def _as_own(own: Any, found: Solver) -> dict[str, Any]:
-    """What a class calls otherwise than the base's own does, or must not take from it."""
-    config, told = own.config, dict[str, Any]()
-    if "use_flow_sigmas" in found.told and "flow_shift" not in config:
-        told["flow_shift"] = config.get("shift", 1.0)
-    if config.get("variance_type") in ("learned", "learned_range") and found.kind != type(own).__name__:
-        told["variance_type"] = None  # they read it as that of three channels
-    return told
+def _config(own: Any, found: Solver) -> dict[str, Any]:
+    """The base's own, with what a class calls otherwise, and without what it would read wrongly."""
+    config = dict(own.config)
+    if "use_flow_sigmas" in found.told:
+        config.setdefault("flow_shift", config.get("shift", 1.0))
+    if found.kind != type(own).__name__ and config.get("variance_type") in ("learned", "learned_range"):
+        config["variance_type"] = None  # they read it as that of three channels, or not at all
+    return config

@@ -97,7 +97,7 @@ class Flux2Klein(qwen3.Qwen3Family):
 
     def original(self, kit: Kit, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """The posterior's mode, normalised as `encode_pictures` does."""
-        latents = flux.patches(kit.vae.encode(pixels.to(kit.vae.device, kit.vae.dtype)).latent_dist.mode())
+        latents = flux.patches(kit.vae.encode(pixels).latent_dist.mode())
         mean, std = _statistics(kit.vae)
         return flux.cells((latents - mean.to(latents)) / std.to(latents))
 

@@ -173,7 +173,7 @@ class Kandinsky22(Family):
             guide=partial(_guide, settings.guidance, shape[1]) if guided else None,
         )
         if over is not None:
-            original = kit.vae.encode(over.pixels.to(kit.vae.device, kit.vae.dtype)).latents
+            original = kit.vae.encode(over.pixels.to(wanted.device, kit.vae.dtype)).latents
             stage = begun(stage, original.to(noise), noise, over, settings.steps)
         return autoencoder.zero_to_one(kit.vae.decode(sample(stage), force_not_quantize=True).sample)
 

@@ -182,7 +182,8 @@ class LatentFamily(Family):
         over: Over | None = None,
     ) -> torch.Tensor:
         network = kit.parts[self.part]
-        original = None if over is None else self.original(kit, over.pixels, generator)
+        where = next(network.parameters()).device  # an autoencoder that rests in RAM says nothing of it
+        original = None if over is None else self.original(kit, over.pixels.to(where, kit.vae.dtype), generator)
         noise = self.first_noise(network, kit, settings, generator)
         stage = self._stage(kit, settings, captions, noise)
         if over is not None and original is not None:
@@ -191,8 +192,7 @@ class LatentFamily(Family):
 
     def original(self, kit: Kit, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """The latents (1, C, h, w) of a picture that is drawn over, as the denoiser takes them."""
-        posterior = kit.vae.encode(pixels.to(kit.vae.device, kit.vae.dtype)).latent_dist
-        return autoencoder.scaled(kit.vae, posterior.sample(generator))
+        return autoencoder.scaled(kit.vae, kit.vae.encode(pixels).latent_dist.sample(generator))
 
     def _stage(self, kit: Kit, settings: DrawSettings, captions: Tensors, noise: torch.Tensor) -> Stage:
         """All steps of a drawing that begins with `noise` alone."""

@@ -2,20 +2,30 @@
 
 import functools
 import inspect
+import json
 from typing import get_args
 
 import diffusers
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lora_gui import families
-from lora_gui.engine.draw.pipeline import Pipeline
+from lora_gui.engine.draw.picture import Beginning
+from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.families.shared import samplers
 from lora_gui.settings import DrawSettings, Sampler, Schedule
-from tests import tiny, tiny_stable_diffusion_3
+from tests import (
+    tiny,
+    tiny_flux_1,
+    tiny_flux_2_klein,
+    tiny_kandinsky_2_2,
+    tiny_stable_diffusion_3,
+    tiny_z_image,
+)
 
 CPU = torch.device("cpu")
 QUICK = {"prompt": "a thing", "negative_prompt": "grey", "width": 64, "height": 64, "guidance": 4.0}
@@ -108,11 +118,37 @@ def test_a_sampler_of_rectified_flow_draws_what_diffusers_does(flow, sampler, ki
     assert np.array_equal(ours, theirs)
 
 
-def test_every_family_draws_something_with_every_sampler_that_it_lists(discrete, flow):
-    for pair, key in ((discrete, "sd1"), (flow, "sd3")):
-        for name in families.samplers(key):
-            picture = np.array(pair[0].draw(DrawSettings(**QUICK, steps=3, sampler=name), 1))
-            assert picture.std() > 0, name
+MAKERS = {
+    "flux1": tiny_flux_1.flux_1,
+    "klein": tiny_flux_2_klein.flux_2_klein,
+    "zimage": tiny_z_image.z_image,
+    "kandinsky22": tiny_kandinsky_2_2.kandinsky_2_2,
+}
+
+
+@pytest.mark.parametrize("key", MAKERS)
+def test_a_family_draws_over_a_picture_with_every_sampler_that_it_lists(key, tmp_path):
+    pipeline = Pipeline(family(key), MAKERS[key](tmp_path), CPU, torch.float32)
+    captions = encoded(pipeline.family, pipeline.kit.encoders, (QUICK["prompt"], QUICK["negative_prompt"]))
+    begin = Beginning(Image.radial_gradient("L").resize((64, 64)), 0.5)
+    seen = []
+    for name in ("base", *families.samplers(key)):
+        settings = DrawSettings(**QUICK, steps=3, sampler=name)
+        seen.append(np.array(pipeline.draw(settings, 1, captions, begin=begin)))
+        assert seen[-1].std() > 0, name
+    assert not np.array_equal(seen[0], np.array(pipeline.draw(DrawSettings(**QUICK, steps=3), 1, captions)))
+    assert np.array_equal(seen[0], np.array(pipeline.draw(DrawSettings(**QUICK, steps=3), 1, captions, begin=begin)))
+
+
+def test_a_base_that_begins_at_noise_alone_is_drawn_with_by_those_that_know_it(tmp_path):
+    base = tiny.stable_diffusion_1(tmp_path)
+    config = json.loads((base / "scheduler" / "scheduler_config.json").read_text())
+    (base / "scheduler" / "scheduler_config.json").write_text(json.dumps(config | {"rescale_betas_zero_snr": True}))
+    pipeline = Pipeline(family("sd1"), base, CPU, torch.float32)
+    for name in ("Euler", "DDIM", "DPM++ 2M"):
+        assert np.array(pipeline.draw(DrawSettings(**QUICK, steps=3, sampler=name), 1)).std() > 0
+    with pytest.raises(UserError, match="noise without any signal.*Choose Euler, DDIM"):
+        pipeline.draw(DrawSettings(**QUICK, steps=3, sampler="PLMS"), 1)
 
 
 def test_what_a_base_is_not_drawn_with_is_refused_naming_what_it_is_drawn_with(discrete, flow):
