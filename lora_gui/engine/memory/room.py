@@ -39,10 +39,11 @@ def require(job: DrawJob, folder: Path, family: Family, where: torch.device, dty
         return
     sizes = list(_sizes(settings, family.facts.size_step))
     fitting = next((size for size in sizes if _needed(planner, size, precision) <= free), sizes[-1])
+    upscaled = ", and upscale it, which needs no more" if family.facts.draws_over else ""
     if fitting != (settings.width, settings.height):
         raise SettingError(
             f"A drawing of {settings.width} x {settings.height} needs more memory than is free here.",
-            f"Draw it at {fitting[0]} x {fitting[1]}, and upscale it, which needs no more.",
+            f"Draw it at {fitting[0]} x {fitting[1]}{upscaled}.",
             "width",
             fitting[0],
         )
