@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 from lora_gui import __version__
 from lora_gui.commands import (
     EndedEarly,
+    again,
     bases,
     contract,
     draw,
     families,
     files,
     give,
+    grids,
     loras,
     menu,
     note,
@@ -33,8 +35,8 @@ from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
 TOPICS = (
-    train, queue, runs, packs, pictures, draw, stacks, plan, files, loras, give, contract, settings, presets, families,
-    bases, menu,
+    train, queue, runs, packs, pictures, draw, again, grids, stacks, plan, files, loras, give, contract, settings,
+    presets, families, bases, menu,
 )  # fmt: skip
 
 

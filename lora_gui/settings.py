@@ -231,6 +231,9 @@ class DrawSettings(_Settings):
     upscale_denoising: float = Field(
         0.35, gt=0, le=1, title="Upscale's denoising strength", description="How much that pass changes. Up: more new detail, and more that was not there.",
     )
+    turns: bool = Field(
+        False, title="Take turns", description="On: the LoRAs count one after the other, another at each step, and each alone. For LoRAs that get in each other's way.",
+    )
     prediction: Prediction = Field("base", title="Prediction", description=_PREDICTION)
     mark: bool = Field(
         True, title="Say that it was made by a model",

@@ -208,7 +208,7 @@ def test_a_strength_follows_the_last_colon(studio):
     save_file(halves, path, {"modelspec.architecture": "stable-diffusion-v1/lora"})
     ways = (("cat:0.8", 0.8), ("cat", 1.0), ("cat:-1", -1.0), ("cat:0,5", 0.5), (f"{path}:0", 0.0), (str(path), 1.0))
     for text, strength in ways:
-        assert draw._stack_entry(studio, text) == {"lora": str(path), "strength": strength}
+        assert draw._stack_entry(studio, text).items() >= {"lora": str(path), "strength": strength}.items()
     for text in ("cat:3", "cat:-2.5", "cat:nan"):
         with pytest.raises(UserError, match="Strength (can|has to) be"):
             draw._stack_entry(studio, text)

@@ -11,12 +11,19 @@ from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
     from lora_gui.protocol.jobs import Base
+    from lora_gui.settings import DrawSettings
 
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     draw = register(commands, "draw", run_draw, "draw, with LoRAs or without")
     draw.set_defaults(makes_studio=True)
+    arguments(draw)
+    draw.add_argument("--out", type=Path, metavar="DIR", help="where the drawings go (default: your studio)")
+
+
+def arguments(draw: argparse.ArgumentParser) -> None:
+    """What every command takes that draws."""
     draw.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
     draw.add_argument(
         "--prompt",
@@ -47,16 +54,19 @@ def add(commands: Any, register: Register) -> None:
     draw.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as guidance=5"
     )
-    draw.add_argument("--out", type=Path, metavar="DIR", help="where the drawings go (default: your studio)")
 
 
 def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The drawings and how long they took. Raises EndedEarly with those that were finished where it was stopped."""
+    base, settings, held = asked(options, studio)
+    return drawn(studio, base, settings, options.out, held, options.on_processor)
+
+
+def asked(options: argparse.Namespace, studio: Studio) -> tuple["Base", "DrawSettings", dict[str, Any] | None]:
+    """The base, what is to be drawn, and how the base is held, by what `arguments` takes."""
     from lora_gui.settings import DrawSettings, Precision, check
-    from lora_gui.studio.tasks.drawing import Drawer, DrawStatus
     from lora_gui.studio.things import bases
 
-    began = time.monotonic()
     base = bases.find(studio, options.base)
     asked = {
         "prompt": options.prompt,
@@ -67,14 +77,22 @@ def run_draw(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     }
     named = settings_of([f"sampler={options.sampler}"] if options.sampler else [], DrawSettings)
     given = bases.draw_defaults(base) | asked | named | _size(base, options) | settings_of(options.set, DrawSettings)
-    settings = check(DrawSettings, given)
     if options.precision not in (None, *get_args(Precision)):
         what = f"There is no precision {options.precision!r}."
         raise UserError(what, nearest(options.precision, get_args(Precision)))
-    held = {"precision": options.precision} if options.precision else None
+    return base, check(DrawSettings, given), {"precision": options.precision} if options.precision else None
+
+
+def drawn(
+    studio: Studio, base: "Base", settings: "DrawSettings", out: Path | None, held: Any = None, processor: bool = False
+) -> dict[str, Any]:
+    """Draw, telling how it goes; what `run_draw` returns."""
+    from lora_gui.studio.tasks.drawing import Drawer, DrawStatus
+
+    began = time.monotonic()
     drawer, status, told = Drawer(studio), DrawStatus(), ""
     try:
-        for status in drawer.wait(drawer.order(base, settings, options.out, held, options.on_processor)):
+        for status in drawer.wait(drawer.order(base, settings, out, held, processor)):
             phase = f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)"
             if phase != told:
                 note(phase)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import __version__
-from lora_gui.settings import DrawSettings
+from lora_gui.formats.strengths import counts
+from lora_gui.settings import DrawSettings, StackEntry
 
 VERSION = 1  # of the JSON
 PROGRAM = f"LoRA Studio {__version__}"
@@ -33,7 +34,7 @@ def text(made: Made) -> str:
     Strengths of LoRAs travel in the prompt alone; see `create_infotext` in A1111's modules/processing.py.
     """
     settings = made.settings
-    tags = [f"<lora:{name}:{strength:g}>" for name, strength, _ in made.loras]
+    tags = [f"<lora:{name}:{_strengths(entry, strength)}>" for (name, strength, _), entry in _entries(made)]
     lines = [" ".join([settings.prompt, *tags])]
     if settings.negative_prompt:
         lines.append(f"Negative prompt: {settings.negative_prompt}")
@@ -96,3 +97,16 @@ def _denoising(settings: DrawSettings) -> str:
 def _quoted(value: str) -> str:
     """As A1111 writes values that would break its line."""
     return json.dumps(value, ensure_ascii=False) if any(sign in value for sign in ",:\n") else value
+
+
+def _entries(made: Made) -> list[tuple[Used, StackEntry]]:
+    """The LoRAs that counted, each with its row of the stack; one that has none there counts alike everywhere."""
+    rows = [*filter(counts, made.settings.stack)][: len(made.loras)]
+    usual = [StackEntry(lora=name, strength=1.0) for name, *_ in made.loras[len(rows) :]]
+    return list(zip(made.loras, rows + usual, strict=True))
+
+
+def _strengths(entry: StackEntry, strength: float) -> str:
+    """As A1111 writes them: one for text encoders, where that is another, and one for the rest."""
+    apart = entry.text_strength is not None and entry.text_strength != strength
+    return f"{entry.text_strength:g}:{strength:g}" if apart else f"{strength:g}"

@@ -3,12 +3,12 @@
 from lora_gui.formats.naming import is_text
 from lora_gui.settings import StackEntry
 
-TEXT, OTHER = "text encoder", "other"
+TEXT, OTHER = "text_encoder", "other"
 GROUPS = {"down_blocks": "down", "mid_block": "middle", "up_blocks": "up"}  # of a U-Net, by the path's beginning
 
 
 def group_of(name: str) -> str:
-    """Which group a layer is in, by part and module path: text encoder, down, middle, up or other."""
+    """Which group a layer is in, by part and module path: text_encoder, down, middle, up or other."""
     part, _, path = name.partition(".")
     return TEXT if is_text(part) else GROUPS.get(path.partition(".")[0], OTHER)
 

@@ -35,7 +35,7 @@ def layers() -> dict[str, tuple[int, int]]:
             for m in range(depth):
                 block = f"{root}_transformer_blocks_{m}"
                 for attention, inputs in (("attn1", width), ("attn2", CONTEXT)):
-                    found |= {f"{block}_{attention}_to_q": (width, width), f"{block}_{attention}_to_out_0": (width, width)}
+                    found |= {f"{block}_{attention}_to_{one}": (width, width) for one in ("q", "out_0")}
                     found |= {f"{block}_{attention}_to_{one}": (width, inputs) for one in "kv"}
                 found |= {f"{block}_ff_net_0_proj": (8 * width, width), f"{block}_ff_net_2": (width, 4 * width)}
     for text, depth, width in TEXTS:

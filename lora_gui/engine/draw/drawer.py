@@ -12,6 +12,7 @@ from lora_gui import files
 from lora_gui.engine.draw import hashes, upscale
 from lora_gui.engine.draw.opened import Opened, held_by, open_base
 from lora_gui.engine.draw.picture import beginning
+from lora_gui.engine.draw.sampling import Progress
 from lora_gui.engine.draw.watching import CancelledError, Watch
 from lora_gui.engine.load import device
 from lora_gui.engine.memory import room
@@ -44,7 +45,7 @@ class Drawer:
         opened, shots = self.opened, job.each
         yield from opened.unread(shots)
         yield from opened.read(shots)
-        held_whole = not (job.precision or job.streamed_blocks)
+        held_whole = not (job.precision or job.streamed_blocks or job.settings.turns)
         merged = self.device.type == "cpu" and held_whole  # a card has no room for copies of the weights
         stack = yield from opened.stack.use(job.settings.stack, merged, job.read_by)
         room.require(job, opened.folder, opened.family, self.device, opened.dtype)
@@ -66,9 +67,10 @@ class Drawer:
             yield Drawn(job.id, str(path), shot.seed, number + 1, len(shots))
         yield Done(id=job.id)
 
-    def _drawn(self, opened: Opened, shot: DrawSettings, watch: Watch) -> Generator[Event, None, Image.Image]:
+    def _drawn(self, opened: Opened, shot: DrawSettings, watch: Progress) -> Generator[Event, None, Image.Image]:
         """One drawing, enlarged where that is asked for."""
         begin, captions = beginning(shot), opened.prompts(shot)
+        watch = opened.stack.taking_turns(watch) if shot.turns else watch
         if begin and not begin.strength:
             image = begin.picture
         else:

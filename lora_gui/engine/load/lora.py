@@ -1,4 +1,4 @@
-"""Inject adapters into a base, activate some with weights, merge them, read or set their weights; by way of peft."""
+"""Inject adapters into a base, activate some with weights, read or set their weights; by way of peft."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from lora_gui.formats.lora_file import Layer, Layers, Shapes
 from lora_gui.settings import TrainSettings
 
 Parts = dict[str, nn.Module]  # networks that can carry adapters, by their name in LoRA files
-Originals = list[tuple[nn.Parameter, torch.Tensor]]  # base weights, each with its values before a merge
 
 
 def shapes(parts: Parts) -> Shapes:
@@ -130,38 +129,6 @@ def _enable(root: nn.Module, enabled: bool) -> None:
             module.enable_adapters(enabled)
 
 
-def merge(parts: Parts) -> Originals:
-    """Merge the active adapters into the base weights, which spares each step their extra matrix products.
-
-    Returns the weights before, for `unmerge`; an empty list, and merges nothing, where a DoRA is active, whose update
-    is not additive. Not for a quantised or offloaded base. Call `activate` again to activate an adapter after it.
-    """
-    carrying = [
-        (module, names)
-        for root in parts.values()
-        for module in root.modules()
-        if isinstance(module, BaseTunerLayer) and not module.disable_adapters
-        if (names := [name for name in module.active_adapters if name in module.lora_A])
-    ]
-    if any(name in module.lora_magnitude_vector for module, names in carrying for name in names):
-        return []
-    originals = []
-    for module, names in carrying:
-        weight = module.base_layer.weight
-        originals.append((weight, weight.detach().clone()))
-        for name in names:
-            weight.data += module.get_delta_weight(name)
-    for root in parts.values():
-        _enable(root, False)
-    return originals
-
-
-def unmerge(originals: Originals) -> None:
-    """Undo `merge`: put the saved base weights back, bit for bit."""
-    for weight, original in originals:
-        weight.data.copy_(original)
-
-
 def remove(parts: Parts, name: str) -> None:
     """Delete an adapter from the base, which frees its memory."""
     for root in parts.values():
@@ -186,7 +153,12 @@ def _config(layers: Layers) -> LoraConfig:
 
 def adapter_layers(parts: Parts, name: str) -> Iterator[tuple[str, BaseTunerLayer]]:
     """The layers that carry the adapter `name`, peft's wrappers, each with part and module path."""
+    return ((path, layer) for path, layer in wrappers(parts) if name in layer.lora_A)
+
+
+def wrappers(parts: Parts) -> Iterator[tuple[str, BaseTunerLayer]]:
+    """All layers that carry adapters or have carried some, peft's wrappers, each with part and module path."""
     for part, root in parts.items():
         for path, module in root.named_modules():
-            if isinstance(module, BaseTunerLayer) and name in module.lora_A:
+            if isinstance(module, BaseTunerLayer):
                 yield f"{part}.{path}", module

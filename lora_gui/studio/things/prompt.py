@@ -85,10 +85,11 @@ def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:
     rest = by_name.pop("unet", second)
     strength = _strength(rest, tag[0]) if rest else texts
     lora = loras.named(studio, name)
-    entry = check(StackEntry, {"lora": str(lora.path), "strength": strength})
+    apart = {"text_strength": texts} if texts != strength else {}
+    entry = check(StackEntry, {"lora": str(lora.path), "strength": strength} | apart)
     notes.append(f"As the prompt says, {lora.path.stem} is used at {strength:g}.")
     if texts != strength:
-        notes.append(f"One strength counts for all of {lora.path.stem}; {texts:g} for its text encoder is left out.")
+        notes.append(f"Its text encoder is at {texts:g}.")
     unknown = [*filter(None, further), *(f"{key}={value}" for key, value in by_name.items())]
     if unknown:
         notes.append(f"Not known here, and left out of {shown(tag[0])}: {', '.join(unknown)}.")

@@ -424,7 +424,21 @@ def test_a_phase_says_what_is_loaded(order, finished):
     assert [event.name for event in events if isinstance(event, Phase)] == ["Loading Tiny", "Loading tiny", "Drawing"]
 
 
-def test_prompts_are_read_once_for_the_same_stack_whatever_else_is_asked(order, finished):
+def reading_lora(base, path):
+    """A LoRA that changes the text encoder alone."""
+    encoder = CLIPTextModel.from_pretrained(base / "text_encoder")
+    layers = {
+        f"text_encoder.text_model.{name.removeprefix('text_model.')}": Layer(
+            torch.randn(4, one.in_features), torch.randn(one.out_features, 4), 4.0
+        )
+        for name, one in encoder.named_modules() if name.endswith("q_proj")
+    }  # fmt: skip
+    tensors = dialects.build(layers, family("sd1").facts)
+    safetensors.torch.save_file(tensors, path, {"ss_base_model_version": "sd_v1"})
+    return path
+
+
+def test_prompts_are_read_anew_only_where_a_lora_changes_how_they_are_read(order, base, finished, tmp_path):
     drawer, asked = Drawer(), order()
     (plain,), _, _ = drawn(drawer, asked)
     read = []
@@ -432,7 +446,44 @@ def test_prompts_are_read_once_for_the_same_stack_whatever_else_is_asked(order, 
     again = asked.model_copy(update={"settings": asked.settings.model_copy(update={"count": 3})})
     assert np.array_equal(drawn(drawer, again)[0][0], plain) and not read
     drawn(drawer, order({finished.lora: 1.0}))
-    assert len(read) == 2  # the prompt and the negative one: a LoRA may change the text encoder
-    other = asked.settings.model_copy(update={"prompt": "another"})
-    drawn(drawer, asked.model_copy(update={"settings": other}))
+    assert not read
+    reads = reading_lora(base, tmp_path / "reads.safetensors")
+    (full,), _, _ = drawn(drawer, order({reads: 1.0}))
+    assert len(read) == 2  # the prompt and the negative one
+    drawn(drawer, asked.model_copy(update={"settings": asked.settings.model_copy(update={"prompt": "another"})}))
     assert len(read) == 4
+    (same,), _, _ = drawn(drawer, order({reads: 1.0}))
+    assert np.array_equal(same, full) and not np.array_equal(full, plain) and len(read) == 4
+
+
+def test_the_text_encoder_and_groups_of_blocks_have_strengths_of_their_own(order, base, finished, tmp_path):
+    drawer, reads = Drawer(), reading_lora(base, tmp_path / "reads.safetensors")
+    (plain,), _, _ = drawn(drawer, order())
+    job = order()
+
+    def with_entry(**values):
+        stack = (StackEntry(**values),)
+        return drawn(drawer, job.model_copy(update={"settings": job.settings.model_copy(update={"stack": stack})}))
+
+    assert np.array_equal(with_entry(lora=str(reads), strength=1.0, text_strength=0.0)[0][0], plain)
+    (half,), _, _ = with_entry(lora=str(reads), strength=0.0, text_strength=0.5)
+    assert np.array_equal(half, with_entry(lora=str(reads), strength=0.5)[0][0]) and not np.array_equal(half, plain)
+    (up,), events, _ = with_entry(lora=str(finished.lora), down=0.0, middle=0.0)
+    assert not np.array_equal(up, plain) and not np.array_equal(up, drawn(drawer, order({finished.lora: 1.0}))[0][0])
+    _, events, _ = with_entry(lora=str(reads), down=0.5)
+    assert any("nothing in down blocks" in event.text for event in events if isinstance(event, Note))
+
+
+def test_loras_that_take_turns_count_one_at_a_step_each_by_itself(order, base, finished, tmp_path):
+    drawer, other = Drawer(), tmp_path / "other.safetensors"
+    layers = random_layers("sd1", base, seed=7)
+    safetensors.torch.save_file(dialects.build(layers, family("sd1").facts), other, {"ss_base_model_version": "sd_v1"})
+    both = {finished.lora: 1.0, other: 0.8}
+    (together,), _, _ = drawn(drawer, order(both))
+    (turns,), _, _ = drawn(drawer, order(both, turns=True))
+    (again,), _, _ = drawn(Drawer(), order(both, turns=True))
+    assert np.array_equal(turns, again) and not np.array_equal(turns, together)
+    assert np.array_equal(drawn(drawer, order(both))[0][0], together)
+    (one,), _, _ = drawn(drawer, order({finished.lora: 1.0, other: 0.8}, steps=1, turns=True))
+    (alone,), _, _ = drawn(drawer, order({finished.lora: 1.0}, steps=1))
+    assert np.abs(one.astype(int) - alone.astype(int)).max() <= 1

@@ -70,27 +70,6 @@ def test_strength_0_is_the_base_bit_for_bit(base, parts):
     assert torch.equal(predict(parts), before)
 
 
-def test_merged_loras_count_as_before_and_leave_no_trace(base, parts):
-    before, kinds = predict(parts), (("to_q", "conv1", "ff.net.2"), ("to_q", "to_v", "proj_in"))
-    for name, suffixes in zip(("one", "two"), kinds, strict=True):
-        lora.add(parts, random_layers(parts, len(suffixes[0]), suffixes), name)
-    lora.activate(parts, {"one": 0.7, "two": -0.5})
-    beside = predict(parts)
-    originals = lora.merge(parts)
-    torch.testing.assert_close(predict(parts), beside, rtol=1e-4, atol=1e-4)
-    assert originals and not torch.equal(beside, before)
-    lora.unmerge(originals)
-    lora.activate(parts, {})
-    assert torch.equal(predict(parts), before)
-
-
-def test_a_dora_is_not_merged(parts):
-    lora.add(parts, random_layers(parts, 1, dora=True), "one")
-    lora.activate(parts, {"one": 0.7})
-    beside = predict(parts)
-    assert lora.merge(parts) == [] and torch.equal(predict(parts), beside)
-
-
 def test_a_lora_that_was_taken_out_is_gone(parts):
     before = predict(parts)
     for _ in range(2):  # its name is free again

@@ -60,7 +60,7 @@ def test_the_cosine_of_two_updates_is_that_of_the_dense_ones(tmp_path, dialect, 
     assert found.matrix[0][0] == 1.0 and found.names == ("one", "two") and found.pairs[0].shared == 3
     norm = torch.cat([layer.delta().flatten() for layer in read[0].values()]).norm()
     assert found.norms[0] == pytest.approx(float(norm), rel=1e-4)
-    assert set(found.groups[0]) == {"down", "up", "text encoder"}
+    assert set(found.groups[0]) == {"down", "up", "text_encoder"}
     assert sum(found.groups[0].values()) == pytest.approx(1, abs=2e-3)
 
 

@@ -61,9 +61,10 @@ def test_the_strength_in_the_prompt_counts_where_the_stack_has_the_same_lora(stu
 
 
 @pytest.mark.parametrize("tag", ["<lora:cat:0.5:0.8>", "<lora:cat:te=0.5:unet=0.8>"])
-def test_two_strengths_become_one_and_that_is_said(studio, tag):
-    _, found, notes = used(studio, tag)
-    assert found == [("cat", 0.8)] and any("0.5 for its text encoder is left out" in note for note in notes)
+def test_a_strength_for_the_text_encoder_counts_there_and_is_said(studio, tag):
+    settings, notes = resolved(studio, DrawSettings(prompt=tag))
+    assert [(entry.strength, entry.text_strength) for entry in settings.stack] == [(0.8, 0.5)]
+    assert any("Its text encoder is at 0.5." in note for note in notes)
     _, _, notes = used(studio, "<lora:cat:1:1:16:lbw=OUT>")
     assert any("left out of '<lora:cat:1:1:16:lbw=OUT>': 16, lbw=OUT" in note for note in notes)
 

@@ -1,0 +1,170 @@
+"""LoRAs at their strengths in the layers of a base: added to its weights, or beside them as one low-rank product.
+
+W' = W + sum_k s_k D_k, with D = alpha / r B A of a plain LoRA (Hu et al. 2021), and of a DoRA (Liu et al. 2024) what it
+changes as trained, m (W + B A) / |W + B A| - W, which is (c - 1) W + c B A with c = m / |W + B A| of each output. So 0
+is the base, 1 is what was learnt, and DoRAs add up like the rest; ComfyUI and Forge do the same, while peft puts s into
+the norm. What is computed starts from the base's own weights each time, so that nothing drifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lora_gui.engine.load import lora
+
+Weight = Callable[[str], float]  # the strength of an adapter in a layer, by part and module path
+Share = tuple[str, float]  # an adapter of a layer and its strength there
+
+
+class Applied:
+    """The adapters of a base, none of them active in peft; `merged` adds them to the weights, of which it keeps copies.
+
+    A layer is seen to when it is next computed with, so that a change of strengths itself takes no time.
+    """
+
+    def __init__(self, parts: lora.Parts) -> None:
+        self.parts = parts
+        self._layers: dict[str, Any] = {}  # peft's wrappers by part and module path
+        self._shares: dict[str, tuple[Share, ...]] = {}  # what counts in each now
+        self._merged: dict[str, bool] = {}  # and whether in its weight
+        self._originals: dict[str, torch.Tensor] = {}  # weights of the base where adapters are added to them
+        self._scales: dict[Share | tuple[str, str], torch.Tensor] = {}  # c, by adapter and layer
+
+    def changed(self) -> None:
+        """Look at the adapters anew, since some came or went."""
+        lora.activate(self.parts, {})
+        self._layers = dict(lora.wrappers(self.parts))
+        there = {name for layer in self._layers.values() for name in layer.lora_A}
+        self._scales = {key: value for key, value in self._scales.items() if key[0] in there}
+
+    def use(self, weights: Mapping[str, Weight], merged: bool) -> None:
+        """Let exactly these adapters count, each layer in the order given."""
+        for path, layer in self._layers.items():
+            found = ((name, weight(path)) for name, weight in weights.items() if name in layer.lora_A)
+            shares = tuple((name, strength) for name, strength in found if strength)
+            if shares != self._shares.get(path, ()) or (shares and merged != self._merged[path]):
+                was_merged = self._merged.get(path, merged)
+                self._shares[path], self._merged[path] = shares, merged
+                layer.__dict__.pop("forward", None)
+                if was_merged and not merged and path in self._originals:
+                    layer.get_base_layer().weight.data.copy_(self._originals[path])
+                self._see_to(path, layer, merged)
+
+    def _see_to(self, path: str, layer: Any, merged: bool) -> None:
+        shares = self._shares[path]
+        if getattr(layer.get_base_layer(), "groups", 1) != 1:
+            return _by_peft(layer, shares)
+        if merged:
+            layer.forward = self._late(path, layer)
+        elif shares:
+            down, up, gain = self._sum(path, layer)
+            kind = _Linear if isinstance(layer.get_base_layer(), nn.Linear) else _Convolution
+            layer.forward = kind(layer.get_base_layer(), down, up, gain).forward
+        return None
+
+    def _late(self, path: str, layer: Any) -> Callable[..., Any]:
+        """The layer's forward until it is first called: sets its weight, and is gone."""
+
+        def forward(*given: Any, **named: Any) -> Any:
+            del layer.forward
+            self._merge(path, layer)
+            return layer.forward(*given, **named)
+
+        return forward
+
+    def _merge(self, path: str, layer: Any) -> None:
+        weight = layer.get_base_layer().weight.data
+        original = self._originals.get(path)
+        if not self._shares[path]:
+            if original is not None:
+                weight.copy_(original)
+            return
+        if original is None:
+            original = self._originals[path] = weight.clone()
+        down, up, gain = self._sum(path, layer)
+        flat = original.flatten(1).float()
+        flat = flat if gain is None else flat * gain[:, None]
+        up, down = up.flatten(1), down.flatten(1)
+        if weight.dtype == torch.float32 and weight.is_contiguous():
+            torch.addmm(flat, up, down, out=weight.view_as(flat))
+        else:
+            weight.copy_(torch.addmm(flat, up, down).view_as(weight))
+
+    def _sum(self, path: str, layer: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """All that counts in a layer: downs below each other, ups side by side, and the factor of W x, (out,)."""
+        downs, ups, gain = [], [], None
+        for name, strength in self._shares[path]:
+            up = layer.lora_B[name].weight.detach() * (strength * layer.scaling[name])
+            if name in layer.lora_magnitude_vector:
+                c = self._scale(name, path, layer)
+                gain = (1.0 if gain is None else gain) + strength * (c - 1)
+                up = up * c.view(-1, *[1] * (up.ndim - 1))
+            downs.append(layer.lora_A[name].weight.detach())
+            ups.append(up)
+        return torch.cat(downs), torch.cat(ups, 1), gain
+
+    def _scale(self, name: str, path: str, layer: Any) -> torch.Tensor:
+        """c of a DoRA, (out,): its magnitudes over the norms of what it makes of the weights."""
+        if (name, path) not in self._scales:
+            original = self._originals.get(path)
+            weight = (layer.get_base_layer().weight.detach() if original is None else original).flatten(1).float()
+            halves = (layer.lora_A[name].weight, layer.lora_B[name].weight)
+            down, up = (half.detach().flatten(1).to(weight.device) for half in halves)
+            norms = torch.addmm(weight, up, down, alpha=layer.scaling[name]).norm(dim=1)
+            magnitude = layer.lora_magnitude_vector[name].weight.detach().flatten()
+            self._scales[name, path] = magnitude / norms.to(magnitude.device)
+        return self._scales[name, path]
+
+
+def _by_peft(layer: Any, shares: tuple[Share, ...]) -> None:
+    """Convolutions in groups, whose update is no product of two matrices."""
+    layer.set_adapter([name for name, _ in shares])
+    for name, strength in shares:
+        layer.set_scale(name, strength)
+    layer.enable_adapters(bool(shares))
+
+
+@dataclass
+class _Beside:
+    base: Any
+    down: torch.Tensor  # (sum of ranks, in), or of a convolution (sum of ranks, in, height, width)
+    up: torch.Tensor  # (out, sum of ranks), or (out, sum of ranks, 1, 1)
+    gain: torch.Tensor | None  # (out,)
+
+    def halves(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both in what is computed in, kept so."""
+        if self.down.dtype != dtype:
+            self.down, self.up = self.down.to(dtype), self.up.to(dtype)
+        return self.down, self.up
+
+    def computed(self, x: torch.Tensor, outputs: int) -> torch.Tensor:
+        """What the base computes, W x times the gain; `outputs` is the dimension of the layer's outputs."""
+        y: torch.Tensor = self.base(x)
+        if self.gain is None:
+            return y
+        shape = [1] * y.ndim
+        shape[outputs] = -1
+        gain, bias = self.gain.to(y.dtype).view(shape), self.base.bias
+        return y * gain if bias is None else torch.addcmul(bias.view(shape), y - bias.view(shape), gain)
+
+
+class _Linear(_Beside):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.computed(x, -1)
+        down, up = self.halves(x.dtype)
+        low = x.reshape(-1, x.shape[-1]) @ down.t()
+        return y.view(-1, y.shape[-1]).addmm_(low, up.t()).view(y.shape)
+
+
+class _Convolution(_Beside):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.computed(x, 1)
+        down, up = self.halves(x.dtype)
+        like = self.base
+        low = nn.functional.conv2d(x, down, None, like.stride, like.padding, like.dilation)
+        return y.add_(nn.functional.conv2d(low, up))

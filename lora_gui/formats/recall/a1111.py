@@ -1,0 +1,110 @@
+"""The text `parameters` of A1111 and Forge, read as they read it themselves.
+
+modules/infotext_utils.py of AUTOMATIC1111/stable-diffusion-webui: `parse_generation_parameters`, its expressions and
+its order of reading.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from lora_gui.errors import UserError
+from lora_gui.formats.header import plain
+from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, number, sampling, whole
+
+_FIELD = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]{1,300})>", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+_LONGEST = 200_000  # characters that are read
+# fields that are carried over, those that need no word, and what becomes of the drawing without the others
+_CARRIED = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model hash", "Model", "Lora hashes",
+            "Prediction", "Distilled CFG Scale", "Clip skip"}  # fmt: skip
+_SILENT = {"Version", "Hashes", "TI hashes", "VAE hash", "Module 1", "Module 2", "Module 3", "RNG", "User",
+           "Hires Module 1", "Hires CFG Scale", "Diffusion in Low Bits", "Lora"}  # fmt: skip
+
+
+def read(text: str) -> Recalled:
+    """Raises UserError where the text is none of theirs."""
+    prompt, negative, fields = _parsed(text[:_LONGEST])
+    if not fields:
+        raise UserError("What this picture says of itself is not known here.", "Choose a picture of another program.")
+    loras = _loras(prompt, _hashes(fields.get("Lora hashes", "")))
+    kept, left = _settings(fields)
+    others = [key for key in fields if key not in _CARRIED | _SILENT]
+    if others:
+        left.append(f"Not carried over: {', '.join(f'{key} {fields[key][:40]}' for key in others[:8])}.")
+    if len(prompt) > LONGEST:
+        left.append(f"The prompt is cut to {LONGEST} characters.")
+    settings = {"prompt": _without_tags(prompt)[:LONGEST], "negative_prompt": negative[:LONGEST]} | kept
+    version = fields.get("Version", "")
+    return Recalled(
+        program="Forge" if version.startswith("f") else "LoRA Studio" if "LoRA Studio" in version else "A1111",
+        settings=settings,
+        loras=loras,
+        base=plain(fields.get("Model", "")),
+        base_hash=plain(fields.get("Model hash", ""))[:64],
+        left=tuple(map(plain, left)),
+    )
+
+
+def _parsed(text: str) -> tuple[str, str, dict[str, str]]:
+    """Prompt, negative prompt, and the fields of the last line."""
+    *lines, last = text.strip().split("\n")
+    if len(_FIELD.findall(last)) < 3:
+        lines.append(last)
+        last = ""
+    prompt: list[str] = []
+    negative: list[str] = []
+    into = prompt
+    for line in map(str.strip, lines):
+        if line.startswith("Negative prompt:"):
+            into, line = negative, line.removeprefix("Negative prompt:").strip()
+        into.append(line)
+    return "\n".join(prompt), "\n".join(negative), {key: _unquoted(value) for key, value in _FIELD.findall(last)}
+
+
+def _unquoted(value: str) -> str:
+    if not (len(value) > 1 and value[0] == value[-1] == '"'):
+        return value
+    try:
+        return str(json.loads(value))
+    except (ValueError, RecursionError):
+        return value
+
+
+def _hashes(text: str) -> dict[str, str]:
+    return {name.strip(): digest for name, digest in re.findall(r"([^:,]{1,300}):\s*([0-9a-fA-F]{8,64})", text)}
+
+
+def _loras(prompt: str, hashes: dict[str, str]) -> tuple[Lora, ...]:
+    found = []
+    for tag in _TAG.finditer(prompt):
+        name, *given = (part.strip() for part in tag[1].split(":"))
+        texts = number(given[0]) if given else 1.0
+        rest = number(given[1]) if len(given) > 1 else texts
+        strength = 1.0 if rest is None else rest
+        parts = {"text_strength": texts} if texts is not None and texts != strength else {}
+        found.append(Lora(plain(name), strength, hashes.get(name, "").lower(), parts))
+    return tuple(found[:MOST])
+
+
+def _without_tags(text: str) -> str:
+    return re.sub(rf"[ \t]*(?:{_TAG.pattern}[ \t]*)+", " ", text, flags=re.IGNORECASE).strip()
+
+
+def _settings(fields: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
+    kept, left = sampling(fields.get("Sampler", ""), fields.get("Schedule type", ""))
+    distilled = fields.get("Distilled CFG Scale")
+    found: dict[str, Any] = kept | {
+        "steps": whole(fields.get("Steps")),
+        "guidance": number(fields.get("CFG scale") if distilled is None else distilled),
+        "seed": whole(fields.get("Seed")),
+        "clip_skip": whole(fields.get("Clip skip")),
+    }
+    if size := _SIZE.fullmatch(fields.get("Size", "").strip()):
+        found |= {"width": int(size[1]), "height": int(size[2])}
+    if fields.get("Prediction") in ("epsilon", "v"):
+        found["prediction"] = fields["Prediction"]
+    return {name: value for name, value in found.items() if value is not None}, left

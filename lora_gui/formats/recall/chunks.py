@@ -1,0 +1,88 @@
+"""The text chunks of a PNG, read without its pixels and within limits (PNG specification, third edition, 11.3.3)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+from lora_gui.errors import UserError
+
+MOST = 4_000_000  # bytes of a text, unpacked; a large ComfyUI workflow has some hundred thousand
+CHUNKS = 100_000  # of a file
+TEXTS = 64
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEAD = struct.Struct(">I4s")
+
+
+def texts(path: Path) -> dict[str, str]:
+    """The texts of a PNG by their keywords. Raises UserError where it is no PNG or cannot be read; what is damaged or
+    too long within it is passed over."""
+    found: dict[str, str] = {}
+    try:
+        if not path.is_file():
+            raise UserError(f"There is no picture {path.name}.", "Choose a PNG file.")
+        with path.open("rb") as file:
+            if file.read(len(_SIGNATURE)) != _SIGNATURE:
+                raise UserError(f"{path.name} is not a PNG.", "Choose the PNG that the program had saved.")
+            for _ in range(CHUNKS):
+                head = file.read(_HEAD.size)
+                if len(head) < _HEAD.size or len(found) >= TEXTS:
+                    break
+                length, kind = _HEAD.unpack(head)
+                if kind == b"IEND":
+                    break
+                if kind in _READERS and length <= MOST:
+                    _keep(kind, file.read(length), found)
+                    file.seek(4, 1)  # its checksum
+                else:
+                    file.seek(length + 4, 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name} could not be read.", "Check the disk and try again.") from error
+    return found
+
+
+def _keep(kind: bytes, data: bytes, found: dict[str, str]) -> None:
+    """Keep the text of one chunk; the first of a keyword counts."""
+    keyword, _, rest = data.partition(b"\0")
+    text = _READERS[kind](rest)
+    if text is not None and 0 < len(keyword) < 80:
+        found.setdefault(keyword.decode("latin-1"), text)
+
+
+def _plain(rest: bytes) -> str | None:
+    """tEXt. It should be Latin-1; programs write UTF-8 into it all the same."""
+    try:
+        return rest.decode("utf-8")
+    except UnicodeDecodeError:
+        return rest.decode("latin-1")
+
+
+def _packed(rest: bytes) -> str | None:
+    """zTXt."""
+    raw = _unpacked(rest[1:]) if rest[:1] == b"\0" else None
+    return None if raw is None else _plain(raw)
+
+
+def _international(rest: bytes) -> str | None:
+    """iTXt: whether it is packed, how, and after two more texts the text itself."""
+    if len(rest) < 2:
+        return None
+    packed, method = rest[0], rest[1]
+    _, _, after = rest[2:].partition(b"\0")
+    _, _, body = after.partition(b"\0")
+    raw = (_unpacked(body) if method == 0 else None) if packed else body
+    return None if raw is None else raw.decode("utf-8", errors="replace")
+
+
+def _unpacked(data: bytes) -> bytes | None:
+    """None where it is damaged, or larger than a text may be."""
+    unpacker = zlib.decompressobj()
+    try:
+        found = unpacker.decompress(data, MOST)
+    except zlib.error:
+        return None
+    return found if unpacker.eof else None
+
+
+_READERS = {b"tEXt": _plain, b"zTXt": _packed, b"iTXt": _international}

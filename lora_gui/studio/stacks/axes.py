@@ -1,0 +1,127 @@
+"""What a grid of drawings can change from row to row or column to column: a table of axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_gui import typed
+from lora_gui.errors import UserError, nearest, shown
+from lora_gui.protocol.task_folder import ADAPTER
+from lora_gui.settings import DrawSettings, StackEntry, check
+from lora_gui.studio.library.shelf import shelf
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.things import loras
+
+MOST = 100  # values of an axis
+NONE = "none"  # as a LoRA: without one
+
+# (settings, value as typed, all values as typed, studio) -> settings
+Change = Callable[[DrawSettings, str, tuple[str, ...], Studio], DrawSettings]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One side of a grid: `kind` is a key of AXES, `values` as they were typed, which is how they are labelled."""
+
+    kind: str
+    values: tuple[str, ...]
+
+    def label(self, value: str) -> str:
+        return value if self.kind in ("lora", "words") else f"{self.kind} {value}"
+
+    def applied(self, settings: DrawSettings, value: str, studio: Studio) -> DrawSettings:
+        """The settings of one row or column. Raises UserError where the value cannot be."""
+        return AXES[self.kind](settings, value, self.values, studio)
+
+
+def read(text: str) -> Axis:
+    """`strength:0,0.5,1`; words are parted by `|` where they hold commas. Raises UserError saying what is wrong."""
+    kind, colon, rest = text.partition(":")
+    kind = kind.strip().lower()
+    if kind not in AXES:
+        raise UserError(f"A grid has no axis {shown(kind)}.", nearest(kind, AXES))
+    values = tuple(one.strip() for one in rest.split("|" if "|" in rest else ",") if one.strip())
+    if not colon or not values:
+        raise UserError(f"The axis {kind} has no values.", "Write them as strength:0,0.5,1.")
+    if len(values) > MOST:
+        raise UserError(f"The axis {kind} has {len(values)} values.", f"Use at most {MOST}.")
+    if len(set(values)) < len(values):
+        raise UserError(f"The axis {kind} has a value twice.", "Name each once.")
+    return Axis(kind, values)
+
+
+def _setting(name: str) -> Change:
+    def change(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
+        return check(DrawSettings, settings.model_dump() | typed.read(DrawSettings, [(name, value)]))
+
+    return change
+
+
+def _strength(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
+    """Of the first LoRA; the others stay as they are."""
+    strength = typed.number(value)
+    if isinstance(strength, str):
+        raise UserError(f"The strength {shown(value)} is not a number.", "Write it as 0.8.")
+    return _first(settings, {"strength": strength})
+
+
+def _lora(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
+    """In place of the first one, at its strength; or none in its place."""
+    if value.lower() == NONE:
+        return settings.model_copy(update={"stack": settings.stack[1:]})
+    path = str(loras.find(studio, value).path)
+    if settings.stack:
+        return _first(settings, {"lora": path})
+    return settings.model_copy(update={"stack": (check(StackEntry, {"lora": path}),)})
+
+
+def _checkpoint(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
+    """What the run of the first LoRA had learnt by a step; or the name of one of its versions."""
+    step = typed.number(value, whole=True)
+    if isinstance(step, str):
+        return _lora(settings, value, values, studio)
+    named = _required(settings).lora
+    card = next((one for one in shelf(studio).cards if one.path.stem == Path(named).stem), None)
+    if card is None or not card.run:
+        raise UserError(f"Which run {Path(named).stem} came of is not known.", "Name its versions instead of steps.")
+    for other in shelf(studio).cards:
+        if other.run == card.run and other.info and step == (other.notes.step or other.info.steps):
+            return _first(settings, {"lora": str(other.path)})
+    kept = Run(studio.runs / Path(card.run).name).files.checkpoint(int(step)) / ADAPTER
+    if not kept.is_file():
+        raise UserError(f"What was learnt by step {step} is not kept.", "A run keeps its last two states.")
+    return _first(settings, {"lora": str(kept)})
+
+
+def _words(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
+    """The first value, which stands in the prompt, is replaced by each."""
+    if values[0] not in settings.prompt:
+        raise UserError(f"The words {shown(values[0])} are not in the prompt.", "Begin with words that are in it.")
+    return check(DrawSettings, settings.model_dump() | {"prompt": settings.prompt.replace(values[0], value)})
+
+
+def _first(settings: DrawSettings, change: dict[str, Any]) -> DrawSettings:
+    first = check(StackEntry, _required(settings).model_dump() | change)
+    return settings.model_copy(update={"stack": (first, *settings.stack[1:])})
+
+
+def _required(settings: DrawSettings) -> StackEntry:
+    if not settings.stack:
+        raise UserError("There is no LoRA whose strength or checkpoint could change.", "Put one into the stack.")
+    return settings.stack[0]
+
+
+AXES: dict[str, Change] = {
+    "strength": _strength,
+    "checkpoint": _checkpoint,
+    "lora": _lora,
+    "seed": _setting("seed"),
+    "words": _words,
+    "steps": _setting("steps"),
+    "guidance": _setting("guidance"),
+    "sampler": _setting("sampler"),
+}

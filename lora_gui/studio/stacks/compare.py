@@ -1,0 +1,105 @@
+"""base | A | B | A+B from one seed, and how much of what each does alone is still there together.
+
+With d = drawing - base, d(A+B) is best described as a d(A) + b d(B) by least squares; a and b are what is kept. They
+are told of the pixels and of means of 8 x 8 of them, which is as coarse as most latents are, so that texture that moved
+a little does not count as lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base
+from lora_gui.settings import DrawSettings
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.stacks import grid
+from lora_gui.studio.stacks.axes import Axis
+from lora_gui.studio.stacks.grid import Cell, Grid
+
+COARSE = 8  # px
+# share from which on, what it says
+WORDS = (
+    (1.25, "{name} shows more than it does alone"),
+    (0.75, "{name} is there nearly as it is alone"),
+    (0.4, "about half of {name} is there"),
+    (0.15, "little of {name} is left"),
+    (-np.inf, "{name} is lost"),
+)
+SMALL = 2.0  # mean change of a value, of 255, below which a LoRA alone makes no difference worth comparing
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Of one LoRA: the share of its change that is left, by pixels and coarsely, and a sentence."""
+
+    name: str
+    pixels: float
+    coarse: float
+    changed: float  # mean difference to the base where it is alone, of 255
+    sentence: str
+
+
+def plan(studio: Studio, base: Base, settings: DrawSettings) -> Grid:
+    """The four drawings, by the two LoRAs of the stack. Raises UserError where there are not two."""
+    if len(settings.stack) != 2:
+        raise UserError("Two LoRAs are compared at a time.", "Leave two in the stack.")
+    one, two = settings.stack
+    names = [Path(entry.lora).stem for entry in settings.stack]
+    stacks = ((), (one,), (two,), (one, two))
+    columns = Axis("stack", ("base", *names, f"{names[0]} + {names[1]}"))
+    whole = grid.plan(studio, base, settings)
+    cells = tuple(
+        Cell(0, n, whole.cells[0].settings.model_copy(update={"stack": stack})) for n, stack in enumerate(stacks)
+    )
+    return Grid(base, grid.ONE, columns, whole.folder, cells, whole.notes)
+
+
+def kept(drawn: Grid) -> tuple[Kept, ...]:
+    """How much of each LoRA is left in both together. Raises UserError unless all four are drawn."""
+    drawings = [cell.drawing for cell in drawn.cells]
+    if None in drawings or len(drawings) != 4:
+        raise UserError("Not all four drawings are there, so they cannot be compared.", "Draw them again.")
+    base, one, two, both = (_values(path) for path in drawings if path)
+    changes = (one - base, two - base, both - base)
+    fine, coarse = _shares(*changes), _shares(*map(_coarse, changes))
+    changed = [float(np.abs(change).mean()) for change in changes]
+    return tuple(_kept(name, fine[n], coarse[n], changed[n]) for n, name in enumerate(drawn.columns.values[1:3]))
+
+
+def to_json(found: tuple[Kept, ...]) -> list[dict[str, Any]]:
+    return [
+        {"name": one.name, "pixels": one.pixels, "coarse": one.coarse, "changed": one.changed, "said": one.sentence}
+        for one in found
+    ]
+
+
+def _kept(name: str, fine: float, coarse: float, changed: float) -> Kept:
+    if changed < SMALL:
+        words = f"{name} alone changes almost nothing here, so there is nothing to be kept"
+    else:
+        words = next(words for least, words in WORDS if coarse >= least).format(name=name)
+    return Kept(name, round(fine, 3), round(coarse, 3), round(changed, 2), f"{words[0].upper()}{words[1:]}.")
+
+
+def _values(path: Path) -> Any:
+    with Image.open(path, formats=("PNG",)) as image:
+        return np.asarray(image.convert("RGB"), np.float64)
+
+
+def _coarse(change: Any) -> Any:
+    """Means of squares of pixels; what is left over at the edges is left out."""
+    height, width = (side // COARSE * COARSE for side in change.shape[:2])
+    return change[:height, :width].reshape(height // COARSE, COARSE, width // COARSE, COARSE, 3).mean((1, 3))
+
+
+def _shares(one: Any, two: Any, both: Any) -> tuple[float, float]:
+    """a and b of both = a one + b two by least squares; 0 for one that changes nothing."""
+    change = np.stack([one.ravel(), two.ravel()], 1)
+    found, *_ = np.linalg.lstsq(change, both.ravel(), rcond=1e-9)
+    return float(found[0]), float(found[1])

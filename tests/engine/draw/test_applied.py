@@ -1,0 +1,139 @@
+"""LoRAs at their strengths in the layers of a base: the exact weighted sum, in the weights or beside them."""
+
+import pytest
+import torch
+
+from lora_gui.engine.draw.applied import Applied
+from lora_gui.engine.load import loading, lora
+from lora_gui.formats.lora_file import Layer
+from lora_gui.formats.strengths import strength_in
+from lora_gui.settings import StackEntry, TrainSettings
+from tests import tiny
+
+CPU = torch.device("cpu")
+FAMILY = tiny.QuickStableDiffusion1()
+
+
+def made(base, rank, layers="all", dora=False):
+    """Random layers of a LoRA."""
+    parts, settings = FAMILY.denoisers(base, CPU, torch.float32), TrainSettings(rank=rank, alpha=3, layers=layers)
+    lora.add_new(parts, FAMILY, settings, "new")
+    chance = torch.Generator().manual_seed(rank)
+    weights = dict(parts["unet"].named_modules())
+    return {
+        name: Layer(
+            one.down, torch.randn(one.up.shape, generator=chance) * 0.1, one.alpha,
+            weights[name.partition(".")[2]].base_layer.weight.flatten(1).norm(dim=1).detach() * 1.3 if dora else None,
+        )
+        for name, one in lora.get_weights(parts, "new").items()
+    }  # fmt: skip
+
+
+def predicted(parts, dtype=torch.float32):
+    chance = torch.Generator().manual_seed(1)
+    noisy, text = torch.randn(2, 4, 8, 8, generator=chance), torch.randn(2, 16, 16, generator=chance)
+    with torch.no_grad():
+        return FAMILY.predict("unet", parts["unet"], noisy.to(dtype), torch.tensor([3, 700]), {"text": text.to(dtype)})
+
+
+def by_hand(base, *parts_of_stack):
+    """The base with W + sum of s D in its weights; D of a DoRA is m (W + BA) / |W + BA| - W."""
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
+    sums = {}
+    for layers, strength in parts_of_stack:
+        for name, one in layers.items():
+            weight = parts["unet"].get_submodule(name.removeprefix("unet.")).weight.data
+            change = one.delta()
+            if one.magnitude is not None:
+                whole = (weight + change).flatten(1)
+                change = (one.magnitude[:, None] * whole / whole.norm(dim=1, keepdim=True)).view_as(weight) - weight
+            sums[name] = sums.get(name, 0) + (strength(name) if callable(strength) else strength) * change
+    for name, change in sums.items():
+        parts["unet"].get_submodule(name.removeprefix("unet.")).weight.data += change
+    return parts
+
+
+def use(applied, merged, **strengths):
+    applied.use({name: one if callable(one) else (lambda _, s=one: s) for name, one in strengths.items()}, merged)
+
+
+@pytest.fixture
+def stacked(base):
+    """A base with two LoRAs and a DoRA in it, none of which counts yet."""
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
+    layers = {"one": made(base, 2), "two": made(base, 4, "attention"), "dora": made(base, 3, "linear", dora=True)}
+    for name, one in layers.items():
+        lora.add(parts, one, name)
+    applied = Applied(parts)
+    applied.changed()
+    return parts, applied, layers
+
+
+@pytest.mark.parametrize("merged", [True, False], ids=["in the weights", "beside them"])
+def test_a_stack_with_a_dora_is_the_exact_weighted_sum_and_leaves_no_trace(base, stacked, merged):
+    parts, applied, layers = stacked
+    plain = predicted(parts)
+    for one, two, dora in ((0.5, -1.0, 0.7), (0.8, 0.0, 1.0), (0.0, 0.3, -0.4)):
+        use(applied, merged, one=one, two=two, dora=dora)
+        wanted = predicted(by_hand(base, (layers["one"], one), (layers["two"], two), (layers["dora"], dora)))
+        torch.testing.assert_close(predicted(parts), wanted, rtol=1e-3, atol=1e-4)
+        assert not torch.allclose(wanted, plain, atol=1e-2)
+    first = predicted(parts)
+    for _ in range(20):
+        use(applied, merged, one=0.37, dora=0.11)
+        predicted(parts)
+    use(applied, merged, one=0.0, two=0.3, dora=-0.4)
+    assert torch.equal(predicted(parts), first)  # no drift
+    use(applied, merged, one=0.0)
+    assert torch.equal(predicted(parts), plain)
+
+
+@pytest.mark.parametrize("merged", [True, False], ids=["in the weights", "beside them"])
+def test_each_group_of_blocks_has_its_own_strength(base, stacked, merged):
+    parts, applied, layers = stacked
+    entry = StackEntry(lora="one", strength=0.8, down=0.5, middle=0.0, up=-1.0)
+    use(applied, merged, one=lambda name: strength_in(entry, name))
+    wanted = {"down": 0.4, "mid": 0.0, "up": -0.8}
+    asked = lambda name: next((s for begins, s in wanted.items() if name.startswith(f"unet.{begins}")), 0.8)  # noqa: E731
+    torch.testing.assert_close(predicted(parts), predicted(by_hand(base, (layers["one"], asked))), rtol=1e-3, atol=1e-4)
+
+
+def test_what_a_change_needs_is_done_when_a_layer_is_next_computed_with(stacked):
+    parts, applied, _ = stacked
+    layer = next(layer for _, layer in lora.adapter_layers(parts, "one"))
+    before = layer.get_base_layer().weight.clone()
+    use(applied, True, one=1.0)
+    assert torch.equal(layer.get_base_layer().weight, before)
+    predicted(parts)
+    assert not torch.equal(layer.get_base_layer().weight, before)
+
+
+def test_beside_a_base_in_8_bits_the_stack_is_the_sum_as_well(base):
+    parts = FAMILY.denoisers(base, CPU, torch.float32, loading.denoiser(TrainSettings(precision="int8")))
+    one, two = made(base, 2), made(base, 4, "attention")
+    joined = {name: Layer(layer.down, layer.up * 0.5, 3.0) for name, layer in one.items()}
+    for name, layer in two.items():
+        ups = [one[name].up / 2 * 1.5, layer.up / 4 * -3]  # of rank 2 and 4, alpha 3
+        joined[name] = Layer(torch.cat([one[name].down, layer.down]), torch.cat(ups, 1), 6.0)
+    for name, layers in (("one", one), ("two", two), ("joined", joined)):
+        lora.add(parts, layers, name)
+    applied = Applied(parts)
+    applied.changed()
+    use(applied, False, one=0.5, two=-1.0)
+    both = predicted(parts)
+    use(applied, False, joined=1.0)
+    torch.testing.assert_close(predicted(parts), both, rtol=1e-3, atol=1e-4)
+
+
+def test_in_16_bits_the_product_is_in_16_bits_too(base):
+    parts = FAMILY.denoisers(base, CPU, torch.bfloat16)
+    lora.add(parts, made(base, 4), "one")
+    lora.activate(parts, {"one": 1.0})
+    expected = predicted(parts, torch.bfloat16).float()
+    applied = Applied(parts)
+    applied.changed()
+    use(applied, False, one=1.0)
+    found = predicted(parts, torch.bfloat16)
+    assert found.dtype == torch.bfloat16 and float((found.float() - expected).norm() / expected.norm()) < 0.03
+    held = {one.forward.__self__.down.dtype for _, one in lora.wrappers(parts)}
+    assert held == {torch.bfloat16}
