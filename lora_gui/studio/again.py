@@ -14,7 +14,7 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import bases, loras
+from lora_gui.studio.things import bases, inputs, loras
 
 LEAST_HASH = 8  # hex digits, below which a hash tells nothing
 
@@ -41,7 +41,7 @@ def read(studio: Studio, path: Path, base: Base | None = None) -> Again:
         left.append(f"Only the first {most} of {len(stack)} LoRAs are used.")
     if found.exact and found.base_hash and not _same_file(base, found):
         left.append("The base is called the same, and whether it is the same file is not known.")
-    settings = _checked(bases.draw_defaults(base) | _known(found), left)
+    settings = _checked(bases.draw_defaults(base) | _known(found) | _pictures(studio, found, left), left)
     settings = settings.model_copy(update={"stack": tuple(stack[:most])})
     return Again(found.program, base, _fitting(base, settings, left), tuple(left))
 
@@ -49,6 +49,15 @@ def read(studio: Studio, path: Path, base: Base | None = None) -> Again:
 def _known(found: Recalled) -> dict[str, Any]:
     """Settings of this version; others are said to be left out where they were read."""
     return {name: value for name, value in found.settings.items() if name in DrawSettings.model_fields}
+
+
+def _pictures(studio: Studio, found: Recalled, left: list[str]) -> dict[str, str]:
+    """The pictures that it began with, where this studio still has them all."""
+    here = {setting: inputs.found(studio, name) for setting, name in found.pictures.items()}
+    if all(here.values()):
+        return here
+    left.append("It began with a picture that is not here any more; now it begins with noise.")
+    return {}
 
 
 def _checked(values: dict[str, Any], left: list[str]) -> DrawSettings:

@@ -10,9 +10,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from lora_gui.__main__ import main
 from lora_gui.errors import UserError
-from lora_gui.formats import metadata
+from lora_gui.formats import metadata, png
+from lora_gui.formats.generation import Made
+from lora_gui.settings import DrawSettings
 from lora_gui.studio import again
 from lora_gui.studio.paths import HOME, Studio
+from lora_gui.studio.things import inputs
 from tests import making
 
 TEXT = """a fox {tags}
@@ -76,3 +79,14 @@ def test_the_command_says_what_it_reads(studio, tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["program"] == "A1111" and said["settings"]["steps"] == 12 and said["base"] == "starter"
     assert main(["again", str(tmp_path / "none.png"), "--json"]) == 1
+
+
+def test_a_picture_that_it_began_with_is_found_in_the_studio_or_said_to_be_gone(studio, tmp_path):
+    made = Made(DrawSettings(prompt="a", picture="/x/lake.png"), "Starter", ("Euler", ""), [], (512, 512), "starter")
+    path = tmp_path / "a.png"
+    path.write_bytes(png.of(Image.new("RGB", (8, 8)), made))
+    gone = again.read(studio, path)
+    assert "not here any more" in gone.left[0] and not gone.settings.picture
+    inputs.folder(studio).mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (512, 512)).save(inputs.folder(studio) / "lake.png")
+    assert again.read(studio, path).settings.picture == str(inputs.folder(studio) / "lake.png")

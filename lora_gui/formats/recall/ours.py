@@ -23,12 +23,10 @@ def read(text: str) -> Recalled:
     rows = given.pop("stack", None)
     loras = _with_hashes(rows if isinstance(rows, list) else loras, loras)
     known = set(DrawSettings.model_fields) - {"stack", "count", *PICTURES}
-    begun = plain(str(given.get("picture") or ""))[:200]
+    begun = {name: plain(str(given[name]))[:200] for name in PICTURES if given.get(name)}
     given = {name: value for name, value in given.items() if name not in PICTURES}
     unknown = sorted(str(name) for name in given if name not in known)
     left = [f"Not known in this version, and left out: {', '.join(unknown)[:200]}."] if unknown else []
-    if begun:
-        left.append(f"It began with the picture {begun}, which is not in the file; here it begins with noise.")
     return Recalled(
         program="LoRA Studio",
         settings={name: value for name, value in given.items() if name in known},
@@ -37,6 +35,7 @@ def read(text: str) -> Recalled:
         base_key=plain(str(base.get("key", ""))),
         base_hash=plain(str(base.get("sha256", "")))[:64],
         left=tuple(left),
+        pictures=begun,
         exact=not left,
     )
 

@@ -47,6 +47,7 @@ class Recalled:
     base_key: str = ""
     base_hash: str = ""  # the beginning of its sha256
     left: tuple[str, ...] = ()
+    pictures: dict[str, str] = field(default_factory=dict)  # names of those it began with, by setting
     exact: bool = False  # whether it says all that a second drawing needs
 
 

@@ -90,7 +90,8 @@ def plan(studio: Studio, base: Base, settings: DrawSettings, rows: Axis = ONE, c
     for row, in_row in enumerate(rows.values):
         for column, in_column in enumerate(columns.values):
             own = settings
-            for axis, value in ((rows, in_row), (columns, in_column)):
+            sides = ((rows, in_row), (columns, in_column))
+            for axis, value in sorted(sides, key=lambda side: side[0].kind == "lora"):  # last: it may leave none
                 own = axis.applied(own, value, studio) if axis.kind else own
             cells.append(Cell(row, column, prepared(studio, base, own)[0]))
     day = studio.drawings / f"{datetime.now():%Y-%m-%d}"

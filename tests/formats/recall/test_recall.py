@@ -138,12 +138,12 @@ def test_our_own_record_says_all_and_counts_before_the_text(tmp_path):
     assert b"secret" not in path.read_bytes() and b"<lora:ink:0.3:0.8>" in path.read_bytes()
 
 
-def test_a_picture_that_it_began_with_is_said_to_be_missing(tmp_path):
+def test_a_picture_that_it_began_with_is_told_by_its_name(tmp_path):
     made = Made(DrawSettings(picture="/x/lake.png"), "Starter", ("Heun", ""), [], (512, 512), "starter", "")
     path = tmp_path / "a.png"
     path.write_bytes(png.of(Image.new("RGB", (8, 8)), made))
     found = recall(path)
-    assert "the picture lake.png" in found.left[0] and "picture" not in found.settings and not found.exact
+    assert found.pictures == {"picture": "lake.png"} and "picture" not in found.settings
 
 
 DEEP = "[" * 100_000

@@ -91,6 +91,8 @@ def test_rows_and_columns_change_what_they_say(studio):
     told = [([entry.lora[-15:-12] for entry in cell.settings.stack], cell.settings.prompt) for cell in planned.cells]
     words = "a red fox", "a blue, tall owl"
     assert told == [(stack, prompt) for stack in ([], ["ink"], ["owl"]) for prompt in words]
+    planned = grid.plan(studio, base, asked, axes.read("lora:none,owl"), axes.read("strength:0.3"))
+    assert [[entry.strength for entry in cell.settings.stack] for cell in planned.cells] == [[], [0.3]]
     planned = grid.plan(studio, base, asked, axes.read("sampler:Euler,Heun"), axes.read("strength:0,1.5"))
     told = [(cell.settings.sampler, cell.settings.stack[0].strength) for cell in planned.cells]
     assert told == [("Euler", 0.0), ("Euler", 1.5), ("Heun", 0.0), ("Heun", 1.5)]
