@@ -14,6 +14,8 @@ from lora_gui.errors import UserError
 from lora_gui.formats.header import read_header
 from lora_gui.protocol.events import Done, Note, Saved, Started
 from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.studio.library import bin, notes
+from lora_gui.studio.paths import Studio
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
@@ -87,3 +89,22 @@ def test_a_file_that_is_not_there_is_a_sentence(base, finished, tmp_path):
     job = further(folder, base, tmp_path / "gone.safetensors")
     with pytest.raises(UserError, match="gone is not in the run's folder"):
         list(train(job, folder, FAMILY))
+
+
+def test_a_lora_deleted_while_a_run_trains_further_from_it_under_its_name_comes_back_beside_the_new_one(
+    base, finished, tmp_path
+):
+    studio = Studio(tmp_path / "studio")
+    old = studio.loras / "fox.safetensors"
+    old.parent.mkdir(parents=True)
+    shutil.copy(finished.lora, old)
+    notes.change(studio, "fox", text="the first one")
+    before, folder, gone = old.read_bytes(), tmp_path / "run", None
+    job = further(folder, base, old, steps=3).model_copy(update={"name": "fox", "publish_to": str(studio.loras)})
+    for event in train(job, folder, FAMILY):
+        if isinstance(event, Started):
+            gone = bin.delete(studio, old)
+    assert isinstance(event, Done) and event.lora == str(old) and old.read_bytes() != before
+    assert notes.of(studio, "fox").text == ""
+    assert gone and (back := bin.restore(studio, gone)).name == "fox-2.safetensors"
+    assert back.read_bytes() == before and notes.of(studio, "fox-2").text == "the first one"
