@@ -45,7 +45,7 @@ class _Bases:
         with gr.Row(elem_classes="under"):
             self._path = gr.Textbox(
                 "", label="Path of a base", max_lines=1, show_label=False, elem_id="base-path", scale=1, min_width=200,
-                placeholder="Or the path of a base: a file or a folder", max_length=4096,
+                placeholder="Or the path of a base", max_length=4096,
             )  # fmt: skip
             self._add = gr.Button("Add", size="sm", scale=0, min_width=80, elem_id="add-base")
         self._notice = html(elem_id="bases-notice")
