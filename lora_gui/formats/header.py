@@ -112,18 +112,26 @@ def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, A
     `name` stands in errors, `size` is that of the file. Raises UserError where it is damaged or can carry programs.
     """
     start = file.read(8)
-    is_pickle = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and start[4:] != bytes(4)  # not a length
-    if start[:4] == b"PK\x03\x04" or is_pickle:
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    is_length = 2 <= length <= min(HEADER_LIMIT, size - 8)  # a pickle may begin as one
+    begins_a_pickle = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"
+    if start[:4] == b"PK\x03\x04" or begins_a_pickle and not (is_length and _begins_a_header(file)):
         raise UserError(
             f"{name} is in an old format that can carry programs, so it is not opened.",
             "Ask for a .safetensors version of it.",
         )
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if not 2 <= length <= min(HEADER_LIMIT, size - 8):
+    if not is_length:
         disguised.refuse(start + file.read(disguised.ENOUGH), name)
-    if not 2 <= length <= min(HEADER_LIMIT, size - 8):
         raise UserError(f"{name} is not a whole .safetensors file.", ANOTHER_COPY)
     return *_parse(file.read(length), name), 8 + length
+
+
+def _begins_a_header(file: IO[bytes]) -> bool:
+    """Whether what comes next is JSON, whose reading stays where it is."""
+    place = file.tell()
+    first = file.read(1)
+    file.seek(place)
+    return first == b"{"
 
 
 def _read(file: IO[bytes], name: str, size: int) -> Header:

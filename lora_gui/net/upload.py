@@ -32,7 +32,7 @@ def upload(job: UploadJob) -> Iterator[Event]:
     """Upload the files of a job as one commit; the last event says the address. Raises UserError where it cannot be."""
     hub.require_way_out()
     if not get_token():
-        what = "Publishing needs a token of the Hub, and there is none on this computer."
+        what = "The Hub wants a token to publish, and there is none on this computer."
         raise UserError(what, "Make one of the kind Write in your settings there, and sign in.", trouble.SIGN_IN)
     found = {name: Path(job.folder) / name for name in job.files}
     yield Phase("Looking at the files once more")

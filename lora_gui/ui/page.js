@@ -272,13 +272,18 @@ window.studio = (() => {
     place?.style.setProperty('--twice-high', `${2 * target.naturalHeight}px`);
   }, true);
 
-  // Gradio counts the seconds of its own loading on for ever, in every frame of a page at rest, although its loader has
-  // gone: 8 % of a core. It asks for one frame after the other, so without the next one it has an end.
-  const RESTS = 3000; // ms until nothing else moves
-  setTimeout(() => requestIdleCallback(() => {
-    const last = requestAnimationFrame(() => {});
-    for (let frame = last; frame > last - 4; frame -= 1) cancelAnimationFrame(frame);
-  }), RESTS);
+  // Gradio counts the seconds of its own loading on for ever, in every frame, although its loader has gone: 8 % of a
+  // core. Each frame asks for the next, so without one it has an end. It is known by being the only one for a second.
+  const ALONE = 60, ENOUGH = 900; // frames
+  let last = 0, alone = 0, looked = 0;
+  requestAnimationFrame(function look() {
+    const own = requestAnimationFrame(look);
+    alone = own - last === 2 ? alone + 1 : 0;
+    last = own;
+    looked += 1;
+    if (alone >= ALONE) cancelAnimationFrame(own - 1);
+    if (alone >= ALONE || looked >= ENOUGH) cancelAnimationFrame(own);
+  });
 
   document.addEventListener('DOMContentLoaded', mend);
   new MutationObserver(mend).observe(document.documentElement, {

@@ -93,7 +93,7 @@ def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_
     areas.nth(0).press_sequentially("a red fox")
     expect(page.locator("#captions .kept")).to_have_text("Kept.")
     assert texts() == ["a red fox", ""]
-    page.locator("#details button.label-wrap").click()
+    page.locator("#details button.label-wrap").first.click()
     page.wait_for_timeout(500)
     page.route("**/gradio_api/run/predict", lambda route: None, times=1)  # the answer to the first edit never comes
     page.locator("#trigger input").press_sequentially("zxy_left")
@@ -105,7 +105,7 @@ def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_
     page.locator("#captions summary").click()
     expect(areas.nth(1)).to_have_value("a blue boat")
     expect(page.locator("#trigger input")).to_have_value("zxy_left")
-    page.locator("#details button.label-wrap").click()
+    page.locator("#details button.label-wrap").first.click()
     expect(page.locator("#setting-rank input")).to_have_value("24")
     expect(page.locator("#setting-sample_prompts textarea")).to_have_value("a fox at night")
     areas.nth(0).fill("typed and hidden")
@@ -163,7 +163,7 @@ def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(page, window,
     drop(page, painted(tmp_path, "four.png"))
     expect(page.locator(".pictures img")).to_have_count(1)
     page.locator("#trigger input").fill("zxy_style")
-    page.locator("#details button.label-wrap").click()
+    page.locator("#details button.label-wrap").first.click()
     expect(page.locator("#verdict")).to_contain_text("is a good trigger word")
     for name, sentence in NAMES.items():
         page.locator("#name input").fill(name)
@@ -191,7 +191,7 @@ def test_a_refreshed_page_still_has_what_was_chosen(page, window, tmp_path):
 
 
 def test_what_is_wrong_stands_at_its_field_and_on_the_header_until_it_is_mended(page, window, tmp_path):
-    header, rank = page.locator("#details button.label-wrap"), page.locator("#setting-rank input")
+    header, rank = page.locator("#details button.label-wrap").first, page.locator("#setting-rank input")
     header.click()
     rank.fill("9999")
     expect(page.locator("#setting-rank .wrong")).to_contain_text("Rank can be at most 256.")

@@ -78,7 +78,7 @@ def test_every_text_stands_out_from_what_is_behind_it_in_light_and_dark(page, wi
     page.get_by_text("Use the example pictures").click()
     expect(page.locator(".pictures img").first).to_be_visible()
     page.locator("#captions summary").click()
-    page.locator("#details button.label-wrap").click()
+    page.locator("#details button.label-wrap").first.click()
     page.locator("#setting-rank input").fill("9999")
     expect(page.locator("#setting-rank .wrong")).to_be_visible()
     page.locator("#trigger input").fill("a<b>")
@@ -163,7 +163,7 @@ def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, wind
 def test_what_is_folded_shows_an_arrow_to_the_right_and_what_is_open_one_down(page, window):
     turned = "() => getComputedStyle(document.querySelector('#details .label-wrap .icon')).transform"
     assert page.evaluate(turned) == "matrix(0, -1, 1, 0, 0, 0)"  # gradio's points down
-    page.locator("#details button.label-wrap").click()
+    page.locator("#details button.label-wrap").first.click()
     expect(page.locator("#name input")).to_be_visible()
     page.wait_for_timeout(300)
     assert page.evaluate(turned) == "none"

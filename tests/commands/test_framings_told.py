@@ -12,7 +12,7 @@ from lora_gui.studio.capacity import plans
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases, pictures
 
-PLAN = {"peak_gib": 3.0, "fits": True, "phases": {}, "ram_gib": 2.0, "changed": {}, "notes": []}
+PLAN = {"peak_gib": 3.0, "fits": True, "phases": {}, "ram_gib": 2.0, "changed": {}, "notes": [], "gains": []}
 
 
 @pytest.fixture

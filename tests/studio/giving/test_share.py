@@ -163,7 +163,7 @@ def test_publishing_shows_first_what_would_be_uploaded_and_sends_it_only_then(
         assert set(said["files"]) == {"fox.safetensors", "README.md", "cover.png", "images/1.png"}
         folder = ["--folder", said["folder"], "--yes"]
         monkeypatch.setattr(process, "COMMAND", (sys.executable, "-m", "lora_gui.worker"))  # it reads what is set here
-        assert told(*folder)[1]["error"].startswith("Publishing needs a token")
+        assert told(*folder)[1]["error"].startswith("The Hub wants a token")
         monkeypatch.setenv("HF_TOKEN", "hf_write")
         code, said = told(*folder)
         assert code == 0 and said["address"] == f"{hub.url}/ada/fox", said

@@ -81,7 +81,7 @@ def test_two_windows_share_one_download_and_it_is_paused_and_resumed_without_fet
     assert "sd15" not in {one.key for one in bases.list_bases(studio)} and not bases.passed_over(studio)
     assert ended(downloads.start(studio, "sd15")).state == "finished"
     again = hub.sent("GET .*(cdn|resolve)") - sum(map(len, model.values()))
-    assert again <= 1_000_000, "what was on its way when it was paused"
+    assert again <= 4_000_000, "what was on its way when it was paused, in the buffers of both ends"
 
 
 def test_a_download_whose_child_is_killed_is_told_so_and_goes_on(hub, studio, model):

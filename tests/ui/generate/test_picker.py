@@ -28,6 +28,7 @@ def keep(monkeypatch, *families):
     found = [bases.Base(key=f"a-{family}", title=family, family=family, path="/x") for family in families]
     monkeypatch.setattr(bases, "list_bases", lambda studio: found)
     monkeypatch.setattr(bases, "passed_over", lambda studio: [])
+    monkeypatch.setattr(bases, "mark", lambda studio: families)  # lists are kept until it changes
 
 
 def listed(picker):
