@@ -186,7 +186,8 @@ def test_a_base_without_the_prior_in_it_is_not_whole_and_the_remedy_names_its_re
     studio = Studio(tmp_path / "studio")
     assert bases.find(studio, str(base)).family == "kandinsky22"
     shutil.copytree(base, tmp_path / "half", ignore=shutil.ignore_patterns("prior"))
-    for name, told in ((str(tmp_path / "half"), "kandinsky-community/kandinsky-2-2-prior"), ("kandinsky22", "download")):
+    half = str(tmp_path / "half")
+    for name, told in ((half, "kandinsky-community/kandinsky-2-2-prior"), ("kandinsky22", "download kandinsky22")):
         with pytest.raises(UserError) as caught:
             bases.find(studio, name)
         assert told in caught.value.remedy

@@ -27,8 +27,7 @@ def keep(monkeypatch, *families):
     """Have these bases, of which the first is chosen."""
     found = [bases.Base(key=f"a-{family}", title=family, family=family, path="/x") for family in families]
     monkeypatch.setattr(bases, "list_bases", lambda studio: found)
-    monkeypatch.setattr(bases, "passed_over", lambda studio: [])
-    monkeypatch.setattr(bases, "mark", lambda studio: families)  # lists are kept until it changes
+    monkeypatch.setattr(bases, "both", lambda studio: (found, []))
 
 
 def listed(picker):
