@@ -21,7 +21,7 @@ KNOWN = bases.known_bases()["sd15"]
 
 @pytest.fixture
 def hub():
-    with SmallHub(rate=30_000_000) as found:
+    with SmallHub(rate=6_000_000) as found:
         files = (path for path in bases.SHIPPED.rglob("*") if path.is_file())
         model = {path.relative_to(bases.SHIPPED).as_posix(): path.read_bytes() for path in files}
         found.add(KNOWN.repo, model, KNOWN.revision)

@@ -50,7 +50,7 @@ def test_exactly_what_was_shown_is_there_privately_and_its_address_is_said(hub, 
 
 
 def test_without_a_token_nothing_is_asked_and_the_cause_is_said(hub, share):
-    with pytest.raises(UserError, match="needs a token") as caught:
+    with pytest.raises(UserError, match="wants a token") as caught:
         list(upload(job(share)))
     assert caught.value.cause == "sign in" and not hub.asked
 
