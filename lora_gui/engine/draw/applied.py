@@ -4,6 +4,9 @@ W' = W + sum_k s_k D_k, with D = alpha / r B A of a plain LoRA (Hu et al. 2021),
 changes as trained, m (W + B A) / |W + B A| - W, which is (c - 1) W + c B A with c = m / |W + B A| of each output. So 0
 is the base, 1 is what was learnt, and DoRAs add up like the rest; ComfyUI and Forge do the same, while peft puts s into
 the norm. What is computed starts from the base's own weights each time, so that nothing drifts.
+
+Beside the weights it is two small products, or where there are so many tokens that it is less arithmetic, B A added to
+the weight for this use alone, as it is dequantised.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ import torch
 from torch import nn
 
 from lora_gui.engine.load import lora
+from lora_gui.engine.load.quantize import QuantizedLinear
 
 Weight = Callable[[str], float]  # the strength of an adapter in a layer, by part and module path
 Share = tuple[str, float]  # an adapter of a layer and its strength there
 
 
 class Applied:
-    """The adapters of a base, none of them active in peft; `merged` adds them to the weights, of which it keeps copies.
+    """The adapters of a base, none of them active in peft; `merged` adds them to the weights, of which it keeps copies,
+    but for layers in few bits.
 
     A layer is seen to when it is next computed with, so that a change of strengths itself takes no time.
     """
@@ -45,15 +50,16 @@ class Applied:
     def use(self, weights: Mapping[str, Weight], merged: bool) -> None:
         """Let exactly these adapters count, each layer in the order given."""
         for path, layer in self._layers.items():
+            within = merged and not isinstance(layer.get_base_layer(), QuantizedLinear)
             found = ((name, weight(path)) for name, weight in weights.items() if name in layer.lora_A)
             shares = tuple((name, strength) for name, strength in found if strength)
-            if shares != self._shares.get(path, ()) or (shares and merged != self._merged[path]):
-                was_merged = self._merged.get(path, merged)
-                self._shares[path], self._merged[path] = shares, merged
+            if shares != self._shares.get(path, ()) or (shares and within != self._merged[path]):
+                was_merged = self._merged.get(path, within)
+                self._shares[path], self._merged[path] = shares, within
                 layer.__dict__.pop("forward", None)
-                if was_merged and not merged and path in self._originals:
+                if was_merged and not within and path in self._originals:
                     layer.get_base_layer().weight.data.copy_(self._originals[path])
-                self._see_to(path, layer, merged)
+                self._see_to(path, layer, within)
 
     def _see_to(self, path: str, layer: Any, merged: bool) -> None:
         shares = self._shares[path]
@@ -155,10 +161,27 @@ class _Beside:
 
 class _Linear(_Beside):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.computed(x, -1)
         down, up = self.halves(x.dtype)
+        if self._changes_weight(x):
+            bias = self.base.bias
+            return nn.functional.linear(x, self._weight(x.dtype), bias if bias is None else bias.to(x.dtype))
+        y = self.computed(x, -1)
         low = x.reshape(-1, x.shape[-1]) @ down.t()
         return y.view(-1, y.shape[-1]).addmm_(low, up.t()).view(y.shape)
+
+    def _changes_weight(self, x: torch.Tensor) -> bool:
+        """Whether B A takes less than two products with each token, unless the weight is not dequantised at all."""
+        (outputs, _), inputs = self.up.shape, self.down.shape[1]
+        as_it_is = isinstance(self.base, QuantizedLinear) and self.base.multiplies_as_it_is(x)
+        return not as_it_is and x.numel() // inputs * (inputs + outputs) > inputs * outputs
+
+    def _weight(self, dtype: torch.dtype) -> torch.Tensor:
+        """c W + B A (out, in), for one use."""
+        quantised = isinstance(self.base, QuantizedLinear)
+        weight = self.base.dequantised(dtype) if quantised else self.base.weight
+        if self.gain is not None:
+            weight = weight * self.gain.to(dtype)[:, None]
+        return torch.addmm(weight, self.up, self.down, out=weight if quantised else None)
 
 
 class _Convolution(_Beside):

@@ -45,8 +45,8 @@ class Drawer:
         opened, shots = self.opened, job.each
         yield from opened.unread(shots)
         yield from opened.read(shots)
-        held_whole = not (job.precision or job.streamed_blocks or job.settings.turns)
-        merged = self.device.type == "cpu" and held_whole  # a card has no room for copies of the weights
+        stays = not (job.streamed_blocks or job.settings.turns)
+        merged = self.device.type == "cpu" and stays  # a card has no room for copies of the weights
         stack = yield from opened.stack.use(job.settings.stack, merged, job.read_by)
         room.require(job, opened.folder, opened.family, self.device, opened.dtype)
         digest = yield from hashes.of_base(job.base, job.cache)

@@ -76,6 +76,10 @@ class QuantizedLinear(nn.Linear):
             return torch.zeros((), dtype=dtype, device=device).expand(self.out_features, self.in_features)
         return self.dequantised(dtype)
 
+    def multiplies_as_it_is(self, x: torch.Tensor) -> bool:
+        """Whether `x` (..., in) is multiplied by the weight without its being dequantised."""
+        return False
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return passed(x, self)
 
@@ -114,8 +118,11 @@ class Int8Linear(QuantizedLinear):
         scale = weight.abs().amax(dim=1, keepdim=True).float().clamp_(min=1e-12) / 127
         return {"rows": weight.float().div(scale).round_().to(torch.int8), "scale": scale}
 
+    def multiplies_as_it_is(self, x: torch.Tensor) -> bool:
+        return int8.applies(x, self.rows)
+
     def ahead(self, x: torch.Tensor) -> torch.Tensor:
-        if int8.applies(x, self.rows):
+        if self.multiplies_as_it_is(x):
             return int8.linear(x, self.rows, self.scale, _as(self.bias, x))
         return super().ahead(x)
 

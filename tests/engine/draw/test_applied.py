@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lora_gui.engine.draw.applied import Applied
-from lora_gui.engine.load import loading, lora
+from lora_gui.engine.draw.applied import Applied, _Linear
+from lora_gui.engine.load import loading, lora, quantize
 from lora_gui.formats.lora_file import Layer
 from lora_gui.formats.strengths import strength_in
 from lora_gui.settings import StackEntry, TrainSettings
@@ -123,6 +123,42 @@ def test_beside_a_base_in_8_bits_the_stack_is_the_sum_as_well(base):
     both = predicted(parts)
     use(applied, False, joined=1.0)
     torch.testing.assert_close(predicted(parts), both, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("gain", [None, torch.linspace(0.5, 2, 96)], ids=["plain", "dora"])
+@pytest.mark.parametrize("precision", ["", "int8", "nf4"])
+def test_few_tokens_and_many_come_to_the_same_product_by_different_ways(precision, gain):
+    chance = torch.Generator().manual_seed(0)
+    base = torch.nn.Linear(64, 96).requires_grad_(False)
+    if precision:
+        in_few_bits = quantize.KINDS[precision](64, 96, base.bias, CPU)
+        in_few_bits._buffers.update(in_few_bits.quantise(base.weight))
+        base = in_few_bits
+    before, ways = base.weight.clone(), []
+    beside = _Linear(base, torch.randn(8, 64, generator=chance), torch.randn(96, 8, generator=chance), gain)
+    for tokens in (2, 4096):
+        x = torch.randn(1, tokens, 64, generator=chance)
+        weight = (before if gain is None else before * gain[:, None]) + beside.up @ beside.down
+        torch.testing.assert_close(beside.forward(x), x @ weight.t() + base.bias, rtol=1e-4, atol=1e-3)
+        ways.append(beside._changes_weight(x))
+    assert ways == [False, True] and torch.equal(base.weight, before)
+
+
+def test_what_is_plain_in_a_base_in_8_bits_is_added_to_and_left_as_it_was(base):
+    parts = FAMILY.denoisers(base, CPU, torch.float32, loading.denoiser(TrainSettings(precision="int8")))
+    lora.add(parts, made(base, 4), "one")
+    applied = Applied(parts)
+    applied.changed()
+    plain = predicted(parts)
+    use(applied, False, one=1.0)
+    beside = predicted(parts)
+    use(applied, True, one=1.0)
+    torch.testing.assert_close(predicted(parts), beside, rtol=1e-4, atol=1e-5)
+    quantised = [isinstance(one.get_base_layer(), quantize.QuantizedLinear) for _, one in lora.wrappers(parts)]
+    assert [applied._merged[path] for path, _ in lora.wrappers(parts)] == [not one for one in quantised]
+    assert 0 < sum(quantised) < len(quantised)
+    use(applied, True)
+    assert torch.equal(predicted(parts), plain)
 
 
 def test_in_16_bits_the_product_is_in_16_bits_too(base):
