@@ -121,7 +121,7 @@ def test_drawings_are_shown_whole_and_at_twice_their_size_at_most(page, window, 
     for image in images.all():
         width, height, w, h, hidden = image.evaluate(
             """i => { const box = i.getBoundingClientRect(); let hidden = 0;
-            for (let one = i.parentElement; one.id !== 'gallery'; one = one.parentElement) {
+            for (let one = i.parentElement; !['gallery', 'stage'].includes(one.id); one = one.parentElement) {
                 const outer = one.getBoundingClientRect();
                 if (getComputedStyle(one).overflowY !== 'visible')
                     hidden = Math.max(hidden, box.bottom - outer.bottom, box.right - outer.right, outer.top - box.top);

@@ -127,18 +127,22 @@ def _made(studio: Studio, run: str) -> dict[str, Any] | None:
 
 def drawn(studio: Studio, seconds: float | None) -> tuple[dict[str, list[str]], int]:
     """The drawings with each LoRA, by its name; each by its place within the folder of drawings."""
-    states = {
-        f"{day.name}/{name}.png": _mark(stat)
-        for day in studio.drawings.glob("????-??-??")
-        for name, stat in scanned(day, ".png").items()
-        if not name.endswith("-preview") and stat.st_nlink <= 1
-    }
-    told, left = index.told_of(studio, "drawing", states, partial(_used, studio), seconds)
+    told, left = index.told_of(studio, "drawing", drawings_states(studio), partial(_used, studio), seconds)
     found: dict[str, list[str]] = {}
     for name, said in told.items():
         for lora in said.get("loras", ()):
             found.setdefault(lora, []).append(name)
     return found, left
+
+
+def drawings_states(studio: Studio) -> dict[str, str]:
+    """The state of each drawing, by its place within the folder of drawings."""
+    return {
+        f"{day.name}/{name}.png": _mark(stat)
+        for day in studio.drawings.glob("????-??-??")
+        for name, stat in scanned(day, ".png").items()
+        if not name.endswith("-preview") and stat.st_nlink <= 1
+    }
 
 
 def _used(studio: Studio, drawing: str) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.capacity import gpu
+from lora_gui.studio.library import history
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed
-from lora_gui.ui.generate import follow, quick, rows, stack
+from lora_gui.ui.generate import follow, once_more, quick, rows, stack
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.picker import Picker
 from lora_gui.ui.generate.stack import Stack
@@ -28,19 +29,20 @@ from lora_gui.ui.widgets.parts import html
 
 DESK = Path(__file__).with_name("desk.js")
 NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
-HAND = (*NUMBERS, "prediction")  # what is the base's own until it is set by hand
+MORE = ("sampler", "schedule", "clip_skip", "seeds", "variation", "variation_seed", "upscale", "upscale_denoising")
+HAND = (*NUMBERS, *MORE, "prediction", "mark")  # what is the base's own until it is set by hand
 AS_TYPED = ("prompt", "negative", "count", "seed", "random", "on_processor")
 
 
 def build(context: Context, tab: gr.Tab) -> None:
     """Lay the tab out and connect it."""
-    with gr.Row(elem_classes="page wide"):
-        with gr.Column(scale=5, min_width=340):
+    with gr.Row(elem_classes="page wide", elem_id="desk"):
+        with gr.Column(scale=2, min_width=340):
             order = _Order(context)
-        with gr.Column(scale=6, min_width=360):
+        with gr.Column(scale=3, min_width=360):
             gallery = Gallery(context, order.remark)
     order.connect(gallery)
-    gallery.connect()
+    gallery.connect(tab)
 
 
 class _Order:
@@ -107,15 +109,10 @@ class _Order:
         self._picker.connect()
         self._form.filled(self._quick.select(self._quickly, [shown], outputs, **carried))
         self._form.filled(self._stack.acts.select(self._acted, [shown], outputs, **carried))
-        drawn = self._draw.click(
-            functools.partial(self._drawn, gallery),
-            [shown],
-            [*outputs, *gallery.outputs],
-            **carried,
-        )
-        live.after(self._form.filled(drawn))
-        again = functools.partial(self._drawn, gallery, next_seed=True)
-        live.after(self._form.filled(self._again.click(again, [shown], [*outputs, *gallery.outputs], **carried)))
+        self._form.filled(gallery.stage.input(self._used, [shown], outputs, **carried))
+        for button, is_next in ((self._draw, False), (self._again, True)):
+            draw = functools.partial(self._drawn, gallery, next_seed=is_next)
+            live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.outputs], **carried)))
 
     def _look(self, shown: dict[str, Any]) -> Changes:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
@@ -227,6 +224,15 @@ class _Order:
         act, word = str(event.act), str(event.word)
         return self._changing(lambda draft: quick.pressed(draft, self._base(draft), act, word))(shown)
 
+    def _used(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        """The settings of a drawing of the history, back in the form."""
+
+        def change(draft: DrawDraft) -> DrawDraft:
+            drawing = history.place(self._studio, str(event.name))
+            return once_more.used(self._studio, draft, self._base(draft), drawing)
+
+        return self._changing(change)(shown)
+
     def _drawn(self, gallery: Gallery, shown: dict[str, Any], next_seed: bool = False) -> Changes:
         self._take(shown.get("changes"))
         try:
@@ -283,6 +289,8 @@ def _details() -> dict[str, Any]:
             )
             for name in NUMBERS
         }
-    predicts = form.component("prediction", fields["prediction"], "draw")
-    rest = {"count": count, "random": new_seed, "on_processor": on_processor, "prediction": predicts}
+    with gr.Row(elem_classes="fields"):
+        more = {name: form.component(name, fields[name], "draw") for name in MORE}
+    more |= {name: form.component(name, fields[name], "draw") for name in ("prediction", "mark")}
+    rest = more | {"count": count, "random": new_seed, "on_processor": on_processor}
     return {"negative": negative, "seed": seed} | rest | numbers

@@ -7,8 +7,12 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
+from lora_gui.formats import png
+from lora_gui.formats.generation import Made
+from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.drawing import Drawer
@@ -114,9 +118,9 @@ def test_what_is_drawn_is_what_was_typed_last_and_its_seed_is_shown(page):
     draw(page, prompt="a fox", count=2)
     wait_until(lambda: page.context.drawer.status(page.context.order).ended)
     assert page.context.drafts.draw.value.seed == 7
-    changes = page.gallery._look({})
-    assert changes[page.gallery._easel]["visible"] is False and len(changes[page.gallery._gallery]["value"]) == 1
-    assert page.gallery._look(changes[page.gallery._page]) == {}  # a page that shows it is told nothing
+    changes = page.gallery._look({}, "", False)
+    assert changes[page.gallery._easel]["visible"] is False and changes[page.gallery._gallery].count("data-name") == 1
+    assert page.gallery._look(changes[page.gallery._page], "", False) == {}  # a page that shows it is told nothing
 
 
 def test_a_new_seed_is_taken_each_time_and_then_stands_in_its_field(page):
@@ -131,24 +135,23 @@ def test_a_new_seed_is_taken_each_time_and_then_stands_in_its_field(page):
 def test_a_page_that_is_opened_meanwhile_finds_the_order_and_can_cancel_it(page):
     draw(page, prompt="wait")
     wait_until(lambda: page.context.drawer.status(page.context.order).phase == "Loading")
-    other = page.gallery._look({})
+    other = page.gallery._look({}, "", False)
     assert other[page.gallery._easel]["visible"] is True and "Loading" in other[page.gallery._preview]
     page.gallery._cancelled()
     wait_until(lambda: page.context.drawer.status(page.context.order).ended)
-    assert page.gallery._look(other[page.gallery._page])[page.gallery._easel]["visible"] is False
+    assert page.gallery._look(other[page.gallery._page], "", False)[page.gallery._easel]["visible"] is False
 
 
 def test_an_order_that_failed_says_why_and_the_next_one_is_drawn(page):
     for prompt, sentence in (("refuse", "No."), ("a fox", "")):
         draw(page, prompt=prompt)
         wait_until(lambda: page.context.drawer.status(page.context.order).ended)
-        remark = page.gallery._look({"order": page.context.order})[page.gallery._remark]
+        remark = page.gallery._look({"order": page.context.order}, "", False)[page.gallery._remark]
         assert sentence in remark and bool(sentence) == ("Ask again." in remark)
 
 
-def test_before_anything_was_drawn_the_wall_says_so(page):
-    changes = page.gallery._look({})
-    assert changes[page.gallery._empty]["visible"] and not changes[page.gallery._gallery]["visible"]
+def test_before_anything_was_drawn_the_wall_is_empty(page):
+    assert page.gallery._look({}, "", False)[page.gallery._gallery] == ""
 
 
 def test_loras_are_added_one_by_one_and_their_words_are_offered(page):
@@ -250,3 +253,22 @@ def test_a_shape_is_one_press_and_again_takes_the_next_seed(page):
     draw(page, prompt="a fox", seed=7, random=False)
     page.take(page.setup._drawn(page.gallery, page.shown, next_seed=True))
     assert page.context.drafts.draw.value.seed == 11
+
+
+def test_the_settings_of_a_drawing_stand_in_the_form_again(page):
+    path, base = lora(page, "fox"), bases.list_bases(page.studio)[0]
+    asked = {"prompt": "a fox", "negative_prompt": "rain", "seed": 11, "steps": 9, "sampler": "Euler a", "width": 96}
+    wanted = check(DrawSettings, bases.draw_defaults(base) | asked | {"stack": [{"lora": path, "strength": 0.35}]})
+    made = Made(wanted, base.title, ("Euler a", ""), [("fox", 0.35, "")], (96, 128), base.key)
+    drawing = page.studio.drawings / "2026-01-01" / "one.png"
+    drawing.parent.mkdir(parents=True)
+    drawing.write_bytes(png.of(Image.new("RGB", (96, 128)), made))
+    shown = page.take(page.setup._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
+    assert (shown["prompt"], shown["negative"], shown["seed"], shown["random"]) == ("a fox", "rain", 11, False)
+    assert [(entry.lora, entry.strength) for entry in stack(page)] == [(path, 0.35)]
+    assert page.context.drafts.draw.value.hand == {"steps": 9, "sampler": "Euler a", "width": 96}
+    (page.studio.loras / "fox.safetensors").unlink()
+    shown = page.take(page.setup._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
+    assert "fox" in shown["notice"] and "left out" in shown["notice"] and stack(page) == ()
+    shown = page.take(page.setup._used(SimpleNamespace(act="use", name="../one.png"), page.shown))
+    assert "not there any more" in shown["notice"]
