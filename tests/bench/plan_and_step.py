@@ -68,7 +68,8 @@ class Counting(Live):
 
 def settings_of(key: str, how: str, side: int) -> TrainSettings:
     filled = presets.fill(Studio(Path("none")), "style", plans.base_of(Studio(Path("none")), key), 20, card=12)
-    return filled.model_copy(update={"gradient_checkpointing": how, "resolution": side or filled.resolution})
+    told = {"gradient_checkpointing": how, "resolution": side or filled.resolution, "record_steps": False}
+    return filled.model_copy(update=told)  # a processor records nothing
 
 
 def planned(planner: Planner, settings: TrainSettings) -> dict[str, float]:
@@ -122,7 +123,8 @@ def measured(key: str, planner: Planner, settings: TrainSettings, folder: Path) 
     buffers = [one for masters in state.masters for one in masters.buffers()]
     kept = [one for held in state.optimizer.state.values() for one in held.values()]
     averages = [one for one in kept if isinstance(one, torch.Tensor)]
-    counting = Counting(parts.values(), [*buffers, *averages])
+    waiting = [*picture.values(), *captions.values()]  # in the computer's own memory, beside a card
+    counting = Counting(parts.values(), [*buffers, *averages, *waiting])
     with counting:
         state.one_step(itertools.repeat([0]))
     lora = {one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in (*buffers, *averages)}

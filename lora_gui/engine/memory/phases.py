@@ -24,7 +24,7 @@ from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
 from lora_gui.engine.memory.networks import Component, Components
 from lora_gui.engine.memory.tracker import Trace, forward, training
-from lora_gui.engine.train import recompute
+from lora_gui.engine.train import graphs, recompute
 from lora_gui.engine.train.adapter import Masters, fuse
 from lora_gui.engine.train.cache import PIXELS_AT_ONCE
 from lora_gui.engine.train.optimizers import STATE_BYTES
@@ -37,7 +37,7 @@ RUNTIME = 0.6 * GIB  # context of the driver, workspaces of its libraries; not m
 _SLACK = 0.04  # share of what is alive that the allocator wastes
 _PROCESS = 2.5 * GIB  # RAM of the program and its libraries
 SIDES = (768, 512)  # px that a sample drawing may be lowered to
-_VERSION = 7  # of what is kept on disk
+_VERSION = 8  # of what is kept on disk
 _META = torch.device("meta")
 _HELD = ("weights", "gradients", "shadow", "optimizer")  # of a LoRA, all the time
 
@@ -203,7 +203,7 @@ class Planner:
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
         told = settings.model_dump(include={"rank", "optimizer", "precision", "accumulation"})
-        key = ["lora", *self._learning(settings), told]
+        key = ["lora", *self._learning(settings), told, graphs.records(settings)]
         return self._once(key, lambda: self._lora_facts(settings))
 
     def _learning(self, settings: TrainSettings) -> list[Any]:
@@ -216,7 +216,7 @@ class Planner:
         times, kept = times_of(runs), STATE_BYTES[settings.optimizer]
         weights = [weight for one in masters for weight in one.pieces]
         count, dtype = sum(times(weight) * weight.numel() for weight in weights), dtype_of(settings.precision)
-        gathered, always = 4 * count * (dtype != torch.float32), settings.accumulation > 1
+        gathered, always = 4 * count * (dtype != torch.float32), settings.accumulation > 1 or graphs.records(settings)
         return {
             "weights": 4 * count,
             "gradients": dtype.itemsize * count + gathered * always,

@@ -201,12 +201,17 @@ def training(
 ) -> Trace:  # fmt: skip
     """What one step of training would need: the forward of every part, one loss of them all, the backward.
 
-    What the adapter learns with, its gradients included, is `held` before.
+    What the adapter learns with, its gradients included, is `held` before; what the networks are given stays until the
+    end of the step, as a batch does.
     """
+    networks, given = list(networks), list[Any]()
+    keeping = [one.register_forward_pre_hook(lambda *told: given.append(told), with_kwargs=True) for one in networks]
     live = Live(networks, held)
     with gpu_kernels(), live:
         with marking(runs, live.mark):
             losses = [call().float().pow(2).mean() for call in calls]
+        for hook in keeping:
+            hook.remove()
         saved, _, forward_flop = live.total()
         loss = torch.stack(losses).sum()
         del losses

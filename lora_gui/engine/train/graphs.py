@@ -173,11 +173,19 @@ class CudaGraphs:
             torch.cuda.empty_cache()
 
 
+def records(settings: TrainSettings) -> bool:
+    """Whether a card records such steps, so that gradients keep their memory from one to the next. The recordings' own
+    pool is in no plan: there are none where that is not free beside it, and it is given back before samples are drawn.
+    """
+    in_ram = settings.streamed_blocks or settings.gradient_checkpointing == "blocks_in_ram"
+    return settings.record_steps and not in_ram
+
+
 def of(settings: TrainSettings, device: torch.device) -> Graphs:
     """What the steps of a training are done by."""
     if device.type != "cuda" or not settings.record_steps:
         return Graphs(device)
-    if settings.streamed_blocks or settings.gradient_checkpointing == "blocks_in_ram":
+    if not records(settings):
         what = "Blocks wait" if settings.streamed_blocks else "What blocks keep waits"
         return Graphs(device, told=f"{what} in the computer's own memory, so steps cannot be recorded on the card.")
     return Graphs(device, CudaGraphs(device))

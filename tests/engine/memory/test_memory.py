@@ -201,6 +201,23 @@ def test_gradients_in_fp32_count_once_the_activations_have_gone(kept):
     assert planner.training(several).working < phase.working
 
 
+def test_gradients_count_all_the_time_where_steps_are_recorded(kept):
+    settings, planner = settings_of("sd15", gradient_checkpointing="blocks", resolution=64), planner_of("sd15", kept)
+    unrecorded = settings.model_copy(update={"record_steps": False})
+    more = planner.training(settings).lora - planner.training(unrecorded).lora
+    assert more == planner._lora(unrecorded)["gathered"] == planner._lora(unrecorded)["weights"]
+
+
+def test_what_a_network_is_given_counts_until_the_step_ends():
+    class Mean(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x.mean(0))
+
+    layer = Mean(64, 64, device="meta")
+    trace = tracker.training([layer], [lambda: layer(torch.empty(1000, 64, device="meta"))])
+    assert trace.saved >= 1000 * 64 * 4 and not layer._forward_pre_hooks
+
+
 def test_where_there_is_room_pictures_come_at_once_and_less_is_recomputed(kept):
     asked = {"accumulation": 6, "gradient_checkpointing": "blocks"}
     roomy = planned("sd15", kept, vram=24, **asked)
