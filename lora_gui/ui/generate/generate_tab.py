@@ -11,26 +11,23 @@ import gradio as gr
 from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
-from lora_gui.studio.capacity import gpu
 from lora_gui.studio.library import history
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed
-from lora_gui.ui.generate import follow, once_more, quick, rows, stack
+from lora_gui.ui.generate import details, follow, once_more, quick, rows, stack
+from lora_gui.ui.generate.details import HAND
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.picker import Picker
 from lora_gui.ui.generate.stack import Stack
 from lora_gui.ui.generate.wrong import wrong
-from lora_gui.ui.widgets import base_list, form, markup
+from lora_gui.ui.widgets import base_list, markup
 from lora_gui.ui.widgets.base_list import BaseList
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
 DESK = Path(__file__).with_name("desk.js")
-NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
-MORE = ("sampler", "schedule", "clip_skip", "seeds", "variation", "variation_seed", "upscale", "upscale_denoising")
-HAND = (*NUMBERS, *MORE, "prediction", "mark")  # what is the base's own until it is set by hand
 AS_TYPED = ("prompt", "negative", "count", "seed", "random", "on_processor")
 
 
@@ -82,8 +79,8 @@ class _Order:
         notice = html(elem_id="draw-notice")
         self.remark = html(elem_id="draw-remark")
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
-            details = _details()
-        typed = {"prompt": self._prompt, "base": base.field} | details | self._stack.fields
+            fields = details.build()
+        typed = {"prompt": self._prompt, "base": base.field} | fields | self._stack.fields
         html(js_on_load=DESK.read_text(encoding="utf-8"))
         said = {"notice": notice, "quick": self._quick, "stacks": stacks} | self._stack.said
         self._form = DraftForm("draw", typed, said, "draw-details")
@@ -243,6 +240,12 @@ class _Order:
 
     def _begin(self, next_seed: bool) -> None:
         """Order what the draft says; with `next_seed` the same once more, the seed after those of the last time."""
+        base, wanted = self.asked(next_seed)
+        self._context.order = self._context.drawer.order(base, wanted, on_processor=self._draft.value.on_processor)
+        self._draft.change(lambda now: replace(now, seed=wanted.seed))
+
+    def asked(self, next_seed: bool = False) -> tuple[Base, DrawSettings]:
+        """What the draft asks to be drawn. Raises UserError where it cannot be."""
         draft = self._draft.value
         if not draft.prompt.strip():
             raise SettingError("The prompt is empty.", "Write what you want to see.", "prompt")
@@ -256,41 +259,7 @@ class _Order:
             "stack": stack.settings(draft.stack),
         }
         count = {} if draft.count is None else {"count": draft.count}
-        wanted = check(DrawSettings, bases.draw_defaults(base) | values | count)
-        self._context.order = self._context.drawer.order(base, wanted, on_processor=draft.on_processor)
-        self._draft.change(lambda now: replace(now, seed=wanted.seed))
+        return base, check(DrawSettings, bases.draw_defaults(base) | values | count)
 
     def _base(self, draft: DrawDraft) -> Base:
         return base_list.chosen(self._studio, draft.base)
-
-
-def _details() -> dict[str, Any]:
-    fields = DrawSettings.model_fields
-    negative = gr.Textbox(
-        "", label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative"
-    )
-    with gr.Row(elem_classes="fields"), gr.Column(min_width=200):
-        seed = gr.Number(1, label="Seed", info=fields["seed"].description, step=1, elem_id="seed")
-        new_seed = gr.Checkbox(True, label="A new one each time", elem_id="random")
-        on_processor = gr.Checkbox(
-            False, label="Draw on the processor", elem_id="on-processor", visible=bool(gpu.memory()),
-            info="Slower, but beside a training that has the card.",
-        )  # fmt: skip
-    with gr.Row(elem_classes="fields"):
-        many = fields["count"]
-        count = gr.Number(1, label=many.title, info=many.description, step=1, min_width=140, elem_id="count")
-        numbers = {
-            name: gr.Number(
-                label=fields[name].title,
-                info=fields[name].description,
-                elem_id=f"draw-{name}",
-                min_width=140,
-                **({"step": 1} if fields[name].annotation is int else {"step": "any"}),
-            )
-            for name in NUMBERS
-        }
-    with gr.Row(elem_classes="fields"):
-        more = {name: form.component(name, fields[name], "draw") for name in MORE}
-    more |= {name: form.component(name, fields[name], "draw") for name in ("prediction", "mark")}
-    rest = more | {"count": count, "random": new_seed, "on_processor": on_processor}
-    return {"negative": negative, "seed": seed} | rest | numbers

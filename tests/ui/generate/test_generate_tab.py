@@ -83,7 +83,8 @@ def test_a_page_that_is_opened_shows_what_the_base_is_drawn_with(page):
     base = bases.list_bases(page.studio)[0]
     assert shown["base"] == base.key and "the base alone" in shown["advice"]
     usual = bases.draw_defaults(base)
-    assert {name: shown[name] for name in generate_tab.NUMBERS} == {k: usual[k] for k in generate_tab.NUMBERS}
+    numbers = generate_tab.details.NUMBERS
+    assert {name: shown[name] for name in numbers} == {name: usual[name] for name in numbers}
     assert page.setup._look(page.shown) == {}
 
 
