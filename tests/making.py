@@ -14,18 +14,20 @@ LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 SAYS = {"modelspec.architecture": "stable-diffusion-v1/lora", "modelspec.trigger_phrase": "zxy"}
 
 
-def tensors(value=0.5):
-    return {
-        f"{LAYER}.lora_down.weight": np.full((4, 8), value, np.float16),
-        f"{LAYER}.lora_up.weight": np.full((8, 4), value, np.float16),
-        f"{LAYER}.alpha": np.array(2, np.float16),
-    }
+def tensors(value=0.5, rank=4, layers=(LAYER,), dora=False):
+    found = {}
+    for layer in layers:
+        found[f"{layer}.lora_down.weight"] = np.full((rank, 8), value, np.float16)
+        found[f"{layer}.lora_up.weight"] = np.full((8, rank), value, np.float16)
+        found[f"{layer}.alpha"] = np.array(2, np.float16)
+        found |= {f"{layer}.dora_scale": np.ones((8, 1), np.float16)} if dora else {}
+    return found
 
 
-def lora(studio, name, value=0.5, **says):
+def lora(studio, name, value=0.5, rank=4, layers=(LAYER,), dora=False, **says):
     studio.loras.mkdir(parents=True, exist_ok=True)
     path = studio.loras / f"{name}.safetensors"
-    save_file(tensors(value), path, SAYS | says)
+    save_file(tensors(value, rank, layers, dora), path, SAYS | says)
     return path
 
 

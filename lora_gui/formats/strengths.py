@@ -5,6 +5,7 @@ from lora_gui.settings import StackEntry
 
 TEXT, OTHER = "text_encoder", "other"
 GROUPS = {"down_blocks": "down", "mid_block": "middle", "up_blocks": "up"}  # of a U-Net, by the path's beginning
+OF_GROUP = {TEXT: "text_strength", **{group: group for group in GROUPS.values()}, OTHER: "strength"}  # in StackEntry
 
 
 def group_of(name: str) -> str:

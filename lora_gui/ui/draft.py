@@ -4,6 +4,7 @@ It is kept on the disk too, so that a restart asks nothing twice. What the user 
 own input alone, and stands here as it was typed, also where it is wrong.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -11,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.settings import StackEntry
 from lora_gui.studio.paths import Studio
 
 FILE = "draft.json"
@@ -19,11 +21,25 @@ MOST = 64  # entries of a table or a list
 
 
 class Entry(NamedTuple):
-    """One row of the stack as it stands in the window; `lora` is a path."""
+    """One row of the stack as it stands in the window: whether it is on, and what StackEntry has; `lora` is a path."""
 
     on: bool
     lora: str
     strength: float
+    text_strength: float | None = None
+    down: float = 1.0
+    middle: float = 1.0
+    up: float = 1.0
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """As StackEntry takes them; they may be wrong."""
+        return {name: getattr(self, name) for name in StackEntry.model_fields}
+
+
+def entry_of(row: StackEntry, on: bool = True) -> Entry:
+    """A row of the stack as the window holds it."""
+    return Entry(on, **{name: getattr(row, name) for name in StackEntry.model_fields})
 
 
 @dataclass(frozen=True)
@@ -153,8 +169,11 @@ def is_typed(value: Any) -> bool:
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, list) and len(row) == 3 and isinstance(row[1], str) and isinstance(row[2], (int, float))
+    if not isinstance(row, list) or not 3 <= len(row) <= len(Entry._fields) or not isinstance(row[1], str):
+        return False
+    text = row[3:4] == [None]
+    return all(isinstance(one, (int, float)) and math.isfinite(one) for one in (row[2], *row[3 + text :]))
 
 
 def _row(row: list[Any]) -> Entry:
-    return Entry(bool(row[0]), row[1], float(row[2]))
+    return Entry(bool(row[0]), row[1], float(row[2]), *row[3:])

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError, nearest
+from lora_gui.facts import SWAPPED
 from lora_gui.formats import lycoris
 from lora_gui.formats.dialects import comfy, diffusers, kohya, onetrainer
-from lora_gui.formats.header import read_header
+from lora_gui.formats.header import Header, read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.leftover import sentence
 from lora_gui.formats.lora_file import Layers, Shapes
+from lora_gui.formats.naming import in_base
 from lora_gui.formats.spelling import canonical
 
 if TYPE_CHECKING:
@@ -61,6 +63,13 @@ def left_out(path: Path, shapes: Shapes | None, facts: Facts, texts: bool = True
     _, dialect = identify(header, [facts])
     unplaced = DIALECTS[dialect].unplaced(names, facts, shapes)
     return sentence([names[name] for name in unplaced], len(header.tensors))
+
+
+def roles(header: Header, facts: Facts, dialect: str) -> set[tuple[str, str]]:
+    """The layers that a file changes, by part and module path, each with a role of its tensors; no tensor is read."""
+    names = [_plainly(name, len(one.shape)) for name, one in header.tensors.items()]
+    places = DIALECTS[dialect].places(names, facts)
+    return {(in_base(name.rstrip(SWAPPED), None), role) for layers, role in places.values() for name in layers}
 
 
 def _plainly(name: str, dimensions: int) -> str:

@@ -1,6 +1,7 @@
 """The LoRAs of the user: describe, import, find, convert; only headers are read here, never a tensor."""
 
 import functools
+import hashlib
 import math
 import os
 import unicodedata
@@ -10,15 +11,18 @@ from pathlib import Path
 
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
-from lora_gui.formats import programs
+from lora_gui.formats import dialects, programs
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
 from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
+from lora_gui.formats.strengths import OF_GROUP, group_of
 from lora_gui.formats.summary import summary
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things.names import safe_name
+
+_END = 65_536  # bytes
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,23 @@ def describe(path: Path) -> LoraInfo:
         return _describe(path, state(path))
     except (OSError, ValueError):  # it may have been deleted a moment ago, or have a name that no disk takes
         raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
+
+
+def changes(path: Path) -> tuple[frozenset[str], bool]:
+    """Which strengths of StackEntry make a difference to a LoRA, by the layers it changes, and whether it is a DoRA.
+
+    Raises UserError where it is no usable LoRA.
+    """
+    path = describe(path).path
+    return _changes(path, state(path))
+
+
+def fingerprint(path: Path) -> str:
+    """Tells its weights from others, by their two ends alone. Raises UserError where it is no usable LoRA."""
+    try:
+        return _fingerprint(describe(path).path, state(path))
+    except OSError:
+        raise UserError(f"{path.name} cannot be read.", ANOTHER_COPY) from None
 
 
 def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
@@ -151,6 +172,25 @@ def _changed(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:  # deleted a moment ago
         return 0
+
+
+@functools.lru_cache(maxsize=64)
+def _fingerprint(path: Path, now: tuple[int, ...]) -> str:
+    tensors = read_header(path).tensors.values()
+    first, last = min(one.start for one in tensors), max(one.end for one in tensors)
+    digest = hashlib.sha256(f"{last - first}".encode())
+    with open(path, "rb") as file:
+        for place in (first, max(first, last - _END)):
+            file.seek(place)
+            digest.update(file.read(min(_END, last - place)))
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _changes(path: Path, now: tuple[int, ...]) -> tuple[frozenset[str], bool]:
+    info = _describe(path, now)
+    roles = dialects.roles(read_header(path), families.facts_of(info.family), info.dialect)
+    return frozenset(OF_GROUP[group_of(name)] for name, _ in roles), any(role == "magnitude" for _, role in roles)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,8 +1,10 @@
 """A prompt as people paste it: its `<lora:...>` tags become the stack, and what is read as plain words is said."""
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from lora_gui import families, typed
 from lora_gui.errors import UserError, shown
@@ -75,8 +77,20 @@ def _without_tags(text: str) -> str:
     return re.sub(rf"[ \t]*(?:{TAG.pattern}[ \t]*)+", " ", text, flags=re.IGNORECASE).strip()
 
 
-def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:
-    """What one tag asks for: `<lora:name>` at 1, `:0.8`, or one strength for text encoders and one for the rest."""
+class Said(NamedTuple):
+    """What a tag says: the LoRA's name, its strength, that in text encoders where it is another, and the rest."""
+
+    name: str
+    strength: float
+    text_strength: float | None
+    unknown: tuple[str, ...]
+
+
+def said(tag: re.Match[str]) -> Said:
+    """`<lora:name>` is at 1, `:0.8` at that, `:0.5:0.8` at one strength in text encoders and one in the rest.
+
+    Raises UserError where a strength is no number.
+    """
     name, *given = (part.strip() for part in tag[1].split(":"))
     by_name = dict(part.split("=", 1) for part in given if "=" in part)
     in_order = [part for part in given if "=" not in part]
@@ -84,13 +98,18 @@ def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:
     texts = _strength(by_name.pop("te", first) or "1", tag[0])
     rest = by_name.pop("unet", second)
     strength = _strength(rest, tag[0]) if rest else texts
+    unknown = (*filter(None, further), *(f"{key}={value}" for key, value in by_name.items()))
+    return Said(name, strength, None if texts == strength else texts, unknown)
+
+
+def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:
+    """What one tag asks for."""
+    name, strength, texts, unknown = said(tag)
     lora = loras.named(studio, name)
-    apart = {"text_strength": texts} if texts != strength else {}
-    entry = check(StackEntry, {"lora": str(lora.path), "strength": strength} | apart)
+    entry = check(StackEntry, {"lora": str(lora.path), "strength": strength, "text_strength": texts})
     notes.append(f"As the prompt says, {lora.path.stem} is used at {strength:g}.")
-    if texts != strength:
+    if texts is not None:
         notes.append(f"Its text encoder is at {texts:g}.")
-    unknown = [*filter(None, further), *(f"{key}={value}" for key, value in by_name.items())]
     if unknown:
         notes.append(f"Not known here, and left out of {shown(tag[0])}: {', '.join(unknown)}.")
     return entry
@@ -98,6 +117,6 @@ def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:
 
 def _strength(text: str, tag: str) -> float:
     found = typed.number(text)
-    if isinstance(found, str):
+    if isinstance(found, str) or not abs(found) < sys.float_info.max:  # NaN is not below it either
         raise UserError(f"The strength in {shown(tag)} is not a number.", "Write it as <lora:name:0.8>.")
     return float(found)

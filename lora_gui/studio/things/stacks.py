@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from lora_gui import files
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats.header import plain
+from lora_gui.settings import StackEntry
 from lora_gui.studio.paths import Studio
 
 FILE = "stacks.json"
 LONGEST, MOST = 60, 200  # characters of a name, stacks
 
 
-class Row(BaseModel):
+class Row(StackEntry):
     """One LoRA of a named stack; `lora` is its file's name within the studio, or a whole path from elsewhere."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     lora: str = Field(min_length=1, max_length=4096)
-    strength: float = Field(ge=-2, le=2, allow_inf_nan=False)
     on: bool = True
 
 

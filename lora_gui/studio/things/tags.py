@@ -2,52 +2,53 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from typing import NamedTuple
 
-from lora_gui import typed
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import loras
+from lora_gui.studio.things import loras, prompt
 from lora_gui.studio.things.prompt import TAG
 
 
-def named(studio: Studio, text: str) -> dict[str, float]:
-    """Path and strength of each LoRA of the studio that the text names with one strength at most, the last one counts.
+class Strengths(NamedTuple):
+    """What a tag can say of a LoRA; `text` is its strength in text encoders, None where it is that of the rest."""
+
+    strength: float
+    text: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.strength:g}" if self.text is None else f"{self.text:g}:{self.strength:g}"
+
+
+def named(studio: Studio, text: str) -> dict[str, Strengths]:
+    """Path and strengths of each LoRA of the studio that the text names with nothing further, the last one counts.
 
     Tags that name none, or say more, are left to `prompt.resolved`.
     """
-    return {str(path): strength for tag in TAG.finditer(text) if (path := _of(studio, tag, strength := _said(tag)))}
+    found = (_read(studio, tag) for tag in TAG.finditer(text))
+    return {path: strengths for path, _, strengths in filter(None, found)}
 
 
-def put(studio: Studio, text: str, strengths: Mapping[str, float | None]) -> str:
-    """The text with these strengths in its tags, by the paths of their LoRAs; a tag whose strength is None goes."""
+def put(studio: Studio, text: str, strengths: Mapping[str, Strengths | None]) -> str:
+    """The text with these strengths in its tags, by the paths of their LoRAs; a tag whose strengths are None goes."""
     gone = False
 
     def new(tag: re.Match[str]) -> str:
         nonlocal gone
-        path = str(_of(studio, tag, said := _said(tag)) or "")
+        path, name, said = _read(studio, tag) or ("", "", None)
         if path not in strengths or strengths[path] == said:
             return tag[0]
-        strength = strengths[path]
-        gone = gone or strength is None
-        return "" if strength is None else f"<lora:{tag[1].split(':')[0].strip()}:{strength:g}>"
+        gone = gone or strengths[path] is None
+        return "" if strengths[path] is None else f"<lora:{name}:{strengths[path]}>"
 
     changed = TAG.sub(new, text)
     return re.sub(r"[ \t]{2,}", " ", changed).strip() if gone else changed
 
 
-def _said(tag: re.Match[str]) -> float:
-    """The one strength of a tag, 1 where it says none; not a number where it says more, or something else."""
-    _, *given = tag[1].split(":")
-    found = typed.number(given[0].strip() or "1") if given else 1.0
-    return float("nan") if len(given) > 1 or isinstance(found, str) else float(found)
-
-
-def _of(studio: Studio, tag: re.Match[str], strength: float) -> Path | None:
-    """The file of the LoRA that a tag names; None where there is none, or the tag says more than a strength."""
-    if strength != strength:
-        return None
+def _read(studio: Studio, tag: re.Match[str]) -> tuple[str, str, Strengths] | None:
+    """The file of the LoRA that a tag names, its name there and the strengths; None where it says more or none."""
     try:
-        return loras.named(studio, tag[1].split(":")[0].strip()).path
+        name, strength, text, unknown = prompt.said(tag)
+        return None if unknown else (str(loras.named(studio, name).path), name, Strengths(strength, text))
     except UserError:
         return None

@@ -15,7 +15,7 @@ from lora_gui.studio.library import history
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed
-from lora_gui.ui.generate import details, follow, once_more, quick, rows, stack
+from lora_gui.ui.generate import details, follow, once_more, parts, quick, rows, stack
 from lora_gui.ui.generate.details import HAND
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.picker import Picker
@@ -168,7 +168,7 @@ class _Order:
 
     def _restacked(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """The fields and the rows of the stack."""
-        problem = self._draft.change(functools.partial(stack.without_the_gone, self._studio)) or problem
+        problem = self._draft.change(functools.partial(stack.found_again, self._studio)) or problem
         return self._shows(problem, pressed) | self._stack.show(self._draft.value.stack)
 
     def _changing(self, change: Callable[..., DrawDraft]) -> Callable[..., Changes]:
@@ -208,6 +208,7 @@ class _Order:
         """What was pressed in a row of the stack, or among the named ones."""
         number, word = int(event.row), str(event.word)[:200]
         acts: dict[str, Callable[[DrawDraft], DrawDraft]] = {
+            "part": lambda draft: parts.changed(draft, number, word),
             "word": lambda draft: replace(draft, prompt=rows.toggled(draft.prompt, word)),
             "up": lambda draft: stack.moved(draft, number, -1),
             "down": lambda draft: stack.moved(draft, number, 1),

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
-from lora_gui.settings import DrawSettings, StackEntry, check
+from lora_gui.settings import DrawSettings, check
 from lora_gui.studio import again
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
-from lora_gui.ui.draft import DrawDraft, Entry
+from lora_gui.ui.draft import DrawDraft, entry_of
 
 _ELSEWHERE = ("prompt", "negative_prompt", "seed", "count", "stack", "picture", "mask")  # not among what is set by hand
-_PARTS = ("text_strength", "down", "middle", "up")
 
 
 def used(studio: Studio, draft: DrawDraft, base: Base, path: Path) -> DrawDraft:
@@ -30,7 +29,6 @@ def used(studio: Studio, draft: DrawDraft, base: Base, path: Path) -> DrawDraft:
     values = {name: getattr(settings, name) for name in DrawSettings.model_fields if name not in _ELSEWHERE}
     notes += found.left
     notes += ["It was drawn over a picture, which is left out."] if settings.picture else []
-    notes += ["Strengths of single parts are left out."] if any(map(_in_parts, settings.stack)) else []
     return replace(
         draft,
         prompt=settings.prompt,
@@ -40,10 +38,6 @@ def used(studio: Studio, draft: DrawDraft, base: Base, path: Path) -> DrawDraft:
         random=False,
         count=1,
         hand={name: value for name, value in values.items() if value != getattr(usual, name)},
-        stack=tuple(Entry(True, row.lora, row.strength) for row in settings.stack),
+        stack=tuple(map(entry_of, settings.stack)),
         note=" ".join(notes) or "The settings of that drawing stand in the form; Draw makes the same one again.",
     )
-
-
-def _in_parts(row: StackEntry) -> bool:
-    return any(getattr(row, part) != StackEntry.model_fields[part].default for part in _PARTS)

@@ -82,8 +82,8 @@ def about(number: int, entries: Sequence[Entry], prompt: str, family: str, cover
     entry = entries[number]
     try:
         lora = loras.describe(Path(entry.lora))
-    except files.STRANGE:
-        return ""
+    except files.STRANGE as error:
+        return _missing(number, entries, error)
     picture = markup.image(cover, "") if cover else f"<i>{markup.text(lora.name[:1].upper())}</i>"
     title = markup.text(bases.family_title(lora.family))
     unfit = lora.family != family
@@ -91,11 +91,21 @@ def about(number: int, entries: Sequence[Entry], prompt: str, family: str, cover
     known = words(lora.trigger)
     lacks = "" if unfit or not entry.on else _lacks(number, prompt, known)
     chips = "".join(_chip(number, word, says(prompt, word)) for word in known[bool(lacks) :])
-    ways = _way("up", number, lora.name, number > 0) + _way("down", number, lora.name, number < len(entries) - 1)
+    ways = _ways(number, entries)
     return (
         f'<span class="small{" unfit" if unfit else ""}">{picture}</span>'
-        f'<div class="line"><span class="badge">{title}</span>{why}{lacks}{chips}</div><span class="ways">{ways}</span>'
+        f'<div class="line"><span class="badge">{title}</span>{why}{lacks}{chips}</div>{ways}'
     )
+
+
+def _missing(number: int, entries: Sequence[Entry], error: Exception) -> str:
+    """A row whose LoRA is gone or damaged: what is the matter, and that nothing of the row is lost."""
+    is_there = Path(entries[number].lora).is_file()
+    what = str(getattr(error, "what", "")) if is_there else "Its file is not there any more."
+    words = markup.text(f"{what or 'It cannot be read.'} Put a whole one in its place, switch it off or remove it.")
+    letter = f"<i>{markup.text(Path(entries[number].lora).stem[:1].upper())}</i>"
+    line = f'<div class="line"><span class="why">{words}</span></div>'
+    return f'<span class="small unfit">{letter}</span>{line}{_ways(number, entries)}'
 
 
 def named(names: Iterable[str]) -> str:
@@ -131,6 +141,12 @@ def _lacks(number: int, prompt: str, known: list[str]) -> str:
         f'<span class="lacks">Your prompt lacks <em>{first}</em> <button type="button" class="link" data-act="word" '
         f'data-row="{number}" data-word="{first}" aria-label="Add {first} to the prompt">add</button></span>'
     )
+
+
+def _ways(number: int, entries: Sequence[Entry]) -> str:
+    name, last = Path(entries[number].lora).stem, len(entries) - 1
+    ways = _way("up", number, name, number > 0) + _way("down", number, name, number < last)
+    return f'<span class="ways">{ways}</span>'
 
 
 def _way(act: str, number: int, name: str, can: bool) -> str:

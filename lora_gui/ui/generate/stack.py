@@ -9,12 +9,14 @@ import gradio as gr
 
 from lora_gui.errors import UserError
 from lora_gui.refusals import bounds
-from lora_gui.settings import StackEntry
+from lora_gui.settings import StackEntry, check
 from lora_gui.studio.library import covers, scan, shelf
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import stacks, tags
-from lora_gui.ui.draft import DrawDraft, Entry
-from lora_gui.ui.generate import rows
+from lora_gui.studio.things import loras, stacks, tags
+from lora_gui.studio.things.tags import Strengths
+from lora_gui.ui.draft import DrawDraft, Entry, entry_of
+from lora_gui.ui.generate import parts, rows
+from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import Changes
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
@@ -23,6 +25,7 @@ ROWS = 8
 STEP = 0.01
 SIDE = 96  # px of a cover
 _LIMITS = bounds(StackEntry.model_fields["strength"])
+REPLACED = "Its file was replaced since it came into the stack; the new one is drawn."
 WEAKEST, STRONGEST = _LIMITS["ge"], _LIMITS["le"]
 
 
@@ -35,9 +38,10 @@ class Stack:
         self._rows: list[gr.Row] = []
         self._loras: list[gr.Dropdown] = []
         self._covers: dict[str, str] = {}  # addresses by the paths of LoRAs
+        self._first: dict[str, str] = {}  # the weights of LoRAs as they were first seen in the stack
         self.fields: dict[str, Any] = {}
         self.said: dict[str, gr.HTML] = {}
-        self.acts = html(js_on_load=rows.ACTS)
+        self.acts = html(js_on_load=rows.ACTS + parts.ACTS)
         self.removes: list[gr.Button] = []
         for number in range(ROWS):
             with gr.Row(visible=False, elem_classes="stack-row", elem_id=f"stack-{number}") as row:
@@ -58,7 +62,9 @@ class Stack:
     def show(self, entries: Sequence[Entry]) -> Changes:
         """Rows for these entries, with the LoRAs that are there now to choose from."""
         self._covers = self._covered(entries)
-        choices = [(lora.name, str(lora.path)) for lora in scan.usable(self._studio)]
+        usable = {str(lora.path): lora.name for lora in scan.usable(self._studio)}
+        gone = {entry.lora: Path(entry.lora).stem for entry in entries if entry.lora and entry.lora not in usable}
+        choices = [(name, path) for path, name in (usable | gone).items()]
         changes: Changes = {row: gr.update(visible=number < len(entries)) for number, row in enumerate(self._rows)}
         return changes | {lora: gr.update(choices=choices) for lora in self._loras[: len(entries)]}
 
@@ -66,9 +72,20 @@ class Stack:
         """What stands in the rows and under them, for a base of this `family`."""
         shown = {
             f"about-{number}": rows.about(number, draft.stack, draft.prompt, family, self._covers.get(entry.lora, ""))
+            + (markup.quiet(REPLACED) if self._is_replaced(entry.lora) else "")
+            + parts.fields(number, entry)
             for number, entry in enumerate(draft.stack[:ROWS])
         }
+        self._first = {lora: was for lora, was in self._first.items() if any(lora == one.lora for one in draft.stack)}
         return shown | {"advice": rows.advice(draft.stack), "stacks": rows.named(stacks.stacks(self._studio))}
+
+    def _is_replaced(self, lora: str) -> bool:
+        """Whether a LoRA has other weights than when it was first seen in the stack."""
+        try:
+            now = loras.fingerprint(Path(lora))
+        except UserError:
+            return False
+        return self._first.setdefault(lora, now) != now
 
     def _covered(self, entries: Sequence[Entry]) -> dict[str, str]:
         if not entries:
@@ -84,7 +101,7 @@ def values(entries: Sequence[Entry]) -> dict[str, Any]:
     return {
         f"{part}-{number}": value
         for number, entry in enumerate(entries)
-        for part, value in zip(("on", "lora", "strength"), entry, strict=True)
+        for part, value in zip(("on", "lora", "strength"), entry, strict=False)
     }
 
 
@@ -94,23 +111,23 @@ def taken(stack: tuple[Entry, ...], typed: dict[str, Any]) -> tuple[Entry, ...]:
     for number, entry in enumerate(stack):
         strength = typed.get(f"strength-{number}")
         rows.append(
-            Entry(
-                bool(typed.get(f"on-{number}", entry.on)),
-                str(typed.get(f"lora-{number}") or entry.lora),
-                float(strength) if isinstance(strength, (int, float)) else entry.strength,
+            entry._replace(
+                on=bool(typed.get(f"on-{number}", entry.on)),
+                lora=str(typed.get(f"lora-{number}") or entry.lora),
+                strength=float(strength) if isinstance(strength, (int, float)) else entry.strength,
             )
         )
     return tuple(rows)
 
 
-def without_the_gone(studio: Studio, draft: DrawDraft) -> DrawDraft:
-    """The draft without LoRAs that are not there any more; those that were renamed stay."""
+def found_again(studio: Studio, draft: DrawDraft) -> DrawDraft:
+    """The draft with LoRAs that were renamed under their new names; one that is gone stays, and its row says so."""
     there = {str(lora.path) for lora in scan.usable(studio)}
-    stack = draft.stack
-    if any(entry.lora not in there for entry in stack):
-        renamed = scan.renamed(studio)
-        stack = tuple(entry._replace(lora=renamed.get(entry.lora, entry.lora)) for entry in stack)
-    return replace(draft, stack=tuple(entry for entry in stack if entry.lora in there)[:ROWS])
+    if all(entry.lora in there for entry in draft.stack):
+        return draft
+    known = scan.renamed(studio)
+    stack = (one if one.lora in there else one._replace(lora=known.get(one.lora, one.lora)) for one in draft.stack)
+    return replace(draft, stack=tuple(stack))
 
 
 def removed(number: int, draft: DrawDraft) -> DrawDraft:
@@ -141,12 +158,12 @@ def in_step(studio: Studio, before: DrawDraft, after: DrawDraft) -> DrawDraft:
     old, new = tags.named(studio, before.prompt), tags.named(studio, after.prompt)
     if old != new:
         kept = [entry for entry in after.stack if entry.lora in new or entry.lora not in old]
-        stack = [entry._replace(on=True, strength=new[entry.lora]) if entry.lora in new else entry for entry in kept]
-        stack += [Entry(True, lora, new[lora]) for lora in new if lora not in {entry.lora for entry in kept}]
+        kept += [Entry(True, lora, 1.0) for lora in new if lora not in {entry.lora for entry in kept}]
+        stack = [_at(entry, new[entry.lora]) if entry.lora in new else entry for entry in kept]
         return replace(after, stack=tuple(stack[:ROWS]))
     if before.stack == after.stack:
         return after
-    gone: dict[str, float | None] = {entry.lora: None for entry in (*before.stack, *after.stack)}
+    gone: dict[str, Strengths | None] = {entry.lora: None for entry in (*before.stack, *after.stack)}
     return replace(after, prompt=tags.put(studio, after.prompt, gone | _strengths(after.stack)))
 
 
@@ -157,8 +174,17 @@ def untagged(studio: Studio, draft: DrawDraft) -> str:
     return tags.put(studio, draft.prompt, dict.fromkeys(_strengths(draft.stack)))
 
 
-def _strengths(entries: Sequence[Entry]) -> dict[str, float]:
-    return {entry.lora: entry.strength for entry in entries if entry.on and entry.lora}
+def _strengths(entries: Sequence[Entry]) -> dict[str, Strengths]:
+    return {entry.lora: _said(entry) for entry in entries if entry.on and entry.lora}
+
+
+def _said(entry: Entry) -> Strengths:
+    """What a tag says of a row; shares of single blocks have no place in it."""
+    return Strengths(entry.strength, None if entry.text_strength == entry.strength else entry.text_strength)
+
+
+def _at(entry: Entry, said: Strengths) -> Entry:
+    return entry._replace(on=True, strength=said.strength, text_strength=said.text)
 
 
 def called(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
@@ -168,7 +194,7 @@ def called(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
     """
     there = {lora.path.name: str(lora.path) for lora in scan.usable(studio)}
     saved = stacks.find(studio, name)
-    found = tuple(Entry(row.on, there[row.lora], row.strength) for row in saved if row.lora in there)
+    found = tuple(entry_of(row, row.on)._replace(lora=there[row.lora]) for row in saved if row.lora in there)
     lost = [row.lora.removesuffix(scan.SUFFIX) for row in saved if row.lora not in there]
     note = f"Not in your studio any more, and left out: {', '.join(lost)}." if lost else ""
     return replace(draft, stack=found[:ROWS], note=note)
@@ -176,12 +202,9 @@ def called(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
 
 def saved(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
     """Keep the stack under `name`; the draft with a note that says so. Raises UserError where it cannot be kept."""
-    kept = [_kept(entry) for entry in draft.stack if entry.lora]
-    return replace(draft, note=f"The stack is kept as {stacks.save(studio, name, tuple(kept))}.")
-
-
-def _kept(entry: Entry) -> stacks.Row:
-    return stacks.Row(lora=Path(entry.lora).name, strength=max(WEAKEST, min(entry.strength, STRONGEST)), on=entry.on)
+    rows = (entry.values | {"lora": Path(entry.lora).name, "on": entry.on} for entry in draft.stack if entry.lora)
+    kept = tuple(check(stacks.Row, row) for row in rows)
+    return replace(draft, note=f"The stack is kept as {stacks.save(studio, name, kept)}.")
 
 
 def forgotten(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
@@ -192,4 +215,4 @@ def forgotten(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
 
 def settings(entries: Sequence[Entry]) -> tuple[StackEntry, ...]:
     """The rows that are switched on and name a LoRA."""
-    return tuple(StackEntry(lora=entry.lora, strength=entry.strength) for entry in entries if entry.on and entry.lora)
+    return tuple(check(StackEntry, entry.values) for entry in entries if entry.on and entry.lora)

@@ -23,8 +23,9 @@ def wrong(draft: DrawDraft, base: Base) -> dict[str, SettingError]:
         faults.setdefault(error.setting, error)
     for number, entry in enumerate(draft.stack):
         try:
-            check(StackEntry, {"lora": entry.lora, "strength": entry.strength})
-        except SettingError as error:
-            faults[f"strength-{number}"] = error
+            check(StackEntry, entry.values)
+        except SettingError as error:  # of a part, it stands under the slider, which cannot mend it
+            instead = error.instead if error.setting == "strength" else None
+            faults[f"strength-{number}"] = SettingError(error.what, error.remedy, error.setting, instead)
     named = {FIELDS.get(name, name): fault for name, fault in faults.items()}
     return {name: SettingError(fault.what, fault.remedy, name, fault.instead) for name, fault in named.items()}

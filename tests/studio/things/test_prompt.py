@@ -76,7 +76,7 @@ def test_a_tag_that_names_nothing_or_no_strength_is_refused_in_a_sentence(studio
         used(studio, "<lora:cat:strong>")
     with pytest.raises(UserError, match="Strength can be at most 2"):
         used(studio, "<lora:cat:3>")
-    with pytest.raises(UserError, match="Strength has to be a number"):
+    with pytest.raises(UserError, match="strength in '<lora:cat:nan>' is not a number"):
         used(studio, "<lora:cat:nan>")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

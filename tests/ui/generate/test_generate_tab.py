@@ -190,12 +190,15 @@ def test_a_file_that_is_imported_joins_the_stack_and_one_that_is_none_does_not(p
     assert entry.lora.startswith(str(page.studio.loras)) and "elsewhere" in entry.lora
 
 
-def test_a_lora_that_was_deleted_meanwhile_leaves_the_stack_at_the_next_look(page):
+def test_a_lora_that_was_deleted_meanwhile_keeps_its_row_and_nothing_is_drawn_without_it(page):
     path = lora(page, "fox")
     add(page, "fox")
     (page.studio.loras / "fox.safetensors").unlink()
-    assert path == stack(page)[0].lora
-    assert "the base alone" in page.take(page.setup._look({}))["advice"] and stack(page) == ()
+    assert "not there any more" in page.take(page.setup._look({}))["about-0"] and stack(page)[0].lora == path
+    assert "fox" in draw(page, prompt="a fox")["notice"] and page.context.order == ""
+    lora(page, "fox")
+    shown = page.take(page.setup._look({}))
+    assert "not there any more" not in shown["about-0"] and stack(page)[0].lora == path
 
 
 def test_what_the_prompt_says_of_loras_and_the_rows_stay_in_step_both_ways(page):
@@ -211,7 +214,7 @@ def test_what_the_prompt_says_of_loras_and_the_rows_stay_in_step_both_ways(page)
     type_in(page, prompt="a boat <lora:ink fox:1.2>")
     assert stack(page)[1].on and type_in(page, prompt="a boat")["prompt"] == "a boat"
     assert [entry.lora for entry in stack(page)] == paths[1:], "the row goes with the words"
-    half = "a boat <lora:ink fox:0.5:0.9> <lora:nobody:1>"  # more than a strength, and a LoRA that is not here
+    half = "a boat <lora:ink fox:0.5:0.9:lbw=OUT> <lora:nobody:1>"  # more than strengths, and one that is not here
     assert type_in(page, prompt=half)["prompt"] == half and len(stack(page)) == 1
 
 
@@ -259,14 +262,14 @@ def test_a_shape_is_one_press_and_again_takes_the_next_seed(page):
 def test_the_settings_of_a_drawing_stand_in_the_form_again(page):
     path, base = lora(page, "fox"), bases.list_bases(page.studio)[0]
     asked = {"prompt": "a fox", "negative_prompt": "rain", "seed": 11, "steps": 9, "sampler": "Euler a", "width": 96}
-    wanted = check(DrawSettings, bases.draw_defaults(base) | asked | {"stack": [{"lora": path, "strength": 0.35}]})
+    wanted = check(DrawSettings, bases.draw_defaults(base) | asked | {"stack": [{"lora": path, "strength": 0.35, "up": 0.5}]})
     made = Made(wanted, base.title, ("Euler a", ""), [("fox", 0.35, "")], (96, 128), base.key)
     drawing = page.studio.drawings / "2026-01-01" / "one.png"
     drawing.parent.mkdir(parents=True)
     drawing.write_bytes(png.of(Image.new("RGB", (96, 128)), made))
     shown = page.take(page.setup._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
     assert (shown["prompt"], shown["negative"], shown["seed"], shown["random"]) == ("a fox", "rain", 11, False)
-    assert [(entry.lora, entry.strength) for entry in stack(page)] == [(path, 0.35)]
+    assert stack(page) == (Entry(True, path, 0.35, up=0.5),)
     assert page.context.drafts.draw.value.hand == {"steps": 9, "sampler": "Euler a", "width": 96}
     (page.studio.loras / "fox.safetensors").unlink()
     shown = page.take(page.setup._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
