@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lora_gui import typed
 from lora_gui.errors import UserError, shown
@@ -81,11 +82,12 @@ def changed(draft: DrawDraft, number: int, said: str) -> DrawDraft:
     name, _, text = said.partition("=")
     if name not in PARTS or not 0 <= number < len(draft.stack):
         raise UserError("This row has changed meanwhile.", "Try it again.")
-    value = typed.number(text) if text.strip() else Entry._field_defaults[name]
+    value: Any = typed.number(text) if text.strip() else Entry._field_defaults[name]
     if isinstance(value, str) or (value is not None and not abs(value) < math.inf):
         raise UserError(f"{shown(text)} is not a number.", "Write it as 0.8.")
     rows = list(draft.stack)
-    rows[number] = rows[number]._replace(**{name: value})
+    part: dict[str, Any] = {name: value}
+    rows[number] = rows[number]._replace(**part)
     return replace(draft, stack=tuple(rows))
 
 

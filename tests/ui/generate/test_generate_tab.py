@@ -262,7 +262,8 @@ def test_a_shape_is_one_press_and_again_takes_the_next_seed(page):
 def test_the_settings_of_a_drawing_stand_in_the_form_again(page):
     path, base = lora(page, "fox"), bases.list_bases(page.studio)[0]
     asked = {"prompt": "a fox", "negative_prompt": "rain", "seed": 11, "steps": 9, "sampler": "Euler a", "width": 96}
-    wanted = check(DrawSettings, bases.draw_defaults(base) | asked | {"stack": [{"lora": path, "strength": 0.35, "up": 0.5}]})
+    asked |= {"stack": [{"lora": path, "strength": 0.35, "up": 0.5}]}
+    wanted = check(DrawSettings, bases.draw_defaults(base) | asked)
     made = Made(wanted, base.title, ("Euler a", ""), [("fox", 0.35, "")], (96, 128), base.key)
     drawing = page.studio.drawings / "2026-01-01" / "one.png"
     drawing.parent.mkdir(parents=True)
