@@ -69,6 +69,7 @@ class DrawDraft:
     count: Any = 1  # as typed
     hand: dict[str, Any] = field(default_factory=dict)
     stack: tuple[Entry, ...] = ()
+    desk: dict[str, Any] = field(default_factory=dict)  # what else was typed, such as the name of a mix
     on_processor: bool = False
     note: str = ""  # what is to be said of it until it is changed
 
@@ -156,8 +157,8 @@ def _read(plain: Kind, kept: Any) -> Kind:
         value, usual = kept.get(one.name), getattr(plain, one.name)
         if one.name == "stack":
             found["stack"] = tuple(_row(row) for row in value[:MOST] if _is_row(row)) if isinstance(value, list) else ()
-        elif one.name == "hand" and isinstance(value, dict):
-            found["hand"] = {key: typed for key, typed in list(value.items())[:MOST] if is_typed(typed)}
+        elif one.name in ("hand", "desk") and isinstance(value, dict):
+            found[one.name] = {key: typed for key, typed in list(value.items())[:MOST] if is_typed(typed)}
         elif type(value) is type(usual) and is_typed(value):
             found[one.name] = value
     return type(plain)(**found)

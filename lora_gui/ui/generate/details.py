@@ -10,7 +10,7 @@ from lora_gui.ui.widgets import form
 
 NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
 MORE = ("sampler", "schedule", "clip_skip", "seeds", "variation", "variation_seed", "upscale", "upscale_denoising")
-HAND = (*NUMBERS, *MORE, "prediction", "mark")  # what is the base's own until it is set by hand
+HAND = (*NUMBERS, *MORE, "prediction", "mark", "turns")  # what is the base's own until it is set by hand
 
 
 def build() -> dict[str, Any]:

@@ -15,11 +15,13 @@ from lora_gui.studio.library import history
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed
-from lora_gui.ui.generate import details, follow, once_more, parts, quick, rows, stack
+from lora_gui.ui.generate import details, follow, once_more, parts, quick, rows, stack, together
+from lora_gui.ui.generate.desk import Desk
 from lora_gui.ui.generate.details import HAND
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.picker import Picker
 from lora_gui.ui.generate.stack import Stack
+from lora_gui.ui.generate.together import Together
 from lora_gui.ui.generate.wrong import wrong
 from lora_gui.ui.widgets import base_list, markup
 from lora_gui.ui.widgets.base_list import BaseList
@@ -70,6 +72,7 @@ class _Order:
                 )
             stacks = html(elem_id="stacks")
             self._picker = Picker(context)
+        self._together = Together(context)
         base = BaseList(context.studio, info="The model that draws; it follows your LoRAs.", elem_id="draw-base")
         base.connect(context.live)
         self._quick = html(js_on_load=quick.ACTS, elem_id="quick")
@@ -80,9 +83,9 @@ class _Order:
         self.remark = html(elem_id="draw-remark")
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
             fields = details.build()
-        typed = {"prompt": self._prompt, "base": base.field} | fields | self._stack.fields
+        typed = {"prompt": self._prompt, "base": base.field} | fields | self._stack.fields | self._together.fields
         html(js_on_load=DESK.read_text(encoding="utf-8"))
-        said = {"notice": notice, "quick": self._quick, "stacks": stacks} | self._stack.said
+        said = {"notice": notice, "quick": self._quick, "stacks": stacks} | self._stack.said | self._together.said
         self._form = DraftForm("draw", typed, said, "draw-details")
 
     def connect(self, gallery: Gallery) -> None:
@@ -107,6 +110,8 @@ class _Order:
         self._form.filled(self._quick.select(self._quickly, [shown], outputs, **carried))
         self._form.filled(self._stack.acts.select(self._acted, [shown], outputs, **carried))
         self._form.filled(gallery.stage.input(self._used, [shown], outputs, **carried))
+        desk = Desk(self._context, self._form, outputs, self._take, self._change, self._restacked, self.asked)
+        self._together.connect(desk)
         for button, is_next in ((self._draw, False), (self._again, True)):
             draw = functools.partial(self._drawn, gallery, next_seed=is_next)
             live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.outputs], **carried)))
@@ -129,10 +134,11 @@ class _Order:
 
         def taken(draft: DrawDraft) -> DrawDraft:
             hand = draft.hand | {name: typed[name] for name in HAND if name in typed}
+            desk = draft.desk | {name: typed[name] for name in together.FIELDS if name in typed}
             words = {name: str(typed[name] or "") for name in ("prompt", "negative", "base") if name in typed}
             others = {name: typed[name] for name in ("count", "seed", "random", "on_processor") if name in typed}
             hand = {name: value for name, value in hand.items() if value is not None}
-            changed = replace(draft, **words, **others, hand=hand, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
+            changed = replace(draft, **words, **others, hand=hand, desk=desk, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
             return draft if changed == draft else replace(changed, note="")
 
         return self._change(taken)
@@ -161,7 +167,8 @@ class _Order:
             problem = problem or error
         if isinstance(problem, SettingError):
             faults, focus = {problem.setting: problem} | faults, problem.setting
-        values |= stack.values(draft.stack) | self._stack.told(draft, family)
+        values |= stack.values(draft.stack) | self._stack.told(draft, family) | self._together.told(draft)
+        values |= {name: draft.desk.get(name, "") for name in together.FIELDS}
         said = follow.missing(self._studio, draft) or draft.note
         values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
         return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)

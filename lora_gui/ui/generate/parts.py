@@ -22,38 +22,38 @@ DORA = (
     "A DoRA: between 0 and 1 it goes in a straight line from the base to what was learnt, exactly, as in ComfyUI and "
     "Forge; diffusers and programs built on it draw it otherwise there."
 )
-# Of the script of the stack: rows are drawn anew, so what is open, in focus or half typed is kept here.
+# Of the script of the stack. An answer brings the rows anew, so what is open, in focus or half typed is kept here.
 ACTS = """
-const stackRows = document.querySelector('#stack'), open = new Set();
+const stackRows = document.querySelector('#stack'), openParts = new Set(), partInput = 'input[data-part]';
 let half = null;
-const partOf = ({ target }) => target.matches?.('#stack input[data-part]') ? target : null;
-document.addEventListener('toggle', event => {
-  const key = event.target.matches?.('#stack details.parts') && event.target.dataset.lora;
-  if (key && event.target.isConnected) event.target.open ? open.add(key) : open.delete(key);
-}, true);
-document.addEventListener('input', event => {
-  const input = partOf(event);
-  if (input) half = { id: input.id, value: input.value };
+function settle() {
+  for (const one of stackRows.querySelectorAll('details.parts')) {
+    if (one.open !== openParts.has(one.dataset.lora)) one.open = !one.open;
+  }
+  for (const input of stackRows.querySelectorAll(partInput)) {
+    if (input.id === half?.id) continue;
+    if (input.value !== input.getAttribute('value')) input.value = input.getAttribute('value');
+  }
+  const lost = half && document.activeElement === document.body && document.getElementById(half.id);
+  if (!lost) return;
+  lost.value = half.value;
+  lost.focus();
+}
+stackRows.addEventListener('click', ({ target }) => {
+  const one = target.closest('details.parts > summary')?.parentElement;
+  if (one && !openParts.delete(one.dataset.lora)) openParts.add(one.dataset.lora);
 });
-document.addEventListener('focusin', event => {
-  const input = partOf(event);
-  if (half?.id !== input?.id) half = input ? { id: input.id } : null;
+stackRows.addEventListener('input', ({ target }) => {
+  if (target.matches(partInput)) half = { id: target.id, value: target.value };
 });
-document.addEventListener('change', event => {
-  const input = partOf(event);
-  if (!input) return;
-  half = { id: input.id };
+stackRows.addEventListener('change', ({ target: input }) => {
+  if (!input.matches(partInput)) return;
+  half = null;
   trigger('select', { act: 'part', row: Number(input.dataset.row), word: `${input.dataset.part}=${input.value}` });
 });
-new MutationObserver(() => {
-  for (const one of stackRows.querySelectorAll('details.parts')) {
-    if (open.has(one.dataset.lora) && !one.open) one.open = true;
-  }
-  const input = half && document.activeElement === document.body && document.getElementById(half.id);
-  if (!input) return;
-  if (half.value !== undefined) input.value = half.value;
-  input.focus();
-}).observe(stackRows, { childList: true, subtree: true });
+stackRows.addEventListener('focusout', () => { if (half) setTimeout(() => { half = null; settle(); }, 2000); });
+const watched = { childList: true, subtree: true, attributes: true, attributeFilter: ['value', 'open', 'data-lora'] };
+new MutationObserver(settle).observe(stackRows, watched);
 """
 
 

@@ -1,0 +1,169 @@
+"""What two or more LoRAs do together, under the stack: whether they fight, in turns, and saved as one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lora_gui.errors import UserError
+from lora_gui.settings import DrawSettings, StackEntry
+from lora_gui.studio.library import scan
+from lora_gui.studio.stacks import mix
+from lora_gui.studio.stacks.fight import Fight, fight
+from lora_gui.studio.things import loras
+from lora_gui.studio.things.names import safe_name
+from lora_gui.ui.context import Context
+from lora_gui.ui.draft import DrawDraft, Entry
+from lora_gui.ui.generate import fight_words, stack
+from lora_gui.ui.generate.desk import Desk
+from lora_gui.ui.widgets import form, markup
+from lora_gui.ui.widgets.handlers import Changes
+from lora_gui.ui.widgets.long_work import Say, Works
+from lora_gui.ui.widgets.parts import html
+
+LEAST = 2  # LoRAs that are on
+RANKS = 1024
+FIELDS = ("mix_name", "mix_rank")  # what is typed here, by its name in the draft
+ACTS = """
+element.addEventListener('click', event => {
+  const button = event.target.closest('button[data-act]');
+  if (button) trigger('select', { act: button.dataset.act, word: button.dataset.word || '' });
+});
+"""
+Key = tuple[tuple[str, str], ...]  # the LoRAs that count, each with what its weights are
+
+
+class Together:
+    """Lays itself out where it is made; in sight while two LoRAs are on. `fields` and `said` are of the form."""
+
+    def __init__(self, context: Context) -> None:
+        self._studio, self._works = context.studio, Works()
+        self._found: dict[Key, Fight | UserError] = {}  # what was found last
+        self._balanced: tuple[fight_words.Strengths, ...] = ()  # the strengths before Balance, and after it
+        with gr.Column(elem_id="together"):
+            self._fight = html(js_on_load=ACTS, elem_id="fight")
+            self._bar = html(elem_id="fight-bar")
+            turns = form.component("turns", DrawSettings.model_fields["turns"], "draw")
+            with gr.Accordion("Save this mix as one LoRA", open=False, elem_id="mix"):
+                with gr.Row(elem_classes="fields"):
+                    name = gr.Textbox("", label="Name", max_lines=1, info="Of the new LoRA.", elem_id="mix-name")
+                    rank = gr.Number(
+                        None, label="Rank", step=1, elem_id="mix-rank",
+                        info="Empty: exact, as large as all of them together. Smaller: a smaller file, less exact.",
+                    )  # fmt: skip
+                self._save = gr.Button("Save as one LoRA", size="sm", scale=0, min_width=150, elem_id="mix-save")
+                self._saved = html(js_on_load=ACTS, elem_id="mix-said")
+        self.fields: dict[str, Any] = {"turns": turns, "mix_name": name, "mix_rank": rank}
+        self.said: dict[str, gr.HTML] = {"fight": self._fight}
+
+    def connect(self, desk: Desk) -> None:
+        self._desk = desk
+        desk.press(self._fight.select, self._pressed, [self._bar], "#fight button")
+        desk.press(self._saved.select, self._put_in_place, [self._saved])
+        desk.press(self._save.click, self._mixed, [self._saved])
+
+    def told(self, draft: DrawDraft) -> dict[str, str]:
+        """What stands here for the stack as it is; nothing while less than two LoRAs are on."""
+        entries = fight_words.used(draft.stack)
+        if len(entries) < LEAST:
+            return {"fight": ""}
+        found = self._found.get(self._key(entries))
+        if found is None:
+            return {"fight": fight_words.asks()}
+        if isinstance(found, UserError):
+            return {"fight": fight_words.unknown(found)}
+        now = fight_words.strengths(entries)
+        before = self._balanced[0] if self._balanced and self._balanced[1] == now else ()
+        return {"fight": fight_words.told(entries, found, before)}
+
+    def _key(self, entries: list[Entry]) -> Key:
+        def weights(lora: str) -> str:
+            try:
+                return loras.fingerprint(Path(lora))
+            except UserError:
+                return ""
+
+        return tuple((entry.lora, weights(entry.lora)) for entry in entries)
+
+    def _pressed(self, event: gr.EventData, shown: dict[str, Any]) -> Iterator[Changes]:
+        desk, act = self._desk, str(event.act)
+        problem = desk.take(shown.get("changes"))
+        if act == "fight":
+            for words in self._works.told("fight", self._compared):
+                yield {self._bar: words}
+        elif act == "balance":
+            problem = desk.change(self._in_balance) or problem
+        elif act == "undo" and self._balanced:
+            before = self._balanced[0]
+            problem = desk.change(lambda draft: fight_words.with_strengths(draft, before)) or problem
+        yield desk.shows(problem) | {self._bar: ""}
+
+    def _compared(self, say: Say) -> str:
+        """Compare the LoRAs that count and remember what was found."""
+        say("Comparing")
+        entries = fight_words.used(self._desk.draft.stack)
+        found: Fight | UserError
+        try:
+            found = fight([Path(entry.lora) for entry in entries])
+        except UserError as error:
+            found = error
+        self._found = {self._key(entries): found}
+        return ""
+
+    def _in_balance(self, draft: DrawDraft) -> DrawDraft:
+        entries = fight_words.used(draft.stack)
+        found = self._found.get(self._key(entries))
+        if not isinstance(found, Fight):
+            return draft  # the stack has changed meanwhile
+        after = fight_words.proposed(entries, found)
+        self._balanced = (fight_words.strengths(entries), after)
+        return fight_words.with_strengths(draft, after)
+
+    def _mixed(self, shown: dict[str, Any]) -> Iterator[Changes]:
+        problem = self._desk.take(shown.get("changes"))
+        for words in self._works.told("mix", self._mix):
+            yield {self._saved: words}
+        yield self._desk.shows(problem)
+
+    def _mix(self, say: Say) -> str:
+        """Save what counts as one LoRA; what is said of it. Raises UserError where it cannot be."""
+        draft = self._desk.draft
+        entries = stack.settings(draft.stack)
+        rank = _rank(draft.desk.get("mix_rank"))
+        name = str(draft.desk.get("mix_name") or "").strip() or _name(entries)
+        say("Mixing: the window can be used meanwhile")
+        made = mix.mix(self._studio, entries, name, rank)
+        file = markup.text(made.lora.path.name)
+        return (
+            f'<div class="notice good" role="status">{markup.text(made.lora.name)} is among your LoRAs. '
+            f'{markup.text(made.sentence)} <button type="button" class="chip" data-act="use" data-word="{file}">'
+            "Use it in place of these</button></div>"
+        )
+
+    def _put_in_place(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        """The mix at 1 in place of the rows that it was made of."""
+        self._desk.take(shown.get("changes"))
+        path = next((str(one.path) for one in scan.usable(self._studio) if one.path.name == str(event.word)), "")
+        if not path:
+            return self._desk.shows(UserError("This LoRA is not there any more.", "Save the mix again."))
+
+        def change(draft: DrawDraft) -> DrawDraft:
+            off = tuple(entry for entry in draft.stack if not entry.on)
+            return replace(draft, stack=(Entry(True, path, 1.0), *off))
+
+        return self._desk.shows(self._desk.change(change)) | {self._saved: ""}
+
+
+def _rank(typed: Any) -> int:
+    """0 for exact. Raises UserError for what is no rank."""
+    if typed in (None, ""):
+        return 0
+    if not isinstance(typed, (int, float)) or not 1 <= typed <= RANKS or int(typed) != typed:
+        raise UserError(f"The rank has to be a whole number from 1 to {RANKS:,}.", "Leave it empty for an exact mix.")
+    return int(typed)
+
+
+def _name(entries: tuple[StackEntry, ...]) -> str:
+    return safe_name(" ".join(Path(entry.lora).stem for entry in entries)[:50])
