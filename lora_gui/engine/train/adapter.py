@@ -1,14 +1,11 @@
-"""The adapter while it learns: fp32 masters in one flat buffer, and the low-rank update fused with the frozen layer.
+"""The adapter while it learns: fp32 masters in one flat buffer, each layer's update fused with it (low_rank.py).
 
-`y = x W^T + s (x A^T) B^T` saves x and x A^T alone, where peft's wrapper saves its input twice and casts it (Hu et al.
-2021 for the formula). Layers that are given the same x, as query, key and value are, share one x A^T. The layers stay
-peft's: their weights are views of the buffer, so whatever reads them is served.
+Layers that are given the same x, as query, key and value are, share one x A^T. The layers stay peft's: their weights
+are views of the buffer, so whatever reads them is served.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -17,9 +14,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from lora_gui.engine.load import lora
-from lora_gui.engine.load.packed import packed_of
-from lora_gui.engine.load.quantize import QuantizedLinear
-from lora_gui.engine.train import gated, norms, rotary, spared
+from lora_gui.engine.train import gated, group_norms, norms, rotary, spared
+from lora_gui.engine.train.low_rank import Convolution, Member, Shared, as_linear, side_by_side
 from lora_gui.families.base import Family
 from lora_gui.formats.naming import is_text
 
@@ -123,6 +119,7 @@ def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, family: Family | None
         norms.fuse(root)
         rotary.fuse(root)
         spared.fuse(root)
+        group_norms.fuse(root)
         if family:
             family.fuse(part, root)
     queries_apart = family is not None and family.queries_apart
@@ -139,17 +136,18 @@ def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype) 
         downs, ups = zip(*((next(values), next(values)) for _ in group), strict=True)
         down_gradients, up_gradients = zip(*((next(gradients), next(gradients)) for _ in group), strict=True)
         scale = float(group[0].scaling[name])
-        if not isinstance(group[0].get_base_layer(), nn.Linear):
+        frozen = [as_linear(one.get_base_layer()) for one in group]
+        if None in frozen:
             down, up = (one.detach().requires_grad_() for one in (downs[0], ups[0]))
             down.grad, up.grad = down_gradients[0], up_gradients[0]
-            group[0].forward = _Convolution(group[0], group[0].lora_A[name], down, up, scale).forward
+            group[0].forward = Convolution(group[0], group[0].lora_A[name], down, up, scale).forward
             continue
-        shared = _Shared(
-            [one.get_base_layer() for one in group], _side_by_side(downs), ups, _side_by_side(down_gradients),
-            up_gradients, scale, masters.flat,
-        )  # fmt: skip
+        ups, up_gradients = ([one.flatten(1) for one in some] for some in (ups, up_gradients))
+        shared = Shared(
+            frozen, side_by_side(downs), ups, side_by_side(down_gradients), up_gradients, scale, masters.flat
+        )
         for n, layer in enumerate(group):
-            layer.forward = _Member(layer, shared, n).forward
+            layer.forward = Member(layer, shared, n).forward
     return masters
 
 
@@ -170,106 +168,3 @@ def _sharing(parts: lora.Parts, layers: Layers, name: str, queries_apart: bool) 
         return path[0], alike, apart, layer.lora_A[name].weight.shape, layer.scaling[name]
 
     return [[layer for _, layer in group] for _, group in groupby(layers, key=kind)]
-
-
-def _side_by_side(pieces: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Matrices that lie one after another in memory, as one (rows of all, columns)."""
-    first = pieces[0]
-    return first.as_strided((sum(len(one) for one in pieces), first.shape[1]), first.stride())
-
-
-@dataclass
-class _Shared:
-    """The update of linear layers that are given the same x. Gradients are added to their buffers at once."""
-
-    frozen: list[nn.Linear]
-    down: torch.Tensor  # (layers * rank, in)
-    ups: Sequence[torch.Tensor]  # (out, rank) each
-    down_gradient: torch.Tensor
-    up_gradients: Sequence[torch.Tensor]
-    scale: float
-    flat: nn.Parameter  # what is learnt: so that a gradient is asked for where x needs none
-    _x: torch.Tensor | None = None
-    _waiting: dict[int, torch.Tensor] = field(default_factory=dict)  # outputs for `_x` that were not asked for yet
-
-    def output(self, number: int, x: torch.Tensor) -> torch.Tensor:
-        """Of layer `number`; those of the others are kept until they are asked for, for the same x."""
-        if self._x is not x or number not in self._waiting:
-            self._x, self._waiting = x, dict(enumerate(_LowRank.apply(x, self.flat, self)))
-        found = self._waiting.pop(number)
-        if not self._waiting:
-            self._x = None
-        return found
-
-
-@dataclass(frozen=True)
-class _Member:
-    """The forward of one linear layer; without its update where the adapter is switched off."""
-
-    layer: BaseTunerLayer
-    shared: _Shared
-    number: int
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.layer.disable_adapters:
-            return self.shared.frozen[self.number](x)
-        return self.shared.output(self.number, x)
-
-
-class _LowRank(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, flat: nn.Parameter, shared: _Shared) -> tuple[torch.Tensor, ...]:
-        rows = x.reshape(-1, x.shape[-1])  # (tokens, in)
-        low = rows @ shared.down.t()  # (tokens, layers * rank)
-        outputs = []
-        for frozen, up, own in zip(shared.frozen, shared.ups, low.chunk(len(shared.ups), 1), strict=True):
-            y = frozen(x)
-            y.view(-1, y.shape[-1]).addmm_(own, up.t(), alpha=shared.scale)
-            outputs.append(y)
-        ctx.save_for_backward(rows, low)
-        ctx.shared, ctx.shape = shared, x.shape
-        return tuple(outputs)
-
-    @staticmethod
-    def backward(ctx: Any, *outputs: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
-        (rows, low), shared = ctx.saved_tensors, ctx.shared
-        grads = [grad.reshape(-1, grad.shape[-1]) for grad in outputs]
-        for grad, own, up_gradient in zip(grads, low.chunk(len(grads), 1), shared.up_gradients, strict=True):
-            up_gradient.addmm_(grad.t(), own, alpha=shared.scale)
-        lows = [grad @ up for grad, up in zip(grads, shared.ups, strict=True)]
-        low_grad = torch.cat(lows, 1) if len(lows) > 1 else lows[0]  # (tokens, layers * rank)
-        shared.down_gradient.addmm_(low_grad.t(), rows, alpha=shared.scale)
-        if not ctx.needs_input_grad[0]:
-            return None, None, None
-        given = _input_gradient(shared.frozen[0], grads[0])
-        for frozen, grad in zip(shared.frozen[1:], grads[1:], strict=True):
-            given = _input_gradient(frozen, grad, given)
-        return given.addmm_(low_grad, shared.down, alpha=shared.scale).view(ctx.shape), None, None
-
-
-def _input_gradient(layer: nn.Linear, grad: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
-    """The gradient of a frozen layer's input (tokens, in), from that of its output; added to what is `given`."""
-    if packed := packed_of(layer):
-        own = packed.back(grad)
-        return own if given is None else given.add_(own)
-    weight = layer.dequantised(grad.dtype) if isinstance(layer, QuantizedLinear) else layer.weight
-    return grad @ weight if given is None else given.addmm_(grad, weight)
-
-
-@dataclass(frozen=True)
-class _Convolution:
-    """The forward of a convolution with its update, whose gradients autograd adds to their buffer."""
-
-    layer: Any
-    like: nn.Conv2d  # how the lower half goes over the picture
-    down: torch.Tensor  # (rank, in, height, width), compute dtype
-    up: torch.Tensor  # (out, rank, 1, 1)
-    scale: float
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.layer.base_layer(x)
-        if self.layer.disable_adapters:
-            return y
-        like = self.like
-        low = nn.functional.conv2d(x, self.down, None, like.stride, like.padding, like.dilation)
-        return y + nn.functional.conv2d(low, self.up) * self.scale

@@ -6,6 +6,7 @@ Divisions by one, of which a U-Net has two for each residual block and one for e
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor, AttnP
 from torch import nn
 
 _FACTORS = ("output_scale_factor", "rescale_output_factor")
-_FEW = 512 * 512  # scores of one head; of more the fused attention is as quick, and it does not keep them
+_FEW = 1024 * 1024  # scores of one head; of more the fused attention is as quick, and it does not keep them
 
 
 def fuse(root: nn.Module) -> None:
@@ -24,6 +25,7 @@ def fuse(root: nn.Module) -> None:
                 setattr(module, name, _One())
         if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0 and _in_16_bits(module):
             module.processor = _BySize()
+            module.get_attention_scores = _Scores(module, module.get_attention_scores)  # type: ignore[method-assign]
 
 
 class _One:
@@ -53,3 +55,34 @@ class _BySize:
         chosen = self._plain if few else self._fused
         out: torch.Tensor = chosen(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
         return out
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The share each query has of each key, softmax(q k^T scale), made and differentiated in place."""
+
+    module: Attention
+    own: Any  # diffusers' method
+
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        if mask is not None or self.module.upcast_attention or self.module.upcast_softmax:
+            found: torch.Tensor = self.own(query, key, mask)
+        else:
+            found = _Shares.apply(query * self.module.scale, key)
+        return found
+
+
+class _Shares(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        """(B heads, S, D) and (B heads, T, D) to (B heads, S, T)."""
+        shares = query @ key.transpose(1, 2)
+        torch.ops.aten._softmax.out(shares, -1, False, out=shares)
+        ctx.save_for_backward(query, key, shares)
+        return shares
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        (query, key, shares), (grad,) = ctx.saved_tensors, grads  # the gradient is the product's own: nobody else's
+        torch.ops.aten._softmax_backward_data.out(grad, shares, -1, shares.dtype, grad_input=grad)
+        return grad @ key, grad.transpose(1, 2) @ query

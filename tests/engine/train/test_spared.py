@@ -67,3 +67,20 @@ def test_a_division_by_one_is_spared_and_any_other_is_made():
             found = one(x, time)
         assert sum(event.name == "aten::div" for event in seen.events()) == divisions
         assert torch.equal(found, block(factor)(x, time))
+
+
+@pytest.mark.parametrize("upcast", [False, True])
+def test_shares_made_in_place_have_the_gradients_of_plain_softmax(upcast):
+    torch.manual_seed(1)
+    layer = attention(torch.bfloat16)
+    layer.upcast_softmax = upcast  # which diffusers' own method sees to
+    spared.fuse(layer)
+    query, key, value = (torch.randn(2, 5, 8, dtype=torch.float32).bfloat16().requires_grad_() for _ in range(3))
+    plain = [one.detach().float().requires_grad_() for one in (query, key, value)]
+    found = torch.bmm(layer.get_attention_scores(query, key), value)
+    wanted = torch.softmax(plain[0] @ plain[1].transpose(1, 2) * layer.scale, -1) @ plain[2]
+    grad = torch.randn_like(wanted)
+    gradients = torch.autograd.grad(found, (query, key, value), grad.bfloat16())
+    for one, other in zip(gradients, torch.autograd.grad(wanted, plain, grad), strict=True):
+        torch.testing.assert_close(one.float(), other, rtol=0.05, atol=0.03)
+    torch.testing.assert_close(found.float(), wanted, rtol=0.02, atol=0.02)
