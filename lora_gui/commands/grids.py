@@ -1,6 +1,7 @@
-"""Grids of drawings: two axes on a sheet, a strength that travels, two LoRAs alone and together."""
+"""Grids of drawings: two axes on a sheet, a strength that travels, LoRAs alone and together."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import EndedEarly, Register, note
@@ -21,7 +22,7 @@ def add(commands: Any, register: Register) -> None:
     travel.add_argument("--from", dest="first", type=float, default=0.0, help="(default: 0)")
     travel.add_argument("--to", dest="last", type=float, default=1.0, help="(default: 1)")
     travel.add_argument("--stations", type=int, default=10, help="(default: 10)")
-    compare = register(commands, "compare", run_compare, "two LoRAs: the base, each alone, both; how much is kept")
+    compare = register(commands, "compare", run_compare, "the base, each LoRA alone, all together; how much is kept")
     for command in (grid, travel, compare):
         command.set_defaults(makes_studio=True)
         arguments(command)
@@ -44,12 +45,12 @@ def run_travel(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     base, settings, held = asked(options, studio)
     axis = grid.travel(options.stations, options.first, options.last)
-    done = _drawn(studio, grid.plan(studio, base, settings, columns=axis), options, held)
+    done = _drawn(studio, replace(grid.plan(studio, base, settings, columns=axis), kind="travel"), options, held)
     return done.to_json() | {"moving": str(grid.animate(done))}
 
 
 def run_compare(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """The four drawings, and how much of each LoRA is left in both together."""
+    """The drawings, and how much of each LoRA is left in all together."""
     from lora_gui.commands.draw import asked
     from lora_gui.studio.stacks import compare
 

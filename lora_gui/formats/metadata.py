@@ -16,10 +16,14 @@ from lora_gui.refusals import bounds
 from lora_gui.settings import StackEntry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lora_gui.facts import Facts
+    from lora_gui.formats.header import Header
 
 STRENGTH, HINT, THUMBNAIL = "lora_studio.strength", "modelspec.usage_hint", "modelspec.thumbnail"  # fields
 STRONGEST = bounds(StackEntry.model_fields["strength"])["le"]
+_OF_NOTHING = hashlib.sha256().hexdigest()  # which some trainers write into every file
 _OUR_HINT = re.compile(r"|(?:Write .+ in the prompt; s|S)trength [\d.]+ (?:is as trained|draws best)\.")
 
 
@@ -153,6 +157,17 @@ def with_hashes(data: bytes) -> bytes:
     header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]
     fields = header.pop("__metadata__", {}) | hashes_of(hashlib.sha256(tensors).hexdigest())
     return packed(header, fields) + tensors
+
+
+def weights_hash(path: Path, header: Header) -> str:
+    """The sha256 of all that stands after the header, as A1111 and Forge have it and Civitai's AutoV3: as the file says
+    it, or computed where it says none."""
+    said = header.metadata.get("sshs_model_hash", "")
+    if len(said) == len(_OF_NOTHING) and said != _OF_NOTHING:
+        return said
+    with path.open("rb") as file:
+        file.seek(struct.unpack("<Q", file.read(8))[0], 1)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hashes_of(digest: str) -> dict[str, str]:

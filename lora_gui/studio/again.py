@@ -110,7 +110,8 @@ def _entry(studio: Studio, base: Base, one: Lora, left: list[str]) -> StackEntry
     if lora is None:
         left.append(f"The LoRA {shown(one.name)} is not here and is left out.")
         return None
-    if by_name and one.hash and len(one.hash) >= LEAST_HASH:
+    is_known = len(one.hash) >= LEAST_HASH
+    if by_name and is_known and not loras.weights_hash(lora.path).startswith(one.hash):
         left.append(f"A LoRA called {shown(one.name)} is here, but it is another one than in the picture.")
     if lora.family != base.family:
         left.append(f"The LoRA {lora.name} is for another family than {base.title} and is left out.")

@@ -5,10 +5,10 @@ import json
 import struct
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors.numpy import load, save, save_file
 
 from lora_gui.formats.header import read_header
-from lora_gui.formats.metadata import lora_metadata, with_hashes
+from lora_gui.formats.metadata import lora_metadata, weights_hash, with_hashes
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import TrainSettings
 from tests.formats.test_header import FACTS, tensors
@@ -56,3 +56,24 @@ def test_hashes_are_added_without_touching_a_tensor(tmp_path):
     assert start % 8 == 0
     loaded = load(after)
     assert all(np.array_equal(loaded[name], tensor) for name, tensor in tensors().items())
+
+
+def small(path, **metadata):
+    layer = "lora_unet_down_blocks_0_attentions_0_to_q"
+    halves = {f"{layer}.lora_down.weight": np.ones((2, 8)), f"{layer}.lora_up.weight": np.ones((8, 2))}
+    save_file({key: half.astype(np.float16) for key, half in halves.items()}, path, {"a": "b"} | metadata)
+    return path
+
+
+def after_the_header(path):
+    data = path.read_bytes()
+    return hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
+
+
+def test_the_hash_of_a_lora_is_what_it_says_or_that_of_its_tensors_and_never_that_of_nothing(tmp_path):
+    silent = small(tmp_path / "a.safetensors")
+    assert weights_hash(silent, read_header(silent)) == after_the_header(silent)
+    wrong = small(tmp_path / "b.safetensors", sshs_model_hash=hashlib.sha256(b"").hexdigest())
+    assert weights_hash(wrong, read_header(wrong)) == after_the_header(wrong)
+    says = small(tmp_path / "c.safetensors", sshs_model_hash="f" * 64)
+    assert weights_hash(says, read_header(says)) == "f" * 64

@@ -15,7 +15,7 @@ from lora_gui.formats.generation import Made
 from lora_gui.settings import DrawSettings
 from lora_gui.studio import again
 from lora_gui.studio.paths import HOME, Studio
-from lora_gui.studio.things import inputs
+from lora_gui.studio.things import inputs, loras
 from tests import making
 
 TEXT = """a fox {tags}
@@ -53,6 +53,12 @@ def test_a_lora_is_found_by_its_hash_though_it_is_called_otherwise_here(studio, 
     assert [(Path(one.lora).stem, one.strength) for one in found.settings.stack] == [("renamed", 0.8)]
     assert found.settings.prompt == "a fox" and found.settings.seed == 7 and found.settings.sampler == "Euler a"
     assert found.base.key == "starter" and not [one for one in found.left if "LoRA" in one]
+
+
+def test_one_that_does_not_say_its_hash_is_known_by_its_weights(studio, tmp_path):
+    digest = loras.weights_hash(making.lora(studio, "ink"))
+    found = again.read(studio, picture(tmp_path, "<lora:ink:0.8>", hashes=f"ink: {digest[:12]}"))
+    assert not [one for one in found.left if "LoRA" in one]
 
 
 def test_else_by_its_name_and_that_it_may_be_another_is_said(studio, tmp_path):

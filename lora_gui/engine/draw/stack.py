@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from lora_gui import families
-from lora_gui.engine.draw import as_diffusers, hashes
+from lora_gui.engine.draw import as_diffusers
 from lora_gui.engine.draw.applied import Applied
 from lora_gui.engine.draw.sampling import Progress
 from lora_gui.engine.load import lora
@@ -21,6 +21,7 @@ from lora_gui.facts import Facts
 from lora_gui.formats import dialects
 from lora_gui.formats.generation import Used
 from lora_gui.formats.header import read_header, state
+from lora_gui.formats.metadata import weights_hash
 from lora_gui.formats.strengths import GROUPS, TEXT, counts, group_of, strength_in
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.settings import StackEntry
@@ -134,7 +135,7 @@ class Stack:
             self._applied.changed()
             self.loaded[key] = name
             self.loras[name] = _Lora(
-                hash=hashes.of_lora(path, header),
+                hash=weights_hash(path, header),
                 note=dialects.left_out(path, lora.shapes(self.parts), self.facts, self.texts),
                 groups=frozenset(map(group_of, layers)),
                 is_dora=any(layer.magnitude is not None for layer in layers.values()),

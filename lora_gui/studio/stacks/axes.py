@@ -31,7 +31,7 @@ class Axis:
     values: tuple[str, ...]
 
     def label(self, value: str) -> str:
-        return value if self.kind in ("lora", "words") else f"{self.kind} {value}"
+        return value if self.kind in ("", "stack", "lora", "words") else f"{self.kind} {value}"
 
     def applied(self, settings: DrawSettings, value: str, studio: Studio) -> DrawSettings:
         """The settings of one row or column. Raises UserError where the value cannot be."""

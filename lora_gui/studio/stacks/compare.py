@@ -1,8 +1,8 @@
-"""base | A | B | A+B from one seed, and how much of what each does alone is still there together.
+"""base | A | B | A+B from one seed, and how much of what each does alone is still there together; or base | A.
 
-With d = drawing - base, d(A+B) is best described as a d(A) + b d(B) by least squares; a and b are what is kept. They
-are told of the pixels and of means of 8 x 8 of them, which is as coarse as most latents are, so that texture that moved
-a little does not count as lost.
+With d = drawing - base, d(A+B) is best described as a d(A) + b d(B) by least squares; a and b are what is kept, and so
+on where there are more. They are told of the pixels and of means of 8 x 8 of them, which is as coarse as most latents
+are, so that texture that moved a little does not count as lost.
 """
 
 from __future__ import annotations
@@ -46,30 +46,31 @@ class Kept:
 
 
 def plan(studio: Studio, base: Base, settings: DrawSettings) -> Grid:
-    """The four drawings, by the two LoRAs of the stack. Raises UserError where there are not two."""
-    if len(settings.stack) != 2:
-        raise UserError("Two LoRAs are compared at a time.", "Leave two in the stack.")
-    one, two = settings.stack
-    names = [Path(entry.lora).stem for entry in settings.stack]
-    stacks = ((), (one,), (two,), (one, two))
-    columns = Axis("stack", ("base", *names, f"{names[0]} + {names[1]}"))
+    """The base, each LoRA of the stack alone, and all of them where there are several. Raises UserError for none."""
     whole = grid.plan(studio, base, settings)
-    cells = tuple(
-        Cell(0, n, whole.cells[0].settings.model_copy(update={"stack": stack})) for n, stack in enumerate(stacks)
-    )
-    return Grid(base, grid.ONE, columns, whole.folder, cells, whole.notes)
+    drawn = whole.cells[0].settings
+    if not drawn.stack:
+        raise UserError("There is no LoRA to be compared with the base.", "Put one into the stack.")
+    names = [Path(entry.lora).stem for entry in drawn.stack]
+    stacks = [(), *((entry,) for entry in drawn.stack)]
+    if len(names) > 1:
+        names, stacks = [*names, " + ".join(names)], [*stacks, drawn.stack]
+    cells = tuple(Cell(0, n, drawn.model_copy(update={"stack": stack})) for n, stack in enumerate(stacks))
+    return Grid(base, grid.ONE, Axis("stack", ("base", *names)), whole.folder, cells, whole.notes, "compare")
 
 
 def kept(drawn: Grid) -> tuple[Kept, ...]:
-    """How much of each LoRA is left in both together. Raises UserError unless all four are drawn."""
+    """How much of each LoRA is left in all together; nothing to tell of one. Raises UserError unless all are drawn."""
     drawings = [cell.drawing for cell in drawn.cells]
-    if None in drawings or len(drawings) != 4:
-        raise UserError("Not all four drawings are there, so they cannot be compared.", "Draw them again.")
-    base, one, two, both = (_values(path) for path in drawings if path)
-    changes = (one - base, two - base, both - base)
-    fine, coarse = _shares(*changes), _shares(*map(_coarse, changes))
+    if None in drawings:
+        raise UserError("Not all of the drawings are there, so they cannot be compared.", "Draw them again.")
+    if len(drawings) < 4:
+        return ()
+    base, *others = (_values(path) for path in drawings if path)
+    changes = [other - base for other in others]
+    fine, coarse = _shares(changes), _shares([*map(_coarse, changes)])
     changed = [float(np.abs(change).mean()) for change in changes]
-    return tuple(_kept(name, fine[n], coarse[n], changed[n]) for n, name in enumerate(drawn.columns.values[1:3]))
+    return tuple(_kept(name, fine[n], coarse[n], changed[n]) for n, name in enumerate(drawn.columns.values[1:-1]))
 
 
 def to_json(found: tuple[Kept, ...]) -> list[dict[str, Any]]:
@@ -98,8 +99,8 @@ def _coarse(change: Any) -> Any:
     return change[:height, :width].reshape(height // COARSE, COARSE, width // COARSE, COARSE, 3).mean((1, 3))
 
 
-def _shares(one: Any, two: Any, both: Any) -> tuple[float, float]:
-    """a and b of both = a one + b two by least squares; 0 for one that changes nothing."""
-    change = np.stack([one.ravel(), two.ravel()], 1)
-    found, *_ = np.linalg.lstsq(change, both.ravel(), rcond=1e-9)
-    return float(found[0]), float(found[1])
+def _shares(changes: list[Any]) -> list[float]:
+    """a, b ... of all = a one + b two + ... by least squares, `all` the last; 0 for one that changes nothing."""
+    *alone, together = (change.ravel() for change in changes)
+    found, *_ = np.linalg.lstsq(np.stack(alone, 1), together, rcond=1e-9)
+    return [float(share) for share in found]

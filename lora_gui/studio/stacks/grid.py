@@ -47,6 +47,8 @@ class Grid:
     folder: Path
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = ()
+    kind: str = "grid"  # or travel, compare
+    said: tuple[str, ...] = ()  # what its drawings show, once they are there
     stopped: bool = False
     step: tuple[int, int] = field(default=(0, 0))  # of the cell in work, and of how many
 
@@ -60,12 +62,15 @@ class Grid:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "kind": self.kind,
+            "prompt": self.cells[0].settings.prompt,
             "sheet": str(self.sheet),
             "rows": {"kind": self.rows.kind, "values": self.rows.values},
             "columns": {"kind": self.columns.kind, "values": self.columns.values},
             "of": len(self.cells),
             "drawn": len(self.drawn),
             "stopped": self.stopped,
+            "said": list(self.said),
             "cells": [
                 {
                     "row": self.rows.values[cell.row],
@@ -106,7 +111,7 @@ def draw(drawer: Drawer, grid: Grid, is_stopped: Callable[[], bool], **order: An
     """
     files.make_folder(grid.folder)
     first = grid.cells[0].settings
-    page = sheet.Sheet(_labels(grid.columns), _labels(grid.rows), (first.width, first.height))
+    page = sheet.Sheet(labels(grid.columns), labels(grid.rows), (first.width, first.height))
     _save(page, grid)
     yield grid
     due = 0.0
@@ -119,6 +124,7 @@ def draw(drawer: Drawer, grid: Grid, is_stopped: Callable[[], bool], **order: An
                 grid = replace(grid, cells=cells, step=(0, 0))
                 if seen.drawing:
                     page.put(seen.row, seen.column, seen.drawing)
+                record(grid)
                 if time.monotonic() >= due:
                     began = time.monotonic()
                     _save(page, grid)
@@ -153,8 +159,9 @@ def _drawn(
         yield (status.step, status.steps)
 
 
-def _labels(axis: Axis) -> tuple[str, ...]:
-    return tuple(axis.label(one) if axis.kind else "" for one in axis.values)
+def labels(axis: Axis) -> tuple[str, ...]:
+    """What stands at each row or column of a sheet."""
+    return tuple(map(axis.label, axis.values))
 
 
 def _hopeless(tried: tuple[Cell, ...]) -> bool:
@@ -167,10 +174,15 @@ def _save(page: sheet.Sheet, grid: Grid) -> None:
     settings = grid.cells[0].settings
     axes = [f"{side}: {axis.kind} {', '.join(axis.values)}" for side, axis in _sides(grid) if axis.kind]
     page.save(grid.sheet, f"{settings.prompt}\nA grid by {'; '.join(axes)}; {grid.base.title}.")
-    record = grid.to_json()
-    for cell in record["cells"]:
+    record(grid)
+
+
+def record(grid: Grid) -> None:
+    """Write beside the drawings which is which, so that whatever is drawn is found again."""
+    told = grid.to_json()
+    for cell in told["cells"]:
         cell["drawing"] = Path(cell["drawing"]).name  # so that the folder can be moved
-    files.write_json(grid.folder / RECORD, record | {"sheet": SHEET})
+    files.write_json(grid.folder / RECORD, told | {"sheet": SHEET})
 
 
 def _sides(grid: Grid) -> tuple[tuple[str, Axis], ...]:

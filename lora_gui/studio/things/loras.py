@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
-from lora_gui.formats import dialects, programs
+from lora_gui.formats import dialects, metadata, programs
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
 from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
 from lora_gui.formats.strengths import OF_GROUP, group_of
@@ -76,6 +76,14 @@ def fingerprint(path: Path) -> str:
     """Tells its weights from others, by their two ends alone. Raises UserError where it is no usable LoRA."""
     try:
         return _fingerprint(describe(path).path, state(path))
+    except OSError:
+        raise UserError(f"{path.name} cannot be read.", ANOTHER_COPY) from None
+
+
+def weights_hash(path: Path) -> str:
+    """The hash by which other programs know it; a file that says none is read whole, once. Raises UserError."""
+    try:
+        return _weights_hash(describe(path).path, state(path))
     except OSError:
         raise UserError(f"{path.name} cannot be read.", ANOTHER_COPY) from None
 
@@ -184,6 +192,11 @@ def _fingerprint(path: Path, now: tuple[int, ...]) -> str:
             file.seek(place)
             digest.update(file.read(min(_END, last - place)))
     return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _weights_hash(path: Path, now: tuple[int, ...]) -> str:
+    return metadata.weights_hash(path, read_header(path))
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from lora_gui.studio.library import folder, history
 from lora_gui.studio.tasks.drawing import DrawStatus
 from lora_gui.ui.context import Context
 from lora_gui.ui.generate import wall
+from lora_gui.ui.generate.sheets import SheetView
 from lora_gui.ui.widgets import markup, thumbnails
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
 from lora_gui.ui.widgets.parts import html
@@ -28,6 +29,8 @@ class Gallery:
             with gr.Column(visible=False, elem_id="easel") as self._easel:
                 self._preview = html(elem_id="preview")
                 self._cancel = gr.Button("Cancel", scale=0, min_width=110, elem_id="cancel")
+            self.sheets = SheetView(context)
+        self.sheets.below()
         self._said = html(js_on_load=wall.ACTS, elem_id="history-said")
         with gr.Row(elem_id="history-filters"):
             self._words = gr.Textbox(
@@ -38,7 +41,8 @@ class Gallery:
         self._gallery = html(js_on_load=wall.ACTS, elem_id="gallery")
         self._page = gr.JSON({}, visible=False)  # which order this page shows, how it stood, and the page of the wall
         self._wish = [self._words, self._star]
-        self.outputs = [self._easel, self._preview, self._remark, self._said, self._gallery, self._page]
+        own = [self._easel, self._preview, self._remark, self._said, self._gallery, self._page]
+        self.outputs = [*own, *self.sheets.outputs]
         self._acts: dict[str, Callable[[str], str]] = {
             "star": self._starred,
             "delete": self._deleted,
@@ -59,7 +63,8 @@ class Gallery:
 
     def watch(self) -> Changes:
         """Show the latest order from its beginning."""
-        return {self._easel: gr.update(visible=True), self._remark: ""} | self._ordered({}, "", False)
+        seen = {self._easel: gr.update(visible=True), self._remark: ""} | self._ordered({}, "", False)
+        return seen | self.sheets.aside()
 
     def _look(self, page: dict[str, Any], words: str, star: bool) -> Changes:
         """What has changed since this page last looked; a page that was just opened gets all there is."""

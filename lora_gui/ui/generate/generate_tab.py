@@ -15,10 +15,11 @@ from lora_gui.studio.library import history
 from lora_gui.studio.things import bases, loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry, is_typed
-from lora_gui.ui.generate import details, follow, once_more, parts, quick, rows, stack, together
+from lora_gui.ui.generate import axis_words, details, follow, once_more, parts, quick, rows, stack, together
 from lora_gui.ui.generate.desk import Desk
 from lora_gui.ui.generate.details import HAND
 from lora_gui.ui.generate.gallery import Gallery
+from lora_gui.ui.generate.grids import Grids
 from lora_gui.ui.generate.picker import Picker
 from lora_gui.ui.generate.stack import Stack
 from lora_gui.ui.generate.together import Together
@@ -30,6 +31,7 @@ from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
 DESK = Path(__file__).with_name("desk.js")
+DESKED = (*together.FIELDS, *axis_words.FIELDS)  # typed by the parts of the desk
 AS_TYPED = ("prompt", "negative", "count", "seed", "random", "on_processor")
 
 
@@ -83,9 +85,12 @@ class _Order:
         self.remark = html(elem_id="draw-remark")
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
             fields = details.build()
+        self._grids = Grids(context)
         typed = {"prompt": self._prompt, "base": base.field} | fields | self._stack.fields | self._together.fields
+        typed |= self._grids.fields
         html(js_on_load=DESK.read_text(encoding="utf-8"))
         said = {"notice": notice, "quick": self._quick, "stacks": stacks} | self._stack.said | self._together.said
+        said |= self._grids.said
         self._form = DraftForm("draw", typed, said, "draw-details")
 
     def connect(self, gallery: Gallery) -> None:
@@ -109,9 +114,12 @@ class _Order:
         self._picker.connect()
         self._form.filled(self._quick.select(self._quickly, [shown], outputs, **carried))
         self._form.filled(self._stack.acts.select(self._acted, [shown], outputs, **carried))
-        self._form.filled(gallery.stage.input(self._used, [shown], outputs, **carried))
+        used = gallery.stage.input(self._used, [shown], [*outputs, *gallery.outputs], **carried)
+        live.after(self._form.filled(used))
         desk = Desk(self._context, self._form, outputs, self._take, self._change, self._restacked, self.asked)
         self._together.connect(desk)
+        gallery.sheets.connect(desk)
+        self._grids.connect(desk, gallery.sheets)
         for button, is_next in ((self._draw, False), (self._again, True)):
             draw = functools.partial(self._drawn, gallery, next_seed=is_next)
             live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.outputs], **carried)))
@@ -134,11 +142,12 @@ class _Order:
 
         def taken(draft: DrawDraft) -> DrawDraft:
             hand = draft.hand | {name: typed[name] for name in HAND if name in typed}
-            desk = draft.desk | {name: typed[name] for name in together.FIELDS if name in typed}
+            desk = draft.desk | {name: typed[name] for name in DESKED if name in typed}
             words = {name: str(typed[name] or "") for name in ("prompt", "negative", "base") if name in typed}
             others = {name: typed[name] for name in ("count", "seed", "random", "on_processor") if name in typed}
             hand = {name: value for name, value in hand.items() if value is not None}
             changed = replace(draft, **words, **others, hand=hand, desk=desk, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
+            changed = axis_words.filled(self._studio, draft, changed)
             return draft if changed == draft else replace(changed, note="")
 
         return self._change(taken)
@@ -168,7 +177,7 @@ class _Order:
         if isinstance(problem, SettingError):
             faults, focus = {problem.setting: problem} | faults, problem.setting
         values |= stack.values(draft.stack) | self._stack.told(draft, family) | self._together.told(draft)
-        values |= {name: draft.desk.get(name, "") for name in together.FIELDS}
+        values |= {name: draft.desk.get(name, "") for name in together.FIELDS} | self._grids.told(draft)
         said = follow.missing(self._studio, draft) or draft.note
         values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
         return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)
@@ -230,7 +239,9 @@ class _Order:
         return self._changing(lambda draft: quick.pressed(draft, self._base(draft), act, word))(shown)
 
     def _used(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        """The settings of a drawing of the history, back in the form."""
+        """The settings of a drawing of the history, back in the form; or its LoRAs apart."""
+        if str(event.act) == "apart":
+            return self._grids.apart(shown, str(event.name))
 
         def change(draft: DrawDraft) -> DrawDraft:
             drawing = history.place(self._studio, str(event.name))

@@ -4,6 +4,7 @@ const wall = document.querySelector('#gallery'), figure = element.querySelector(
 const frame = figure.querySelector('.frame'), told = figure.querySelector('.told');
 const items = () => [...wall.querySelectorAll('.thumbnail-item')];
 const button = act => figure.querySelector(`[data-do=${act}]`);
+const APART = ['', 'Base | LoRA', 'Base | A | B | A+B', 'Base | each | all'];
 let shown = '', newest = '', compares = false;
 
 // Comes into the place once its size is known, so that it does not jump; at twice that size at most.
@@ -30,6 +31,9 @@ function show(item) {
   }
   figure.querySelector('.words').textContent = item.dataset.words;
   figure.querySelector('.facts').textContent = item.dataset.facts;
+  const apart = figure.querySelector('[data-use=apart]'), count = Number(item.dataset.loras);
+  apart.hidden = !count;
+  apart.textContent = APART[Math.min(count, 3)];
   button('star').setAttribute('aria-pressed', item.classList.contains('starred'));
 }
 

@@ -23,6 +23,8 @@ element.addEventListener('click', event => {
 STAGE = """<figure class="shown" hidden><div class="frame"></div><figcaption><p class="words"></p>
 <p class="facts"></p></figcaption><div class="acts">
 <button type="button" class="chip" data-use="use">Use these settings</button>
+<button type="button" class="chip" data-use="apart" title="The same seed again: the base alone, each LoRA, all of them"
+hidden></button>
 <button type="button" class="chip" data-do="star" aria-pressed="false">Star</button>
 <button type="button" class="chip" data-do="compare" aria-pressed="false">Compare</button>
 <button type="button" class="chip" data-do="copy">Copy</button>
@@ -65,6 +67,7 @@ def _item(one: Drawn, small: str, large: str) -> str:
     return (
         f'<button type="button" class="thumbnail-item{" starred" if one.star else ""}" aria-label="{label}" '
         f'title="{label}" data-name="{markup.text(one.name)}" data-whole="{large}" data-words="{markup.text(words)}" '
+        f'data-loras="{len(one.loras)}" '
         f'data-facts="{markup.text(facts)}"><img src="{small}" alt="{label}" loading="lazy"></button>'
     )
 

@@ -6,47 +6,14 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
 
 from lora_gui.errors import UserError
 from lora_gui.settings import DrawSettings, StackEntry
 from lora_gui.studio import again
-from lora_gui.studio.paths import Studio
 from lora_gui.studio.stacks import axes, compare, grid
 from lora_gui.studio.stacks.axes import Axis
 from lora_gui.studio.stacks.grid import Cell, Grid
-from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import bases
-from tests import making
-
-LAYER = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_"
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    found = Studio(tmp_path_factory.mktemp("studio"))
-    found.prepare()
-    for seed, name in enumerate(("ink", "owl")):
-        lora(found, name, seed)
-    return found
-
-
-@pytest.fixture(scope="module")
-def drawer(studio):
-    found = Drawer(studio)
-    yield found
-    found.close()
-
-
-def lora(studio, name, seed):
-    """Of the starter's attention, strong enough to be seen in one step."""
-    width, random = 192, np.random.default_rng(seed)
-    tensors = {}
-    for layer in "qkv":
-        tensors[f"{LAYER}{layer}.lora_down.weight"] = random.normal(size=(4, width)).astype(np.float32)
-        tensors[f"{LAYER}{layer}.lora_up.weight"] = random.normal(size=(width, 4)).astype(np.float32) / 4
-    studio.loras.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, studio.loras / f"{name}.safetensors", making.SAYS)
 
 
 def settings(studio, *names, **values):
@@ -115,8 +82,13 @@ def test_two_loras_are_drawn_alone_and_together(studio, drawer):
     done = last(drawer, compare.plan(studio, base, settings(studio, "ink", "owl")))
     assert done.columns.values == ("base", "ink", "owl", "ink + owl") and len(done.drawn) == 4
     assert all(one.sentence.endswith(".") and np.isfinite(one.pixels) for one in compare.kept(done))
-    with pytest.raises(UserError, match="Two LoRAs"):
-        compare.plan(studio, base, settings(studio, "ink"))
+    assert json.loads((done.folder / grid.RECORD).read_text())["kind"] == "compare"
+    one = compare.plan(studio, base, settings(studio, "ink"))
+    assert one.columns.values == ("base", "ink") and [len(cell.settings.stack) for cell in one.cells] == [0, 1]
+    three = compare.plan(studio, base, settings(studio, "ink", "owl", "ink"))
+    assert [len(cell.settings.stack) for cell in three.cells] == [0, 1, 1, 1, 3]
+    with pytest.raises(UserError, match="There is no LoRA"):
+        compare.plan(studio, base, settings(studio))
 
 
 def written(folder, *pictures):
@@ -126,7 +98,8 @@ def written(folder, *pictures):
         path = folder / f"{n}.png"
         Image.fromarray(np.clip(values, 0, 255).round().astype(np.uint8)).save(path)
         cells.append(Cell(0, n, DrawSettings(), path))
-    return Grid(None, grid.ONE, Axis("stack", ("base", "ink", "owl", "ink + owl")), folder, tuple(cells))
+    names = ("base", "ink", "owl", "cat")[: len(pictures) - 1]
+    return Grid(None, grid.ONE, Axis("stack", (*names, " + ".join(names[1:]))), folder, tuple(cells))
 
 
 def test_what_is_kept_is_the_share_of_each_change_that_is_there_together(tmp_path):
@@ -137,6 +110,11 @@ def test_what_is_kept_is_the_share_of_each_change_that_is_there_together(tmp_pat
     ink, owl = compare.kept(written(tmp_path, base, base + one, base + two, base + 0.95 * one + 0.1 * two))
     assert ink.pixels == pytest.approx(0.95, abs=0.03) and owl.coarse == pytest.approx(0.1, abs=0.03)
     assert ink.sentence == "Ink is there nearly as it is alone." and owl.sentence == "Owl is lost."
+    three = random.choice((-30.0, 30.0), size=(64, 64, 1)) * np.ones(3)
+    together = base + 0.5 * one + 0.3 * two + three
+    kept = compare.kept(written(tmp_path, base, base + one, base + two, base + three, together))
+    assert [one.pixels for one in kept] == pytest.approx([0.5, 0.3, 1.0], abs=0.03)
+    assert compare.kept(written(tmp_path, base, base + one)) == ()
     assert "almost nothing" in compare.kept(written(tmp_path, base, base, base + two, base + two))[0].sentence
 
 
