@@ -87,7 +87,8 @@ def drawn(
     studio: Studio, base: "Base", settings: "DrawSettings", out: Path | None, held: Any = None, processor: bool = False
 ) -> dict[str, Any]:
     """Draw, telling how it goes; what `run_draw` returns."""
-    from lora_gui.studio.tasks.drawing import Drawer, DrawStatus
+    from lora_gui.studio.tasks.drawing import Drawer
+    from lora_gui.studio.tasks.drawing_status import DrawStatus
 
     began = time.monotonic()
     drawer, status, told = Drawer(studio), DrawStatus(), ""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lora_gui import families
 from lora_gui.errors import SettingError, UserError, shown
+from lora_gui.formats import png
 from lora_gui.formats.recall import recall
 from lora_gui.formats.recall.recalled import Lora, Recalled
 from lora_gui.protocol.jobs import Base
+from lora_gui.refusals import bounds
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases, inputs, loras
 
 LEAST_HASH = 8  # hex digits, below which a hash tells nothing
+NOT_BEGUN = "It began with a picture that is not here any more; now it begins with noise."
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def _pictures(studio: Studio, found: Recalled, left: list[str]) -> dict[str, str
     here = {setting: inputs.found(studio, name) for setting, name in found.pictures.items()}
     if all(here.values()):
         return here
-    left.append("It began with a picture that is not here any more; now it begins with noise.")
+    left.append(NOT_BEGUN)
     return {}
 
 
@@ -134,3 +137,18 @@ def _by_name(studio: Studio, one: Lora) -> loras.LoraInfo | None:
         return loras.named(studio, one.name) if one.name else None
     except UserError:
         return None
+
+
+def enlarged(studio: Studio, path: Path) -> Again:
+    """How to make a drawing twice as large: begun with it as it is, then drawn over tile by tile as it was made.
+
+    Raises UserError where it does not say how it was made, where its base is not here, or where it is too large.
+    """
+    found, size = read(studio, path), png.size(path) or (0, 0)
+    most = int(bounds(DrawSettings.model_fields["width"])["le"])
+    if max(size) > most:
+        what = f"This drawing is {size[0]} x {size[1]}, and none larger than {most} is enlarged."
+        raise UserError(what, "Choose a smaller one.")
+    asked = {"picture": str(path), "mask": "", "denoising": 0.0, "width": size[0], "height": size[1], "upscale": 2.0}
+    left = tuple(sentence for sentence in found.left if sentence != NOT_BEGUN)
+    return replace(found, settings=check(DrawSettings, found.settings.model_dump() | asked), left=left)

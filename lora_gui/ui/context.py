@@ -39,7 +39,6 @@ class Context:
     to_run: Callable[[str], Changes] = lambda name: {}  # opens a run in Runs
     past_run: list[Any] = field(default_factory=list)  # the components that changes
     last: list[Callable[[], None]] = field(default_factory=list)  # connects what leads to a tab that is built later
-    order: str = ""  # the latest order of drawings, so that a refreshed page finds it again
     _runs: dict[str, Run] = field(default_factory=dict)
     _stirred: float = -1e9  # when; seconds
     _ending: dict[str, float] = field(default_factory=dict)  # runs that were asked to end, and since when; seconds
@@ -96,8 +95,8 @@ class Context:
             return name
 
     def draws(self) -> bool:
-        """Whether an order of drawings is being worked off."""
-        return bool(self.order) and not self.drawer.status(self.order).ended
+        """Whether orders of drawings are being worked off."""
+        return bool(self.drawer.waiting())
 
     def _goes_on(self, run: Run) -> bool:
         return run.lives() and not self.run(run.folder.name).status().ended

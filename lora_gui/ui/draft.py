@@ -71,6 +71,8 @@ class DrawDraft:
     stack: tuple[Entry, ...] = ()
     desk: dict[str, Any] = field(default_factory=dict)  # what else was typed, such as the name of a mix
     on_processor: bool = False
+    picture: str = ""  # that it begins with, and its mask, by the names of `studio.things.inputs`
+    mask: str = ""
     note: str = ""  # what is to be said of it until it is changed
 
 

@@ -245,6 +245,15 @@ window.studio = (() => {
     line.textContent = words;
   }
 
+  // The path of a copy on the other side; where it is refused, the window's own sentence is thrown.
+  async function copied(file) {
+    const body = new FormData();
+    body.append('files', file);
+    const answer = await fetch('gradio_api/upload', { method: 'POST', body }), words = await answer.text();
+    if (!answer.ok) throw { why: words.startsWith('{') ? String(JSON.parse(words).detail ?? '') : words };
+    return JSON.parse(words)[0];
+  }
+
   // Gradio's own voice is hidden by the style sheet; what it had to say is said in ours.
   function mend() {
     for (const toast of document.querySelectorAll('[data-testid=toast-body]:not([data-heard])')) {
@@ -258,10 +267,6 @@ window.studio = (() => {
       if (group.role !== 'radiogroup') Object.assign(group, { role: 'radiogroup', ariaLabel: 'What are you making?' });
     }
     for (const one of Object.values(forms)) judge(one);
-    for (const small of document.querySelectorAll('#gallery .thumbnail-item')) {
-      const words = small.querySelector('img')?.alt;
-      if (words && small.getAttribute('aria-label') !== words) small.setAttribute('aria-label', words);
-    }
   }
 
   // A drawing is shown at twice its size at most; the style sheet cannot know that size.
@@ -287,7 +292,7 @@ window.studio = (() => {
 
   document.addEventListener('DOMContentLoaded', mend);
   new MutationObserver(mend).observe(document.documentElement, {
-    childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'alt'],
+    childList: true, subtree: true, attributes: true, attributeFilter: ['name'],
   });
-  return { asks, leaving, beacon, open, texts, edit, unsent, fill, left, live, after };
+  return { asks, leaving, beacon, open, texts, edit, unsent, fill, left, live, after, copied };
 })();

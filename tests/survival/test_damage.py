@@ -19,11 +19,12 @@ from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import Reached, TaskFolder
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity.estimate import estimate
+from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import bases, drawings, pictures
+from lora_gui.studio.things import bases, pictures
 from lora_gui.studio.verify import verify
 from tests import tiny
 
@@ -284,7 +285,7 @@ def test_a_drawing_that_is_a_link_is_not_shown_and_is_named(studio, link):
     Image.new("RGB", (8, 8)).save(day / "own.png")
     Image.new("RGB", (8, 8)).save(studio.home / "mine.png")
     link(studio.home / "mine.png", day / "other.png")
-    assert drawings.recent(studio) == [day / "own.png"]
+    assert list(scan.drawings_states(studio)) == [f"{day.name}/own.png"]
     assert "other.png is a link" in named(studio)["other.png"]
 
 

@@ -67,16 +67,17 @@ class Drawer:
             yield Drawn(job.id, str(path), shot.seed, number + 1, len(shots))
         yield Done(id=job.id)
 
-    def _drawn(self, opened: Opened, shot: DrawSettings, watch: Progress) -> Generator[Event, None, Image.Image]:
+    def _drawn(self, opened: Opened, shot: DrawSettings, seen: Watch) -> Generator[Event, None, Image.Image]:
         """One drawing, enlarged where that is asked for."""
         begin, captions = beginning(shot), opened.prompts(shot)
-        watch = opened.stack.taking_turns(watch) if shot.turns else watch
+        watch: Progress = opened.stack.taking_turns(seen) if shot.turns else seen
         if begin and not begin.strength:
             image = begin.picture
         else:
             image = opened.pipeline.draw(shot, shot.seed, captions, watch, begin)
             yield from _odd(image, shot)
         if shot.upscale > 1:
+            seen.show(image, shot.steps, shot.steps)
             image = yield from upscale.enlarged(opened.pipeline, image, shot, captions, watch)
         return image
 

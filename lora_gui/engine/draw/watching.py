@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from lora_gui import files
 from lora_gui.engine.draw.pipeline import Pipeline
@@ -38,9 +39,13 @@ class Watch:
         began = time.monotonic()
         if x0 is None or step >= of or began < self._due:
             return
-        data = io.BytesIO()
-        self._pipeline.preview(x0).save(data, "PNG", compress_level=1)
-        files.write_bytes(self._path, data.getvalue())
-        self._say(Preview(self._id, str(self._path), step, of))
+        self.show(self._pipeline.preview(x0), step, of)
         ended = time.monotonic()
         self._due = ended + _SHARE * (ended - began)
+
+    def show(self, picture: Image.Image, step: int, of: int) -> None:
+        """Say how the drawing looks after a step."""
+        data = io.BytesIO()
+        picture.save(data, "PNG", compress_level=1)
+        files.write_bytes(self._path, data.getvalue())
+        self._say(Preview(self._id, str(self._path), step, of))

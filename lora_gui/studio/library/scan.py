@@ -59,13 +59,13 @@ def loras(studio: Studio, seconds: float | None) -> tuple[dict[str, Any], dict[s
     return told, states, left
 
 
-def scanned(folder: Path, suffix: str) -> dict[str, os.stat_result]:
-    """The files of a folder that end so, without what is still being written, each with its state."""
+def scanned(folder: Path, suffix: str, links: bool = True) -> dict[str, os.stat_result]:
+    """The files of a folder that end so, each with its state; without what is still being written, or without links."""
     found = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith(suffix) and not entry.name.startswith("."):
+                if entry.name.endswith(suffix) and not entry.name.startswith(".") and (links or not entry.is_symlink()):
                     stat = _stat(entry)
                     if stat is not None:
                         found[entry.name.removesuffix(suffix)] = stat
@@ -140,7 +140,7 @@ def drawings_states(studio: Studio) -> dict[str, str]:
     return {
         f"{day.name}/{name}.png": _mark(stat)
         for day in studio.drawings.glob("????-??-??")
-        for name, stat in scanned(day, ".png").items()
+        for name, stat in scanned(day, ".png", links=False).items()
         if not name.endswith("-preview") and stat.st_nlink <= 1
     }
 

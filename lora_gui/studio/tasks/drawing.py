@@ -1,14 +1,14 @@
-"""The parent side of the resident child that draws: orders, how each stands, and what becomes of them if it dies."""
+"""The parent side of the resident child that draws: orders, their turns, and what becomes of them if it dies."""
 
 import queue
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -18,33 +18,22 @@ from lora_gui.settings import DrawSettings
 from lora_gui.studio.capacity import fit
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks import process
+from lora_gui.studio.tasks.drawing_status import DrawStatus, after
 from lora_gui.studio.tasks.order import prepared, shots
 
 PATIENCE = 5.0  # seconds a child gets to end by itself
 UNANSWERED = 10.0  # seconds after which a child that does not answer a cancel is ended by force
 NO_START = "The drawing part of the app does not start."
+ONCE_MORE = "{} In the middle of this drawing it was started again, and the drawing begun anew."
 
 
-@dataclass(frozen=True)
-class DrawStatus:
-    """How an order stands. `done` and `of` count drawings; within one, `step` and `steps` count its steps."""
+class Waiting(NamedTuple):
+    """An order as lists tell it; `of` counts its drawings, which go into `folder`."""
 
-    state: str = "queued"  # queued, drawing, done, stopped, failed
-    preview: Path | None = None
-    drawings: tuple[Path, ...] = ()
-    seeds: tuple[int, ...] = ()  # of the drawings
-    done: int = 0
-    of: int = 0
-    step: int = 0
-    steps: int = 0
-    phase: str = ""
-    notes: tuple[str, ...] = ()
-    what: str = ""
-    remedy: str = ""
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ("done", "stopped", "failed")
+    id: str
+    prompt: str
+    of: int
+    folder: Path
 
 
 class _Child:
@@ -92,6 +81,9 @@ class Drawer:
         self._changed = threading.Condition()
         self._orders: dict[str, DrawStatus] = {}
         self._waiting: dict[str, dict[str, Any]] = {}  # orders that are not answered, the first is in work
+        self._begun = ""  # the order that the child was given; it gets one at a time, so that the others change places
+        self._died_over = self._given_up = ""  # the order that a child died over, and the one that it is to cancel
+        self._ended: list[Waiting] = []  # since there was last nothing to do
         self._child: _Child | None = None
 
     def order(
@@ -127,13 +119,40 @@ class Drawer:
         )
         message = {"draw": job.model_dump(mode="json")}
         with self._changed:
+            self._ended = self._ended if self._waiting else []
             self._orders[job.id] = DrawStatus(of=settings.count, notes=tuple(notes))
             self._waiting[job.id] = message
             if self._child and self._child.lives:
-                self._child.send(message)
+                self._give()
             else:
                 self._begin()
         return job.id
+
+    def waiting(self) -> list[Waiting]:
+        """The orders that have not ended, the first in work, in the order of their turns."""
+        with self._changed:
+            return [self._listed(id) for id in self._waiting]
+
+    def ended(self) -> list[Waiting]:
+        """The orders that have ended since there was last nothing to do, the latest last."""
+        with self._changed:
+            return [*self._ended]
+
+    def _listed(self, id: str) -> Waiting:
+        job = self._waiting[id]["draw"]
+        return Waiting(id, job["settings"]["prompt"], self._orders[id].of, Path(job["folder"]))
+
+    def move(self, id: str, by: int) -> None:
+        """Let an order have its turn that many places later, or earlier, though never before the one in work."""
+        with self._changed:
+            first, *behind = self._waiting or [""]
+            if id not in behind:
+                return
+            place = max(behind.index(id) + by, 0)
+            behind.remove(id)
+            behind.insert(place, id)
+            self._waiting = {one: self._waiting[one] for one in (first, *behind)}
+            self._changed.notify_all()
 
     def status(self, id: str) -> DrawStatus:
         """How an order stands. Raises UserError for one that was never given."""
@@ -160,23 +179,21 @@ class Drawer:
             child, in_work = self._child, next(iter(self._waiting), None)
             if id not in self._waiting or child is None:
                 return
-            child.send({"cancel": id})
-            if id == in_work:
-                threading.Thread(target=self._insist, args=(child, id), daemon=True).start()
-            else:
+            if id != in_work:
                 self._take(events.Stopped(id=id))
+                return
+            self._given_up = id
+            child.send({"cancel": id})
+            threading.Thread(target=self._insist, args=(child, id), daemon=True).start()
 
     def release(self) -> None:
         """End the child, the only sure way to give its memory back; the next order starts a new one."""
         with self._changed:
             child, self._child = self._child, None
-            given_up = list(self._waiting)
-            for id in given_up:
-                what = "Drawing was stopped to make room for a training."
-                self._take(events.Failed(what, "Draw again when the training is done.", id))
+            in_work = next(iter(self._waiting), "")
+            self._fail_all("Drawing was stopped to make room for a training.", "Draw again when the training is done.")
         if child:
-            for id in given_up:
-                child.send({"cancel": id})
+            child.send({"cancel": in_work})
             child.close()
 
     close = release
@@ -190,16 +207,22 @@ class Drawer:
                 time.sleep(0.001)
         return new
 
+    def _give(self) -> None:
+        """Give the child the order whose turn it is."""
+        first = next(iter(self._waiting), "")
+        if self._child and first and first != self._begun:
+            self._begun = first
+            self._child.send(self._waiting[first])
+
     def _begin(self) -> None:
-        """Start a child and give it every order that waits."""
+        """Start a child for the orders that wait."""
         try:
             child = _Child(self._studio.cache / "drawing-log.txt")
         except OSError as error:
             self._fail_all(NO_START, f"Start the app again ({error.strerror}).")
             return
-        self._child = child
-        for message in self._waiting.values():
-            child.send(message)
+        self._child, self._begun = child, ""
+        self._give()
         threading.Thread(target=self._listen, args=(child,), daemon=True).start()
 
     def _listen(self, child: _Child) -> None:
@@ -215,12 +238,20 @@ class Drawer:
         with self._changed:
             if self._child is child:
                 self._child = None
-                in_work = next(iter(self._waiting), None)
-                if code and in_work:  # it is lost with the child; those behind it are given to the next one
-                    what, remedy = process.cause(self._studio.cache / "drawing-log.txt", child.since)
-                    self._take(events.Failed(what, remedy, in_work))
+                if code and self._waiting:
+                    self._lost(*process.cause(self._studio.cache / "drawing-log.txt", child.since))
                 if self._waiting:
                     self._begin()
+
+    def _lost(self, what: str, remedy: str) -> None:
+        """A child died over the order in work: the next one begins it anew, once; those behind it are drawn after."""
+        id = next(iter(self._waiting))
+        if id in (self._died_over, self._given_up):
+            self._take(events.Stopped(id=id) if id == self._given_up else events.Failed(what, remedy, id))
+            return
+        self._died_over, before = id, self._orders[id]
+        self._orders[id] = DrawStatus(of=before.of, notes=(*before.notes, ONCE_MORE.format(what)))
+        self._changed.notify_all()
 
     def _insist(self, child: _Child, id: str) -> None:
         """End a child that does not answer a cancel; the order counts as stopped."""
@@ -241,34 +272,15 @@ class Drawer:
         if id not in self._orders:
             return
         self._orders[id] = status = after(self._orders[id], event)
-        if status.ended:
-            self._waiting.pop(id, None)
+        if status.ended and id in self._waiting:
+            self._ended.append(self._listed(id))
+            del self._waiting[id]
             if status.preview:
                 status.preview.unlink(missing_ok=True)
                 self._orders[id] = replace(status, preview=None)
+            self._give()
         self._changed.notify_all()
 
     def _fail_all(self, what: str, remedy: str) -> None:
         for id in list(self._waiting):
             self._take(events.Failed(what, remedy, id))
-
-
-def after(status: DrawStatus, event: events.Event) -> DrawStatus:
-    """The status of an order once `event` has happened."""
-    match event:
-        case events.Phase(name):
-            return replace(status, state="drawing", phase=name)
-        case events.Preview(_, path, step, of):
-            return replace(status, state="drawing", phase="", preview=Path(path), step=step, steps=of)
-        case events.Drawn(_, path, seed, _, of):
-            drawings, seeds = (*status.drawings, Path(path)), (*status.seeds, seed)
-            return replace(status, state="drawing", phase="", drawings=drawings, seeds=seeds, done=len(drawings), of=of)
-        case events.Note(text):
-            return replace(status, notes=(*status.notes, text))
-        case events.Done():
-            return replace(status, state="done", phase="")
-        case events.Stopped():
-            return replace(status, state="stopped", phase="")
-        case events.Failed(what, remedy):
-            return replace(status, state="failed", what=what, remedy=remedy, phase="")
-    return status

@@ -1,24 +1,12 @@
-"""The drawings on the disk, and how each was made."""
+"""A drawing on the disk: whether it is ours, and how it was made."""
 
 from pathlib import Path
 
 from PIL import Image
 
-from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_decode import DAMAGED
 
 RECORD_LIMIT = 20_000  # characters of a drawing's record that are shown
-
-
-def recent(studio: Studio, most: int = 24) -> list[Path]:
-    """The newest drawings, the newest first."""
-    found: list[Path] = []
-    for day in sorted(studio.drawings.glob("????-??-??"), reverse=True):
-        shown = (p for p in day.glob("*.png") if not p.name.startswith(".") and not p.stem.endswith("-preview"))
-        found += sorted((p for p in shown if p.is_file() and is_ours(p)), reverse=True)
-        if len(found) >= most:
-            break
-    return found[:most]
 
 
 def is_ours(drawing: Path) -> bool:

@@ -5,16 +5,19 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.formats import png
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 
 _FOLDER = "begun-with"
+_TAKEN = "form-"  # how the names begin of pictures that no drawing has begun with yet
 
 
 def folder(studio: Studio) -> Path:
@@ -26,6 +29,36 @@ def found(studio: Studio, name: str) -> str:
     """The path of the picture that a drawing's record calls `name`; empty where it is none or not there any more."""
     path = folder(studio) / Path(name).name
     return str(path) if name and path.is_file() else ""
+
+
+class Taken(NamedTuple):
+    """A picture that a form begins with: its name for `found`, its width and height in px, what is to be said of it."""
+
+    name: str
+    size: tuple[int, int]
+    notes: list[str]
+
+
+def take(studio: Studio, path: Path, instead_of: str = "", over: str = "") -> Taken:
+    """Keep a picture that a form shall begin with, or a mask that lies `over` it, in place of one taken before.
+
+    Raises UserError where it cannot be used.
+    """
+    with Decoder() as decoder:
+        decoded = decoder.decode(path)
+    with _image(decoded.data) as image:
+        taken = Taken(Path(_kept(studio, image, _TAKEN)).name, image.size, decoded.notes)
+    if taken.name != instead_of:
+        forget(studio, instead_of)
+    if over and png.size(folder(studio) / over) != taken.size:
+        taken.notes.append(f"The mask is {_told(taken.size)}; it is stretched over the whole picture.")
+    return taken
+
+
+def forget(studio: Studio, name: str) -> None:
+    """Remove a picture that a form began with; those that drawings began with stay."""
+    if name.startswith(_TAKEN) and (path := found(studio, name)):
+        files.remove(Path(path))
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -78,11 +111,11 @@ def _mask(mask: Image.Image, over: tuple[int, int], wanted: tuple[int, int], not
     return plain
 
 
-def _kept(studio: Studio, image: Image.Image) -> str:
+def _kept(studio: Studio, image: Image.Image, kind: str = "") -> str:
     data = io.BytesIO()
     image.save(data, "PNG", compress_level=3)
     digest = hashlib.sha256(image.mode.encode() + image.tobytes()).hexdigest()
-    path = folder(studio) / f"{digest[:32]}.png"
+    path = folder(studio) / f"{kind}{digest[:32]}.png"
     if not path.is_file():
         files.make_folder(path.parent)
         files.write_bytes(path, data.getvalue())

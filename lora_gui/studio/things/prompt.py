@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from lora_gui import families, typed
 from lora_gui.errors import UserError, shown
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import loras
+from lora_gui.studio.things import loras, wildcards
 
 # https://github.com/AUTOMATIC1111/stable-diffusion-webui, modules/extra_networks.py and its lora extension
 TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]*)>", re.IGNORECASE)
@@ -33,6 +34,9 @@ _OTHERS = (
     r"|\b\w+(?:\+\+|--)(?!\w)"
 )
 _NAMED = 5  # of these signs, in one sentence
+_WEIGHED = "(word:1.2) makes a word count more and [word] less; BREAK begins a thought anew; a prompt may be long."
+_UNWEIGHED = "{} reads plain words: signs such as (word:1.2) change nothing and are read as words."
+_CHOSEN = "{{red|blue}} takes one of them at each drawing, and __colours__ a line of colours.txt in your folder {}."
 
 
 def resolved(studio: Studio, settings: DrawSettings, family: str = "") -> tuple[DrawSettings, list[str]]:
@@ -68,6 +72,13 @@ def read_as_words(texts: Iterable[str], family: str = "", wildcards: bool = Fals
     signs = list(dict.fromkeys(sign[0] for text in texts for sign in expression.finditer(text)))
     named = ", ".join(shown(sign, 40) for sign in signs[:_NAMED])
     return f"Read as plain words, not as signs: {named}{' and more' if signs[_NAMED:] else ''}." if signs else ""
+
+
+def heeded(studio: Studio, base: Base) -> str:
+    """Which signs in a prompt this base heeds, in sentences."""
+    facts = families.facts_of(base.family)
+    reads = _WEIGHED if facts.weighs_words else _UNWEIGHED.format(facts.title)
+    return f"{reads} {_CHOSEN.format(wildcards.folder(studio))}"
 
 
 def _without_tags(text: str) -> str:

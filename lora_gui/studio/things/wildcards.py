@@ -18,11 +18,6 @@ def folder(studio: Studio) -> Path:
     return studio.home / "wildcards"
 
 
-def has_any(text: str) -> bool:
-    """Whether a text has words that change."""
-    return bool(_CHOICE.search(text) or _LIST.search(text))
-
-
 def chosen(studio: Studio, text: str, seed: str) -> str:
     """The text with one of each choice; the same for the same `seed` and lists. Raises UserError where a list is gone
     or where lists name each other without an end."""

@@ -1,46 +1,66 @@
-"""The settings of a drawing that are folded under Details: each once, as the settings class has it."""
+"""What is folded under Details: what a drawing is made with besides its words, and how this base reads those."""
 
 from typing import Any
 
 import gradio as gr
 
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.capacity import gpu
-from lora_gui.ui.widgets import form
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import prompt
+from lora_gui.ui.generate import quick
+from lora_gui.ui.widgets import form, markup
+from lora_gui.ui.widgets.parts import html
 
-NUMBERS = ("width", "height", "steps", "guidance")  # quiet ones, under Details
-MORE = ("sampler", "schedule", "clip_skip", "seeds", "variation", "variation_seed", "upscale", "upscale_denoising")
-HAND = (*NUMBERS, *MORE, "prediction", "mark", "turns")  # what is the base's own until it is set by hand
+# Settings as they stand there, under their headings; what is quick or of the window's own stands among them.
+GROUPS = {
+    "Words": ("negative", "clip_skip"),
+    "Seed": ("seed", "random", "seeds", "variation", "variation_seed"),
+    "Size": ("ratios", "width", "height", "count"),
+    "How it is drawn": ("steps", "guidance", "sampler", "schedule", "prediction", "on_processor"),
+    "Afterwards": ("upscale", "upscale_denoising", "mark"),
+}
+NUMBERS = ("width", "height", "steps", "guidance", "count")  # whose bounds are not told
+_OWN = ("negative", "seed", "random", "count", "on_processor")  # that the draft holds by these names
+SETTINGS = tuple(name for names in GROUPS.values() for name in names if name not in (*_OWN, "ratios"))
 
 
-def build() -> dict[str, Any]:
-    """The fields by their names; call it inside the layout."""
-    fields = DrawSettings.model_fields
-    negative = gr.Textbox(
-        "", label="Negative prompt", info=fields["negative_prompt"].description, lines=2, elem_id="negative"
-    )
-    with gr.Row(elem_classes="fields"), gr.Column(min_width=200):
-        seed = gr.Number(1, label="Seed", info=fields["seed"].description, step=1, elem_id="seed")
-        new_seed = gr.Checkbox(True, label="A new one each time", elem_id="random")
-        on_processor = gr.Checkbox(
+class Details:
+    """Lays itself out where it is made. `fields` are its parts by their names, `said` what stands with the answers."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self.fields: dict[str, Any] = {}
+        self.said: dict[str, gr.HTML] = {"reads": html(elem_id="reads")}
+        for title, names in GROUPS.items():
+            html(f'<h3 class="group">{title}</h3>')
+            if "ratios" in names:
+                self.said["ratios"] = html(js_on_load=quick.ACTS, elem_id="ratios")
+            with gr.Row(elem_classes="fields"):
+                self.fields |= {name: _field(name) for name in names if name != "ratios"}
+        self.ratios = self.said["ratios"]
+
+    def told(self, base: Base, size: tuple[object, object]) -> dict[str, str]:
+        """How the base reads prompts, and the shapes it likes; `size` is width and height as they are shown."""
+        return {"reads": markup.quiet(prompt.heeded(self._studio, base)), "ratios": quick.ratios_told(base, size)}
+
+
+def _field(name: str) -> Any:
+    told = DrawSettings.model_fields
+    if name == "negative":
+        return gr.Textbox(
+            "", label="Negative prompt", info=told["negative_prompt"].description, lines=2, elem_id="negative"
+        )
+    if name == "random":
+        return gr.Checkbox(True, label="A new one each time", min_width=140, elem_id="random")
+    if name == "on_processor":
+        return gr.Checkbox(
             False, label="Draw on the processor", elem_id="on-processor", visible=bool(gpu.memory()),
             info="Slower, but beside a training that has the card.",
         )  # fmt: skip
-    with gr.Row(elem_classes="fields"):
-        many = fields["count"]
-        count = gr.Number(1, label=many.title, info=many.description, step=1, min_width=140, elem_id="count")
-        numbers = {
-            name: gr.Number(
-                label=fields[name].title,
-                info=fields[name].description,
-                elem_id=f"draw-{name}",
-                min_width=140,
-                **({"step": 1} if fields[name].annotation is int else {"step": "any"}),
-            )
-            for name in NUMBERS
-        }
-    with gr.Row(elem_classes="fields"):
-        more = {name: form.component(name, fields[name], "draw") for name in MORE}
-    more |= {name: form.component(name, fields[name], "draw") for name in ("prediction", "mark")}
-    rest = more | {"count": count, "random": new_seed, "on_processor": on_processor}
-    return {"negative": negative, "seed": seed} | rest | numbers
+    if name not in (*NUMBERS, "seed"):
+        return form.component(name, told[name], "draw")
+    step: Any = 1 if told[name].annotation is int else "any"
+    id = name if name in _OWN else f"draw-{name}"
+    return gr.Number(label=told[name].title, info=told[name].description, step=step, min_width=140, elem_id=id)

@@ -6,12 +6,13 @@ from typing import Any
 
 import gradio as gr
 
+from lora_gui.studio import again
 from lora_gui.studio.library import folder, history
-from lora_gui.studio.tasks.drawing import DrawStatus
+from lora_gui.studio.tasks.drawing import Waiting
 from lora_gui.ui.context import Context
-from lora_gui.ui.generate import wall
+from lora_gui.ui.generate import under_way, wall
 from lora_gui.ui.generate.sheets import SheetView
-from lora_gui.ui.widgets import markup, thumbnails
+from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
@@ -28,6 +29,7 @@ class Gallery:
             self.stage = html(wall.STAGE, js_on_load=wall.SCRIPT.read_text(encoding="utf-8"), elem_id="shown")
             with gr.Column(visible=False, elem_id="easel") as self._easel:
                 self._preview = html(elem_id="preview")
+                self._behind = html(js_on_load=wall.ACTS, elem_id="behind")
                 self._cancel = gr.Button("Cancel", scale=0, min_width=110, elem_id="cancel")
             self.sheets = SheetView(context)
         self.sheets.below()
@@ -39,15 +41,19 @@ class Gallery:
             )  # fmt: skip
             self._star = gr.Checkbox(False, label="With a star", scale=0, min_width=110, elem_id="history-star")
         self._gallery = html(js_on_load=wall.ACTS, elem_id="gallery")
-        self._page = gr.JSON({}, visible=False)  # which order this page shows, how it stood, and the page of the wall
+        self._page = gr.JSON({}, visible=False)  # how the orders stood that this page shows, and the page of the wall
         self._wish = [self._words, self._star]
-        own = [self._easel, self._preview, self._remark, self._said, self._gallery, self._page]
+        own = [self._easel, self._preview, self._behind, self._remark, self._said, self._gallery, self._page]
         self.outputs = [*own, *self.sheets.outputs]
         self._acts: dict[str, Callable[[str], str]] = {
             "star": self._starred,
             "delete": self._deleted,
             "restore": self._restored,
             "folder": self._opened,
+            "enlarge": self._enlarged,
+            "earlier": lambda id: self._moved(id, -1),
+            "later": lambda id: self._moved(id, 1),
+            "remove": self._removed,
         }
 
     def connect(self, tab: gr.Tab) -> None:
@@ -57,36 +63,45 @@ class Gallery:
         tab.select(self._read_on, [self._page, *self._wish], self.outputs, **HIDDEN)
         self._words.input(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
         self._star.change(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
-        for part in (self.stage, self._gallery, self._said):
+        for part in (self.stage, self._gallery, self._said, self._behind):
             acted = noticed(self._said, self._acted)
-            part.select(acted, [self._page, *self._wish], self.outputs, **HIDDEN)
+            each: dict[str, Any] = HIDDEN | {"trigger_mode": "multiple"}  # each press counts
+            live.after(part.select(acted, [self._page, *self._wish], self.outputs, **each), "#cancel", "#draw")
 
     def watch(self) -> Changes:
-        """Show the latest order from its beginning."""
-        seen = {self._easel: gr.update(visible=True), self._remark: ""} | self._ordered({}, "", False)
-        return seen | self.sheets.aside()
+        """Show that something is being drawn."""
+        return {self._easel: gr.update(visible=True)} | self.sheets.aside()
 
     def _look(self, page: dict[str, Any], words: str, star: bool) -> Changes:
         """What has changed since this page last looked; a page that was just opened gets all there is."""
-        page = page or {}
-        if not self._context.order:
-            return {} if page else self._listed({"order": ""}, words, star)
-        if page.get("order") == self._context.order:
-            return self._ordered(page, words, star) if not page.get("ended") else {}
-        return self._listed(page, words, star) | self.watch()
-
-    def _ordered(self, page: dict[str, Any], words: str, star: bool) -> Changes:
-        """How the latest order stands; the wall comes anew whenever a drawing is done."""
-        status = self._context.drawer.status(self._context.order)
-        mark = {"order": self._context.order, "ended": status.ended, "seen": [status.phase, status.done, status.step]}
+        drawer, page = self._context.drawer, page or {}
+        waiting, ended = self._own(drawer.waiting()), [one.id for one in self._own(drawer.ended())]
+        status = drawer.status(waiting[0].id) if waiting else None
+        seen = [status.phase, status.part, status.step] if status else []
+        drawn = [*ended, status.done if status else 0]
+        mark = {"waiting": [one.id for one in waiting], "drawn": drawn, "seen": seen}
         if {key: page.get(key) for key in mark} == mark:
             return {}
-        if not status.ended:
-            return {self._preview: _preview(status), self._page: page | mark}
-        return self._listed(mark, words, star) | {
-            self._easel: gr.update(visible=False),
-            self._remark: markup.notice(status.what, status.remedy) + markup.sentences("Worth knowing", status.notes),
+        if page.get("drawn") != drawn:
+            changes = self._listed(page | mark, words, star, int(page.get("number", 1)))
+        else:
+            changes = {self._page: page | mark}
+        if page.get("waiting") != mark["waiting"]:  # drawn anew only then, so that its buttons can be pressed
+            changes |= {self._easel: gr.update(visible=bool(waiting)), self._behind: under_way.behind(waiting)}
+        return changes | {
+            self._remark: self._remarks(ended), self._preview: under_way.preview(status) if status else ""
         }
+
+    def _own(self, orders: list[Waiting]) -> list[Waiting]:
+        """Those that come to the wall; others belong to sheets and proofs."""
+        return [one for one in orders if one.folder.parent == self._studio.drawings.resolve()]
+
+    def _remarks(self, ended: list[str]) -> str:
+        """What is to be said of the orders that have ended: what failed, and what is worth knowing."""
+        found = [self._context.drawer.status(id) for id in ended]
+        problems = dict.fromkeys(markup.notice(one.what, one.remedy) for one in found)
+        notes = dict.fromkeys(note for one in found for note in one.notes)
+        return "".join(problems) + markup.sentences("Worth knowing", [*notes])
 
     def _listed(
         self, page: dict[str, Any], words: str, star: bool, number: int = 1, seconds: float | None = AT_ONCE
@@ -132,15 +147,21 @@ class Gallery:
         folder.show(history.place(self._studio, name), os.environ)
         return ""
 
+    def _enlarged(self, name: str) -> str:
+        """Order the drawing twice as large; what could not be carried over of how it was made."""
+        larger = again.enlarged(self._studio, history.place(self._studio, name))
+        draft = self._context.drafts.draw.value
+        self._context.drawer.order(larger.base, larger.settings, on_processor=draft.on_processor)
+        return markup.notice(" ".join(larger.left), kind="note")
+
+    def _moved(self, id: str, by: int) -> str:
+        self._context.drawer.move(id, by)
+        return ""
+
+    def _removed(self, id: str) -> str:
+        self._context.drawer.cancel(id)
+        return ""
+
     def _cancelled(self) -> None:
-        self._context.drawer.cancel(self._context.order)
-
-
-def _preview(status: DrawStatus) -> str:
-    picture = thumbnails.inline(status.preview) if status.preview else ""
-    image = f'<img src="{picture}" alt="The drawing so far">' if picture else '<div class="canvas"></div>'
-    share = (status.done + (status.step / status.steps if status.steps else 0)) / max(status.of, 1)
-    counting = f"Drawing {min(status.done + 1, status.of)} of {status.of}" if status.of > 1 else "Drawing"
-    words = "Starting" if status.state == "queued" else status.phase or counting
-    steps = f"step {status.step} of {status.steps}" if status.steps and not status.phase else ""
-    return f"{image}{markup.bar(share if status.steps or status.done else -1.0, words, steps)}"
+        for one in self._own(self._context.drawer.waiting())[:1]:
+            self._context.drawer.cancel(one.id)

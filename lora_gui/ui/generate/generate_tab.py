@@ -11,13 +11,14 @@ import gradio as gr
 from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
-from lora_gui.studio.library import history
-from lora_gui.studio.things import bases, loras
+from lora_gui.studio.things import bases
 from lora_gui.ui.context import Context
-from lora_gui.ui.draft import DrawDraft, Entry, is_typed
-from lora_gui.ui.generate import axis_words, details, follow, once_more, parts, quick, rows, stack, together
+from lora_gui.ui.draft import DrawDraft, is_typed
+from lora_gui.ui.generate import axis_words, begin, brought, details, follow, parts, quick, rows, stack, together
+from lora_gui.ui.generate.begin import Begin
+from lora_gui.ui.generate.brought import Brought
 from lora_gui.ui.generate.desk import Desk
-from lora_gui.ui.generate.details import HAND
+from lora_gui.ui.generate.details import Details
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.grids import Grids
 from lora_gui.ui.generate.picker import Picker
@@ -32,6 +33,7 @@ from lora_gui.ui.widgets.parts import html
 
 DESK = Path(__file__).with_name("desk.js")
 DESKED = (*together.FIELDS, *axis_words.FIELDS)  # typed by the parts of the desk
+HAND = (*details.SETTINGS, *begin.SETTINGS, "turns")  # what is the base's own until it is set by hand
 AS_TYPED = ("prompt", "negative", "count", "seed", "random", "on_processor")
 
 
@@ -52,26 +54,18 @@ class _Order:
     def __init__(self, context: Context) -> None:
         self._context, self._studio, self._draft = context, context.studio, context.drafts.draw
         self._prompt = gr.Textbox(
-            label="What do you want to see?",
-            value="",
-            lines=3,
-            max_lines=8,
+            "", label="What do you want to see?", lines=3, max_lines=8, elem_id="prompt",
             placeholder="zxy_style red apple on a blue background",
-            elem_id="prompt",
-        )
+        )  # fmt: skip
         with gr.Column(elem_id="stack"):
             html('<h2 class="ask">LoRAs</h2>')
             self._stack = Stack(context.studio)
             with gr.Row(elem_classes="under"):
                 self._add = gr.Button("Add a LoRA", size="sm", scale=0, min_width=120, elem_id="add-lora")
                 self._import = gr.UploadButton(
-                    "Import a file",
-                    size="sm",
-                    scale=0,
-                    min_width=130,
-                    file_types=[".safetensors"],
+                    "Import a file", size="sm", scale=0, min_width=130, file_types=[".safetensors"],
                     elem_id="import-lora",
-                )
+                )  # fmt: skip
             stacks = html(elem_id="stacks")
             self._picker = Picker(context)
         self._together = Together(context)
@@ -83,21 +77,23 @@ class _Order:
             self._again = gr.Button("Again with this", size="lg", scale=0, min_width=140, elem_id="draw-again")
         notice = html(elem_id="draw-notice")
         self.remark = html(elem_id="draw-remark")
+        self._begin_with = Begin(context.studio)
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
-            fields = details.build()
+            self._details = Details(context.studio)
         self._grids = Grids(context)
-        typed = {"prompt": self._prompt, "base": base.field} | fields | self._stack.fields | self._together.fields
-        typed |= self._grids.fields
+        self._brought = Brought(context.studio, self._begin_with)
+        pieces = (self._stack, self._together, self._begin_with, self._details, self._grids)
+        typed = {"prompt": self._prompt, "base": base.field} | {k: v for one in pieces for k, v in one.fields.items()}
         html(js_on_load=DESK.read_text(encoding="utf-8"))
-        said = {"notice": notice, "quick": self._quick, "stacks": stacks} | self._stack.said | self._together.said
-        said |= self._grids.said
+        said = {"notice": notice, "quick": self._quick, "stacks": stacks}
+        said |= {name: piece for one in pieces for name, piece in one.said.items()}
         self._form = DraftForm("draw", typed, said, "draw-details")
 
     def connect(self, gallery: Gallery) -> None:
         shown, live = self._form.shown, self._context.live
-        outputs = [*self._form.outputs, *self._stack.outputs]
+        outputs = [*self._form.outputs, *self._stack.outputs, self._begin_with.fold]
         carried: dict[str, Any] = {"js": self._form.carries} | HIDDEN
-        self._form.connect(self._edited, self._stack.outputs)
+        self._form.connect(self._edited, outputs)
         live.watch(self._look, [shown], outputs)
         live.fills(self._form)
         presses: list[tuple[Any, Callable[..., DrawDraft], list[Any]]] = [
@@ -112,23 +108,28 @@ class _Order:
         chosen = self._picker.picks.select(self._picked, [shown], picking, **carried)
         live.after(self._form.filled(chosen), "#add-lora")
         self._picker.connect()
-        self._form.filled(self._quick.select(self._quickly, [shown], outputs, **carried))
-        self._form.filled(self._stack.acts.select(self._acted, [shown], outputs, **carried))
-        used = gallery.stage.input(self._used, [shown], [*outputs, *gallery.outputs], **carried)
-        live.after(self._form.filled(used))
+        for press, answer in (
+            (self._quick.select, self._quickly),
+            (self._details.ratios.select, self._quickly),
+            (self._stack.acts.select, self._acted),
+        ):
+            self._form.filled(press(answer, [shown], outputs, **carried))
         desk = Desk(self._context, self._form, outputs, self._take, self._change, self._restacked, self.asked)
         self._together.connect(desk)
         gallery.sheets.connect(desk)
         self._grids.connect(desk, gallery.sheets)
+        self._brought.connect(desk, gallery.stage, self._grids.apart, gallery.sheets.outputs)
         for button, is_next in ((self._draw, False), (self._again, True)):
             draw = functools.partial(self._drawn, gallery, next_seed=is_next)
-            live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.outputs], **carried)))
+            every = carried | {"trigger_mode": "multiple"}  # a second press is a second order
+            live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.outputs], **every)))
 
     def _look(self, shown: dict[str, Any]) -> Changes:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
         if shown and shown.get("number") == self._draft.get()[0]:
             return {}
-        return self._restacked(pressed=False)
+        opened = {} if shown else self._begin_with.unfolded(self._draft.value)
+        return self._restacked(pressed=False) | opened
 
     def _edited(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
         before = [entry.lora for entry in self._draft.value.stack]
@@ -170,7 +171,8 @@ class _Order:
             family = base.family
             plain = check(DrawSettings, bases.draw_defaults(base))
             values |= {"base": base.key} | {name: draft.hand.get(name, getattr(plain, name)) for name in HAND}
-            values["quick"] = quick.told(draft, base, (values["width"], values["height"]))
+            size = values["width"], values["height"]
+            values |= {"quick": quick.told(draft, base, size)} | self._details.told(base, size)
             faults = wrong(draft, base)
         except UserError as error:
             problem = problem or error
@@ -178,6 +180,7 @@ class _Order:
             faults, focus = {problem.setting: problem} | faults, problem.setting
         values |= stack.values(draft.stack) | self._stack.told(draft, family) | self._together.told(draft)
         values |= {name: draft.desk.get(name, "") for name in together.FIELDS} | self._grids.told(draft)
+        values |= self._begin_with.told(draft)
         said = follow.missing(self._studio, draft) or draft.note
         values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
         return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)
@@ -217,8 +220,7 @@ class _Order:
         return self._restacked(added) | self._picker.hidden()
 
     def _imported(self, draft: DrawDraft, path: str) -> DrawDraft:
-        lora = loras.import_lora(self._studio, Path(path))
-        return replace(draft, stack=(*draft.stack, Entry(True, str(lora.path), 1.0)))
+        return brought.imported(self._studio, draft, Path(path))
 
     def _acted(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
         """What was pressed in a row of the stack, or among the named ones."""
@@ -238,17 +240,6 @@ class _Order:
         act, word = str(event.act), str(event.word)
         return self._changing(lambda draft: quick.pressed(draft, self._base(draft), act, word))(shown)
 
-    def _used(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        """The settings of a drawing of the history, back in the form; or its LoRAs apart."""
-        if str(event.act) == "apart":
-            return self._grids.apart(shown, str(event.name))
-
-        def change(draft: DrawDraft) -> DrawDraft:
-            drawing = history.place(self._studio, str(event.name))
-            return once_more.used(self._studio, draft, self._base(draft), drawing)
-
-        return self._changing(change)(shown)
-
     def _drawn(self, gallery: Gallery, shown: dict[str, Any], next_seed: bool = False) -> Changes:
         self._take(shown.get("changes"))
         try:
@@ -260,7 +251,7 @@ class _Order:
     def _begin(self, next_seed: bool) -> None:
         """Order what the draft says; with `next_seed` the same once more, the seed after those of the last time."""
         base, wanted = self.asked(next_seed)
-        self._context.order = self._context.drawer.order(base, wanted, on_processor=self._draft.value.on_processor)
+        self._context.drawer.order(base, wanted, on_processor=self._draft.value.on_processor)
         self._draft.change(lambda now: replace(now, seed=wanted.seed))
 
     def asked(self, next_seed: bool = False) -> tuple[Base, DrawSettings]:
@@ -276,6 +267,7 @@ class _Order:
             "negative_prompt": draft.negative,
             "seed": quick.seed(draft, next_seed),
             "stack": stack.settings(draft.stack),
+            **self._begin_with.settings(draft),
         }
         count = {} if draft.count is None else {"count": draft.count}
         return base, check(DrawSettings, bases.draw_defaults(base) | values | count)

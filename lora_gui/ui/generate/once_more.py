@@ -8,7 +8,7 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
 from lora_gui.studio import again
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import bases
+from lora_gui.studio.things import bases, inputs
 from lora_gui.ui.draft import DrawDraft, entry_of
 
 _ELSEWHERE = ("prompt", "negative_prompt", "seed", "count", "stack", "picture", "mask")  # not among what is set by hand
@@ -28,7 +28,8 @@ def used(studio: Studio, draft: DrawDraft, base: Base, path: Path) -> DrawDraft:
     settings, usual = found.settings, check(DrawSettings, bases.draw_defaults(found.base))
     values = {name: getattr(settings, name) for name in DrawSettings.model_fields if name not in _ELSEWHERE}
     notes += found.left
-    notes += ["It was drawn over a picture, which is left out."] if settings.picture else []
+    for former in {draft.picture, draft.mask} - {Path(settings.picture).name, Path(settings.mask).name}:
+        inputs.forget(studio, former)
     return replace(
         draft,
         prompt=settings.prompt,
@@ -39,5 +40,7 @@ def used(studio: Studio, draft: DrawDraft, base: Base, path: Path) -> DrawDraft:
         count=1,
         hand={name: value for name, value in values.items() if value != getattr(usual, name)},
         stack=tuple(map(entry_of, settings.stack)),
+        picture=Path(settings.picture).name,
+        mask=Path(settings.mask).name,
         note=" ".join(notes) or "The settings of that drawing stand in the form; Draw makes the same one again.",
     )

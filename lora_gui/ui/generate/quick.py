@@ -1,4 +1,4 @@
-"""One drawing or four, square, upright or lying: one press each, in sizes that the base is drawn in; no component."""
+"""One drawing or four, square, upright, lying, or any ratio: one press each, in sizes the base likes; no component."""
 
 import random
 from dataclasses import replace
@@ -32,11 +32,20 @@ def told(draft: DrawDraft, base: Base, size: tuple[object, object]) -> str:
     )
 
 
+def ratios_told(base: Base, size: tuple[object, object]) -> str:
+    """A button for each ratio of the sides, width to height, that has a size of its own with the base."""
+    own: dict[tuple[int, int], str] = {}
+    for ratio, sides in ratios.sizes(base).items():
+        own.setdefault(sides, ratio)
+    buttons = "".join(_button("ratio", ratio, ratio, size == sides) for sides, ratio in own.items())
+    return f'<div class="quick many"><span role="group" aria-label="Width to height">{buttons}</span></div>'
+
+
 def pressed(draft: DrawDraft, base: Base, act: str, word: str) -> DrawDraft:
     """The draft after one of the buttons."""
     if act == "count":
         return replace(draft, count=int(word))
-    width, height = ratios.size(base, SHAPES[word])
+    width, height = ratios.size(base, SHAPES.get(word, word))
     return replace(draft, hand=draft.hand | {"width": width, "height": height})
 
 

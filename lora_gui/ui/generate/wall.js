@@ -5,7 +5,7 @@ const frame = figure.querySelector('.frame'), told = figure.querySelector('.told
 const items = () => [...wall.querySelectorAll('.thumbnail-item')];
 const button = act => figure.querySelector(`[data-do=${act}]`);
 const APART = ['', 'Base | LoRA', 'Base | A | B | A+B', 'Base | each | all'];
-let shown = '', newest = '', compares = false;
+let shown = '', newest = '', compares = false, turned = 0;
 
 // Comes into the place once its size is known, so that it does not jump; at twice that size at most.
 async function picture(item) {
@@ -49,6 +49,9 @@ function beside(one, other) {
   Object.assign(range, { type: 'range', min: 0, max: 100, value: 50, ariaLabel: 'From one drawing to the other' });
   range.addEventListener('input', () => both.style.setProperty('--at', `${range.value}%`));
   Promise.all([picture(one), picture(other)]).then(images => {
+    const least = side => 2 * Math.min(...images.map(image => image[side] || 100)); // each at twice its size at most
+    both.style.maxWidth = `${least('naturalWidth')}px`;
+    both.style.maxHeight = `${least('naturalHeight')}px`;
     both.append(...images, range);
     frame.replaceChildren(both);
   });
@@ -64,6 +67,9 @@ function arrange() {
   if (!there.length) return; // none fits what is looked for; what is shown stays
   const isNew = first.dataset.name > newest;
   if (isNew) newest = first.dataset.name;
+  const by = turned;
+  turned = 0;
+  if (by && !there.some(one => one.dataset.name === shown)) { show(by > 0 ? first : there.at(-1)); return; }
   const kept = there.find(one => one.dataset.name === shown);
   if (isNew || !kept) show(first);
   else if (!frame.querySelector('.compared')) show(kept);
@@ -94,7 +100,11 @@ document.addEventListener('keydown', event => {
   if (!by || !there.length || !wall.checkVisibility() || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.target.matches('input, textarea, select, [role=tab], [role=option]')) return;
   const next = there[there.findIndex(one => one.dataset.name === shown) + by];
-  if (!next) return;
+  if (!next) { // on to the next page, where there is one
+    turned = by;
+    wall.querySelectorAll('.pager button')[by > 0 ? 1 : 0]?.click();
+    return;
+  }
   event.preventDefault();
   show(next);
   if (wall.contains(document.activeElement)) next.focus();

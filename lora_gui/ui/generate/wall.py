@@ -25,6 +25,8 @@ STAGE = """<figure class="shown" hidden><div class="frame"></div><figcaption><p 
 <button type="button" class="chip" data-use="use">Use these settings</button>
 <button type="button" class="chip" data-use="apart" title="The same seed again: the base alone, each LoRA, all of them"
 hidden></button>
+<button type="button" class="chip" data-use="change">Change this drawing</button>
+<button type="button" class="chip" data-do="enlarge">Enlarge</button>
 <button type="button" class="chip" data-do="star" aria-pressed="false">Star</button>
 <button type="button" class="chip" data-do="compare" aria-pressed="false">Compare</button>
 <button type="button" class="chip" data-do="copy">Copy</button>

@@ -28,15 +28,6 @@ function hidden({ name }) {
   return parts.slice(parts.length > 1 ? 1 : 0).some(part => part.startsWith('.') || part === 'Thumbs.db' || part === '@eaDir');
 }
 
-// The path of a copy on the other side; where it is refused, the window's own sentence is thrown.
-async function copied(file) {
-  const body = new FormData();
-  body.append('files', file);
-  const answer = await fetch('gradio_api/upload', { method: 'POST', body }), words = await answer.text();
-  if (!answer.ok) throw { why: words.startsWith('{') ? String(JSON.parse(words).detail ?? '') : words };
-  return JSON.parse(words)[0];
-}
-
 async function send(files) {
   const wanted = files.filter(one => !hidden(one)), skipped = files.filter(hidden).map(one => one.name).slice(0, MOST);
   const sent = [], failed = [], why = [];
@@ -45,7 +36,7 @@ async function send(files) {
     while (next < wanted.length) {
       const at = next++, { name, file } = wanted[at];
       say(`Copying ${done + 1} of ${wanted.length}`, done / wanted.length);
-      try { sent[at] = [await copied(file), name]; } catch (error) { failed.push(name); why.push(error.why || ''); }
+      try { sent[at] = [await studio.copied(file), name]; } catch (error) { failed.push(name); why.push(error.why || ''); }
       done += 1;
     }
   }

@@ -3,9 +3,11 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
+from lora_gui.errors import UserError, shown
 from lora_gui.studio.things import sorting
 from lora_gui.ui.widgets.parts import html
 
@@ -60,3 +62,14 @@ def uploaded(paths: Sequence[object], names: Sequence[object]) -> tuple[list[Pat
     ]
     kept = [(path, name) for path, name in found if path.is_relative_to(root) and path.is_file()]
     return [path for path, _ in kept], [name for _, name in kept]
+
+
+def one(event: Any) -> Path:
+    """The file that the page has just copied and names in `event`. Raises UserError where none came, or no such one."""
+    paths = event.paths if isinstance(event.paths, list) else []
+    names = [str(name) for name in event.names] if isinstance(event.names, list) else []
+    found, _ = uploaded(paths, names)
+    if not found:
+        what = f"{shown(names[0]) if names else 'The file'} could not be copied."
+        raise UserError(what, str(event.why)[:300] or "Try it again.")
+    return found[0]

@@ -202,14 +202,15 @@ def test_a_picture_is_drawn_over_filled_in_and_enlarged_and_the_file_says_all_of
 
 def test_a_drawing_is_cancelled_between_two_tiles_of_its_enlargement(drawer, order):
     job = order(upscale=2, steps=4)
-    asked = []
+    asked, seen = [], []
 
     def after_the_first_pass():
         asked.append(1)
         return len(asked) > 8
 
-    events = list(drawer.draw(job, lambda event: None, after_the_first_pass))
+    events = list(drawer.draw(job, seen.append, after_the_first_pass))
     assert events[-1] == Stopped(id="a") and len(asked) == 9
+    assert (seen[-1].step, seen[-1].of) == (4, 4)  # what is being enlarged is shown
 
 
 def test_previews_show_a_drawing_under_way(drawer, order):

@@ -20,7 +20,7 @@ from lora_gui.settings import DrawSettings, StackEntry
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import drawing, process
 from lora_gui.studio.tasks.drawing import Drawer
-from lora_gui.studio.things.drawings import recent, record
+from lora_gui.studio.things.drawings import record
 
 BASE = Base(key="toy", title="Toy", family="sd1", path="toy")
 
@@ -49,19 +49,46 @@ def draw(drawer, prompt="a cat", **more):
 def test_drawings_land_in_the_folder_of_the_day_and_one_child_makes_them_all(studio, drawer):
     first, second = draw(drawer), draw(drawer)
     assert (first.state, first.done, first.of) == ("done", 1, 1) and first.notes == second.notes
-    assert recent(studio) == [second.drawings[0], first.drawings[0]] and recent(studio, 1) == [second.drawings[0]]
+    assert first.drawings[0].name < second.drawings[0].name
     assert first.drawings[0].parent.parent == studio.drawings
 
 
-def test_a_child_that_dies_fails_its_orders_and_the_next_order_gets_a_new_one(drawer):
+def test_a_child_that_dies_over_an_order_twice_fails_it_and_the_next_order_gets_a_new_one(drawer):
     before = draw(drawer).notes
     status = draw(drawer, "die")
+    assert "started again" in status.notes[0]
     assert (status.state, status.what) == (
         "failed",
         "The work ended without a word; often the computer ran out of memory.",
     )
     after = draw(drawer)
     assert after.state == "done" and after.notes != before
+
+
+def test_a_child_killed_in_the_middle_is_started_again_and_the_order_done(drawer):
+    pid = int(draw(drawer).notes[0].split()[-1])
+    os.kill(pid, getattr(signal, "SIGSTOP", signal.SIGTERM))  # so that it is in the middle
+    order, behind = (drawer.order(BASE, DrawSettings(prompt=prompt)) for prompt in ("a cat", "a dog"))
+    psutil.Process(pid).kill()
+    said, done = last(drawer, order), last(drawer, behind)
+    assert said.state == done.state == "done" and said.done == len(said.drawings) == 1
+    assert "started again, and the drawing begun anew" in said.notes[0] and len(done.notes) == 1
+
+
+def test_orders_change_places_behind_the_one_in_work_and_are_taken_out(drawer):
+    ids = [drawer.order(BASE, DrawSettings(prompt=prompt)) for prompt in ("wait", "a", "b", "c", "d")]
+    drawer.move(ids[0], 1)  # the one in work stays
+    drawer.move(ids[1], 9)
+    drawer.move(ids[4], -1)
+    drawer.move(ids[2], -9)
+    drawer.cancel(ids[3])
+    assert [(one.prompt, one.of) for one in drawer.waiting()] == [(name, 1) for name in ("wait", "b", "d", "a")]
+    assert [one.id for one in drawer.ended()] == [ids[3]]
+    drawer.cancel(ids[0])
+    times = [last(drawer, ids[number]).drawings[0].stat().st_mtime_ns for number in (2, 4, 1)]
+    assert times == sorted(times) and drawer.waiting() == [] and drawer.ended()[-1].id == ids[1]
+    draw(drawer)
+    assert len(drawer.ended()) == 1  # there was nothing to do before
 
 
 def test_a_child_killed_between_two_orders_is_started_again(drawer):

@@ -35,7 +35,6 @@ def test_a_list_is_read_line_by_line_and_may_hold_choices(studio):
 def test_what_is_no_choice_stays(studio):
     for text in ("a {cat}", "snake__case__here", "{}", ""):
         assert chosen(studio, text, "1") == text
-        assert not wildcards.has_any(text)
 
 
 def test_a_list_that_is_gone_empty_or_names_itself_is_said(studio):

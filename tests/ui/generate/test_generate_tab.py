@@ -1,7 +1,10 @@
 """Drawing asked for as the page asks for it: the draft, the stack, the order and what hangs on the wall afterwards."""
 
+import json
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
@@ -10,6 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from lora_gui.errors import UserError
 from lora_gui.formats import png
 from lora_gui.formats.generation import Made
 from lora_gui.settings import DrawSettings, check
@@ -36,6 +40,7 @@ def page(tmp_path, monkeypatch):
         context = Context(studio, Drawer(studio))
         order = generate_tab._Order(context)
         gallery = Gallery(context, order.remark)
+        order.connect(gallery)
     shown = Page(context, order, order._form)
     shown.gallery = gallery
     yield shown
@@ -74,6 +79,14 @@ def draw(page, **changes):
     return page.take(page.setup._drawn(page.gallery, page.shown | {"changes": changes}))
 
 
+def drawn(page):
+    wait_until(lambda: not page.context.drawer.waiting())
+
+
+def status(page):
+    return page.context.drawer.status(page.context.drawer.waiting()[0].id)
+
+
 def stack(page):
     return page.context.drafts.draw.value.stack
 
@@ -83,18 +96,18 @@ def test_a_page_that_is_opened_shows_what_the_base_is_drawn_with(page):
     base = bases.list_bases(page.studio)[0]
     assert shown["base"] == base.key and "the base alone" in shown["advice"]
     usual = bases.draw_defaults(base)
-    numbers = generate_tab.details.NUMBERS
-    assert {name: shown[name] for name in numbers} == {name: usual[name] for name in numbers}
+    assert all(shown[name] == usual[name] for name in ("width", "height", "steps", "guidance"))
     assert page.setup._look(page.shown) == {}
 
 
 def test_an_empty_prompt_is_a_sentence_and_nothing_is_ordered(page):
-    assert "The prompt is empty." in draw(page, prompt="  ")["notice"] and page.context.order == ""
+    assert "The prompt is empty." in draw(page, prompt="  ")["notice"] and not page.context.drawer.waiting()
 
 
 def test_a_number_out_of_bounds_is_named_and_nothing_is_ordered(page):
     answer = draw(page, prompt="a fox", guidance=99)
-    assert "Guidance can be at most 30" in answer["notice"] and answer["guidance"] == 99 and page.context.order == ""
+    assert "Guidance can be at most 30" in answer["notice"] and answer["guidance"] == 99
+    assert not page.context.drawer.waiting()
     assert page.focus == "guidance" and page.wrong["guidance"]["use"] == "Use 30"
     usual = bases.draw_defaults(bases.list_bases(page.studio)[0])["guidance"]
     assert type_in(page, guidance=None)["guidance"] == usual  # emptied, it is the base's own again
@@ -117,7 +130,7 @@ def test_each_wrong_field_is_told_while_it_is_typed_in_the_words_of_its_label(pa
 def test_what_is_drawn_is_what_was_typed_last_and_its_seed_is_shown(page):
     type_in(page, prompt="a cat", seed=7, random=False)
     draw(page, prompt="a fox", count=2)
-    wait_until(lambda: page.context.drawer.status(page.context.order).ended)
+    drawn(page)
     assert page.context.drafts.draw.value.seed == 7
     changes = page.gallery._look({}, "", False)
     assert changes[page.gallery._easel]["visible"] is False and changes[page.gallery._gallery].count("data-name") == 1
@@ -128,27 +141,44 @@ def test_a_new_seed_is_taken_each_time_and_then_stands_in_its_field(page):
     seeds = []
     for _ in range(2):
         draw(page, prompt="a fox", random=True)
-        wait_until(lambda: page.context.drawer.status(page.context.order).ended)
+        drawn(page)
         seeds.append(page.take(page.setup._look({}))["seed"])
     assert seeds[0] != seeds[1] and None not in seeds
 
 
 def test_a_page_that_is_opened_meanwhile_finds_the_order_and_can_cancel_it(page):
     draw(page, prompt="wait")
-    wait_until(lambda: page.context.drawer.status(page.context.order).phase == "Loading")
+    wait_until(lambda: status(page).phase == "Loading")
     other = page.gallery._look({}, "", False)
     assert other[page.gallery._easel]["visible"] is True and "Loading" in other[page.gallery._preview]
     page.gallery._cancelled()
-    wait_until(lambda: page.context.drawer.status(page.context.order).ended)
+    drawn(page)
     assert page.gallery._look(other[page.gallery._page], "", False)[page.gallery._easel]["visible"] is False
 
 
 def test_an_order_that_failed_says_why_and_the_next_one_is_drawn(page):
     for prompt, sentence in (("refuse", "No."), ("a fox", "")):
         draw(page, prompt=prompt)
-        wait_until(lambda: page.context.drawer.status(page.context.order).ended)
-        remark = page.gallery._look({"order": page.context.order}, "", False)[page.gallery._remark]
+        drawn(page)
+        remark = page.gallery._look({}, "", False)[page.gallery._remark]
         assert sentence in remark and bool(sentence) == ("Ask again." in remark)
+
+
+def test_what_is_asked_for_meanwhile_waits_behind_is_moved_and_taken_out_on_every_page(page):
+    for prompt in ("wait", "a <b>fox</b>", "an owl", "a cat"):
+        draw(page, prompt=prompt)
+    look = page.gallery._look({}, "", False)
+    behind = look[page.gallery._behind]
+    assert "3 orders behind it" in behind and "a &lt;b&gt;fox" in behind and "wait" not in behind
+    ids = [one.id for one in page.context.drawer.waiting()]
+    page.gallery._acted(SimpleNamespace(act="later", name=ids[1]), {}, "", False)
+    page.gallery._acted(SimpleNamespace(act="remove", name=ids[3]), {}, "", False)
+    behind = page.gallery._look(look[page.gallery._page], "", False)[page.gallery._behind]
+    assert behind.index("an owl") < behind.index("a &lt;b&gt;fox") and "a cat" not in behind
+    page.gallery._cancelled()
+    drawn(page)
+    ended = page.gallery._look({}, "", False)
+    assert ended[page.gallery._behind] == "" and ended[page.gallery._easel]["visible"] is False
 
 
 def test_before_anything_was_drawn_the_wall_is_empty(page):
@@ -195,7 +225,7 @@ def test_a_lora_that_was_deleted_meanwhile_keeps_its_row_and_nothing_is_drawn_wi
     add(page, "fox")
     (page.studio.loras / "fox.safetensors").unlink()
     assert "not there any more" in page.take(page.setup._look({}))["about-0"] and stack(page)[0].lora == path
-    assert "fox" in draw(page, prompt="a fox")["notice"] and page.context.order == ""
+    assert "fox" in draw(page, prompt="a fox")["notice"] and not page.context.drawer.waiting()
     lora(page, "fox")
     shown = page.take(page.setup._look({}))
     assert "not there any more" not in shown["about-0"] and stack(page)[0].lora == path
@@ -268,12 +298,116 @@ def test_the_settings_of_a_drawing_stand_in_the_form_again(page):
     drawing = page.studio.drawings / "2026-01-01" / "one.png"
     drawing.parent.mkdir(parents=True)
     drawing.write_bytes(png.of(Image.new("RGB", (96, 128)), made))
-    shown = page.take(page.setup._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
+    shown = page.take(page.setup._brought._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
     assert (shown["prompt"], shown["negative"], shown["seed"], shown["random"]) == ("a fox", "rain", 11, False)
     assert stack(page) == (Entry(True, path, 0.35, up=0.5),)
     assert page.context.drafts.draw.value.hand == {"steps": 9, "sampler": "Euler a", "width": 96}
     (page.studio.loras / "fox.safetensors").unlink()
-    shown = page.take(page.setup._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
+    shown = page.take(page.setup._brought._used(SimpleNamespace(act="use", name="2026-01-01/one.png"), page.shown))
     assert "fox" in shown["notice"] and "left out" in shown["notice"] and stack(page) == ()
-    shown = page.take(page.setup._used(SimpleNamespace(act="use", name="../one.png"), page.shown))
+    shown = page.take(page.setup._brought._used(SimpleNamespace(act="use", name="../one.png"), page.shown))
     assert "not there any more" in shown["notice"]
+
+
+def drawing(page, name="one.png", size=(96, 128), **asked):
+    base = bases.list_bases(page.studio)[0]
+    wanted = check(DrawSettings, bases.draw_defaults(base) | {"prompt": "a fox", "seed": 11} | asked)
+    path = page.studio.drawings / "2026-01-01" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png.of(Image.new("RGB", size), Made(wanted, base.title, ("", ""), [], size, base.key)))
+    return path
+
+
+def sent(page, monkeypatch, path, act="_begun", kind="picture"):
+    """A file that the page has copied into the folder of uploads."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(page.home / "uploads"))
+    copy = page.home / "uploads" / "some" / path.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, copy)
+    event = SimpleNamespace(kind=kind, paths=[str(copy)], names=[path.name], why="")
+    return page.take(getattr(page.setup._brought, act)(event, page.shown))
+
+
+def mask(page, size):
+    path = page.home / "mask.png"
+    image = Image.new("L", size)
+    image.paste(255, (0, 0, size[0] // 2, size[1]))
+    image.save(path)
+    return path
+
+
+def test_a_drawing_begins_with_a_picture_and_a_mask_of_another_size_and_says_so(page, monkeypatch):
+    assert "A mask needs a picture" in sent(page, monkeypatch, mask(page, (64, 64)), kind="mask")["notice"]
+    large = page.home / "large.png"
+    Image.new("RGB", (900, 600), "orange").save(large)
+    shown = sent(page, monkeypatch, large)
+    assert "The picture is 900 x 600; it is drawn at 160 x 104." in shown["notice"] and shown["width"] == 160
+    first = page.context.drafts.draw.value.picture
+    shown = sent(page, monkeypatch, mask(page, (64, 64)), kind="mask")
+    assert "The mask is 64 x 64; it is stretched over the whole picture." in shown["notice"]
+    assert json.loads(shown["begin"])["mask"].startswith("/gradio_api/file=")
+    draft = page.context.drafts.draw.value
+    settings = page.setup._begin_with.settings(draft)
+    assert all(Path(path).is_file() for path in settings.values()) and set(settings) == {"picture", "mask"}
+    sent(page, monkeypatch, drawing(page))
+    folder = Path(settings["picture"]).parent
+    assert not (folder / first).exists() and page.context.drafts.draw.value.mask == ""
+    page.setup._brought._begun_otherwise(SimpleNamespace(act="away"), page.shown)
+    assert page.setup._begin_with.settings(page.context.drafts.draw.value) == {} and not [*folder.iterdir()]
+
+
+def test_a_drawing_is_changed_with_its_own_words_and_a_new_seed(page):
+    drawing(page, size=(128, 128), steps=9, upscale=2)
+    shown = page.take(page.setup._brought._used(SimpleNamespace(act="change", name="2026-01-01/one.png"), page.shown))
+    draft = page.context.drafts.draw.value
+    assert draft.picture and draft.random and draft.prompt == "a fox" and shown["notice"] == ""
+    assert draft.hand == {"steps": 9, "width": 128, "height": 128}
+    for path in (page.studio.drawings / "begun-with").iterdir():
+        path.unlink()
+    assert "not there any more" in draw(page)["notice"]
+    assert json.loads(page.take(page.setup._look({}))["begin"])["lost"]
+
+
+def test_a_picture_that_is_dropped_fills_the_form_and_no_other_path_is_read(page, monkeypatch):
+    path = drawing(page, seed=12, negative_prompt="rain")
+    shown = sent(page, monkeypatch, path, "_dropped")
+    assert (shown["prompt"], shown["seed"], shown["negative"]) == ("a fox", 12, "rain")
+    for given in (str(path), str(page.home / "uploads" / ".." / "studio" / "drawings" / "2026-01-01" / "one.png"), 7):
+        event = SimpleNamespace(paths=[given], names=["one.png"], why="")
+        assert "could not be copied" in page.take(page.setup._brought._dropped(event, page.shown))["notice"]
+        event.kind = "picture"
+        assert "could not be copied" in page.take(page.setup._brought._begun(event, page.shown))["notice"]
+    plain = page.home / "plain.png"
+    Image.new("RGB", (64, 64)).save(plain)
+    assert "does not say how it was made" in sent(page, monkeypatch, plain, "_dropped")["notice"]
+    damaged = page.home / "damaged.png"
+    damaged.write_bytes(plain.read_bytes()[:40])
+    assert "damaged.png" in sent(page, monkeypatch, damaged)["notice"]
+    fox = shutil.copy(lora(page, "fox"), page.home / "my fox.safetensors")
+    sent(page, monkeypatch, Path(fox), "_dropped")
+    assert [Path(entry.lora).stem for entry in stack(page)] == ["my-fox"]
+
+
+def test_a_drawing_is_enlarged_behind_what_is_being_drawn(page):
+    drawing(page, size=(128, 128))
+    draw(page, prompt="wait")
+    said = page.gallery._acted(SimpleNamespace(act="enlarge", name="2026-01-01/one.png"), {}, "", False)
+    assert said[page.gallery._said] == "" and [one.prompt for one in page.context.drawer.waiting()] == ["wait", "a fox"]
+    with pytest.raises(UserError, match="not there any more"):
+        page.gallery._acted(SimpleNamespace(act="enlarge", name="../one.png"), {}, "", False)
+    page.gallery._cancelled()
+    drawn(page)
+
+
+def test_a_prompt_of_ten_thousand_characters_is_kept_and_refused_at_its_field(page):
+    shown = draw(page, prompt="fox " * 2500)
+    assert shown["prompt"] == "fox " * 2500 and page.focus == "prompt" and not page.context.drawer.waiting()
+    assert page.wrong["prompt"]["words"] and "4,000" in shown["notice"]
+
+
+def test_every_ratio_is_one_press_and_how_prompts_are_read_is_said(page):
+    base = bases.list_bases(page.studio)[0]
+    shown = page.take(page.setup._quickly(SimpleNamespace(act="ratio", word="16:9"), page.shown))
+    assert (shown["width"], shown["height"]) == ratios.size(base, "16:9")
+    assert re.search(r'data-word="16:9" aria-pressed="true"', shown["ratios"]) and shown["ratios"].count("true") == 1
+    assert "(word:1.2) makes a word count more" in shown["reads"] and "wildcards" in shown["reads"]

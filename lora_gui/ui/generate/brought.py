@@ -1,0 +1,88 @@
+"""What is brought to the desk: a drawing's settings, a picture to begin with, a file that is dropped on the page."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base
+from lora_gui.studio.library import history, scan
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import loras
+from lora_gui.ui.draft import DrawDraft, Entry
+from lora_gui.ui.generate import once_more, stack
+from lora_gui.ui.generate.begin import Begin
+from lora_gui.ui.generate.desk import Desk
+from lora_gui.ui.widgets import base_list, dropzone
+from lora_gui.ui.widgets.handlers import Changes
+from lora_gui.ui.widgets.parts import html
+
+Apart = Callable[[dict[str, Any], str], Changes]
+SCRIPT = Path(__file__).with_name("dropped.js")
+
+
+class Brought:
+    """Make it inside the layout: the whole page is a place for files then."""
+
+    def __init__(self, studio: Studio, begin: Begin) -> None:
+        self._studio, self._begin = studio, begin
+        self._page = html(js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="dropped")
+
+    def connect(self, desk: Desk, stage: gr.HTML, apart: Apart, more: list[Any]) -> None:
+        """`stage.input` brings the `name` of a drawing and what is to be done (`act`); `apart` takes its LoRAs apart,
+        which changes `more`."""
+        self._desk, self._apart = desk, apart
+        desk.press(stage.input, self._used, more)
+        desk.press(self._page.upload, self._dropped, [])
+        desk.press(self._begin.board.upload, self._begun, [])
+        desk.press(self._begin.board.select, self._begun_otherwise, [])
+
+    def _used(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        """The settings of a drawing of the history, back in the form, or the drawing itself to begin with."""
+        act, name = str(event.act), str(event.name)
+        if act == "apart":
+            return self._apart(shown, name)
+
+        def change(draft: DrawDraft) -> DrawDraft:
+            if act == "change":
+                return self._begin.changing(draft, self._base(draft), name)
+            return once_more.used(self._studio, draft, self._base(draft), history.place(self._studio, name))
+
+        return self._changed(change, shown)
+
+    def _dropped(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        """A file that was dropped anywhere on the page: a LoRA is imported, the settings of a picture are used."""
+
+        def change(draft: DrawDraft) -> DrawDraft:
+            path = dropzone.one(event)
+            if path.suffix.lower() == scan.SUFFIX:
+                return imported(self._studio, draft, path)
+            return once_more.used(self._studio, draft, self._base(draft), path)
+
+        return self._changed(change, shown)
+
+    def _begun(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        return self._changed(lambda draft: self._begin.came(draft, self._base(draft), event), shown)
+
+    def _begun_otherwise(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        return self._changed(lambda draft: self._begin.acted(draft, str(event.act)), shown)
+
+    def _changed(self, change: Callable[[DrawDraft], DrawDraft], shown: dict[str, Any]) -> Changes:
+        problem = self._desk.take(shown.get("changes"))
+        try:
+            problem = self._desk.change(lambda draft: stack.checked(change(draft))) or problem
+        except UserError as error:
+            problem = error
+        return self._desk.shows(problem) | self._begin.unfolded(self._desk.draft)
+
+    def _base(self, draft: DrawDraft) -> Base:
+        return base_list.chosen(self._studio, draft.base)
+
+
+def imported(studio: Studio, draft: DrawDraft, path: Path) -> DrawDraft:
+    """The draft with a LoRA file from elsewhere in the studio and the stack. Raises UserError where it is none."""
+    lora = loras.import_lora(studio, path)
+    return replace(draft, stack=(*draft.stack, Entry(True, str(lora.path), 1.0)))
