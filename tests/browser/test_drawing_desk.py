@@ -97,7 +97,7 @@ def test_orders_wait_on_every_page_and_a_child_that_is_killed_is_started_again(d
 
 
 def test_a_drawing_is_changed_where_it_is_painted_over_and_enlarged(desk, window):
-    page, before = desk, desk.locator("#gallery .thumbnail-item").count()
+    page, before = desk, len(history.history(Studio(window.home))[0])
     few_steps(page, 4)
     order(page, "a red apple on a blue background")
     first = drawn(page, window, before + 1)
@@ -105,13 +105,14 @@ def test_a_drawing_is_changed_where_it_is_painted_over_and_enlarged(desk, window
     canvas = page.locator(".begin canvas")
     expect(page.locator(".begin .board img")).to_be_visible()
     page.wait_for_function("document.querySelector('.begin canvas').width === 128")
-    box = canvas.bounding_box()
     page.locator("[aria-label='Size of the brush']").fill("30")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
     page.mouse.move(box["x"] + 40, box["y"] + box["height"] / 4)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 40, box["y"] + box["height"] / 4, steps=5)
     page.mouse.up()
-    page.locator("#draw-mask_blur").wait_for(state="hidden")  # it comes with the mask, which is on its way
+    expect(page.locator("#draw-mask_blur")).to_be_hidden()  # it comes with the mask, which is on its way
     page.locator("#draw").click()  # waits for it
     changed = np.abs(drawn(page, window, before + 2) - first).max(axis=2)
     assert changed[8:48, 40:88].mean() > 1 and changed[-40:].max() == 0, "below, nothing was painted"
