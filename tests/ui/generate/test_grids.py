@@ -116,7 +116,7 @@ def test_a_drawing_is_shown_with_each_of_its_loras_alone_and_what_is_kept_is_sai
     *_, last = drawer.wait(drawer.order(base, wanted))
     (drawing,) = last.drawings
     event = SimpleNamespace(act="apart", name=f"{drawing.parent.name}/{drawing.name}")
-    page.take(page.setup._used(event, page.shown))
+    page.take(page.setup._brought._used(event, page.shown))
     shown = done(page)
     assert shown["kind"] == "compare" and shown["columns"] == ["base", "ink", "owl", "ink + owl"]
     assert [words.endswith(".") for words in shown["said"]] == [True, True]
@@ -124,7 +124,7 @@ def test_a_drawing_is_shown_with_each_of_its_loras_alone_and_what_is_kept_is_sai
     assert np.array_equal(pixels(cells[3]), pixels(drawing)), "all together are the drawing itself"
     assert again.read(page.studio, cells[0]).settings.stack == ()
     event.name = "2026-01-01/none.png"
-    assert "not there any more" in page.take(page.setup._used(event, page.shown))["notice"]
+    assert "not there any more" in page.take(page.setup._brought._used(event, page.shown))["notice"]
 
 
 def test_a_strength_travels_over_a_strip_that_also_moves(page):
