@@ -105,6 +105,8 @@ class Facts:
     single_files: tuple[SingleFile, ...] = ()  # builds of its bases that are read from one file
     same_pipelines: tuple[str, ...] = ()  # further ones that are made of the same networks
     unlike: tuple[Unlike, ...] = ()
+    reads_with: str = "tokenizer"  # the folder, in a base, of the tokenizer by whose count a caption is cut
+    caption_tokens: int = 0  # of a caption that are read; 0 is as many as that tokenizer says
     optional: tuple[str, ...] = ()  # networks that a base may lack, where its model_index.json says so
     further: dict[str, str] = field(default_factory=dict)  # folder within a base's own to the repo that lies in it
     dialects: tuple[str, ...] = ("kohya", "diffusers", "comfy")  # that can be written, the first by default

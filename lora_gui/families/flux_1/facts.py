@@ -88,6 +88,8 @@ FACTS = Facts(
         "gradient_checkpointing": "blocks",
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 28, "guidance": 3.5},
+    reads_with="tokenizer_2",
+    caption_tokens=511,
     size_step=16,
     cell=16,
     bucket_step=16,

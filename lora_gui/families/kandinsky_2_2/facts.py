@@ -23,6 +23,7 @@ FACTS = Facts(
     resolution=768,
     train_defaults={"resolution": 768, "learning_rate": 1e-4, "precision": "bf16"},
     draw_defaults={"width": 768, "height": 768, "steps": 50, "guidance": 4.0},
+    reads_with="prior/tokenizer",
     size_step=64,
     cell=64,  # its U-Net halves three times, and cannot where a rest is left
     bucket_step=64,

@@ -109,6 +109,8 @@ FACTS = Facts(
         "gradient_checkpointing": "blocks",
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 40, "guidance": 4.5},
+    reads_with="tokenizer_3",
+    caption_tokens=255,
     size_step=16,
     cell=16,
     bucket_step=16,

@@ -24,6 +24,7 @@ FACTS = Facts(
         "gradient_checkpointing": "blocks",
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 29, "guidance": 4.0},
+    reads_with="prior/tokenizer",
     size_step=128,
     cell=128 / 3,  # of the prior, which halves nothing
     bucket_step=128 / 3,

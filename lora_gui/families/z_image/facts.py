@@ -54,6 +54,7 @@ FACTS = Facts(
         "gradient_checkpointing": "blocks",
     },
     draw_defaults={"width": 1024, "height": 1024, "steps": 50, "guidance": 4.0},
+    caption_tokens=509,
     size_step=16,
     cell=16,
     bucket_step=16,

@@ -43,7 +43,8 @@ def _texts(path: Path) -> list[str]:
     """The comments, keywords and fields of a picture."""
     try:
         with Image.open(path) as image:
-            image.load()  # texts may stand behind the pixels
+            if image.format != "JPEG":
+                image.load()  # texts may stand behind the pixels
             values = [*image.info.values(), *_exif(image)]
     except DAMAGED:
         return []

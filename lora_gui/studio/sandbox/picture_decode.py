@@ -8,6 +8,7 @@ import io
 import stat
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -17,6 +18,8 @@ from lora_gui.errors import UserError
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")  # HEIF only where a reader for it is registered
 LARGEST_FILE = 300_000_000  # bytes
 LARGEST_PICTURE = 89_000_000  # pixels, below the limit from which Pillow warns
+KEPT = 2048 * 2048 * 5 // 4  # pixels of what is kept: the highest resolution, and a fifth to crop
+_LONG = 8  # longer side by the shorter, beyond which more is cropped
 SMALLEST_SIDE = 64  # px, the smallest resolution that can be trained
 SAVE_AS_PNG = "Open it in a picture program and save it as PNG."
 # What Pillow's readers are known to raise on damaged files.
@@ -33,7 +36,11 @@ DAMAGED = (
     MemoryError,
     Image.DecompressionBombError,
 )
-GPS = 0x8825  # EXIF tag
+GPS, _ORIENTATION = 0x8825, 0x0112  # EXIF tags
+GROUND = "white"  # what transparency is composited on, unless told otherwise
+_SIDEWAYS = range(5, 9)  # orientations that change width and height
+# The only reader of JPEG XL that there is for Pillow comes under the GPL, which this program cannot ship.
+_JPEG_XL = ("in the format JPEG XL, which this app does not read", "Export it as PNG.")
 # first bytes -> what the file is
 OTHERS = {
     b"PK\x03\x04": ("a zip archive", "Unpack it and drop the folder."),
@@ -43,25 +50,48 @@ OTHERS = {
     b"%!PS": ("a PostScript drawing", "Export it as PNG."),
     b"8BPS": ("a Photoshop file", "Export it as PNG."),
     b"\x1aE\xdf\xa3": ("a video", "Save single pictures from it as PNG."),
+    b"\xff\x0a": _JPEG_XL,
+    b"\0\0\0\x0cJXL ": _JPEG_XL,
 }
 HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevx", b"mif1", b"msf1"}
 
 
-def decode(path: Path) -> tuple[Image.Image, list[str]]:
+class Opened(NamedTuple):
+    """A picture, upright and RGB; what was done to it, in words; and what its file says of it."""
+
+    picture: Image.Image
+    notes: list[str]
+    size: tuple[int, int]  # px, upright, where the picture is a smaller one than the file has
+    tables: dict[int, list[int]]  # of JPEG, by which it was quantised
+
+
+def decode(path: Path, ground: str = GROUND) -> tuple[Image.Image, list[str]]:
     """The picture, upright and RGB, and what was done to it, in words. Raises UserError where it cannot be used."""
-    size = _size(path)
-    if size == 0:
+    found = opened(path, ground)
+    return found.picture, found.notes
+
+
+def opened(path: Path, ground: str = GROUND, side: int = 0) -> Opened:
+    """As `decode`; transparency is composited on `ground`. With a `side` the picture may be as small as that many px,
+    where its format has smaller ones to read. Raises UserError where it cannot be used.
+    """
+    weight = _size(path)
+    if weight == 0:
         raise UserError(f"{path.name} is empty.", "Copy it again from where it came.")
-    if size > LARGEST_FILE:
+    if weight > LARGEST_FILE:
         raise UserError(f"{path.name} is larger than {LARGEST_FILE // 1_000_000} MB.", "Save a smaller version of it.")
-    Image.init()
+    readable()
     try:
         with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
             _check_size(image, path.name)
+            size, tables = image.size, getattr(image, "quantization", {})
+            if side and image.format == "JPEG":
+                image.draft(None, (side, side))
             image.load()
             frames, gps = getattr(image, "n_frames", 1), GPS in image.getexif()
             upright = ImageOps.exif_transpose(image)
-            picture, notes = _to_rgb(upright, path.name)
+            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+            picture, notes = _to_rgb(upright, path.name, ground)
     except UnidentifiedImageError:
         raise _not_a_picture(path) from None
     except Image.DecompressionBombError:
@@ -74,7 +104,27 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
         notes.append(f"{path.name} holds {frames} pictures; only the first is used.")
     if gps:
         notes.append(f"{path.name} says where it was taken; the copy in your studio does not.")
-    return picture, notes
+    return Opened(picture, notes, size[::-1] if turned else size, dict(tables or {}))
+
+
+def kept(picture: Image.Image) -> Image.Image:
+    """The picture, or a smaller one where it has more pixels than are ever learnt, however it is cropped."""
+    long, short = max(picture.size), min(picture.size)
+    scale = (KEPT / (long * short)) ** 0.5
+    if scale >= 1 or long > _LONG * short:
+        return picture
+    size = round(picture.width * scale), round(picture.height * scale)
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def readable() -> None:
+    """Let Pillow know every format that can be read here."""
+    Image.init()
+    try:
+        import pi_heif
+    except ImportError:  # a computer for which there is no wheel of it
+        return
+    pi_heif.register_heif_opener()
 
 
 def _size(path: Path) -> int:
@@ -111,15 +161,15 @@ def _too_large(name: str) -> UserError:
     )
 
 
-def _to_rgb(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
-    """8-bit sRGB without metadata: alpha composited on white, ICC profile applied, higher bit depths scaled."""
+def _to_rgb(image: Image.Image, name: str, ground: str) -> tuple[Image.Image, list[str]]:
+    """8-bit sRGB without metadata: alpha composited on `ground`, ICC profile applied, higher bit depths scaled."""
     notes: list[str] = []
     if image.mode.startswith("I") or image.mode == "F":
         return _grey(image), notes
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image, is_transparent = _composited(image)
+        image, is_transparent = _composited(image, ground)
         if is_transparent:
-            notes.append(f"{name} is transparent in places; there it is learnt as white.")
+            notes.append(f"{name} is transparent in places; there it is learnt as {ground}.")
     if image.mode in ("CMYK", "RGB") and (profile := image.info.get("icc_profile")):
         try:
             source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
@@ -141,11 +191,11 @@ def _grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
 
 
-def _composited(image: Image.Image) -> tuple[Image.Image, bool]:
-    """Alpha composited on white, and whether any pixel is not opaque; convert("RGB") would show hidden colours."""
+def _composited(image: Image.Image, colour: str) -> tuple[Image.Image, bool]:
+    """Alpha composited on a colour, and whether any pixel is not opaque; convert("RGB") would show hidden colours."""
     profile = image.info.get("icc_profile")
     layer = image.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, "white")
+    ground = Image.new("RGBA", layer.size, colour)
     ground.alpha_composite(layer)
     opaque = ground.convert("RGB")
     if profile and image.mode not in ("LA", "La"):  # a profile for grey does not fit the colours any more
@@ -158,7 +208,7 @@ def _not_a_picture(path: Path) -> UserError:
         start = file.read(4096)
     for magic, (kind, remedy) in OTHERS.items():
         if start.startswith(magic):
-            return UserError(f"{path.name} is not a picture but {kind}.", remedy)
+            return UserError(f"{path.name} is {'' if kind.startswith('in ') else 'not a picture but '}{kind}.", remedy)
     if start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS:
         return UserError(
             f"{path.name} is in the iPhone's own format HEIC.",

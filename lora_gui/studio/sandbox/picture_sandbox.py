@@ -1,10 +1,11 @@
 """Decode strangers' pictures in a child with limits, so that no file can take the window down; one child an import.
 
-The child is this module run by itself. In goes a line of JSON, `{"path": ..., "seconds": ...}`; out comes a line,
-`{"notes": [...], "digest": ..., "marks": [...], "size": ...}` with as many bytes of PNG behind it, or
-`{"what": ..., "remedy": ...}`. A picture that kills the child, hangs it or eats memory costs only itself: the parent
-keeps the time and looks at the memory, so that nothing depends on a child that may not run any more. The child can
-write no file, where the system has such a limit.
+The child is this module run by itself. In goes a line of JSON, `{"path": ..., "seconds": ..., "keep": ..., "ground":
+...}`; out comes a line, `{"notes": [...], "digest": ..., "marks": [...], "shrunk": ..., "size": ..., "look": ...}` with
+as many bytes of PNG behind it and as many of what the doctor wants to know, or `{"what": ..., "remedy": ...}`. A
+picture that kills the child, hangs it or eats memory costs only itself: the parent keeps the time and looks at the
+memory, so that nothing depends on a child that may not run any more. The child can write no file, where the system has
+such a limit.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -36,13 +38,15 @@ LONGEST_LINE = 100_000  # bytes
 
 
 class Decoded(NamedTuple):
-    """A picture as it is kept: PNG, upright and RGB; what was done to it, in sentences; the digest of its pixels; and
-    the marks in its file that forbid to learn from it."""
+    """A picture as it is kept: PNG, upright and RGB; what was done to it, in sentences; the digest of its pixels; the
+    marks in its file that forbid to learn from it; whether it is smaller than it came; and a look at it, packed."""
 
     data: bytes
     notes: list[str]
     digest: str
     marks: list[str]
+    shrunk: bool
+    look: bytes
 
 
 class Decoder:
@@ -58,10 +62,20 @@ class Decoder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()
 
-    def decode(self, path: Path) -> Decoded:
-        """The picture, and what there is to say of it. Raises UserError where it cannot be used."""
+    def decode(self, path: Path, ground: str = "") -> Decoded:
+        """The picture, on the colour `ground` or white where it is transparent, and what there is to say of it.
+
+        Raises UserError where it cannot be used.
+        """
+        return self._decoded(path, {"keep": True, "ground": ground})
+
+    def look(self, path: Path) -> bytes:
+        """What the doctor wants to know of a picture, packed; quicker. Raises UserError where it cannot be used."""
+        return self._decoded(path, {"keep": False, "ground": ""}).look
+
+    def _decoded(self, path: Path, how: dict[str, Any]) -> Decoded:
         self._child = self._child or _start()
-        order = json.dumps({"path": os.path.abspath(path), "seconds": self._seconds + PATIENCE})
+        order = json.dumps({"path": os.path.abspath(path), "seconds": self._seconds + PATIENCE} | how)
         answer, data = _ask(self._child, order.encode("utf-8") + b"\n", self._seconds)
         if answer is None:
             self._child.kill()
@@ -72,7 +86,9 @@ class Decoder:
             )
         if "what" in answer:
             raise UserError(answer["what"], answer["remedy"])
-        return Decoded(data, answer["notes"], answer["digest"], answer["marks"])
+        size = answer["size"]
+        told = answer["notes"], answer["digest"], answer["marks"], bool(answer.get("shrunk"))
+        return Decoded(data[:size], *told, data[size:])
 
     def _end(self) -> None:
         """Let the child end, which it does when its input closes; one that cannot even be killed is left alone."""
@@ -127,10 +143,11 @@ def _talk(child: subprocess.Popen[bytes], order: bytes) -> Answer:
         child.stdin.write(order)
         child.stdin.flush()
         answer = json.loads(child.stdout.readline(LONGEST_LINE))
-        data = child.stdout.read(answer.get("size", 0))
+        size = answer.get("size", 0) + answer.get("look", 0)
+        data = child.stdout.read(size)
     except (OSError, ValueError):
         return None, b""
-    return (answer, data) if len(data) == answer.get("size", 0) else (None, b"")
+    return (answer, data) if len(data) == size else (None, b"")
 
 
 def _memory(child: subprocess.Popen[bytes]) -> int:
@@ -145,31 +162,40 @@ def main() -> None:
     """The child: decode until the input ends. Its own watch is for the case that no parent is there to end it."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not stand between the answers
-    from PIL import Image
+    from lora_gui.studio.sandbox.picture_decode import readable
 
-    Image.init()
+    readable()
     _limit()
     for line in sys.stdin.buffer:
         order = json.loads(line)
         faulthandler.dump_traceback_later(order["seconds"], exit=True)
-        _tell(out, Path(order["path"]))
+        _tell(out, Path(order["path"]), bool(order.get("keep", True)), str(order.get("ground", "")))
         faulthandler.cancel_dump_traceback_later()
 
 
-def _tell(out: IO[bytes], path: Path) -> None:
+def _tell(out: IO[bytes], path: Path, keep: bool, ground: str) -> None:
+    from lora_gui.studio.doctor import look
     from lora_gui.studio.sandbox import opt_out, picture_digest
-    from lora_gui.studio.sandbox.picture_decode import decode
+    from lora_gui.studio.sandbox.picture_decode import GROUND, kept, opened
 
-    data = io.BytesIO()
+    data, seen = io.BytesIO(), b""
     try:
-        image, notes = decode(path)
-        image.save(data, "PNG", compress_level=3)
-        told = {"digest": picture_digest.of(image), "marks": opt_out.marks(path)}
-        answer: dict[str, Any] = {"notes": notes, "size": data.tell()} | told
+        found = opened(path, ground or GROUND, 0 if keep else look.SIDE)
+        answer: dict[str, Any] = {"notes": found.notes, "digest": "", "marks": []}
+        if keep:
+            small = kept(found.picture)
+            # Runs of equal bytes are all that is looked for: half as long, and what noise there is packs no better.
+            small.save(data, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+            told = {"digest": picture_digest.of(found.picture), "marks": opt_out.marks(path)}
+            answer |= told | {"shrunk": small is not found.picture}
+        seen = look.packed(look.look(found.picture, look.jpeg_quality(found.tables), found.size))
+        answer |= {"size": data.tell(), "look": len(seen)}
     except UserError as error:
+        data, seen = io.BytesIO(), b""
         answer = {"what": error.what, "remedy": error.remedy}
     out.write(json.dumps(answer).encode("ascii") + b"\n")
     out.write(data.getbuffer())
+    out.write(seen)
     out.flush()
 
 

@@ -11,8 +11,9 @@ import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
+from lora_gui.studio.doctor import looks
 from lora_gui.studio.paths import Studio, new_id
-from lora_gui.studio.sandbox.picture_sandbox import Decoder
+from lora_gui.studio.sandbox import several
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import picture_index, report
@@ -77,12 +78,12 @@ class SetSummary:
 
 
 def import_pictures(
-    studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence[str] = ()
+    studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence[str] = (), ground: str = ""
 ) -> tuple[PictureSet, list[str]]:
     """Copy every usable picture of `sources`, files and folders, into a new set; and a sentence for each refused file.
 
     `names` are what a browser calls the files, with their folders, and `skipped` what it did not send: words, and never
-    paths on this disk. Raises UserError if none is usable.
+    paths on this disk. What is transparent is composited on the colour `ground`. Raises UserError if none is usable.
     """
     intake = gather([Path(source) for source in sources], names, skipped)
     found, texts, left = sort(intake.files)
@@ -96,7 +97,7 @@ def import_pictures(
     files.sweep(studio.pictures)
     partial = files.half_made(studio.pictures / "new")  # what is cut short is no set, and swept away
     try:
-        filled = _fill(partial, found, captions.texts)
+        filled = _fill(studio, partial, found, captions.texts, ground)
         if not filled.stored:
             many = f"None of the {len(found)} files is a usable picture. {filled.refused[0]}"
             raise UserError(many if len(found) > 1 else filled.refused[0], DROP)
@@ -121,30 +122,34 @@ class _Filled:
     left: list[LeftOut] = field(default_factory=list)
 
 
-def _fill(folder: Path, found: Sequence[Incoming], captions: Sequence[str]) -> _Filled:
+def _fill(studio: Studio, folder: Path, found: Sequence[Incoming], captions: Sequence[str], ground: str) -> _Filled:
     """Decode and store the pictures with their captions."""
-    filled = _Filled()
-    with Decoder() as decoder:
-        for number, source in enumerate(found):
-            try:
-                decoded = decoder.decode(source.path)
-            except UserError as error:
-                why = plain(source.in_words(f"{error.what} {error.remedy}{_maybe_caption(source, found, error)}"))
-                filled.refused.append(why)
-                filled.left.append(left_out(source.name, UNUSABLE, why))
-                continue
-            path = folder / f"{len(filled.stored) + 1:04}.png"
-            files.write_bytes(path, decoded.data)
-            files.write_text(path.with_suffix(".txt"), captions[number])
-            filled.stored.append(number)
-            filled.digests.append(decoded.digest)
-            said = [*decoded.notes, *_marked(source, decoded.marks)]
-            filled.remarks += [plain(source.in_words(remark)) for remark in said]
-            filled.opted_out += [len(filled.stored)] * bool(decoded.marks)
+    filled, shrunk = _Filled(), 0
+    answers = several.decoded(found, lambda decoder, source: decoder.decode(source.path, ground))
+    for number, (source, decoded) in enumerate(zip(found, answers, strict=True)):
+        if isinstance(decoded, UserError):
+            error = decoded
+            why = plain(source.in_words(f"{error.what} {error.remedy}{_maybe_caption(source, found, error)}"))
+            filled.refused.append(why)
+            filled.left.append(left_out(source.name, UNUSABLE, why))
+            continue
+        path = folder / f"{len(filled.stored) + 1:04}.png"
+        files.write_bytes(path, decoded.data)
+        files.write_text(path.with_suffix(".txt"), captions[number])
+        looks.keep(studio, decoded.digest, decoded.look)
+        shrunk += decoded.shrunk
+        filled.stored.append(number)
+        filled.digests.append(decoded.digest)
+        said = [*decoded.notes, *_opted_out(source, decoded.marks)]
+        filled.remarks += [plain(source.in_words(remark)) for remark in said]
+        filled.opted_out += [len(filled.stored)] * bool(decoded.marks)
+    if shrunk:
+        are = "1 picture is" if shrunk == 1 else f"{shrunk} pictures are"
+        filled.remarks.append(f"{are} kept at 5 megapixels, the most that is ever learnt; yours stay as they are.")
     return filled
 
 
-def _marked(source: Incoming, marks: list[str]) -> list[str]:
+def _opted_out(source: Incoming, marks: list[str]) -> list[str]:
     """That a picture's file forbids to learn from it: said, and left to whoever knows whose it is."""
     by = f"{source.path.name} is marked as not to be used for training AI ({'; '.join(marks)})."
     return [f"{by} Use it only if it is yours, or with its maker's permission."] if marks else []

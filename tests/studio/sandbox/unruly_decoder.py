@@ -6,10 +6,10 @@ import time
 
 from lora_gui.studio.sandbox import picture_decode, picture_sandbox
 
-real = picture_decode.decode
+real = picture_decode.opened
 
 
-def decode(path):
+def opened(path, *how):
     match path.stem:
         case "hangs":  # deep in C, where no other thread of Python gets a turn
             re.match(r"(a+)+$", "a" * 60 + "b")
@@ -23,8 +23,8 @@ def decode(path):
             del eaten
         case "writes":
             path.with_name("written").write_bytes(b"evil")
-    return real(path)
+    return real(path, *how)
 
 
-picture_decode.decode = decode
+picture_decode.opened = opened
 picture_sandbox.main()

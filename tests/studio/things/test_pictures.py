@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from lora_gui.studio.things.pictures import (
     sets,
 )
 
+HEIC = Path(__file__).parents[2] / "data" / "heic"
 KINDS = "Pictures as people have them: as they look, or refused in a sentence"
 
 
@@ -65,6 +67,19 @@ def test_every_usual_format_is_read(inbox, kind, tell):
     image, _ = decode(saved(inbox / f"a.{kind}", quality=95))
     assert image.mode == "RGB" and image.size == (80, 64)
     assert np.abs(np.array(mean(image)) - mean(gradient())).max() < 4
+
+
+@pytest.mark.parametrize("name", ["plain", "transparent"])
+def test_pictures_of_a_telephone_in_heic_are_read_and_composited_on_a_ground(name, tell):
+    """The files were made once of the same gradient: what writes them has a licence that this app has not."""
+    tell(KINDS, 1)
+    image, notes = decode(HEIC / f"{name}.heic", "#204060")
+    assert image.mode == "RGB" and image.size == (80, 64)
+    whole = image.crop((0, 36, 80, 64))
+    assert np.abs(np.array(mean(whole)) - mean(gradient().crop((0, 36, 80, 64)))).max() < 4
+    if name == "transparent":
+        assert np.abs(np.array(mean(image.crop((0, 0, 80, 28)))) - (0x20, 0x40, 0x60)).max() < 4
+        assert notes == ["transparent.heic is transparent in places; there it is learnt as #204060."]
 
 
 def test_the_suffix_does_not_matter(inbox, tell):

@@ -1,0 +1,49 @@
+"""The set doctor: what is wrong with a folder of pictures or a picture set, and what to do about it."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lora_gui.commands import Register, note
+from lora_gui.studio.paths import Studio
+
+
+def add(commands: Any, register: Register) -> None:
+    """Put the commands of this file on the command line."""
+    check = register(commands, "check", run_check, "say what is wrong with pictures and captions")
+    check.set_defaults(show=_lines)
+    check.add_argument("folder", metavar="FOLDER", help="a folder with pictures, or a picture set of your studio")
+    check.add_argument("--base", help="the base that is to learn them (default: one of Stable Diffusion 1.5)")
+    check.add_argument("--resolution", type=int, default=0, metavar="PX", help="default: the base's own")
+    check.add_argument("--trigger", default="", help="the word that is to call the LoRA")
+    check.add_argument("--goal", choices=("style", "character", "concept"), default="style", help="what it is to be")
+
+
+def run_check(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """What was found, of each picture and of the set; what cannot be used is named apart."""
+    from lora_gui.studio.doctor import doctor
+    from lora_gui.studio.things import bases, pictures
+
+    asked = doctor.Asked(
+        bases.find(studio, options.base) if options.base else None, options.trigger, options.goal, options.resolution
+    )
+    known = {place.name: place for place in pictures.picture_sets(studio)}
+    name = Path(options.folder).name if _is_ours(options.folder, studio) else options.folder
+    place = known.get(name)
+    patients = doctor.of_set(pictures.load(place)) if place else doctor.of_folder(Path(options.folder))
+    found, refused = doctor.judge(studio, patients, asked)
+    for sentence in refused:
+        note(sentence)
+    return found.told() | {"refused": refused}
+
+
+def _is_ours(folder: str, studio: Studio) -> bool:
+    return Path(folder).absolute().parent == studio.pictures.absolute()
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    """For people: the set first, then each picture with something to say of it."""
+    lines = [f"{one['says']} {one['remedy']}" for one in found["set"]]
+    for picture in found["pictures"]:
+        lines += [f"{one['says']} {one['remedy']}" for one in picture["findings"]]
+    return lines or [f"Nothing is wrong with these {len(found['pictures'])} pictures."]

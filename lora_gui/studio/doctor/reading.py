@@ -1,0 +1,53 @@
+"""How much of a caption a base reads, by its own tokenizer and without loading anything of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_gui import families, files
+from lora_gui.formats import tokenizer
+from lora_gui.protocol.jobs import Base
+from lora_gui.studio.things import words
+
+_SHOWN = 4  # words
+_CLIP = 77  # tokens, those counted that stand around a caption
+_AROUND = 2  # tokens of CLIP that do
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`room` is how many tokens of a caption are read."""
+
+    tokenizer: tokenizer.Tokenizer
+    room: int
+
+    def unread(self, caption: str) -> str:
+        """The words from which on a caption is not read, the first few of them; empty where all of it is."""
+        said = caption.split()
+        low, high = 0, len(said)  # so many words are read whole
+        while low < high:
+            middle = (low + high + 1) // 2
+            if len(self.tokenizer.pieces(" ".join(said[:middle]))) <= self.room:
+                low = middle
+            else:
+                high = middle - 1
+        return " ".join(said[low : low + _SHOWN])
+
+
+def of_base(base: Base | None) -> Reading:
+    """How a base reads; without one, or where its tokenizer cannot be read here, as CLIP does."""
+    if base is None:
+        return Reading(words.clip(), _CLIP - _AROUND)
+    facts = families.facts_of(base.family)
+    folder = Path(base.path) / facts.reads_with
+    own = tokenizer.of_folder(folder) if folder.is_dir() else None
+    return Reading(own or words.clip(), facts.caption_tokens if own and facts.caption_tokens else _own_room(folder))
+
+
+def _own_room(folder: Path) -> int:
+    """As the configuration of a tokenizer like CLIP's says."""
+    try:
+        said = files.read_json(folder / "tokenizer_config.json")
+    except files.STRANGE:
+        said = {}
+    most = said.get("model_max_length") if isinstance(said, dict) else None
+    return (most if isinstance(most, int) and _AROUND < most < 10_000 else _CLIP) - _AROUND

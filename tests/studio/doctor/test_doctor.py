@@ -1,0 +1,174 @@
+"""The set doctor finds what was planted in small sets, and little else; what it says is true of them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lora_gui.starter import recipe
+from lora_gui.studio.doctor import doctor, look
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import bases, pictures
+from tests import planted
+
+COUNT = 14
+
+
+@pytest.fixture(scope="module")
+def sets():
+    """Clean sets, and each picture of them as the doctor sees it."""
+    made = {kind: planted.made(kind, COUNT, 5) for kind in ("photographs", "drawings")}
+    return {kind: (shown, [look.look(one) for one in shown]) for kind, shown in made.items()}
+
+
+def judged(looks, captions=(), **asked):
+    captions = [*captions, *[""] * (len(looks) - len(captions))]
+    patients = [doctor.Patient(recipe.__path__[0], str(at), text) for at, text in enumerate(captions)]
+    return doctor.judged(patients, looks, doctor.Asked(**asked))
+
+
+def named(found, kind):
+    """The numbers of the pictures that are said to be so."""
+    return {int(file) for file, findings in found.pictures.items() if any(one.kind == kind for one in findings)}
+
+
+def of_set(found):
+    return {one.kind for one in found.set} - {"uncaptioned"}
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawings"])
+def test_nothing_is_wrong_with_a_good_set(sets, kind):
+    found = judged(sets[kind][1])
+    assert not of_set(found) and not any(found.pictures.values())
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawings"])
+@pytest.mark.parametrize(
+    "fault, name", [("blurred", "blurred"), ("bordered", "border"), ("darkened", "dark"), ("washed", "washed")]
+)
+def test_a_fault_is_found_where_it_is_and_nowhere_else(sets, kind, fault, name):
+    shown, looks = sets[kind]
+    chance = np.random.default_rng(2)
+    spoilt = [look.look(getattr(planted, fault)(shown[at], chance)) for at in (3, 8)]
+    found = judged([*looks[:3], spoilt[0], *looks[4:8], spoilt[1], *looks[9:]])
+    assert named(found, name) == {3, 8}
+    assert {one.kind for findings in found.pictures.values() for one in findings} == {name}
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawings"])
+def test_copies_are_found_mirrored_and_cropped_and_the_best_is_kept(sets, kind):
+    shown, looks = sets[kind]
+    chance = np.random.default_rng(4)
+    copies = [getattr(planted, how)(shown[at], chance) for at, how in enumerate(("again", "mirrored", "cropped"))]
+    found = judged([*looks, *map(look.look, copies)])
+    says = {file: one.says for file, findings in found.pictures.items() for one in findings if one.kind == "same"}
+    assert says[str(COUNT)] == f"{COUNT} shows the same as 0."
+    assert {frozenset((int(file), int(text.split()[5].strip(",.")))) for file, text in says.items()} == {
+        frozenset((at, COUNT + at)) for at in range(3)
+    }
+    assert sum("mirrored" in text for text in says.values()) == 1 and says[str(COUNT + 2)].endswith("cropped.")
+    assert found.lines()[0].kind == "same" and found.lines()[0].button == "Remove them"
+
+
+@pytest.mark.parametrize("kind", ["photographs", "drawings"])
+@pytest.mark.parametrize("fault, name", [("marked", "watermark"), ("screen", "bar")])
+def test_what_stands_in_several_pictures_at_one_place_is_a_mark(sets, kind, fault, name):
+    shown, looks = sets[kind]
+    chance = np.random.default_rng(6)
+    found = judged([look.look(getattr(planted, fault)(one, chance)) for one in shown[:6]] + looks[6:])
+    assert named(found, name) == set(range(6)) and of_set(found) == {name}
+
+
+def test_one_of_another_kind_is_an_outlier_and_many_are_a_mixture(sets):
+    photographs, drawings = sets["photographs"][1], sets["drawings"][1]
+    assert named(judged([*photographs[:13], drawings[0]]), "outlier") == {13}
+    assert named(judged([*drawings[:13], photographs[0]]), "outlier") == {13}
+    mixed = judged([*photographs[:7], *drawings[:7]])
+    assert not named(mixed, "outlier")
+    assert [one.says for one in mixed.set if one.kind == "styles"] == [
+        "7 of 14 pictures are flat as drawings, the others are not."
+    ]
+
+
+def test_few_pictures_and_one_background_are_said(sets):
+    shown = sets["drawings"][0]
+    same = [Image.new("RGB", (600, 600), "white") for _ in range(9)]
+    for ground, picture in zip(same, shown, strict=False):
+        ground.paste(picture.resize((300, 300)), (150, 150))
+    looks = [look.look(one) for one in same] + sets["drawings"][1][9:12]
+    says = [one.says for one in judged(looks).set]
+    assert "9 of 12 have the same background." in says
+    assert [one.says for one in judged(looks[:3]).set if one.kind == "few"] == ["There are only 3 pictures."]
+
+
+def test_size_and_shape_are_held_against_the_base(sets):
+    small, long = Image.new("RGB", (300, 300)), Image.new("RGB", (3000, 100))
+    noise = np.random.default_rng(1).integers(0, 255, (300, 300, 3), np.uint8)
+    looks = [look.look(Image.fromarray(noise)), look.look(long)]
+    found = judged(looks)
+    assert small.size == (300, 300)
+    assert [one.says for one in found.pictures["0"]] == [
+        "0 is 300 x 300: it would have to be enlarged x 1.7 for this base."
+    ]
+    assert any(one.kind == "cropped" and "% of 1 is cut off" in one.says for one in found.pictures["1"])
+    assert not named(judged(looks, resolution=256), "small")
+
+
+def test_a_jpeg_that_was_squeezed_hard_is_known_by_its_tables_and_later_by_its_blocks(tmp_path, sets):
+    picture = sets["photographs"][0][0]
+    for quality in (25, 49, 60, 90):
+        picture.save(tmp_path / "a.jpg", quality=quality)
+        with Image.open(tmp_path / "a.jpg") as image:
+            assert abs(look.jpeg_quality(image.quantization) - quality) <= 1
+    assert look.look(planted.squeezed(picture, 20)).blocks > 3 > look.look(planted.squeezed(picture, 90)).blocks
+
+
+@pytest.mark.parametrize(
+    "captions, asked, kind, says",
+    [
+        (["a fox in snow", "", "a dog"], {}, "uncaptioned", "1 of 3 pictures have no caption."),
+        (["zxy, a fox"] * 6, {"trigger": "zxy"}, "alike_captions", "All 6 captions say the same."),
+        ([f"watercolor {one}" for one in "fox dog cat hen cow".split()], {}, "words", '"watercolor" stands in 5 of 5'),
+        (["zxy, a fox", "a dog"], {"trigger": "zxy"}, "trigger", "1 of 2 captions do not say zxy."),
+    ],
+)
+def test_captions_are_judged_together(sets, captions, asked, kind, says):
+    found = judged(sets["drawings"][1][: len(captions)], captions, **asked)
+    assert any(one.kind == kind and one.says.startswith(says) for one in found.set)
+
+
+def test_what_a_character_is_called_may_stand_in_every_caption(sets):
+    captions = [f"woman {one}" for one in ("in snow", "at sea", "on a hill", "in bed", "on a bike", "asleep")]
+    looks = sets["drawings"][1][:6]
+    assert "words" in of_set(judged(looks, captions))
+    assert "words" not in of_set(judged(looks, captions, goal="character"))
+
+
+def test_what_the_base_does_not_read_of_a_caption_is_shown(tmp_path, sets):
+    starter = bases.find(Studio(tmp_path), "starter")
+    caption = " ".join(["a red cat"] * 30)
+    found = judged(sets["drawings"][1][:1], [caption], base=starter)
+    (one,) = [one for one in found.pictures["0"] if one.kind == "unread"]
+    assert "reads 30 tokens" in one.says and '"a red cat a" on' in one.says
+
+
+def test_a_look_is_the_same_once_it_was_kept_and_a_damaged_one_is_none(sets):
+    found = sets["photographs"][1][0]
+    again = look.unpacked(look.packed(found))
+    assert np.array_equal(again.small, found.small)
+    assert (again.sharp, again.style, again.borders) == (found.sharp, found.style, found.borders)
+    with pytest.raises((ValueError, OSError, KeyError, SyntaxError)):
+        look.unpacked(look.packed(found)[:300])
+
+
+def test_a_set_is_judged_at_once_after_its_import_and_a_bad_file_is_named(tmp_path, sets, monkeypatch):
+    inbox, studio = tmp_path / "in", Studio(tmp_path / "studio")
+    inbox.mkdir()
+    for at, picture in enumerate(sets["drawings"][0][:4]):
+        picture.save(inbox / f"{at}.png")
+    (inbox / "bad.png").write_bytes(b"\x89PNG nothing")
+    found, refused = doctor.judge(studio, doctor.of_folder(inbox), doctor.Asked())
+    assert list(found.pictures) == ["0.png", "1.png", "2.png", "3.png"] and "bad.png" in refused[0]
+    made, _ = pictures.import_pictures(studio, [inbox])
+    monkeypatch.setattr(doctor.looks.several, "decoded", lambda orders, ask: iter([*map(str, orders)]))
+    again, refused = doctor.judge(studio, doctor.of_set(made), doctor.Asked(resolution=2048))
+    assert not refused and again.told()["pictures"][0]["findings"][0]["kind"] == "small"
