@@ -475,6 +475,31 @@ def test_the_text_encoder_and_groups_of_blocks_have_strengths_of_their_own(order
     assert any("nothing in down blocks" in event.text for event in events if isinstance(event, Note))
 
 
+def test_turns_are_what_stepping_by_hand_through_one_lora_after_the_other_draws(order, base, finished, tmp_path):
+    other, facts = tmp_path / "other.safetensors", family("sd1").facts
+    layers = {name: one for name, one in random_layers("sd1", base, seed=7).items() if name.startswith("unet.")}
+    safetensors.torch.save_file(dialects.build(layers, facts), other, {"ss_base_model_version": "sd_v1"})
+    asked = order({finished.lora: 0.7, other: 0.4}, turns=True, steps=5)
+    (turns,), _, _ = drawn(Drawer(), asked)
+
+    plain = Drawer()
+    drawn(plain, order())  # the base, with nothing in it
+    unet = plain.opened.pipeline.parts["unet"]
+    own = {name: one.clone() for name, one in unet.state_dict().items()}
+    stack = [(dialects.read(finished.lora, None, facts, [facts]), 0.7), (layers, 0.4)]
+
+    def wear(step):
+        unet.load_state_dict(own)
+        worn, strength = stack[step % 2]
+        for name, layer in worn.items():
+            unet.get_submodule(name.removeprefix("unet.")).weight.data += strength * layer.delta()
+
+    wear(0)
+    shot = asked.settings
+    by_hand = plain.opened.pipeline.draw(shot, shot.seed, plain.opened.prompts(shot), lambda step, of, x0: wear(step))
+    assert np.abs(np.array(by_hand).astype(int) - turns.astype(int)).max() <= 1
+
+
 def test_loras_that_take_turns_count_one_at_a_step_each_by_itself(order, base, finished, tmp_path):
     drawer, other = Drawer(), tmp_path / "other.safetensors"
     layers = random_layers("sd1", base, seed=7)
