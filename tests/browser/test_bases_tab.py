@@ -63,7 +63,7 @@ def test_an_sdxl_file_in_comfyui_is_trained_on_in_five_actions(page, window, tmp
 
     page.locator("#tabs [role=tab]", has_text="Bases").click()  # 1: it looks by itself the first time
     expect(page.locator("#bases-notice")).to_contain_text("1 base of other programs can be used where it lies")
-    page.get_by_role("button", name="Train with juggernaut").click()  # 2
+    page.get_by_role("button", name="Train with it: juggernaut").click()  # 2
     expect(page.locator("#base input")).to_have_value("juggernaut")
     dropped = [str(tmp_path / f"{n}.png") for n in range(4)]
     page.locator("#dropzone input[type=file]").first.set_input_files(dropped)  # 3

@@ -50,13 +50,13 @@ class Drawer:
         stack = yield from opened.stack.use(job.settings.stack, merged, job.read_by)
         room.require(job, opened.folder, opened.family, self.device, opened.dtype)
         digest = yield from hashes.of_base(job.base, job.cache)
-        watch = Watch(opened.pipeline, job, say, cancelled)
+        watch, own = Watch(opened.pipeline, job, say, cancelled), room.own_size(job, opened.family)
         for number, shot in enumerate(shots):
             yield Phase("Drawing", number, len(shots))
             try:
                 if cancelled():
                     raise CancelledError
-                image = yield from self._drawn(opened, shot, watch)
+                image = yield from self._drawn(opened, shot, watch, own)
             except CancelledError:
                 yield Stopped(id=job.id)
                 return
@@ -67,8 +67,10 @@ class Drawer:
             yield Drawn(job.id, str(path), shot.seed, number + 1, len(shots))
         yield Done(id=job.id)
 
-    def _drawn(self, opened: Opened, shot: DrawSettings, seen: Watch) -> Generator[Event, None, Image.Image]:
-        """One drawing, enlarged where that is asked for."""
+    def _drawn(
+        self, opened: Opened, shot: DrawSettings, seen: Watch, own: tuple[int, int]
+    ) -> Generator[Event, None, Image.Image]:
+        """One drawing, enlarged where that is asked for; `own` is the base's width and height in px."""
         begin, captions = beginning(shot), opened.prompts(shot)
         watch: Progress = opened.stack.taking_turns(seen) if shot.turns else seen
         if begin and not begin.strength:
@@ -78,7 +80,7 @@ class Drawer:
             yield from _odd(image, shot)
         if shot.upscale > 1:
             seen.show(image, shot.steps, shot.steps)
-            image = yield from upscale.enlarged(opened.pipeline, image, shot, captions, watch)
+            image = yield from upscale.enlarged(opened.pipeline, image, shot, captions, watch, own)
         return image
 
 

@@ -1,7 +1,7 @@
 """Upscale a drawing: enlarge its pixels, then draw over them a little, tile by tile, with the same prompt.
 
-As the "SD upscale" of A1111 and the tiled second pass of others do. Tiles are as large as the drawing was, so that
-they need no more memory; neighbours overlap and are blended there.
+As the "SD upscale" of A1111 and the tiled second pass of others do. Tiles are as large as the drawing was, though no
+larger than the base draws, so that they need no more memory; neighbours overlap and are blended there.
 """
 
 from __future__ import annotations
@@ -19,17 +19,22 @@ from lora_gui.families.base import Tensors
 from lora_gui.protocol.events import Event, Phase
 from lora_gui.settings import SEEDS, DrawSettings
 
+Size = tuple[int, int]
 _SHARED = 8  # neighbours share this part of a tile's side, at least
 
 
 def enlarged(
-    pipeline: Pipeline, image: Image.Image, shot: DrawSettings, captions: Tensors, progress: Progress
+    pipeline: Pipeline, image: Image.Image, shot: DrawSettings, captions: Tensors, progress: Progress, own: Size
 ) -> Generator[Event, None, Image.Image]:
-    """The drawing `shot.upscale` times as large. Each tile has a seed of its own, so that no pattern repeats."""
+    """The drawing `shot.upscale` times as large. Each tile has a seed of its own, so that no pattern repeats.
+
+    `own` is the width and height that the base draws.
+    """
     step = pipeline.family.facts.size_step
     width, height = (max(round(side * shot.upscale / step), 1) * step for side in image.size)
     large = image.resize((width, height), Image.Resampling.LANCZOS)
-    tile = (min(image.width, width), min(image.height, height))
+    most = image.size if image.width * image.height <= own[0] * own[1] else own
+    tile = (min(image.width, most[0], width), min(image.height, most[1], height))
     corners = [(left, top) for top in starts(height, tile[1]) for left in starts(width, tile[0])]
     settings = shot.model_copy(update={"width": tile[0], "height": tile[1]})
 

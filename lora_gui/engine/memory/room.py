@@ -27,9 +27,9 @@ def require(job: DrawJob, folder: Path, family: Family, where: torch.device, dty
     Sizes up to the base's own are not looked at: those are drawn in its least memory. The base's weights are there
     already; what the networks hold beside them is traced once for each size, in seconds, and then found in the cache.
     """
-    settings, own = job.settings, family.facts.draw_defaults_of(job.base.known)
-    usual = DrawSettings(**own)
-    if not job.cache or settings.width * settings.height <= usual.width * usual.height:
+    settings, (width, height) = job.settings, own_size(job, family)
+    is_drawn = not settings.picture or settings.denoising > 0  # else it is enlarged alone, in tiles of the base's size
+    if not job.cache or not is_drawn or settings.width * settings.height <= width * height:
         return
     free, precision = _free(where), job.precision or _NAMES[dtype]
     try:
@@ -47,6 +47,12 @@ def require(job: DrawJob, folder: Path, family: Family, where: torch.device, dty
             "width",
             fitting[0],
         )
+
+
+def own_size(job: DrawJob, family: Family) -> tuple[int, int]:
+    """Width and height that the base of an order is drawn at, in px."""
+    usual = DrawSettings(**family.facts.draw_defaults_of(job.base.known))
+    return usual.width, usual.height
 
 
 def _needed(planner: Planner, size: tuple[int, int], precision: str) -> float:

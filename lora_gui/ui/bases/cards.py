@@ -129,8 +129,8 @@ def _fetching(card: Card) -> str:
 def _buttons(card: Card) -> str:
     title, made = card.known.title, []
     if card.held:
-        made += [_button("train", "Train with it", f"Train with {title}")] if card.known.trains else []
-        made += [_button("draw", "Draw with it", f"Draw with {title}")]
+        made += [_button("train", "Train with it", f"Train with it: {title}")] if card.known.trains else []
+        made += [_button("draw", "Draw with it", f"Draw with it: {title}")]
         made += [_button("ask", "Remove", f"Remove {title}")] if card.held.removal else []
     elif card.fetch and card.fetch.goes_on:
         made += [_button("pause", "Pause", f"Pause {title}"), _button("cancel", "Cancel", f"Cancel {title}")]
@@ -145,8 +145,8 @@ def _own(held: Held) -> str:
     base = held.base
     whose = f", with {held.program}: {base.path}" if held.program else f", {Path(base.path).name}"
     asking = _button("ask", "Remove", f"Remove {base.title}") if held.removal else ""
-    buttons = [_button("train", "Train with it", f"Train with {base.title}"),
-               _button("draw", "Draw with it", f"Draw with {base.title}"), asking]  # fmt: skip
+    buttons = [_button("train", "Train with it", f"Train with it: {base.title}"),
+               _button("draw", "Draw with it", f"Draw with it: {base.title}"), asking]  # fmt: skip
     return (
         f'<li data-name="{markup.text(base.key)}"><span><b>{markup.text(base.title)}</b><br>'
         f'<span class="quiet">{markup.text(held.family + whose)}</span></span><span>{size(held.size)}</span>'

@@ -26,7 +26,7 @@ def test_the_second_drawing_is_the_first_to_the_bit(base, finished, tmp_path):
     entry = StackEntry(lora=str(lora), strength=0.73, up=0.5)
     settings = DrawSettings(
         prompt="zxy thing", negative_prompt="grey", stack=(entry,), seed=2**40 + 3, count=2, width=64, height=128,
-        steps=3, guidance=3.3, sampler="Euler a",
+        steps=3, guidance=3.3, sampler="Euler a", variation=0.4, variation_seed=9,
     )  # fmt: skip
     drawer = Drawer()
     for number, first in enumerate(drawn(drawer, where, settings, tmp_path, "first")):

@@ -167,8 +167,10 @@ def test_an_enlarged_drawing_is_near_the_plainly_enlarged_one_and_says_how_far_i
     _, ours = opened("sd1")
     settings = asked(upscale=2, upscale_denoising=0.3)
     captions = ours.family.encode_prompts(ours.kit.encoders, ("a thing", "grey"))
-    large, said = tiny.outcome(upscale.enlarged(ours, PICTURE, settings, captions, lambda *_: None))
+    large, said = tiny.outcome(upscale.enlarged(ours, PICTURE, settings, captions, lambda *_: None, (64, 64)))
     assert large.size == (128, 128)
     assert said == [Phase("Enlarging", number, 9) for number in range(9)]
-    again, _ = tiny.outcome(upscale.enlarged(ours, PICTURE, settings, captions, lambda *_: None))
+    again, _ = tiny.outcome(upscale.enlarged(ours, PICTURE, settings, captions, lambda *_: None, (64, 64)))
     assert np.array_equal(np.array(large), np.array(again))
+    twice, said = tiny.outcome(upscale.enlarged(ours, large, settings, captions, lambda *_: None, (64, 64)))
+    assert twice.size == (256, 256) and len(said) == 25  # in tiles that the base draws, not of the drawing's size

@@ -39,5 +39,6 @@ def test_a_size_beyond_memory_is_refused_with_one_of_its_shape_that_fits(ask):
     ask(FEW, width=width, height=height)
 
 
-def test_the_bases_own_size_is_never_refused(ask):
+def test_the_bases_own_size_and_what_is_enlarged_alone_are_never_refused(ask):
     ask(0, width=128, height=128)
+    ask(0, width=1024, height=1024, picture="some.png", denoising=0, upscale=2)
