@@ -72,8 +72,9 @@ def _matrix(found: Fight) -> str:
             f'<tr><th scope="row"><b>{letters[number]}</b> {markup.text(name)}</th>{cells}<td>{size}</td>'
             f"<td>{_mostly(found.groups[number])}</td></tr>"
         )
+    region = f'<div class="wide" role="region" aria-label="{TITLE}" tabindex="0">'  # scrolled by keys on a phone
     return (
-        f'<div class="wide"><table><thead><tr><th scope="col">How alike</th>{head}<th scope="col">Size</th>'
+        f'{region}<table><thead><tr><th scope="col">How alike</th>{head}<th scope="col">Size</th>'
         f'<th scope="col">Mostly in</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
 

@@ -60,6 +60,7 @@ class Grids:
             html(markup.quiet("One seed, the strength of your first LoRA from one end to the other."))
             self._travel = gr.Button("Draw the strip", size="sm", scale=0, min_width=150, elem_id="travel-draw")
             self._before = html(js_on_load=OPENS, elem_id="sheets-before")
+            self._mark = gr.JSON([], visible=False)  # up to which sheet this page lists them; empty before it does
         self.said: dict[str, gr.HTML] = {"grid_plan": plan}
 
     def connect(self, desk: Desk, view: SheetView) -> None:
@@ -68,7 +69,8 @@ class Grids:
         desk.press(self._draw.click, lambda shown: self._begun(shown, self._grid), outputs)
         desk.press(self._travel.click, lambda shown: self._begun(shown, self._strip), outputs)
         desk.press(self._before.select, self._opened, outputs)
-        self._fold.expand(self._listed, None, [self._before], **LIGHT)
+        self._fold.expand(self._lists, None, [self._before, self._mark], **LIGHT)
+        self._context.live.watch(self._look, [self._mark], [self._before, self._mark])
 
     def told(self, draft: DrawDraft) -> dict[str, Any]:
         """How the fields stand."""
@@ -122,6 +124,12 @@ class Grids:
             return self._desk.shows(problem) | self._view.open(str(event.name))
         except UserError as error:
             return self._desk.shows(error)
+
+    def _look(self, mark: list[Any]) -> Changes:
+        return self._lists() if mark and mark != self._view.last else {}
+
+    def _lists(self) -> Changes:
+        return {self._before: self._listed(), self._mark: self._view.last}
 
     def _listed(self) -> str:
         """The sheets that were drawn before."""

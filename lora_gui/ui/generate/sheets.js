@@ -32,7 +32,7 @@ function build() {
     folder: button('Show in folder', () => ask('folder')),
   };
   parts.told.setAttribute('role', 'status');
-  parts.body.tabIndex = -1;
+  Object.assign(parts.body, { tabIndex: 0, role: 'region', ariaLabel: sheet.title }); // scrolled by keys too
   const ways = make('span', 'ways');
   ways.append(parts.stop, button('Close', close));
   head.append(make('h3', 'group', sheet.title), parts.told, ways);
@@ -50,7 +50,7 @@ function table() {
     made.append(make('span', 'corner'), ...sheet.columns.map(words => make('span', 'says', words)));
   }
   sheet.cells.forEach((_, n) => {
-    if (!isStrip && n % sheet.columns.length === 0) made.append(make('span', 'says', sheet.rows[n / sheet.columns.length]));
+    if (!isStrip && n % sheet.columns.length === 0) made.append(make('span', 'says row', sheet.rows[n / sheet.columns.length]));
     const cell = button('', () => enlarge(n), 'cell');
     cells.push(cell);
     if (isStrip) {

@@ -71,6 +71,12 @@ class SheetView:
         self._shown = name
         return self.changes()
 
+    @property
+    def last(self) -> list[Any]:
+        """Tells which sheet was drawn last, and whether it is being drawn."""
+        latest = self._sheets.latest
+        return [latest.name, latest.goes_on] if latest else [""]
+
     def aside(self) -> Changes:
         """Make room for a drawing; a sheet in work goes on."""
         self._shown = ""

@@ -209,6 +209,22 @@ def test_a_stack_that_is_full_is_a_sentence(page):
     assert f"The stack holds {ROWS} LoRAs." in add(page, "fox")["notice"] and len(stack(page)) == ROWS
 
 
+def test_nine_loras_in_a_prompt_or_a_strength_that_is_none_are_a_sentence_and_nothing_is_lost(page):
+    names = [f"l{n}" for n in range(ROWS + 1)]
+    for name in names:
+        lora(page, name)
+    nine = "a boat " + " ".join(f"<lora:{name}:0.5>" for name in names)
+    assert type_in(page, prompt=nine)["prompt"] == nine and len(stack(page)) == ROWS
+    notice = draw(page)["notice"]
+    assert f"at most {ROWS}" in notice and page.context.drafts.draw.value.prompt == nine
+    for strength in ("nan", "1e999", "9" * 400, "loud"):
+        prompt = f"a boat <lora:l0:{strength}>"
+        assert type_in(page, prompt=prompt)["prompt"] == prompt
+        assert "is not a number" in draw(page)["notice"]
+    assert "Strength can be at most 2" in draw(page, prompt="a boat <lora:l0:1e300>")["notice"]
+    assert not page.context.drawer.waiting() and not page.context.drawer.ended()
+
+
 def test_a_file_that_is_imported_joins_the_stack_and_one_that_is_none_does_not(page, tmp_path):
     fake = tmp_path / "fake.safetensors"
     fake.write_bytes(b"no tensors here")

@@ -87,7 +87,8 @@ def test_a_grid_is_drawn_cell_by_cell_and_each_cell_can_be_used_again(page):
         assert "not there any more" in act(page, "use", word)["notice"]
     act(page, "close")
     assert sheet(page) is None
-    listed = page.grids._listed()
+    assert page.grids._look([]) == {}, "nobody has asked for them yet"
+    listed = page.grids._look([""])[page.grids._before]
     assert f'data-sheet="{shown["name"]}"' in listed and "8 of 8" in listed
     page.take(page.grids._opened(SimpleNamespace(name=shown["name"]), page.shown))
     assert sheet(page) == shown
