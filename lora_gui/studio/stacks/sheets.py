@@ -110,14 +110,15 @@ def ended(drawn: Grid) -> Grid:
 
 
 def before(studio: Studio) -> list[Sheet]:
-    """The sheets that were drawn last, the newest first; what cannot be read is passed over."""
+    """The sheets that were drawn last, the newest first; one that cannot be read or has no drawing is passed over."""
     found: list[Sheet] = []
     for day in sorted(studio.drawings.glob("????-??-??"), reverse=True):
         for folder in sorted(day.glob("*-grid"), reverse=True):
             try:
-                found.append(find(studio, f"{day.name}/{folder.name}"))
+                sheet = find(studio, f"{day.name}/{folder.name}")
             except UserError:
                 continue
+            found += [sheet] if sheet.drawn else []
             if len(found) == BEFORE:
                 return found
     return found

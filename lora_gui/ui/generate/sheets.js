@@ -1,7 +1,7 @@
 // A sheet in the place of the drawing: its cells fill as they are drawn, one is shown large, two stand on a slider.
 const root = document.querySelector('#sheet .sheet'), wall = document.querySelector('#gallery');
 const FEW = 4; // cells that fill the place together, two beside each other
-let sheet = null, name = '', large = null, cells = [], parts = {};
+let sheet = null, asked = null, name = '', large = null, cells = [], parts = {};
 
 function make(tag, className, text = '') {
   const made = document.createElement(tag);
@@ -148,12 +148,12 @@ function turn(by) {
 function arrange() {
   sheet = props.value ? JSON.parse(props.value) : null;
   root.hidden = !sheet;
-  if (!sheet) { name = ''; return; }
-  const isNew = sheet.name !== name;
-  if (isNew) build();
+  if (!sheet) { name = ''; asked ??= 0; return; }
+  if (sheet.name !== name) build();
   update();
-  const { top } = root.getBoundingClientRect();
-  if (isNew && (top < 0 || top > innerHeight / 2)) root.scrollIntoView({ block: 'start' });
+  const { top } = root.getBoundingClientRect(), isAskedFor = asked !== null && sheet.asked !== asked;
+  asked = sheet.asked;
+  if (isAskedFor && (top < 0 || top > innerHeight / 2)) root.scrollIntoView({ block: 'start' });
 }
 
 document.addEventListener('keydown', event => {

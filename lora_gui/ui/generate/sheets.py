@@ -41,6 +41,7 @@ class SheetView:
         self._small = Thumbnails(context.studio)
         self._shown = ""  # the name of the sheet that is shown; empty while a drawing is
         self._before: Sheet | None = None  # the one that was opened again
+        self._asked = 0  # how often one was asked for, so that the page goes to where it is
         html(PLACE, elem_id="sheet")
         self._state = html("", html_template="", js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="sheet-state")
         self._mark = gr.JSON([], visible=False)  # what this page shows
@@ -61,15 +62,18 @@ class SheetView:
         """Draw a sheet and show it. Raises UserError where another one is being drawn."""
         self._sheets.begin(planned, on_processor=on_processor)
         latest = self._sheets.latest
-        self._shown = latest.name if latest else ""
+        self._show(latest.name if latest else "")
         return self.changes()
 
     def open(self, name: str) -> Changes:
         """Show a sheet that was drawn before. Raises UserError where it is gone."""
         latest = self._sheets.latest
         self._before = None if latest and latest.name == name else find(self._studio, name)
-        self._shown = name
+        self._show(name)
         return self.changes()
+
+    def _show(self, name: str) -> None:
+        self._shown, self._asked = name, self._asked + 1
 
     @property
     def last(self) -> list[Any]:
@@ -102,9 +106,10 @@ class SheetView:
         """What changes whenever anything that is shown does."""
         latest = self._sheets.latest
         if latest is None:
-            return [self._shown]
+            return [self._shown, self._asked]
         tried = sum(bool(drawing or why) for drawing, why in latest.cells)
-        return [self._shown, latest.name, tried, *latest.step, latest.goes_on, len(latest.said), bool(latest.moving)]
+        goes = [latest.name, tried, *latest.step, latest.goes_on, len(latest.said), bool(latest.moving)]
+        return [self._shown, self._asked, *goes]
 
     def _told(self, sheet: Sheet) -> str:
         """As sheets.js takes it."""
@@ -116,7 +121,8 @@ class SheetView:
         told = {
             "name": sheet.name, "kind": sheet.kind, "title": TITLES.get(sheet.kind, TITLES["grid"]),
             "rows": sheet.rows, "columns": sheet.columns, "cells": cells, "said": _said(sheet), "told": _stands(sheet),
-            "draws": sheet.goes_on, "whole": address(sheet.whole) if sheet.whole.is_file() else "",
+            "asked": self._asked, "draws": sheet.goes_on,
+            "whole": address(sheet.whole) if sheet.whole.is_file() else "",
             "moving": address(sheet.moving) if sheet.moving else "",
         }  # fmt: skip
         return json.dumps(told)
@@ -132,7 +138,7 @@ class SheetView:
             elif act == "close":
                 self._shown = ""
             elif act == "show" and latest:
-                self._shown = latest.name
+                self._show(latest.name)
             elif act == "folder":
                 folder.show(self._required().whole, os.environ)
             elif act == "use":

@@ -91,7 +91,7 @@ def test_a_grid_is_drawn_cell_by_cell_and_each_cell_can_be_used_again(page):
     listed = page.grids._look([""])[page.grids._before]
     assert f'data-sheet="{shown["name"]}"' in listed and "8 of 8" in listed
     page.take(page.grids._opened(SimpleNamespace(name=shown["name"]), page.shown))
-    assert sheet(page) == shown
+    assert sheet(page) == shown | {"asked": shown["asked"] + 1}
     assert "not there" in page.take(page.grids._opened(SimpleNamespace(name="../.."), page.shown))["notice"]
 
 
