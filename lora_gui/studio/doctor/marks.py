@@ -25,7 +25,7 @@ _PLACES = {  # height and width in px, and where it lies: 1 above, -1 below; 1 o
 _SHIFTS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]  # px by which a mark may stand beside itself
 _SEED, _SEEDS = 0.15, 5  # correlation and number of pictures from which a mark is looked for
 _ALIKE = 0.26  # correlation with the mean of the others that have a mark, from which a picture has it
-_STROKES, _ALSO = 88, 0.28  # percentile of the mark's edges that are its strokes; correlation there that is enough
+_STROKES, _ALSO = 90, 0.25  # percentile of the mark's edges that are its strokes; correlation there that is enough
 _ROUNDS = 6  # of looking who has it
 _LOUD = 8.0  # of 255; steeper edges count no more than this, so that what is behind a mark does not drown it
 _FAINT = 0.1  # of 255, mean of the edges of a place where there is nothing
@@ -95,7 +95,7 @@ def _groups(edges: Pixels, down: int, right: int) -> Iterator[list[int]]:
         seeds = [one for one in nearest[first] if like[first, one] > _SEED]
         if len(seeds) < FEWEST - 1:
             return
-        proof, has_it = _settled(edges, sample, np.array([first, *seeds]))
+        proof, has_it = _settled(edges, sample, np.array([first, *seeds]), bool(right))
         is_new, free[sample[first]] = bool(free[has_it].all()), False
         if len(has_it) >= FEWEST and is_new:
             free[has_it] = False
@@ -103,7 +103,7 @@ def _groups(edges: Pixels, down: int, right: int) -> Iterator[list[int]]:
                 yield has_it.tolist()
 
 
-def _settled(edges: Pixels, sample: Pixels, group: Pixels) -> tuple[Pixels, Pixels]:
+def _settled(edges: Pixels, sample: Pixels, group: Pixels, is_small: bool) -> tuple[Pixels, Pixels]:
     """What settles when the `group` among a sample is asked who has the same, and all pictures that have it too."""
     few = edges[sample]
     for _ in range(_ROUNDS):
@@ -112,9 +112,9 @@ def _settled(edges: Pixels, sample: Pixels, group: Pixels) -> tuple[Pixels, Pixe
             break
         group = has_it
     mark, has_it = _shared(edges, few, sample[group], group)
-    if len(has_it) < FEWEST:
+    if len(has_it) < FEWEST or not is_small:
         return has_it, has_it
-    # Where the others have it, its strokes alone count, and not what is around them.
+    # Of what fills little of its place its strokes alone count, and not what is around them.
     strokes = np.linalg.norm(mark, axis=0) > np.percentile(np.linalg.norm(mark, axis=0), _STROKES)
     also = np.flatnonzero(_likeness(_unit(edges * strokes), _unit(mark[None] * strokes))[:, 0] > _ALSO)
     return has_it, np.union1d(has_it, also)

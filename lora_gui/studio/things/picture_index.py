@@ -39,13 +39,19 @@ class Index(BaseModel):
     digests: tuple[str, ...] = ()  # of their pixels
     opted_out: tuple[int, ...] = ()  # numbers of those whose file said that it may not be learnt from
     left: tuple[LeftOut, ...] = ()
+    removed: tuple[int, ...] = ()  # numbers of those that were taken out, and can be put back
     sha256: str = ""  # of all the rest
 
 
 def write(folder: Path, index: Index) -> None:
     """Write the list last: a folder without it is no set. Raises UserError where the disk refuses."""
+    files.write_bytes(folder / FILE, written(index))
+
+
+def written(index: Index) -> bytes:
+    """The list as it stands in its file."""
     said = index.model_dump(mode="json", exclude={"sha256"}) | {"version": 1}
-    files.write_json(folder / FILE, said | {"sha256": _sum(said)})
+    return json.dumps(said | {"sha256": _sum(said)}, indent=1, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def read(folder: Path) -> Index:
@@ -64,7 +70,8 @@ def check(folder: Path) -> None:
     expected = _sum(files.read_json(folder / FILE, _LIMIT)) if index.version or index.sha256 else ""
     if index.sha256 != expected:
         raise _damaged(folder)
-    missing = [n for n in range(1, len(index.labels) + 1) if not (folder / f"{n:04}.png").is_file()]
+    numbers = set(range(1, len(index.labels) + 1)) - set(index.removed)
+    missing = [n for n in sorted(numbers) if not (folder / f"{n:04}.png").is_file()]
     if missing:
         raise UserError(f"{len(missing)} pictures of this set are missing.", "Add them again where you need them.")
 

@@ -227,14 +227,19 @@ def delete_set(studio: Studio, folder: Path) -> None:
     place = studio.pictures / folder.name
     if place not in picture_sets(studio):
         raise UserError(f"There is no picture set {folder.name!r}.", "Choose one of those that are listed.")
-    for run, name in _uses(studio).get(place.name, ()):
-        if run.summary().state != "finished":
-            what = f"The training of {name} ({run.folder.name}) learns from these pictures and is not finished."
-            raise UserError(what, "Let it come to its end, or delete that run first.")
+    require_free(studio, place)
     try:
         send2trash(place)
     except OSError:
         raise UserError("These pictures could not be moved to the bin.", f"Delete {place} by hand.") from None
+
+
+def require_free(studio: Studio, folder: Path) -> None:
+    """Raises UserError while a run that is not finished learns from a set."""
+    for run, name in _uses(studio).get(folder.name, ()):
+        if run.summary().state != "finished":
+            what = f"The training of {name} ({run.folder.name}) learns from these pictures and is not finished."
+            raise UserError(what, "Let it come to its end, or delete that run first.")
 
 
 def set_captions(pictures: PictureSet, captions: Sequence[str]) -> PictureSet:

@@ -15,6 +15,7 @@ from lora_gui.errors import UserError
 from lora_gui.studio.things import pictures
 from lora_gui.ui.context import Context
 from lora_gui.ui.train import planned
+from lora_gui.ui.train.doctor_view import DoctorView
 from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
@@ -38,11 +39,13 @@ class PicturesView:
                 self._captions = html(js_on_load=EDITED.read_text(encoding="utf-8"), elem_id="captions")
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
                 self._remarks = html()
+                self.doctor = DoctorView(context, self._tiles)
                 self.sizes = html(elem_id="sizes")  # filled with the draft: base, resolution and batch count
         self._kept = gr.JSON({}, visible=False)  # the caption that was kept last, for captions.js
         self._writing = threading.Lock()
         self._latest: dict[tuple[str, int], float] = {}  # when each caption was typed; ms
         self.outputs = [self._zone, self._chosen, self._grid, self._remarks, self._captions]
+        self.outputs += self.doctor.outputs
 
     def connect(self, shows: Callable[..., Changes], form: DraftForm) -> list[Any]:
         """The events after which other pictures may be chosen.
@@ -118,6 +121,12 @@ class PicturesView:
             self._remarks: address.remark() + _remarks(found),
             self._captions: rows,
         }
+
+    def _tiles(self, found: pictures.PictureSet, badges: dict[str, str]) -> Changes:
+        """The pictures with a word on some of them, and their captions as they stand."""
+        address = Thumbnails(self._studio, SIDE)
+        grid = markup.picture_grid(found.pictures, address, badges)
+        return {self._grid: grid} | ({} if badges else {self._captions: markup.caption_rows(found.pictures, address)})
 
     def _caption(self, event: gr.EventData) -> Changes:
         """Keep a caption, unless one that was typed later has come first."""

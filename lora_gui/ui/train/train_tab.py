@@ -18,6 +18,7 @@ from lora_gui.ui.bases import welcome
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import TrainDraft, is_typed
 from lora_gui.ui.train import beginning, planned
+from lora_gui.ui.train.doctor_view import GOALS
 from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
 from lora_gui.ui.train.presets_view import PresetsView, cards
@@ -87,6 +88,7 @@ class _Setup:
             self._memory.fit.click(self._fitted, [shown, self._memory.proposal], outputs, **carried),
             self._beginning.select(self._begun_anew, [shown], outputs, **carried),
             *self._pictures.connect(self._shows, self._form),
+            self._pictures.doctor.connect(self._to_judge, self._shows, shown, outputs),
             *self._presets.connect(self._after, shown, carried, outputs),
         ):
             self._form.filled(event)
@@ -178,6 +180,17 @@ class _Setup:
         folder = found.folder.name if found else ""
         answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder)
         return answer | (self._pictures.show(found) if folder != (shown or {}).get("folder", "") else {})
+
+    def _to_judge(self) -> Any:
+        """The pictures of the draft, and what they are for; None where there are none, or no base."""
+        draft = self._draft.value
+        try:
+            found = planned.chosen_pictures(self._studio, draft)
+            plan = planned.planned(self._studio, draft, len(found.pictures)) if found else None
+        except UserError:
+            return None
+        goal = plan.preset if plan and plan.preset in GOALS else GOALS[0]
+        return (found, plan.base, plan.settings, draft.trigger, goal) if found and plan else None
 
     def _wanted(self) -> tuple[Base, TrainSettings]:
         plan = planned.planned(self._studio, self._draft.value, 1)

@@ -1,6 +1,6 @@
 """Small pieces of HTML that the tabs are made of; every text is escaped, because many come from files of strangers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -60,10 +60,13 @@ def image(address: str, alt: str, lazy: bool = True) -> str:
     return f'<img src="{address}" alt="{text(alt)}" title="{text(alt)}"{" loading=lazy" if lazy else ""}>'
 
 
-def picture_grid(pictures: Sequence[Picture], address: Address) -> str:
-    cells = "".join(
-        f'<figure title="{text(p.label)}">{image(address(p.path), p.caption or p.label)}</figure>' for p in pictures
-    )
+def picture_grid(pictures: Sequence[Picture], address: Address, badges: Mapping[str, str] | None = None) -> str:
+    """The pictures of a set; `badges` are words on some of them, by the names of their files."""
+    cells = ""
+    for one in pictures:
+        badge = text((badges or {}).get(one.path.name, ""))
+        shown = image(address(one.path), one.caption or one.label)
+        cells += f'<figure title="{text(one.label)}">{shown}{f"<span>{badge}</span>" if badge else ""}</figure>'
     return f'<div class="pictures">{cells}</div>'
 
 

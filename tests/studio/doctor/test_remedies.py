@@ -1,0 +1,92 @@
+"""What is mended by a press is mended on the disk, and can be taken back and done again."""
+
+import numpy as np
+import pytest
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.doctor import doctor, remedies
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import picture_index, pictures, set_changes
+from tests import planted
+
+
+@pytest.fixture
+def ill(tmp_path):
+    """A set with a copy, a border and captions that say too much."""
+    inbox, studio = tmp_path / "in", Studio(tmp_path / "studio")
+    inbox.mkdir()
+    shown = planted.made("drawings", 6, 3)
+    chance = np.random.default_rng(1)
+    shown = [*shown[:4], planted.mirrored(shown[0], chance), planted.bordered(shown[5], chance)]
+    for at, picture in enumerate(shown):
+        picture.save(inbox / f"{at}.png")
+        (inbox / f"{at}.txt").write_text(f"watercolor, thing {'abcdef'[at] * 4}")
+    return studio, pictures.import_pictures(studio, [inbox])[0].folder
+
+
+def line(studio, folder, kind):
+    found = pictures.load(folder)
+    judgement, _ = doctor.judge(studio, doctor.of_set(found), doctor.Asked(trigger="zxy"))
+    return found, next((one for one in judgement.lines() if one.kind == kind), None)
+
+
+def state(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("kind, says", [
+    ("same", "1 picture was taken out."), ("border", "The borders of 1 picture were cropped."),
+    ("words", "6 captions were changed."), ("trigger", "6 captions were changed."),
+])  # fmt: skip
+def test_each_remedy_mends_and_can_be_taken_back_and_done_again(ill, kind, says):
+    studio, folder = ill
+    before = state(folder)
+    found, wrong = line(studio, folder, kind)
+    remedies.mend(studio, found, wrong)
+    after = state(folder)
+    picture_index.check(folder)
+    _, left = line(studio, folder, kind)
+    assert left is None or left.word != wrong.word
+    assert set_changes.history(folder)[-1].says == says
+    set_changes.undo(folder)
+    assert state(folder) == before
+    set_changes.redo(folder)
+    assert state(folder) == after
+    with pytest.raises(UserError, match="nothing to do again"):
+        set_changes.redo(folder)
+
+
+def test_what_was_taken_out_is_no_picture_of_the_set_and_its_caption_stays_its_own(ill):
+    studio, folder = ill
+    found, wrong = line(studio, folder, "same")
+    remedies.mend(studio, found, wrong)
+    left = pictures.load(folder).pictures
+    assert len(left) == 5 and {one.label for one in left} == {one.label for one in found.pictures} - set(wrong.files)
+    assert all("abcdef"[int(one.label[0])] * 4 in one.caption for one in left)
+    assert pictures.sets(studio)[0].count == 5
+
+
+def test_a_new_change_forgets_what_was_taken_back(ill):
+    studio, folder = ill
+    for kind in ("words", "same"):
+        found, wrong = line(studio, folder, kind)
+        remedies.mend(studio, found, wrong)
+    set_changes.undo(folder)
+    found, wrong = line(studio, folder, "border")
+    remedies.mend(studio, found, wrong)
+    assert [change.done for change in set_changes.history(folder)] == [True, True]
+
+
+def test_a_disk_that_refuses_leaves_the_set_whole(ill, monkeypatch):
+    studio, folder = ill
+    before = state(folder)
+    found, wrong = line(studio, folder, "same")
+
+    def full(*_, **__):
+        raise UserError("The disk is full.", "Make room.")
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(UserError, match="disk is full"):
+        remedies.mend(studio, found, wrong)
+    assert state(folder) == before
