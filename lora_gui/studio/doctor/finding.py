@@ -74,7 +74,8 @@ class Line:
 
     @property
     def button(self) -> str:
-        return KINDS[self.kind].button
+        button = KINDS[self.kind].button
+        return button.replace("them", "it").replace("borders", "border") if len(self.files) == 1 else button
 
 
 @dataclass(frozen=True)

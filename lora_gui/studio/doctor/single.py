@@ -63,8 +63,8 @@ def _compression(name: str, look: Look) -> Iterator[Finding]:
 def _border(name: str, look: Look) -> Iterator[Finding]:
     sides = [side for side, share in zip(("left", "top", "right", "bottom"), look.borders, strict=True) if share]
     if sides:
-        says = f"{name} has a border {'all around' if len(sides) == 4 else ' and '.join(['on the', *sides])}."
-        says = says.replace("on the and", "on the")
+        where = "all around" if len(sides) == 4 else f"at the {' and '.join(sides)}"
+        says = f"{name} has a border {where}."
         yield Finding("border", says, "Crop it: a border in the pictures becomes one in the drawings.")
 
 

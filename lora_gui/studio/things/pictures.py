@@ -1,7 +1,7 @@
 """Picture sets and their captions: strangers' files come in, upright RGB copies of our own making are what is kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,17 +11,16 @@ import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
-from lora_gui.studio.doctor import looks
 from lora_gui.studio.paths import Studio, new_id
-from lora_gui.studio.sandbox import several
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import picture_index, report
+from lora_gui.studio.things import archives, picture_index, report
 from lora_gui.studio.things.captions import Captions
+from lora_gui.studio.things.filling import Filled, fill
 from lora_gui.studio.things.intake import Incoming, Intake, gather
 from lora_gui.studio.things.names import clean_caption, read_text
 from lora_gui.studio.things.picture_index import MOST, Index
-from lora_gui.studio.things.report import UNUSABLE, LeftOut, counted, details, left_out
+from lora_gui.studio.things.report import LeftOut, counted, details, left_out
 from lora_gui.studio.things.sorting import repeated, repeats, sort
 
 EXAMPLES = Path(lora_gui.__file__).parent / "starter" / "examples"
@@ -86,6 +85,12 @@ def import_pictures(
     paths on this disk. What is transparent is composited on the colour `ground`. Raises UserError if none is usable.
     """
     intake = gather([Path(source) for source in sources], names, skipped)
+    with archives.unpacked(intake, studio.cache) as whole:
+        return _imported(studio, whole, ground)
+
+
+def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, list[str]]:
+    """As `import_pictures`, of what was gathered."""
     found, texts, left = sort(intake.files)
     if len(found) > MOST:
         raise UserError(
@@ -97,7 +102,7 @@ def import_pictures(
     files.sweep(studio.pictures)
     partial = files.half_made(studio.pictures / "new")  # what is cut short is no set, and swept away
     try:
-        filled = _fill(studio, partial, found, captions.texts, ground)
+        filled = fill(studio, partial, found, captions.texts, ground)
         if not filled.stored:
             many = f"None of the {len(found)} files is a usable picture. {filled.refused[0]}"
             raise UserError(many if len(found) > 1 else filled.refused[0], DROP)
@@ -110,62 +115,8 @@ def import_pictures(
     return load(folder), filled.refused
 
 
-@dataclass
-class _Filled:
-    """What became of the pictures that were tried: the numbers of those that came in, and what there is to tell."""
-
-    stored: list[int] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    opted_out: list[int] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    left: list[LeftOut] = field(default_factory=list)
-
-
-def _fill(studio: Studio, folder: Path, found: Sequence[Incoming], captions: Sequence[str], ground: str) -> _Filled:
-    """Decode and store the pictures with their captions."""
-    filled, shrunk = _Filled(), 0
-    answers = several.decoded(found, lambda decoder, source: decoder.decode(source.path, ground))
-    for number, (source, decoded) in enumerate(zip(found, answers, strict=True)):
-        if isinstance(decoded, UserError):
-            error = decoded
-            why = plain(source.in_words(f"{error.what} {error.remedy}{_maybe_caption(source, found, error)}"))
-            filled.refused.append(why)
-            filled.left.append(left_out(source.name, UNUSABLE, why))
-            continue
-        path = folder / f"{len(filled.stored) + 1:04}.png"
-        files.write_bytes(path, decoded.data)
-        files.write_text(path.with_suffix(".txt"), captions[number])
-        looks.keep(studio, decoded.digest, decoded.look)
-        shrunk += decoded.shrunk
-        filled.stored.append(number)
-        filled.digests.append(decoded.digest)
-        said = [*decoded.notes, *_opted_out(source, decoded.marks)]
-        filled.remarks += [plain(source.in_words(remark)) for remark in said]
-        filled.opted_out += [len(filled.stored)] * bool(decoded.marks)
-    if shrunk:
-        are = "1 picture is" if shrunk == 1 else f"{shrunk} pictures are"
-        filled.remarks.append(f"{are} kept at 5 megapixels, the most that is ever learnt; yours stay as they are.")
-    return filled
-
-
-def _opted_out(source: Incoming, marks: list[str]) -> list[str]:
-    """That a picture's file forbids to learn from it: said, and left to whoever knows whose it is."""
-    by = f"{source.path.name} is marked as not to be used for training AI ({'; '.join(marks)})."
-    return [f"{by} Use it only if it is yours, or with its maker's permission."] if marks else []
-
-
-def _maybe_caption(source: Incoming, found: Sequence[Incoming], error: UserError) -> str:
-    """More to say of a text that has a picture's name, but no suffix of a caption."""
-    name = source.name
-    beside = any(other.name.with_suffix("") == name.with_suffix("") for other in found if other is not source)
-    if not beside or "text file" not in error.what:
-        return ""
-    return f" If it holds a caption, call it {name.stem}.txt."
-
-
 def _index(
-    intake: Intake, left: Sequence[LeftOut], found: Sequence[Incoming], captions: Captions, filled: _Filled
+    intake: Intake, left: Sequence[LeftOut], found: Sequence[Incoming], captions: Captions, filled: Filled
 ) -> Index:
     """The list of a set that was just filled."""
     stored = [found[number] for number in filled.stored]

@@ -50,7 +50,6 @@ class DoctorView:
         """`wanted` gives what is to be judged, `shows` the whole draft for a page; the event of a press."""
         self._wanted = wanted
         self._context.waits.append(lambda: bool(self._looking))
-        self._context.live.watch(self._look, [self._page], outputs)
 
         def pressed(event: gr.EventData, shown: dict[str, Any]) -> Changes:
             try:
@@ -63,6 +62,10 @@ class DoctorView:
         event = self._line.select(pressed, [shown], outputs, **HIDDEN)
         self._context.live.after(event, "#doctor button")
         return event
+
+    def watch(self, outputs: list[Any]) -> None:
+        """Look when the window does; after what draws the tiles without words on them."""
+        self._context.live.watch(self._look, [self._page], outputs)
 
     def _act(self, act: str, of: str, name: str) -> None:
         """Do what a button says, to the set that its page shows."""

@@ -94,6 +94,7 @@ class _Setup:
             self._form.filled(event)
         self._memory.connect(self._wanted)
         live.watch(self._look, [shown], [*outputs, *self._presets.outputs])
+        self._pictures.doctor.watch(outputs)
         live.fills(self._form)
         started = gr.on(
             [self._start.click, self._trigger.submit],

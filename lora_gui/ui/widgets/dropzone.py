@@ -36,7 +36,7 @@ def build() -> gr.HTML:
 
     `select` asks for the examples. A new value makes it ready again.
     """
-    accept = ",".join(["image/*", *sorted(sorting.TEXTS | sorting.TABLES)])
+    accept = ",".join(["image/*", ".zip", *sorted(sorting.TEXTS | sorting.TABLES)])
     words = {"kind": "", "icon": _ICON, "examples": _EXAMPLES, "things": "pictures", "accept": accept}
     return _zone("dropzone", words | {"title": "Drop 10 to 50 pictures here, or a folder"})
 
