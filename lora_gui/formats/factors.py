@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]  # fp32
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
           "I8": "i1", "U8": "u1"}  # fmt: skip
+Roles = dict[str, Tensor]  # the tensors of a layer
+Like = tuple["Facts", str]  # family and dialect
 FLOATS = {"F8_E4M3": (4, 7), "F8_E5M2": (5, 15)}  # bits of the exponent, and its bias
 
 
@@ -40,7 +43,36 @@ class Factor:
         return float(np.sqrt(max(inner(self, self), 0.0)))
 
 
-Factors = dict[str, Factor]  # by part and module path
+class Factors(Mapping[str, Factor]):
+    """Those of a file by part and module path; each is read when it is asked for, so that a large file fills no memory.
+
+    `layers` are the tensors of each layer by role, under the names that it has in the base: several where it is fused.
+    """
+
+    def __init__(self, path: Path, header: Header, layers: Mapping[tuple[str, ...], Roles], like: Like) -> None:
+        self._data, self._header, self._layers, self._like = np.memmap(path, np.uint8, "r"), header, layers, like
+        self._places = {in_base(name.rstrip(SWAPPED), None): names for names in layers for name in names}
+        self._last: tuple[tuple[str, ...], dict[str, Factor]] = ((), {})
+
+    def __getitem__(self, name: str) -> Factor:
+        names = self._places[name]
+        if self._last[0] != names:
+            self._last = (names, self._read(names))
+        return self._last[1][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _read(self, names: tuple[str, ...]) -> dict[str, Factor]:
+        """The layers that the file has as one. Raises UserError where it has another size than they."""
+        own, (facts, dialect) = [in_base(name.rstrip(SWAPPED), None) for name in names], self._like
+        whole = _factor(self._data, self._layers[names], DIALECTS[dialect].alpha_of(own[0], self._header.metadata))
+        if names[0].endswith(SWAPPED) and whole.up.shape[0] == 2 * whole.down.shape[1]:
+            whole = Factor(whole.down, np.concatenate(np.split(whole.up, 2)[::-1]), whole.scale)
+        return dict(zip(own, _split(own, whole, facts), strict=True))
 
 
 def inner(one: Factor, two: Factor) -> float:
@@ -64,7 +96,11 @@ def read_factors(path: Path, facts: Facts, dialect: str) -> tuple[Factors, bool]
     if lycoris.layers({name: one.shape for name, one in header.tensors.items()}) or _has_core(header):
         what = f"{path.stem} has layers of LyCORIS, which are not two plain factors and cannot be compared so."
         raise UserError(what, "Draw with it and look.")
-    return _layers(path, header, dialect, facts)
+    found: dict[tuple[str, ...], Roles] = {}
+    for name, (names, role) in _places(dialect, facts, tuple(header.tensors)).items():
+        found.setdefault(names, {})[role] = header.tensors[name]
+    whole = {names: roles for names, roles in found.items() if {"down", "up"} <= roles.keys()}
+    return Factors(path, header, whole, (facts, dialect)), any("magnitude" in roles for roles in found.values())
 
 
 def _has_core(header: Header) -> bool:
@@ -74,22 +110,6 @@ def _has_core(header: Header) -> bool:
 @lru_cache(maxsize=4)  # LoRAs of one trainer name the same layers
 def _places(dialect: str, facts: Facts, names: tuple[str, ...]) -> dict[str, Place]:
     return DIALECTS[dialect].places(names, facts)
-
-
-def _layers(path: Path, header: Header, dialect: str, facts: Facts) -> tuple[Factors, bool]:
-    found: dict[tuple[str, ...], dict[str, Tensor]] = {}
-    for name, (names, role) in _places(dialect, facts, tuple(header.tensors)).items():
-        found.setdefault(names, {})[role] = header.tensors[name]
-    data = np.memmap(path, np.uint8, "r")
-    factors: Factors = {}
-    for names, roles in found.items():
-        if {"down", "up"} <= roles.keys():
-            own = [in_base(name.rstrip(SWAPPED), None) for name in names]
-            whole = _factor(data, roles, DIALECTS[dialect].alpha_of(own[0], header.metadata))
-            if names[0].endswith(SWAPPED) and whole.up.shape[0] == 2 * whole.down.shape[1]:
-                whole = Factor(whole.down, np.concatenate(np.split(whole.up, 2)[::-1]), whole.scale)
-            factors |= dict(zip(own, _split(own, whole, facts), strict=True))
-    return factors, any("magnitude" in roles for roles in found.values())
 
 
 def _factor(data: Any, roles: dict[str, Tensor], alpha: float | None) -> Factor:

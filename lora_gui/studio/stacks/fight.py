@@ -8,7 +8,7 @@ it. No threshold of it is a verdict: LoRAs whose updates are orthogonal do not m
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -30,6 +30,7 @@ WORDS = (
     (-math.inf, "{a} and {b} pull the same layers in opposite ways: expect one to undo the other."),
 )  # fmt: skip
 APART = "{a} and {b} change different layers, so there is nothing to get in the way."
+Shared = dict[str, tuple[float, float, float]]  # of layers that two change: inner product and both squared norms
 LARGER = 2.0  # times another's size, from which that is said
 
 
@@ -68,21 +69,21 @@ def fight(paths: list[Path]) -> Fight:
     known = check_one_family(paths, "compared")
     names, facts = tuple(one.name for one in known), families.facts_of(known[0].family)
     read = {one.path: read_factors(one.path, facts, one.dialect) for one in dict.fromkeys(known)}
-    factors = [read[one.path][0] for one in known]
-    norms = tuple(_norm(one) for one in factors)
+    squared, shared = _sums([read[one.path][0] for one in known])
+    norms = tuple(math.sqrt(sum(one.values())) for one in squared)
     notes = [f"{one.name} is a DoRA; only its low-rank part is compared." for one in known if read[one.path][1]]
     for name, norm in zip(names, norms, strict=True):
         if not math.isfinite(norm):
             raise UserError(f"Some values of {name} are not numbers, so it would spoil every drawing.", "Leave it out.")
         if norm == 0:
             notes.append(f"{name} changes nothing.")
-    pairs = {(i, j): _pair(names[i], names[j], factors[i], factors[j]) for i, j in combinations(range(len(names)), 2)}
+    pairs = {(i, j): _pair(names[i], names[j], found) for (i, j), found in shared.items()}
     matrix = tuple(
         tuple(1.0 if i == j else pairs[min(i, j), max(i, j)].cosine for j in range(len(names)))
         for i in range(len(names))
     )
     notes += filter(None, [_sizes(names, norms)])
-    shares = tuple(map(_shares, factors))
+    shares = tuple(map(_shares, squared))
     return Fight(names, matrix, tuple(pairs.values()), norms, shares, balanced(norms), tuple(notes))
 
 
@@ -94,24 +95,31 @@ def balanced(norms: tuple[float, ...]) -> tuple[float, ...]:
     )
 
 
-def _norm(factors: Factors) -> float:
-    return math.sqrt(sum(one.norm**2 for one in factors.values()))
+def _sums(factors: list[Factors]) -> tuple[list[dict[str, float]], dict[tuple[int, int], Shared]]:
+    """Squared norms of each LoRA by group, and what each two share; one layer of each is in memory at a time."""
+    squared = [defaultdict[str, float](float) for _ in factors]
+    shared: dict[tuple[int, int], Shared] = {pair: {} for pair in combinations(range(len(factors)), 2)}
+    for name in dict.fromkeys(name for one in factors for name in one):
+        there = {number: one[name] for number, one in enumerate(factors) if name in one}
+        for number, one in there.items():
+            squared[number][group_of(name)] += one.norm**2
+        for i, j in combinations(there, 2):
+            if fits(there[i], there[j]):
+                shared[i, j][name] = (inner(there[i], there[j]), there[i].norm ** 2, there[j].norm ** 2)
+    return [dict(one) for one in squared], shared
 
 
-def _shares(factors: Factors) -> dict[str, float]:
-    squared: Counter[str] = Counter()
-    for name, one in factors.items():
-        squared[group_of(name)] += one.norm**2  # type: ignore[assignment]  # a Counter of floats adds as well
+def _shares(squared: dict[str, float]) -> dict[str, float]:
     total = sum(squared.values()) or 1.0
     return {group: round(value / total, 3) for group, value in squared.items()}
 
 
-def _pair(a: str, b: str, one: Factors, two: Factors) -> Pair:
-    shared = {name: inner(one[name], two[name]) for name in one.keys() & two.keys() if fits(one[name], two[name])}
-    size = math.sqrt(sum(one[name].norm ** 2 for name in shared) * sum(two[name].norm ** 2 for name in shared))
-    cosine = sum(shared.values()) / size if size else 0.0
+def _pair(a: str, b: str, shared: Shared) -> Pair:
+    products, ones, twos = zip(*shared.values(), strict=True) if shared else ((), (), ())
+    size = math.sqrt(sum(ones) * sum(twos))
+    cosine = sum(products) / size if size else 0.0
     words = next(words for least, words in WORDS if cosine >= least) if size else APART
-    worst = max(shared, key=lambda name: abs(shared[name])) if size else ""
+    worst = max(shared, key=lambda name: abs(shared[name][0])) if size else ""
     return Pair(a, b, round(cosine, 4), len(shared), worst, words.format(a=a, b=b))
 
 
