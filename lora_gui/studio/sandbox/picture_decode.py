@@ -89,8 +89,9 @@ def opened(path: Path, ground: str = GROUND, side: int = 0) -> Opened:
                 image.draft(None, (side, side))
             image.load()
             frames, gps = getattr(image, "n_frames", 1), GPS in image.getexif()
-            upright = ImageOps.exif_transpose(image)
-            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            upright = image if orientation == 1 else ImageOps.exif_transpose(image)
+            turned = orientation in _SIDEWAYS
             picture, notes = _to_rgb(upright, path.name, ground)
     except UnidentifiedImageError:
         raise _not_a_picture(path) from None
@@ -114,7 +115,7 @@ def kept(picture: Image.Image) -> Image.Image:
     if scale >= 1 or long > _LONG * short:
         return picture
     size = round(picture.width * scale), round(picture.height * scale)
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    return picture.resize(size, Image.Resampling.BICUBIC)
 
 
 def readable() -> None:
@@ -176,7 +177,7 @@ def _to_rgb(image: Image.Image, name: str, ground: str) -> tuple[Image.Image, li
             image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
         except (ImageCms.PyCMSError, OSError):
             notes.append(f"The colour profile of {name} is damaged, so its colours may differ a little.")
-    plain = image.convert("RGB")
+    plain = image.convert("RGB") if image.mode != "RGB" else image
     plain.info = {}
     return plain, notes
 

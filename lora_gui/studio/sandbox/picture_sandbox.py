@@ -10,7 +10,6 @@ such a limit.
 
 import contextlib
 import faulthandler
-import io
 import json
 import os
 import queue
@@ -18,7 +17,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -175,26 +173,26 @@ def main() -> None:
 
 def _tell(out: IO[bytes], path: Path, keep: bool, ground: str) -> None:
     from lora_gui.studio.doctor import look
-    from lora_gui.studio.sandbox import opt_out, picture_digest
+    from lora_gui.studio.sandbox import opt_out, picture_digest, quick_png
     from lora_gui.studio.sandbox.picture_decode import GROUND, kept, opened
 
-    data, seen = io.BytesIO(), b""
+    data = seen = b""
     try:
         found = opened(path, ground or GROUND, 0 if keep else look.SIDE)
         answer: dict[str, Any] = {"notes": found.notes, "digest": "", "marks": []}
         if keep:
-            small = kept(found.picture)
-            # Runs of equal bytes are all that is looked for: half as long, and what noise there is packs no better.
-            small.save(data, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
             told = {"digest": picture_digest.of(found.picture), "marks": opt_out.marks(path)}
+            small = kept(found.picture)
+            data = quick_png.encoded(small)
             answer |= told | {"shrunk": small is not found.picture}
+            found = found._replace(picture=small)
         seen = look.packed(look.look(found.picture, look.jpeg_quality(found.tables), found.size))
-        answer |= {"size": data.tell(), "look": len(seen)}
+        answer |= {"size": len(data), "look": len(seen)}
     except UserError as error:
-        data, seen = io.BytesIO(), b""
+        data = seen = b""
         answer = {"what": error.what, "remedy": error.remedy}
     out.write(json.dumps(answer).encode("ascii") + b"\n")
-    out.write(data.getbuffer())
+    out.write(data)
     out.write(seen)
     out.flush()
 
