@@ -16,6 +16,16 @@ def add(commands: Any, register: Register) -> None:
     register(actions, "list", run_list, "list the picture sets of your studio").set_defaults(show=_lines)
     delete = register(actions, "delete", run_delete, "move a picture set of your studio to the system's bin")
     delete.add_argument("set", metavar="SET", help="its name, as the list has it")
+    rename = register(actions, "rename", run_rename, "give a picture set another name")
+    rename.add_argument("set", metavar="SET")
+    rename.add_argument("title", metavar="NAME")
+    more = register(actions, "add", run_add, "bring more pictures into a picture set")
+    more.add_argument("set", metavar="SET")
+    more.add_argument("sources", metavar="PATH", type=Path, nargs="+", help="folders, pictures or zip archives")
+    split = register(actions, "split", run_split, "move some pictures of a set into a new one")
+    split.add_argument("set", metavar="SET")
+    split.add_argument("title", metavar="NAME", help="of the new set")
+    split.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help="as their files are called")
 
 
 def run_list(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -39,6 +49,32 @@ def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     place = studio.pictures / Path(options.set).name
     pictures.delete_set(studio, place)
     return {"in_the_bin": str(place)}
+
+
+def run_rename(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """The set with its new name."""
+    from lora_gui.studio.things import picture_index, set_work
+
+    place = studio.pictures / Path(options.set).name
+    set_work.rename(place, options.title)
+    return {"set": place.name, "title": picture_index.read(place).title}
+
+
+def run_add(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """How many pictures there are now."""
+    from lora_gui.studio.things import set_work
+
+    found, refused = set_work.add(studio, studio.pictures / Path(options.set).name, options.sources)
+    return {"set": found.folder.name, "count": len(found.pictures), "refused": refused}
+
+
+def run_split(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """The new set."""
+    from lora_gui.studio.things import set_work
+
+    place = studio.pictures / Path(options.set).name
+    made = set_work.split(studio, place, options.numbers, options.title)
+    return {"set": made.folder.name, "folder": str(made.folder), "count": len(made.pictures)}
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ def encoded(picture: Image.Image) -> bytes:
     rows[:, 0], rows[:, 1:4] = _SUB, flat[:, :3]
     np.subtract(flat[:, 3:], flat[:, :-3], out=rows[:, 4:])
     squeeze = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_RLE)
-    data = squeeze.compress(rows) + squeeze.flush()
+    data = squeeze.compress(rows.data) + squeeze.flush()
     head = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)
     return _SIGNATURE + b"".join(_chunk(*one) for one in ((b"IHDR", head), (b"IDAT", data), (b"IEND", b"")))
 

@@ -73,3 +73,10 @@ element.addEventListener('drop', async event => {
   const files = chosen(event.dataTransfer.files);
   send(entries.length ? (await Promise.all(entries.map(inside))).flat() : files);
 });
+// Pictures that are pasted, where the zone for pictures is seen and nothing is being typed.
+document.addEventListener('paste', event => {
+  const files = event.clipboardData?.files ?? [], wants = element.querySelector('input.files')?.accept.startsWith('image');
+  if (!files.length || !wants || element.offsetParent === null) return;
+  event.preventDefault();
+  send(chosen(files));
+});

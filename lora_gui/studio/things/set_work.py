@@ -1,0 +1,84 @@
+"""Picture sets are given a name, added to and split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.formats.header import plain
+from lora_gui.studio.doctor import remedies
+from lora_gui.studio.paths import Studio, new_id
+from lora_gui.studio.things import picture_index, pictures, set_changes
+from lora_gui.studio.things.picture_index import MOST
+from lora_gui.studio.things.pictures import PictureSet
+
+LONGEST = 80  # letters of a title
+
+
+def rename(folder: Path, title: str) -> None:
+    """Give a set another name. Raises UserError where it is none."""
+    name = " ".join(plain(title).split())
+    if not name or len(name) > LONGEST:
+        raise UserError(f"A picture set needs a name of 1 to {LONGEST} letters.", "Type another one.")
+    picture_index.write(folder, picture_index.read(folder).model_copy(update={"title": name}))
+
+
+def add(studio: Studio, folder: Path, sources: Sequence[Path]) -> tuple[PictureSet, list[str]]:
+    """Bring more pictures into a set; and a sentence for each file that was refused. Raises UserError as an import."""
+    came, refused = pictures.import_pictures(studio, sources)
+    try:
+        index, more = picture_index.read(folder), picture_index.read(came.folder)
+        begin = len(index.labels)
+        if begin + len(more.labels) > MOST:
+            raise UserError(f"That would be more than {MOST} pictures.", "Make a set of their own of them.")
+        for number in range(1, len(more.labels) + 1):
+            for suffix in (".png", ".txt"):
+                files.replace(came.folder / f"{number:04}{suffix}", folder / f"{begin + number:04}{suffix}")
+        counts = [*index.repeats, *[1] * (begin - len(index.repeats))] + [*(more.repeats or [1] * len(more.labels))]
+        digests = [*index.digests, *[""] * (begin - len(index.digests)), *more.digests]
+        changed = {
+            "labels": (*index.labels, *more.labels),
+            "notes": (*index.notes, *more.notes),
+            "repeats": tuple(counts) if max(counts) > 1 else (),
+            "digests": tuple(digests),
+            "opted_out": (*index.opted_out, *(begin + number for number in more.opted_out)),
+            "left": (*index.left, *more.left),
+        }
+        picture_index.write(folder, index.model_copy(update=changed))
+    finally:
+        files.remove_folder(came.folder)
+    return pictures.load(folder), refused
+
+
+def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> PictureSet:
+    """Move the pictures of these numbers into a new set; in the old one that can be taken back.
+
+    Raises UserError where there is no such picture, where all are meant, or while a run needs the set.
+    """
+    found = pictures.load(folder)
+    meant = [one for one in found.pictures if int(one.path.stem) in set(numbers)]
+    if not meant or len(meant) < len(set(numbers)) or len(meant) == len(found.pictures):
+        raise UserError("A set is split into two by naming some of its pictures.", "Name some, and not all of them.")
+    pictures.require_free(studio, folder)
+    index, partial = picture_index.read(folder), files.half_made(studio.pictures / "new")
+    for at, one in enumerate(meant, start=1):
+        files.copy(one.path, partial / f"{at:04}.png")
+        files.write_text(partial / f"{at:04}.txt", one.caption)
+    kept = index.model_copy(
+        update={
+            "labels": tuple(one.label for one in meant),
+            "repeats": tuple(one.repeats for one in meant) if any(one.repeats > 1 for one in meant) else (),
+            "digests": tuple(one.digest for one in meant),
+            "opted_out": tuple(at for at, one in enumerate(meant, start=1) if one.opted_out),
+            "notes": (),
+            "left": (),
+            "removed": (),
+            "title": " ".join(plain(title).split())[:LONGEST] or f"{len(meant)} pictures",
+        }
+    )
+    picture_index.write(partial, kept)
+    made = studio.pictures / new_id(studio.pictures)
+    files.move(partial, made)
+    says, contents = remedies.remove(found, meant)
+    set_changes.do(folder, says, contents)
+    return pictures.load(made)

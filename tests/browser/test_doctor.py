@@ -1,0 +1,39 @@
+"""What the doctor says stands under the pictures, is mended by a press, and comes back by another."""
+
+import numpy as np
+from playwright.sync_api import expect
+
+from tests import planted
+
+PASTE = """async colour => {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 200, height: 160 });
+  const pen = canvas.getContext('2d');
+  pen.fillStyle = colour; pen.fillRect(20, 20, 90, 90);
+  const blob = await new Promise(done => canvas.toBlob(done, 'image/png'));
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([blob], 'image.png', { type: 'image/png' }));
+  document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+}"""
+
+
+def test_the_worst_is_named_mended_and_taken_back(page, window, tmp_path):
+    shown = planted.made("drawings", 11, 3)
+    shown.append(planted.mirrored(shown[0], np.random.default_rng(1)))
+    for at, picture in enumerate(shown):
+        picture.save(tmp_path / f"{at:02}.png")
+    page.locator("#dropzone input.files").set_input_files([str(path) for path in sorted(tmp_path.glob("*.png"))])
+    tiles, line = page.locator(".pictures figure"), page.locator("#doctor .doctor-line")
+    expect(line).to_contain_text("shows the same as")
+    expect(tiles).to_have_count(12)
+    expect(page.locator(".pictures figure span", has_text="same")).to_have_count(1)
+    expect(page.locator("#start")).to_be_enabled()
+    line.get_by_role("button", name="Remove it").click()
+    expect(tiles).to_have_count(11)
+    expect(page.locator("#doctor")).to_contain_text("1 picture was taken out.")
+    page.reload()
+    page.locator("#doctor").get_by_role("button", name="Undo").click()
+    expect(tiles).to_have_count(12)
+    page.locator("#others").click()
+    page.evaluate(PASTE, "orange")
+    expect(tiles).to_have_count(1)
+    assert window.complaints == []

@@ -1,0 +1,59 @@
+"""Picture sets are named, added to and split, and stay folders that any program can read."""
+
+import pytest
+from PIL import Image
+
+from lora_gui.errors import UserError
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import picture_index, pictures, set_changes, set_work
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return Studio(tmp_path / "studio")
+
+
+def inbox(tmp_path, name, *colours):
+    folder = tmp_path / name
+    folder.mkdir()
+    for colour in colours:
+        Image.new("RGB", (96, 80), colour).save(folder / f"{colour}.png")
+        (folder / f"{colour}.txt").write_text(f"it is {colour}")
+    return folder
+
+
+def told(folder):
+    return [(one.label, one.caption) for one in pictures.load(folder).pictures]
+
+
+def test_a_set_takes_a_name_and_refuses_none(studio, tmp_path):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red")])
+    set_work.rename(made.folder, "  My \n foxes ")
+    assert pictures.sets(studio)[0].title == "My foxes"
+    with pytest.raises(UserError, match="needs a name"):
+        set_work.rename(made.folder, " ")
+
+
+def test_pictures_are_added_with_their_captions_and_digests_and_what_is_refused_is_named(studio, tmp_path):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue")])
+    more = inbox(tmp_path, "10_fox", "green")
+    (more / "bad.png").write_bytes(b"no")
+    grown, refused = set_work.add(studio, made.folder, [more])
+    assert told(made.folder) == [("blue.png", "it is blue"), ("red.png", "it is red"), ("green.png", "it is green")]
+    assert [one.repeats for one in grown.pictures] == [1, 1, 10] and all(one.digest for one in grown.pictures)
+    assert "bad.png" in refused[0] and pictures.picture_sets(studio) == [made.folder]
+    picture_index.check(made.folder)
+
+
+def test_a_set_is_split_in_two_and_that_can_be_taken_back(studio, tmp_path):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue", "green")])
+    other = set_work.split(studio, made.folder, [1, 3], "two of them")
+    assert (other.title, told(other.folder)) == ("two of them", [("blue.png", "it is blue"), ("red.png", "it is red")])
+    assert told(made.folder) == [("green.png", "it is green")]
+    for folder in (made.folder, other.folder):
+        picture_index.check(folder)
+    set_changes.undo(made.folder)
+    assert len(told(made.folder)) == 3
+    for wrong in ([], [9], [1, 2, 3]):
+        with pytest.raises(UserError, match="split into two"):
+            set_work.split(studio, made.folder, wrong, "x")
