@@ -74,10 +74,10 @@ def test_orders_wait_on_every_page_and_a_child_that_is_killed_is_started_again(d
     other = page.context.new_page()  # a second window on the same studio
     other.goto(window.address)
     other.get_by_role("tab", name="Generate").click()
-    order(other, "a blue boat")
-    for name in ("a green fox", "a cat"):
-        order(page, name)
     rows = page.locator("#behind li .words")
+    for number, (window_of, name) in enumerate(((other, "a blue boat"), (page, "a green fox"), (page, "a cat"))):
+        order(window_of, name)  # both windows show the same draft, so each press is waited for
+        expect(rows).to_have_count(number + 1)
     expect(rows).to_have_text(["a blue boat", "a green fox", "a cat"])
     page.get_by_role("button", name="Draw a green fox earlier").click()
     page.get_by_role("button", name="Take a cat out of the list").click()
