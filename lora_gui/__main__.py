@@ -19,6 +19,7 @@ from lora_gui.commands import (
     files,
     give,
     grids,
+    insight,
     loras,
     menu,
     note,
@@ -37,7 +38,7 @@ from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
 TOPICS = (
-    train, queue, runs, packs, pictures, check, captions, draw, again, grids, stacks, plan, files, loras, give,
+    train, queue, runs, packs, pictures, check, captions, draw, again, grids, insight, stacks, plan, files, loras, give,
     contract, settings, presets, families, bases, menu,
 )  # fmt: skip
 

@@ -100,6 +100,11 @@ class TaskFolder:
         return self.path / "samples"
 
     @property
+    def insight(self) -> Path:
+        """What was drawn of it once it had learnt, and what that says of it."""
+        return self.path / "insight"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from lora_gui.errors import UserError
 from lora_gui.protocol.task_folder import ASKS
+from lora_gui.studio.insight.at_work import AtWork
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.tasks.run import queued
@@ -30,6 +31,7 @@ class Context:
     drawer: Drawer
     tabs: gr.Tabs = field(init=False)
     drafts: Drafts = field(init=False)
+    insight: AtWork = field(init=False)  # the report of a run that is being made
     live: Live = field(default_factory=Live)
     to_setup: Callable[[], Changes] = dict  # shows the form of Train in place of a run
     setup: list[Any] = field(default_factory=list)  # the components that changes
@@ -45,6 +47,8 @@ class Context:
 
     def __post_init__(self) -> None:
         self.drafts = Drafts(self.studio)
+        self.insight = AtWork(self.studio, self.drawer)
+        self.waits.append(lambda: self.insight.standing.goes_on)
 
     def run(self, name: str) -> Run:
         """The run in the folder `name`; kept, because it reads its events from where it stopped reading."""

@@ -19,6 +19,7 @@ from lora_gui.ui.draft import with_lora
 from lora_gui.ui.library.contract_form import ContractForm
 from lora_gui.ui.live import in_words
 from lora_gui.ui.train import run_words
+from lora_gui.ui.train.insight_view import InsightView
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
 from lora_gui.ui.widgets.parts import html
@@ -33,12 +34,6 @@ element.addEventListener('click', event => {
   navigator.clipboard.writeText(element.querySelector('pre').textContent).then(() => button.textContent = 'Copied');
 });
 """
-COMPARE = """
-element.addEventListener('input', event => {
-  event.target.closest('.compared').style.setProperty('--at', `${event.target.value}%`);
-});
-"""
-COMPARED = 512  # px, the side of the two compared drawings
 Page = dict[str, Any]  # what one page shows: the "run", what of it was "seen", and the run it went "away" from
 
 
@@ -72,12 +67,13 @@ class RunView:
                 self._pause = self._button("Pause", "pause", 110)
                 self._stop = self._button("Stop", "stop", 110)
             self._state = html(elem_id=f"{key}run-state", elem_classes="run-state")
-            self._result = html(js_on_load=COMPARE, elem_id=f"{key}slider", elem_classes="slider")
+            self._insight = InsightView(context, key)
             with gr.Row(elem_classes="after"):
                 self._resume = self._button("Resume", "resume", 170)
                 self._draw = self._button("Draw with it", "draw-with", 180)
                 self._shelf = self._button("Open in Library", "to-library", 170)
                 self.another = self._button("Train another", "another", 170)
+            self._insight.below()
             with gr.Row(elem_classes="progress"):
                 self._samples = html(elem_id=f"{key}samples")
                 self._plot = html(elem_id=f"{key}plot")
@@ -85,9 +81,10 @@ class RunView:
             self._notes = html()
             self._report = html(js_on_load=COPY, elem_id=f"{key}report")
         buttons = [self._prepare, self._pause, self._stop, self._resume, self._draw, self._shelf, self.another]
-        shown = [self._state, self._head, self._result, self._samples, self._plot, self._notes, self._report]
+        shown = [self._state, self._head, self._samples, self._plot, self._notes, self._report]
         beside = [aside.row, aside.words] if aside else []
-        self.outputs = [*setup, *beside, self._panel, *buttons, *shown, self.page, *self._card.outputs]
+        own = [*self._card.outputs, *self._insight.outputs]
+        self.outputs = [*setup, *beside, self._panel, *buttons, *shown, self.page, *own]
 
     def _button(self, words: str, name: str, width: int) -> gr.Button:
         return gr.Button(words, scale=0, min_width=width, elem_id=f"{self._key}{name}")
@@ -96,6 +93,7 @@ class RunView:
         live = self._context.live
         live.watch(self._look, [self.page], self.outputs)
         self._card.connect()
+        self._insight.connect(self.page, self.show, self.outputs)
         heading = f"#{self._key}run .run-name"
         acts: tuple[tuple[gr.Button, Callable[..., Changes]], ...] = (
             (self._pause, self._paused),
@@ -159,7 +157,6 @@ class RunView:
                 visible=not status.ended or status.state == "paused",
                 interactive=ends or overdue,
             ),
-            self._result: self._compared(run, status) if lora else "",
             self._resume: gr.update(
                 value=go_on,
                 variant="secondary" if lora else "primary",
@@ -169,7 +166,7 @@ class RunView:
             self._draw: gr.update(visible=bool(lora or kept), variant="primary" if lora else "secondary"),
             self._report: markup.report(report(run)) if status.state == "failed" else "",
             self.another: gr.update(value=self._way_back(status), visible=status.ended or not self._aside),
-        } | self._beside("") | self._card.shown(status.lora)
+        } | self._beside("") | self._card.shown(status.lora) | self._insight.changes(run, status)
 
     def _beside(self, words: str) -> Changes:
         return self._aside.says(words) if self._aside else {}
@@ -178,13 +175,6 @@ class RunView:
         if self._aside is None:
             return "All runs"
         return "Train another" if status.lora else "Back"
-
-    def _compared(self, run: Run, status: RunStatus) -> str:
-        """The same prompt and seed without and with the LoRA; empty where one was not drawn."""
-        address, samples = Thumbnails(self._context.studio, COMPARED), run.files.samples
-        base, final = (address(samples / f"{name}-0.png") for name in ("base", "final"))
-        prompt = next((sample.prompt for sample in status.samples if Path(sample.path).name == "final-0.png"), "")
-        return markup.compared(base, final, prompt) if base and final else address.remark()
 
     def _look(self, page: Page) -> Changes:
         """What has changed since the last look; mostly nothing."""

@@ -51,7 +51,8 @@ class Window:
 
     def shown(self):
         changes = self.view.show(NAME)
-        return {part: changes[component] for part, component in vars(self.view).items() if _is_in(component, changes)}
+        parts = vars(self.view) | {f"insight{part}": one for part, one in vars(self.view._insight).items()}
+        return {part: changes[component] for part, component in parts.items() if _is_in(component, changes)}
 
 
 def _is_in(component, changes):
@@ -70,7 +71,7 @@ def test_while_it_runs_step_time_left_and_stop_are_there(window):
     shown = window.shown()
     assert "Step 6 of 20" in shown["_state"] and "about 2 minutes left" in shown["_state"]
     assert "<svg" in shown["_plot"] and "foxes" in shown["_head"]
-    assert shown["_stop"]["visible"] and not shown["_resume"]["visible"] and not shown["_result"]
+    assert shown["_stop"]["visible"] and not shown["_resume"]["visible"] and not shown["insight_hero"]
 
 
 def test_what_stands_in_the_job_is_shown_as_text(window):
@@ -93,7 +94,7 @@ def test_a_finished_run_offers_to_draw_and_compares_with_the_base(window):
     shown = window.shown()
     assert "Your LoRA is ready." in shown["_state"] and "foxes.safetensors" in shown["_state"]
     assert shown["_draw"]["visible"] and not shown["_stop"]["visible"]
-    assert shown["_result"].count("<img") == 2 and "With your LoRA: a fox" in shown["_result"]
+    assert shown["insight_hero"].count("<img") == 2 and "With your LoRA: a fox" in shown["insight_hero"]
 
 
 def test_on_a_full_disk_a_finished_run_is_shown_without_pictures_and_says_why(window, monkeypatch):
@@ -111,7 +112,7 @@ def test_on_a_full_disk_a_finished_run_is_shown_without_pictures_and_says_why(wi
     shown = window.shown()
     assert "Your LoRA is ready." in shown["_state"]
     assert shown["_samples"].count("Some pictures cannot be shown: the disk is full.") == 1
-    assert "<img" not in shown["_samples"] + shown["_result"]
+    assert "<img" not in shown["_samples"] + shown["insight_hero"]
 
 
 def test_a_failed_run_says_why_and_what_to_do_and_offers_no_drawing(window):

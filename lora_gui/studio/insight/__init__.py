@@ -1,0 +1,1 @@
+"""What a run has learnt, told from drawings and the run itself; no model, no torch."""

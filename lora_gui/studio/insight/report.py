@@ -1,0 +1,162 @@
+"""What a run has learnt, as a report in its own folder: drawn, measured, judged, and read again by anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import TrainJob
+from lora_gui.studio.insight import best, mended, numbers, pictured, sheets, verdicts
+from lora_gui.studio.insight.best import Best
+from lora_gui.studio.insight.finding import Finding
+from lora_gui.studio.insight.numbers import Numbers, near
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.tasks.status import RunStatus
+
+LIMIT = 5_000_000  # bytes of a report
+REPORT = "report.json"  # in the folder of what was drawn
+MOST_PICTURES = 200  # of a run that drawings are compared with, from all over the set
+STOPPED = UserError("This was stopped before all was drawn.", "Look again; what it draws takes a minute or two.")
+NOT_YET = UserError("This run is still going on.", "Look at what it learnt once it has ended.")
+
+
+@dataclass(frozen=True)
+class Told:
+    """One of the pictures it learnt from: the drawing that is nearest, and its loss over that of step 0 if known."""
+
+    number: int
+    caption: str
+    picture: str
+    drawing: str
+    traced: float  # 1 is the same line by line, 0 has none in common
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """`says` is the one sentence of a run of which nothing is wrong; file names are those in the run's folder."""
+
+    step: int
+    says: str
+    findings: tuple[Finding, ...]
+    best: Best | None
+    pictures: tuple[Told, ...] = ()
+    prompts: tuple[tuple[str, str, str], ...] = ()  # prompt, drawn by the base, drawn with the LoRA
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"findings": [one.to_json() for one in self.findings]}
+
+
+def make(
+    studio: Studio, drawer: Drawer, run: Run, is_stopped: Callable[[], bool], **order: Any
+) -> Iterator[tuple[int, int]]:
+    """Draw, measure and judge; how many are drawn of how many, then the report lies in the run's folder in place of an
+    earlier one.
+
+    `order` goes to `Drawer.order`. Raises UserError where the run goes on, where its base or LoRA cannot be used, where
+    nothing can be drawn, and once `is_stopped`.
+    """
+    status = run.status()
+    if not status.ended:
+        raise NOT_YET
+    if status.state == "failed" and not run.checkpoint():
+        told = Report(status.step, "", tuple(_failed(studio, run.job, status)), None)
+        files.write_json(run.files.insight / REPORT, told.to_json())
+        return
+    files.sweep(run.folder)
+    home = files.half_made(run.files.insight)
+    try:
+        drawn = sheets.plan(studio, run, home)
+        for now in sheets.draw(drawer, drawn, is_stopped, **order):
+            drawn = now
+            yield drawn.drawn, drawn.of
+        if is_stopped():
+            raise STOPPED
+        if problem := next((cell.problem for one in drawn.grids.values() for cell in one.cells if cell.problem), ""):
+            raise UserError("Not all could be drawn.", problem)
+        files.write_json(home / REPORT, judged(studio, run, home, drawn).to_json())
+        files.remove_folder(run.files.insight)
+        files.move(home, run.files.insight)
+    finally:
+        files.remove_folder(home)
+
+
+def read(run: Run) -> Report | None:
+    """The report of a run; None where none was made, or where it cannot be read."""
+    try:
+        said = files.read_json(run.files.insight / REPORT, LIMIT)
+        return Report(
+            step=int(said["step"]),
+            says=str(said["says"]),
+            findings=tuple(Finding.from_json(one) for one in said["findings"]),
+            best=Best(**said["best"]) if said["best"] else None,
+            pictures=tuple(Told(**one) for one in said["pictures"]),
+            prompts=tuple((str(text), str(base), str(learnt)) for text, base, learnt in said["prompts"]),
+            notes=tuple(map(str, said["notes"])),
+        )
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def judged(studio: Studio, run: Run, home: Path, drawn: sheets.Sheets) -> Report:
+    """By what was drawn into `home`, which the pictures of the findings are written into, too."""
+    job, status = run.job, run.status()
+    chosen, notes = _compared_with(job)
+    try:
+        measured = numbers.measured(drawn.grids, chosen)
+    except (OSError, ValueError) as error:
+        raise UserError("A picture of this run cannot be read.", "Check the disk, then look again.") from error
+    losses = verdicts.Losses.of(status)
+    case = verdicts.Case(job, measured, losses)
+    found = [*_failed(studio, job, status), *verdicts.findings(studio, case)]
+    pictures = pictured.draw(home, case, found)
+    proposed = best.best(measured, job.preset, status.step, losses.unseen, [one.kind for one in found])
+    prompts = tuple((p.prompt, _name(home, p.base.path), _name(home, p.learnt.path)) for p in measured.asked)
+    said = verdicts.praise(case) if not any(one.severity != "low" for one in found) else ""
+    return Report(status.step, said, tuple(pictures), proposed, _pictures(job, measured, losses), prompts, notes)
+
+
+def _compared_with(job: TrainJob) -> tuple[list[Path], tuple[str, ...]]:
+    """The pictures that drawings are compared with, and what is to be said where that is not all of them."""
+    paths, count = [Path(one.path) for one in job.pictures], len(job.pictures)
+    there = [path for path in paths if path.is_file()]
+    if not there:
+        raise UserError("The pictures of this run are not on this computer any more.", "Bring them back.")
+    if len(there) <= MOST_PICTURES:
+        left = count - len(there)
+        return there, (f"{left} of its pictures are not there any more.",) if left else ()
+    spread = [there[n * len(there) // MOST_PICTURES] for n in range(MOST_PICTURES)]
+    return spread, (f"Drawings were compared with {MOST_PICTURES} of your {count} pictures.",)
+
+
+def _pictures(job: TrainJob, measured: Numbers, losses: verdicts.Losses) -> tuple[Told, ...]:
+    drawings = [*measured.own, *(pair.learnt for pair in (*measured.seeds, *measured.asked))]
+    captions = {Path(one.path): one.caption for one in job.pictures}
+    told = []
+    for number, picture in enumerate(measured.pictures, 1):
+        found = near(picture, drawings)
+        path = picture.path or Path()
+        drawing = found.picture.path or Path()
+        loss = losses.pictures.get(path.name)
+        told.append(Told(number, captions.get(path, ""), path.name, drawing.name, round(found.traced, 3), loss))
+    return tuple(told)
+
+
+def _failed(studio: Studio, job: TrainJob, status: RunStatus) -> list[Finding]:
+    """What ended the run, where something can be done about it."""
+    if status.state != "failed" or status.cause not in ("memory", "diverged"):
+        return []
+    return [Finding(status.cause, status.what, status.remedy, changes=mended.changes(studio, job, status.cause))]
+
+
+def _name(home: Path, path: Path | None) -> str:
+    return path.relative_to(home).as_posix() if path else ""
+
+
