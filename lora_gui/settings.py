@@ -132,6 +132,10 @@ class TrainSettings(_Settings):
     noise_offset: float = Field(
         0, ge=0, le=0.5, title="Noise offset", description="Helps very dark or very bright pictures. Up: stronger contrasts; 0 switches it off.",
     )
+    keep_back: bool = Field(
+        True, title="Keep pictures back",
+        description="On: of ten pictures or more, one in ten, at least two, is not learnt, so that it shows when the others are learnt by heart. Off: all are learnt.",
+    )
     train_text_encoder: bool = Field(
         False, title="Also train the text encoder", description="On: the trigger word can learn more, the file works in fewer programs.",
     )

@@ -5,7 +5,7 @@ Readers pass over kinds and fields they do not know, so that an older app reads 
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, field, fields, replace
 from typing import Any, TypeVar, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -58,6 +58,17 @@ class Step:
     loss: float
     learning_rate: float
     seconds_left: float
+
+
+@dataclass(frozen=True, config=_READ)
+class Measured:
+    """Losses at fixed noise and timesteps after `step` steps, over those of step 0: of pictures that are learnt, of
+    ones that were kept back (None without any), and of each that is learnt, by its file's name."""
+
+    step: int
+    learnt: float
+    unseen: float | None = None
+    pictures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_READ)
@@ -176,7 +187,7 @@ class Failed:
 
 Last = Done | Stopped | Paused | Failed  # what a child says last
 Event = (
-    Resumed | Started | Phase | Transfer | Step | Sample | Saved | Preview | Drawn | Note | Found | Planned
+    Resumed | Started | Phase | Transfer | Step | Measured | Sample | Saved | Preview | Drawn | Note | Found | Planned
     | Mixed | Done | Stopped | Paused | Failed
 )  # fmt: skip
 E = TypeVar("E", bound=Event)

@@ -75,12 +75,12 @@ class TrainJob(_Job):
     @field_validator("settings", mode="before")
     @classmethod
     def _known(cls, given: Any) -> Any:
-        """Without settings of a newer app, which only the preset and the command line must refuse; text encoders that
-        an older app had let learn at the rate of all else go on with that."""
+        """Without settings of a newer app, which only the preset and the command line must refuse; what an older app
+        began goes on as it did: text encoders at the rate of all else, and no picture kept back."""
         if not isinstance(given, dict):
             return given
         rate = {"text_encoder_learning_rate": given.get("learning_rate", 0)} if given.get("train_text_encoder") else {}
-        return rate | {k: v for k, v in given.items() if k in TrainSettings.model_fields}
+        return {"keep_back": False} | rate | {k: v for k, v in given.items() if k in TrainSettings.model_fields}
 
 
 class PlanJob(_Job):

@@ -130,6 +130,9 @@ def _prepare(
     state = TrainState(job, family, parts, encoded, where, dtype, task.path, ranks)
     if job.settings.compile_blocks:
         yield from compiled.compile_blocks(parts, where)
+    if back := len(state.meter.back):
+        why = "so that it shows when the others are learnt by heart"
+        yield Note(f"{back} of your {len(job.pictures)} pictures are kept back, {why}.")
     if found:
         yield from state.restore(found)
     else:
@@ -163,9 +166,9 @@ def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[E
     settings, ranks = state.job.settings, state.ranks
     began = read = time.monotonic()
     first = state.step
-    repeats = [picture.repeats for picture in state.job.pictures]
-    batches = buckets.batches(state.cache.sizes, settings.batch_size * ranks.count, settings.seed, repeats)
-    batches = itertools.islice(batches, first * settings.accumulation, None)
+    batches = itertools.islice(_batches(state), first * settings.accumulation, None)
+    if ranks.leads and not first:
+        yield from _measure(state)
     if ranks.leads and first and _draws(first, settings):
         yield from _draw(state, samples)  # it may have died after keeping this step and before drawing it
     short: Paused | None = None
@@ -191,7 +194,23 @@ def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[E
             yield from state.save()
         if draw:
             yield from _draw(state, samples)
+        if state.meter.is_due(step):
+            yield from _measure(state)
     return short
+
+
+def _batches(state: TrainState) -> Iterator[list[int]]:
+    """Numbers of the pictures that are learnt, batch by batch without end."""
+    settings, learnt = state.job.settings, state.meter.learnt
+    sizes, repeats = zip(*((state.cache.sizes[n], state.job.pictures[n].repeats) for n in learnt), strict=True)
+    together = settings.batch_size * state.ranks.count
+    for batch in buckets.batches(list(sizes), together, settings.seed, repeats):
+        yield [learnt[n] for n in batch]
+
+
+def _measure(state: TrainState) -> Iterator[Event]:
+    if measured := state.meter.measure(state.step):
+        yield measured
 
 
 def _draws(step: int, settings: TrainSettings) -> bool:

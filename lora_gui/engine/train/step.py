@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lora_gui.engine.load import lora, prediction
-from lora_gui.engine.train import adapter, beginning, cache, checkpoint, graphs, losses, optimizers, publish
+from lora_gui.engine.train import adapter, beginning, cache, checkpoint, graphs, losses, meter, optimizers, publish
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
@@ -46,6 +46,7 @@ class TrainState:
         self.noising = prediction.applied(family.noising(Path(job.base.path), where), job.settings.prediction)
         self.generator = ranks.generator(where)
         self.saving = checkpoint.Saving(folder / "checkpoints")
+        self.meter = meter.Meter(encoded, job, lambda batch, noise: self.loss(self.drawn(batch, noise)))
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
         self.first_loss = 0.0  # the first mean that was read
@@ -154,7 +155,7 @@ class TrainState:
         yield from self.saved(wait=True)
         metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
         layers = lora.get_weights(self.parts, NAME)
-        further = {"scaler": self.scaler.state_dict(), "processes": self.ranks.count}
+        further = {"scaler": self.scaler.state_dict(), "processes": self.ranks.count, "measured": self.meter.first}
         self.saving.begin(checkpoint.copied(self.step, layers, metadata, self.optimizer, further))
 
     def saved(self, wait: bool = False) -> Iterator[Event]:
@@ -175,7 +176,7 @@ class TrainState:
         further = checkpoint.restore(found, self.optimizer, self._joined)
         if scale := further["scaler"]:  # none of a card with bf16
             self.scaler.load_state_dict(scale)
-        self.step = found.step
+        self.step, self.meter.first = found.step, further.get("measured", [])
         if note := self.ranks.changed(further.get("processes", 1), self.job.settings):
             yield Note(note)
         if self.step and not self.optimizer.state:

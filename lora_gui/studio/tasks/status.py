@@ -11,7 +11,7 @@ from lora_gui.protocol.task_folder import TaskFolder, located
 
 _BEGINNING = 4096  # bytes by which a file of events is known again
 _STEP = b'{"event": "Step"'
-_ON_THE_WAY = tuple(f'{{"event": "{name}"'.encode() for name in ("Phase", "Sample", "Note", "Saved"))
+_ON_THE_WAY = tuple(f'{{"event": "{name}"'.encode() for name in ("Phase", "Sample", "Measured", "Note", "Saved"))
 ENDED = ("paused", "stopped", "finished", "failed")
 
 
@@ -32,6 +32,7 @@ class RunStatus:
     found: dict[str, Any] = field(default_factory=dict)  # what it was found to lead to
     losses: tuple[tuple[int, float], ...] = ()
     samples: tuple[events.Sample, ...] = ()
+    measured: tuple[events.Measured, ...] = ()
     notes: tuple[str, ...] = ()
     lora: str = ""
     sha256: str = ""
@@ -64,6 +65,7 @@ class Follower:
         self._plain = RunStatus()  # without losses and samples, which are long
         self._losses: list[tuple[int, float]] = []
         self._samples: list[events.Sample] = []
+        self._measured: list[events.Measured] = []
         self._status: RunStatus | None = self._plain
 
     @property
@@ -89,7 +91,9 @@ class Follower:
 
     def _whole(self) -> RunStatus:
         if self._status is None:
-            self._status = replace(self._plain, losses=tuple(self._losses), samples=tuple(self._samples))
+            self._status = replace(
+                self._plain, losses=tuple(self._losses), samples=tuple(self._samples), measured=tuple(self._measured)
+            )
         return self._status
 
     def _take(self, event: events.Event) -> None:
@@ -99,8 +103,11 @@ class Follower:
             self._losses.append((event.step, event.loss))
         elif isinstance(event, events.Sample):
             self._samples.append(event)
+        elif isinstance(event, events.Measured):
+            self._measured.append(event)
         elif isinstance(event, events.Started):  # what a killed child said of later steps comes again
             self._losses = [one for one in self._losses if one[0] <= event.first_step]
+            self._measured = [one for one in self._measured if one.step <= event.first_step]
 
     def _data(self) -> bytes:
         """The whole lines that are new: half a line is still being written, or copied, and is read the next time.
@@ -114,7 +121,8 @@ class Follower:
                 begun = file.read(len(self._begun) or _BEGINNING)
                 if file.seek(0, os.SEEK_END) < self._offset or not begun.startswith(self._begun):
                     self._offset, self._begun = 0, b""
-                    self._plain, self._losses, self._samples, self._status = RunStatus(), [], [], None
+                    self._plain, self._status = RunStatus(), None
+                    self._losses, self._samples, self._measured = [], [], []
                 file.seek(self._offset)
                 data = file.read().rstrip(b"\0")  # what a network drive has room for, but not yet
         except OSError:
@@ -131,7 +139,7 @@ class Follower:
 
 
 def brief(path: Path) -> RunStatus:
-    """The status after everything that stands in a file, without losses, samples and notes; quick for long ones."""
+    """The status after everything that stands in a file, without what is long in it; quick."""
     if not path.is_file():
         return RunStatus()
     status, step, studio = RunStatus(), b"", TaskFolder(path.parent).studio
@@ -149,7 +157,7 @@ def brief(path: Path) -> RunStatus:
 
 
 def after(status: RunStatus, event: events.Event) -> RunStatus:
-    """The status once `event` has happened, but for its losses and samples."""
+    """The status once `event` has happened, but for its losses, measures and samples."""
     match event:
         case events.Resumed(because):
             again = replace(_going_on(status), state="queued", retries=status.retries + 1 if because else 0)

@@ -23,7 +23,7 @@ from lora_gui.ui.train.insight_view import InsightView
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
 from lora_gui.ui.widgets.parts import html
-from lora_gui.ui.widgets.plot import loss_plot
+from lora_gui.ui.widgets.plot import learning_plot, loss_plot
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 ENDING = tuple(ASKS.values())
@@ -134,8 +134,8 @@ class RunView:
         if seen is None or seen.samples != now.samples:
             address = Thumbnails(self._context.studio)
             changes[self._samples] = markup.sample_grid(status.samples, address) + address.remark()
-        if seen is None or seen.losses != now.losses:
-            changes[self._plot] = loss_plot(status.losses, status.of)
+        if seen is None or (seen.losses, seen.measured) != (now.losses, now.measured):
+            changes[self._plot] = loss_plot(status.losses, status.of) + learning_plot(status.measured, status.of)
         if seen is None or seen.notes != now.notes:
             changes[self._notes] = markup.sentences("Worth knowing", status.notes)
         return changes
@@ -270,11 +270,12 @@ class _Mark:
     phase: str
     samples: int
     losses: int
+    measured: int
     notes: int
     overdue: bool
 
     @classmethod
     def of(cls, status: RunStatus, overdue: bool) -> "_Mark":
         phase = f"{status.phase} {status.done}"
-        lengths = len(status.samples), len(status.losses), len(status.notes)
+        lengths = len(status.samples), len(status.losses), len(status.measured), len(status.notes)
         return cls(status.state, status.step, phase, *lengths, overdue)

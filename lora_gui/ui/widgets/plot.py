@@ -1,6 +1,8 @@
-"""The loss of a run as a small drawing of lines: each value faint, their smoothed course in the accent colour."""
+"""The loss of a run as small drawings of lines: each value faint, their smoothed course in the accent colour."""
 
 from collections.abc import Sequence
+
+from lora_gui.protocol.events import Measured
 
 WIDTH, HEIGHT, EDGE = 480, 150, 6
 MEMORY = 0.9  # share of the old value that stays in the smoothed one
@@ -30,6 +32,29 @@ def loss_plot(losses: Sequence[tuple[int, float]], of: int) -> str:
         f'<polyline class="course" points="{line}"/></svg>'
         f'<div class="ends"><span>Loss {course[-1]:.3f}</span><span>lower is closer to your pictures</span></div></div>'
     )
+
+
+def learning_plot(measured: Sequence[Measured], of: int) -> str:
+    """Losses at fixed noise over those of the base: of pictures that are learnt, of ones kept back, the gap shaded."""
+    both = [(one.step, one.learnt, one.unseen) for one in measured if one.unseen is not None]
+    if len(both) < 2:
+        return ""
+    steps, learnt, unseen = map(list, zip(*both, strict=True))
+    low, high = _range([*learnt, *unseen])
+    near, far = _points(steps, learnt, of, low, high), _points(steps, unseen, of, low, high)
+    gap = f"{near} {' '.join(reversed(far.split()))}"
+    told = f"Learnt pictures {_nearer(learnt[-1])}, pictures kept back {_nearer(unseen[-1])}"
+    return (
+        f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{told}"><polygon class="gap" points="{gap}"/><polyline class="course" points="{near}"/>'
+        f'<polyline class="unseen" points="{far}"/></svg>'
+        f'<div class="ends"><span>{told}</span><span>a wide gap: learnt by heart</span></div></div>'
+    )
+
+
+def _nearer(relative: float) -> str:
+    share = round(100 * (1 - relative))
+    return f"{share} % nearer" if share >= 0 else f"{-share} % further off"
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

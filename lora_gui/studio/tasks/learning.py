@@ -1,0 +1,56 @@
+"""What the measures of a run say in words: whether it learnt, what it knows by heart, and what taught it nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from lora_gui.protocol.events import Measured
+
+_TURNED = 0.03  # by which pictures kept back are further off than they were, and the learnt ones still came nearer
+_WORSE = 1.02  # of the base's loss: nothing was learnt that holds, the base was damaged
+_BY_HEART = 0.35  # of the base's loss is left: more than a likeness
+_NOTHING, _MUCH = 0.97, 0.85  # what is left of a picture's loss where it taught nothing, and half of them much
+
+
+def said(measured: Sequence[Measured]) -> tuple[str, ...]:
+    """Sentences worth reading of a run that ended; none of a good one, or where there is too little to tell by."""
+    if len(measured) < 2 or not measured[-1].step:
+        return ()
+    last = measured[-1]
+    worse = max(last.learnt, last.unseen or 0.0)
+    if worse >= _WORSE:
+        further = f"{100 * (worse - 1):.0f} % further from such pictures than the base was"
+        return (f"It is {further}: the learning rate was too high.",)
+    return tuple(filter(None, (_by_heart(measured), _taught_nothing(last))))
+
+
+def best_step(measured: Sequence[Measured]) -> int:
+    """The step after which pictures kept back were nearest; 0 where none were kept back."""
+    unseen = [(one.unseen, one.step) for one in measured if one.unseen is not None and one.step]
+    return min(unseen)[1] if unseen else 0
+
+
+def _by_heart(measured: Sequence[Measured]) -> str:
+    last = measured[-1]
+    if last.unseen is None:
+        if last.learnt > _BY_HEART:
+            return ""
+        return "It seems to know your pictures by heart: train fewer steps, or with more pictures."
+    best = next(one for one in measured if one.step == best_step(measured))
+    if last.unseen - (best.unseen or 0.0) < _TURNED or last.learnt >= best.learnt:
+        return ""
+    return (
+        f"From step {best.step:,} on it learnt your pictures by heart: those kept back came no nearer any more. "
+        f"What it knew by then draws more freely."
+    )
+
+
+def _taught_nothing(last: Measured) -> str:
+    if len(last.pictures) < 4 or median(last.pictures.values()) > _MUCH:
+        return ""
+    names = sorted(name for name, left in last.pictures.items() if left >= _NOTHING)
+    if not names:
+        return ""
+    told = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{told} taught it next to nothing: look whether picture and caption belong to the others."

@@ -1,0 +1,42 @@
+"""What is said of a run's measures: of planted courses the right sentence, of a good one none."""
+
+from lora_gui.protocol.events import Measured
+from lora_gui.studio.tasks import learning
+
+
+def course(*pairs, **pictures):
+    """Measures every ten steps; the last one tells of each picture too."""
+    found = [Measured(10 * n, learnt, unseen) for n, (learnt, unseen) in enumerate(pairs)]
+    return [*found[:-1], Measured(found[-1].step, found[-1].learnt, found[-1].unseen, pictures)]
+
+
+def test_of_a_run_that_came_nearer_to_all_pictures_nothing_is_said():
+    assert learning.said(course((1, 1), (0.9, 0.92), (0.7, 0.85), (0.6, 0.84), a=0.6, b=0.7, c=0.5, d=0.6)) == ()
+    assert learning.said(course((1, 1), (0.6, 0.84), (0.55, 0.85))) == ()  # a little up and down is no turn
+
+
+def test_of_a_run_whose_unseen_pictures_turned_away_the_step_is_named():
+    turned = course((1, 1), (0.8, 0.85), (0.6, 0.8), (0.4, 0.9))
+    assert "From step 20 on it learnt your pictures by heart" in learning.said(turned)[0]
+    assert learning.best_step(turned) == 20
+
+
+def test_of_few_pictures_all_of_which_are_learnt_only_very_near_ones_are_known_by_heart():
+    assert learning.said(course((1, None), (0.6, None))) == ()
+    assert "by heart" in learning.said(course((1, None), (0.3, None)))[0]
+    assert learning.best_step(course((1, None), (0.3, None))) == 0
+
+
+def test_a_run_that_is_worse_than_the_base_had_too_high_a_rate():
+    assert learning.said(course((1, 1), (1.2, 1.4)))[0].startswith("It is 40 % further")
+    assert "learning rate" in learning.said(course((1, None), (1.2, None)))[0]
+
+
+def test_pictures_that_taught_nothing_are_named_where_the_others_did():
+    told = learning.said(course((1, 1), (0.6, 0.8), **{"a": 0.5, "b": 0.6, "c": 0.99, "d": 0.5, "e": 1.1}))
+    assert told == ("c and e taught it next to nothing: look whether picture and caption belong to the others.",)
+    assert learning.said(course((1, 1), (0.95, 0.96), a=0.99, b=0.98, c=0.99, d=0.9)) == ()
+
+
+def test_of_runs_without_measures_nothing_is_said():
+    assert learning.said(()) == () == learning.said(course((1, 1)))
