@@ -142,9 +142,9 @@ def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype) 
             down.grad, up.grad = down_gradients[0], up_gradients[0]
             group[0].forward = Convolution(group[0], group[0].lora_A[name], down, up, scale).forward
             continue
-        ups, up_gradients = ([one.flatten(1) for one in some] for some in (ups, up_gradients))
+        ups, up_gradients = (tuple(one.flatten(1) for one in some) for some in (ups, up_gradients))
         shared = Shared(
-            frozen, side_by_side(downs), ups, side_by_side(down_gradients), up_gradients, scale, masters.flat
+            frozen, side_by_side(downs), side_by_side(down_gradients), ups, up_gradients, scale, masters.flat
         )
         for n, layer in enumerate(group):
             layer.forward = Member(layer, shared, n).forward

@@ -30,8 +30,8 @@ class Shared:
 
     frozen: Sequence[Any]  # nn.Linear or Pointwise
     down: torch.Tensor  # (layers * rank, in)
-    ups: Sequence[torch.Tensor]  # (out, rank) each
     down_gradient: torch.Tensor
+    ups: Sequence[torch.Tensor]  # (out, rank) each
     up_gradients: Sequence[torch.Tensor]
     scale: float
     flat: nn.Parameter  # what is learnt: so that a gradient is asked for where x needs none
