@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats import edit
 from lora_gui.formats.metadata import THUMBNAIL, edited
@@ -20,14 +21,16 @@ from lora_gui.studio.insight.sheets import STRENGTHS
 from lora_gui.studio.library import changes, shelf, versions
 from lora_gui.studio.library.shelf import Card
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.stacks.grid import RECORD
 from lora_gui.studio.tasks.run import Run
 
 ARRIVED = 0.9  # share of the way that a look comes at best, with which the smallest strength is taken
 LITTLE = 0.1  # of the way from the base to the pictures; less is no evidence for any strength
-EQUAL = 0.02  # by which two unseen losses are alike
+EQUAL = 0.03  # by which two losses of pictures that were kept back are alike
 COVER = 256  # px
 AS_LEARNT = "Strength 1 is as it was learnt."
-TOO_FAR = {"by heart", "copying", "collapse", "molten"}  # kinds of findings that an earlier step has less of
+# kinds of findings that an earlier step has less of
+TOO_FAR = {"by heart", "copying", "collapse", "molten", "takes over"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Best:
 
 
 def best(numbers: Numbers, goal: str, last: int, unseen: dict[int, float], found: Collection[str]) -> Best:
-    """Of a run that ended at step `last`; `unseen` is the loss of unseen pictures by step, over that of step 0.
+    """Of a run that ended at step `last`; `unseen` is by step the loss of pictures that were kept back, over step 0's.
 
     What was `found` of it decides too: of one that went too far the earliest step that is kept is proposed, and of a
     molten one the least strength. Only of a look, the `goal` style, do drawings of other things tell how much of it
@@ -57,6 +60,14 @@ def best(numbers: Numbers, goal: str, last: int, unseen: dict[int, float], found
     shown = rows[0][STRENGTHS.index(strength)].path
     picture = f"{shown.parent.name}/{shown.name}" if shown else ""
     return Best(step, strength, f"{why} {because}".strip(), picture)
+
+
+def at_full_strength(run: Run, step: int) -> Best:
+    """One of the steps that are kept, as the user chose it; with what was drawn so, if it was."""
+    said = files.read_json(run.files.insight / "steps" / RECORD)
+    cells = said.get("cells", []) if isinstance(said, dict) else []
+    drawn = [str(one.get("drawing")) for one in cells if one.get("row") == str(step)]
+    return Best(step, STRENGTHS[-1], "", f"steps/{drawn[-1]}" if drawn else "")
 
 
 def keep(studio: Studio, run: Run, chosen: Best) -> Path:
@@ -87,13 +98,13 @@ def _card(studio: Studio, run: Run, found: shelf.Shelf) -> Card:
 def _step(numbers: Numbers, last: int, unseen: dict[int, float], too_far: bool) -> tuple[int, str]:
     """Which of the steps that are kept, and why."""
     kept = sorted({*numbers.steps, last})
-    told = {step: unseen[step] for step in kept if step in unseen}
     if len(kept) < 2:
         return last, ""
-    if len(told) > 1:
+    told = {step: unseen[min(unseen, key=lambda one: abs(one - step))] for step in kept if unseen}
+    if told:
         step = min(told, key=lambda one: told[one])
-        if step != last and told[step] < told.get(last, 1e9) - EQUAL:
-            return step, f"It stopped getting better on pictures it never saw after step {step}."
+        if step != last and told[step] < told[last] - EQUAL:
+            return step, f"After step {step} it came no nearer to the pictures that were kept back."
     if too_far:
         return kept[0], f"Step {kept[0]} is the earliest that was kept, and went less far."
     return last, f"Step {last} shows it best."

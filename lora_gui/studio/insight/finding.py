@@ -16,6 +16,7 @@ KINDS: dict[str, Severity] = {
     "copying": "high",
     "by heart": "high",
     "collapse": "medium",
+    "takes over": "medium",
     "bleed": "medium",
     "forgetting": "medium",
     "too few": "low",

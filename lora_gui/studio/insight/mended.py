@@ -86,6 +86,7 @@ _MENDS: dict[str, Change] = {
     "copying": _shorter,
     "by heart": _shorter,
     "collapse": _shorter,
+    "takes over": _slower,
     "forgetting": _slower,
 }
 

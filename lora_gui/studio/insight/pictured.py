@@ -72,6 +72,7 @@ SHOWS: dict[str, Callable[[Numbers], Rows]] = {
     "copying": _copies,
     "by heart": _copies,
     "collapse": _seeds,
+    "takes over": _bleed,
     "bleed": _bleed,
     "forgetting": _worst,
     "molten": _asked,

@@ -113,14 +113,15 @@ def judged(studio: Studio, run: Run, home: Path, drawn: sheets.Sheets) -> Report
         measured = numbers.measured(drawn.grids, chosen)
     except (OSError, ValueError) as error:
         raise UserError("A picture of this run cannot be read.", "Check the disk, then look again.") from error
-    losses = verdicts.Losses.of(status)
-    case = verdicts.Case(job, measured, losses)
+    case = verdicts.Case(job, measured, status.measured)
     found = [*_failed(studio, job, status), *verdicts.findings(studio, case)]
     pictures = pictured.draw(home, case, found)
-    proposed = best.best(measured, job.preset, status.step, losses.unseen, [one.kind for one in found])
+    unseen = {one.step: one.unseen for one in status.measured if one.unseen is not None and one.step}
+    proposed = best.best(measured, job.preset, status.step, unseen, [one.kind for one in found])
     prompts = tuple((p.prompt, _name(home, p.base.path), _name(home, p.learnt.path)) for p in measured.asked)
     said = verdicts.praise(case) if not any(one.severity != "low" for one in found) else ""
-    return Report(status.step, said, tuple(pictures), proposed, _pictures(job, measured, losses), prompts, notes)
+    told = _pictures(job, measured, status.measured[-1].pictures if status.measured else {})
+    return Report(status.step, said, tuple(pictures), proposed, told, prompts, notes)
 
 
 def _compared_with(job: TrainJob) -> tuple[list[Path], tuple[str, ...]]:
@@ -136,7 +137,7 @@ def _compared_with(job: TrainJob) -> tuple[list[Path], tuple[str, ...]]:
     return spread, (f"Drawings were compared with {MOST_PICTURES} of your {count} pictures.",)
 
 
-def _pictures(job: TrainJob, measured: Numbers, losses: verdicts.Losses) -> tuple[Told, ...]:
+def _pictures(job: TrainJob, measured: Numbers, losses: dict[str, float]) -> tuple[Told, ...]:
     drawings = [*measured.own, *(pair.learnt for pair in (*measured.seeds, *measured.asked))]
     captions = {Path(one.path): one.caption for one in job.pictures}
     told = []
@@ -144,7 +145,7 @@ def _pictures(job: TrainJob, measured: Numbers, losses: verdicts.Losses) -> tupl
         found = near(picture, drawings)
         path = picture.path or Path()
         drawing = found.picture.path or Path()
-        loss = losses.pictures.get(path.name)
+        loss = losses.get(path.name)
         told.append(Told(number, captions.get(path, ""), path.name, drawing.name, round(found.traced, 3), loss))
     return tuple(told)
 

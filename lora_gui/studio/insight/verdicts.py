@@ -6,47 +6,28 @@ The thresholds are those of tests/bench/insight.py, which trains cases that are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from lora_gui.protocol.events import Measured
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.studio.insight import mended
 from lora_gui.studio.insight.finding import Finding, sorted_by_weight
 from lora_gui.studio.insight.numbers import Numbers, Pair, near
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks.status import RunStatus
+from lora_gui.studio.tasks import learning
 
-FEW = 8  # pictures; with fewer what losses say is chance
+FEW = 8  # pictures; with fewer what their losses say is chance
 TRACED, VARIED = 0.7, 0.8  # of a training picture's edges in drawings of captions; and of the base's spread over seeds
 COPIED = 0.6  # of a training picture's edges, where something else was asked
 NOTHING = 2.5  # of 255, mean change that is no effect
 BLEEDS, TIED = 0.8, 0.5  # change without the word by that with it; share of different captions that keep a word apart
+TAKEN = 0.52  # mean of how unlike the base's they are, from which drawings of other things are taken over by a subject
 GONE, SOME_GONE = 1.1, 0.25  # unlike the base's drawing, from which it is another thing; share of them that may be
 RECOLOURED = 60.0  # of 255, from which a background has another colour than was asked
-OUT = 0.3  # share by which a look is beyond both the base's and that of the pictures where it is molten
-WORSE = 1.0  # loss over that of step 0
-
-
-@dataclass(frozen=True)
-class Losses:
-    """At fixed noise, over those of step 0: of unseen pictures by step, at the end of studied ones and of each."""
-
-    unseen: dict[int, float] = field(default_factory=dict)
-    studied: float | None = None
-    pictures: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, status: RunStatus) -> Losses:
-        measured = getattr(status, "measured", ())
-        unseen = {one.step: one.unseen for one in measured if one.unseen is not None}
-        if not measured:
-            return cls()
-        return cls(unseen, measured[-1].learnt, measured[-1].pictures)
-
-    @property
-    def last(self) -> float | None:
-        return self.unseen[max(self.unseen)] if self.unseen else None
+# Of the smaller and the larger of the base's and the pictures' own: below and above, a look is molten.
+LIMITS = {"saturation": (0.6, 1.35), "contrast": (0.75, 1.35), "detail": (0.5, 1.5), "lightness": (0.65, 1.35)}
 
 
 @dataclass(frozen=True)
@@ -55,7 +36,7 @@ class Case:
 
     job: TrainJob
     numbers: Numbers
-    losses: Losses
+    measured: tuple[Measured, ...] = ()  # losses at fixed noise, over those of step 0
 
 
 def findings(studio: Studio, case: Case) -> list[Finding]:
@@ -72,7 +53,12 @@ Said = tuple[str, str] | None  # what is wrong and why, what to do about it
 
 
 def _molten(case: Case) -> Said:
-    out = [name for name, told in case.numbers.looks.items() if _is_out(*told)]
+    out = [name for name, told in case.numbers.looks.items() if _is_out(*told, *LIMITS[name])]
+    if further := learning.damage(case.measured):
+        return (
+            f"It is {100 * further:.0f} % further from such pictures than the base was: it learnt too fast, and melts.",
+            "Train again with a smaller learning rate, or draw with less strength.",
+        )
     if not out:
         return None
     return (
@@ -135,6 +121,29 @@ def _bleed(case: Case) -> Said:
     )
 
 
+def _takes_over(case: Case) -> Said:
+    """Of a subject: a look may well show in all that is drawn."""
+    others, word = case.numbers.plain, case.job.trigger
+    is_much = np.mean([pair.unlike for pair in others]) > TAKEN
+    if case.job.preset == "style" or not is_much or case.numbers.bleed < BLEEDS:
+        return None
+    return (
+        f"It takes over all that is drawn, also without {word}, most of all '{worst(others).prompt}'.",
+        "It learnt too fast: train again with a smaller learning rate, or draw with less strength.",
+    )
+
+
+def _too_few(case: Case) -> Said:
+    """Losses, of few pictures, are chance; drawings are told by all the same."""
+    count = len(case.job.pictures)
+    if count >= FEW or not case.measured:
+        return None
+    return (
+        f"{count} pictures are too few to tell by their losses whether it learnt more than these.",
+        "Go by the drawings; with eight pictures or more the losses tell, too.",
+    )
+
+
 def _forgetting(case: Case) -> Said:
     gone = [pair for pair in case.numbers.plain if pair.unlike > GONE]
     if len(gone) <= SOME_GONE * len(case.numbers.plain):
@@ -153,10 +162,15 @@ JUDGES: dict[str, Callable[[Case], Said]] = {
     "copying": _copying,
     "collapse": _collapse,
     "bleed": _bleed,
+    "takes over": _takes_over,
     "forgetting": _forgetting,
+    "too few": _too_few,
 }
 # A finding is not told beside one that says the same more plainly.
-EXPLAINED_BY = {"copying": {"by heart"}, "forgetting": {"molten"}, "bleed": {"molten"}, "collapse": {"molten"}}
+EXPLAINED_BY = {
+    "copying": {"by heart"}, "collapse": {"molten"}, "bleed": {"molten"}, "takes over": {"molten", "bleed"},
+    "forgetting": {"molten", "takes over"},
+}  # fmt: skip
 
 
 def worst(pairs: Sequence[Pair]) -> Pair:
@@ -169,5 +183,5 @@ def praise(case: Case) -> str:
     return f"It learnt the {goal} of your pictures, and still draws what you ask for."
 
 
-def _is_out(now: float, base: float, pictures: float) -> bool:
-    return now < min(base, pictures) * (1 - OUT) or now > max(base, pictures) * (1 + OUT)
+def _is_out(now: float, base: float, pictures: float, least: float, most: float) -> bool:
+    return now < min(base, pictures) * least or now > max(base, pictures) * most

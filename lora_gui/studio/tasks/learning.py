@@ -18,11 +18,16 @@ def said(measured: Sequence[Measured]) -> tuple[str, ...]:
     if len(measured) < 2 or not measured[-1].step:
         return ()
     last = measured[-1]
-    worse = max(last.learnt, last.unseen or 0.0)
-    if worse >= _WORSE:
-        further = f"{100 * (worse - 1):.0f} % further from such pictures than the base was"
-        return (f"It is {further}: the learning rate was too high.",)
+    if further := damage(measured):
+        return (f"It is {100 * further:.0f} % further from such pictures than the base was: "
+                "the learning rate was too high.",)  # fmt: skip
     return tuple(filter(None, (_by_heart(measured), _taught_nothing(last))))
+
+
+def damage(measured: Sequence[Measured]) -> float:
+    """By how much of the base's loss a run ended further from pictures than the base; 0 where that may be chance."""
+    worse = max(measured[-1].learnt, measured[-1].unseen or 0.0) if measured and measured[-1].step else 0.0
+    return worse - 1 if worse >= _WORSE else 0.0
 
 
 def best_step(measured: Sequence[Measured]) -> int:

@@ -6,7 +6,8 @@ from typing import Any
 import gradio as gr
 
 from lora_gui.errors import UserError
-from lora_gui.studio.insight import best, mended, report
+from lora_gui.studio.insight import mended, report, sheets
+from lora_gui.studio.insight.best import at_full_strength, keep
 from lora_gui.studio.insight.report import Report
 from lora_gui.studio.tasks import queue
 from lora_gui.studio.tasks.run import Run
@@ -107,7 +108,8 @@ class InsightView:
             job = run.job
         except UserError as error:
             return markup.problem(error)
-        return insight_words.told(found, job, run.files.insight, Thumbnails(self._context.studio, SHEET))
+        address = Thumbnails(self._context.studio, SHEET)
+        return insight_words.told(found, job, run.files.insight, sheets.kept_steps(run), address)
 
     def _compared(self, run: Run, status: RunStatus, found: Report | None) -> str:
         """The prompts of the run and those of the report, without and with the LoRA."""
@@ -151,8 +153,11 @@ class InsightView:
         found = report.read(run)
         if found is None:
             raise UserError("The report of this run is gone.", "Look again.")
-        if event.act == "keep" and found.best:
-            path = best.keep(studio, run, found.best)
+        chosen = found.best if event.act == "keep" else None
+        if event.act == "step" and str(event.word).isdecimal():
+            chosen = at_full_strength(run, int(event.word))
+        if chosen:
+            path = keep(studio, run, chosen)
             kept = f"{path.name} is among your LoRAs, with its word, its strength and a cover."
             return {self._state: markup.notice(kept, kind="good")}
         if event.act == "captions":

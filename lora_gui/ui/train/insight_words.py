@@ -55,16 +55,13 @@ def stands(now: Standing) -> str:
     return markup.bar(share, "Stopping" if now.stopping else words, "you can go on meanwhile")
 
 
-def told(report: Report, job: TrainJob, home: Path, address: Address) -> str:
-    """The findings, or the good sentence; the best step and strength; the strengths side by side."""
+def told(report: Report, job: TrainJob, home: Path, steps: Sequence[int], address: Address) -> str:
+    """The findings, or the good sentence; the best step and strength; all strengths and kept `steps` side by side."""
     rows = "".join(_finding(one, job, home, address) for one in report.findings)
     good = markup.notice(report.says, kind="good")
     best = _best(report.best, report.step) if report.best else ""
-    sheets = "".join(
-        _sheet(title, home / name / "sheet.png", address)
-        for title, name in (("Strength by strength", "strengths"), ("Step by step", "steps"))
-        if (home / name / "sheet.png").is_file()
-    )
+    sheets = _sheet("Strength by strength", home / "strengths" / "sheet.png", address)
+    sheets += _sheet("Step by step", home / "steps" / "sheet.png", address, steps)
     return f"{good}{rows}{best}{sheets}{markup.sentences('Worth knowing', report.notes)}"
 
 
@@ -92,5 +89,13 @@ def _best(best: Best, last: int) -> str:
     )
 
 
-def _sheet(title: str, path: Path, address: Address) -> str:
-    return f'<details class="notice note"><summary>{title}</summary>{markup.image(address(path), title)}</details>'
+def _sheet(title: str, path: Path, address: Address, steps: Sequence[int] = ()) -> str:
+    if not path.is_file():
+        return ""
+    keep = "".join(
+        f'<button type="button" class="chip" data-act="step" data-word="{step}">Keep step {step}</button>'
+        for step in steps
+    )
+    chips = f'<p class="chips">{keep}</p>' if keep else ""
+    shown = markup.image(address(path), title)
+    return f'<details class="notice note"><summary>{title}</summary>{shown}{chips}</details>'

@@ -133,7 +133,8 @@ class RunView:
             changes |= self._framed(self._context.run(name), status, now.overdue)
         if seen is None or seen.samples != now.samples:
             address = Thumbnails(self._context.studio)
-            changes[self._samples] = markup.sample_grid(status.samples, address) + address.remark()
+            shown = markup.sample_grid(status.samples, address) + run_words.early(status)
+            changes[self._samples] = shown + address.remark()
         if seen is None or (seen.losses, seen.measured) != (now.losses, now.measured):
             changes[self._plot] = loss_plot(status.losses, status.of) + learning_plot(status.measured, status.of)
         if seen is None or seen.notes != now.notes:

@@ -41,6 +41,13 @@ def progress(status: RunStatus) -> str:
     return markup.bar(share, f"Step {status.step} of {status.of}", left)
 
 
+def early(status: RunStatus) -> str:
+    """Why the first samples of a run that goes on may look worse than those before it."""
+    begun = not status.ended and any(0 < sample.step < status.of / 2 for sample in status.samples)
+    is_early = begun and not any(sample.step >= status.of / 2 for sample in status.samples)
+    return markup.quiet("At first drawings may look worse: it forgets a little before it learns.") if is_early else ""
+
+
 def _ending(status: RunStatus) -> str:
     at = f"Your run stopped at {status.step:,} of {status.of:,}."
     if status.state == "failed":

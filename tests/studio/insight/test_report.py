@@ -171,6 +171,8 @@ def test_the_best_is_kept_with_word_strength_and_cover_in_its_file(studio, drawn
     assert (trigger_of(says), strength_of(says)) == ("zxy", 0.7)
     assert says[THUMBNAIL].startswith("data:image/jpeg;base64,")
     assert best.keep(studio, run, best.Best(STEPS, 1.0, "")) == studio.loras / "ink.safetensors"
+    chosen = best.at_full_strength(run, 80)
+    assert chosen.strength == 1 and (run.files.insight / chosen.picture).is_file()
 
 
 def test_the_command_prints_findings_best_and_pictures(studio, drawn, monkeypatch, capsys):
