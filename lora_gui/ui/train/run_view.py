@@ -9,7 +9,7 @@ import gradio as gr
 
 from lora_gui import files
 from lora_gui.protocol.task_folder import ASKS
-from lora_gui.studio.tasks import queue, retries, runs
+from lora_gui.studio.tasks import learning, queue, retries, runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.tasks.status import RunStatus
@@ -137,8 +137,9 @@ class RunView:
             changes[self._samples] = shown + address.remark()
         if seen is None or (seen.losses, seen.measured) != (now.losses, now.measured):
             changes[self._plot] = loss_plot(status.losses, status.of) + learning_plot(status.measured, status.of)
-        if seen is None or seen.notes != now.notes:
-            changes[self._notes] = markup.sentences("Worth knowing", status.notes)
+        if seen is None or (seen.state, seen.notes) != (now.state, now.notes):
+            learnt = learning.said(status.measured) if status.ended else ()
+            changes[self._notes] = markup.sentences("Worth knowing", (*status.notes, *learnt))
         return changes
 
     def _marked(self, name: str, status: RunStatus) -> "_Mark":
