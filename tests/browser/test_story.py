@@ -96,7 +96,7 @@ def test_from_pictures_to_a_drawing_with_two_loras(page, window):
     expect(page.locator("#run-state")).to_contain_text("Your LoRA is ready", timeout=LONG)
     expect(page.locator("#samples .row")).to_have_count(3)  # before, in the middle, at the end
     expect(page.locator("#slider img").first).to_be_visible()
-    expect(page.locator("#plot svg")).to_be_visible()
+    expect(page.locator("#plot svg").first).to_be_visible()
 
     page.locator("#draw-with").click()
     expect(page.locator("#prompt textarea")).to_have_value("zxy_style ")

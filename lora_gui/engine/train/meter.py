@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,7 +39,7 @@ def kept_back(count: int, settings: TrainSettings) -> list[int]:
 
 
 class Meter:
-    """Measures one run; `first` are the losses of step 0, which its checkpoints keep."""
+    """Measures one run; `first` are the losses of step 0."""
 
     def __init__(self, cache: Cache, job: TrainJob, loss_of: LossOf) -> None:
         settings, names = job.settings, [Path(picture.path).name for picture in job.pictures]
@@ -50,9 +51,17 @@ class Meter:
         self._every = math.ceil(steps / _LOOKS)
         passes = int(_COST * 3 * steps * settings.batch_size * settings.accumulation / (_LOOKS + 1))
         watched = self.learnt[: max(_LEAST, passes - len(self.back))]
-        self._draws = max(1, min(_DRAWS, passes // (len(watched) + len(self.back))))
+        self._draws = max(1, min(_DRAWS, passes // max(1, len(watched) + len(self.back))))
         self._batches = _by_size(cache.sizes, watched + self.back, settings.batch_size)
         self._settings = settings
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint keeps, JSON."""
+        return {"draws": self._draws, "batches": self._batches, "first": self.first}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go on from what was kept; where it is measured otherwise now, as in smaller batches, nothing is told."""
+        self.first = kept.get("first", []) if kept == self.kept() | {"first": kept.get("first")} else []
 
     def is_due(self, step: int) -> bool:
         """Whether it is measured after a step: some times in a run, and at its end."""

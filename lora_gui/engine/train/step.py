@@ -155,7 +155,7 @@ class TrainState:
         yield from self.saved(wait=True)
         metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
         layers = lora.get_weights(self.parts, NAME)
-        further = {"scaler": self.scaler.state_dict(), "processes": self.ranks.count, "measured": self.meter.first}
+        further = {"scaler": self.scaler.state_dict(), "processes": self.ranks.count, "measured": self.meter.kept()}
         self.saving.begin(checkpoint.copied(self.step, layers, metadata, self.optimizer, further))
 
     def saved(self, wait: bool = False) -> Iterator[Event]:
@@ -176,7 +176,8 @@ class TrainState:
         further = checkpoint.restore(found, self.optimizer, self._joined)
         if scale := further["scaler"]:  # none of a card with bf16
             self.scaler.load_state_dict(scale)
-        self.step, self.meter.first = found.step, further.get("measured", [])
+        self.step = found.step
+        self.meter.restore(further.get("measured", {}))
         if note := self.ranks.changed(further.get("processes", 1), self.job.settings):
             yield Note(note)
         if self.step and not self.optimizer.state:

@@ -19,8 +19,6 @@ from lora_gui.studio.things.picture_index import MOST
 from lora_gui.studio.things.pictures import PictureSet
 from lora_gui.studio.things.sorting import sort
 
-USUAL = "sd1"  # the family a set is judged for where no base is named
-
 
 @dataclass(frozen=True)
 class Patient:
@@ -44,7 +42,10 @@ class Asked:
 
     @property
     def facts(self) -> Facts:
-        return families.facts_of(self.base.family if self.base else USUAL)
+        """Of the base's family; without a base, of the one that asks least of pictures."""
+        if self.base:
+            return families.facts_of(self.base.family)
+        return min(families.facts().values(), key=lambda one: one.train_defaults["resolution"])
 
 
 def of_set(found: PictureSet) -> list[Patient]:

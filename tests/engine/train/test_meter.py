@@ -1,5 +1,6 @@
 """The meters of a run: which pictures are kept back, that measuring changes nothing, and that losses are told apart."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,20 @@ def test_losses_are_told_over_those_of_step_0_picture_by_picture(base, tmp_path)
 def test_without_the_losses_of_step_0_nothing_is_told(base, tmp_path):
     made = meter.Meter(Cached([(32, 32)] * 20), many(tmp_path, base), lambda batch, noise: torch.ones(len(batch)))
     assert made.measure(10) is None
+
+
+def test_losses_of_step_0_are_kept_and_count_only_where_it_is_measured_alike(base, tmp_path):
+    jobs = [many(tmp_path, base, steps=2000, batch_size=size) for size in (4, 4, 2)]
+    one, alike, other = (
+        meter.Meter(Cached([(32, 32)] * 20), job, lambda batch, noise: torch.ones(len(batch))) for job in jobs
+    )
+    one.measure(0)
+    kept = json.loads(json.dumps(one.kept()))
+    for again in (alike, other):
+        again.restore(kept)
+    assert alike.measure(500).learnt == 1.0 and other.measure(500) is None
+    alike.restore({})
+    assert alike.measure(500) is None
 
 
 def test_all_measures_of_a_run_are_of_the_same_pictures_and_cost_little(base, tmp_path):

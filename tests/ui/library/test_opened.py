@@ -115,4 +115,4 @@ def test_a_stack_follows_a_lora_that_was_renamed(fox, monkeypatch):
     a_base(monkeypatch, "sd1")
     fox.opened._drawn_with(fox.page)
     new = changes.rename(fox.studio, fox.opened._card(fox.page), "owl")
-    assert stack.without_the_gone(fox.studio, fox.context.drafts.draw.value).stack == (Entry(True, str(new), 0.8),)
+    assert stack.found_again(fox.studio, fox.context.drafts.draw.value).stack == (Entry(True, str(new), 0.8),)
