@@ -67,7 +67,7 @@ def at_full_strength(run: Run, step: int) -> Best:
     said = files.read_json(run.files.insight / "steps" / RECORD)
     cells = said.get("cells", []) if isinstance(said, dict) else []
     drawn = [str(one.get("drawing")) for one in cells if one.get("row") == str(step)]
-    return Best(step, STRENGTHS[-1], "", f"steps/{drawn[-1]}" if drawn else "")
+    return Best(step, STRENGTHS[-1], "", f"steps/{Path(drawn[-1]).name}" if drawn else "")
 
 
 def keep(studio: Studio, run: Run, chosen: Best) -> Path:

@@ -40,15 +40,6 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"severity": self.severity}
 
-    @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Finding:
-        """Raises KeyError or TypeError where it is none."""
-        kind, says, remedy, picture = (str(said[name]) for name in ("kind", "says", "remedy", "picture"))
-        found = cls(kind, says, remedy, picture, dict(said["changes"]))
-        if found.kind not in KINDS:
-            raise KeyError(found.kind)
-        return found
-
 
 def sorted_by_weight(found: list[Finding]) -> list[Finding]:
     """The worst first."""

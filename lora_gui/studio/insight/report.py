@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.insight import best, mended, numbers, pictured, sheets, verdicts
 from lora_gui.studio.insight.best import Best
-from lora_gui.studio.insight.finding import Finding
+from lora_gui.studio.insight.finding import KINDS, Finding
 from lora_gui.studio.insight.numbers import Numbers, near
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
@@ -21,6 +25,7 @@ from lora_gui.studio.tasks.status import RunStatus
 
 LIMIT = 5_000_000  # bytes of a report
 REPORT = "report.json"  # in the folder of what was drawn
+_OURS = re.compile(r"(?:[a-z]+/)?[\w-]+\.png|")  # names of what was drawn, in that folder
 MOST_PICTURES = 200  # of a run that drawings are compared with, from all over the set
 STOPPED = UserError("This was stopped before all was drawn.", "Look again; what it draws takes a minute or two.")
 NOT_YET = UserError("This run is still going on.", "Look at what it learnt once it has ended.")
@@ -52,6 +57,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"findings": [one.to_json() for one in self.findings]}
+
+
+_REPORTS = TypeAdapter(Report)
 
 
 def make(
@@ -89,20 +97,19 @@ def make(
 
 
 def read(run: Run) -> Report | None:
-    """The report of a run; None where none was made, or where it cannot be read."""
+    """The report of a run; None where none was made, or where it cannot be read. A run may come from a stranger: a
+    report that names settings or files which cannot be its own is none."""
     try:
         said = files.read_json(run.files.insight / REPORT, LIMIT)
-        return Report(
-            step=int(said["step"]),
-            says=str(said["says"]),
-            findings=tuple(Finding.from_json(one) for one in said["findings"]),
-            best=Best(**said["best"]) if said["best"] else None,
-            pictures=tuple(Told(**one) for one in said["pictures"]),
-            prompts=tuple((str(text), str(base), str(learnt)) for text, base, learnt in said["prompts"]),
-            notes=tuple(map(str, said["notes"])),
-        )
-    except (OSError, KeyError, TypeError, ValueError):
+        found: Report = _REPORTS.validate_python(said)
+        for one in found.findings:
+            check(TrainSettings, one.changes)
+            KINDS[one.kind]
+        names = [*(one.picture for one in found.findings), *(name for _, *both in found.prompts for name in both)]
+        names += [found.best.picture] if found.best else []
+    except (OSError, KeyError, ValueError, UserError):
         return None
+    return found if all(_OURS.fullmatch(name) for name in names) else None
 
 
 def judged(studio: Studio, run: Run, home: Path, drawn: sheets.Sheets) -> Report:

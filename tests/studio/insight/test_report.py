@@ -91,6 +91,29 @@ def test_a_report_is_drawn_said_step_by_step_and_read_again_from_the_runs_folder
     assert not list(run.folder.glob("*.tmp*")) and not list(run.folder.glob(".*tmp"))
 
 
+@pytest.mark.parametrize("spoil", [
+    lambda told: told["findings"].append({"kind": "molten", "says": "", "remedy": "", "changes": {"no setting": 1}}),
+    lambda told: told["findings"].append({"kind": "molten", "says": "", "remedy": "", "picture": "../../secret.png"}),
+    lambda told: told["findings"].append({"kind": "unheard", "says": "", "remedy": ""}),
+    lambda told: told["best"].update(picture="/etc/secret.png"),
+    lambda told: told["best"].update(strength="all"),
+    lambda told: told["prompts"].append(["a", "b"]),
+    lambda told: told.pop("step"),
+])  # fmt: skip
+def test_a_report_that_says_what_cannot_be_is_none(drawn, spoil):
+    run, _ = drawn
+    path = run.files.insight / report.REPORT
+    before = path.read_text()
+    told = json.loads(before)
+    spoil(told)
+    path.write_text(json.dumps(told))
+    try:
+        assert report.read(run) is None
+    finally:
+        path.write_text(before)
+    assert report.read(run)
+
+
 def test_prompts_have_nothing_of_its_captions_but_colours_and_its_own_no_signs_of_prompts():
     chosen = sheets.unrelated(("a frog and an owl on a blue background",))
     assert len(chosen) == 8 and not {"frog", "owl"} & {thing for thing, _ in chosen}
