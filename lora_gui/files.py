@@ -26,8 +26,10 @@ SMALL = 1 << 20  # bytes; more is not read of a file that is meant to be a short
 STRANGE = (UserError, OSError, ValueError, TypeError, RecursionError)
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a scanner holds the file
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
-# How `_beside` calls what is half made or half deleted; nobody calls a thing of their own so. The number is a process.
-_OURS = re.compile(r"\..+\.(\d{1,10})-[0-9a-f]{8}\.(?:part|tmp|gone)")
+# How `_beside` calls what is half made or half deleted; nobody calls a thing of their own so. The number is a process,
+# and what follows tells this one from those that had its number before.
+_OURS = re.compile(r"\..+\.(\d{1,10})-([0-9a-f]{8})(?:[0-9a-f]{8})?\.(?:part|tmp|gone)")
+_SELF = uuid.uuid4().hex[:8]
 _LONGEST = 255  # bytes of a file's name, as most file systems have it
 _FORMER = ".tmp"  # how versions before called a folder that was half made or half deleted
 
@@ -205,15 +207,18 @@ def remove_folder(folder: Path) -> None:
     _drop(gone)
 
 
-def sweep(folder: Path, former: bool = False) -> None:
-    """Delete what processes that have died since left half done in a folder.
+def sweep(folder: Path, alone: bool = False) -> None:
+    """Delete what processes that have died since left half done in a folder; what a living one does is left alone.
 
-    `former` deletes what older versions left as `<name>.tmp`, too: for folders that nobody but the app writes into.
+    `alone` is for folders of the app that nobody writes into now, since this process holds their lock: what it left
+    there itself is deleted, too, and what older versions left as `<name>.tmp`.
     """
     for stray in folder.iterdir() if folder.is_dir() else ():
-        if (ours := _OURS.fullmatch(stray.name)) and not _works(int(ours[1])):
-            _drop(stray)
-        elif former and stray.suffix == _FORMER and stray.is_dir():
+        if ours := _OURS.fullmatch(stray.name):
+            mine = int(ours[1]) == os.getpid()
+            if (alone or ours[2] != _SELF) if mine else not psutil.pid_exists(int(ours[1])):
+                _drop(stray)
+        elif alone and stray.suffix == _FORMER and stray.is_dir():
             remove_folder(stray)
 
 
@@ -258,14 +263,9 @@ def read_json(path: Path, most: int = SMALL) -> Any:
 
 def _beside(path: Path, suffix: str = "part") -> Path:
     """A name of its own for what is not whole; it says whose it is, so that a dead process's can be swept away."""
-    ours = f".{os.getpid()}-{uuid.uuid4().hex[:8]}.{suffix}"
+    ours = f".{os.getpid()}-{_SELF}{uuid.uuid4().hex[:8]}.{suffix}"
     name = path.name.encode("utf-8", "replace")[: _LONGEST - len(ours) - 1].decode("utf-8", "ignore")
     return path.with_name(f".{name}{ours}")
-
-
-def _works(pid: int) -> bool:
-    """Whether a process may still be at what it has begun; this one is not, where it sweeps."""
-    return pid != os.getpid() and psutil.pid_exists(pid)
 
 
 def _make(folder: Path) -> None:

@@ -77,6 +77,13 @@ def every_act(monkeypatch, disk, prepare, work, whole):
     return tried, held
 
 
+def sweep_later(monkeypatch, folder):
+    """As the next process does, which may have the number of this one."""
+    with monkeypatch.context() as later:
+        later.setattr(files, "_SELF", "ffffffff")
+        files.sweep(folder)
+
+
 def optimizer():
     weight = torch.nn.Parameter(torch.ones(3))
     made = torch.optim.AdamW([weight])
@@ -141,7 +148,7 @@ def test_a_file_is_the_old_one_or_the_new_one(monkeypatch, disk, write, tell):
         }[write]()
 
     def whole(folder):
-        files.sweep(folder)
+        sweep_later(monkeypatch, folder)
         strays = [path.name for path in folder.glob(".*")]
         return not strays and (folder / "target").read_bytes() in (b'"old"', b'"new"')
 
@@ -172,6 +179,17 @@ def test_a_sweep_leaves_alone_what_a_living_process_is_writing(tmp_path):
     assert left == [".fox.safetensors.1-0123abcd.part", ".x.1-0123abcd.gone"]
 
 
+def test_a_sweep_leaves_alone_what_this_process_is_making_and_takes_what_a_former_one_of_its_number_left(tmp_path):
+    mine = files.half_made(tmp_path / "new")
+    mine.mkdir()
+    (tmp_path / f".old.{os.getpid()}-0123abcd.tmp").mkdir()  # in a container every program has the same number
+    (tmp_path / f".older.{os.getpid()}-0123abcd4567cdef.tmp").mkdir()
+    files.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [mine]
+    files.sweep(tmp_path, alone=True)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["x.tmp", "x.gone.tmp", ".x.tmp", ".fox.part", ".fox.1.part", "x.1-0123abcd.gone"])
 def test_a_sweep_deletes_nothing_that_a_user_may_have_called_so(tmp_path, name):
     (tmp_path / name).mkdir()
@@ -187,7 +205,7 @@ def test_a_sweep_deletes_nothing_that_a_user_may_have_called_so(tmp_path, name):
 def test_what_older_versions_left_is_swept_only_where_nobody_else_writes(tmp_path):
     (tmp_path / "ckpt-000006.tmp").mkdir()
     (tmp_path / "ckpt-000006.gone.tmp").mkdir()
-    files.sweep(tmp_path, former=True)
+    files.sweep(tmp_path, alone=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -199,7 +217,7 @@ def test_a_folder_that_is_taken_away_halfway_is_swept_by_the_next(tmp_path, monk
     (left,) = tmp_path.iterdir()
     monkeypatch.undo()
     assert left.name.startswith(".old.") and left.name.endswith(".gone") and (left / "file").exists()
-    files.sweep(tmp_path)
+    sweep_later(monkeypatch, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -24,7 +24,7 @@ def locked(kept: Path) -> Iterator[None]:
     """Around everything that reads, fills or clears the cache folder: only one process does so at a time."""
     files.make_folder(kept)
     with Lock(kept / ".lock"):
-        files.sweep(kept, former=True)
+        files.sweep(kept, alone=True)
         yield
 
 

@@ -49,7 +49,7 @@ def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
         files.make_folder(folder.parent)
         with Lock(folder.parent / ".lock"):  # drawing and training may begin at once
             if not _is_whole(folder):
-                files.sweep(folder.parent, former=True)
+                files.sweep(folder.parent, alone=True)
                 files.remove_folder(folder)
                 _evict(folder.parent)
                 _unpack(base, source, folder)

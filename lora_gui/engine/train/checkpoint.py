@@ -106,7 +106,7 @@ class Saving:
 
 def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint, and a sentence for each damaged one, which is set aside."""
-    files.sweep(checkpoints, former=True)
+    files.sweep(checkpoints, alone=True)
     sentences: list[str] = []
     for folder in reversed(_folders(checkpoints)):
         if is_whole(folder):

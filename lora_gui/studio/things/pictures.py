@@ -14,7 +14,7 @@ from lora_gui.formats.header import plain
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import archives, picture_index, report
+from lora_gui.studio.things import archives, picture_index, report, set_changes
 from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.filling import Filled, fill
 from lora_gui.studio.things.intake import Incoming, Intake, gather
@@ -85,6 +85,8 @@ def import_pictures(
     paths on this disk. What is transparent is composited on the colour `ground`. Raises UserError if none is usable.
     """
     intake = gather([Path(source) for source in sources], names, skipped)
+    for place in (studio.pictures, studio.cache):
+        files.sweep(place)
     with archives.unpacked(intake, studio.cache) as whole:
         return _imported(studio, whole, ground)
 
@@ -99,8 +101,7 @@ def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, 
     if not found:
         raise _nothing(intake, left)
     captions = Captions(found, texts, intake.loose)
-    files.sweep(studio.pictures)
-    partial = files.half_made(studio.pictures / "new")  # what is cut short is no set, and swept away
+    partial = files.half_made(studio.pictures / "new")  # what a crash cuts short is no set, and swept away
     try:
         filled = fill(studio, partial, found, captions.texts, ground)
         if not filled.stored:
@@ -109,9 +110,8 @@ def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, 
         picture_index.write(partial, _index(intake, left, found, captions, filled))
         folder = studio.pictures / new_id(studio.pictures)
         files.move(partial, folder)
-    except UserError:
+    finally:
         files.remove_folder(partial)
-        raise
     return load(folder), filled.refused
 
 
@@ -137,6 +137,7 @@ def _index(
 
 def load(folder: Path) -> PictureSet:
     """Read a set of the studio again. Raises UserError where it is not there any more or its list is damaged."""
+    set_changes.repair(folder)
     index = picture_index.read(folder)
     pictures: list[Picture] = []
     remarks = list(index.notes)

@@ -1,21 +1,29 @@
 """Changes to a picture set that can be taken back and done again, kept in its folder beside what they changed.
 
 A change holds, of each file, what is not in the set at the moment: first the new content, and once it is done the
-former. Doing and undoing are the same exchange, so that at no time anything is lost.
+former. Doing and undoing are the same exchange, so that at no time anything is lost, and what a crash has cut short
+is brought to its end by the next who looks.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from lora_gui import files
+from lora_gui.drive import refused
 from lora_gui.errors import UserError
+from lora_gui.protocol.lock import Lock
 
 FOLDER = ".changes"
 _TOLD = "change.json"
 _NAME = re.compile(r"(set\.json|\d{4,5}\.(png|txt))")  # of what can be changed
 _AWAY = ".away"  # behind a name: on its way out of the set
+_BEGUN, _LOCK = "begun.json", ".lock"
+_PATIENCE = 10.0  # seconds; no exchange takes longer
+# The ways of an exchange. Each is over for all files before the next, so that its number says where each file is.
+_STEPS = (("set", "away"), ("held", "set"), ("away", "held"))
 
 
 class Change(NamedTuple):
@@ -30,7 +38,7 @@ class Change(NamedTuple):
 def history(folder: Path) -> list[Change]:
     """What was changed in a set, the oldest first; those that were taken back are the last."""
     found = []
-    for place in sorted((folder / FOLDER).glob("[0-9]*")):
+    for place in _places(folder):
         try:
             said = files.read_json(place / _TOLD)
             names = tuple(str(name) for name in said["names"] if _NAME.fullmatch(str(name)))
@@ -45,50 +53,100 @@ def do(folder: Path, says: str, contents: Mapping[str, bytes | None]) -> None:
 
     Raises UserError where the disk refuses.
     """
-    past = history(folder)
-    for change in past:
-        if not change.done:
-            files.remove_folder(change.folder)
-    last = max((int(change.folder.name) for change in past), default=0)
-    place = folder / FOLDER / f"{last + 1:06}"
-    for name, data in contents.items():
-        if data is not None:
-            files.write_bytes(place / name, data)
-    change = Change(place, says, tuple(contents), False)
-    _tell(change)
-    _exchange(change)
+    with _alone(folder):
+        for change in history(folder):
+            if not change.done:
+                files.remove_folder(change.folder)
+        last = max((int(place.name) for place in _places(folder)), default=0)
+        place = folder / FOLDER / f"{last + 1:06}"
+        for name, data in contents.items():
+            if data is not None:
+                files.write_bytes(place / name, data)
+        change = Change(place, says, tuple(contents), False)
+        _tell(change)
+        _exchange(change)
 
 
 def undo(folder: Path) -> str:
     """Take the last change back; what it was. Raises UserError where there is none."""
-    done = [change for change in history(folder) if change.done]
-    if not done:
-        raise UserError("There is nothing to take back.", "What you change from now on can be.")
-    _exchange(done[-1])
-    return done[-1].says
+    with _alone(folder):
+        done = [change for change in history(folder) if change.done]
+        if not done:
+            raise UserError("There is nothing to take back.", "What you change from now on can be.")
+        _exchange(done[-1])
+        return done[-1].says
 
 
 def redo(folder: Path) -> str:
     """Do the change again that was taken back last; what it was. Raises UserError where there is none."""
-    undone = [change for change in history(folder) if not change.done]
-    if not undone:
-        raise UserError("There is nothing to do again.", "Take something back first.")
-    _exchange(undone[0])
-    return undone[0].says
+    with _alone(folder):
+        undone = [change for change in history(folder) if not change.done]
+        if not undone:
+            raise UserError("There is nothing to do again.", "Take something back first.")
+        _exchange(undone[0])
+        return undone[0].says
+
+
+def repair(folder: Path) -> None:
+    """Bring to its end what a crash has cut short; costs nothing where nothing was. Raises UserError as `do`."""
+    if (folder / FOLDER / _BEGUN).is_file():
+        with _alone(folder):
+            pass
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While nobody else changes the set, and once all that was begun is done."""
+    home = folder / FOLDER
+    files.make_folder(home)
+    lock = Lock(home / _LOCK)
+    try:
+        held = lock.hold(_PATIENCE)
+    except OSError as error:
+        raise refused(home, error) from error
+    if not held:
+        raise UserError("These pictures are being changed in another window.", "Wait a moment, and try it again.")
+    try:
+        _finish(home)
+        yield
+    finally:
+        lock.release()
 
 
 def _exchange(change: Change) -> None:
-    """What the change holds against what is in the set, file by file."""
-    home = change.folder.parent.parent
-    for name in change.names:
-        held, there, away = change.folder / name, home / name, change.folder / f"{name}{_AWAY}"
-        if there.exists():
-            files.replace(there, away)
-        if held.exists():
-            files.replace(held, there)
-        if away.exists():
-            files.replace(away, held)
-    _tell(change._replace(done=not change.done))
+    """What the change holds against what is in the set."""
+    _begin(change, not change.done, 0)
+    _finish(change.folder.parent)
+
+
+def _begin(change: Change, done: bool, step: int) -> None:
+    """Note what is under way, so that whoever comes after a crash can go on."""
+    files.write_json(change.folder.parent / _BEGUN, {"change": change.folder.name, "done": done, "step": step})
+
+
+def _finish(home: Path) -> None:
+    """Go on with what was begun, from the step it came to; a step that was half done is done again, to the same end."""
+    begun = files.read_json(home / _BEGUN)
+    known = {change.folder.name: change for change in history(home.parent)}
+    change = known.get(str(begun.get("change"))) if isinstance(begun, dict) else None
+    if change is not None:
+        for number, (source, target) in enumerate(_STEPS[begun["step"] :], start=begun["step"]):
+            for name in change.names:
+                if (there := _place(change, source, name)).exists():
+                    files.move(there, _place(change, target, name))
+            _begin(change, begun["done"], number + 1)
+        _tell(change._replace(done=begun["done"]))
+    files.remove(home / _BEGUN)
+
+
+def _place(change: Change, where: str, name: str) -> Path:
+    """Where a file of the set is, as `_STEPS` call it."""
+    home = change.folder.parent.parent if where == "set" else change.folder
+    return home / (f"{name}{_AWAY}" if where == "away" else name)
+
+
+def _places(folder: Path) -> list[Path]:
+    return sorted(place for place in (folder / FOLDER).glob("[0-9]*") if place.name.isdecimal())
 
 
 def _tell(change: Change) -> None:

@@ -60,11 +60,7 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
     if not meant or len(meant) < len(set(numbers)) or len(meant) == len(found.pictures):
         raise UserError("A set is split into two by naming some of its pictures.", "Name some, and not all of them.")
     pictures.require_free(studio, folder)
-    index, partial = picture_index.read(folder), files.half_made(studio.pictures / "new")
-    for at, one in enumerate(meant, start=1):
-        files.copy(one.path, partial / f"{at:04}.png")
-        files.write_text(partial / f"{at:04}.txt", one.caption)
-    kept = index.model_copy(
+    kept = picture_index.read(folder).model_copy(
         update={
             "labels": tuple(one.label for one in meant),
             "repeats": tuple(one.repeats for one in meant) if any(one.repeats > 1 for one in meant) else (),
@@ -76,9 +72,21 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
             "title": " ".join(plain(title).split())[:LONGEST] or f"{len(meant)} pictures",
         }
     )
-    picture_index.write(partial, kept)
-    made = studio.pictures / new_id(studio.pictures)
-    files.move(partial, made)
+    made = _filled(studio, meant, kept)
     says, contents = remedies.remove(found, meant)
     set_changes.do(folder, says, contents)
     return pictures.load(made)
+
+
+def _filled(studio: Studio, meant: Sequence[pictures.Picture], index: picture_index.Index) -> Path:
+    """A new set of copies of these pictures."""
+    partial, made = files.half_made(studio.pictures / "new"), studio.pictures / new_id(studio.pictures)
+    try:
+        for at, one in enumerate(meant, start=1):
+            files.copy(one.path, partial / f"{at:04}.png")
+            files.write_text(partial / f"{at:04}.txt", one.caption)
+        picture_index.write(partial, index)
+        files.move(partial, made)
+    finally:
+        files.remove_folder(partial)
+    return made

@@ -1,5 +1,8 @@
 """What is mended by a press is mended on the disk, and can be taken back and done again."""
 
+import contextlib
+import itertools
+
 import numpy as np
 import pytest
 
@@ -89,4 +92,58 @@ def test_a_disk_that_refuses_leaves_the_set_whole(ill, monkeypatch):
     monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(UserError, match="disk is full"):
         remedies.mend(studio, found, wrong)
+    assert state(folder) == before
+
+
+class DiedError(BaseException):
+    """The process ends here."""
+
+
+def test_a_crash_at_any_moment_of_a_change_is_repaired_at_the_next_look(ill, monkeypatch):
+    """At each act upon the disk, of taking a change back and of doing it again: of a list, a picture and a caption."""
+    studio, folder = ill
+    found, wrong = line(studio, folder, "same")
+    states, tried = [state(folder)], 0
+    remedies.mend(studio, found, wrong)
+    states.append(state(folder))
+    for act in (set_changes.undo, set_changes.redo):
+        for last in itertools.count(1):
+            acts = []
+
+            def about_to(*_, acts=acts, last=last):
+                acts.append(1)
+                if len(acts) >= last:
+                    raise DiedError
+
+            monkeypatch.setattr(files, "about_to", about_to)
+            with contextlib.suppress(DiedError):
+                act(folder)
+            monkeypatch.undo()
+            pictures.load(folder)
+            now, done = state(folder), set_changes.history(folder)[-1].done
+            assert now in states and done == (now == states[1]), (act.__name__, last)
+            assert not list((folder / set_changes.FOLDER).rglob("*.away"))
+            if len(acts) < last:
+                break
+            tried += 1
+            if done == (act is set_changes.redo):
+                {True: set_changes.undo, False: set_changes.redo}[done](folder)
+    assert tried > 20
+
+
+def test_a_half_written_change_is_forgotten_and_its_files_come_to_nothing(ill, monkeypatch):
+    studio, folder = ill
+    found, wrong = line(studio, folder, "words")
+
+    def dies(*_):
+        raise DiedError
+
+    monkeypatch.setattr(set_changes, "_tell", dies)
+    with pytest.raises(DiedError):
+        remedies.mend(studio, found, wrong)
+    monkeypatch.undo()
+    before, (first, *_) = state(folder), found.pictures
+    set_changes.do(folder, "1 caption was taken out.", {f"{first.path.stem}.txt": None})
+    assert not first.path.with_suffix(".txt").exists()
+    set_changes.undo(folder)
     assert state(folder) == before

@@ -409,7 +409,7 @@ def test_a_set_of_an_older_version_has_no_sum_and_a_later_one_may_say_more(studi
         assert load(made.folder).title == older["title"]
 
 
-def test_an_import_that_dies_leaves_no_set_and_the_next_one_sweeps_it(studio, inbox, monkeypatch):
+def test_an_import_that_is_broken_off_leaves_nothing(studio, inbox, monkeypatch):
     saved(inbox / "a.png")
 
     def dies(*_):
@@ -418,10 +418,29 @@ def test_an_import_that_dies_leaves_no_set_and_the_next_one_sweeps_it(studio, in
     monkeypatch.setattr(picture_index, "write", dies)
     with pytest.raises(KeyboardInterrupt):
         import_pictures(studio, [inbox])
-    monkeypatch.undo()
-    assert len(list(studio.pictures.iterdir())) == 1 and sets(studio) == picture_sets(studio) == []
+    assert not list(studio.pictures.iterdir()) and sets(studio) == picture_sets(studio) == []
+
+
+def test_an_import_leaves_alone_what_another_is_making_and_sweeps_what_a_crash_left(studio, inbox, monkeypatch):
+    """The other one stands in the middle: its folder, and what it has unpacked, are there."""
+    saved(inbox / "a.png")
+    real, between = picture_index.write, []
+
+    def meanwhile(folder, index):
+        if not between:
+            between.append(files.half_made(studio.cache / "archive"))
+            files.write_bytes(between[0] / "0" / "00000", b"a member")
+            between.append(import_pictures(studio, [inbox])[0].folder)
+        real(folder, index)
+
+    dead = [place / f".new.{2**22 + 1}-0123abcd.tmp" for place in (studio.pictures, studio.cache)]
+    for folder in dead:
+        files.write_bytes(folder / "0001.png", b"half")
+    monkeypatch.setattr(picture_index, "write", meanwhile)
     made, _ = import_pictures(studio, [inbox])
-    assert list(studio.pictures.iterdir()) == [made.folder]
+    assert picture_sets(studio) == sorted([made.folder, between[1]], reverse=True)
+    assert len(made.pictures) == 1 and (between[0] / "0" / "00000").exists()
+    assert not any(folder.exists() for folder in dead)
 
 
 def learns_from(studio, made, name, last):
