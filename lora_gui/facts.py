@@ -29,6 +29,7 @@ class KnownBase:
     architecture: str = ""  # where its LoRA files say another than the family's
     base_model_version: str = ""  # likewise
     gated: bool = False  # whether the hub gives it only to those who have accepted its licence
+    caption_tokens: int = 0  # of a caption that it reads, where these are others than the family's
     trains: bool = True  # whether it can learn; those distilled to few steps draw only
     told_by: dict[str, Any] = field(default_factory=dict)  # what its configuration says, by `part.field`; all of it
     built_like: str = ""  # the known base whose configuration it has, where that is not its own

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register
+from lora_gui.commands import Register, set_captions
 from lora_gui.studio.paths import Studio
 
 
@@ -22,10 +22,19 @@ def add(commands: Any, register: Register) -> None:
     more = register(actions, "add", run_add, "bring more pictures into a picture set")
     more.add_argument("set", metavar="SET")
     more.add_argument("sources", metavar="PATH", type=Path, nargs="+", help="folders, pictures or zip archives")
+    add_ground(more)
     split = register(actions, "split", run_split, "move some pictures of a set into a new one")
     split.add_argument("set", metavar="SET")
     split.add_argument("title", metavar="NAME", help="of the new set")
     split.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help="as their files are called")
+    set_captions.add(actions, register)
+
+
+def add_ground(command: argparse.ArgumentParser) -> None:
+    """The option that says what is learnt where pictures are transparent."""
+    command.add_argument(
+        "--ground", default="", metavar="COLOUR", help="what is behind transparent pictures: a name or #204060 (white)"
+    )
 
 
 def run_list(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -64,7 +73,7 @@ def run_add(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """How many pictures there are now."""
     from lora_gui.studio.things import set_work
 
-    found, refused = set_work.add(studio, studio.pictures / Path(options.set).name, options.sources)
+    found, refused = set_work.add(studio, studio.pictures / Path(options.set).name, options.sources, options.ground)
     return {"set": found.folder.name, "count": len(found.pictures), "refused": refused}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import Register, note, say, settings_of
+from lora_gui.commands.pictures import add_ground
 from lora_gui.commands.runs import add_processes, followed
 from lora_gui.studio.paths import Studio
 
@@ -33,6 +34,7 @@ def add_order(train: argparse.ArgumentParser) -> None:
     """The options that say what is to be trained."""
     train.set_defaults(makes_studio=True)
     train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
+    add_ground(train)
     train.add_argument("--trigger", required=True, help="the word that calls the LoRA")
     train.add_argument("--name", required=True, help="the name of the LoRA")
     add_settings(train)
@@ -81,7 +83,7 @@ def ordered(options: argparse.Namespace, studio: Studio) -> "TrainJob":
     base = bases.find(studio, options.base)
     hand = settings_of(options.set, TrainSettings)
     presets.fill(studio, options.preset, base, MANY, hand, gpu.memory() if options.vram is None else options.vram)
-    chosen, refused = pictures.import_pictures(studio, options.pictures)
+    chosen, refused = pictures.import_pictures(studio, options.pictures, ground=options.ground)
     for sentence in refused:
         note(sentence)
     job = order(options, studio, chosen, getattr(options, "processes", 1))

@@ -55,6 +55,7 @@ class TrainDraft:
     started: str = ""  # the run that was begun from exactly this
     note: str = ""  # what is to be said of it until it is changed
     begin_from: str = ""  # the path of a LoRA that is trained further
+    ground: str = ""  # the colour that is learnt where pictures are transparent
 
 
 @dataclass(frozen=True)

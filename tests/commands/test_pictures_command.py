@@ -34,6 +34,34 @@ def test_sets_are_listed_and_go_to_the_bin(studio, tmp_path, capsys, monkeypatch
     assert json.loads(capsys.readouterr().out)["error"] == "There is no picture set 'rose'."
 
 
+def told(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_set_is_renamed_added_to_and_split(studio, tmp_path, capsys):
+    for name, colour in (("rose", "red"), ("leaf", "green"), ("sky", (0, 0, 255, 0))):
+        Image.new("RGBA" if name == "sky" else "RGB", (80, 64), colour).save(tmp_path / f"{name}.png")
+    made, _ = pictures.import_pictures(studio, [tmp_path / "rose.png", tmp_path / "leaf.png"])
+    name = made.folder.name
+    assert main(["pictures", "rename", name, "  My garden ", "--json"]) == 0
+    assert told(capsys) == {"set": name, "title": "My garden"}
+    sky = str(tmp_path / "sky.png")
+    assert main(["pictures", "add", name, sky, "--ground", "black", "--json"]) == 0
+    assert told(capsys) == {"set": name, "count": 3, "refused": []}
+    with Image.open(made.folder / "0003.png") as added:
+        assert added.getpixel((0, 0)) == (0, 0, 0)
+    assert main(["pictures", "add", name, sky, "--ground", "mauvish", "--json"]) == 1
+    assert told(capsys)["error"] == "'mauvish' is no colour."
+    assert main(["pictures", "split", name, "The sky", "--numbers", "3", "--json"]) == 0
+    other = told(capsys)
+    assert other["count"] == 1 and pictures.load(studio.pictures / other["set"]).title == "The sky"
+    assert [one.label for one in pictures.load(made.folder).pictures] == ["rose.png", "leaf.png"]
+    for wrong in (["rename", name, " "], ["rename", "gone", "x"], ["split", name, "x", "--numbers", "9"],
+                  ["add", "gone", sky]):  # fmt: skip
+        assert main(["pictures", *wrong, "--json"]) == 1
+        assert set(told(capsys)) >= {"error", "remedy"}
+
+
 def test_a_command_without_a_studio_that_can_be_made_says_so(tmp_path, monkeypatch, capsys):
     """A file in its place stands for a disk that can only be read: no folder can be made there."""
     (tmp_path / "file").write_text("in the way")

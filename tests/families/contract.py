@@ -26,6 +26,7 @@ from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.framing import Framing
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, Quantised, Recomputing, TrainSettings
+from lora_gui.studio.doctor import reading
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -34,6 +35,7 @@ PROMPT = "a thing"
 
 class Contract:
     key: str
+    spelt = 0  # tokens that its tiny tokenizer, which spells words out, needs more before a caption than the real one
 
     @staticmethod
     def make(folder: Path) -> Path:
@@ -186,6 +188,12 @@ class Contract:
             one, other, less = (own.encode_captions(encoders, [text]) for text in (long, f"{seen} no more", "w0"))
         assert all(torch.equal(one[key], other[key]) for key in one)
         assert not all(torch.equal(one[key], less[key]) for key in one)
+
+    def test_the_doctor_counts_what_is_read_of_a_caption_as_the_family_does(self, base):
+        reader = family(self.key).reader(base)
+        told = reading.of_base(Base(key="own", title="Own", family=self.key, path=str(base), like=""))
+        assert reader and (told.room - self.spelt, told.unread(PROMPT)) == (reader.room, "")
+        assert reader.unread("a " * (reader.room + 9)) and told.unread("a " * (reader.room + 9))
 
     def test_a_drawing_shows_how_it_gets_on(self, pipeline):
         told: list[tuple[int, torch.Tensor | None]] = []

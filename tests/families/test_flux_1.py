@@ -23,6 +23,7 @@ from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
+from lora_gui.studio.doctor import reading
 from tests import tiny
 from tests.families import contract
 from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
@@ -127,6 +128,11 @@ def test_schnell_draws_in_its_own_way_and_does_not_learn(schnell):
     assert contract.same(ours, expected)
     with pytest.raises(UserError, match="Train with FLUX.1 dev"):
         FAMILY.require_learning(schnell)
+
+
+def test_schnell_reads_half_as_much_and_the_doctor_knows(schnell):
+    known = Base(key="own", title="Own", family="flux1", path=str(schnell), like="flux1-schnell")
+    assert reading.of_base(known).room == FAMILY.reader(schnell).room == 255
 
 
 def test_a_negative_prompt_counts(base, plain):

@@ -36,6 +36,7 @@ def plainly(plain, seed=7, guidance=4.0, **further):
 
 class TestContract(contract.Contract):
     key = "klein"
+    spelt = 3  # "user" is one token of Qwen3
     make = staticmethod(flux_2_klein)
 
     def plain_drawing(self, base, wanted):

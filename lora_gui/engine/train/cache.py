@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +24,10 @@ from lora_gui.families.base import Batch, Family, Tensors
 from lora_gui.framing import Framing, Size, frame
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.learnt import with_trigger
 
 PIXELS_AT_ONCE = 512 * 512  # that are encoded, or one picture; more would only need more memory, in fp32 much
 CAPTIONS_AT_ONCE = 16
-_WORD = r"(?:trigger(?:[ _-]?word)?|name)"
-_PLACEHOLDER = re.compile(
-    rf"\[+\s*{_WORD}\s*\]+|\{{+\s*{_WORD}\s*\}}+|<+\s*{_WORD}\s*>+", re.IGNORECASE
-)  # of other trainers
 
 
 @dataclass(frozen=True)
@@ -78,18 +74,6 @@ def _kept(tensors: Tensors, device: torch.device) -> Tensors:
     """In the computer's own memory, ready to be copied to the device."""
     ready = {key: value.cpu() for key, value in tensors.items()}
     return {key: value.pin_memory() for key, value in ready.items()} if device.type == "cuda" else ready
-
-
-def filled_in(trigger: str, text: str) -> str:
-    """The trigger word in place of the signs that other trainers have for it: `[trigger]`, `{trigger}`, `[name]`."""
-    return " ".join(_PLACEHOLDER.sub(lambda _: trigger.strip(), text).split())
-
-
-def with_trigger(trigger: str, caption: str) -> str:
-    """The caption as it is learnt: the trigger word for its placeholders, and first unless the caption says it."""
-    trigger, caption = trigger.strip(), filled_in(trigger, caption)
-    said = re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE)
-    return caption if said else f"{trigger} {caption}".strip()
 
 
 def unread(job: TrainJob, family: Family) -> Iterator[Event]:

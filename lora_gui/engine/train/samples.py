@@ -11,12 +11,13 @@ from PIL import Image, ImageChops
 from lora_gui import files
 from lora_gui.engine.draw.pipeline import NotFiniteError, Pipeline
 from lora_gui.engine.load.lora import Parts
-from lora_gui.engine.train.cache import Tensors, filled_in, with_trigger
+from lora_gui.engine.train.cache import Tensors
 from lora_gui.families.base import Family
 from lora_gui.formats import png
 from lora_gui.formats.generation import Made
 from lora_gui.protocol.events import Event, Note, Phase, Sample
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.learnt import filled_in, with_trigger
 from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.settings import DrawSettings
 

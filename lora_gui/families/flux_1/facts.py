@@ -70,6 +70,7 @@ FACTS = Facts(
             licence="Apache-2.0",
             size_gb=33.7,
             defaults={"steps": 4, "guidance": 0.0},
+            caption_tokens=255,
             trains=False,
             told_by={"transformer.guidance_embeds": False},
         ),

@@ -9,6 +9,7 @@ from lora_gui import families
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
 from lora_gui.protocol.jobs import Base
+from lora_gui.protocol.learnt import filled_in, with_trigger
 from lora_gui.studio.doctor import looks, reading, single, together, wording
 from lora_gui.studio.doctor.finding import Finding, Judgement
 from lora_gui.studio.doctor.look import Look
@@ -80,7 +81,8 @@ def judge(studio: Studio, patients: Sequence[Patient], asked: Asked) -> tuple[Ju
 
 def judged(patients: Sequence[Patient], seen: Sequence[Look], asked: Asked) -> Judgement:
     """As `judge`, for pictures that were looked at."""
-    names, captions = [one.file for one in patients], [one.caption for one in patients]
+    names, trigger = [one.file for one in patients], asked.trigger.strip()
+    captions = [filled_in(trigger, one.caption) for one in patients]
     facts, how_read = asked.facts, reading.of_base(asked.base)
     resolution = asked.resolution or facts.resolution
     found = together.checks(names, seen)
@@ -89,7 +91,7 @@ def judged(patients: Sequence[Patient], seen: Sequence[Look], asked: Asked) -> J
         mine = [*single.checks(one.file, look, seen, facts, resolution, asked.batch), *found.each.get(at, ())]
         if any(finding.kind == "blurred" for finding in mine):
             mine = [finding for finding in mine if finding.kind != "outlier"]
-        mine += wording.too_long(one.file, one.caption, how_read)
+        mine += wording.too_long(one.file, with_trigger(trigger, one.caption), how_read)
         each[one.file] = tuple(mine)
-    of_captions = wording.checks(names, captions, asked.trigger.strip(), asked.goal) if patients else ()
+    of_captions = wording.checks(names, captions, trigger, asked.goal) if patients else ()
     return Judgement(each, (*found.set, *of_captions))

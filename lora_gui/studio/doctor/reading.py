@@ -40,7 +40,9 @@ def of_base(base: Base | None) -> Reading:
     facts = families.facts_of(base.family)
     folder = Path(base.path) / facts.reads_with
     own = tokenizer.of_folder(folder) if folder.is_dir() else None
-    return Reading(own or words.clip(), facts.caption_tokens if own and facts.caption_tokens else _own_room(folder))
+    known = next((one.caption_tokens for one in facts.bases if one.key == base.known), 0)
+    room = (known or facts.caption_tokens) if own else 0
+    return Reading(own or words.clip(), room or _own_room(folder))
 
 
 def _own_room(folder: Path) -> int:

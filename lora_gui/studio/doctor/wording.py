@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from lora_gui.protocol.learnt import filled_in
 from lora_gui.studio.doctor.finding import Finding
 from lora_gui.studio.doctor.reading import Reading
 
@@ -59,7 +60,8 @@ def without(caption: str, trigger: str) -> str:
 
 
 def with_trigger(caption: str, trigger: str) -> str:
-    """A caption that begins with the trigger word, unless it says it already."""
+    """A caption that begins with the trigger word, unless it says it already, itself or by a sign for it."""
+    caption = filled_in(trigger, caption)
     if re.search(_word(trigger), caption, re.IGNORECASE):
         return caption
     return f"{trigger}, {caption}" if caption else trigger

@@ -87,8 +87,9 @@ def opened(path: Path, ground: str = GROUND, side: int = 0) -> Opened:
             size, tables = image.size, getattr(image, "quantization", {})
             if side and image.format == "JPEG":
                 image.draft(None, (side, side))
+            frames = getattr(image, "n_frames", 1)  # before it is loaded: a TIFF that is asked later is not any more
             image.load()
-            frames, gps = getattr(image, "n_frames", 1), GPS in image.getexif()
+            gps = GPS in image.getexif()
             orientation = image.getexif().get(_ORIENTATION, 1)
             upright = image if orientation == 1 else ImageOps.exif_transpose(image)
             turned = orientation in _SIDEWAYS
@@ -171,10 +172,11 @@ def _to_rgb(image: Image.Image, name: str, ground: str) -> tuple[Image.Image, li
         image, is_transparent = _composited(image, ground)
         if is_transparent:
             notes.append(f"{name} is transparent in places; there it is learnt as {ground}.")
-    if image.mode in ("CMYK", "RGB") and (profile := image.info.get("icc_profile")):
+    if image.mode in ("CMYK", "RGB", "L") and (profile := image.info.get("icc_profile")):
         try:
             source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
+            if image.mode != "L" or source.profile.xcolor_space == "GRAY":  # grey pictures often carry one for colours
+                image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
         except (ImageCms.PyCMSError, OSError):
             notes.append(f"The colour profile of {name} is damaged, so its colours may differ a little.")
     plain = image.convert("RGB") if image.mode != "RGB" else image

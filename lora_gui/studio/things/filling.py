@@ -4,14 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import ImageColor
+
 from lora_gui import files
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, shown
 from lora_gui.formats.header import plain
 from lora_gui.studio.doctor import looks
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox import several
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.report import UNUSABLE, LeftOut, left_out
+
+
+def require_colour(ground: str) -> None:
+    """Raises UserError where `ground` is neither empty nor a colour, by its English name or as #204060."""
+    try:
+        ImageColor.getrgb(ground or "white")
+    except ValueError:
+        remedy = "Name one as white, grey or black, or write it as #204060."
+        raise UserError(f"{shown(ground)} is no colour.", remedy) from None
 
 
 @dataclass

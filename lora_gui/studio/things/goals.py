@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
+from lora_gui.protocol.learnt import filled_in
 from lora_gui.studio.things.names import clean_caption
 
 MOST = 5  # words of a caption for a style
@@ -42,7 +43,7 @@ _CUT = re.compile(
 
 def shortened(description: str, goal: str, trigger: str) -> str:
     """The caption for a picture that is described so: the trigger word, and what the goal wants said."""
-    plain = clean_caption(_without(description, trigger)).strip(" .,;:").casefold()
+    plain = clean_caption(_without(filled_in(trigger, description), trigger)).strip(" .,;:").casefold()
     said = _RULES[goal](plain)
     return f"{trigger}, {said}" if said and trigger else said or trigger
 

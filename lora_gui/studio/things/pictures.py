@@ -16,7 +16,7 @@ from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import archives, picture_index, report, set_changes
 from lora_gui.studio.things.captions import Captions
-from lora_gui.studio.things.filling import Filled, fill
+from lora_gui.studio.things.filling import Filled, fill, require_colour
 from lora_gui.studio.things.intake import Incoming, Intake, gather
 from lora_gui.studio.things.names import clean_caption, read_text
 from lora_gui.studio.things.picture_index import MOST, Index
@@ -82,8 +82,10 @@ def import_pictures(
     """Copy every usable picture of `sources`, files and folders, into a new set; and a sentence for each refused file.
 
     `names` are what a browser calls the files, with their folders, and `skipped` what it did not send: words, and never
-    paths on this disk. What is transparent is composited on the colour `ground`. Raises UserError if none is usable.
+    paths on this disk. What is transparent is composited on the colour `ground`. Raises UserError if none is usable,
+    or `ground` no colour.
     """
+    require_colour(ground)
     intake = gather([Path(source) for source in sources], names, skipped)
     for place in (studio.pictures, studio.cache):
         files.sweep(place)

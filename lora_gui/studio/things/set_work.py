@@ -23,9 +23,9 @@ def rename(folder: Path, title: str) -> None:
     picture_index.write(folder, picture_index.read(folder).model_copy(update={"title": name}))
 
 
-def add(studio: Studio, folder: Path, sources: Sequence[Path]) -> tuple[PictureSet, list[str]]:
+def add(studio: Studio, folder: Path, sources: Sequence[Path], ground: str = "") -> tuple[PictureSet, list[str]]:
     """Bring more pictures into a set; and a sentence for each file that was refused. Raises UserError as an import."""
-    came, refused = pictures.import_pictures(studio, sources)
+    came, refused = pictures.import_pictures(studio, sources, ground=ground)
     try:
         index, more = picture_index.read(folder), picture_index.read(came.folder)
         begin = len(index.labels)

@@ -14,6 +14,7 @@ from lora_gui.studio.doctor import doctor, remedies
 from lora_gui.studio.doctor.finding import KINDS, Judgement, Line
 from lora_gui.studio.things import pictures, set_changes
 from lora_gui.ui.context import Context
+from lora_gui.ui.draft import TrainDraft
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
@@ -25,6 +26,11 @@ element.addEventListener('click', event => {
   const button = event.target.closest('button[data-act]');
   if (button) trigger('select', { act: button.dataset.act, of: button.dataset.of || '', set: button.dataset.set });
 });
+let hangs = null, later = 0;
+studio.judges = on => { // one look, a moment after the last change of what a judgement hangs on
+  if (on !== hangs) { clearTimeout(later); later = setTimeout(studio.after, 700, []); }
+  hangs = on;
+};
 """
 _LOOKING = "Looking at the pictures"
 
@@ -44,7 +50,8 @@ class DoctorView:
         self._lock = threading.Lock()
         self._line = html(js_on_load=_PRESSED, elem_id="doctor")
         self._page = gr.JSON({}, visible=False)  # what this page shows
-        self.outputs = [self._line, self._page]
+        self._hangs = gr.Textbox("", visible=False)  # on what a judgement hangs, as the draft has it
+        self.outputs = [self._line, self._page, self._hangs]
 
     def connect(self, wanted: Wanted, shows: Callable[..., Changes], shown: Any, outputs: list[Any]) -> Any:
         """`wanted` gives what is to be judged, `shows` the whole draft for a page; the event of a press."""
@@ -62,6 +69,15 @@ class DoctorView:
         event = self._line.select(pressed, [shown], outputs, **HIDDEN)
         self._context.live.after(event, "#doctor button")
         return event
+
+    def follow(self, edited: Any) -> None:
+        """Let the page look a moment after an edit that a judgement hangs on, and after no other."""
+        edited.then(None, [self._hangs], None, js="on => { studio.judges(on); return []; }", **HIDDEN)
+
+    def hangs(self, draft: TrainDraft) -> Changes:
+        """For the answer to an edit."""
+        by_hand = [draft.hand.get(name) for name in ("resolution", "batch_size")]
+        return {self._hangs: json.dumps([draft.folder, draft.base, draft.preset, draft.trigger, by_hand])}
 
     def watch(self, outputs: list[Any]) -> None:
         """Look when the window does; after what draws the tiles without words on them."""

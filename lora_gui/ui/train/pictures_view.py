@@ -15,6 +15,7 @@ from lora_gui.errors import UserError
 from lora_gui.studio.things import pictures
 from lora_gui.ui.context import Context
 from lora_gui.ui.train import planned
+from lora_gui.ui.train.captions_view import CaptionsView
 from lora_gui.ui.train.doctor_view import DoctorView
 from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
@@ -23,6 +24,7 @@ from lora_gui.ui.widgets.parts import html, leaves
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 SIDE = 192  # px of the small copies
+GROUNDS = [("White", "white"), ("Grey", "grey"), ("Black", "black")]  # behind transparent pictures
 EDITED = Path(__file__).with_name("captions.js")
 
 
@@ -34,9 +36,19 @@ class PicturesView:
         with gr.Column(elem_id="pictures"):
             html('<h2 class="ask">Pictures</h2>')
             self._zone = dropzone.build()
+            with gr.Accordion("Transparent pictures", open=False, elem_id="transparent") as self._transparent:
+                self.ground = gr.Dropdown(
+                    GROUNDS,
+                    value="white",
+                    label="What is behind them",
+                    info="The colour that is learnt where they are transparent. Or type one, such as #204060.",
+                    allow_custom_value=True,
+                    elem_id="ground",
+                )
             with gr.Column(visible=False, elem_id="chosen") as self._chosen:
                 self._grid = html()
                 self._captions = html(js_on_load=EDITED.read_text(encoding="utf-8"), elem_id="captions")
+                self._many = CaptionsView()
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
                 self._remarks = html()
                 self.doctor = DoctorView(context, self._tiles)
@@ -44,8 +56,8 @@ class PicturesView:
         self._kept = gr.JSON({}, visible=False)  # the caption that was kept last, for captions.js
         self._writing = threading.Lock()
         self._latest: dict[tuple[str, int], float] = {}  # when each caption was typed; ms
-        self.outputs = [self._zone, self._chosen, self._grid, self._remarks, self._captions]
-        self.outputs += self.doctor.outputs
+        self.outputs = [self._zone, self._transparent, self._chosen, self._grid, self._remarks, self._captions]
+        self.outputs += [*self._many.outputs, *self.doctor.outputs]
 
     def connect(self, shows: Callable[..., Changes], form: DraftForm) -> list[Any]:
         """The events after which other pictures may be chosen.
@@ -70,6 +82,9 @@ class PicturesView:
             self._zone.select(tried(self._examples), [form.shown], outputs, **carried),
             self._others.click(tried(self._none), [form.shown], outputs, **carried),
         ]
+        for part in self._many.parts:
+            changed = part.select(tried(self._changed, False), [form.shown], outputs, **carried)
+            self._live.after(changed, "#bulk summary")
         every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
         typed = self._captions.input(tried(self._caption, False), [form.shown], [*outputs, self._kept], **every)
         typed.then(None, [self._kept], None, js="kept => { studio.captioned(kept); return []; }", **HIDDEN)
@@ -95,7 +110,7 @@ class PicturesView:
     ) -> Changes:
         if not sources and failed:
             raise UserError(failed[0], pictures.DROP)
-        found, _ = pictures.import_pictures(self._studio, sources, names, skipped)
+        found, _ = pictures.import_pictures(self._studio, sources, names, skipped, self._draft.value.ground)
         self._choose(found.folder.name)
         return {self._remarks: _remarks(found, failed)}
 
@@ -111,11 +126,13 @@ class PicturesView:
         """The set in place of the drop zone, or the drop zone."""
         if found is None:
             zone = gr.update(visible=True, value=str(time.time_ns()))
-            return {self._zone: zone, self._chosen: gr.update(visible=False)}
+            nothing = {self._transparent: gr.update(visible=True), self._chosen: gr.update(visible=False)}
+            return {self._zone: zone} | nothing
         address = Thumbnails(self._studio, SIDE)
         grid, rows = markup.picture_grid(found.pictures, address), markup.caption_rows(found.pictures, address)
-        return {
+        return self._many.cleared() | {
             self._zone: gr.update(visible=False, value=str(time.time_ns())),
+            self._transparent: gr.update(visible=False),
             self._chosen: gr.update(visible=True),
             self._grid: grid,
             self._remarks: address.remark() + _remarks(found),
@@ -127,6 +144,16 @@ class PicturesView:
         address = Thumbnails(self._studio, SIDE)
         grid = markup.picture_grid(found.pictures, address, badges)
         return {self._grid: grid} | ({} if badges else {self._captions: markup.caption_rows(found.pictures, address)})
+
+    def _changed(self, event: gr.EventData) -> Changes:
+        """Many captions: what would change, or what was accepted; only of the set that its page shows."""
+        draft = self._draft.value
+        found = planned.chosen_pictures(self._studio, draft)
+        if found is None or (event.act == "accept" and event.set != found.folder.name):
+            raise UserError("These pictures are not in the window any more.", "Choose them again.")
+        goal = planned.chosen_preset(self._studio, draft)
+        changes, written = self._many.answer(event, found, draft.trigger.strip(), goal)
+        return changes | (self._tiles(pictures.load(found.folder), {}) if written else {})
 
     def _caption(self, event: gr.EventData) -> Changes:
         """Keep a caption, unless one that was typed later has come first."""

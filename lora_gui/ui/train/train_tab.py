@@ -29,7 +29,7 @@ from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
-ASKED = ("preset", "base", "trigger", "name")  # fields of the draft; all others are settings
+ASKED = ("preset", "base", "trigger", "name", "ground")  # fields of the draft; all others are settings
 
 
 def build(context: Context, tab: gr.Tab) -> None:
@@ -72,6 +72,7 @@ class _Setup:
             self._again = gr.Button("Back to the preset", size="sm", scale=0, min_width=170, elem_id="again")
             self._presets = PresetsView(context, preset)
         asked = {"preset": preset, "base": base, "trigger": self._trigger, "name": name}
+        asked["ground"] = self._pictures.ground
         said = {"plan": plan, "memory": self._memory.bar, "verdict": verdict, "notice": notice}
         said["sizes"] = self._pictures.sizes
         said["beginning"] = self._beginning
@@ -82,7 +83,7 @@ class _Setup:
         shown, live = self._form.shown, self._context.live
         outputs = [*self._form.outputs, *self._pictures.outputs]
         carried: dict[str, Any] = {"js": self._form.carries} | HIDDEN
-        self._form.connect(self._edited, self._pictures.outputs)
+        self._pictures.doctor.follow(self._form.connect(self._edited, self._pictures.outputs))
         for event in (
             self._again.click(self._back_to_preset, [shown], outputs, **carried),
             self._memory.fit.click(self._fitted, [shown, self._memory.proposal], outputs, **carried),
@@ -161,7 +162,7 @@ class _Setup:
         number, draft = self._draft.get()
         found = planned.chosen_pictures(self._studio, draft)
         count = len(found.pictures) if found else 0
-        values: dict[str, Any] = {"trigger": draft.trigger, "name": draft.name}
+        values: dict[str, Any] = {"trigger": draft.trigger, "name": draft.name, "ground": draft.ground or "white"}
         words = planned.wrong_words(self._studio, draft) if draft.name else {}
         wrong, focus = {key: one for key, one in words.items() if key == "name"}, ""
         try:
@@ -180,6 +181,7 @@ class _Setup:
         values["beginning"] = beginning.words(draft)
         folder = found.folder.name if found else ""
         answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder)
+        answer |= self._pictures.doctor.hangs(draft)
         return answer | (self._pictures.show(found) if folder != (shown or {}).get("folder", "") else {})
 
     def _to_judge(self) -> Any:

@@ -75,33 +75,6 @@ def test_pictures_of_other_shapes_have_their_own_size(base, tmp_path):
     assert encoded.batch([4, 5], 0.0, random.Random(1)).sizes == [(40, 80)] * 2
 
 
-@pytest.mark.parametrize(
-    ("caption", "expected"),
-    [
-        ("a red apple", "zxy a red apple"),
-        ("", "zxy"),
-        ("  ", "zxy"),
-        ("a zxy apple", "a zxy apple"),
-        ("An apple, ZXY.", "An apple, ZXY."),
-        ("zxyz apple", "zxy zxyz apple"),
-    ],
-)
-def test_the_trigger_stands_first_unless_the_caption_says_it(caption, expected):
-    assert cache.with_trigger("zxy", caption) == expected
-
-
-@pytest.mark.parametrize("sign", ["[trigger]", "{trigger}", "<trigger>", "[name]", "[Trigger]", "{{trigger_word}}"])
-def test_placeholders_of_other_trainers_become_the_trigger(sign):
-    assert cache.with_trigger("zxy", f"{sign}, an apple") == "zxy, an apple"
-    assert cache.with_trigger(r"z\1", f"an apple by {sign} and {sign}") == r"an apple by z\1 and z\1"
-    assert cache.with_trigger("", f"{sign} an apple") == "an apple"
-    assert cache.with_trigger("zxy", "a [named] (name) <lora:name:1>") == "zxy a [named] (name) <lora:name:1>"
-
-
-def test_without_a_trigger_the_caption_stays():
-    assert cache.with_trigger("", "a red apple") == "a red apple"
-
-
 def test_a_picture_that_cannot_be_read_is_named(base, tmp_path):
     job = tiny.job(tmp_path, base)
     (tmp_path / "pictures" / "0002.png").write_bytes(b"no picture")

@@ -88,24 +88,6 @@ def test_the_suffix_does_not_matter(inbox, tell):
     assert decode(inbox / "a.jpg.txt.exe")[0].size == (80, 64)
 
 
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_a_picture_taken_sideways_stands_upright(inbox, turn, tell):
-    tell(KINDS, 1)
-    flips = {
-        1: (), 2: ("FLIP_LEFT_RIGHT",), 3: ("ROTATE_180",), 4: ("FLIP_TOP_BOTTOM",), 5: ("TRANSPOSE",),
-        6: ("ROTATE_90",),
-        7: ("TRANSVERSE",), 8: ("ROTATE_270",),
-    }  # fmt: skip
-    seen = gradient()
-    stored = seen
-    for flip in flips[turn]:
-        stored = stored.transpose(getattr(Image.Transpose, flip))
-    exif = Image.Exif()
-    exif[0x0112] = turn
-    image, _ = decode(saved(inbox / "a.png", stored, exif=exif))
-    assert np.array_equal(np.asarray(image), np.asarray(seen))
-
-
 def test_sixteen_bits_of_grey_keep_their_tones(inbox, tell):
     tell(KINDS, 2)
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
@@ -140,6 +122,15 @@ def test_a_palette_with_transparency_becomes_white_there(inbox, tell):
     image.info["transparency"] = image.getpixel((0, 0))
     opened, notes = decode(saved(inbox / "a.png", image, transparency=image.getpixel((0, 0))))
     assert opened.getpixel((0, 0)) == (255, 255, 255) and notes
+
+
+def test_a_set_is_composited_on_the_colour_that_was_chosen_and_a_wrong_one_is_a_sentence(studio, inbox):
+    saved(inbox / "a.png", Image.new("RGBA", (80, 64), (255, 0, 0, 0)))
+    made, _ = import_pictures(studio, [inbox], ground="#204060")
+    with Image.open(made.pictures[0].path) as picture:
+        assert picture.getpixel((0, 0)) == (0x20, 0x40, 0x60)
+    with pytest.raises(UserError, match="'mauvish' is no colour"):
+        import_pictures(studio, [inbox], ground="mauvish")
 
 
 def test_one_bit_and_cmyk_are_read(inbox, tell):
@@ -204,6 +195,8 @@ def jpeg() -> bytes:
         (jpeg()[: len(jpeg()) // 2], "a.png is damaged or only half there."),
         (jpeg()[:30], "a.png is damaged or only half there."),
         (b"PK\x03\x04" + b"\0" * 60, "a.png is not a picture but a zip archive."),
+        (b"\xff\x0a" + b"\0" * 60, "a.png is in the format JPEG XL, which this app does not read."),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a.png is in the format JPEG XL, which this app does not read."),
         (b"%PDF-1.7\n\0", "a.png is not a picture but a PDF."),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "a.png is not a picture but a PostScript drawing."),
         (b"8BPS\0\1" + b"\0" * 40, "a.png is not a picture but a Photoshop file."),

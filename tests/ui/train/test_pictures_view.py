@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from lora_gui.errors import UserError
-from lora_gui.studio.things import pictures
+from lora_gui.studio.things import pictures, set_changes
 
 
 def upload(page, *names):
@@ -87,3 +87,26 @@ def test_a_set_that_was_deleted_meanwhile_leaves_an_empty_question(page):
     pictures.delete_set(page.studio, page.studio.pictures / page.context.drafts.train.value.folder)
     page.take(page.setup._look({}))
     assert page.shown["folder"] == "" and page.pictures() == ()
+
+
+def test_many_captions_are_changed_as_they_were_accepted_and_a_list_of_other_pictures_changes_nothing(page):
+    view, many = page.setup._pictures, page.setup._pictures._many
+    upload(page, "one.jpg", "one.txt", "two.jpg", "two.txt")
+    folder = page.context.drafts.train.value.folder
+    shown = view._changed(SimpleNamespace(act="show", way="find", one="picture", other="<b>drawing</b>"))
+    assert "2 captions would change" in shown[many._list] and "&lt;b&gt;drawing" in shown[many._list]
+    assert {one.caption for one in page.pictures()} == {"not a picture at all"}
+    row = ["0001.png", "one.jpg", "not a picture at all", "a fox"]
+    accepted = SimpleNamespace(act="accept", set=folder, rows=[row])
+    assert "a fox" in view._changed(accepted)[view._captions]
+    assert [one.caption for one in page.pictures()] == ["a fox", "not a picture at all"]
+    for wrong, says in (
+        (accepted, "changed meanwhile"),
+        (SimpleNamespace(act="accept", set="another", rows=[row]), "not in the window any more"),
+        (SimpleNamespace(act="show", way="find", one=" ", other=""), "nothing to change"),
+    ):
+        with pytest.raises(UserError, match=says):
+            view._changed(wrong)
+    assert set_changes.history(page.studio.pictures / folder)[-1].says == "1 caption was changed."
+    none = view._changed(SimpleNamespace(act="show", way="goal", one="", other=""))
+    assert "would change" in none[many._list]

@@ -1,0 +1,56 @@
+"""The captions of a picture set, many at once: what would change, what is changed, and back again."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lora_gui.commands import Register, note
+from lora_gui.studio.paths import Studio
+
+
+def add(actions: Any, register: Register) -> None:
+    """Put the actions of this file among those of `pictures`."""
+    captions = register(actions, "captions", run_captions, "change many captions of a set; shows what would change")
+    captions.set_defaults(show=_lines)
+    captions.add_argument("set", metavar="SET")
+    for name, help in (
+        ("prefix", "put before each"), ("suffix", "put behind each"), ("find", "a text that is looked for, as it is"),
+        ("replace", "what stands in its place; without it, nothing"), ("trigger", "the word that calls the LoRA"),
+    ):  # fmt: skip
+        captions.add_argument(f"--{name}", default="", metavar="TEXT", help=help)
+    captions.add_argument("--remove", nargs="+", default=[], metavar="WORD", help="words that are taken out")
+    captions.add_argument("--goal", choices=("style", "character", "concept"), default="", help="shorten them to it")
+    captions.add_argument("--write", action="store_true", help="change them; it can be undone")
+    for name, help in (("undo", "take the last change of a set back"), ("redo", "do it again")):
+        past = register(actions, name, run_past, help)
+        past.add_argument("set", metavar="SET")
+        past.set_defaults(act=name)
+
+
+def run_captions(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """Each caption that is another now, or would be."""
+    from lora_gui.studio.things import caption_edits, pictures
+
+    found = pictures.load(studio.pictures / Path(options.set).name)
+    given = {name: getattr(options, name) for name in caption_edits.Edit.__dataclass_fields__}
+    would = caption_edits.suggested(found, caption_edits.Edit(**given))
+    written, left = caption_edits.accept(found, would) if options.write else (0, 0)
+    if left:
+        note(f"{left} were changed by somebody else meanwhile and stay so.")
+    return {"captions": [one._asdict() for one in would], "written": written}
+
+
+def run_past(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """What was taken back, or done again."""
+    from lora_gui.studio.things import pictures, set_changes
+
+    found = pictures.load(studio.pictures / Path(options.set).name)
+    pictures.require_free(studio, found.folder)
+    act = {"undo": set_changes.undo, "redo": set_changes.redo}[options.act]
+    return {"set": found.folder.name, "says": act(found.folder)}
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = [f"{one['label']}: {one['was'] or 'nothing'} -> {one['becomes'] or 'nothing'}" for one in found["captions"]]
+    told = f"{found['written']} were changed." if found["written"] else "Nothing is written without --write."
+    return [*lines, told] if lines else ["No caption would change."]

@@ -1,0 +1,77 @@
+"""Many captions changed at once: what each would become is seen first, and what is accepted is one change of the set.
+
+Nothing is written over silently: what somebody has typed meanwhile stays, and is counted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lora_gui.protocol.learnt import filled_in
+from lora_gui.studio.doctor import wording
+from lora_gui.studio.things import goals, set_changes
+from lora_gui.studio.things.names import clean_caption
+from lora_gui.studio.things.pictures import PictureSet
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to each caption, in this order; what is empty is not done. `trigger` is left out by the `goal`."""
+
+    goal: str = ""  # style, character or concept: shortened to what it wants said
+    trigger: str = ""
+    remove: Sequence[str] = ()  # words
+    find: str = ""
+    replace: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+
+class Suggestion(NamedTuple):
+    """A caption that would be another; `file` is the picture's in the set, `label` what the user calls it."""
+
+    file: str
+    label: str
+    was: str
+    becomes: str
+
+
+def edited(caption: str, edit: Edit) -> str:
+    """A caption as `edit` makes it; one that says nothing only gains what is put around it."""
+    if edit.goal and caption:
+        plain = wording.without(filled_in(edit.trigger, caption), edit.trigger)
+        caption = goals.shortened(plain, edit.goal, "") or caption
+    for word in edit.remove:
+        caption = wording.without_word(caption, word)
+    if edit.find:
+        caption = caption.replace(edit.find, edit.replace)
+    prefix, suffix = edit.prefix.strip(), edit.suffix.strip()
+    before = [prefix] if prefix and not caption.startswith(prefix) else []
+    behind = [suffix] if suffix and not caption.endswith(suffix) else []
+    return clean_caption(" ".join([*before, caption, *behind]))
+
+
+def suggested(found: PictureSet, edit: Edit) -> list[Suggestion]:
+    """What would change, and nothing else; nothing is written."""
+    pairs = [(one, edited(one.caption, edit)) for one in found.pictures]
+    return [Suggestion(one.path.name, one.label, one.caption, new) for one, new in pairs if new != one.caption]
+
+
+def accept(found: PictureSet, chosen: Iterable[Suggestion]) -> tuple[int, int]:
+    """Write what was accepted, as it was edited since; how many were written, and how many left as typed meanwhile.
+
+    It can be taken back as one. Raises UserError where the disk refuses.
+    """
+    now = {one.path.name: one for one in found.pictures}
+    contents: dict[str, bytes | None] = {}
+    left = 0
+    for one in chosen:
+        picture, caption = now.get(one.file), clean_caption(one.becomes)
+        if picture is None or picture.caption != one.was:
+            left += 1
+        elif caption != picture.caption:
+            contents[f"{picture.path.stem}.txt"] = caption.encode("utf-8")
+    if contents:
+        says = "1 caption was changed." if len(contents) == 1 else f"{len(contents)} captions were changed."
+        set_changes.do(found.folder, says, contents)
+    return len(contents), left
