@@ -21,12 +21,18 @@ class UserError(Exception):
 
 
 class SettingError(UserError):
-    """A setting that cannot be as it was given. `setting` is its name, `instead` the nearest value that it can have."""
+    """A setting that cannot be as it was given. `setting` is its name, `instead` the nearest value that it can have.
 
-    def __init__(self, what: str, remedy: str, setting: str, instead: Any = None) -> None:
+    `values` are those that mend it where that takes several settings.
+    """
+
+    def __init__(
+        self, what: str, remedy: str, setting: str, instead: Any = None, values: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(what, remedy)
         self.setting = setting
         self.instead = instead
+        self.values = values or {}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lora_gui import drive, environment, files, lean
-from lora_gui.errors import UserError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.failures import in_plain_words
 from lora_gui.protocol.gate import Gate
@@ -62,7 +62,8 @@ def guarded(work: Callable[[], Any], writer: EventWriter | Teller, order: str = 
         print(f"{error.what} {error.remedy}", file=sys.stderr)
         if because := error.__cause__ or error.__context__:
             traceback.print_exception(because)
-        writer.say(events.Failed(error.what, error.remedy, order, error.cause))
+        instead = error.values if isinstance(error, SettingError) else {}
+        writer.say(events.Failed(error.what, error.remedy, order, error.cause, instead))
     except Exception as error:  # noqa: BLE001  the only one: nobody else would tell the user
         traceback.print_exc()
         what, remedy, cause = in_plain_words(error)

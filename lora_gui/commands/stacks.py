@@ -21,7 +21,9 @@ def add(commands: Any, register: Register) -> None:
     mix.set_defaults(makes_studio=True)
     mix.add_argument("loras", nargs="+", metavar="LORA=STRENGTH", help="by name or file, such as inkfox=0.8")
     mix.add_argument("--rank", type=int, default=0, help="compress it to this rank (default: exact)")
-    mix.add_argument("--out", required=True, metavar="NAME", help="what it is called in your studio")
+    wanted = mix.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--out", metavar="NAME", help="what it is called in your studio")
+    wanted.add_argument("--kept", action="store_true", help="save nothing; say how much each rank would keep")
 
 
 def run_fight(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -40,11 +42,16 @@ def _fight_lines(result: dict[str, Any]) -> list[str]:
 
 def run_mix(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The new LoRA, and how much of the others it keeps."""
+    from lora_gui.studio.stacks.kept import RANKS, kept
     from lora_gui.studio.stacks.mix import mix
 
     if options.rank < 0:
         raise UserError("The rank has to be at least 1.", "Leave --rank out for an exact mix.")
-    made = mix(studio, tuple(entry(studio, text) for text in options.loras), options.out, options.rank)
+    stack = tuple(entry(studio, text) for text in options.loras)
+    if options.kept:
+        found = kept(stack, (options.rank,) if options.rank else RANKS)
+        return {"kept": found.shares, "exact": found.exact}
+    made = mix(studio, stack, options.out, options.rank)
     return {"lora": str(made.lora.path), "rank": made.rank, "kept": made.kept, "said": made.sentence}
 
 

@@ -176,13 +176,14 @@ class Failed:
     """It did not work; one sentence what, one sentence remedy.
 
     `cause` names what a retry can do something about: `memory`, or `diverged` where the learning rate was too high; of
-    a download, `sign in` where the user is to be known first.
+    a download, `sign in` where the user is to be known first. `instead` are values of settings that mend it.
     """
 
     what: str
     remedy: str
     id: str = ""
     cause: str = ""
+    instead: dict[str, Any] = field(default_factory=dict)
 
 
 Last = Done | Stopped | Paused | Failed  # what a child says last

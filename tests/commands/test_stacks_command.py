@@ -32,6 +32,8 @@ def test_loras_are_compared_and_mixed_into_one(studio, command):
     code, found = command("fight", "fox", "owl")
     assert code == 0 and found["names"] == ["fox", "owl"] and found["matrix"] == [[1.0, 1.0], [1.0, 1.0]]
     assert found["norms"][0] == pytest.approx(4 * found["norms"][1]) and found["balance"] == [0.2, 0.8]
+    code, before = command("mix", "fox=0.5", "owl=1", "--kept")
+    assert code == 0 and before == {"kept": {"4": 1.0}, "exact": 8} and not (studio.loras / "both.safetensors").exists()
     code, made = command("mix", "fox=0.5", "owl=1", "--rank", "3", "--out", "both")
     assert code == 0 and made["kept"] == pytest.approx(1) and "keeps 100.0 %" in made["said"]
     assert loras.describe(Path(made["lora"])).trigger == "zxy"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lora_gui import families
 from lora_gui.engine.draw.drawer import Drawer
-from lora_gui.engine.mix import compressed, concatenated, mix
+from lora_gui.engine.mix import _scaled, compressed, concatenated, mix
 from lora_gui.errors import UserError
 from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
@@ -20,6 +20,7 @@ from lora_gui.formats.strengths import strength_in
 from lora_gui.protocol.events import Done, Drawn, Mixed
 from lora_gui.protocol.jobs import Base, DrawJob, MixJob
 from lora_gui.settings import DrawSettings, StackEntry
+from lora_gui.studio.stacks.kept import kept
 
 SD1 = families.facts_of("sd1")
 KNOWN = families.facts().values()
@@ -60,6 +61,15 @@ def pair(tmp_path, known):
 
 def entries(pair, *strengths, **more):
     return tuple(StackEntry(lora=str(path), strength=s, **more) for path, s in zip(pair, strengths, strict=True))
+
+
+def test_what_a_rank_keeps_is_known_before_it_is_mixed(pair):
+    stack = entries(pair, 0.8, -0.5, text_strength=0.3, middle=0.0)
+    told = kept(stack, (1, 2, 3))
+    assert told.exact == 7 and list(told.shares) == [1, 2, 3]
+    exact = concatenated([_scaled(Path(entry.lora), entry, read(entry.lora)) for entry in stack])
+    for rank, share in told.shares.items():
+        assert compressed(exact, rank)[1] == pytest.approx(share, abs=1e-5)
 
 
 def mixed(tmp_path, stack, rank=0):

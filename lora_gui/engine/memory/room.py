@@ -46,6 +46,7 @@ def require(job: DrawJob, folder: Path, family: Family, where: torch.device, dty
             f"Draw it at {fitting[0]} x {fitting[1]}{upscaled}.",
             "width",
             fitting[0],
+            {"width": fitting[0], "height": fitting[1]},
         )
 
 

@@ -98,4 +98,4 @@ def _folders(studio: Studio) -> Iterator[Path]:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.iterdir() if path.is_file() or path.is_symlink())
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() or path.is_symlink())

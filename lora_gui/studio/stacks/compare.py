@@ -27,8 +27,8 @@ COARSE = 8  # px
 WORDS = (
     (1.25, "{name} shows more than it does alone"),
     (0.75, "{name} is there nearly as it is alone"),
-    (0.4, "about half of {name} is there"),
-    (0.15, "little of {name} is left"),
+    (0.4, "About half of {name} is there"),
+    (0.15, "Little of {name} is left"),
     (-np.inf, "{name} is lost"),
 )
 SMALL = 2.0  # mean change of a value, of 255, below which a LoRA alone makes no difference worth comparing
@@ -85,7 +85,7 @@ def _kept(name: str, fine: float, coarse: float, changed: float) -> Kept:
         words = f"{name} alone changes almost nothing here, so there is nothing to be kept"
     else:
         words = next(words for least, words in WORDS if coarse >= least).format(name=name)
-    return Kept(name, round(fine, 3), round(coarse, 3), round(changed, 2), f"{words[0].upper()}{words[1:]}.")
+    return Kept(name, round(fine, 3), round(coarse, 3), round(changed, 2), f"{words}.")
 
 
 def _values(path: Path) -> Any:

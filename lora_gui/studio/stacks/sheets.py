@@ -10,7 +10,7 @@ from typing import Any
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.studio.paths import Studio
+from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.stacks import compare, grid
 from lora_gui.studio.stacks.axes import Axis
 from lora_gui.studio.stacks.grid import Grid
@@ -137,6 +137,28 @@ def find(studio: Studio, name: str) -> Sheet:
         return _shown(name, told, folder)
     except (OSError, KeyError, TypeError, ValueError):
         raise GONE from None
+
+
+def delete(studio: Studio, name: str) -> str:
+    """Put a sheet and its drawings into the bin, where they stay until that is emptied; what `restore` takes.
+
+    Raises UserError where it is gone or the disk refuses.
+    """
+    source, binned = find(studio, name).whole.parent, studio.bin / new_id(studio.bin)
+    files.move(source, binned / name.replace("/", " ", 1))
+    return binned.name
+
+
+def restore(studio: Studio, binned: str) -> str:
+    """Put a sheet back where it was; its name. Raises UserError where it is not in the bin any more."""
+    folder = studio.bin / Path(binned).name
+    source = next(folder.glob("????-??-?? *-grid"), None) if folder.is_dir() else None
+    if source is None:
+        raise UserError("This sheet is not in the bin any more.", "Draw it again with the same settings.")
+    name = source.name.replace(" ", "/", 1)
+    files.move(source, studio.drawings / name)
+    folder.rmdir()
+    return name
 
 
 def _shown(name: str, told: dict[str, Any], folder: Path) -> Sheet:

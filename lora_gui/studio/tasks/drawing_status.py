@@ -1,7 +1,8 @@
 """How an order of drawings stands, step by step as the child tells it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lora_gui.protocol import events
 
@@ -24,6 +25,7 @@ class DrawStatus:
     notes: tuple[str, ...] = ()
     what: str = ""
     remedy: str = ""
+    instead: dict[str, Any] = field(default_factory=dict)  # values of settings that mend what failed
 
     @property
     def ended(self) -> bool:
@@ -46,6 +48,6 @@ def after(status: DrawStatus, event: events.Event) -> DrawStatus:
             return replace(status, state="done", phase="")
         case events.Stopped():
             return replace(status, state="stopped", phase="")
-        case events.Failed(what, remedy):
-            return replace(status, state="failed", what=what, remedy=remedy, phase="")
+        case events.Failed(what, remedy, instead=instead):
+            return replace(status, state="failed", what=what, remedy=remedy, instead=instead, phase="")
     return status

@@ -3,6 +3,7 @@
 const LONGEST = 1024, SETTLED = 500; // px of the mask; ms after a stroke
 const ALL = 'Nothing is painted: all of it may change. Paint over a part, and only that changes.';
 const PART = 'Only what is painted changes.';
+const UNSENT = 'lora-studio-painted'; // what a page that is left had not sent yet: whose picture, and the paint
 const board = element.querySelector('.board'), image = board.querySelector('img'), canvas = board.querySelector('canvas');
 const none = element.querySelector('.none'), held = element.querySelector('.with'), says = element.querySelector('.says');
 const files = element.querySelector('input[type=file]'), size = element.querySelector('input[type=range]');
@@ -29,8 +30,24 @@ image.addEventListener('load', () => {
   const scale = Math.min(1, LONGEST / Math.max(image.naturalWidth, image.naturalHeight));
   canvas.width = Math.max(1, Math.round(image.naturalWidth * scale));
   canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
-  draw(shown.mask);
+  draw(shown.mask).then(again);
 });
+
+addEventListener('pagehide', () => {
+  if (later || coming) sessionStorage.setItem(UNSENT, JSON.stringify([shown.picture, canvas.toDataURL()]));
+});
+
+// What was painted just before the page was left, which nobody but this browser knows.
+async function again() {
+  const [picture, data] = JSON.parse(sessionStorage.getItem(UNSENT) || '[]'), paint = new Image();
+  sessionStorage.removeItem(UNSENT);
+  if (!picture || picture !== shown.picture) return;
+  paint.src = data;
+  await paint.decode().catch(() => {});
+  brush.clearRect(0, 0, canvas.width, canvas.height);
+  brush.drawImage(paint, 0, 0);
+  keep();
+}
 
 // A mask of the window, white where it may change, as paint over the picture.
 async function draw(address) {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lora_gui.errors import UserError
 from lora_gui.studio.stacks.fight import Fight
+from lora_gui.studio.stacks.kept import Kept
 from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.widgets import markup
 
@@ -54,6 +55,17 @@ def told(entries: Sequence[Entry], found: Fight, before: Strengths) -> str:
     )
 
 
+def kept(found: Kept) -> str:
+    """What mixes of smaller ranks would keep, each a button that chooses its rank."""
+    ranks = "".join(
+        f'<button type="button" class="chip" data-act="rank" data-word="{rank}">Rank {rank} keeps '
+        f"{100 * share:.1f} %</button>"
+        for rank, share in found.shares.items()
+    )
+    words = f"An exact mix has rank {found.exact}." + (" A smaller file:" if ranks else "")
+    return f'<div class="notice note" role="status"><p>{words}</p><div class="chips">{ranks}</div></div>'
+
+
 def unknown(problem: UserError) -> str:
     """Why it cannot be told."""
     return f'<div class="fight"><h3 class="group">{TITLE}</h3>{markup.problem(problem)}</div>'
@@ -69,8 +81,8 @@ def _matrix(found: Fight) -> str:
         cells = "".join(_cell(value, column == number) for column, value in enumerate(found.matrix[number]))
         size = f"{found.norms[number] / least:.1f} ×"
         rows.append(
-            f'<tr><th scope="row"><b>{letters[number]}</b> {markup.text(name)}</th>{cells}<td>{size}</td>'
-            f"<td>{_mostly(found.groups[number])}</td></tr>"
+            f'<tr><th scope="row" title="{markup.text(name)}"><b>{letters[number]}</b> {markup.text(name)}</th>{cells}'
+            f"<td>{size}</td><td>{_mostly(found.groups[number])}</td></tr>"
         )
     region = f'<div class="wide" role="region" aria-label="{TITLE}" tabindex="0">'  # scrolled by keys on a phone
     return (

@@ -10,7 +10,7 @@ from lora_gui.studio import again
 from lora_gui.studio.library import folder, history
 from lora_gui.studio.tasks.drawing import Waiting
 from lora_gui.ui.context import Context
-from lora_gui.ui.generate import under_way, wall
+from lora_gui.ui.generate import quick, under_way, wall
 from lora_gui.ui.generate.sheets import SheetView
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
@@ -99,7 +99,7 @@ class Gallery:
     def _remarks(self, ended: list[str]) -> str:
         """What is to be said of the orders that have ended: what failed, and what is worth knowing."""
         found = [self._context.drawer.status(id) for id in ended]
-        problems = dict.fromkeys(markup.notice(one.what, one.remedy) for one in found)
+        problems = dict.fromkeys(markup.notice(one.what, one.remedy) + quick.instead(one.instead) for one in found)
         notes = dict.fromkeys(note for one in found for note in one.notes)
         return "".join(problems) + markup.sentences("Worth knowing", [*notes])
 

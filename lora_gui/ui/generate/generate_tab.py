@@ -76,7 +76,7 @@ class _Order:
             self._draw = gr.Button("Draw", variant="primary", size="lg", scale=0, min_width=150, elem_id="draw")
             self._again = gr.Button("Again with this", size="lg", scale=0, min_width=140, elem_id="draw-again")
         notice = html(elem_id="draw-notice")
-        self.remark = html(elem_id="draw-remark")
+        self.remark = html(js_on_load=quick.ACTS, elem_id="draw-remark")
         self._begin_with = Begin(context.studio)
         with gr.Accordion("Details", open=False, elem_id="draw-details"):
             self._details = Details(context.studio)
@@ -111,6 +111,7 @@ class _Order:
         for press, answer in (
             (self._quick.select, self._quickly),
             (self._details.ratios.select, self._quickly),
+            (self.remark.select, self._quickly),
             (self._stack.acts.select, self._acted),
         ):
             self._form.filled(press(answer, [shown], outputs, **carried))

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import SEEDS
@@ -45,8 +46,22 @@ def pressed(draft: DrawDraft, base: Base, act: str, word: str) -> DrawDraft:
     """The draft after one of the buttons."""
     if act == "count":
         return replace(draft, count=int(word))
-    width, height = ratios.size(base, SHAPES.get(word, word))
+    if act == "size":
+        width, height = map(int, word.split("x"))
+    else:
+        width, height = ratios.size(base, SHAPES.get(word, word))
     return replace(draft, hand=draft.hand | {"width": width, "height": height})
+
+
+def instead(values: dict[str, Any]) -> str:
+    """A button for the size that is proposed instead of one that had no room; empty where none is."""
+    if not values.keys() >= {"width", "height"}:
+        return ""
+    width, height = int(values["width"]), int(values["height"])
+    return (
+        f'<p><button type="button" class="chip" data-quick="size" data-word="{width}x{height}">'
+        f"Use {width} x {height}</button></p>"
+    )
 
 
 def seed(draft: DrawDraft, is_next: bool) -> int:

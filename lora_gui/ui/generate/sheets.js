@@ -29,21 +29,21 @@ function build() {
     told: make('p', 'told'), said: make('ul', 'said'), body: make('div', 'body'), one: make('div', 'one'),
     stop: button('Stop', () => ask('stop')), whole: make('a', 'chip', 'Save the sheet'),
     play: button('Play', () => enlarge('moving')), moving: make('a', 'chip', 'Save what moves'),
-    folder: button('Show in folder', () => ask('folder')),
+    folder: button('Show in folder', () => ask('folder')), away: button('Delete', () => ask('delete')),
   };
   parts.told.setAttribute('role', 'status');
   Object.assign(parts.body, { tabIndex: 0, role: 'region', ariaLabel: sheet.title }); // scrolled by keys too
   const ways = make('span', 'ways');
   ways.append(parts.stop, button('Close', close));
   head.append(make('h3', 'group', sheet.title), parts.told, ways);
-  foot.append(parts.said, parts.play, parts.whole, parts.moving, parts.folder);
+  foot.append(parts.said, parts.play, parts.whole, parts.moving, parts.folder, parts.away);
   if (!isPair()) parts.body.append(table());
   root.replaceChildren(head, parts.body, parts.one, foot);
 }
 
 // Where nothing changes from row to row, the cells wrap, each under its own label.
 function table() {
-  const isStrip = sheet.rows.length === 1, made = make('div', isStrip ? 'cells strip' : 'cells');
+  const isStrip = sheet.rows.length === 1, made = make('div', isStrip ? 'cells wraps' : 'cells');
   made.classList.toggle('few', isStrip && sheet.cells.length > 2 && sheet.cells.length <= FEW);
   if (!isStrip) {
     made.style.setProperty('--columns', sheet.columns.length);
@@ -75,6 +75,7 @@ function update() {
   parts.told.textContent = sheet.told;
   parts.said.replaceChildren(...sheet.said.map(words => make('li', '', words)));
   parts.stop.hidden = !sheet.draws;
+  parts.away.hidden = sheet.draws;
   parts.play.hidden = !sheet.moving;
   for (const [link, address] of [[parts.whole, sheet.whole], [parts.moving, sheet.moving]]) {
     link.hidden = !address || sheet.draws;

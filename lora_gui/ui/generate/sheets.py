@@ -10,7 +10,7 @@ import gradio as gr
 from lora_gui.errors import UserError
 from lora_gui.studio.library import folder
 from lora_gui.studio.stacks.grid import Grid
-from lora_gui.studio.stacks.sheets import GONE, Sheet, Sheets, find
+from lora_gui.studio.stacks.sheets import GONE, Sheet, Sheets, delete, find, restore
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft
 from lora_gui.ui.generate import once_more
@@ -27,7 +27,7 @@ TITLES = {"grid": "Grid", "travel": "Strength travel", "compare": "The same seed
 ACTS = """
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-act]');
-  if (button) trigger('select', { act: button.dataset.act, word: '' });
+  if (button) trigger('select', { act: button.dataset.act, word: button.dataset.word || '' });
 });
 """
 
@@ -41,6 +41,7 @@ class SheetView:
         self._small = Thumbnails(context.studio)
         self._shown = ""  # the name of the sheet that is shown; empty while a drawing is
         self._before: Sheet | None = None  # the one that was opened again
+        self._binned = ""  # the one that was deleted last
         self._asked = 0  # how often one was asked for, so that the page goes to where it is
         html(PLACE, elem_id="sheet")
         self._state = html("", html_template="", js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="sheet-state")
@@ -77,9 +78,9 @@ class SheetView:
 
     @property
     def last(self) -> list[Any]:
-        """Tells which sheet was drawn last, and whether it is being drawn."""
+        """Tells which sheet was drawn last, whether it is being drawn, and which was deleted last."""
         latest = self._sheets.latest
-        return [latest.name, latest.goes_on] if latest else [""]
+        return [latest.name if latest else "", bool(latest and latest.goes_on), self._binned]
 
     def aside(self) -> Changes:
         """Make room for a drawing; a sheet in work goes on."""
@@ -89,7 +90,7 @@ class SheetView:
     def changes(self) -> Changes:
         """How everything stands."""
         sheet, latest = self._now(), self._sheets.latest
-        line = _line(latest) if latest and latest.goes_on and latest is not sheet and not sheet else ""
+        line = _line(latest) if latest and latest.goes_on and not sheet else _back(self._binned)
         return {self._state: self._told(sheet) if sheet else "", self._mark: self._seen(), self._line: line}
 
     def _look(self, mark: list[Any]) -> Changes:
@@ -131,7 +132,7 @@ class SheetView:
         """What was pressed at a sheet."""
         desk, act, word = self._desk, str(event.act), str(event.word)
         problem = desk.take(shown.get("changes"))
-        latest = self._sheets.latest
+        latest, self._binned = self._sheets.latest, ""
         try:
             if act == "stop":
                 self._sheets.stop()
@@ -141,6 +142,12 @@ class SheetView:
                 self._show(latest.name)
             elif act == "folder":
                 folder.show(self._required().whole, os.environ)
+            elif act == "delete":
+                if latest and latest.goes_on and latest.name == self._shown:
+                    raise UserError("This sheet is being drawn.", "Stop it first.")
+                self._binned, self._shown = delete(self._studio, self._shown), ""
+            elif act == "restore":
+                self.open(restore(self._studio, word))
             elif act == "use":
                 drawing = self._cell(word)
                 problem = desk.change(lambda draft: self._used(draft, drawing)) or problem
@@ -181,6 +188,16 @@ def _said(sheet: Sheet) -> list[str]:
     why = [why for _, why in sheet.cells if why]
     missing = f"{markup.counted(len(why), 'drawing')} could not be made: {why[0]}" if why else ""
     return [*sheet.said, *filter(None, [missing])]
+
+
+def _back(binned: str) -> str:
+    """That a sheet is in the bin, and the way back."""
+    if not binned:
+        return ""
+    return (
+        '<div class="aside" role="status"><span>The sheet and its drawings are in the bin.</span><button type="button" '
+        f'class="chip" data-act="restore" data-word="{markup.text(binned)}">Have it back</button></div>'
+    )
 
 
 def _line(sheet: Sheet) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 from lora_gui.errors import UserError
 from lora_gui.settings import DrawSettings, StackEntry
 from lora_gui.studio.library import scan
-from lora_gui.studio.stacks import mix
+from lora_gui.studio.stacks import kept, mix
 from lora_gui.studio.stacks.fight import Fight, fight
 from lora_gui.studio.things import loras
 from lora_gui.studio.things.names import safe_name
@@ -53,7 +53,9 @@ class Together:
                         None, label="Rank", step=1, elem_id="mix-rank",
                         info="Empty: exact, as large as all of them together. Smaller: a smaller file, less exact.",
                     )  # fmt: skip
-                self._save = gr.Button("Save as one LoRA", size="sm", scale=0, min_width=150, elem_id="mix-save")
+                with gr.Row():
+                    self._save = gr.Button("Save as one LoRA", size="sm", scale=0, min_width=150, elem_id="mix-save")
+                    self._ask = gr.Button("What is kept?", size="sm", scale=0, min_width=130, elem_id="mix-kept")
                 self._saved = html(js_on_load=ACTS, elem_id="mix-said")
         self.fields: dict[str, Any] = {"turns": turns, "mix_name": name, "mix_rank": rank}
         self.said: dict[str, gr.HTML] = {"fight": self._fight}
@@ -61,7 +63,8 @@ class Together:
     def connect(self, desk: Desk) -> None:
         self._desk = desk
         desk.press(self._fight.select, self._pressed, [self._bar], "#fight button")
-        desk.press(self._saved.select, self._put_in_place, [self._saved])
+        desk.press(self._saved.select, self._chosen, [self._saved])
+        desk.press(self._ask.click, self._asked, [self._saved])
         desk.press(self._save.click, self._mixed, [self._saved])
 
     def told(self, draft: DrawDraft) -> dict[str, str]:
@@ -142,9 +145,26 @@ class Together:
             "Use it in place of these</button></div>"
         )
 
-    def _put_in_place(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        """The mix at 1 in place of the rows that it was made of."""
+    def _asked(self, shown: dict[str, Any]) -> Iterator[Changes]:
+        """What smaller mixes would keep, before anything is saved."""
+        problem = self._desk.take(shown.get("changes"))
+        for words in self._works.told("kept", self._kept):
+            yield {self._saved: words}
+        yield self._desk.shows(problem)
+
+    def _kept(self, say: Say) -> str:
+        say("Looking")
+        draft = self._desk.draft
+        rank = _rank(draft.desk.get("mix_rank"))
+        found = kept.kept(stack.settings(draft.stack), tuple(sorted({*kept.RANKS, rank} - {0})))
+        return fight_words.kept(found)
+
+    def _chosen(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
+        """A rank that was chosen, or the mix at 1 in place of the rows that it was made of."""
         self._desk.take(shown.get("changes"))
+        if event.act == "rank":
+            rank = int(event.word)
+            return self._desk.shows(self._desk.change(lambda now: replace(now, desk=now.desk | {"mix_rank": rank})))
         path = next((str(one.path) for one in scan.usable(self._studio) if one.path.name == str(event.word)), "")
         if not path:
             return self._desk.shows(UserError("This LoRA is not there any more.", "Save the mix again."))

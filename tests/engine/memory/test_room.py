@@ -36,6 +36,7 @@ def test_a_size_beyond_memory_is_refused_with_one_of_its_shape_that_fits(ask):
     assert refused.value.what == "A drawing of 1024 x 512 needs more memory than is free here."
     width, height = map(int, re.search(r"Draw it at (\d+) x (\d+)", refused.value.remedy).groups())
     assert width == refused.value.instead < 1024 and abs(width / height - 2) < 0.1
+    assert refused.value.values == {"width": width, "height": height}
     ask(FEW, width=width, height=height)
 
 

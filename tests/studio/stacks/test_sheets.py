@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lora_gui.errors import UserError
+from lora_gui.studio.library import bin
 from lora_gui.studio.stacks import axes, compare, grid
-from lora_gui.studio.stacks.sheets import Sheets, before, find
+from lora_gui.studio.stacks.sheets import Sheets, before, delete, find, restore
 from lora_gui.studio.things import bases
 from tests.studio.stacks.test_grid import settings
 
@@ -44,6 +45,13 @@ def test_a_sheet_fills_is_stopped_and_comes_back_as_it_was_left(sheets, studio):
     again = find(studio, now.name)
     assert again == replace(now, step=again.step) and again.columns[:2] == ("seed 0", "seed 1") and again.rows == ("",)
     assert before(studio)[0].name == now.name and again.whole.is_file()
+    binned = delete(studio, now.name)
+    assert now.name not in [one.name for one in before(studio)] and bin.size(studio) > 0
+    with pytest.raises(UserError, match="not there any more"):
+        delete(studio, now.name)
+    assert restore(studio, binned) == now.name and find(studio, now.name) == again
+    with pytest.raises(UserError, match="not in the bin"):
+        restore(studio, binned)
     again.cells[1][0].unlink()
     assert find(studio, now.name).drawn == 1
     shutil.rmtree(again.whole.parent)

@@ -62,6 +62,8 @@ def draw() -> None:
             os._exit(9)
         if job["settings"]["prompt"] == "refuse":
             say("Failed", what="No.", remedy="Ask again.", id=job["id"])
+        elif job["settings"]["prompt"] == "too large":
+            say("Failed", what="No.", remedy="Smaller.", id=job["id"], instead={"width": 768, "height": 512})
         elif job["settings"]["prompt"] == "hang":
             time.sleep(600)
         elif job["settings"]["prompt"] != "wait":

@@ -292,6 +292,16 @@ def test_more_than_three_or_stronger_than_one_is_advised_against(page):
     assert "at most" in type_in(page, **{"strength-1": 0.8})["advice"]
 
 
+def test_a_size_that_has_room_is_one_press_away_from_one_that_had_none(page):
+    type_in(page, prompt="too large")
+    id = page.context.drawer.order(*page.setup.asked())
+    list(page.context.drawer.wait(id))
+    told = page.gallery._remarks([id])
+    assert 'data-quick="size" data-word="768x512">Use 768 x 512<' in told
+    shown = page.take(page.setup._quickly(SimpleNamespace(act="size", word="768x512"), page.shown))
+    assert (shown["width"], shown["height"]) == (768, 512)
+
+
 def test_a_shape_is_one_press_and_again_takes_the_next_seed(page):
     base = bases.list_bases(page.studio)[0]
     for shape, ratio in generate_tab.quick.SHAPES.items():

@@ -1,6 +1,7 @@
 """Grids, strips and LoRAs apart, as the page asks for them: drawn by the real child, stopped, used, opened again."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,6 +94,12 @@ def test_a_grid_is_drawn_cell_by_cell_and_each_cell_can_be_used_again(page):
     page.take(page.grids._opened(SimpleNamespace(name=shown["name"]), page.shown))
     assert sheet(page) == shown | {"asked": shown["asked"] + 1}
     assert "not there" in page.take(page.grids._opened(SimpleNamespace(name="../.."), page.shown))["notice"]
+    mark = page.grids._lists()[page.grids._mark]
+    act(page, "delete")
+    back = re.search(r'data-act="restore" data-word="([^"]+)"', page.changes[page.view._line])[1]
+    assert sheet(page) is None and shown["name"] not in page.grids._look(mark)[page.grids._before]
+    act(page, "restore", back)
+    assert sheet(page)["name"] == shown["name"] and page.changes[page.view._line] == ""
 
 
 def test_a_grid_goes_on_while_something_else_is_drawn_and_keeps_what_there_is_when_it_is_stopped(page):

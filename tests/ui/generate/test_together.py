@@ -89,11 +89,23 @@ def test_a_mix_is_saved_as_one_lora_which_takes_the_place_of_the_others(page):
     assert 'data-pick="both.safetensors"' in page.changes[page.setup._picker.picks]
     page.take(page.setup._edited(SimpleNamespace(changes={"mix_rank": 2}), page.shown))
     assert "it keeps 100.0 %" in list(page.setup._together._mixed(page.shown))[-2][place]
-    page.take(page.setup._together._put_in_place(SimpleNamespace(word="both.safetensors"), page.shown))
+    page.take(page.setup._together._chosen(SimpleNamespace(act="use", word="both.safetensors"), page.shown))
     [entry] = page.context.drafts.draw.value.stack
     assert entry == Entry(True, str(page.studio.loras / "both.safetensors"), 1.0)
-    page.take(page.setup._together._put_in_place(SimpleNamespace(word="../x"), page.shown))
+    page.take(page.setup._together._chosen(SimpleNamespace(act="use", word="../x"), page.shown))
     assert page.context.drafts.draw.value.stack == (entry,)
+
+
+def test_what_a_smaller_mix_keeps_is_said_before_it_is_saved_and_its_rank_chosen(page):
+    in_stack(page, 0.5, 0.25)
+    page.take(page.setup._edited(SimpleNamespace(changes={"mix_rank": 3}), page.shown))
+    place = page.setup._together._saved
+    told = list(page.setup._together._asked(page.shown))[-2][place]
+    assert "An exact mix has rank 8." in told and "Rank 3 keeps 100.0 %" in told and "Rank 8" not in told
+    page.take(page.setup._together._chosen(SimpleNamespace(act="rank", word="4"), page.shown))
+    assert page.context.drafts.draw.value.desk["mix_rank"] == 4
+    making.lora(page.studio, "owl", dora=True)
+    assert "owl is a DoRA" in list(page.setup._together._asked(page.shown))[-2][place]
 
 
 def test_taking_turns_is_asked_for_with_the_drawing(page):
