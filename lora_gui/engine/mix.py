@@ -31,6 +31,8 @@ from lora_gui.settings import StackEntry
 _COMMON = ("modelspec.architecture", "modelspec.resolution", "modelspec.prediction_type", "ss_base_model_version",
            "ss_sd_model_name", "ss_v2", "lora_studio.base")  # fmt: skip
 
+_KINDS = ((torch.float16, 2e-3), (torch.float32, 1e-5))  # of values in a file, and how far it may be off
+
 
 def mix(job: MixJob) -> Iterator[Event]:
     """Write what the LoRAs of a stack do together as one LoRA, read back and compared before it counts as done.
@@ -48,12 +50,7 @@ def mix(job: MixJob) -> Iterator[Event]:
     exact = concatenated(parts)
     layers, kept = compressed(exact, job.rank) if job.rank else (exact, 1.0)
     _check_rank(layers)
-    dtype = torch.float16 if job.rank else torch.float32  # what was rounded to a rank may be rounded to 16 bits too
-    tensors = {name: one.to(dtype).contiguous() for name, one in dialects.build(layers, facts).items()}
-    if not all(bool(one.isfinite().all()) for one in tensors.values()):
-        raise UserError("Mixed so, the values become too large for a file.", "Choose lower strengths.")
-    data = with_hashes(to_bytes(tensors, _fields(job, headers, layers)))
-    _check_same(layers, data, facts, 1e-5 if dtype == torch.float32 else 2e-3)
+    data = _file(layers, _fields(job, headers, layers), facts, bool(job.rank))
     out = Path(job.out)
     yield Phase(f"Writing {out.name}")
     files.write_bytes(out, data)
@@ -126,8 +123,20 @@ def _check_rank(layers: Layers) -> None:
         raise UserError(f"The mix would have rank {most}, more than other programs read.", "Choose a smaller rank.")
 
 
-def _check_same(layers: Layers, data: bytes, facts: Facts, tolerance: float) -> None:
-    """Raises UserError unless the file maps random inputs as the mix does."""
+def _file(layers: Layers, fields: dict[str, str], facts: Facts, is_rounded: bool) -> bytes:
+    """The mix as a file; one that was rounded to a rank in 16 bits, where these hold it. Raises UserError."""
+    tensors = dialects.build(layers, facts)
+    if not all(bool(one.isfinite().all()) for one in tensors.values()):
+        raise UserError("Mixed so, the values become too large for a file.", "Choose lower strengths.")
+    for dtype, tolerance in _KINDS if is_rounded else _KINDS[1:]:
+        data = with_hashes(to_bytes({name: one.to(dtype).contiguous() for name, one in tensors.items()}, fields))
+        if _is_same(layers, data, facts, tolerance):
+            return data
+    raise UserError("The mix would not be the same as a file.", "Keep the LoRAs apart, in the stack.")
+
+
+def _is_same(layers: Layers, data: bytes, facts: Facts, tolerance: float) -> bool:
+    """Whether the file maps random inputs as the mix does."""
     back = dialects.parse(from_bytes(data), {}, facts.dialects[0], None, facts)
     for name, layer in layers.items():
         probe = torch.randn(layer.down[0].numel(), generator=torch.Generator().manual_seed(0))
@@ -135,7 +144,8 @@ def _check_same(layers: Layers, data: bytes, facts: Facts, tolerance: float) -> 
         other = back.get(name)
         got = torch.zeros_like(wanted) if other is None else other.delta().flatten(1) @ probe
         if not torch.allclose(got, wanted, rtol=tolerance, atol=tolerance * float(wanted.abs().max())):
-            raise UserError("The mix would not be the same as a file.", "Keep the LoRAs apart, in the stack.")
+            return False
+    return True
 
 
 def _fields(job: MixJob, headers: list[Header], layers: Layers) -> dict[str, str]:

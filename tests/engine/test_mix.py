@@ -146,6 +146,13 @@ def test_a_smaller_rank_is_the_nearest_there_is_and_says_what_it_keeps(pair):
     assert error == pytest.approx(best, rel=1e-3) and kept == pytest.approx(1 - best / total, abs=1e-4) and kept < 0.95
 
 
+def test_a_mix_of_faint_loras_is_rounded_to_a_rank_too_in_more_bits_where_it_needs_them(tmp_path, known):
+    """Values below what 16 bits resolve."""
+    faint = [lora(tmp_path / f"{seed}.safetensors", known, seed, 4, 4.0, size=2e-6) for seed in (1, 2)]
+    path, _ = mixed(tmp_path, entries(faint, 1.0, 1.0), rank=2)
+    assert {one.dtype for one in safetensors.torch.load_file(path).values()} == {torch.float32}
+
+
 def test_a_dora_a_mix_of_nothing_and_too_large_a_rank_are_sentences(tmp_path, pair, known):
     dora = lora(tmp_path / "dora.safetensors", known, 1, 4, 4.0, dora=True)
     wide = lora(tmp_path / "wide.safetensors", dict(list(known.items())[:3]), 1, 600, 600.0)
