@@ -69,12 +69,6 @@ class Picture:
         around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
         return np.array([saturation.mean(), grey.std(), np.abs(grey[1:-1, 1:-1] - around / 4).mean(), grey.mean()])
 
-    @cached_property
-    def things(self) -> int:
-        """How many things stand apart before the background: connected cells that differ from it."""
-        differs = np.abs(_cells(self.pixels, 24, 24) - self.background).max(2) > 40
-        return len([size for size in _components(differs) if size >= 12])
-
 
 def traced(one: Picture, other: Picture) -> float:
     """Correlation of their edges, the other one mirrored too: 1 is the same line by line, 0 has none in common.
@@ -115,19 +109,3 @@ def _cells(values: Pixels, down: int, across: int) -> Pixels:
     ones = np.ones(values.shape[:2], np.float32)
     counts = np.add.reduceat(np.add.reduceat(ones, rows, 0), columns, 1)
     return sums / (counts if values.ndim == 2 else counts[..., None])
-
-
-def _components(mask: Pixels) -> list[int]:
-    """Sizes of what hangs together of a mask, by flooding."""
-    left, sizes = {(int(y), int(x)) for y, x in np.argwhere(mask)}, []
-    while left:
-        edge, size = [left.pop()], 1
-        while edge:
-            y, x = edge.pop()
-            for near in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                if near in left:
-                    left.remove(near)
-                    edge.append(near)
-                    size += 1
-        sizes.append(size)
-    return sizes

@@ -22,7 +22,6 @@ FEW = 8  # pictures; with fewer what their losses say is chance
 TRACED, VARIED = 0.7, 0.8  # of a training picture's edges in drawings of captions; and of the base's spread over seeds
 COPIED = 0.6  # of a training picture's edges, where something else was asked
 NOTHING = 2.5  # of 255, mean change that is no effect
-DAMAGED = 0.15  # loss above the base's; of two unseen pictures a few hundredths are chance, also in good runs
 BLEEDS, TIED = 0.8, 0.5  # change without the word by that with it; share of different captions that keep a word apart
 TAKEN = 0.52  # mean of how unlike the base's they are, from which drawings of other things are taken over by a subject
 GONE, SOME_GONE = 1.1, 0.25  # unlike the base's drawing, from which it is another thing; share of them that may be
@@ -55,7 +54,7 @@ Said = tuple[str, str] | None  # what is wrong and why, what to do about it
 
 def _molten(case: Case) -> Said:
     out = [name for name, told in case.numbers.looks.items() if _is_out(*told, *LIMITS[name])]
-    if (further := learning.damage(case.measured)) > DAMAGED:
+    if further := learning.damage(case.measured):
         return (
             f"It is {100 * further:.0f} % further from such pictures than the base was: it learnt too fast, and melts.",
             "Train again with a smaller learning rate, or draw with less strength.",

@@ -7,8 +7,8 @@ from statistics import median
 
 from lora_gui.protocol.events import Measured
 
-_TURNED = 0.03  # by which pictures kept back are further off than they were, and the learnt ones still came nearer
-_WORSE = 1.02  # of the base's loss: nothing was learnt that holds, the base was damaged
+_TURNED = 0.1  # by which pictures kept back are further off than they were, and the learnt ones still came nearer
+_WORSE = 1.15  # of the base's loss: nothing holds, the base was damaged; of two unseen pictures less is chance
 _BY_HEART = 0.35  # of the base's loss is left: more than a likeness
 _NOTHING, _MUCH = 0.97, 0.85  # what is left of a picture's loss where it taught nothing, and half of them much
 
@@ -43,11 +43,12 @@ def _by_heart(measured: Sequence[Measured]) -> str:
             return ""
         return "It seems to know your pictures by heart: train fewer steps, or with more pictures."
     best = next(one for one in measured if one.step == best_step(measured))
-    if last.unseen - (best.unseen or 0.0) < _TURNED or last.learnt >= best.learnt:
+    further = last.unseen - (best.unseen or 0.0)
+    if further < _TURNED or last.learnt >= best.learnt:
         return ""
     return (
-        f"From step {best.step:,} on it learnt your pictures by heart: those kept back came no nearer any more. "
-        f"What it knew by then draws more freely."
+        f"Pictures that were kept back were nearest after step {best.step:,} and are {100 * further:.0f} % further off "
+        f"now, since it goes on to learn the others by heart: an earlier step may draw more freely."
     )
 
 
