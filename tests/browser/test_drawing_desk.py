@@ -123,6 +123,7 @@ def test_a_drawing_is_changed_where_it_is_painted_over_and_enlarged(desk, window
         "(() => { const c = document.querySelector('.begin canvas');"
         "return c.width === 128 && c.getContext('2d').getImageData(64, 32, 1, 1).data[3] > 200; })()"
     )
+    canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.75)
     page.mouse.down()

@@ -49,6 +49,7 @@ def test_the_worst_is_named_mended_and_taken_back(page, window, tmp_path):
     expect(page.locator("#doctor")).to_contain_text("1 caption was changed.")
     expect(row).to_have_count(0)
     page.locator("#others").click()
+    expect(page.locator(".zone-ways button").first).to_be_visible()  # where what is pasted comes in
     page.evaluate(PASTE, "orange")
     expect(tiles).to_have_count(1)
     assert window.complaints == []

@@ -33,7 +33,7 @@ def test_a_training_says_first_what_it_will_crop(studio, folder, capsys):
     if not bases.list_bases(studio):
         pytest.skip("This copy of the app has no starter, the base to train on.")
     options = argparse.Namespace(
-        preset="style", base="starter", pictures=[folder], trigger="zxy_style", name="cat", vram=None, set=[]
+        preset="style", base="starter", pictures=[folder], trigger="zxy_style", name="cat", vram=None, ground="", set=[]
     )
     ordered(options, studio)
     told = capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_what_is_kept_is_the_share_of_each_change_that_is_there_together(tmp_pat
     one, two = np.clip(one, -60, 60), np.clip(two, -60, 60)
     ink, owl = compare.kept(written(tmp_path, base, base + one, base + two, base + 0.95 * one + 0.1 * two))
     assert ink.pixels == pytest.approx(0.95, abs=0.03) and owl.coarse == pytest.approx(0.1, abs=0.03)
-    assert ink.sentence == "Ink is there nearly as it is alone." and owl.sentence == "Owl is lost."
+    assert ink.sentence == "ink is there nearly as it is alone." and owl.sentence == "owl is lost."
     three = random.choice((-30.0, 30.0), size=(64, 64, 1)) * np.ones(3)
     together = base + 0.5 * one + 0.3 * two + three
     kept = compare.kept(written(tmp_path, base, base + one, base + two, base + three, together))
