@@ -82,11 +82,13 @@ class Gallery:
         mark = {"waiting": [one.id for one in waiting], "drawn": drawn, "seen": seen}
         if {key: page.get(key) for key in mark} == mark:
             return {}
-        if page.get("drawn") != drawn:
+        is_new = page.get("drawn") != drawn
+        if is_new:
             changes = self._listed(page | mark, words, star, int(page.get("number", 1)))
         else:
             changes = {self._page: page | mark}
-        if page.get("waiting") != mark["waiting"]:  # drawn anew only then, so that its buttons can be pressed
+        # drawn anew only then, so that its buttons can be pressed; a quick order may have come and gone between looks
+        if is_new or page.get("waiting") != mark["waiting"]:
             changes |= {self._easel: gr.update(visible=bool(waiting)), self._behind: under_way.behind(waiting)}
         return changes | {
             self._remark: self._remarks(ended), self._preview: under_way.preview(status) if status else ""

@@ -135,6 +135,9 @@ def test_what_is_drawn_is_what_was_typed_last_and_its_seed_is_shown(page):
     changes = page.gallery._look({}, "", False)
     assert changes[page.gallery._easel]["visible"] is False and changes[page.gallery._gallery].count("data-name") == 1
     assert page.gallery._look(changes[page.gallery._page], "", False) == {}  # a page that shows it is told nothing
+    draw(page, prompt="a fox")  # shows that something is drawn; it comes and goes before the page looks again
+    drawn(page)
+    assert page.gallery._look(changes[page.gallery._page], "", False)[page.gallery._easel]["visible"] is False
 
 
 def test_a_new_seed_is_taken_each_time_and_then_stands_in_its_field(page):
