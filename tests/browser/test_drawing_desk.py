@@ -123,17 +123,6 @@ def test_a_drawing_is_changed_where_it_is_painted_over_and_enlarged(desk, window
         "(() => { const c = document.querySelector('.begin canvas');"
         "return c.width === 128 && c.getContext('2d').getImageData(64, 32, 1, 1).data[3] > 200; })()"
     )
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.75)
-    page.mouse.down()
-    page.mouse.up()
-    page.reload()  # before what was painted has settled
-    page.get_by_role("tab", name="Generate").click()
-    page.wait_for_function(
-        "(() => { const paint = document.querySelector('.begin canvas').getContext('2d');"
-        "return [32, 96].every(y => paint.getImageData(64, y, 1, 1).data[3] > 200); })()"
-    )
     page.locator(".begin [data-do=away]").click()
     expect(page.locator(".begin .none")).to_be_visible()
     page.locator("#stage [data-do=enlarge]").click()
