@@ -6,7 +6,6 @@ computed again in the backward, in as many kernels as autograd takes and with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,25 +13,19 @@ from diffusers.models.activations import GEGLU
 from torch import nn
 from torch.nn.functional import gelu
 
+from lora_gui.families.shared.fused import while_learning
+
 
 def fuse(root: nn.Module) -> None:
     """Let the gates of a network of diffusers do so where gradients are kept."""
     for module in root.modules():
         if type(module) is GEGLU:
-            module.forward = _Gate(module, module.forward).forward  # type: ignore[method-assign]
+            while_learning(module, _gate)
 
 
-@dataclass(frozen=True)
-class _Gate:
-    gate: GEGLU
-    own: Any  # diffusers' forward
-
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if not torch.is_grad_enabled():
-            out: torch.Tensor = self.own(x, *args, **kwargs)
-        else:
-            out = _Gated.apply(self.gate.proj(x))
-        return out
+def _gate(gate: GEGLU, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    out: torch.Tensor = _Gated.apply(gate.proj(x))
+    return out
 
 
 class _Gated(torch.autograd.Function):

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from diffusers.models.normalization import RMSNorm
 from torch import nn
+
+from lora_gui.families.shared.fused import while_learning
 
 
 def fuse(root: nn.Module) -> None:
     """Let the norms of a frozen network compute so where gradients are kept; a drawing stays diffusers' own."""
     for module in root.modules():
         if type(module) is RMSNorm and module.bias is None:
-            module.forward = _OneKernel(module, module.forward).forward  # type: ignore[method-assign]
+            while_learning(module, _in_one_kernel)
 
 
-@dataclass(frozen=True)
-class _OneKernel:
-    norm: RMSNorm
-    own: nn.Module  # diffusers' forward
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.norm.weight
-        if not torch.is_grad_enabled() or (weight is not None and weight.dtype != x.dtype):
-            return self.own(x)
-        return nn.functional.rms_norm(x, tuple(self.norm.dim), weight, self.norm.eps)
+def _in_one_kernel(norm: RMSNorm, x: torch.Tensor) -> torch.Tensor:
+    weight = norm.weight
+    if weight is not None and weight.dtype != x.dtype:
+        own: torch.Tensor = RMSNorm.forward(norm, x)
+        return own
+    return nn.functional.rms_norm(x, tuple(norm.dim), weight, norm.eps)
