@@ -5,6 +5,7 @@ Readers ignore fields they do not know. `version` is that of the writer's protoc
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -21,6 +22,11 @@ def _file_name(name: str) -> str:
     if not _PLAIN.fullmatch(name) or len(name) > LONGEST_NAME or name.split(".")[0] in DEVICES:
         raise ValueError("no plain name")
     return name
+
+
+def mask_beside(picture: Path) -> Path:
+    """Where a picture's mask lies, if it has one: named as OneTrainer names it."""
+    return picture.with_name(f"{picture.stem}-masklabel.png")
 
 
 class _Job(BaseModel):

@@ -62,8 +62,10 @@ def _everything(studio: Studio) -> Iterator[Thing]:
     for folder in pictures.picture_sets(studio):
         yield folder / picture_index.FILE, partial(picture_index.check, folder)
         for path in sorted(folder.glob("[0-9]*.png")):
-            yield path, partial(_picture, path, "Delete it, and add the picture again.")
-            yield path.with_suffix(".txt"), partial(_caption, path.with_suffix(".txt"))
+            again = "add the picture again" if path.stem.isdecimal() else "put the mask on its picture again"
+            yield path, partial(_picture, path, f"Delete it, and {again}.")
+            if path.stem.isdecimal():
+                yield path.with_suffix(".txt"), partial(_caption, path.with_suffix(".txt"))
     for path in sorted(studio.drawings.rglob("*.png")):
         yield path, partial(_drawing, path)
     for path, why in bases.passed_over(studio):

@@ -10,7 +10,7 @@ from lora_gui.studio.doctor import doctor, look, wording
 from lora_gui.studio.doctor.finding import Line
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox import picture_digest
-from lora_gui.studio.things import picture_index, pictures, set_changes
+from lora_gui.studio.things import masks, picture_index, pictures, set_changes
 from lora_gui.studio.things.pictures import Picture, PictureSet
 
 Contents = dict[str, bytes | None]
@@ -33,6 +33,7 @@ def remove(found: PictureSet, meant: Sequence[Picture], line: Line | None = None
     index = picture_index.read(found.folder)
     numbers = tuple(int(one.path.stem) for one in meant)
     contents: Contents = {name: None for one in meant for name in (one.path.name, f"{one.path.stem}.txt")}
+    contents |= {mask.name: None for one in meant if (mask := masks.mask_of(found, one))}
     new = index.model_copy(update={"removed": tuple(sorted({*index.removed, *numbers}))})
     contents[picture_index.FILE] = picture_index.written(new)
     return f"{_counted(len(meant))} taken out.", contents if meant else {}
@@ -41,20 +42,20 @@ def remove(found: PictureSet, meant: Sequence[Picture], line: Line | None = None
 def _crop(found: PictureSet, meant: Sequence[Picture], line: Line) -> tuple[str, Contents]:
     """Without the borders."""
     index = picture_index.read(found.folder)
-    digests, contents = list(index.digests), Contents()
+    digests, contents, count = list(index.digests), Contents(), 0
     for one in meant:
         with Image.open(one.path, formats=("PNG",)) as image:
             picture = image.convert("RGB")
         left, top, right, bottom = (side + (side > 0) for side in look.borders(picture))
         if left or top or right or bottom:
-            inside = picture.crop((left, top, picture.width - right, picture.height - bottom))
-            contents[one.path.name] = _png(inside)
+            box = (left, top, picture.width - right, picture.height - bottom)
+            inside, count = picture.crop(box), count + 1
+            contents |= {one.path.name: _png(inside), **masks.cropped(found, one, box)}
             if len(digests) >= int(one.path.stem):
                 digests[int(one.path.stem) - 1] = picture_digest.of(inside)
-    cropped = len(contents)
-    if cropped:
+    if contents:
         contents[picture_index.FILE] = picture_index.written(index.model_copy(update={"digests": tuple(digests)}))
-    return f"The borders of {cropped} {'picture' if cropped == 1 else 'pictures'} were cropped.", contents
+    return f"The borders of {count} {'picture' if count == 1 else 'pictures'} were cropped.", contents
 
 
 def _rewritten(found: PictureSet, meant: Sequence[Picture], line: Line) -> tuple[str, Contents]:

@@ -226,7 +226,7 @@ def _nothing(intake: Intake, left: Sequence[LeftOut]) -> UserError:
 def _summary(folder: Path) -> SetSummary:
     """Raises OSError where the set was deleted a moment ago."""
     sizes = {path.name: path.lstat().st_size for path in folder.iterdir()}
-    there = sorted(name for name in sizes if name.endswith(".png"))
+    there = sorted(name for name in sizes if name.endswith(".png") and name[:-4].isdecimal())  # and no mask
     captions = sum(sizes.get(f"{name[:-4]}.txt", 0) > 0 for name in there)
     index = folder / picture_index.FILE
     made = (index if index.name in sizes else folder).lstat().st_mtime

@@ -18,12 +18,15 @@ from lora_gui.protocol.lock import Lock
 
 FOLDER = ".changes"
 _TOLD = "change.json"
-_NAME = re.compile(r"(set\.json|\d{4,5}\.(png|txt))")  # of what can be changed
+_NAME = re.compile(r"(set\.json|\d{4,5}(-masklabel)?\.png|\d{4,5}\.txt)")  # of what can be changed
 _AWAY = ".away"  # behind a name: on its way out of the set
 _BEGUN, _LOCK = "begun.json", ".lock"
 _PATIENCE = 10.0  # seconds; no exchange takes longer
 # The ways of an exchange. Each is over for all files before the next, so that its number says where each file is.
 _STEPS = (("set", "away"), ("held", "set"), ("away", "held"))
+
+
+Contents = Mapping[str, bytes | None]  # of files by name; None is no file
 
 
 class Change(NamedTuple):
@@ -48,7 +51,7 @@ def history(folder: Path) -> list[Change]:
     return found
 
 
-def do(folder: Path, says: str, contents: Mapping[str, bytes | None]) -> None:
+def do(folder: Path, says: str, contents: Contents) -> None:
     """Put these contents in place of the files of a set, None for no file; what was taken back before is forgotten.
 
     Raises UserError where the disk refuses.

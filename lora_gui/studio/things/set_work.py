@@ -6,9 +6,10 @@ from pathlib import Path
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
+from lora_gui.protocol.jobs import mask_beside
 from lora_gui.studio.doctor import remedies
 from lora_gui.studio.paths import Studio, new_id
-from lora_gui.studio.things import picture_index, pictures, set_changes
+from lora_gui.studio.things import masks, picture_index, pictures, set_changes
 from lora_gui.studio.things.picture_index import MOST
 from lora_gui.studio.things.pictures import PictureSet
 
@@ -32,8 +33,11 @@ def add(studio: Studio, folder: Path, sources: Sequence[Path], ground: str = "")
         if begin + len(more.labels) > MOST:
             raise UserError(f"That would be more than {MOST} pictures.", "Make a set of their own of them.")
         for number in range(1, len(more.labels) + 1):
-            for suffix in (".png", ".txt"):
-                files.replace(came.folder / f"{number:04}{suffix}", folder / f"{begin + number:04}{suffix}")
+            source, target = came.folder / f"{number:04}.png", folder / f"{begin + number:04}.png"
+            files.replace(source, target)
+            files.replace(source.with_suffix(".txt"), target.with_suffix(".txt"))
+            if mask_beside(source).is_file():
+                files.replace(mask_beside(source), mask_beside(target))
         counts = [*index.repeats, *[1] * (begin - len(index.repeats))] + [*(more.repeats or [1] * len(more.labels))]
         digests = [*index.digests, *[""] * (begin - len(index.digests)), *more.digests]
         changed = {
@@ -72,19 +76,23 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
             "title": " ".join(plain(title).split())[:LONGEST] or f"{len(meant)} pictures",
         }
     )
-    made = _filled(studio, meant, kept)
+    made = _filled(studio, found, meant, kept)
     says, contents = remedies.remove(found, meant)
     set_changes.do(folder, says, contents)
     return pictures.load(made)
 
 
-def _filled(studio: Studio, meant: Sequence[pictures.Picture], index: picture_index.Index) -> Path:
+def _filled(
+    studio: Studio, found: PictureSet, meant: Sequence[pictures.Picture], index: picture_index.Index
+) -> Path:
     """A new set of copies of these pictures."""
     partial, made = files.half_made(studio.pictures / "new"), studio.pictures / new_id(studio.pictures)
     try:
         for at, one in enumerate(meant, start=1):
             files.copy(one.path, partial / f"{at:04}.png")
             files.write_text(partial / f"{at:04}.txt", one.caption)
+            if mask := masks.mask_of(found, one):
+                files.copy(mask, mask_beside(partial / f"{at:04}.png"))
         picture_index.write(partial, index)
         files.move(partial, made)
     finally:

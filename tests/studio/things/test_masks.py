@@ -1,0 +1,111 @@
+"""A picture's mask lies beside it as OneTrainer names it, and follows the picture wherever it goes."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lora_gui.errors import UserError
+from lora_gui.studio import verify
+from lora_gui.studio.doctor import remedies
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import masks, picture_index, pictures, set_changes, set_work
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return Studio(tmp_path / "studio")
+
+
+@pytest.fixture
+def made(studio, tmp_path):
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    for number, colour in enumerate(("red", "green", "blue")):
+        Image.new("RGB", (96 + 8 * number, 80), colour).save(inbox / f"{number}.png")
+        (inbox / f"{number}.txt").write_text(f"it is {colour}")
+    return pictures.import_pictures(studio, [inbox])[0]
+
+
+def painted(size, box, mode="L"):
+    image = Image.new(mode, size, 0)
+    image.paste(255 if mode == "L" else (255, 255, 255, 255), box)
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
+
+
+def white(path):
+    """The box in which a mask is white."""
+    with Image.open(path) as image:
+        assert image.mode == "L"
+        return image.point(lambda value: 255 * (value > 127)).getbbox()
+
+
+def test_a_mask_is_kept_beside_its_picture_replaced_taken_away_and_had_back(made):
+    first = made.pictures[0]
+    assert masks.mask_of(made, first) is None
+    masks.put_mask(made, first, painted((96, 80), (0, 0, 48, 80)))
+    path = masks.mask_of(made, first)
+    assert path == made.folder / "0001-masklabel.png" and white(path) == (0, 0, 48, 80)
+    masks.put_mask(made, first, painted((48, 40), (24, 0, 48, 40), "RGBA"))  # half as large, as a canvas may have it
+    assert white(path) == (48, 0, 96, 80)
+    masks.put_mask(made, first, painted((96, 80), (48, 0, 96, 80)))
+    changes = len(set_changes.history(made.folder))
+    masks.put_mask(made, first, painted((96, 80), (48, 0, 96, 80)))
+    assert len(set_changes.history(made.folder)) == changes  # the same again is no change
+    masks.put_mask(made, first, painted((96, 80), (0, 0, 96, 80)))
+    assert masks.mask_of(made, first) is None  # all of it is learnt, as without one
+    set_changes.undo(made.folder)
+    assert white(path) == (48, 0, 96, 80)
+    masks.remove_mask(made, first)
+    assert masks.mask_of(made, first) is None
+    assert [one.caption for one in pictures.load(made.folder).pictures] == ["it is red", "it is green", "it is blue"]
+    assert pictures.sets(Studio(made.folder.parent.parent))[0].count == 3
+
+
+@pytest.mark.parametrize("data, says", [
+    (b"", "no PNG"), (b"GIF89a" + bytes(99), "no PNG"), (painted((96, 80), (0, 0, 9, 9))[:60], "no PNG"),
+    (painted((80, 96), (0, 0, 9, 9)), "The mask is 80 x 96, and the picture 96 x 80."),
+    (painted((96, 80), (0, 0, 0, 0)), "no white in it"), (painted((96, 80), (0, 0, 0, 0), "RGBA"), "no white in it"),
+])  # fmt: skip
+def test_what_is_no_mask_of_the_picture_is_refused_and_the_one_there_is_stays(made, data, says):
+    masks.put_mask(made, made.pictures[0], painted((96, 80), (0, 0, 48, 80)))
+    with pytest.raises(UserError, match=says):
+        masks.put_mask(made, made.pictures[0], data)
+    assert white(masks.mask_of(made, made.pictures[0])) == (0, 0, 48, 80)
+
+
+def test_masks_follow_their_pictures_when_a_set_is_renamed_added_to_split_and_put_back(studio, made, tmp_path):
+    for one, size in zip(made.pictures, ((96, 80), (104, 80), (112, 80)), strict=True):
+        masks.put_mask(made, one, painted(size, (0, 0, size[0] - 80, 80)))
+    set_work.rename(made.folder, "masked")
+    other = set_work.split(studio, made.folder, [2], "one")
+    assert white(masks.mask_of(other, other.pictures[0])) == (0, 0, 24, 80)
+    left = pictures.load(made.folder)
+    assert [white(masks.mask_of(left, one))[2] for one in left.pictures] == [16, 32]
+    assert masks.mask_of(left, made.pictures[1]) is None  # it went with its picture
+    set_changes.undo(made.folder)
+    assert [white(masks.mask_of(made, one))[2] for one in pictures.load(made.folder).pictures] == [16, 24, 32]
+    picture_index.check(made.folder)
+    found = verify.verify(studio)
+    assert not found["wrong"]
+    masks.mask_of(made, made.pictures[0]).write_bytes(b"no")
+    assert "put the mask on its picture again" in verify.verify(studio)["wrong"][0]["remedy"]
+
+
+def test_a_picture_whose_borders_are_cropped_keeps_its_mask_over_what_it_showed(studio, tmp_path):
+    inside = np.random.default_rng(1).integers(0, 255, (200, 240, 3), np.uint8)
+    framed = np.zeros((240, 280, 3), np.uint8)
+    framed[20:220, 20:260] = inside
+    Image.fromarray(framed).save(tmp_path / "framed.png")
+    made, _ = pictures.import_pictures(studio, [tmp_path / "framed.png"])
+    masks.put_mask(made, made.pictures[0], painted((280, 240), (100, 20, 260, 220)))
+    says, contents = remedies._crop(made, made.pictures, None)
+    set_changes.do(made.folder, says, contents)
+    assert says == "The borders of 1 picture were cropped."
+    with Image.open(made.pictures[0].path) as picture, Image.open(masks.mask_of(made, made.pictures[0])) as mask:
+        assert picture.size == mask.size and picture.width < 280
+        begins = 100 - (280 - picture.width) // 2
+        assert abs(mask.getbbox()[0] - begins) <= 1
