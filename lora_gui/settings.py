@@ -136,6 +136,14 @@ class TrainSettings(_Settings):
         True, title="Keep pictures back",
         description="On: of ten pictures or more, one in ten, at least two, is not learnt, so that it shows when the others are learnt by heart. Off: all are learnt.",
     )
+    masked_loss: bool = Field(
+        False, title="Learn by masks",
+        description="On: of pictures that have a mask what is white in it is learnt, and the rest hardly. Those without are learnt whole. Off: masks are not looked at.",
+    )
+    unmasked_weight: float = Field(
+        0.1, ge=0, le=1, title="Outside of masks",
+        description="Where masks are learnt by: how much the rest of a picture counts. Up: backgrounds come along; 0 gives the LoRA no hold there, and it may break.",
+    )
     train_text_encoder: bool = Field(
         False, title="Also train the text encoder", description="On: the trigger word can learn more, the file works in fewer programs.",
     )

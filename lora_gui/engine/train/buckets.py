@@ -10,10 +10,12 @@ from lora_gui.framing import Framing, Size
 from lora_gui.framing import bucket as bucket  # the sizes themselves
 
 
-def fit(image: Image.Image, framing: Framing) -> Image.Image:
-    """The picture as it is framed."""
+def fit(
+    image: Image.Image, framing: Framing, by: Image.Resampling = Image.Resampling.LANCZOS
+) -> Image.Image:
+    """The picture, or what lies over it, as it is framed."""
     if framing.scaled != image.size:
-        image = image.resize(framing.scaled, Image.Resampling.LANCZOS)
+        image = image.resize(framing.scaled, by)
     (left, top), (width, height) = framing.corner, framing.bucket
     return image.crop((left, top, left + width, top + height))
 

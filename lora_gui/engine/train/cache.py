@@ -17,7 +17,7 @@ from lora_gui.engine.draw.pipeline import encoded
 from lora_gui.engine.load import loading
 from lora_gui.engine.load.device import empty_cache
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import buckets
+from lora_gui.engine.train import buckets, masks
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family, Tensors
@@ -143,13 +143,15 @@ def _encode_pictures(
     framings = [frame(_size(file), settings.resolution, family.facts, together) for file in files]
     groups = _groups(framings)[ranks.rank :: ranks.count]
     made: Tensors = {}
-    done = 0
+    done, masked = 0, masks.wanted(job)
     for some in groups:
         yield Phase("Encoding pictures", done, len(files))
         pixels = torch.stack([_pixels(files[n], framings[n]) for n in some])
         for number, variant in enumerate((pixels, pixels.flip(-1)) if settings.flip else (pixels,)):
             for key, value in family.encode_pictures(encoders, variant).items():
                 made |= {f"{n} {number} {key}": value[row].clone() for row, n in enumerate(some)}
+            for n in some if masked else ():
+                made[f"{n} {number} {masks.KEY}"] = masks.kept(job.pictures[n], framings[n], bool(number))
         done += len(some) * ranks.count
     yield Phase("Encoding pictures", len(files), len(files))
     variants = range(1 + settings.flip)

@@ -14,7 +14,7 @@ import torch
 from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, packed, prediction, quantize, unpack
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import beginning, buckets, cache, checkpoint, compiled, optimizers, publish, recompute
+from lora_gui.engine.train import beginning, buckets, cache, checkpoint, compiled, masks, optimizers, publish, recompute
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.engine.train.samples import Samples, left_out, planned
 from lora_gui.engine.train.step import NAME, TrainState
@@ -117,6 +117,7 @@ def _prepare(
         noising = family.noising(Path(base.path), where)
     yield from prediction.unused(noising, job.settings.prediction)
     yield from cache.unread(job, family)
+    yield from masks.notes(job)
     prompts, _ = planned(job, family)
     yield from left_out(job, prompts)
     encoded = yield from cache.build(job, family, prompts, where, dtype, ranks)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lora_gui.engine.train import masks
 from lora_gui.families.base import Batch, Conditions, Family, Noising
 from lora_gui.settings import TrainSettings
 
@@ -18,6 +19,7 @@ class Drawn(NamedTuple):
     noise: torch.Tensor  # as `latents`
     timesteps: torch.Tensor  # (B,)
     conditions: Conditions
+    counts: torch.Tensor | None = None  # (B, 1, h, w), how much each cell of the latents counts; None is all alike
 
 
 def loss(
@@ -46,9 +48,8 @@ def drawn(
         latents = family.latents(part, parts[part], batch, generator)
         noise = process.noise(latents, settings.noise_offset, generator)
         timesteps = process.timesteps(latents, generator)
-        found[part] = Drawn(
-            latents, noise, timesteps, family.conditions(part, parts, batch, settings, generator)
-        )
+        conditions = family.conditions(part, parts, batch, settings, generator)
+        found[part] = Drawn(latents, noise, timesteps, conditions, masks.counts(batch, latents, settings))
     return found
 
 
@@ -61,15 +62,21 @@ def computed(
 ) -> torch.Tensor:
     """The loss of each picture, (B,) fp32: a pure function of tensors, which a card can do again without the host."""
     errors = []
-    for part, (latents, noise, timesteps, conditions) in given.items():
+    for part, (latents, noise, timesteps, conditions, counts) in given.items():
         process = noising[part]
         noisy = process.noisy(latents, noise, timesteps)
         predicted = family.predict(part, parts[part], noisy, timesteps, conditions)
-        error = squared_error(predicted[:, : latents.shape[1]], process.target(latents, noise, timesteps))
+        error = squared_error(predicted[:, : latents.shape[1]], process.target(latents, noise, timesteps), counts)
         errors.append(error * process.weight(timesteps, settings.min_snr_gamma))
     return reduce(torch.add, errors)
 
 
-def squared_error(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of each picture, computed in fp32; (B,)."""
-    return (predicted.float() - target.float()).pow(2).flatten(1).mean(1)
+def squared_error(
+    predicted: torch.Tensor, target: torch.Tensor, counts: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean squared error of each picture, computed in fp32; (B,). Where cells count differently, their weighted mean,
+    so that a picture counts as much as any other however little of it is learnt."""
+    error = (predicted.float() - target.float()).pow(2)
+    if counts is None:
+        return error.flatten(1).mean(1)
+    return (error * counts).flatten(1).mean(1) / counts.flatten(1).mean(1)

@@ -14,7 +14,7 @@ from lora_gui import __version__, files
 from lora_gui.errors import UserError
 from lora_gui.formats import base_files
 from lora_gui.protocol import events
-from lora_gui.protocol.jobs import Base, TrainJob
+from lora_gui.protocol.jobs import Base, TrainJob, mask_beside
 from lora_gui.protocol.task_folder import VERSION, TaskFolder
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks.launching import starting
@@ -138,6 +138,8 @@ def _here(job: TrainJob, home: Path) -> TrainJob:
             target = home / "pictures" / f"more-{number:04}" / source.name
         files.copy(source, target)
         files.write_text(target.with_suffix(".txt"), one.caption)
+        if one.mask and mask_beside(source).is_file():
+            files.copy(mask_beside(source), mask_beside(target))
         pictures.append(one.model_copy(update={"path": str(target)}))
     path = job.base.path if bases.ships_with_the_app(job.base) else str(home / "bases" / Path(job.base.path).name)
     base = job.base.model_copy(update={"path": path})

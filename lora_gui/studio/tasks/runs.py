@@ -14,7 +14,7 @@ from send2trash import send2trash
 from lora_gui import files
 from lora_gui.errors import UserError, nearest
 from lora_gui.protocol import events
-from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
+from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture, mask_beside
 from lora_gui.protocol.task_folder import ADAPTER, step_of
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.capacity import gpu
@@ -65,11 +65,14 @@ def new_job(
         settings=settings,
         publish_to=str(studio.loras.resolve()),
         cache=str(studio.cache.resolve()),
-        pictures=tuple(
-            TrainPicture(path=str(p.path.resolve()), caption=p.caption, repeats=p.repeats, digest=p.digest)
-            for p in pictures
-        ),
+        pictures=tuple(map(_learnt, pictures)),
     )
+
+
+def _learnt(one: Picture) -> TrainPicture:
+    path, mask = one.path.resolve(), mask_beside(one.path)
+    marked = files.sha256(mask) if mask.is_file() else ""
+    return TrainPicture(path=str(path), caption=one.caption, repeats=one.repeats, digest=one.digest, mask=marked)
 
 
 def start(studio: Studio, job: TrainJob, processes: int = 1) -> Run:

@@ -24,6 +24,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "text_encoder_learning_rate",
         ),
     ),
+    ("More from few pictures", ("masked_loss", "unmasked_weight")),
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
 )

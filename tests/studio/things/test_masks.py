@@ -1,16 +1,21 @@
 """A picture's mask lies beside it as OneTrainer names it, and follows the picture wherever it goes."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Base, mask_beside
+from lora_gui.settings import TrainSettings
 from lora_gui.studio import verify
 from lora_gui.studio.doctor import remedies
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import masks, picture_index, pictures, set_changes, set_work
+from lora_gui.studio.tasks import packing, runs
+from lora_gui.studio.things import bases, masks, picture_index, pictures, set_changes, set_work
 
 
 @pytest.fixture
@@ -63,6 +68,18 @@ def test_a_mask_is_kept_beside_its_picture_replaced_taken_away_and_had_back(made
     assert masks.mask_of(made, first) is None
     assert [one.caption for one in pictures.load(made.folder).pictures] == ["it is red", "it is green", "it is blue"]
     assert pictures.sets(Studio(made.folder.parent.parent))[0].count == 3
+
+
+def test_a_run_says_which_mask_it_is_given_and_takes_it_along_to_another_computer(studio, made, tmp_path):
+    masks.put_mask(made, made.pictures[1], painted((104, 80), (0, 0, 40, 80)))
+    base = Base(key="starter", title="Starter", family="sd1", path=str(bases.SHIPPED))
+    job = runs.new_job(studio, "foxes", "zxy_fox", "style", base, made.pictures, TrainSettings())
+    path = masks.mask_of(made, made.pictures[1])
+    assert [one.mask for one in job.pictures] == ["", files.sha256(path), ""]
+    there = packing._here(job, tmp_path / "there")
+    copied = [mask_beside(Path(one.path)) for one in there.pictures]
+    assert [one.is_file() for one in copied] == [False, True, False]
+    assert copied[1].read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("data, says", [
