@@ -10,6 +10,9 @@ from lora_gui.errors import UserError
 from lora_gui.facts import Facts
 
 Size = tuple[int, int]  # width, height in px
+Place = tuple[float, float]  # from left and top, 0 to 1, of what is over
+
+MIDDLE: Place = (0.5, 0.5)
 
 ENLARGED = 1.05  # at most, but for small pictures that would lose much by it
 _STRETCHED = 1.5  # at most, for those
@@ -22,10 +25,14 @@ _LONGEST = 8.0  # longer side by the shorter, about; far beyond it Stable Diffus
 
 @dataclass(frozen=True)
 class Framing:
-    """A picture of `original` px, scaled until it covers its `bucket`, and what stands over cropped evenly."""
+    """A picture of `original` px, scaled until it covers its `bucket`, and what stands over cropped.
+
+    Of what is over, `place` says how much is cropped at the left and at the top.
+    """
 
     original: Size
     bucket: Size
+    place: Place = MIDDLE
 
     @property
     def scale(self) -> float:
@@ -41,7 +48,10 @@ class Framing:
     @property
     def corner(self) -> Size:
         """Left and top of what stays, in px of the scaled picture."""
-        return (self.scaled[0] - self.bucket[0]) // 2, (self.scaled[1] - self.bucket[1]) // 2
+        left, top = (
+            int((side - to) * share) for side, to, share in zip(self.scaled, self.bucket, self.place, strict=True)
+        )
+        return left, top
 
     @property
     def cropped(self) -> float:
@@ -49,9 +59,11 @@ class Framing:
         return max(0.0, 1 - _area(self.bucket) / (_area(self.original) * self.scale**2))
 
 
-def frame(original: Size, resolution: int, facts: Facts, batch_size: int = 1) -> Framing:
+def frame(
+    original: Size, resolution: int, facts: Facts, batch_size: int = 1, place: Place = MIDDLE
+) -> Framing:
     """How a picture is framed for bases of a family. Raises UserError where it is too small for them."""
-    return Framing(original, bucket(original, resolution, facts.cell, facts.bucket_step, batch_size))
+    return Framing(original, bucket(original, resolution, facts.cell, facts.bucket_step, batch_size), place)
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -95,3 +95,12 @@ def test_what_is_cropped_and_where_follows_from_the_two_sizes():
     assert one.scale == 0.5 and one.scaled == (150, 50) and one.corner == (50, 0)
     assert one.cropped == pytest.approx(2 / 3)
     assert Framing((64, 64), (64, 64)).cropped == 0
+
+
+@pytest.mark.parametrize("original", [(1001, 700), (640, 1123), (97, 64)])
+def test_the_middle_is_cropped_as_it_always_was_and_a_place_moves_it_to_the_edges(original):
+    middle = Framing(original, (64, 64))
+    over = [side - to for side, to in zip(middle.scaled, middle.bucket, strict=True)]
+    assert middle.corner == (over[0] // 2, over[1] // 2)
+    assert Framing(original, (64, 64), (0, 0)).corner == (0, 0)
+    assert Framing(original, (64, 64), (1, 1)).corner == tuple(over)

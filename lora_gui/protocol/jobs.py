@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from lora_gui.framing import MIDDLE
 from lora_gui.settings import SEEDS, DrawSettings, Precision, StackEntry, TrainSettings
 
 LONGEST_NAME = 60  # characters; leaves room for a number and a suffix in every file system
 DEVICES = {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+Share = Annotated[float, Field(ge=0, le=1)]
+Crop = tuple[Share, Share]
 _PLAIN = re.compile(r"(?!.*\.\.)(?!\.)[a-z0-9_.-]*[a-z0-9_-]")
 
 
@@ -62,6 +65,7 @@ class TrainPicture(_Job):
     repeats: int = Field(1, ge=1, le=999)  # how often it comes while a picture of 1 comes once
     digest: str = ""  # of its pixels, as `sandbox.picture_digest` has it; empty where nobody has looked
     mask: str = ""  # sha256 of the file of its mask, which lies beside it; empty where it has none
+    crop: Crop = MIDDLE  # what stays where it is cropped, see `framing.Framing`
 
 
 class TrainJob(_Job):

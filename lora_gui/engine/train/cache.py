@@ -140,7 +140,10 @@ def _encode_pictures(
     settings = job.settings
     files = [Path(picture.path) for picture in job.pictures]
     together = settings.batch_size * ranks.count
-    framings = [frame(_size(file), settings.resolution, family.facts, together) for file in files]
+    framings = [
+        frame(_size(file), settings.resolution, family.facts, together, picture.crop)
+        for file, picture in zip(files, job.pictures, strict=True)
+    ]
     groups = _groups(framings)[ranks.rank :: ranks.count]
     made: Tensors = {}
     done, masked = 0, masks.wanted(job)

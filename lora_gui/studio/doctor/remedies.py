@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from PIL import Image
 
@@ -13,7 +14,7 @@ from lora_gui.studio.sandbox import picture_digest
 from lora_gui.studio.things import masks, picture_index, pictures, set_changes
 from lora_gui.studio.things.pictures import Picture, PictureSet
 
-Contents = dict[str, bytes | None]
+Contents = dict[str, bytes | Path | None]
 
 
 def mend(studio: Studio, found: PictureSet, line: Line) -> None:

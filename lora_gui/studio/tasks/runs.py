@@ -72,7 +72,9 @@ def new_job(
 def _learnt(one: Picture) -> TrainPicture:
     path, mask = one.path.resolve(), mask_beside(one.path)
     marked = files.sha256(mask) if mask.is_file() else ""
-    return TrainPicture(path=str(path), caption=one.caption, repeats=one.repeats, digest=one.digest, mask=marked)
+    return TrainPicture(
+        path=str(path), caption=one.caption, repeats=one.repeats, digest=one.digest, mask=marked, crop=one.crop
+    )
 
 
 def start(studio: Studio, job: TrainJob, processes: int = 1) -> Run:

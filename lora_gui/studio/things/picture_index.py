@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.protocol.jobs import Crop
 from lora_gui.studio.things.report import LeftOut
 
 FILE = "set.json"
@@ -40,6 +41,7 @@ class Index(BaseModel):
     opted_out: tuple[int, ...] = ()  # numbers of those whose file said that it may not be learnt from
     left: tuple[LeftOut, ...] = ()
     removed: tuple[int, ...] = ()  # numbers of those that were taken out, and can be put back
+    crops: dict[int, Crop] = {}  # by number, of those that are not cropped in the middle
     sha256: str = ""  # of all the rest
 
 

@@ -11,6 +11,7 @@ import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
+from lora_gui.framing import MIDDLE, Place
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
@@ -38,6 +39,7 @@ class Picture:
     repeats: int = 1  # how often it counts in a round
     digest: str = ""  # of its pixels; empty in sets that came in before there was one
     opted_out: bool = False  # whether its file said that it may not be learnt from
+    crop: Place = MIDDLE  # what stays of it where it is cropped
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ def load(folder: Path) -> PictureSet:
             remarks.append(f"{error.what} {error.remedy}")
         counts = index.repeats[number - 1] if number <= len(index.repeats) else 1
         digest = index.digests[number - 1] if number <= len(index.digests) else ""
-        pictures.append(Picture(path, caption, label, counts, digest, number in index.opted_out))
+        crop = index.crops.get(number, MIDDLE)
+        pictures.append(Picture(path, caption, label, counts, digest, number in index.opted_out, crop))
     return PictureSet(folder, index.title, tuple(pictures), tuple(remarks), index.left)
 
 

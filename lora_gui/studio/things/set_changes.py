@@ -26,16 +26,17 @@ _PATIENCE = 10.0  # seconds; no exchange takes longer
 _STEPS = (("set", "away"), ("held", "set"), ("away", "held"))
 
 
-Contents = Mapping[str, bytes | None]  # of files by name; None is no file
+Contents = Mapping[str, bytes | Path | None]  # of files by name; a file is moved here, None is no file
 
 
 class Change(NamedTuple):
-    """`says` is what was done, in a sentence; `done` whether it stands or was taken back."""
+    """`says` is what was done, in a sentence; `done` whether it stands or was taken back; `within` what it goes on."""
 
     folder: Path
     says: str
     names: tuple[str, ...]
     done: bool
+    within: str = ""
 
 
 def history(folder: Path) -> list[Change]:
@@ -45,29 +46,41 @@ def history(folder: Path) -> list[Change]:
         try:
             said = files.read_json(place / _TOLD)
             names = tuple(str(name) for name in said["names"] if _NAME.fullmatch(str(name)))
-            found.append(Change(place, str(said["says"]), names, bool(said["done"])))
+            found.append(Change(place, str(said["says"]), names, bool(said["done"]), str(said.get("within", ""))))
         except (*files.STRANGE, KeyError):
             continue
     return found
 
 
-def do(folder: Path, says: str, contents: Contents) -> None:
+def do(folder: Path, says: str, contents: Contents, within: str = "") -> None:
     """Put these contents in place of the files of a set, None for no file; what was taken back before is forgotten.
 
-    Raises UserError where the disk refuses.
+    What goes on `within` the same as the change before, such as the typing of a caption, is one with it. Raises
+    UserError where the disk refuses.
     """
     with _alone(folder):
-        for change in history(folder):
+        past = history(folder)
+        if within and past and past[-1].done and past[-1].within == within and past[-1].names == tuple(contents):
+            _put(folder, contents)
+            return
+        for change in past:
             if not change.done:
                 files.remove_folder(change.folder)
         last = max((int(place.name) for place in _places(folder)), default=0)
         place = folder / FOLDER / f"{last + 1:06}"
-        for name, data in contents.items():
-            if data is not None:
-                files.write_bytes(place / name, data)
-        change = Change(place, says, tuple(contents), False)
+        _put(place, contents)
+        change = Change(place, says, tuple(contents), False, within)
         _tell(change)
         _exchange(change)
+
+
+def _put(place: Path, contents: Contents) -> None:
+    """Raises UserError where the disk refuses."""
+    for name, data in contents.items():
+        if isinstance(data, Path):
+            files.move(data, place / name)
+        elif data is not None:
+            files.write_bytes(place / name, data)
 
 
 def undo(folder: Path) -> str:
@@ -153,4 +166,5 @@ def _places(folder: Path) -> list[Path]:
 
 
 def _tell(change: Change) -> None:
-    files.write_json(change.folder / _TOLD, {"says": change.says, "names": list(change.names), "done": change.done})
+    said = {"says": change.says, "names": list(change.names), "done": change.done, "within": change.within}
+    files.write_json(change.folder / _TOLD, said)

@@ -6,6 +6,7 @@ from pathlib import Path
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
+from lora_gui.framing import MIDDLE
 from lora_gui.protocol.jobs import mask_beside
 from lora_gui.studio.doctor import remedies
 from lora_gui.studio.paths import Studio, new_id
@@ -21,23 +22,34 @@ def rename(folder: Path, title: str) -> None:
     name = " ".join(plain(title).split())
     if not name or len(name) > LONGEST:
         raise UserError(f"A picture set needs a name of 1 to {LONGEST} letters.", "Type another one.")
-    picture_index.write(folder, picture_index.read(folder).model_copy(update={"title": name}))
+    renamed = picture_index.read(folder).model_copy(update={"title": name})
+    set_changes.do(folder, f"The set was named {name}.", {picture_index.FILE: picture_index.written(renamed)})
 
 
-def add(studio: Studio, folder: Path, sources: Sequence[Path], ground: str = "") -> tuple[PictureSet, list[str]]:
-    """Bring more pictures into a set; and a sentence for each file that was refused. Raises UserError as an import."""
-    came, refused = pictures.import_pictures(studio, sources, ground=ground)
+def add(
+    studio: Studio,
+    folder: Path,
+    sources: Sequence[Path],
+    names: Sequence[str] = (),
+    skipped: Sequence[str] = (),
+    ground: str = "",
+) -> tuple[PictureSet, list[str]]:
+    """Bring more pictures into a set, which can be taken back; and a sentence for each file that was refused.
+
+    `names`, `skipped` and `ground` as in `import_pictures`. Raises UserError as that does.
+    """
+    came, refused = pictures.import_pictures(studio, sources, names, skipped, ground)
     try:
         index, more = picture_index.read(folder), picture_index.read(came.folder)
         begin = len(index.labels)
         if begin + len(more.labels) > MOST:
             raise UserError(f"That would be more than {MOST} pictures.", "Make a set of their own of them.")
+        contents: dict[str, bytes | Path | None] = {}
         for number in range(1, len(more.labels) + 1):
             source, target = came.folder / f"{number:04}.png", folder / f"{begin + number:04}.png"
-            files.replace(source, target)
-            files.replace(source.with_suffix(".txt"), target.with_suffix(".txt"))
+            contents |= {target.name: source, f"{target.stem}.txt": source.with_suffix(".txt")}
             if mask_beside(source).is_file():
-                files.replace(mask_beside(source), mask_beside(target))
+                contents[mask_beside(target).name] = mask_beside(source)
         counts = [*index.repeats, *[1] * (begin - len(index.repeats))] + [*(more.repeats or [1] * len(more.labels))]
         digests = [*index.digests, *[""] * (begin - len(index.digests)), *more.digests]
         changed = {
@@ -48,7 +60,9 @@ def add(studio: Studio, folder: Path, sources: Sequence[Path], ground: str = "")
             "opted_out": (*index.opted_out, *(begin + number for number in more.opted_out)),
             "left": (*index.left, *more.left),
         }
-        picture_index.write(folder, index.model_copy(update=changed))
+        contents[picture_index.FILE] = picture_index.written(index.model_copy(update=changed))
+        count = len(more.labels)
+        set_changes.do(folder, f"{count} {'picture was' if count == 1 else 'pictures were'} added.", contents)
     finally:
         files.remove_folder(came.folder)
     return pictures.load(folder), refused
@@ -73,6 +87,7 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
             "notes": (),
             "left": (),
             "removed": (),
+            "crops": {at: one.crop for at, one in enumerate(meant, start=1) if one.crop != MIDDLE},
             "title": " ".join(plain(title).split())[:LONGEST] or f"{len(meant)} pictures",
         }
     )

@@ -4,12 +4,14 @@ import random
 
 import pytest
 import torch
+from PIL import Image
 
 from lora_gui.engine.train import cache
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.framing import Framing
 from lora_gui.protocol.events import Note, Phase
+from lora_gui.protocol.jobs import TrainPicture
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -80,3 +82,19 @@ def test_a_picture_that_cannot_be_read_is_named(base, tmp_path):
     (tmp_path / "pictures" / "0002.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"0002\.png cannot be read"):
         build(job)
+
+
+def test_a_picture_is_cropped_where_its_frame_was_moved_to(base, tmp_path):
+    job = tiny.job(tmp_path, base)
+    half = Image.new("RGB", (1600, 64), "white")  # far too wide for its bucket
+    half.paste("black", (0, 0, 800, 64))
+    half.save(tmp_path / "half.png")
+    places = (0.5, 0.5), (0.0, 0.5), (1.0, 0.5)
+    chosen = tuple(TrainPicture(path=str(tmp_path / "half.png"), crop=place) for place in places)
+    encoded, _ = build(job.model_copy(update={"pictures": chosen}))
+    middle, left, right = encoded.framings
+    assert 0 == left.corner[0] < middle.corner[0] < right.corner[0]
+    dark, grey, light = (float(cache._pixels(tmp_path / "half.png", one).mean()) for one in (left, middle, right))
+    assert dark < grey < light
+    means = [variants[0]["mean"] for variants in encoded.pictures]
+    assert not torch.equal(means[0], means[1]) and not torch.equal(means[1], means[2])

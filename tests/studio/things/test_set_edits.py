@@ -1,0 +1,87 @@
+"""What is done to single pictures of a set stands on the disk at once, and each can be taken back."""
+
+import pytest
+from PIL import Image
+
+from lora_gui.errors import UserError
+from lora_gui.framing import MIDDLE
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import picture_index, pictures, set_changes, set_edits, set_work
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return Studio(tmp_path / "studio")
+
+
+@pytest.fixture
+def folder(studio, tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for colour in ("blue", "green", "red"):
+        Image.new("RGB", (96, 80), colour).save(inbox / f"{colour}.png")
+        (inbox / f"{colour}.txt").write_text(f"it is {colour}")
+    return pictures.import_pictures(studio, [inbox])[0].folder
+
+
+def captions(folder):
+    return [one.caption for one in pictures.load(folder).pictures]
+
+
+def test_what_is_typed_into_one_caption_is_one_change(folder):
+    for words in ("a", "a sea", "a sea at night"):
+        assert set_edits.caption(folder, 1, words, "typing 1") == words
+        assert (folder / "0001.txt").read_text() == words
+    set_edits.caption(folder, 2, "grass", "typing 2")
+    assert [one.says for one in set_changes.history(folder)] == [
+        "The caption of blue.png was changed.", "The caption of green.png was changed."
+    ]  # fmt: skip
+    set_changes.undo(folder)
+    set_changes.undo(folder)
+    assert captions(folder) == ["it is blue", "it is green", "it is red"]
+    set_changes.redo(folder)
+    assert captions(folder)[0] == "a sea at night"
+
+
+def test_a_crop_is_kept_with_its_picture_and_can_be_taken_back(studio, folder):
+    set_edits.crop(folder, 2, (0.0, 0.25), "drag 1")
+    set_edits.crop(folder, 2, (1.0, 0.25), "drag 1")
+    assert [one.crop for one in pictures.load(folder).pictures] == [MIDDLE, (1.0, 0.25), MIDDLE]
+    picture_index.check(folder)
+    other = set_work.split(studio, folder, [2, 3], "two")
+    assert [one.crop for one in other.pictures] == [(1.0, 0.25), MIDDLE]
+    set_changes.undo(folder)
+    assert set_changes.undo(folder) == "The crop of green.png was moved."
+    assert pictures.load(folder).pictures[1].crop == MIDDLE
+    with pytest.raises(UserError, match="cannot be cropped there"):
+        set_edits.crop(folder, 2, (1.5, 0))
+
+
+def test_a_picture_taken_out_comes_back_by_itself_or_by_undo(studio, folder):
+    set_edits.take_out(studio, folder, [2])
+    set_edits.caption(folder, 1, "the sea")
+    assert [(one.number, one.label) for one in set_edits.taken_out(folder)] == [(2, "green.png")]
+    set_edits.put_back(folder, 2)
+    assert captions(folder) == ["the sea", "it is green", "it is red"] and set_edits.taken_out(folder) == []
+    for _ in range(3):
+        set_changes.undo(folder)
+    assert captions(folder) == ["it is blue", "it is green", "it is red"]
+    picture_index.check(folder)
+    with pytest.raises(UserError, match="one picture at least"):
+        set_edits.take_out(studio, folder, [1, 2, 3])
+    with pytest.raises(UserError, match="cannot be put back"):
+        set_edits.put_back(folder, 2)
+
+
+def test_pictures_added_after_a_change_survive_that_it_is_taken_back(studio, folder, tmp_path):
+    set_edits.take_out(studio, folder, [1])
+    more = tmp_path / "more"
+    more.mkdir()
+    Image.new("RGB", (96, 80), "orange").save(more / "orange.png")
+    set_work.add(studio, folder, [more])
+    assert [one.label for one in pictures.load(folder).pictures] == ["green.png", "red.png", "orange.png"]
+    assert set_changes.undo(folder) == "1 picture was added."
+    assert set_changes.undo(folder) == "blue.png was taken out."
+    set_changes.redo(folder)
+    set_changes.redo(folder)
+    assert [one.label for one in pictures.load(folder).pictures] == ["green.png", "red.png", "orange.png"]
