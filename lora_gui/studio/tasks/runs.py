@@ -70,11 +70,9 @@ def new_job(
 
 
 def _learnt(one: Picture) -> TrainPicture:
-    path, mask = one.path.resolve(), mask_beside(one.path)
-    marked = files.sha256(mask) if mask.is_file() else ""
-    return TrainPicture(
-        path=str(path), caption=one.caption, repeats=one.repeats, digest=one.digest, mask=marked, crop=one.crop
-    )
+    mask = mask_beside(one.path)
+    said = {"path": str(one.path.resolve()), "mask": files.sha256(mask) if mask.is_file() else ""}
+    return TrainPicture(caption=one.caption, repeats=one.repeats, digest=one.digest, crop=one.crop, **said)
 
 
 def start(studio: Studio, job: TrainJob, processes: int = 1) -> Run:
