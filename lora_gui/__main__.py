@@ -11,6 +11,7 @@ from lora_gui.commands import (
     EndedEarly,
     again,
     bases,
+    captioners,
     captions,
     check,
     contract,
@@ -38,8 +39,8 @@ from lora_gui.studio.paths import Studio
 
 # The parts of the studio are imported where a command needs them, so that `--help` and `inspect` answer at once.
 TOPICS = (
-    train, queue, runs, packs, pictures, check, captions, draw, again, grids, insight, stacks, plan, files, loras, give,
-    contract, settings, presets, families, bases, menu,
+    train, queue, runs, packs, pictures, check, captions, captioners, draw, again, grids, insight, stacks, plan, files,
+    loras, give, contract, settings, presets, families, bases, menu,
 )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ ALLOWED = {
 HOMES = {
     "gradio": ("lora_gui/ui/", "app.py"),
     "torch": ("lora_gui/engine/", "lora_gui/families/", "lora_gui/formats/", "lora_gui/starter/", "lora_gui/worker.py"),
+    "onnxruntime": ("lora_gui/engine/",),
     "diffusers": ("lora_gui/engine/", "lora_gui/families/", "lora_gui/starter/"),
     "transformers": ("lora_gui/engine/", "lora_gui/families/", "lora_gui/starter/"),
     "peft": ("lora_gui/engine/", "lora_gui/families/"),

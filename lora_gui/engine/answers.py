@@ -1,16 +1,31 @@
 """What the engine answers to the lines of a child's input: a table of commands."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from lora_gui import lean
-from lora_gui.protocol.events import Event, Planned
-from lora_gui.protocol.jobs import ConvertJob, MixJob, PlanJob
+from lora_gui.protocol.events import Event, Phase, Planned
+from lora_gui.protocol.jobs import CaptionJob, ConvertJob, MixJob, PlanJob
+from lora_gui.protocol.lease import Lease, holder
 
 
 def _convert(lines: Iterator[bytes]) -> Iterator[Event]:
     from lora_gui.engine.convert import convert
 
     return convert(ConvertJob.model_validate_json(next(lines)))
+
+
+def _caption(lines: Iterator[bytes]) -> Iterator[Event]:
+    """Once nobody else has the device; beside whoever has it where the processor is to do it."""
+    job = CaptionJob.model_validate_json(next(lines))
+    if job.studio and not job.on_processor:
+        if who := holder(Path(job.studio)):
+            yield Phase(f"Waiting for {who} to be done")
+        Lease(Path(job.studio)).take("a captioner", lambda who: None)  # held as long as this process lives
+    with lean.importing():
+        from lora_gui.engine.caption.describe import describe
+
+    yield from describe(job)
 
 
 def _mix(lines: Iterator[bytes]) -> Iterator[Event]:
@@ -30,4 +45,9 @@ def _plan(lines: Iterator[bytes]) -> Iterator[Event]:
         yield Planned(plan(job, family(job.base.family)).to_json())
 
 
-COMMANDS: dict[str, Callable[[Iterator[bytes]], Iterator[Event]]] = {"convert": _convert, "mix": _mix, "plan": _plan}
+COMMANDS: dict[str, Callable[[Iterator[bytes]], Iterator[Event]]] = {
+    "caption": _caption,
+    "convert": _convert,
+    "mix": _mix,
+    "plan": _plan,
+}

@@ -1,4 +1,4 @@
-"""Download a known base: what is whole is never fetched again, and it is no base before all of it is right."""
+"""Download a known base or captioner: what is whole is never fetched again, and it is none before all is right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.net import base_plan, hub
+from lora_gui.net import base_plan, captioner_plan, hub
 from lora_gui.net.base_plan import Plan
 from lora_gui.net.fetch import fetch
 from lora_gui.net.pace import Pace, require_room
@@ -19,11 +19,11 @@ from lora_gui.protocol.jobs import DownloadJob
 from lora_gui.protocol.task_folder import ORIGIN, unfinished
 
 _PLAN_LIMIT = 10 << 20  # bytes
+_PLANS = {"base": base_plan.plan, "captioner": captioner_plan.plan}  # by what is fetched
 
 
 def download(job: DownloadJob) -> Iterator[events.Event]:
-    """What happens until the base lies whole in its folder. Raises UserError; what was fetched by then stays."""
-    base_plan.known_base(job.base)
+    """What happens until it lies whole in its folder. Raises UserError; what was fetched by then stays."""
     target = Path(job.into) / job.base
     folder = unfinished(target)
     if target.exists():
@@ -32,7 +32,7 @@ def download(job: DownloadJob) -> Iterator[events.Event]:
     yield events.Started(0)
     yield events.Phase("Asking the Hub what there is")
     plan = None
-    for said in _plan(job.base, folder):
+    for said in _plan(job, folder):
         if isinstance(said, Plan):
             plan = said
         else:
@@ -46,12 +46,12 @@ def download(job: DownloadJob) -> Iterator[events.Event]:
     yield events.Done()
 
 
-def _plan(base: str, folder: Path) -> Iterator[Plan | events.Note | events.Phase]:
+def _plan(job: DownloadJob, folder: Path) -> Iterator[Plan | events.Note | events.Phase]:
     """The plan this was begun with, so that what changes on the Hub meanwhile changes nothing here; else a new one."""
     if kept := _kept(folder):
         yield kept
         return
-    for said in base_plan.plan(base):
+    for said in _PLANS[job.of](job.base):
         if isinstance(said, Plan):
             files.write_json(folder / ORIGIN, said.model_dump())
         yield said

@@ -132,6 +132,14 @@ class Planned:
 
 
 @dataclass(frozen=True, config=_READ)
+class Described:
+    """What a captioner says of the picture with this number in its job, from 0; empty where it says nothing."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, config=_READ)
 class Mixed:
     """A stack is one LoRA; `kept` is the share of its squared norm that is left."""
 
@@ -189,7 +197,7 @@ class Failed:
 Last = Done | Stopped | Paused | Failed  # what a child says last
 Event = (
     Resumed | Started | Phase | Transfer | Step | Measured | Sample | Saved | Preview | Drawn | Note | Found | Planned
-    | Mixed | Done | Stopped | Paused | Failed
+    | Described | Mixed | Done | Stopped | Paused | Failed
 )  # fmt: skip
 E = TypeVar("E", bound=Event)
 

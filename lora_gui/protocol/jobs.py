@@ -106,10 +106,11 @@ class PlanJob(_Job):
 
 
 class DownloadJob(_Job):
-    """A known base to be fetched from the model hub."""
+    """A known base, or captioner, to be fetched from the model hub."""
 
     version: int = 1
     base: str  # its key
+    of: Literal["base", "captioner"] = "base"
     into: str = "bases"  # the folder it is put into, relative to the studio
 
 
@@ -146,6 +147,19 @@ class MixJob(_Job):
     rank: int = 0  # that it is compressed to; 0 is exact
     name: str
     out: str
+
+
+class CaptionJob(_Job):
+    """Pictures to be described by a captioner; one JSON line on the captioning child's input."""
+
+    model: str  # its folder
+    title: str = ""  # what it is called in sentences
+    pictures: tuple[str, ...]  # RGB files of our own making
+    question: str = ""  # for captioners that are asked in words
+    general: float = Field(0.35, gt=0, lt=1)  # probability from which a tag is taken
+    character: float = Field(0.85, gt=0, lt=1)  # likewise of names of characters
+    studio: str = ""  # folder whose device lease is taken; empty takes none
+    on_processor: bool = False
 
 
 class DrawJob(_Job):

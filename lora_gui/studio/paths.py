@@ -13,7 +13,10 @@ from lora_gui.errors import UserError
 
 HOME = "LORA_GUI_HOME"  # the variable
 MARK = "studio.json"  # in the studio folder, once it was closed to other users
-FOLDERS = ("runs", "loras", "library", "bin", "drawings", "pictures", "bases", "presets", "given", "downloads", "cache")
+FOLDERS = (
+    "runs", "loras", "library", "bin", "drawings", "pictures", "bases", "captioners", "presets", "given", "downloads",
+    "cache",
+)  # fmt: skip
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _SECOND = "%Y%m%d-%H%M%S"
 _NAME_ONE = f"Set {HOME} to a folder, such as ~/lora-studio, and start again."
@@ -98,6 +101,10 @@ class Studio:
     @property
     def bases(self) -> Path:
         return self.home / "bases"
+
+    @property
+    def captioners(self) -> Path:
+        return self.home / "captioners"
 
     @property
     def downloads(self) -> Path:

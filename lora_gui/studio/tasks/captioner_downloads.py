@@ -1,0 +1,45 @@
+"""Downloads of known captioners, each known by its folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lora_gui.errors import UserError, nearest
+from lora_gui.formats.captioners import KNOWN
+from lora_gui.protocol.jobs import DownloadJob
+from lora_gui.protocol.task_folder import placed, unfinished
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.fetching import Fetching
+from lora_gui.studio.things import captioners
+
+_PREFIX = "captioner-"  # begins the names of their folders
+
+
+class CaptionerDownload(Fetching):
+    """The download of one known captioner into one studio."""
+
+    command = "download"
+
+    def __init__(self, studio: Studio, key: str) -> None:
+        super().__init__(studio.downloads / f"{_PREFIX}{key}")
+        self.key, self._target = key, studio.captioners / key
+
+    def is_here(self) -> bool:
+        return self._target.exists() and not unfinished(self._target).exists()
+
+    def leftovers(self) -> list[Path]:
+        return [unfinished(self._target), self.task.path]
+
+
+def start(studio: Studio, key: str) -> CaptionerDownload:
+    """Begin a download, or go on with it; one that goes on already is shared. Raises UserError where it is here."""
+    if key not in KNOWN:
+        raise UserError(f"There is no captioner {key!r}.", nearest(key, KNOWN))
+    if any(one.title == KNOWN[key].title for one in captioners.here(studio)):
+        raise UserError(f"{KNOWN[key].title} is on this computer already.", "Use it.")
+    download = CaptionerDownload(studio, key)
+    if (studio.captioners / key).exists():
+        what = f"There is a folder {studio.captioners / key} that is no whole captioner."
+        raise UserError(what, "Move it away or delete it, and try again.")
+    download.begin(DownloadJob(base=key, of="captioner", into=placed(str(studio.captioners), studio.home)))
+    return download

@@ -1,0 +1,77 @@
+"""`caption --from` a captioner, and `captioners`, on the command line."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from lora_gui.__main__ import main
+from tests import tiny_captioners
+
+TEXTS = {"red": "a woman with long hair in a garden", "blue": "a painting of a red fox in snow"}
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    torch.manual_seed(0)
+    return tiny_captioners.taught(tmp_path_factory.mktemp("taught"), TEXTS)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORA_GUI_HOME", str(tmp_path / "studio"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    place = tmp_path / "pictures"
+    place.mkdir()
+    for colour in TEXTS:
+        Image.new("RGB", (80, 70), colour).save(place / f"{colour}.png")
+    (place / "blue.txt").write_text("by hand")
+    return place
+
+
+def told(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_captioner_describes_a_folder_and_the_goal_shortens_it(folder, taught, capsys):
+    order = ["caption", str(folder), "--trigger", "zxy_style", "--goal", "style", "--from", str(taught), "--json"]
+    assert main([*order, "--write"]) == 0
+    found = {one["file"]: one for one in told(capsys)["captions"]}
+    assert found["red.png"]["said"] == TEXTS["red"]
+    assert found["red.png"]["suggestion"] == "zxy_style, woman in garden"
+    assert found["blue.png"]["suggestion"] == "zxy_style, red fox in snow"
+    assert (folder / "red.txt").read_text() == "zxy_style, woman in garden"
+    assert (folder / "blue.txt").read_text() == "by hand"
+
+
+def test_pictures_that_cannot_be_used_are_said_and_the_others_described(folder, taught, capsys):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    assert main(["caption", str(folder), "--from", str(taught), "--json"]) == 0
+    out = capsys.readouterr()
+    found = {one["file"]: one["said"] for one in json.loads(out.out.splitlines()[-1])["captions"]}
+    assert found["red.png"] == TEXTS["red"] and found["broken.png"] == "" and "broken.png" in out.err
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "words"),
+    [
+        ("blip", (), "BLIP is not on this computer"),
+        ("blipp", (), "There is no captioner 'blipp'"),
+        ("{folder}", (), "no captioner that is known"),
+        ("{taught}", ("--general", "7"), "--general is 7"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(folder, taught, capsys, source, more, words):
+    assert main(["caption", str(folder), "--from", source.format(folder=folder, taught=taught), *more, "--json"]) == 1
+    assert words in told(capsys)["error"]
+
+
+def test_captioners_are_listed_with_their_sizes_and_licences(folder, taught, tmp_path, capsys):
+    (tmp_path / "studio" / "captioners").mkdir(parents=True)
+    (tmp_path / "studio" / "captioners" / "mine").symlink_to(taught)
+    assert main(["captioners", "--json"]) == 0
+    found = told(capsys)
+    assert [(one["kind"], one["title"]) for one in found["here"]] == [("blip", "mine")]
+    assert all(one["licence"] and one["size_gb"] for one in found["to_download"])
+    assert main(["captioners"]) == 0 and "about 1 GB, BSD-3-Clause" in capsys.readouterr().out
