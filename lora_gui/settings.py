@@ -126,6 +126,21 @@ class TrainSettings(_Settings):
     caption_dropout: float = Field(
         0.05, ge=0, le=1, title="Caption dropout", description="Share of steps without a caption. Up: the look is tied less to the words.",
     )
+    caption_lines: bool = Field(
+        False, title="Each line is a caption",
+        description="On: of a caption file with several lines one is taken at a time. Off: the lines are one caption.",
+    )
+    shuffle_tags: bool = Field(
+        False, title="Shuffle tags",
+        description="On: what commas part in a caption comes in another order each time, so that no word counts for its place. Good for tags, wrong for sentences; the trigger word stays first.",
+    )
+    keep_first_tags: int = Field(
+        0, ge=0, le=50, title="Keep first tags", description="So many tags behind the trigger word keep their place and are never left out.",
+    )
+    tag_dropout: float = Field(
+        0, ge=0, le=1, title="Tag dropout",
+        description="Share of tags that are left out each time. Up: what is learnt hangs less on single tags; 0 leaves none out.",
+    )
     min_snr_gamma: float = Field(
         0, ge=0, le=20, title="Min-SNR", description="Balances coarse and fine steps; 5 is usual, 0 switches it off. Not used by flow models.",
     )

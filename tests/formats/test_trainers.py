@@ -43,6 +43,9 @@ min_snr_gamma = 5
 caption_dropout_rate = 0.0
 noise_offset = 0.03
 shuffle_caption = true
+keep_tokens = 3
+caption_tag_dropout_rate = 0.1
+masked_loss = true
 clip_skip = 2
 cache_latents = true
 sdpa = true
@@ -58,7 +61,8 @@ ONE_TRAINER = {
     "__version": 10, "training_method": "LORA", "peft_type": "LORA", "model_type": "FLUX_DEV_1",
     "base_model_name": "black-forest-labs/FLUX.1-dev", "output_model_destination": "models/fox.safetensors",
     "learning_rate": 0.0003, "learning_rate_scheduler": "COSINE", "learning_rate_warmup_steps": 200, "epochs": 100,
-    "batch_size": 2, "gradient_accumulation_steps": 2, "clip_grad_norm": 1.0, "resolution": "768",
+    "masked_training": True, "unmasked_weight": 0.2, "batch_size": 2,
+    "gradient_accumulation_steps": 2, "clip_grad_norm": 1.0, "resolution": "768",
     "gradient_checkpointing": "CPU_OFFLOADED", "lora_rank": 16, "lora_alpha": 8.0, "lora_decompose": True,
     "layer_filter": "attn, ff.net", "train_dtype": "BFLOAT_16", "ema": "GPU", "loss_weight_fn": "MIN_SNR_GAMMA",
     "loss_weight_strength": 5.0, "transformer": {"train": True, "weight_dtype": "NFLOAT_4", "learning_rate": None},
@@ -113,22 +117,24 @@ def test_kohyas_toml_becomes_a_run_and_says_what_does_not(tmp_path):
         "restarts": 4, "warmup_steps": 100, "optimizer": "adamw8bit", "weight_decay": 0.1, "batch_size": 4,
         "resolution": 1024, "precision": "bf16", "gradient_checkpointing": "blocks", "min_snr_gamma": 5.0,
         "caption_dropout": 0.0, "noise_offset": 0.03, "seed": 42, "train_text_encoder": True,
-        "text_encoder_learning_rate": 5e-5,
+        "text_encoder_learning_rate": 5e-5, "shuffle_tags": True, "keep_first_tags": 2, "tag_dropout": 0.1,
+        "masked_loss": True,
     }  # fmt: skip
     assert (found.name, found.base) == ("fox", "sd_xl_base_1.0")
-    assert [one.partition(" = ")[0] for one in found.left] == ["optimizer_args: betas", "shuffle_caption", "clip_skip"]
+    assert [one.partition(" = ")[0] for one in found.left] == ["optimizer_args: betas", "clip_skip"]
     assert {"cache_latents", "sdpa", "output_dir", "train_data_dir"} <= {*found.own_way}
 
 
 def test_kohyas_front_end_is_read_and_what_is_out_of_bounds_or_unknown_is_named(tmp_path):
     found = read(tmp_path, FRONT_END)
     assert found.values == {
-        "rank": 8, "learning_rate": 1e-4, "optimizer": "prodigy", "batch_size": 1, "precision": "fp16"
+        "rank": 8, "learning_rate": 1e-4, "optimizer": "prodigy", "batch_size": 1, "precision": "fp16",
+        "keep_first_tags": 0,
     }  # fmt: skip
     told = " ".join(found.left)
     for said in ("network_alpha = 999: Alpha can be at most 512.", "max_resolution = '512,768': The resolution is one",
-                 "lr_scheduler = 'adafactor'", "network_module = 'lycoris.kohya': plain LoRAs", "epoch = 10: a run is",
-                 "keep_tokens = 1"):  # fmt: skip
+                 "lr_scheduler = 'adafactor'", "network_module = 'lycoris.kohya': plain LoRAs",
+                 "epoch = 10: a run is"):  # fmt: skip
         assert said in told, said
 
 
@@ -139,6 +145,7 @@ def test_onetrainers_json_becomes_a_run_and_says_what_does_not(tmp_path):
         "accumulation": 2, "max_grad_norm": 1.0, "resolution": 768, "gradient_checkpointing": "blocks",
         "precision": "nf4", "optimizer": "adamw8bit", "weight_decay": 0.02, "train_text_encoder": True,
         "text_encoder_learning_rate": 3e-5,
+        "masked_loss": True, "unmasked_weight": 0.2,
         "caption_dropout": 0.1, "min_snr_gamma": 5.0, "only_layers": ("attn", "ff.net"),
     }  # fmt: skip
     assert (found.program, found.name, found.base) == ("OneTrainer", "fox", "black-forest-labs/FLUX.1-dev")

@@ -17,7 +17,7 @@ from lora_gui.engine.draw.pipeline import encoded
 from lora_gui.engine.load import loading
 from lora_gui.engine.load.device import empty_cache
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import buckets, masks
+from lora_gui.engine.train import buckets, masks, variants
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family, Tensors
@@ -37,7 +37,7 @@ class Cache:
     framings: list[Framing]  # of each picture
     pictures: list[list[Tensors]]  # for each picture its variants: as it is, and mirrored where wished
     captions: Tensors  # (captions + 1, ...), the empty one last
-    caption_of: list[int]  # row of each picture's caption
+    captions_of: list[list[int]]  # rows of each picture's captions, one or several variants
     prompts: list[Tensors]  # for each sample prompt, the prompt and the empty one; (2, ...)
     device: torch.device  # that trains
 
@@ -49,7 +49,7 @@ class Cache:
         Of these only a `share`, where processes train together: each draws for the whole batch.
         """
         chosen = [rng.choice(self.pictures[n]) for n in numbers][share]
-        rows = [-1 if rng.random() < dropout else self.caption_of[n] for n in numbers][share]
+        rows = [-1 if rng.random() < dropout else _one_of(self.captions_of[n], rng) for n in numbers][share]
         return Batch(
             pictures={key: self._stacked([one[key] for one in chosen]) for key in chosen[0]},
             captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
@@ -68,6 +68,11 @@ class Cache:
         """
         device = self.device if tensors[0].ndim else torch.device("cpu")
         return torch.stack([tensor.to(device, non_blocking=True) for tensor in tensors])
+
+
+def _one_of(rows: list[int], rng: random.Random) -> int:
+    """Without a random number where there is no choice."""
+    return rng.choice(rows) if len(rows) > 1 else rows[0]
 
 
 def _kept(tensors: Tensors, device: torch.device) -> Tensors:
@@ -97,8 +102,8 @@ def build(
     Says how far it is; its return value is the Cache. Processes that train together each encode a share of it.
     """
     base = Path(job.base.path)
-    texts = [with_trigger(job.trigger, picture.caption) for picture in job.pictures]
-    known = list(dict.fromkeys(texts))
+    texts = variants.texts(job)
+    known = list(dict.fromkeys(text for several in texts for text in several))
     yield Phase("Loading the encoders")
     with opening(job.base):
         shared = ranks.leads or len(known) >= CAPTIONS_AT_ONCE * ranks.rank  # nothing is left for the last ones else
@@ -116,7 +121,9 @@ def build(
     pictures = [[_kept(variant, device) for variant in variants] for variants in pictures]
     del encoders
     empty_cache(device)
-    return Cache(framings, pictures, captions, [known.index(text) for text in texts], pairs, device)
+    rows = {text: row for row, text in enumerate(known)}
+    captions_of = [[rows[text] for text in several] for several in texts]
+    return Cache(framings, pictures, captions, captions_of, pairs, device)
 
 
 def _encode_captions(

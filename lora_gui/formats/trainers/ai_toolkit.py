@@ -42,8 +42,9 @@ _OWN_WAY = {
     "model": {"name_or_path", "is_flux", "is_v3", "is_xl", "is_v2", "arch", "low_vram", "quantize_te", "qtype",
               "quantize", "quantize_kwargs", "qtype_te", "model_kwargs"},  # fmt: skip
 }
-_DATA = {"folder_path", "caption_ext", "cache_latents_to_disk", "cache_latents", "shuffle_tokens", "buckets",
-         "default_caption", "is_reg", "num_repeats", "control_path", "mask_path", "network_weight"}  # fmt: skip
+_SWITCHES = {"flip_x": "flip", "shuffle_tokens": "shuffle_tags", "mask_path": "masked_loss"}
+_DATA = {"folder_path", "caption_ext", "cache_latents_to_disk", "cache_latents", "buckets",
+         "default_caption", "is_reg", "num_repeats", "control_path", "network_weight"}  # fmt: skip
 
 
 def is_it(table: Table) -> bool:
@@ -91,13 +92,17 @@ def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
         numbers = [one for one in sizes if isinstance(one, int)]
         sizes = max(numbers) if numbers else None
     found.take("resolution", sizes[0] if isinstance(sizes, list) and sizes else sizes, "datasets: resolution")
+    found.take("tag_dropout", first.get("token_dropout_rate"), "datasets: token_dropout_rate")
     found.take("caption_dropout", first.get("caption_dropout_rate"), "datasets: caption_dropout_rate")
-    if first.get("flip_x") is True:
-        found.take("flip", True, "datasets: flip_x")
+    for theirs, ours in _SWITCHES.items():
+        if first.get(theirs):
+            found.take(ours, True, f"datasets: {theirs}")
+    if first.get("mask_path") and "mask_min_value" in first:
+        found.take("unmasked_weight", first["mask_min_value"], "datasets: mask_min_value")
     for theirs, value in first.items():
         if theirs in _DATA:
             found.see_to([f"datasets: {theirs}"])
-        elif theirs not in ("resolution", "caption_dropout_rate", "flip_x"):
+        elif theirs not in ("resolution", "caption_dropout_rate", "token_dropout_rate", "mask_min_value", *_SWITCHES):
             found.leave(f"datasets: {theirs}", value)
 
 

@@ -32,6 +32,10 @@ _OURS = {
     "blocks_to_swap": "streamed_blocks",
     "flip_aug": "flip",
     "caption_dropout_rate": "caption_dropout",
+    "shuffle_caption": "shuffle_tags",
+    "caption_tag_dropout_rate": "tag_dropout",
+    "enable_wildcard": "caption_lines",  # of a file's lines one at random
+    "masked_loss": "masked_loss",
     "min_snr_gamma": "min_snr_gamma",
     "noise_offset": "noise_offset",
     "save_every_n_steps": "checkpoint_every",
@@ -65,6 +69,8 @@ def carried(table: Table) -> Carried:
         is_second = theirs == "learning_rate" and not is_off(given.get("unet_lr"))
         if theirs in _OURS and not is_second and (not is_off(value) or theirs in _MEANT_AT_ZERO):
             found.take(_OURS[theirs], _number_in(value) if theirs in _SIZES else value, theirs)
+    if isinstance(kept := given.get("keep_tokens"), int) and kept:
+        found.take("keep_first_tags", kept - 1, "keep_tokens")  # the first is the trigger word, which stays by itself
     _precision(given, found)
     _text_encoder(given, found)
     _optimizer_args(given, found)
@@ -117,7 +123,7 @@ def _optimizer_args(given: Table, found: Carried) -> None:
 
 def _rest(given: Table, found: Carried) -> None:
     settled = {*_OURS, "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr", "optimizer_args",
-               "network_train_unet_only", "output_name", "pretrained_model_name_or_path"}  # fmt: skip
+               "keep_tokens", "network_train_unet_only", "output_name", "pretrained_model_name_or_path"}  # fmt: skip
     for theirs, value in given.items():
         if theirs in settled or is_off(value):
             continue

@@ -21,6 +21,8 @@ _OURS = {
     "clip_grad_norm": "max_grad_norm",
     "resolution": "resolution",
     "offset_noise_weight": "noise_offset",
+    "masked_training": "masked_loss",
+    "unmasked_weight": "unmasked_weight",
     "seed": "seed",
 }
 _SCHEDULERS = {

@@ -14,7 +14,7 @@ from send2trash import send2trash
 from lora_gui import files
 from lora_gui.errors import UserError, nearest
 from lora_gui.protocol import events
-from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture, mask_beside
+from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.protocol.task_folder import ADAPTER, step_of
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.capacity import gpu
@@ -65,14 +65,8 @@ def new_job(
         settings=settings,
         publish_to=str(studio.loras.resolve()),
         cache=str(studio.cache.resolve()),
-        pictures=tuple(map(_learnt, pictures)),
+        pictures=tuple(picture.learnt() for picture in pictures),
     )
-
-
-def _learnt(one: Picture) -> TrainPicture:
-    mask = mask_beside(one.path)
-    said = {"path": str(one.path.resolve()), "mask": files.sha256(mask) if mask.is_file() else ""}
-    return TrainPicture(caption=one.caption, repeats=one.repeats, digest=one.digest, crop=one.crop, **said)
 
 
 def start(studio: Studio, job: TrainJob, processes: int = 1) -> Run:

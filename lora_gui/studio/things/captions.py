@@ -8,7 +8,7 @@ from lora_gui.errors import UserError
 from lora_gui.studio.things import caption_files
 from lora_gui.studio.things.caption_files import Said
 from lora_gui.studio.things.intake import Incoming
-from lora_gui.studio.things.names import read_text
+from lora_gui.studio.things.names import read_lines
 from lora_gui.studio.things.picture_names import PictureNames
 from lora_gui.studio.things.report import CAPTION, PICTURELESS, LeftOut, left_out
 from lora_gui.studio.things.sorting import PICTURES, TAGS, TEXTS, folded
@@ -83,7 +83,7 @@ class Captions:
         owners = self._names.of_caption(name)
         said: list[Said] = []
         if owners and suffix in TEXTS:
-            said = [Said(read_text(caption.path), suffix in TAGS)]
+            said = [Said("\n".join(read_lines(caption.path)), suffix in TAGS)]
         elif owners and suffix == ".json":
             said = caption_files.of_one(caption.path)
         if said:

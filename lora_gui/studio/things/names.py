@@ -54,8 +54,17 @@ def safe_name(name: str) -> str:
     return f"{first}-lora" if first in DEVICES else found
 
 
+def read_lines(path: Path) -> tuple[str, ...]:
+    """The lines of a caption file that say something. Raises UserError as `read_text`."""
+    return tuple(line for one in _read(path).splitlines() if (line := clean_caption(one)))
+
+
 def read_text(path: Path) -> str:
     """The text of a small text file in whatever encoding it is, in one line. Raises UserError where it is no text."""
+    return " ".join(read_lines(path))
+
+
+def _read(path: Path) -> str:
     try:
         data = files.read_small(path, LONGEST_CAPTION)
     except (OSError, ValueError) as error:
@@ -66,7 +75,7 @@ def read_text(path: Path) -> str:
     text = decoded(data)
     if "\0" in text:
         raise UserError(f"{path.name} is not a text file.", "Write the caption as plain text.")
-    return clean_caption(text)
+    return text
 
 
 def clean_caption(text: str) -> str:

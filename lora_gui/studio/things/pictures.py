@@ -12,6 +12,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
 from lora_gui.framing import MIDDLE, Place
+from lora_gui.protocol.jobs import TrainPicture, mask_beside
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
@@ -19,7 +20,7 @@ from lora_gui.studio.things import archives, picture_index, report, set_changes
 from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.filling import Filled, fill, require_colour
 from lora_gui.studio.things.intake import Incoming, Intake, gather
-from lora_gui.studio.things.names import clean_caption, read_text
+from lora_gui.studio.things.names import clean_caption, read_lines
 from lora_gui.studio.things.picture_index import MOST, Index
 from lora_gui.studio.things.report import LeftOut, counted, details, left_out
 from lora_gui.studio.things.sorting import repeated, repeats, sort
@@ -40,6 +41,20 @@ class Picture:
     digest: str = ""  # of its pixels; empty in sets that came in before there was one
     opted_out: bool = False  # whether its file said that it may not be learnt from
     crop: Place = MIDDLE  # what stays of it where it is cropped
+    lines: tuple[str, ...] = ()  # of its caption file, where it has several; `caption` is all of them
+
+    def learnt(self) -> TrainPicture:
+        """As a run is given it, with its mask if it has one."""
+        mask = mask_beside(self.path)
+        return TrainPicture(
+            path=str(self.path.resolve()),
+            caption=self.caption,
+            captions=self.lines,
+            repeats=self.repeats,
+            digest=self.digest,
+            mask=files.sha256(mask) if mask.is_file() else "",
+            crop=self.crop,
+        )
 
 
 @dataclass(frozen=True)
@@ -146,17 +161,18 @@ def load(folder: Path) -> PictureSet:
     pictures: list[Picture] = []
     remarks = list(index.notes)
     for number, label in enumerate(index.labels, start=1):
-        path, caption = folder / f"{number:04}.png", ""
+        path, lines = folder / f"{number:04}.png", tuple[str, ...]()
         if not path.is_file():
             continue
         try:
-            caption = read_text(path.with_suffix(".txt"))
+            lines = read_lines(path.with_suffix(".txt"))
         except UserError as error:  # deleted, or no text any more
             remarks.append(f"{error.what} {error.remedy}")
         counts = index.repeats[number - 1] if number <= len(index.repeats) else 1
         digest = index.digests[number - 1] if number <= len(index.digests) else ""
-        crop = index.crops.get(number, MIDDLE)
-        pictures.append(Picture(path, caption, label, counts, digest, number in index.opted_out, crop))
+        crop, several = index.crops.get(number, MIDDLE), lines if len(lines) > 1 else ()
+        told = (label, counts, digest, number in index.opted_out, crop, several)
+        pictures.append(Picture(path, " ".join(lines), *told))
     return PictureSet(folder, index.title, tuple(pictures), tuple(remarks), index.left)
 
 
@@ -206,7 +222,8 @@ def set_captions(pictures: PictureSet, captions: Sequence[str]) -> PictureSet:
         caption = clean_caption(caption)
         if caption != picture.caption:
             files.write_text(picture.path.with_suffix(".txt"), caption)
-        changed.append(replace(picture, caption=caption))
+            picture = replace(picture, caption=caption, lines=())
+        changed.append(picture)
     return replace(pictures, pictures=tuple(changed))
 
 

@@ -24,7 +24,13 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "text_encoder_learning_rate",
         ),
     ),
-    ("More from few pictures", ("masked_loss", "unmasked_weight")),
+    (
+        "More from few pictures",
+        (
+            "masked_loss", "unmasked_weight", "caption_lines", "shuffle_tags", "keep_first_tags", "tag_dropout",
+            "caption_dropout",
+        ),
+    ),
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
 )

@@ -5,9 +5,10 @@ import os
 import unicodedata
 
 import pytest
+from PIL import Image
 
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things.pictures import import_pictures
+from lora_gui.studio.things.pictures import import_pictures, load, set_captions
 from lora_gui.studio.things.report import CAPTION, details
 from tests.studio.things.folders import KINDS, brought, filled_with, paired
 
@@ -166,3 +167,16 @@ def test_caption_tables_of_any_size_cost_no_memory(studio, tmp_path):
         os.truncate(tmp_path / "in" / name, 3 << 30)
     made, _ = import_pictures(studio, [tmp_path / "in"])
     assert len(made.left) == 4 and all(one.kind == CAPTION for one in made.left)
+
+
+def test_lines_of_a_caption_file_are_one_caption_and_stay_lines_for_those_who_learn_each(tmp_path):
+    inbox, studio = tmp_path / "in", Studio(tmp_path / "studio")
+    inbox.mkdir()
+    Image.new("RGB", (96, 80)).save(inbox / "a.png")
+    (inbox / "a.txt").write_text("red hat, smile\r\n\n  a woman  in a garden \n")
+    made, _ = import_pictures(studio, [inbox])
+    (one,) = load(made.folder).pictures
+    assert one.caption == "red hat, smile a woman in a garden"
+    assert one.lines == ("red hat, smile", "a woman in a garden")
+    (changed,) = set_captions(made, ["a hat"]).pictures
+    assert changed.lines == () and load(made.folder).pictures[0].lines == ()
