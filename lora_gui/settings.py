@@ -1,10 +1,14 @@
-"""Every setting once: its type, bounds, label and help. The form, the presets and the command line read them here."""
+"""Every setting once: its type, bounds, label and help. The form, the presets and the command line read them here.
+
+Those by which more is learnt from few pictures stand in `few_pictures.py`, as a part of the training settings.
+"""
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from lora_gui.errors import UserError, nearest, shown
+from lora_gui.few_pictures import FewPictures, Frozen
 from lora_gui.refusals import refused
 
 # The one list of each; tables over them are held to it by tests/test_settings.py, choices are taken from it by `get_args`.
@@ -32,10 +36,6 @@ SEEDS = 2**64  # of drawings, as other programs count them
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 def recomputing(value: Any) -> Any:
     """Gradient checkpointing as earlier versions and other trainers say it, on or off, in today's words."""
     said = value.casefold() if isinstance(value, str) else value
@@ -44,7 +44,7 @@ def recomputing(value: Any) -> Any:
     return "blocks" if said in (True, "true", "on", "yes") else value
 
 
-class TrainSettings(_Settings):
+class TrainSettings(FewPictures):
     """How a LoRA is trained. A field's title is its label, its description the help beside it."""
 
     rank: int = Field(
@@ -126,21 +126,6 @@ class TrainSettings(_Settings):
     caption_dropout: float = Field(
         0.05, ge=0, le=1, title="Caption dropout", description="Share of steps without a caption. Up: the look is tied less to the words.",
     )
-    caption_lines: bool = Field(
-        False, title="Each line is a caption",
-        description="On: of a caption file with several lines one is taken at a time. Off: the lines are one caption.",
-    )
-    shuffle_tags: bool = Field(
-        False, title="Shuffle tags",
-        description="On: what commas part in a caption comes in another order each time, so that no word counts for its place. Good for tags, wrong for sentences; the trigger word stays first.",
-    )
-    keep_first_tags: int = Field(
-        0, ge=0, le=50, title="Keep first tags", description="So many tags behind the trigger word keep their place and are never left out.",
-    )
-    tag_dropout: float = Field(
-        0, ge=0, le=1, title="Tag dropout",
-        description="Share of tags that are left out each time. Up: what is learnt hangs less on single tags; 0 leaves none out.",
-    )
     min_snr_gamma: float = Field(
         0, ge=0, le=20, title="Min-SNR", description="Balances coarse and fine steps; 5 is usual, 0 switches it off. Not used by flow models.",
     )
@@ -150,14 +135,6 @@ class TrainSettings(_Settings):
     keep_back: bool = Field(
         True, title="Keep pictures back",
         description="On: of ten pictures or more, one in ten, at least two, is not learnt, so that it shows when the others are learnt by heart. Off: all are learnt.",
-    )
-    masked_loss: bool = Field(
-        False, title="Learn by masks",
-        description="On: of pictures that have a mask what is white in it is learnt, and the rest hardly. Those without are learnt whole. Off: masks are not looked at.",
-    )
-    unmasked_weight: float = Field(
-        0.1, ge=0, le=1, title="Outside of masks",
-        description="Where masks are learnt by: how much the rest of a picture counts. Up: backgrounds come along; 0 gives the LoRA no hold there, and it may break.",
     )
     train_text_encoder: bool = Field(
         False, title="Also train the text encoder", description="On: the trigger word can learn more, the file works in fewer programs.",
@@ -184,6 +161,11 @@ class TrainSettings(_Settings):
     )
 
     @property
+    def backwards(self) -> float:
+        """How many passes forward and back a step makes, whose gradients are added up."""
+        return self.accumulation * self.passes
+
+    @property
     def text_rate(self) -> float:
         """Learning rate of text encoders that learn too; half of the other unless told, as kohya's guide has it
         (train_network_README: 5e-5 beside 1e-4). Prodigy has one for all."""
@@ -193,7 +175,7 @@ class TrainSettings(_Settings):
     prediction: Prediction = Field("base", title="Prediction", description=_PREDICTION)
 
 
-class StackEntry(_Settings):
+class StackEntry(Frozen):
     """One LoRA of the stack; `strength` is unitless, 1.0 = as trained."""
 
     lora: str = Field(title="LoRA", description="Path of the LoRA file.")
@@ -206,7 +188,7 @@ class StackEntry(_Settings):
     up: float = Field(default=1.0, ge=-2, le=2, title="Up", description="Share of the strength in the last blocks of a U-Net, which paint the detail.")
 
 
-class DrawSettings(_Settings):
+class DrawSettings(Frozen):
     """What to draw, and how."""
 
     prompt: str = Field("", max_length=4000, title="Prompt", description="What you want to see. Use the trigger words of your LoRAs; <lora:name:0.8> adds one.")

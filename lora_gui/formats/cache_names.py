@@ -8,6 +8,7 @@ from pathlib import Path
 from lora_gui.formats import base_files, noise_kind
 
 UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: single-file bases as folders, quantised networks
+CLASS_PICTURES = "class-pictures"  # folder in it of what bases drew of a class, to be learnt beside the user's pictures
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
 _DTYPES = "torch.bfloat16", "torch.float16"  # that quantised networks compute in; the second on older cards
 _VERSIONS = {UNPACKED: 2, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
@@ -28,6 +29,11 @@ def quantised(source: Path, precision: str, dtype: str = _DTYPES[0]) -> str:
     found = base_files.weights(source)
     states = [_state(file) for file in (found.files if found else ())]
     return _digest([_VERSIONS[QUANTISED], precision, dtype, states])
+
+
+def class_pictures(base: Path, told: str) -> str:
+    """The name for what the base in a folder draws as it is `told`; with other weights it has another."""
+    return _digest([told, *(value for file in sorted(base.rglob("*.safetensors")) for value in _state(file))])
 
 
 def is_quantised(cache: Path, source: Path, precision: str) -> bool:

@@ -65,6 +65,7 @@ class TrainPicture(_Job):
     captions: tuple[str, ...] = ()  # the lines of its caption file, where it has several
     repeats: int = Field(1, ge=1, le=999)  # how often it comes while a picture of 1 comes once
     digest: str = ""  # of its pixels, as `sandbox.picture_digest` has it; empty where nobody has looked
+    of_class: bool = False  # drawn by the base: of the class, and its caption without the trigger word
     mask: str = ""  # sha256 of the file of its mask, which lies beside it; empty where it has none
     crop: Crop = MIDDLE  # what stays where it is cropped, see `framing.Framing`
 

@@ -46,6 +46,7 @@ shuffle_caption = true
 keep_tokens = 3
 caption_tag_dropout_rate = 0.1
 masked_loss = true
+prior_loss_weight = 0.5
 clip_skip = 2
 cache_latents = true
 sdpa = true
@@ -83,6 +84,8 @@ config:
         - folder_path: "/home/me/annabel"
           caption_ext: "txt"
           caption_dropout_rate: 0.05
+          shuffle_tokens: true
+          mask_path: "/home/me/masks"
           resolution: [512, 768, 1024]
       train:
         batch_size: 1
@@ -96,6 +99,10 @@ config:
         optimizer_params: {weight_decay: 1e-4}
         lr: 1e-4
         linear_timesteps: true
+        blank_prompt_preservation: false
+        diff_output_preservation: true
+        diff_output_preservation_class: "fox"
+        diff_output_preservation_multiplier: 0.5
         dtype: bf16
       model: {name_or_path: "black-forest-labs/FLUX.1-dev", is_flux: true, quantize: true}
       sample:
@@ -118,7 +125,7 @@ def test_kohyas_toml_becomes_a_run_and_says_what_does_not(tmp_path):
         "resolution": 1024, "precision": "bf16", "gradient_checkpointing": "blocks", "min_snr_gamma": 5.0,
         "caption_dropout": 0.0, "noise_offset": 0.03, "seed": 42, "train_text_encoder": True,
         "text_encoder_learning_rate": 5e-5, "shuffle_tags": True, "keep_first_tags": 2, "tag_dropout": 0.1,
-        "masked_loss": True,
+        "masked_loss": True, "class_weight": 0.5,
     }  # fmt: skip
     assert (found.name, found.base) == ("fox", "sd_xl_base_1.0")
     assert [one.partition(" = ")[0] for one in found.left] == ["optimizer_args: betas", "clip_skip"]
@@ -159,6 +166,7 @@ def test_ai_toolkits_yaml_becomes_a_run_and_says_what_does_not(tmp_path):
         "accumulation": 1, "gradient_checkpointing": "blocks", "train_text_encoder": False, "precision": "int8",
         "weight_decay": 1e-4, "checkpoint_every": 250, "sample_every": 250, "seed": 42, "resolution": 1024,
         "sample_prompts": ("zxy, a fox; red", "a cat"), "caption_dropout": 0.05,
+        "preservation": 0.5, "class_words": "fox", "shuffle_tags": True, "masked_loss": True,
     }  # fmt: skip
     assert (found.name, found.trigger, found.base) == ("my_fox_v1", "zxy", "black-forest-labs/FLUX.1-dev")
     told = [one.partition(" = ")[0] for one in found.left]

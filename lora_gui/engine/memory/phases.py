@@ -203,7 +203,7 @@ class Planner:
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
         told = settings.model_dump(include={"rank", "optimizer", "precision", "accumulation"})
-        key = ["lora", *self._learning(settings), told, graphs.records(settings)]
+        key = ["lora", *self._learning(settings), told, graphs.records(settings) or settings.passes > 1]
         return self._once(key, lambda: self._lora_facts(settings))
 
     def _learning(self, settings: TrainSettings) -> list[Any]:
@@ -216,7 +216,7 @@ class Planner:
         times, kept = times_of(runs), STATE_BYTES[settings.optimizer]
         weights = [weight for one in masters for weight in one.pieces]
         count, dtype = sum(times(weight) * weight.numel() for weight in weights), dtype_of(settings.precision)
-        gathered, always = 4 * count * (dtype != torch.float32), settings.accumulation > 1 or graphs.records(settings)
+        gathered, always = 4 * count * (dtype != torch.float32), settings.backwards > 1 or graphs.records(settings)
         return {
             "weights": 4 * count,
             "gradients": dtype.itemsize * count + gathered * always,

@@ -79,6 +79,7 @@ def plan(job: PlanJob, family: Family) -> Plan:
         current, notes[kind] = attempt, note
     _, slow = training_dtype(current.precision, family.facts, job.capability)
     notes |= {"dtype": slow} if slow else {}
+    notes |= {"passes": _price_of_passes(current)} if current.passes > 1 else {}
     phases, ram = planner.phases(current), planner.ram(current)
     needed, most = max((phase.total, name) for name, phase in phases.items())
     if needed > vram:
@@ -150,6 +151,13 @@ def _ladder(
     for one in lower:
         if one == lower[-1] or planner.least(settings.model_copy(update={"precision": one})) < vram:
             yield "precision", {"precision": one}, _price_of_precision
+
+
+def _price_of_passes(settings: TrainSettings) -> str:
+    drawn = f" {settings.class_pictures} pictures of the class are drawn first, unless they were before."
+    return f"Each step takes about {settings.passes:.1f} times as long, for what holds the base." + (
+        drawn if settings.class_pictures else ""
+    )
 
 
 def _price_of_checkpointing(planner: Planner, settings: TrainSettings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Cache:
     captions_of: list[list[int]]  # rows of each picture's captions, one or several variants
     prompts: list[Tensors]  # for each sample prompt, the prompt and the empty one; (2, ...)
     device: torch.device  # that trains
+    of_class: list[int] = field(default_factory=list)  # numbers of the pictures that the base drew of the class
+    held_at: int = -1  # row of the words at which the base is held: those of the class, or none
 
     def batch(
         self, numbers: list[int], dropout: float, rng: random.Random, share: slice = slice(None)
@@ -55,6 +57,11 @@ class Cache:
             captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
             framings=[self.framings[n] for n in numbers[share]],
         )
+
+    def at(self, batch: Batch, row: int) -> Batch:
+        """The same pictures, all with the caption of a row."""
+        count = len(batch.framings)
+        return replace(batch, captions={key: self._stacked([one[row]] * count) for key, one in self.captions.items()})
 
     @property
     def sizes(self) -> list[Size]:
@@ -103,7 +110,8 @@ def build(
     """
     base = Path(job.base.path)
     texts = variants.texts(job)
-    known = list(dict.fromkeys(text for several in texts for text in several))
+    held = [job.settings.class_words] if job.settings.preservation and job.settings.class_words else []
+    known = list(dict.fromkeys([*(text for several in texts for text in several), *held]))
     yield Phase("Loading the encoders")
     with opening(job.base):
         shared = ranks.leads or len(known) >= CAPTIONS_AT_ONCE * ranks.rank  # nothing is left for the last ones else
@@ -123,7 +131,9 @@ def build(
     empty_cache(device)
     rows = {text: row for row, text in enumerate(known)}
     captions_of = [[rows[text] for text in several] for several in texts]
-    return Cache(framings, pictures, captions, captions_of, pairs, device)
+    of_class = [number for number, picture in enumerate(job.pictures) if picture.of_class]
+    held_at = rows[held[0]] if held else -1
+    return Cache(framings, pictures, captions, captions_of, pairs, device, of_class, held_at)
 
 
 def _encode_captions(

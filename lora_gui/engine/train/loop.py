@@ -14,7 +14,18 @@ import torch
 from lora_gui import files
 from lora_gui.engine.load import device, loading, lora, packed, prediction, quantize, unpack
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import beginning, buckets, cache, checkpoint, compiled, masks, optimizers, publish, recompute
+from lora_gui.engine.train import (
+    beginning,
+    buckets,
+    cache,
+    checkpoint,
+    class_pictures,
+    compiled,
+    masks,
+    optimizers,
+    publish,
+    recompute,
+)
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.engine.train.samples import Samples, left_out, planned
 from lora_gui.engine.train.step import NAME, TrainState
@@ -120,7 +131,9 @@ def _prepare(
     yield from masks.notes(job)
     prompts, _ = planned(job, family)
     yield from left_out(job, prompts)
-    encoded = yield from cache.build(job, family, prompts, where, dtype, ranks)
+    with ranks.leading_first() if job.settings.class_pictures else nullcontext():
+        whole = yield from class_pictures.beside(job, family, task.path, where, dtype, _load)
+    encoded = yield from cache.build(whole, family, prompts, where, dtype, ranks)
     yield Phase("Loading the base")
     kept = job.settings.precision in quantize.PRECISIONS  # for the next time, by the first that comes
     with opening(job.base), ranks.leading_first() if kept else nullcontext():

@@ -31,7 +31,7 @@ def planned(job: TrainJob, family: Family) -> tuple[list[str], DrawSettings]:
 
     The same for all sets of a run, one at each end included, and after it was extended: they are to be compared.
     """
-    settings, prompts, draw = job.settings, prompts_of(job), _as_the_base_is_drawn(job, family)
+    settings, prompts, draw = job.settings, prompts_of(job), as_the_base_is_drawn(job, family)
     steps = (*job.extended_at, settings.steps)[0]
     learnt = 3 * steps * settings.batch_size * settings.accumulation  # forward and twice backward
     sets = 2 + ((steps - 1) // settings.sample_every if settings.sample_every else 0)
@@ -47,7 +47,7 @@ def left_out(job: TrainJob, drawn: list[str]) -> Iterator[Note]:
         yield Note(f"Samples show {len(drawn)} of the {asked} prompts, so that they take little of the run's time.")
 
 
-def _as_the_base_is_drawn(job: TrainJob, family: Family) -> DrawSettings:
+def as_the_base_is_drawn(job: TrainJob, family: Family) -> DrawSettings:
     """By default, at most as large as it is trained or as wished."""
     defaults = DrawSettings(**family.facts.draw_defaults_of(job.base.known))
     side = min(job.settings.resolution, defaults.width, job.settings.sample_resolution or defaults.width)

@@ -13,6 +13,7 @@ import torch
 
 from lora_gui.engine.load import lora, prediction
 from lora_gui.engine.train import adapter, beginning, cache, checkpoint, graphs, losses, meter, optimizers, publish
+from lora_gui.engine.train.preservation import Held, Preservation
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
@@ -47,6 +48,7 @@ class TrainState:
         self.generator = ranks.generator(where)
         self.saving = checkpoint.Saving(folder / "checkpoints")
         self.meter = meter.Meter(encoded, job, lambda batch, noise: self.loss(self.drawn(batch, noise)))
+        self.preservation = Preservation(job, encoded, family, parts, self.noising, NAME)
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
         self.first_loss = 0.0  # the first mean that was read
@@ -74,6 +76,7 @@ class TrainState:
             numbers = next(batches)
             batch = self.cache.batch(numbers, settings.caption_dropout, rng, self.ranks.rows(len(numbers)))
             found.append(self.graphs.play(self._learn, self.drawn(batch, self.generator)))
+            self._preserve(batch, numbers, rng)
         self.losses += self._averaged(found)
         waits = self.scaler.is_enabled()  # for the device, and so cannot be recorded
         if self.graphs.on and not waits and optimizers.capturable(self.optimizer):
@@ -82,10 +85,25 @@ class TrainState:
             self._improve()
         self.step += 1
 
-    def _learn(self, given: dict[str, losses.Drawn]) -> torch.Tensor:
+    def _preserve(self, batch: Batch, numbers: list[int], rng: random.Random) -> None:
+        """Learn what holds the base, where that is asked for."""
+        settings = self.job.settings
+        if settings.class_pictures:
+            beside = self.preservation.class_batch(numbers, rng, self.ranks.rows(len(numbers)))
+            self.graphs.play(self._learn, self.drawn(beside, self.generator), settings.class_weight)
+        if settings.preservation:
+            self.graphs.play(self._hold, self.preservation.held(batch, self.generator))
+
+    def _learn(self, given: dict[str, losses.Drawn], weight: float = 1.0) -> torch.Tensor:
         """Add the gradients of one batch; its mean loss, ()."""
-        loss = self.loss(given).mean()
-        self.scaler.scale(loss / self.job.settings.accumulation).backward()
+        return self._gathered(self.loss(given).mean(), weight)
+
+    def _hold(self, held: dict[str, Held]) -> torch.Tensor:
+        """Add the gradients that hold the base; how far it is from itself, ()."""
+        return self._gathered(self.preservation.distance(held), self.job.settings.preservation)
+
+    def _gathered(self, loss: torch.Tensor, weight: float) -> torch.Tensor:
+        self.scaler.scale(loss * (weight / self.job.settings.accumulation)).backward()
         for one in self.masters:
             one.gather()
         return loss.detach()

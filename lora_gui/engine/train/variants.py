@@ -26,6 +26,8 @@ def texts(job: TrainJob) -> list[list[str]]:
 
 def _of(job: TrainJob, number: int, picture: TrainPicture, most: int) -> list[str]:
     settings = job.settings
+    if picture.of_class:
+        return [picture.caption]
     lines = picture.captions if settings.caption_lines and picture.captions else (picture.caption,)
     whole = [with_trigger(job.trigger, line) for line in lines]
     if not (settings.shuffle_tags or settings.tag_dropout):

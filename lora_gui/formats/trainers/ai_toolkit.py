@@ -27,6 +27,7 @@ _OURS = {
         "text_encoder_lr": "text_encoder_learning_rate",
         "min_snr_gamma": "min_snr_gamma",
         "noise_offset": "noise_offset",
+        "diff_output_preservation_class": "class_words",
         "dtype": "precision",
     },
     "save": {"save_every": "checkpoint_every"},
@@ -42,6 +43,7 @@ _OWN_WAY = {
     "model": {"name_or_path", "is_flux", "is_v3", "is_xl", "is_v2", "arch", "low_vram", "quantize_te", "qtype",
               "quantize", "quantize_kwargs", "qtype_te", "model_kwargs"},  # fmt: skip
 }
+_HOLDS = ("blank_prompt_preservation", "diff_output_preservation")
 _SWITCHES = {"flip_x": "flip", "shuffle_tokens": "shuffle_tags", "mask_path": "masked_loss"}
 _DATA = {"folder_path", "caption_ext", "cache_latents_to_disk", "cache_latents", "buckets",
          "default_caption", "is_reg", "num_repeats", "control_path", "network_weight"}  # fmt: skip
@@ -64,7 +66,7 @@ def carried(table: Table) -> Carried:
         for theirs, value in _inner(process, part).items():
             if theirs in names:
                 found.take(names[theirs], value, f"{part}: {theirs}")
-            elif theirs in _OWN_WAY[part]:
+            elif theirs in _OWN_WAY[part] or theirs.removesuffix("_multiplier") in _HOLDS:
                 found.see_to([f"{part}: {theirs}"])
             elif theirs != "optimizer_params":
                 found.leave(f"{part}: {theirs}", value)
@@ -77,6 +79,7 @@ def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
         found.leave("network: type", _inner(process, "network")["type"], "plain LoRAs are trained here")
     decay = _inner(_inner(process, "train"), "optimizer_params").get("weight_decay")
     found.take("weight_decay", decay, "train: optimizer_params: weight_decay")
+    _held(_inner(process, "train"), found)
     if model.get("quantize") is True:
         found.take("precision", "int8", "model: quantize")
     for theirs, value in model.items():
@@ -104,6 +107,15 @@ def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
             found.see_to([f"datasets: {theirs}"])
         elif theirs not in ("resolution", "caption_dropout_rate", "token_dropout_rate", "mask_min_value", *_SWITCHES):
             found.leave(f"datasets: {theirs}", value)
+
+
+def _held(train: dict[str, Any], found: Carried) -> None:
+    """What holds the base, at no words or at those of the class; their words mean nothing where it is off."""
+    for way in _HOLDS:
+        if train.get(way) is True:
+            found.take("preservation", train.get(f"{way}_multiplier", 1), f"train: {way}")
+    if train.get("diff_output_preservation") is not True:
+        found.values.pop("class_words", None)
 
 
 def _process(table: Table) -> Table:

@@ -36,6 +36,7 @@ _OURS = {
     "caption_tag_dropout_rate": "tag_dropout",
     "enable_wildcard": "caption_lines",  # of a file's lines one at random
     "masked_loss": "masked_loss",
+    "prior_loss_weight": "class_weight",
     "min_snr_gamma": "min_snr_gamma",
     "noise_offset": "noise_offset",
     "save_every_n_steps": "checkpoint_every",

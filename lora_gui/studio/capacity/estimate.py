@@ -32,11 +32,11 @@ def estimate(studio: Studio, settings: TrainSettings, base: Base) -> float | Non
 
     Quick enough for every change of a field: of each run its short result is read, once for each state of its folder.
     """
-    pictures = settings.steps * settings.batch_size * settings.accumulation
+    pictures = settings.steps * settings.batch_size * settings.backwards
     for run in all_runs(studio)[:RECENT]:
         known = _finished(run.folder, _changed(run.folder))
         if known and known.base == base.path and _alike(known.settings, settings):
-            done = known.steps * known.settings.batch_size * known.settings.accumulation
+            done = known.steps * known.settings.batch_size * known.settings.backwards
             learning = max(known.seconds - LOADING / 2, known.seconds / 2)
             return (LOADING / 2 + learning * pictures / done) / 60
     if bases.ships_with_the_app(base):

@@ -125,6 +125,9 @@ def _require_learning(settings: TrainSettings, hand: dict[str, Any]) -> None:
     if settings.optimizer == "prodigy" and settings.learning_rate < _LEAST_OF_PRODIGY:
         what = f"Prodigy does not learn at a rate of {settings.learning_rate:g}, which it multiplies with its own."
         raise SettingError(what, "Give it a learning rate of 1, or choose AdamW.", "learning_rate", 1.0)
+    if settings.class_pictures and not settings.class_words:
+        what = "Class pictures need words of the class, such as: a woman."
+        raise SettingError(what, "Type them, or set class pictures to 0.", "class_pictures", 0)
     if "warmup_steps" in hand and settings.warmup_steps >= settings.steps:
         what = f"A warm-up of {settings.warmup_steps} steps does not fit into a run of {settings.steps}."
         raise SettingError(what, "Choose fewer warm-up steps, or more steps.", "warmup_steps", settings.steps - 1)

@@ -27,6 +27,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "More from few pictures",
         (
+            "class_words", "class_pictures", "class_weight", "preservation",
             "masked_loss", "unmasked_weight", "caption_lines", "shuffle_tags", "keep_first_tags", "tag_dropout",
             "caption_dropout",
         ),
@@ -126,6 +127,8 @@ def component(name: str, info: FieldInfo, form: str = "setting") -> gr.component
         return gr.Checkbox(value=info.default, info=info.description, **common)
     if get_origin(info.annotation) is tuple:
         return gr.Textbox("", lines=3, max_lines=8, info=f"{info.description} One a line.", **common)
+    if info.annotation is str:
+        return gr.Textbox("", max_lines=1, info=info.description, **common)
     help = " ".join(part for part in (info.description, bounds(info)) if part)
     step: Any = 1 if info.annotation is int else "any"
     return gr.Number(value=info.default, info=help, step=step, **common)

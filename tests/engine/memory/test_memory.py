@@ -199,6 +199,8 @@ def test_gradients_in_fp32_count_once_the_activations_have_gone(kept):
     several = settings.model_copy(update={"accumulation": 2})  # they stay from one batch to the next
     assert planner.training(several).lora - phase.lora == held["gathered"]
     assert planner.training(several).working < phase.working
+    holding = settings.model_copy(update={"preservation": 1.0})  # and from one pass of a step to the next
+    assert planner.training(holding).to_json() == planner.training(several).to_json()
 
 
 def test_gradients_count_all_the_time_where_steps_are_recorded(kept):
@@ -234,6 +236,11 @@ def test_a_card_that_is_large_enough_gets_what_was_asked_for(kept):
     plan = planned("klein-4b", kept, vram=24, **asked)
     assert plan.fits and not plan.changed and not plan.notes and plan.settings == settings_of("klein-4b", **asked)
     assert plan.peak_gib < 12
+
+
+def test_what_holds_the_base_is_told_by_what_it_costs(kept):
+    plan = planned("klein-4b", kept, vram=24, class_words="a woman", class_pictures=80, preservation=1)
+    assert plan.notes[0].startswith("Each step takes about 3.3 times as long") and "80 pictures" in plan.notes[0]
 
 
 @pytest.mark.soak

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lora_gui import families
-from lora_gui.errors import UserError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things.presets import CARDS, fill, presets, read
@@ -235,6 +235,14 @@ def test_a_preset_may_choose_prodigy_and_the_hand_another_without_its_rate(studi
     mine(studio, "[all]\noptimizer = 'prodigy'\nlearning_rate = 1.0\n")
     found = fill(studio, "mine", SD15, 20, {"optimizer": "adamw"})
     assert found.learning_rate == families.facts_of("sd1").train_defaults["learning_rate"]
+
+
+def test_class_pictures_without_words_of_the_class_are_refused(studio):
+    with pytest.raises(SettingError, match="need words of the class") as refused:
+        fill(studio, "character", STARTER, 20, {"class_pictures": 50})
+    assert (refused.value.setting, refused.value.instead) == ("class_pictures", 0)
+    hand = {"class_pictures": 50, "class_words": "a woman"}
+    assert fill(studio, "character", STARTER, 20, hand).class_words == "a woman"
 
 
 def test_a_warm_up_by_hand_that_does_not_fit_into_the_run_is_refused(studio):
