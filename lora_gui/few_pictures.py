@@ -1,6 +1,10 @@
 """The settings by which more is learnt from few pictures, a part of those of a training: each off until asked for."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+TimestepBias = Literal["balanced", "content", "style"]
 
 
 class Frozen(BaseModel):
@@ -49,6 +53,10 @@ class FewPictures(Frozen):
     tag_dropout: float = Field(
         0, ge=0, le=1, title="Tag dropout",
         description="Share of tags that are left out each time. Up: what is learnt hangs less on single tags; 0 leaves none out.",
+    )
+    timestep_bias: TimestepBias = Field(
+        "balanced", title="Noise learnt more often",
+        description="Content: noisy steps, in which shapes and layout settle. Style: clear ones, in which line, colour and texture do. Balanced: as the base was made.",
     )
 
     @property

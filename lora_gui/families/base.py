@@ -53,6 +53,11 @@ class Noising(ABC):
     Only `timesteps` and `noise` draw random numbers; the rest is arithmetic on tensors.
     """
 
+    @property
+    @abstractmethod
+    def noisiest(self) -> float:
+        """The end of the timesteps, where nothing is left of the latents."""
+
     @abstractmethod
     def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A timestep for each of the latents (B, ...), as often as training should meet it; (B,)."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lora_gui.engine.train import masks
+from lora_gui.engine.train import masks, timestep_bias
 from lora_gui.families.base import Batch, Conditions, Family, Noising
 from lora_gui.settings import TrainSettings
 
@@ -48,6 +48,7 @@ def drawn(
         latents = family.latents(part, parts[part], batch, generator)
         noise = process.noise(latents, settings.noise_offset, generator)
         timesteps = process.timesteps(latents, generator)
+        timesteps = timestep_bias.applied(settings.timestep_bias, timesteps, process.noisiest)
         conditions = family.conditions(part, parts, batch, settings, generator)
         found[part] = Drawn(latents, noise, timesteps, conditions, masks.counts(batch, latents, settings))
     return found

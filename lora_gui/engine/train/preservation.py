@@ -38,7 +38,7 @@ class Preservation:
         self._job, self._cache, self._family, self._parts, self._noising = job, encoded, family, parts, noising
         self._layers = [layer for _, layer in lora.adapter_layers(parts, name)]
         # a decoder that is told pictures and no captions is told none, or it would be held to the user's own
-        self._blank = job.settings.model_copy(update={"caption_dropout": 1.0})
+        self._blank = job.settings.model_copy(update={"caption_dropout": 1.0, "timestep_bias": "balanced"})
 
     def class_batch(self, numbers: list[int], rng: random.Random, share: slice) -> Batch:
         """As many pictures of the class as there are `numbers`, with their own words."""

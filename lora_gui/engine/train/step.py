@@ -47,7 +47,7 @@ class TrainState:
         self.noising = prediction.applied(family.noising(Path(job.base.path), where), job.settings.prediction)
         self.generator = ranks.generator(where)
         self.saving = checkpoint.Saving(folder / "checkpoints")
-        self.meter = meter.Meter(encoded, job, lambda batch, noise: self.loss(self.drawn(batch, noise)))
+        self.meter = meter.Meter(encoded, job, self._measured)
         self.preservation = Preservation(job, encoded, family, parts, self.noising, NAME)
         self.step = 0
         self.losses: list[torch.Tensor] = []  # on the device, since they were last read
@@ -56,6 +56,11 @@ class TrainState:
     def drawn(self, batch: Batch, generator: torch.Generator) -> dict[str, losses.Drawn]:
         """What each part learns from: the batch, noised at random."""
         return losses.drawn(self.family, self.parts, batch, self.noising, self.job.settings, generator)
+
+    def _measured(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        """The losses of a batch over all noise levels alike, whichever are learnt more often."""
+        even = self.job.settings.model_copy(update={"timestep_bias": "balanced"})
+        return self.loss(losses.drawn(self.family, self.parts, batch, self.noising, even, generator))
 
     def loss(self, given: dict[str, losses.Drawn]) -> torch.Tensor:
         """Loss of each picture of a batch, (B,) fp32."""

@@ -28,6 +28,10 @@ class Diffusion(Noising):
         """As a diffusers scheduler has it."""
         return cls(scheduler.alphas_cumprod.to(device), scheduler.config.prediction_type)
 
+    @property
+    def noisiest(self) -> float:
+        return len(self.alphas_cumprod)
+
     def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Each as often as any other, (B,) int64."""
         shape, steps = whole_batch((len(latents),), generator), len(self.alphas_cumprod)
@@ -94,6 +98,10 @@ class RectifiedFlow(Noising):
     """
 
     shift: Callable[[int], float]
+
+    @property
+    def noisiest(self) -> float:
+        return 1000
 
     def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Logit-normal noise levels, shifted (Esser et al. 2024, eq. 19 and 23); (B,) fp32 in (0, 1000)."""

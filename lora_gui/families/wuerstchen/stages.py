@@ -26,6 +26,10 @@ class Cosine(Noising):
 
     offset: float
 
+    @property
+    def noisiest(self) -> float:
+        return 1
+
     def alphas_cumprod(self, timesteps: torch.Tensor) -> torch.Tensor:
         """At `timesteps`; both ends cut."""
         quarter = math.pi / 2

@@ -27,6 +27,7 @@ _OURS = {
         "text_encoder_lr": "text_encoder_learning_rate",
         "min_snr_gamma": "min_snr_gamma",
         "noise_offset": "noise_offset",
+        "content_or_style": "timestep_bias",
         "diff_output_preservation_class": "class_words",
         "dtype": "precision",
     },

@@ -19,6 +19,7 @@ WAYS = {
     "class pictures": {"class_words": "thing", "class_pictures": 2, "class_weight": 0.7},
     "class and words": {"class_words": "thing", "class_pictures": 1, "preservation": 1, "accumulation": 2},
     "blank words": {"preservation": 0.5, "train_text_encoder": True, "caption_dropout": 0.5},
+    "timesteps": {"timestep_bias": "style"},
     "variants": {"caption_lines": True, "shuffle_tags": True, "tag_dropout": 0.3, "caption_dropout": 0.3},
 }
 
