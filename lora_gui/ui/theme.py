@@ -6,7 +6,8 @@ from gradio.themes.base import Base
 from gradio.themes.utils import colors, sizes
 
 CSS = sorted(Path(__file__).parent.rglob("*.css"))  # style.css, and what a tab has of its own
-PAGE = Path(__file__).with_name("page.js")  # what the browser does by itself
+_UI = Path(__file__).parent
+PAGE = _UI / "page.js", _UI / "widgets" / "painter.js"  # what the browser does by itself
 
 VIRIDIAN = colors.Color(
     name="viridian",

@@ -58,10 +58,9 @@ def test_a_text_file_named_png_is_refused_and_the_others_come_in(page, window, t
 
 def test_a_caption_is_kept_as_it_was_typed_and_never_becomes_markup(page, window, tmp_path):
     drop(page, painted(tmp_path, "two.png"))
-    page.locator("#captions summary").click()
     evil = "an orange ${1+1} {{value}} <b>square</b>"
-    page.locator("#captions textarea").fill(evil)
-    page.locator("#captions textarea").press("Tab")
+    page.locator("#picture-desk textarea").fill(evil)
+    page.locator("#picture-desk textarea").press("Tab")
     page.wait_for_function("true")
     expect(page.locator("#train-notice [role=alert]")).to_have_count(0)
     for _ in range(100):
@@ -83,15 +82,14 @@ def kept(page, true):
 
 def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_page_is_left(page, window, tmp_path):
     drop(page, painted(tmp_path, "one.png"), painted(tmp_path, "two.png"))
-    page.locator("#captions summary").click()
-    areas = page.locator("#captions textarea")
+    areas = page.locator("#picture-desk textarea")
     folder = max(window.home.glob("pictures/2*"))
 
     def texts():
         return [(folder / f"000{n}.txt").read_text(encoding="utf-8") for n in (1, 2)]
 
     areas.nth(0).press_sequentially("a red fox")
-    expect(page.locator("#captions .kept")).to_have_text("Kept.")
+    expect(page.locator("#picture-desk .kept")).to_have_text("Kept.")
     assert texts() == ["a red fox", ""]
     page.locator("#details button.label-wrap").first.click()
     page.wait_for_timeout(500)
@@ -102,7 +100,6 @@ def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_
     areas.nth(1).press_sequentially("a blue boat")
     page.reload()
     kept(page, lambda: texts() == ["a red fox", "a blue boat"])
-    page.locator("#captions summary").click()
     expect(areas.nth(1)).to_have_value("a blue boat")
     expect(page.locator("#trigger input")).to_have_value("zxy_left")
     page.locator("#details button.label-wrap").first.click()

@@ -4,7 +4,6 @@ import inspect
 import itertools
 import json
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,7 +13,6 @@ from safetensors.numpy import load_file, save_file
 from lora_gui.protocol.events import Sample
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import drawings, loras, pictures
-from lora_gui.studio.things.pictures import Picture
 from lora_gui.ui.generate import rows
 from lora_gui.ui.widgets import markup
 from tests.security.test_fuzzed_loras import packed, whole
@@ -31,6 +29,7 @@ TAGS = set("div p b i span ul li details summary figure img label textarea butto
 HARMLESS = {
     "class", "style", "role", "open", "src", "alt", "title", "loading", "rows", "type",
     "data-act", "data-row", "placeholder", "maxlength", "data-word", "data-set", "data-index", "data-copy", "data-take",
+    "data-learn",
     "aria-valuenow", "aria-valuemin", "aria-valuemax", "aria-label",
 }  # fmt: skip
 
@@ -65,8 +64,7 @@ MADE = {
     "sentences": lambda words: markup.sentences(words, [words] * 5),
     "quiet": markup.quiet,
     "bar": lambda words: markup.bar(0.5, words, words),
-    "picture_grid": lambda words: markup.picture_grid([Picture(Path("1.png"), words, words)], address),
-    "caption_rows": lambda words: markup.caption_rows([Picture(Path("1.png"), words, words)], address),
+    "learn": lambda words: markup.learn(words, words),
     "sample_grid": lambda words: markup.sample_grid([Sample(1, "1.png", words, 1)], address),
     "report": markup.report,
     "named stacks": lambda words: rows.named([words]),
@@ -118,7 +116,7 @@ def test_names_of_files_that_are_hostile_come_in_as_words_or_not_at_all(tmp_path
     made, refused = pictures.import_pictures(studio, [inbox])
     assert len(made.pictures) == 5 and len(refused) == 1 and pictures.load(made.folder) == made
     assert [p.path.name for p in made.pictures] == [f"000{n}.png" for n in range(1, 6)]
-    assert Seen(markup.picture_grid(made.pictures, address) + markup.sentences("x", refused)).tags <= TAGS
+    assert Seen(markup.sentences("x", refused)).tags <= TAGS
 
 
 def test_what_a_dropped_picture_says_of_its_making_stays_words_and_short(tmp_path):

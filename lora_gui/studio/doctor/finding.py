@@ -101,9 +101,9 @@ class Judgement:
         lines += [Line(one.kind, one.says, one.remedy, word=one.word) for one in self.set if one.kind not in said]
         return sorted(lines, key=lambda line: _rank(line.kind))
 
-    def worst(self, file: str) -> Finding | None:
-        """What is worst about a picture."""
-        return min(self.pictures.get(file, ()), key=lambda one: _rank(one.kind), default=None)
+    def worst_first(self, file: str) -> list[Finding]:
+        """What was found of a picture, the worst first."""
+        return sorted(self.pictures.get(file, ()), key=lambda one: _rank(one.kind))
 
 
 def _line(kind: str, pairs: Sequence[tuple[str, Finding]], count: int) -> Line:

@@ -23,6 +23,14 @@ class Reading:
     def unread(self, caption: str) -> str:
         """The words from which on a caption is not read, the first few of them; empty where all of it is."""
         said = caption.split()
+        low = self.words(caption)
+        return " ".join(said[low : low + _SHOWN])
+
+    def words(self, caption: str) -> int:
+        """How many words of a caption are read."""
+        said = caption.split()
+        if len(self.tokenizer.pieces(" ".join(said))) <= self.room:
+            return len(said)
         low, high = 0, len(said)  # so many words are read whole
         while low < high:
             middle = (low + high + 1) // 2
@@ -30,7 +38,7 @@ class Reading:
                 low = middle
             else:
                 high = middle - 1
-        return " ".join(said[low : low + _SHOWN])
+        return low
 
 
 def of_base(base: Base | None) -> Reading:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lora_gui import families
 from lora_gui.errors import UserError
 from lora_gui.formats import png
-from lora_gui.framing import ENLARGED, Framing, Size, frame
+from lora_gui.framing import ENLARGED, MIDDLE, Framing, Place, Size, frame
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.things.pictures import Picture
 
@@ -48,17 +48,19 @@ def sizes(pictures: Iterable[Picture]) -> list[tuple[str, Size | None]]:
 
 def framed(found: Iterable[tuple[str, Size | None]], family: str, settings: TrainSettings) -> list[Framed]:
     """Each picture as a training with these settings would frame it, those that lose most first."""
-    facts = families.facts_of(family)
-    all_of_them = []
-    for label, size in found:
-        if size is None:
-            all_of_them.append(Framed(label, None, "it cannot be read any more"))
-            continue
-        try:
-            all_of_them.append(Framed(label, frame(size, settings.resolution, facts, settings.batch_size)))
-        except UserError as error:
-            all_of_them.append(Framed(label, None, error.what))
+    all_of_them = [one(label, size, family, settings) for label, size in found]
     return sorted(all_of_them, key=lambda one: -one.framing.cropped if one.framing else -1)
+
+
+def one(label: str, size: Size | None, family: str, settings: TrainSettings, place: Place = MIDDLE) -> Framed:
+    """A picture as a training with these settings would frame it."""
+    if size is None:
+        return Framed(label, None, "it cannot be read any more")
+    facts = families.facts_of(family)
+    try:
+        return Framed(label, frame(size, settings.resolution, facts, settings.batch_size, place))
+    except UserError as error:
+        return Framed(label, None, error.what)
 
 
 def sentence(found: Sequence[Framed], resolution: int) -> str:

@@ -55,11 +55,14 @@ def sentence(pictures: int, captions: int, left: Sequence[LeftOut]) -> str:
     """`24 pictures, 20 with captions. Not used: 3 masks, 4 files in `reg` (regularisation). Unused captions: 2.`"""
     have = {0: "none with a caption", 1: "1 with a caption"}.get(captions, f"{captions} with captions")
     said = f"{pictures} {'picture' if pictures == 1 else 'pictures'}, {have}."
-    if counts := counted(left):
-        said += f" Not used: {counts}."
-    if unused := sum(one.kind == CAPTION for one in left):
-        said += f" Unused captions: {unused}."
-    return said
+    return f"{said} {unused(left)}".strip()
+
+
+def unused(left: Sequence[LeftOut]) -> str:
+    """`Not used: 3 masks, 4 files in `reg` (regularisation). Unused captions: 2.`"""
+    counts, captions = counted(left), sum(one.kind == CAPTION for one in left)
+    said = f"Not used: {counts}." if counts else ""
+    return f"{said} Unused captions: {captions}.".strip() if captions else said
 
 
 def counted(left: Iterable[LeftOut]) -> str:

@@ -10,7 +10,7 @@ from lora_gui.protocol.jobs import mask_beside
 from lora_gui.studio.doctor import remedies
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import picture_index, pictures, set_changes
-from lora_gui.studio.things.names import clean_caption, read_text
+from lora_gui.studio.things.names import clean_caption, read_lines
 
 
 class TakenOut(NamedTuple):
@@ -24,13 +24,14 @@ class TakenOut(NamedTuple):
 def caption(folder: Path, number: int, words: str, within: str = "") -> str:
     """Write a caption, in the same change as what was written `within` the same; the caption as it stands then.
 
-    Raises UserError where there is no such picture, or the disk refuses.
+    Each of its lines stays one, since each can be learnt as a caption of its own. Raises UserError where there
+    is no such picture, or the disk refuses.
     """
     label, path = _picture(folder, number)
-    clean = clean_caption(words)
+    clean = "\n".join(line for one in words.splitlines() if (line := clean_caption(one)))
     text = path.with_suffix(".txt")
     try:
-        was: str | None = read_text(text)
+        was: str | None = "\n".join(read_lines(text))
     except UserError:  # deleted, or no text any more
         was = None
     if was != clean:
@@ -90,6 +91,18 @@ def put_back(folder: Path, number: int) -> None:
     contents = {path.name: path.read_bytes() for path in beside if path.is_file()}
     contents[picture_index.FILE] = picture_index.written(index.model_copy(update={"removed": removed}))
     set_changes.do(folder, f"{one.label} was put back.", contents)
+
+
+def step(studio: Studio, folder: Path, way: str) -> None:
+    """`undo` the last change, or `redo` what was taken back last.
+
+    Raises UserError where there is none, or where it changes which pictures a run that needs the set learns from.
+    """
+    past = set_changes.history(folder)
+    next_one = next((one for one in (past[::-1] if way == "undo" else past) if one.done == (way == "undo")), None)
+    if next_one and any(name[:-4].isdecimal() and name.endswith(".png") for name in next_one.names):
+        pictures.require_free(studio, folder)
+    {"undo": set_changes.undo, "redo": set_changes.redo}[way](folder)
 
 
 def _picture(folder: Path, number: int) -> tuple[str, Path]:

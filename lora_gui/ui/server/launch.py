@@ -209,7 +209,7 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
         "blocked_paths": [],
         "theme": Look(),
         "css_paths": CSS,
-        "head": f"<script>{PAGE.read_text(encoding='utf-8')}</script>",
+        "head": "".join(f"<script>{script.read_text(encoding='utf-8')}</script>" for script in PAGE),
         "app_kwargs": {"lifespan": outermost(guard), "docs_url": None, "redoc_url": None, "openapi_url": None},
     }
 

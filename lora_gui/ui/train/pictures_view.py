@@ -1,8 +1,6 @@
-"""The first question, which pictures: dropped, chosen or the examples; then shown small, with captions to edit."""
+"""The first question, which pictures: dropped, chosen or the examples; then they lie on the desk, and more can come."""
 
 import itertools
-import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,20 +10,20 @@ from typing import Any
 import gradio as gr
 
 from lora_gui.errors import UserError
-from lora_gui.studio.things import pictures
+from lora_gui.studio.doctor.finding import Judgement
+from lora_gui.studio.things import pictures, report, set_work
 from lora_gui.ui.context import Context
 from lora_gui.ui.train import planned
 from lora_gui.ui.train.captions_view import CaptionsView
+from lora_gui.ui.train.desk_state import Aim
+from lora_gui.ui.train.desk_view import DeskView, gone
 from lora_gui.ui.train.doctor_view import DoctorView
 from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
-from lora_gui.ui.widgets.parts import html, leaves
-from lora_gui.ui.widgets.thumbnails import Thumbnails
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes
+from lora_gui.ui.widgets.parts import html
 
-SIDE = 192  # px of the small copies
 GROUNDS = [("White", "white"), ("Grey", "grey"), ("Black", "black")]  # behind transparent pictures
-EDITED = Path(__file__).with_name("captions.js")
 
 
 class PicturesView:
@@ -35,6 +33,13 @@ class PicturesView:
         self._studio, self._draft, self._live = context.studio, context.drafts.train, context.live
         with gr.Column(elem_id="pictures"):
             html('<h2 class="ask">Pictures</h2>')
+            with gr.Column(visible=False, elem_id="chosen") as self._chosen:
+                self.desk = DeskView(context.studio)
+                self._many = CaptionsView()
+                self.doctor = DoctorView(context, self._judged)
+                self.sizes = html(elem_id="sizes")  # filled with the draft: base, resolution and batch count
+                self._remarks = html()
+                self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
             self._zone = dropzone.build()
             with gr.Accordion("Transparent pictures", open=False, elem_id="transparent") as self._transparent:
                 self.ground = gr.Dropdown(
@@ -45,18 +50,7 @@ class PicturesView:
                     allow_custom_value=True,
                     elem_id="ground",
                 )
-            with gr.Column(visible=False, elem_id="chosen") as self._chosen:
-                self._grid = html()
-                self._captions = html(js_on_load=EDITED.read_text(encoding="utf-8"), elem_id="captions")
-                self._many = CaptionsView()
-                self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
-                self._remarks = html()
-                self.doctor = DoctorView(context, self._tiles)
-                self.sizes = html(elem_id="sizes")  # filled with the draft: base, resolution and batch count
-        self._kept = gr.JSON({}, visible=False)  # the caption that was kept last, for captions.js
-        self._writing = threading.Lock()
-        self._latest: dict[tuple[str, int], float] = {}  # when each caption was typed; ms
-        self.outputs = [self._zone, self._transparent, self._chosen, self._grid, self._remarks, self._captions]
+        self.outputs = [self._zone, self._transparent, self._chosen, self._remarks, *self.desk.outputs]
         self.outputs += [*self._many.outputs, *self.doctor.outputs]
 
     def connect(self, shows: Callable[..., Changes], form: DraftForm) -> list[Any]:
@@ -85,12 +79,12 @@ class PicturesView:
         for part in self._many.parts:
             changed = part.select(tried(self._changed, False), [form.shown], outputs, **carried)
             self._live.after(changed, "#bulk summary")
-        every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
-        typed = self._captions.input(tried(self._caption, False), [form.shown], [*outputs, self._kept], **every)
-        typed.then(None, [self._kept], None, js="kept => { studio.captioned(kept); return []; }", **HIDDEN)
-        leaves("captions", typed)
-        for event, *focus in zip(events, ("#captions summary",) * 2 + (".zone-ways button",), strict=True):
-            self._live.after(event, *focus)
+        acted = self.desk.board.select(tried(self._acted, False), [form.shown], outputs, **carried)
+        self._live.after(acted)
+        self.desk.connect(self._aimed, lambda event: self._touched())
+        for event, focus in zip(events, ("#picture-desk figure", "#picture-desk figure", ".zone-ways button"), strict=True):
+            self._live.after(event, focus)
+        events.append(acted)
         return events
 
     def _uploaded(self, event: gr.EventData) -> Changes:
@@ -110,9 +104,14 @@ class PicturesView:
     ) -> Changes:
         if not sources and failed:
             raise UserError(failed[0], pictures.DROP)
-        found, _ = pictures.import_pictures(self._studio, sources, names, skipped, self._draft.value.ground)
-        self._choose(found.folder.name)
-        return {self._remarks: _remarks(found, failed)}
+        there, ground = planned.chosen_pictures(self._studio, self._draft.value), self._draft.value.ground
+        if there is None:
+            found, _ = pictures.import_pictures(self._studio, sources, names, skipped, ground)
+            self._choose(found.folder.name)
+            return {self._remarks: _remarks(found, failed)}
+        found, _ = set_work.add(self._studio, there.folder, sources, names, skipped, ground)
+        self._touched()
+        return self._again(found) | {self._remarks: _remarks(found, failed)}
 
     def _choose(self, folder: str) -> None:
         if problem := self._draft.change(lambda draft: replace(draft, folder=folder, started="", note="")):
@@ -122,55 +121,65 @@ class PicturesView:
         self._choose("")
         return {}
 
-    def show(self, found: pictures.PictureSet | None) -> Changes:
-        """The set in place of the drop zone, or the drop zone."""
-        if found is None:
-            zone = gr.update(visible=True, value=str(time.time_ns()))
-            nothing = {self._transparent: gr.update(visible=True), self._chosen: gr.update(visible=False)}
-            return {self._zone: zone} | nothing
-        address = Thumbnails(self._studio, SIDE)
-        grid, rows = markup.picture_grid(found.pictures, address), markup.caption_rows(found.pictures, address)
-        return self._many.cleared() | {
-            self._zone: gr.update(visible=False, value=str(time.time_ns())),
-            self._transparent: gr.update(visible=False),
-            self._chosen: gr.update(visible=True),
-            self._grid: grid,
-            self._remarks: address.remark() + _remarks(found),
-            self._captions: rows,
-        }
+    def _touched(self) -> None:
+        """What was begun from these pictures was begun from others."""
+        self._draft.change(lambda draft: replace(draft, started=""))
 
-    def _tiles(self, found: pictures.PictureSet, badges: dict[str, str]) -> Changes:
-        """The pictures with a word on some of them, and their captions as they stand."""
-        address = Thumbnails(self._studio, SIDE)
-        grid = markup.picture_grid(found.pictures, address, badges)
-        return {self._grid: grid} | ({} if badges else {self._captions: markup.caption_rows(found.pictures, address)})
+    def aim(self, plan: planned.Planned | None) -> Aim:
+        """What the desk needs to know of a plan."""
+        trigger = self._draft.value.trigger.strip()
+        return Aim(plan.base, plan.settings, trigger) if plan else Aim(trigger=trigger)
+
+    def _aimed(self) -> tuple[pictures.PictureSet, Aim] | None:
+        """The pictures that are chosen, and what they are for."""
+        draft = self._draft.value
+        found = planned.chosen_pictures(self._studio, draft)
+        if found is None:
+            return None
+        try:
+            return found, self.aim(planned.planned(self._studio, draft, len(found.pictures)))
+        except UserError:  # no base or preset can be used, which is said elsewhere
+            return found, self.aim(None)
+
+    def show(self, found: pictures.PictureSet | None, aim: Aim | None = None, anew: bool = True) -> Changes:
+        """The set on the desk, or the drop zone alone; the same set as before where it is not `anew`."""
+        zone, was = {self._zone: str(time.time_ns())}, gr.update(visible=found is None)
+        if found is None:
+            return zone | {self._transparent: was, self._chosen: gr.update(visible=False)}
+        shown = self.desk.show(found, aim or self.aim(None))
+        if not anew:
+            return shown
+        came = {self._transparent: was, self._chosen: gr.update(visible=True), self._remarks: _remarks(found)}
+        return self._many.cleared() | shown | came | zone
+
+    def _again(self, found: pictures.PictureSet) -> Changes:
+        """The set as it stands now, and the drop zone ready for more."""
+        asked = self._aimed()
+        shown = self.desk.show(found, asked[1] if asked else self.aim(None))
+        return shown | {self._zone: str(time.time_ns())}
+
+    def _judged(self, found: pictures.PictureSet, judgement: Judgement | None) -> Changes:
+        """The desk once the set was judged, or mended."""
+        asked = self._aimed()
+        return self.desk.show(found, asked[1] if asked else self.aim(None), judgement)
+
+    def _acted(self, event: gr.EventData) -> Changes:
+        """What was pressed at the desk, where the same pictures still are."""
+        asked = self._aimed()
+        if asked is None:
+            raise gone()
+        self.desk.act(event, asked[0])
+        self._touched()
+        return self.desk.show(pictures.load(asked[0].folder), asked[1])
 
     def _changed(self, event: gr.EventData) -> Changes:
         """Many captions: what would change, or what was accepted; only of the set that its page shows."""
-        draft = self._draft.value
-        found = planned.chosen_pictures(self._studio, draft)
-        if found is None or (event.act == "accept" and event.set != found.folder.name):
-            raise UserError("These pictures are not in the window any more.", "Choose them again.")
+        draft, asked = self._draft.value, self._aimed()
+        if asked is None or (event.act == "accept" and event.set != asked[0].folder.name):
+            raise gone()
         goal = planned.chosen_preset(self._studio, draft)
-        changes, written = self._many.answer(event, found, draft.trigger.strip(), goal)
-        return changes | (self._tiles(pictures.load(found.folder), {}) if written else {})
-
-    def _caption(self, event: gr.EventData) -> Changes:
-        """Keep a caption, unless one that was typed later has come first."""
-        place, when = (Path(str(event.set)).name, int(event.index)), float(getattr(event, "at", math.inf))
-        folder, index = place
-        with self._writing:
-            if self._latest.get(place, 0.0) > when:
-                return {}
-            found = pictures.load(self._studio.pictures / folder)
-            captions = [picture.caption for picture in found.pictures]
-            if not 0 <= index < len(captions):
-                raise UserError("These pictures are not in the window any more.", "Choose them again.")
-            captions[index] = str(event.caption)
-            pictures.set_captions(found, captions)
-            self._latest[place] = when
-        self._draft.change(lambda draft: replace(draft, started=""))
-        return {self._kept: {"set": folder, "index": index, "caption": captions[index]}}
+        changes, written = self._many.answer(event, asked[0], draft.trigger.strip(), goal)
+        return changes | (self.desk.show(pictures.load(asked[0].folder), asked[1]) if written else {})
 
 
 def _not_copied(name: str, why: str) -> str:
@@ -179,8 +188,8 @@ def _not_copied(name: str, why: str) -> str:
 
 
 def _remarks(found: pictures.PictureSet, failed: Sequence[str] = ()) -> str:
-    """What came in, in one sentence that unfolds to each file that was not used; and what was done to others."""
+    """What was not used, in one sentence that unfolds to each file; and what was done to others."""
     left = [one.reason if one.reason.endswith(".") else f"{one.file}: {one.reason}" for one in found.left]
-    came = markup.sentences(found.sentence, left, folded=True) or markup.quiet(found.sentence)
+    came = markup.sentences(report.unused(found.left), left, folded=True)
     not_copied = markup.sentences(f"{markup.counted(len(failed), 'file was', 'files were')} not copied", failed)
     return came + not_copied + markup.sentences("What was done to some of them", found.remarks)

@@ -8,7 +8,7 @@ from typing import Any
 from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import TrainSettings
-from lora_gui.studio.capacity import gpu
+from lora_gui.studio.capacity import fit, gpu
 from lora_gui.studio.capacity.estimate import estimate
 from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
@@ -140,14 +140,23 @@ def draft_of(studio: Studio, job: TrainJob) -> TrainDraft:
     return TrainDraft(job.preset, job.base.key, folder, job.trigger, name, hand)
 
 
-def in_words(studio: Studio, plan: Planned, count: int) -> str:
-    """How many pictures and steps, how long, on which base."""
-    if not count:
+def in_words(studio: Studio, plan: Planned, found: pictures.PictureSet | None) -> str:
+    """What Start will do, in two lines: the pictures with their captions; steps, time, memory and the base."""
+    if not found or not found.pictures:
         return markup.quiet(ALL_IT_NEEDS)
     minutes = estimate(studio, plan.settings, plan.base)
     time = markup.duration(minutes * 60) if minutes is not None else "time known after the first steps"
-    counted, steps = markup.counted(count, "picture"), markup.counted(plan.settings.steps, "step")
-    return markup.quiet(f"{counted}, {steps}, {time}, on {plan.base.title}")
+    steps = markup.counted(plan.settings.steps, "step")
+    memory = "" if fit.is_tight(plan.base) else ", fits in memory"  # else the bar below says how much it takes
+    counted = f'<p class="quiet" data-count>{markup.text(tally(found))}</p>'  # which the desk keeps true
+    return counted + markup.quiet(f"{steps}, {time}{memory}, on {plan.base.title}")
+
+
+def tally(found: pictures.PictureSet) -> str:
+    """`24 pictures, all with captions`."""
+    count, captioned = len(found.pictures), sum(bool(one.caption) for one in found.pictures)
+    many = "all" if captioned == count else str(captioned) if captioned else "none"
+    return f"{markup.counted(count, 'picture')}, {many} with {'a caption' if captioned == 1 < count else 'captions'}"
 
 
 def sizes(found: pictures.PictureSet | None, plan: Planned) -> str:

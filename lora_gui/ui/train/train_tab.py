@@ -63,8 +63,10 @@ class _Setup:
             self._beginning = beginning.build()
             with gr.Row(elem_id="start-row"):
                 self._start = gr.Button("Start", variant="primary", size="lg", scale=0, min_width=150, elem_id="start")
-                plan = html(markup.quiet(planned.ALL_IT_NEEDS), elem_id="plan")
-            self._memory = MemoryView(context)
+                with gr.Column(elem_id="before"):
+                    plan = html(markup.quiet(planned.ALL_IT_NEEDS), elem_id="plan")
+                    self._memory = MemoryView(context)
+                    self._pictures.doctor.line.render()
             notice = html(elem_id="train-notice")
         with gr.Column() as details, gr.Accordion("Details", open=False, elem_id="details"):
             name = _name()
@@ -89,7 +91,7 @@ class _Setup:
             self._memory.fit.click(self._fitted, [shown, self._memory.proposal], outputs, **carried),
             self._beginning.select(self._begun_anew, [shown], outputs, **carried),
             *self._pictures.connect(self._shows, self._form),
-            self._pictures.doctor.connect(self._to_judge, self._shows, shown, outputs),
+            *self._pictures.doctor.connect(self._to_judge, self._shows, shown, outputs),
             *self._presets.connect(self._after, shown, carried, outputs),
         ):
             self._form.filled(event)
@@ -165,10 +167,11 @@ class _Setup:
         values: dict[str, Any] = {"trigger": draft.trigger, "name": draft.name, "ground": draft.ground or "white"}
         words = planned.wrong_words(self._studio, draft) if draft.name else {}
         wrong, focus = {key: one for key, one in words.items() if key == "name"}, ""
+        plan = None
         try:
             plan = planned.planned(self._studio, draft, count)
             values |= {"preset": plan.preset, "base": plan.base.key} | form.shown(plan.settings, draft.hand)
-            values["plan"] = planned.in_words(self._studio, plan, count)
+            values["plan"] = planned.in_words(self._studio, plan, found)
             values["sizes"] = planned.sizes(found, plan)
             values["memory"] = self._memory.at_once(plan.base, plan.settings)
             wrong |= plan.wrong
@@ -180,9 +183,12 @@ class _Setup:
         values["notice"] = markup.problem(problem) if problem else markup.notice(note or draft.note, kind="note")
         values["beginning"] = beginning.words(draft)
         folder = found.folder.name if found else ""
-        answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder)
+        aim = self._pictures.aim(plan)
+        mark, was = aim.mark(found) if found else "", shown or {}
+        answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder, desk=mark)
         answer |= self._pictures.doctor.hangs(draft)
-        return answer | (self._pictures.show(found) if folder != (shown or {}).get("folder", "") else {})
+        anew = folder != was.get("folder", "")
+        return answer | (self._pictures.show(found, aim, anew) if anew or mark != was.get("desk", "") else {})
 
     def _to_judge(self) -> Any:
         """The pictures of the draft, and what they are for; None where there are none, or no base."""

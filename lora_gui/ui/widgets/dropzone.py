@@ -15,8 +15,11 @@ SCRIPT = Path(__file__).with_name("dropzone.js")
 _ICON = """
     <svg viewBox="0 0 48 40" aria-hidden="true"><rect x="4" y="9" width="30" height="26" rx="3"/>
       <path d="M4 29l9-8 7 6 5-4 9 8M14 4h27a3 3 0 0 1 3 3v21"/><circle cx="13" cy="17" r="2.5"/></svg>"""
-_EXAMPLES = """<i>·</i>
-      <button type="button" data-pick="examples">Use the example pictures</button>"""
+_TITLE = (
+    '<span class="first">Drop 10 to 50 pictures here, or a folder</span><span class="more">Drop more pictures</span>'
+)
+_EXAMPLES = """<i class="first">·</i>
+      <button type="button" class="first" data-pick="examples">Use the example pictures</button>"""
 MARKUP = """
 <div class="zone{kind}" data-turn="${value}" data-looking="Looking at the {things}">
   <div class="zone-idle">{icon}
@@ -38,7 +41,7 @@ def build() -> gr.HTML:
     """
     accept = ",".join(["image/*", ".zip", *sorted(sorting.TEXTS | sorting.TABLES)])
     words = {"kind": "", "icon": _ICON, "examples": _EXAMPLES, "things": "pictures", "accept": accept}
-    return _zone("dropzone", words | {"title": "Drop 10 to 50 pictures here, or a folder"})
+    return _zone("dropzone", words | {"title": _TITLE})
 
 
 def for_loras() -> gr.HTML:

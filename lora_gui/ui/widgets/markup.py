@@ -1,12 +1,11 @@
 """Small pieces of HTML that the tabs are made of; every text is escaped, because many come from files of strangers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
 from lora_gui.errors import UserError
 from lora_gui.protocol.events import Sample
-from lora_gui.studio.things.pictures import Picture
 
 Address = Callable[[Path], str]  # where the browser finds a picture
 
@@ -60,28 +59,13 @@ def image(address: str, alt: str, lazy: bool = True) -> str:
     return f'<img src="{address}" alt="{text(alt)}" title="{text(alt)}"{" loading=lazy" if lazy else ""}>'
 
 
-def picture_grid(pictures: Sequence[Picture], address: Address, badges: Mapping[str, str] | None = None) -> str:
-    """The pictures of a set; `badges` are words on some of them, by the names of their files."""
-    cells = ""
-    for one in pictures:
-        badge = text((badges or {}).get(one.path.name, ""))
-        shown = image(address(one.path), one.caption or one.label)
-        cells += f'<figure title="{text(one.label)}">{shown}{f"<span>{badge}</span>" if badge else ""}</figure>'
-    return f'<div class="pictures">{cells}</div>'
-
-
-def caption_rows(pictures: Sequence[Picture], address: Address) -> str:
-    """How many pictures there are, and folded, each with its caption; its data-set and data-index say whose."""
-    rows = "".join(
-        f'<label class="caption">{image(address(p.path), "")}'
-        f'<textarea rows="2" data-set="{text(p.path.parent.name)}" data-index="{index}" '
-        f'aria-label="Caption of {text(p.label)}">{text(p.caption)}</textarea></label>'
-        for index, p in enumerate(pictures)
+def learn(card: str, about: str = "") -> str:
+    """A quiet question mark that opens a card of the learning path."""
+    told = text(about or card)
+    return (
+        f'<button type="button" class="learn" data-learn="{text(card)}" aria-label="Learn about {told}" '
+        f'title="Learn about {told}">?</button>'
     )
-    help = quiet("What each picture shows, without the trigger word. Every change is kept at once.")
-    help = help.replace("</p>", ' <span class="kept" role="status"></span></p>')
-    count = counted(len(pictures), "picture")
-    return f'<details><summary>{count} <b>Edit captions</b></summary>{help}<div class="rows">{rows}</div></details>'
 
 
 def compared(base: str, lora: str, prompt: str) -> str:

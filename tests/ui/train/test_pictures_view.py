@@ -42,7 +42,7 @@ def test_what_was_not_used_is_said_in_one_sentence_that_unfolds(page):
         paths=[str(path) for path in paths], names=names, skipped=["set/.DS_Store"], failed=["x.png"]
     )
     said = page.setup._pictures._uploaded(event)[page.setup._pictures._remarks]
-    assert "2 pictures, 1 with a caption. Not used: 1 mask, 1 hidden file or folder." in said
+    assert "Not used: 1 mask, 1 hidden file or folder." in said
     assert "masks/1.png: masks are never learnt as pictures" in said and "x.png could not be copied" in said
     assert [picture.caption for picture in page.pictures()] == ["a fox", ""]
 
@@ -64,13 +64,14 @@ def test_an_upload_that_failed_is_a_sentence(page):
 def test_a_caption_is_kept_in_the_set_it_was_typed_for_and_nowhere_else(page):
     upload(page, "one.jpg", "two.jpg")
     first = page.context.drafts.train.value.folder
+    page.setup._pictures._none(None)
     upload(page, "three.jpg")
     evil = "an orange ${1+1} {{value}} <b>square</b>"
-    page.setup._pictures._caption(SimpleNamespace(set=first, index=1, caption=evil))
+    page.setup._pictures.desk._typed(SimpleNamespace(act="caption", set=first, n=2, words=evil))
     assert [one.caption for one in pictures.load(page.studio.pictures / first).pictures] == ["", evil]
     assert [one.caption for one in page.pictures()] == [""]
-    with pytest.raises(UserError, match="not in the window any more"):
-        page.setup._pictures._caption(SimpleNamespace(set=first, index=2, caption="x"))
+    with pytest.raises(UserError, match="not in this set any more"):
+        page.setup._pictures.desk._typed(SimpleNamespace(act="caption", set=first, n=9, words="x"))
 
 
 def test_choose_others_brings_the_drop_zone_back(page):
@@ -79,7 +80,7 @@ def test_choose_others_brings_the_drop_zone_back(page):
     page.take(page.setup._look({}))
     assert page.shown["folder"] == "" and page.context.drafts.train.value.folder == ""
     changes = page.setup._pictures.show(None)
-    assert changes[page.setup._pictures._zone]["visible"] and not changes[page.setup._pictures._chosen]["visible"]
+    assert not changes[page.setup._pictures._chosen]["visible"]
 
 
 def test_a_set_that_was_deleted_meanwhile_leaves_an_empty_question(page):
@@ -98,7 +99,7 @@ def test_many_captions_are_changed_as_they_were_accepted_and_a_list_of_other_pic
     assert {one.caption for one in page.pictures()} == {"not a picture at all"}
     row = ["0001.png", "one.jpg", "not a picture at all", "a fox"]
     accepted = SimpleNamespace(act="accept", set=folder, rows=[row])
-    assert "a fox" in view._changed(accepted)[view._captions]
+    assert "a fox" in view._changed(accepted)[view.desk.board]
     assert [one.caption for one in page.pictures()] == ["a fox", "not a picture at all"]
     for wrong, says in (
         (accepted, "changed meanwhile"),

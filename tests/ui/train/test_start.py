@@ -25,7 +25,7 @@ def test_a_page_that_is_opened_shows_what_the_preset_says_of_these_pictures(page
     base = bases.list_bases(page.studio)[0]
     plan = presets.fill(page.studio, "style", base, len(page.pictures()))
     assert len(page.pictures()) == 24 and fresh["steps"] == plan.steps != 1000
-    assert f"24 pictures, {plan.steps} steps" in fresh["plan"]
+    assert "24 pictures, all with captions" in fresh["plan"] and f"{plan.steps} steps" in fresh["plan"]
     assert page.setup._look(page.shown) == {}  # and a page that shows it already is told nothing
 
 

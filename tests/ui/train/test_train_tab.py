@@ -1,5 +1,6 @@
 """What is asked before a run: every answer depends on the draft alone."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -59,10 +60,10 @@ def page(tmp_path):
 def test_whatever_was_pressed_the_plan_says_the_steps_that_the_field_holds(page):
     for preset, steps in (("character", 111), ("style", 77), ("character", 111), ("style", 77)):
         page.types(preset=preset)
-        assert page.values["steps"] == steps and f", {steps} steps," in page.values["plan"]
+        assert page.values["steps"] == steps and f">{steps} steps," in page.values["plan"]
     page.types(steps=40)
     page.types(preset="character")
-    assert page.values["steps"] == 40 and ", 40 steps," in page.values["plan"]
+    assert page.values["steps"] == 40 and ">40 steps," in page.values["plan"]
     page.types(steps=None)
     assert page.values["steps"] == 111
 
@@ -83,11 +84,14 @@ def test_what_no_field_can_give_changes_nothing(page):
 
 
 def test_a_page_is_sent_the_pictures_only_where_it_shows_others(page):
-    grid = page.setup._pictures._grid
+    grid = page.setup._pictures.desk.board
     assert grid in page.changes
     page.types(trigger="zxy_style")
     assert grid not in page.changes
     assert grid in page.setup._look({}) and page.setup._look(page.shown) == {}
+    page.types(resolution=64)  # they are framed otherwise
+    (cell,) = json.loads(page.changes[grid])["cells"]
+    assert (cell["size"], cell["learnt"], cell["crop"]) == ([96, 96], [64, 64], [0.5, 0.5])
 
 
 def test_start_takes_along_what_was_just_typed_waits_its_turn_and_pressed_twice_is_one_run(page):

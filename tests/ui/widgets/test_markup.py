@@ -1,11 +1,9 @@
 """The pieces of HTML: what strangers wrote stays text."""
 
-from pathlib import Path
 
 import pytest
 
 from lora_gui.protocol.events import Sample
-from lora_gui.studio.things.pictures import Picture
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.plot import loss_plot, smoothed
 
@@ -19,8 +17,7 @@ EVIL = "<img src=x onerror=alert(1)> ${alert(1)} {{value}} `x` \"'"
         markup.sentences(EVIL, [EVIL]),
         markup.verdict([EVIL], "good", EVIL),
         markup.bar(0.5, EVIL, EVIL),
-        markup.caption_rows([Picture(Path("0001.png"), EVIL, EVIL)], lambda path: "/x"),
-        markup.picture_grid([Picture(Path("0001.png"), EVIL, EVIL)], lambda path: "/x"),
+        markup.learn(EVIL, EVIL),
         markup.sample_grid([Sample(1, "1.png", EVIL, 1)], lambda path: "/x"),
     ],
 )

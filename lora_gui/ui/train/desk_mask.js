@@ -1,0 +1,49 @@
+// The mask of a picture, painted large: what is painted is learnt, the rest hardly or not at all.
+const ALL = 'Nothing is painted: all of it is learnt. Paint what matters, and the rest counts little.';
+const PART = 'What is painted is learnt; the rest counts little once Masked learning is on in Details.';
+const easel = part('easel'), painter = studio.painter(easel, painted);
+let open_ = 0; // whose mask it is
+
+function open(n) {
+  if (!cells.has(n)) return;
+  if (easel.hidden || open_ !== n) {
+    if (open_ && painter.isBusy()) painter.settle();
+    open_ = n;
+    easel.hidden = false;
+    trigger('tick', { set: state.set, numbers: [], board: n });
+  } else close();
+}
+function close() {
+  if (painter.isBusy()) painter.settle();
+  open_ = 0;
+  easel.hidden = true;
+}
+function shown({ n, picture, mask }) {
+  if (n !== open_) return;
+  const isNew = painter.image.getAttribute('src') !== picture;
+  easel.querySelector('.whose').textContent = `Mask of ${cells.get(n).data.name}`;
+  painter.image.alt = cells.get(n).data.name;
+  easel.querySelector('.says').textContent = mask ? PART : ALL;
+  if (isNew) { painter.expect(mask); painter.image.src = picture; }
+  else if (!painter.isBusy()) painter.draw(mask);
+  easel.scrollIntoView({ block: 'nearest' });
+}
+const sent = mask => ({ n: open_, png: mask?.toDataURL('image/png') ?? '' });
+function painted(mask) {
+  easel.querySelector('.says').textContent = mask ? PART : ALL;
+  send('mask', sent(mask));
+}
+function left() { // the page, before a stroke has settled
+  if (open_ && painter.isBusy()) studio.beacon('desk', { act: 'mask', set: state.set, ...sent(painter.painted()) });
+}
+easel.addEventListener('keydown', event => { if (event.key === 'Escape') { close(); go(current); } });
+Object.assign(ACTS, {
+  close: () => { close(); go(current); },
+  clear: () => { painter.stop(); painter.draw(''); painted(null); },
+});
+watch('value', () => {
+  arrange();
+  if (open_ && !cells.has(open_)) close();
+  else if (open_ && !painter.isBusy()) trigger('tick', { set: state.set, numbers: [], board: open_ }); // undone, perhaps
+});
+arrange();
