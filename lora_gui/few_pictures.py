@@ -1,6 +1,6 @@
 """The settings by which more is learnt from few pictures, a part of those of a training: each off until asked for."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +53,10 @@ class FewPictures(Frozen):
     tag_dropout: float = Field(
         0, ge=0, le=1, title="Tag dropout",
         description="Share of tags that are left out each time. Up: what is learnt hangs less on single tags; 0 leaves none out.",
+    )
+    further_resolutions: tuple[Annotated[int, Field(ge=64, le=2048)], ...] = Field(
+        (), max_length=4, title="Further resolutions",
+        description="Smaller sizes in pixels at which each picture is learnt as well, such as 512 beside 768, so that what is learnt holds in small and large drawings. Empty: none.",
     )
     timestep_bias: TimestepBias = Field(
         "balanced", title="Noise learnt more often",

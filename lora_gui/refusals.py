@@ -54,7 +54,7 @@ def refused(settings: type[BaseModel], error: dict[str, Any]) -> SettingError:
         info = inner.model_fields.get(str(place[-1]))
     label = info.title if info and info.title else " ".join(map(str, place))
     instead = _nearest(info, given) if info else None
-    use = "" if instead is None else value_in_words(instead)
+    use = "" if instead in (None, ()) else value_in_words(instead)
     limits = bounds(info) if info else {}
     if error["type"] == "multiple_of" and isinstance(given, (int, float)):
         step = limits["multiple_of"]

@@ -5,7 +5,7 @@ import pytest
 from lora_gui.commands import settings_of
 from lora_gui.errors import UserError
 from lora_gui.settings import DrawSettings, TrainSettings, check
-from lora_gui.typed import number
+from lora_gui.typed import number, read
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,9 @@ def test_prompts_keep_their_own_commas_and_how_a_list_was_taken_apart_is_said(ca
     assert train("sample_prompts=zxy a cat, at night; zxy a dog").sample_prompts == ("zxy a cat, at night", "zxy a dog")
     assert train('sample_prompts=["a, b", "c"]').sample_prompts == ("a, b", "c")
     assert train("only_layers=").only_layers == ()
+
+
+def test_further_resolutions_are_read_as_a_list_of_numbers():
+    for text in ("512 768", "512,768", "[512, 768]", "512;768"):
+        values = read(TrainSettings, [("further-resolutions", text)])
+        assert check(TrainSettings, values).further_resolutions == (512, 768), text

@@ -59,7 +59,7 @@ def small(own: Family, base: Path) -> Counted:
     batch = batch_of(own.facts.key, base)
     parts = {name: part.to(CARD) for name, part in own.denoisers(base, torch.device("cpu"), torch.float32).items()}
     pictures = [[{key: value[n] for key, value in batch.pictures.items()}] for n in range(2)]
-    cache = Cache(batch.framings, pictures, batch.captions, [0, 1], [], CARD)
+    cache = Cache(batch.framings, pictures, batch.captions, [[0], [1]], [], CARD)
     return _counted(_state(TrainState, own, parts, cache, settings, torch.float32, base), parts)
 
 
@@ -71,7 +71,7 @@ def app_step(own: Family, parts: dict[str, nn.Module], calls: Calls, settings: T
             return _loss(self.parts, calls)
 
     bare = type(own.__class__.__name__, (own.__class__,), {"noising": lambda *_: {}})()
-    cache = Cache([Framing((64, 64), (64, 64))], [[{}]], {}, [0], [], CARD)
+    cache = Cache([Framing((64, 64), (64, 64))], [[{}]], {}, [[0]], [], CARD)
     return _counted(_state(Predicting, bare, parts, cache, settings, torch.bfloat16, Path()), parts)
 
 

@@ -112,7 +112,7 @@ def measured(key: str, planner: Planner, settings: TrainSettings, folder: Path) 
     picture = {name: torch.randn(channels, cells, cells) for name in ("mean", "std")}
     dtype, told = dtype_of(settings.precision), CAPTIONS[own.facts.key]
     captions = {name: torch.randn(2, *shape).to(dtype) for name, shape in told.items()}
-    cache = Cache([Framing((side, side), (side, side))], [[picture]], captions, [0], [], torch.device("cpu"))
+    cache = Cache([Framing((side, side), (side, side))], [[picture]], captions, [[0]], [], torch.device("cpu"))
     base = plans.base_of(Studio(folder), key).model_copy(update={"path": str(folder)})
     job = TrainJob(name="counted", trigger="zxy", preset="style", pictures=(), settings=settings, base=base)
     spared._FEW = 0  # a processor alone takes plain products for attention, which keep their scores

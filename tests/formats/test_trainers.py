@@ -167,10 +167,11 @@ def test_ai_toolkits_yaml_becomes_a_run_and_says_what_does_not(tmp_path):
         "weight_decay": 1e-4, "checkpoint_every": 250, "sample_every": 250, "seed": 42, "resolution": 1024,
         "sample_prompts": ("zxy, a fox; red", "a cat"), "caption_dropout": 0.05,
         "preservation": 0.5, "class_words": "fox", "shuffle_tags": True, "masked_loss": True,
+        "further_resolutions": (512, 768),
     }  # fmt: skip
     assert (found.name, found.trigger, found.base) == ("my_fox_v1", "zxy", "black-forest-labs/FLUX.1-dev")
     told = [one.partition(" = ")[0] for one in found.left]
-    assert told == ["train: linear_timesteps", "datasets: resolution"]
+    assert told == ["train: linear_timesteps"]
 
 
 def test_no_folder_of_whoever_wrote_the_file_comes_along(tmp_path):

@@ -17,11 +17,11 @@ from lora_gui.engine.draw.pipeline import encoded
 from lora_gui.engine.load import loading
 from lora_gui.engine.load.device import empty_cache
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import buckets, masks, variants
+from lora_gui.engine.train import buckets, masks, variants, views
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family, Tensors
-from lora_gui.framing import Framing, Size, frame
+from lora_gui.framing import Framing, Size
 from lora_gui.protocol.events import Event, Note, Phase
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.learnt import with_trigger
@@ -34,14 +34,15 @@ CAPTIONS_AT_ONCE = 16
 class Cache:
     """Everything a step needs of pictures and captions, in the computer's own memory; captions can be large."""
 
-    framings: list[Framing]  # of each picture
-    pictures: list[list[Tensors]]  # for each picture its variants: as it is, and mirrored where wished
+    framings: list[Framing]  # of each picture; behind them of the same at further resolutions
+    pictures: list[list[Tensors]]  # for each of these its variants: as it is, and mirrored where wished
     captions: Tensors  # (captions + 1, ...), the empty one last
-    captions_of: list[list[int]]  # rows of each picture's captions, one or several variants
+    captions_of: list[list[int]]  # for each of these the rows of its captions, one or several variants
     prompts: list[Tensors]  # for each sample prompt, the prompt and the empty one; (2, ...)
     device: torch.device  # that trains
     of_class: list[int] = field(default_factory=list)  # numbers of the pictures that the base drew of the class
     held_at: int = -1  # row of the words at which the base is held: those of the class, or none
+    views: dict[int, tuple[views.View, ...]] = field(default_factory=dict)  # of each picture that has several
 
     def batch(
         self, numbers: list[int], dropout: float, rng: random.Random, share: slice = slice(None)
@@ -62,6 +63,10 @@ class Cache:
         """The same pictures, all with the caption of a row."""
         count = len(batch.framings)
         return replace(batch, captions={key: self._stacked([one[row]] * count) for key, one in self.captions.items()})
+
+    def seen(self, number: int, repeats: int) -> list[tuple[int, int]]:
+        """Where a picture is, at each resolution that it is learnt at, and how often it comes there."""
+        return [(at, repeats * share) for at, share in self.views.get(number, ((number, 1),))]
 
     @property
     def sizes(self) -> list[Size]:
@@ -124,16 +129,17 @@ def build(
     empty_cache(device)
     with opening(job.base):
         encoders = family.encoders(base, device, dtype, captions=False)
+    seen, framings = views.of(job, family.facts, _size, job.settings.batch_size * ranks.count)
     with torch.no_grad():
-        framings, pictures = yield from _encode_pictures(job, family, encoders, ranks)
+        pictures = yield from _encode_pictures(job, framings, seen, family, encoders, ranks)
     pictures = [[_kept(variant, device) for variant in variants] for variants in pictures]
     del encoders
     empty_cache(device)
     rows = {text: row for row, text in enumerate(known)}
-    captions_of = [[rows[text] for text in several] for several in texts]
+    captions_of = [[rows[text] for text in texts[number]] for number in seen]
     of_class = [number for number, picture in enumerate(job.pictures) if picture.of_class]
-    held_at = rows[held[0]] if held else -1
-    return Cache(framings, pictures, captions, captions_of, pairs, device, of_class, held_at)
+    further = of_class, rows[held[0]] if held else -1, views.several(seen, framings)
+    return Cache(framings, pictures, captions, captions_of, pairs, device, *further)
 
 
 def _encode_captions(
@@ -151,35 +157,28 @@ def _encode_captions(
 
 
 def _encode_pictures(
-    job: TrainJob, family: Family, encoders: Any, ranks: Ranks
-) -> Generator[Event, None, tuple[list[Framing], list[list[Tensors]]]]:
-    """Each picture at its own size; pictures of one size are encoded together."""
-    settings = job.settings
-    files = [Path(picture.path) for picture in job.pictures]
-    together = settings.batch_size * ranks.count
-    framings = [
-        frame(_size(file), settings.resolution, family.facts, together, picture.crop)
-        for file, picture in zip(files, job.pictures, strict=True)
-    ]
+    job: TrainJob, framings: list[Framing], seen: list[int], family: Family, encoders: Any, ranks: Ranks
+) -> Generator[Event, None, list[list[Tensors]]]:
+    """Each framing of a picture, whose number is `seen`; those of one size are encoded together."""
+    shown = [job.pictures[number] for number in seen]
     groups = _groups(framings)[ranks.rank :: ranks.count]
     made: Tensors = {}
-    done, masked = 0, masks.wanted(job)
+    done, masked, flip = 0, masks.wanted(job), job.settings.flip
     for some in groups:
-        yield Phase("Encoding pictures", done, len(files))
-        pixels = torch.stack([_pixels(files[n], framings[n]) for n in some])
-        for number, variant in enumerate((pixels, pixels.flip(-1)) if settings.flip else (pixels,)):
+        yield Phase("Encoding pictures", done, len(shown))
+        pixels = torch.stack([_pixels(Path(shown[n].path), framings[n]) for n in some])
+        for number, variant in enumerate((pixels, pixels.flip(-1)) if flip else (pixels,)):
             for key, value in family.encode_pictures(encoders, variant).items():
                 made |= {f"{n} {number} {key}": value[row].clone() for row, n in enumerate(some)}
             for n in some if masked else ():
-                made[f"{n} {number} {masks.KEY}"] = masks.kept(job.pictures[n], framings[n], bool(number))
+                made[f"{n} {number} {masks.KEY}"] = masks.kept(shown[n], framings[n], bool(number))
         done += len(some) * ranks.count
-    yield Phase("Encoding pictures", len(files), len(files))
-    variants = range(1 + settings.flip)
-    found: list[list[Tensors]] = [[{} for _ in variants] for _ in files]
+    yield Phase("Encoding pictures", len(shown), len(shown))
+    found: list[list[Tensors]] = [[{} for _ in range(1 + flip)] for _ in shown]
     for name, tensor in ranks.exchanged(made).items():
         picture, which, part = name.split(" ", 2)
         found[int(picture)][int(which)][part] = tensor
-    return framings, found
+    return found
 
 
 def _groups(framings: list[Framing]) -> list[list[int]]:

@@ -216,10 +216,10 @@ def _steps(state: TrainState, samples: Samples, task: TaskFolder) -> Generator[E
 def _batches(state: TrainState) -> Iterator[list[int]]:
     """Numbers of the pictures that are learnt, batch by batch without end."""
     settings, learnt = state.job.settings, state.meter.learnt
-    sizes, repeats = zip(*((state.cache.sizes[n], state.job.pictures[n].repeats) for n in learnt), strict=True)
-    together = settings.batch_size * state.ranks.count
-    for batch in buckets.batches(list(sizes), together, settings.seed, repeats):
-        yield [learnt[n] for n in batch]
+    seen = [view for n in learnt for view in state.cache.seen(n, state.job.pictures[n].repeats)]
+    sizes, together = [state.cache.sizes[n] for n, _ in seen], settings.batch_size * state.ranks.count
+    for batch in buckets.batches(sizes, together, settings.seed, [repeats for _, repeats in seen]):
+        yield [seen[n][0] for n in batch]
 
 
 def _measure(state: TrainState) -> Iterator[Event]:

@@ -92,9 +92,9 @@ def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
         found.leave("datasets", len(sets), "the pictures are chosen here, and the first one's settings are taken")
     sizes = first.get("resolution")
     if isinstance(sizes, list) and len(sizes) > 1:
-        found.leave("datasets: resolution", sizes, "pictures are learnt at one resolution here, the largest of these")
-        numbers = [one for one in sizes if isinstance(one, int)]
-        sizes = max(numbers) if numbers else None
+        numbers = sorted({one for one in sizes if isinstance(one, int)})
+        found.take("further_resolutions", numbers[:-1], "datasets: resolution")
+        sizes = numbers[-1] if numbers else None
     found.take("resolution", sizes[0] if isinstance(sizes, list) and sizes else sizes, "datasets: resolution")
     found.take("tag_dropout", first.get("token_dropout_rate"), "datasets: token_dropout_rate")
     found.take("caption_dropout", first.get("caption_dropout_rate"), "datasets: caption_dropout_rate")

@@ -69,6 +69,7 @@ def _alike(one: TrainSettings, other: TrainSettings) -> bool:
     """Whether a step costs about the same for each picture."""
     fields = (
         "resolution",
+        "further_resolutions",
         "precision",
         "gradient_checkpointing",
         "layers",

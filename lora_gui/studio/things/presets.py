@@ -128,6 +128,9 @@ def _require_learning(settings: TrainSettings, hand: dict[str, Any]) -> None:
     if settings.class_pictures and not settings.class_words:
         what = "Class pictures need words of the class, such as: a woman."
         raise SettingError(what, "Type them, or set class pictures to 0.", "class_pictures", 0)
+    if any(side >= settings.resolution for side in settings.further_resolutions):
+        what = f"Further resolutions are smaller than the resolution, which is {settings.resolution}."
+        raise SettingError(what, "Make the resolution the largest of them.", "further_resolutions", ())
     if "warmup_steps" in hand and settings.warmup_steps >= settings.steps:
         what = f"A warm-up of {settings.warmup_steps} steps does not fit into a run of {settings.steps}."
         raise SettingError(what, "Choose fewer warm-up steps, or more steps.", "warmup_steps", settings.steps - 1)

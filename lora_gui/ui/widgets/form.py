@@ -30,6 +30,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "class_words", "class_pictures", "class_weight", "preservation",
             "masked_loss", "unmasked_weight", "caption_lines", "shuffle_tags", "keep_first_tags", "tag_dropout",
             "caption_dropout", "timestep_bias",
+            "further_resolutions",
         ),
     ),
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),

@@ -20,14 +20,16 @@ WAYS = {
     "class and words": {"class_words": "thing", "class_pictures": 1, "preservation": 1, "accumulation": 2},
     "blank words": {"preservation": 0.5, "train_text_encoder": True, "caption_dropout": 0.5},
     "timesteps": {"timestep_bias": "style"},
+    "resolutions": {"resolution": 128, "further_resolutions": (64, 96)},
     "variants": {"caption_lines": True, "shuffle_tags": True, "tag_dropout": 0.3, "caption_dropout": 0.3},
 }
 
 
 def job(folder: Path, base: Path, **settings) -> TrainJob:
-    """Pictures of which one has a mask and lines of tags."""
+    """Pictures of which one has a mask and lines of tags, and one is large."""
     made = tiny.job(folder, base, **({"steps": 5, "sample_every": 0} | settings))
-    first, *others = made.pictures
+    first, _, *others = made.pictures
+    others += tiny.pictures(folder / "large", 1, (128, 128))
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (0, 0, 30, 40))
     mask.save(mask_beside(Path(first.path)))

@@ -281,3 +281,12 @@ def test_every_linear_layer_learns_where_that_was_measured_to_be_better_and_fits
         assert cards == ["attention"] * 3 + ["linear"] * 2  # SD 1.5 is promised to fit 4 GB on a card of 12
         assert len({learns(preset, "starter", "sd1", card) for card in CARDS}) == 1
     assert learns("concept", "sdxl", "sdxl") == learns("style", "flux1-dev", "flux1") == "attention"
+
+
+def test_further_resolutions_are_smaller_than_the_resolution(studio):
+    with pytest.raises(SettingError, match="smaller than the resolution, which is 128") as refused:
+        fill(studio, "style", STARTER, 20, {"resolution": 128, "further_resolutions": (64, 128)})
+    assert refused.value.setting == "further_resolutions"
+    assert fill(studio, "style", STARTER, 20, {"further_resolutions": (64,)}).further_resolutions
+    with pytest.raises(SettingError, match="Further resolutions can be at most 2,048. It was 5000."):
+        fill(studio, "style", STARTER, 20, {"further_resolutions": (5000,)})
