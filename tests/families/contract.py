@@ -4,6 +4,7 @@ A family's test file makes a class of this one; `test_<family>.py` then adds wha
 """
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -18,13 +19,15 @@ from lora_gui import families
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.load import loading, lora, packed
 from lora_gui.engine.load.quantize import QuantizedLinear
-from lora_gui.engine.train import activations, adapter, losses, optimizers, publish, recompute
+from lora_gui.engine.train import activations, adapter, losses, masks, optimizers, publish, recompute
+from lora_gui.engine.train.cache import Cache
+from lora_gui.engine.train.preservation import Preservation
 from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.framing import Framing
-from lora_gui.protocol.jobs import Base
+from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import DrawSettings, Quantised, Recomputing, TrainSettings
 from lora_gui.studio.doctor import reading
 from tests import tiny
@@ -75,6 +78,39 @@ class Contract:
             for name, weight in root.named_parameters():
                 if ".lora_" not in name:
                     assert torch.equal(weight, frozen[part, name.replace(".base_layer", "")])
+
+    def test_cells_count_by_masks_and_bias_moves_the_noise(self, base):
+        own, batch = family(self.key), batch_of(self.key, base)
+        plain = TrainSettings(rank=4, alpha=4, unmasked_weight=0)
+        parts, height = own.denoisers(base, CPU, torch.float32), batch.sizes[0][0] // 8
+        mask = torch.ones((2, 1, height, height))
+        white = replace(batch, pictures=batch.pictures | {masks.KEY: mask})
+        expected = loss_of(self.key, base, parts, batch, plain, seed=1)
+        torch.testing.assert_close(loss_of(self.key, base, parts, white, plain, seed=1), expected)
+        half = replace(batch, pictures=batch.pictures | {masks.KEY: mask * (torch.arange(height) < height // 2)})
+        found = loss_of(self.key, base, parts, half, plain, seed=1)
+        assert found.isfinite().all() and not torch.allclose(found, expected)
+        biased = loss_of(self.key, base, parts, batch, plain.model_copy(update={"timestep_bias": "style"}), seed=1)
+        assert biased.isfinite().all() and not torch.allclose(biased, expected)
+
+    def test_the_base_can_be_held_at_other_words(self, base):
+        own, batch = family(self.key), batch_of(self.key, base)
+        job = tiny_job(self.key, base, rank=4, alpha=4, preservation=1)
+        parts, noising = own.denoisers(base, CPU, torch.float32), own.noising(base, CPU)
+        lora.add_new(parts, own, job.settings, "new")
+        masters = adapter.fuse(parts, "new", torch.float32, own)
+        pictures = [[{key: value[n] for key, value in batch.pictures.items()}] for n in range(2)]
+        encoded = Cache(batch.framings, pictures, batch.captions, [[0], [1]], [], CPU)
+        preservation = Preservation(job, encoded, own, parts, noising, "new")
+        held = preservation.held(batch, torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            assert float(preservation.distance(held)) < 1e-8  # a new LoRA changes nothing
+        for one in masters:
+            one.flat.data.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
+            one.refresh()
+        far = preservation.distance(held)
+        far.backward()
+        assert float(far.detach()) > 1e-6 and all(bool(one.arriving.any()) for one in masters)
 
     def test_attention_is_attention_alone_unless_the_help_says_otherwise(self, base):
         own, parts = family(self.key), family(self.key).denoisers(base, CPU, torch.float32)
@@ -352,6 +388,14 @@ def same(one: Image.Image, two: Image.Image) -> bool:
 
 @cache
 @torch.no_grad()
+def tiny_job(key: str, base: Path, **settings: Any) -> TrainJob:
+    """Settings as a run would have them, without pictures."""
+    named = Base(key=key, title=key, family=key, path=str(base))
+    return TrainJob(
+        name="x", trigger="zxy", preset="style", base=named, pictures=(), settings=TrainSettings(**settings)
+    )
+
+
 def batch_of(key: str, base: Path, size: tuple[int, int] = (tiny.SIZE, tiny.SIZE)) -> Batch:
     """Two pictures, (height, width) px, and their captions, encoded by the family."""
     own = family(key)

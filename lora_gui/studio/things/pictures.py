@@ -16,7 +16,7 @@ from lora_gui.protocol.jobs import TrainPicture, mask_beside
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import archives, picture_index, report, set_changes
+from lora_gui.studio.things import archives, mask_files, picture_index, report, set_changes
 from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.filling import Filled, fill, require_colour
 from lora_gui.studio.things.intake import Incoming, Intake, gather
@@ -126,6 +126,9 @@ def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, 
         if not filled.stored:
             many = f"None of the {len(found)} files is a usable picture. {filled.refused[0]}"
             raise UserError(many if len(found) > 1 else filled.refused[0], DROP)
+        kept, unusable = mask_files.take(partial, filled.stored, mask_files.beside(found, intake.files))
+        left = [one for one in left if one.file not in kept | {mask.file for mask in unusable}] + unusable
+        filled.remarks += [f"Masks that came with their pictures: {len(kept)}."] if kept else []
         picture_index.write(partial, _index(intake, left, found, captions, filled))
         folder = studio.pictures / new_id(studio.pictures)
         files.move(partial, folder)

@@ -82,6 +82,30 @@ def test_a_run_says_which_mask_it_is_given_and_takes_it_along_to_another_compute
     assert copied[1].read_bytes() == path.read_bytes()
 
 
+def test_masks_come_in_beside_their_pictures_also_when_a_set_is_added_again(studio, made, tmp_path):
+    masks.put_mask(made, made.pictures[1], painted((104, 80), (0, 0, 24, 80)))
+    again, refused = pictures.import_pictures(studio, [made.folder])
+    assert not refused and "Masks that came with their pictures: 1." in again.notes
+    assert [masks.mask_of(again, one) is not None for one in again.pictures] == [False, True, False]
+    assert white(masks.mask_of(again, again.pictures[1])) == (0, 0, 24, 80)
+    grown, _ = set_work.add(studio, made.folder, [again.folder])
+    assert white(masks.mask_of(grown, grown.pictures[4])) == (0, 0, 24, 80)
+
+
+def test_a_mask_that_comes_in_and_cannot_be_used_is_named_and_the_picture_comes_in(studio, tmp_path):
+    inbox = tmp_path / "odd"
+    inbox.mkdir()
+    for name in "ab":
+        Image.new("RGB", (96, 80), "red").save(inbox / f"{name}.png")
+    (inbox / "a-masklabel.png").write_bytes(painted((80, 96), (0, 0, 9, 9)))
+    (inbox / "b-masklabel.png").write_bytes(b"no picture")
+    made, _ = pictures.import_pictures(studio, [inbox])
+    assert len(made.pictures) == 2 and not list(made.folder.glob("*-masklabel.png"))
+    reasons = {one.file: one.reason for one in made.left}
+    assert "The mask is 80 x 96, and the picture 96 x 80." in reasons["a-masklabel.png"]
+    assert "b-masklabel.png" in reasons["b-masklabel.png"] and len(reasons) == 2
+
+
 @pytest.mark.parametrize("data, says", [
     (b"", "no PNG"), (b"GIF89a" + bytes(99), "no PNG"), (painted((96, 80), (0, 0, 9, 9))[:60], "no PNG"),
     (painted((80, 96), (0, 0, 9, 9)), "The mask is 80 x 96, and the picture 96 x 80."),
