@@ -21,7 +21,7 @@ def test_a_lora_is_found_changed_drawn_with_deleted_and_put_back(page, window, s
     page.get_by_role("tab", name="Library").click()
     expect(page.locator("ul.cards li")).to_have_count(3)
     expect(page.locator("ul.cards li.broken")).to_contain_text("broken.safetensors holds")
-    page.locator("#library-search :is(input, textarea)").press_sequentially("ink")
+    page.locator("#library-search :is(input, textarea)").fill("ink")
     expect(page.locator("ul.cards li")).to_have_count(1)
     page.locator("button.card").click()
     expect(page.locator("#lora .run-name")).to_have_text("ink-fox")

@@ -61,7 +61,7 @@ class Gallery:
         live.watch(self._look, [self._page, *self._wish], self.outputs)
         live.after(self._cancel.click(self._cancelled, None, None, **HIDDEN), "#draw")
         tab.select(self._read_on, [self._page, *self._wish], self.outputs, **HIDDEN)
-        self._words.input(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
+        self._words.change(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
         self._star.change(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
         for part in (self.stage, self._gallery, self._said, self._behind):
             acted = noticed(self._said, self._acted)
@@ -79,10 +79,11 @@ class Gallery:
         status = drawer.status(waiting[0].id) if waiting else None
         seen = [status.phase, status.part, status.step] if status else []
         drawn = [*ended, status.done if status else 0]
-        mark = {"waiting": [one.id for one in waiting], "drawn": drawn, "seen": seen}
+        mark = {"waiting": [one.id for one in waiting], "drawn": drawn, "seen": seen, "wish": _wish(words, star)}
         if {key: page.get(key) for key in mark} == mark:
             return {}
-        is_new = page.get("drawn") != drawn
+        # an answer to what was pressed a moment before a search may come after the search's own
+        is_new = page.get("drawn") != drawn or page.get("wish") != mark["wish"]
         if is_new:
             changes = self._listed(page | mark, words, star, int(page.get("number", 1)))
         else:
@@ -114,7 +115,7 @@ class Gallery:
         shown = wall.page(found, number, Thumbnails(self._studio), self._studio.drawings)
         if there and not found:
             shown = markup.quiet(wall.NONE_FIT)
-        return {self._gallery: shown, self._page: page | {"number": number, "left": left}}
+        return {self._gallery: shown, self._page: page | {"number": number, "left": left, "wish": _wish(words, star)}}
 
     def _sought(self, page: dict[str, Any], words: str, star: bool) -> Changes:
         return self._listed(page or {}, words, star)
@@ -167,3 +168,8 @@ class Gallery:
     def _cancelled(self) -> None:
         for one in self._own(self._context.drawer.waiting())[:1]:
             self._context.drawer.cancel(one.id)
+
+
+def _wish(words: str, star: bool) -> list[str | bool]:
+    """What is searched for, as the page keeps it."""
+    return [words or "", bool(star)]

@@ -44,7 +44,7 @@ class Picker:
         self.outputs = [self._panel, self.picks]
 
     def connect(self) -> None:
-        self._words.input(lambda words: {self.picks: self._listed(words)}, [self._words], self.outputs, **LIGHT)
+        self._words.change(lambda words: {self.picks: self._listed(words)}, [self._words], self.outputs, **LIGHT)
         self._close.click(self.hidden, None, self.outputs, **LIGHT)
 
     def shown(self) -> Changes:

@@ -36,6 +36,14 @@ document.addEventListener('click', event => {
   const typed = act === 'save' && button.parentElement.querySelector('input').value;
   press({ act, row: Number(row ?? -1), word: typed || word || '' });
 });
+let savedOpen = false;  // an answer brings the saved stacks anew, and folded
+document.addEventListener('toggle', ({ target }) => {
+  if (target.matches('.saved-stacks')) savedOpen = target.open;
+}, true);
+new MutationObserver(() => {
+  const saved = document.querySelector('.saved-stacks');
+  if (saved && saved.open !== savedOpen) saved.open = savedOpen;
+}).observe(document.querySelector('#stack'), { childList: true, subtree: true });
 document.addEventListener('keydown', event => {
   if (event.key !== 'Enter' || !event.target.matches('#stacks input')) return;
   event.preventDefault();

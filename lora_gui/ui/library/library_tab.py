@@ -79,8 +79,8 @@ class _Shelf:
         shown = tab.select(self.listed, self._wish, self.outputs, **LIGHT)
         shown.then(self._read_on, [self._page, *self._wish], self.outputs, **HIDDEN)
         for field in self._wish:
-            event = field.input if isinstance(field, gr.Textbox) else field.change
-            event(lambda *wish: self.listed(*wish), self._wish, self.outputs, **LIGHT)
+            # gradio sends `input` of a text at key presses alone: Backspace or a paste would not search
+            field.change(lambda *wish: self.listed(*wish), self._wish, self.outputs, **LIGHT)
         live.watch(self._look, [self._page, *self._wish], self.outputs)
         outputs = [*self.outputs, *opened.outputs]
 
