@@ -3,7 +3,7 @@
 Nothing is written over silently: what somebody has typed meanwhile stays, and is counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,8 +39,7 @@ class Suggestion(NamedTuple):
 def edited(caption: str, edit: Edit) -> str:
     """A caption as `edit` makes it; one that says nothing only gains what is put around it."""
     if edit.goal and caption:
-        plain = wording.without(filled_in(edit.trigger, caption), edit.trigger)
-        caption = goals.shortened(plain, edit.goal, "") or caption
+        caption = _to_goal(caption, edit.goal, edit.trigger) or caption
     for word in edit.remove:
         caption = wording.without_word(caption, word)
     if edit.find:
@@ -55,6 +54,28 @@ def suggested(found: PictureSet, edit: Edit) -> list[Suggestion]:
     """What would change, and nothing else; nothing is written."""
     pairs = [(one, edited(one.caption, edit)) for one in found.pictures]
     return [Suggestion(one.path.name, one.label, one.caption, new) for one, new in pairs if new != one.caption]
+
+
+def described(
+    found: PictureSet, texts: Mapping[str, tuple[str, str]], goal: str, trigger: str
+) -> tuple[list[Suggestion], int]:
+    """What would change by what was said of pictures, by their files with the captions that they had then; and of how
+    many nothing was said that the goal wants. A caption that was typed meanwhile gets no suggestion."""
+    would, silent = [], 0
+    for one in found.pictures:
+        was, text = texts.get(one.path.name, ("", ""))
+        if one.path.name not in texts or one.caption != was:
+            continue
+        new = _to_goal(text, goal, trigger) if text else ""
+        silent += not new
+        if new and new != was:
+            would.append(Suggestion(one.path.name, one.label, was, new))
+    return would, silent
+
+
+def _to_goal(text: str, goal: str, trigger: str) -> str:
+    """Shortened to what the goal wants, without the trigger, which training puts before each caption."""
+    return goals.shortened(wording.without(filled_in(trigger, text), trigger), goal, "")
 
 
 def accept(found: PictureSet, chosen: Iterable[Suggestion]) -> tuple[int, int]:

@@ -47,6 +47,27 @@ def find(studio: Studio, name: str) -> Captioner:
     raise UserError(f"There is no captioner {name!r}.", nearest(name, {*KINDS, *KNOWN}))
 
 
+def at(studio: Studio, path: str) -> Captioner:
+    """One of those that are here, by its folder. Raises UserError where it went meanwhile."""
+    found = next((one for one in here(studio) if str(one.path) == path), None)
+    if found is None:
+        raise UserError("This captioner is not there any more.", "Choose another.")
+    return found
+
+
+def named(typed: str) -> Captioner:
+    """The captioner in a folder as somebody types it. Raises UserError where it is none."""
+    path = typed.strip().strip('"')
+    if not path:
+        raise UserError("No folder is named.", "Type the folder of a captioner, with its config.json.")
+    return captioners.told(Path(path).expanduser().absolute())
+
+
+def is_asked(one: Captioner) -> bool:
+    """Whether it answers a question, which can be another."""
+    return KINDS[one.kind].is_asked
+
+
 def missing(studio: Studio) -> list[Known]:
     """The known ones that are not here."""
     titles = {one.title for one in here(studio)}

@@ -15,6 +15,7 @@ from lora_gui.studio.things import pictures, report, set_work
 from lora_gui.ui.context import Context
 from lora_gui.ui.train import planned
 from lora_gui.ui.train.captions_view import CaptionsView
+from lora_gui.ui.train.describe_view import DescribeView
 from lora_gui.ui.train.desk_state import Aim
 from lora_gui.ui.train.desk_view import DeskView, gone
 from lora_gui.ui.train.doctor_view import DoctorView
@@ -35,7 +36,9 @@ class PicturesView:
             html('<h2 class="ask">Pictures</h2>')
             with gr.Column(visible=False, elem_id="chosen") as self._chosen:
                 self.desk = DeskView(context.studio)
-                self._many = CaptionsView()
+                self.described = DescribeView(context)
+                self._many = CaptionsView(context.studio)
+                self.described.fills(self._many)
                 self.doctor = DoctorView(context, self._judged)
                 self.sizes = html(elem_id="sizes")  # filled with the draft: base, resolution and batch count
                 self._remarks = html()
@@ -76,13 +79,16 @@ class PicturesView:
             self._zone.select(tried(self._examples), [form.shown], outputs, **carried),
             self._others.click(tried(self._none), [form.shown], outputs, **carried),
         ]
+        self.described.connect()
         for part in self._many.parts:
-            changed = part.select(tried(self._changed, False), [form.shown], outputs, **carried)
+            quickly = carried | {"trigger_mode": "multiple"}  # the next is pressed before the last was answered
+            changed = part.select(tried(self._changed, False), [form.shown], outputs, **quickly)
             self._live.after(changed, "#bulk summary")
         acted = self.desk.board.select(tried(self._acted, False), [form.shown], outputs, **carried)
         self._live.after(acted)
         self.desk.connect(self._aimed, lambda event: self._touched())
-        for event, focus in zip(events, ("#picture-desk figure", "#picture-desk figure", ".zone-ways button"), strict=True):
+        places = ("#picture-desk figure", "#picture-desk figure", ".zone-ways button")
+        for event, focus in zip(events, places, strict=True):
             self._live.after(event, focus)
         events.append(acted)
         return events
@@ -175,7 +181,7 @@ class PicturesView:
     def _changed(self, event: gr.EventData) -> Changes:
         """Many captions: what would change, or what was accepted; only of the set that its page shows."""
         draft, asked = self._draft.value, self._aimed()
-        if asked is None or (event.act == "accept" and event.set != asked[0].folder.name):
+        if asked is None or (event.act != "show" and event.set != asked[0].folder.name):
             raise gone()
         goal = planned.chosen_preset(self._studio, draft)
         changes, written = self._many.answer(event, asked[0], draft.trigger.strip(), goal)

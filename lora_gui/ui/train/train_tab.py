@@ -98,6 +98,7 @@ class _Setup:
         self._memory.connect(self._wanted)
         live.watch(self._look, [shown], [*outputs, *self._presets.outputs])
         self._pictures.doctor.watch(outputs)
+        self._pictures.described.watch()
         live.fills(self._form)
         started = gr.on(
             [self._start.click, self._trigger.submit],

@@ -95,7 +95,7 @@ def test_many_captions_are_changed_as_they_were_accepted_and_a_list_of_other_pic
     upload(page, "one.jpg", "one.txt", "two.jpg", "two.txt")
     folder = page.context.drafts.train.value.folder
     shown = view._changed(SimpleNamespace(act="show", way="find", one="picture", other="<b>drawing</b>"))
-    assert "2 captions would change" in shown[many._list] and "&lt;b&gt;drawing" in shown[many._list]
+    assert "2 captions would change" in shown[many.list] and "&lt;b&gt;drawing" in shown[many.list]
     assert {one.caption for one in page.pictures()} == {"not a picture at all"}
     row = ["0001.png", "one.jpg", "not a picture at all", "a fox"]
     accepted = SimpleNamespace(act="accept", set=folder, rows=[row])
@@ -110,4 +110,4 @@ def test_many_captions_are_changed_as_they_were_accepted_and_a_list_of_other_pic
             view._changed(wrong)
     assert set_changes.history(page.studio.pictures / folder)[-1].says == "1 caption was changed."
     none = view._changed(SimpleNamespace(act="show", way="goal", one="", other=""))
-    assert "would change" in none[many._list]
+    assert "would change" in none[many.list]
