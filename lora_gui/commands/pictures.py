@@ -27,6 +27,10 @@ def add(commands: Any, register: Register) -> None:
     split.add_argument("set", metavar="SET")
     split.add_argument("title", metavar="NAME", help="of the new set")
     split.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help="as their files are called")
+    repeat = register(actions, "repeat", run_repeat, "let some pictures of a set be learnt more often than others")
+    repeat.add_argument("set", metavar="SET")
+    repeat.add_argument("times", metavar="TIMES", type=int, help="how often each counts; 1 as any other")
+    repeat.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help="as their files are called")
     set_captions.add(actions, register)
 
 
@@ -73,7 +77,8 @@ def run_add(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """How many pictures there are now."""
     from lora_gui.studio.things import set_work
 
-    found, refused = set_work.add(studio, studio.pictures / Path(options.set).name, options.sources, options.ground)
+    place = studio.pictures / Path(options.set).name
+    found, refused = set_work.add(studio, place, options.sources, ground=options.ground)
     return {"set": found.folder.name, "count": len(found.pictures), "refused": refused}
 
 
@@ -84,6 +89,14 @@ def run_split(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     place = studio.pictures / Path(options.set).name
     made = set_work.split(studio, place, options.numbers, options.title)
     return {"set": made.folder.name, "folder": str(made.folder), "count": len(made.pictures)}
+
+
+def run_repeat(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
+    """How often each picture counts now, by its number."""
+    from lora_gui.studio.things import set_work
+
+    found = set_work.repeat(studio.pictures / Path(options.set).name, options.numbers, options.times)
+    return {"set": found.folder.name, "repeats": {int(one.path.stem): one.repeats for one in found.pictures}}
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -52,11 +52,14 @@ def test_a_set_is_renamed_added_to_and_split(studio, tmp_path, capsys):
         assert added.getpixel((0, 0)) == (0, 0, 0)
     assert main(["pictures", "add", name, sky, "--ground", "mauvish", "--json"]) == 1
     assert told(capsys)["error"] == "'mauvish' is no colour."
+    assert main(["pictures", "repeat", name, "4", "--numbers", "1", "--json"]) == 0
+    assert told(capsys) == {"set": name, "repeats": {"1": 4, "2": 1, "3": 1}}
     assert main(["pictures", "split", name, "The sky", "--numbers", "3", "--json"]) == 0
     other = told(capsys)
     assert other["count"] == 1 and pictures.load(studio.pictures / other["set"]).title == "The sky"
     assert [one.label for one in pictures.load(made.folder).pictures] == ["rose.png", "leaf.png"]
     for wrong in (["rename", name, " "], ["rename", "gone", "x"], ["split", name, "x", "--numbers", "9"],
+                  ["repeat", name, "2", "--numbers", "9"],
                   ["add", "gone", sky]):  # fmt: skip
         assert main(["pictures", *wrong, "--json"]) == 1
         assert set(told(capsys)) >= {"error", "remedy"}

@@ -21,7 +21,8 @@ MOST = 5000  # pictures in one set
 _LIMIT = 32 << 20  # bytes; a full set with a remark on each of its pictures, and much left out, takes half of it
 
 
-Repeats = Annotated[int, Field(ge=1, le=999)]
+MOST_REPEATS = 999  # as many as kohya's folders can say
+Repeats = Annotated[int, Field(ge=1, le=MOST_REPEATS)]
 
 
 class Index(BaseModel):

@@ -11,7 +11,7 @@ from lora_gui.protocol.jobs import mask_beside
 from lora_gui.studio.doctor import remedies
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.things import masks, picture_index, pictures, set_changes
-from lora_gui.studio.things.picture_index import MOST
+from lora_gui.studio.things.picture_index import MOST, MOST_REPEATS
 from lora_gui.studio.things.pictures import PictureSet
 
 LONGEST = 80  # letters of a title
@@ -66,6 +66,26 @@ def add(
     finally:
         files.remove_folder(came.folder)
     return pictures.load(folder), refused
+
+
+def repeat(folder: Path, numbers: Sequence[int], times: int) -> PictureSet:
+    """Let the pictures of these numbers count so often while others count once; that can be taken back.
+
+    Raises UserError where there is no such picture, or `times` is out of bounds.
+    """
+    found, index = pictures.load(folder), picture_index.read(folder)
+    if not numbers or set(numbers) - {int(one.path.stem) for one in found.pictures}:
+        raise UserError("There is no picture of that number in this set.", "Name some as their files are called.")
+    if not 1 <= times <= MOST_REPEATS:
+        raise UserError(f"A picture can count 1 to {MOST_REPEATS} times.", "Name another number.")
+    counts = [*index.repeats, *[1] * (len(index.labels) - len(index.repeats))]
+    for number in numbers:
+        counts[number - 1] = times
+    changed = index.model_copy(update={"repeats": tuple(counts) if max(counts) > 1 else ()})
+    count = len(set(numbers))
+    says = f"{count} {'picture counts' if count == 1 else 'pictures count'} {times} times now."
+    set_changes.do(folder, says, {picture_index.FILE: picture_index.written(changed)})
+    return pictures.load(folder)
 
 
 def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> PictureSet:

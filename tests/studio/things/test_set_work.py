@@ -45,6 +45,22 @@ def test_pictures_are_added_with_their_captions_and_digests_and_what_is_refused_
     picture_index.check(made.folder)
 
 
+def test_some_pictures_count_more_often_through_split_and_run_and_that_can_be_taken_back(studio, tmp_path):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue", "green")])
+    found = set_work.repeat(made.folder, [1, 3], 5)
+    assert [one.repeats for one in found.pictures] == [5, 1, 5]
+    assert [one.learnt().repeats for one in found.pictures] == [5, 1, 5]
+    picture_index.check(made.folder)
+    other = set_work.split(studio, made.folder, [3], "one")
+    assert [one.repeats for one in other.pictures] == [5]
+    set_changes.undo(made.folder)
+    set_changes.undo(made.folder)
+    assert [one.repeats for one in pictures.load(made.folder).pictures] == [1, 1, 1]
+    for numbers, times in (([], 2), ([9], 2), ([1], 0), ([1], 1000)):
+        with pytest.raises(UserError, match="no picture of that number|can count 1 to 999 times"):
+            set_work.repeat(made.folder, numbers, times)
+
+
 def test_a_set_is_split_in_two_and_that_can_be_taken_back(studio, tmp_path):
     made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue", "green")])
     other = set_work.split(studio, made.folder, [1, 3], "two of them")
