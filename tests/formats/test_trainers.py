@@ -181,7 +181,8 @@ def test_no_folder_of_whoever_wrote_the_file_comes_along(tmp_path):
 
 
 def test_our_own_file_is_read_as_it_was_written_and_tells_no_path_or_caption(tmp_path):
-    settings = TrainSettings(rank=7, learning_rate=3e-5, sample_prompts=('a "cat" \\ ü\n;', "b"), flip=True)
+    settings = TrainSettings(rank=7, learning_rate=3e-5, sample_prompts=('a "cat" \\ ü\n;', "b"), flip=True,
+                             further_resolutions=(64, 96), class_words='a "fox"', timestep_bias="style")
     picture = TrainPicture(path="/home/me/annabel/0001.png", caption="my daughter", digest="ab" * 32)
     base = Base(key="mine", title="Mine", family="sd1", path="/home/me/sd15", like="sd15")
     job = TrainJob(name="fox", trigger="zxy", preset="style", base=base, pictures=(picture,), settings=settings)

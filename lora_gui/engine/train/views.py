@@ -17,13 +17,15 @@ def of(
 ) -> tuple[list[int], list[Framing]]:
     """The numbers of the pictures, and with each a framing: all at the resolution, then the same at further ones.
 
-    Pictures that the base drew of the class come at the resolution alone. Raises UserError as `frame`.
+    Pictures that the base drew of the class come at the resolution alone. A further one that is not smaller, as where
+    memory was short and the resolution was lowered, is passed over. Raises UserError as `frame`.
     """
     sizes = [size(Path(picture.path)) for picture in job.pictures]
     seen, framings = list[int](), list[Framing]()
-    for resolution in (job.settings.resolution, *job.settings.further_resolutions):
+    whole = job.settings.resolution
+    for resolution in (whole, *(side for side in job.settings.further_resolutions if side < whole)):
         for number, picture in enumerate(job.pictures):
-            if resolution == job.settings.resolution or not picture.of_class:
+            if resolution == whole or not picture.of_class:
                 seen.append(number)
                 framings.append(frame(sizes[number], resolution, facts, together, picture.crop))
     return seen, framings

@@ -12,7 +12,7 @@ from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.runs import Run
 
 LOG = 8000  # characters of the log's end
-PRIVATE = {"sample_prompts"}  # settings that hold words of the user
+PRIVATE = {"sample_prompts", "class_words"}  # settings that hold words of the user
 PACKAGES = ("torch", "diffusers", "peft", "transformers", "gradio", "safetensors")
 QUOTED = re.compile(r"""(["'])(?:/|[A-Za-z]:[\\/]|~)[^"'\n]*[\\/]([^"'\\/\n]*)\1""")
 # without quotes, a path with spaces is known by its end only; then rather too much is left out than too little
@@ -30,7 +30,8 @@ def report(run: Run) -> str:
     status = run.status()
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     kept = {key: value for key, value in job.settings.model_dump().items() if key not in PRIVATE}
-    words = [job.trigger, job.name, *job.settings.sample_prompts, *(picture.caption for picture in job.pictures)]
+    captions = (said for picture in job.pictures for said in (picture.caption, *picture.captions))
+    words = [job.trigger, job.name, job.settings.class_words, *job.settings.sample_prompts, *captions]
     lines = (
         f"LoRA Studio {lora_gui.__version__}, Python {platform.python_version()} on {platform.platform()}",
         versions,

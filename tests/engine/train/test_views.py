@@ -52,6 +52,11 @@ def test_masks_and_held_back_pictures_are_those_of_the_picture_at_any_resolution
     assert seen == {1, 4, 2}
 
 
+def test_a_further_resolution_that_is_not_smaller_is_passed_over(base, tmp_path):
+    made, _ = state(tmp_path, base, further_resolutions=(128, 256))
+    assert made.cache.views == {} and len(made.cache.pictures) == 3
+
+
 def test_one_resolution_is_as_it_always_was(base, tmp_path):
     made, _ = state(tmp_path, base)
     assert made.cache.views == {} and len(made.cache.pictures) == 3

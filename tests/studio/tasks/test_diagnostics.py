@@ -23,8 +23,10 @@ def test_paths_captions_names_and_tokens_are_left_out(tmp_path):
         trigger="zxy_jane",
         preset="character",
         base=Base(key="toy", title="Toy", family="sd1", path="/bases/toy"),
-        pictures=(TrainPicture(path="/data/holiday/0001.png", caption="a photo of zxy_jane at the lake"),),
-        settings=TrainSettings(steps=20, sample_prompts=("zxy_jane in Rome",)),
+        pictures=(
+            TrainPicture(path="/data/holiday/0001.png", caption="a photo of zxy_jane at the lake", captions=("Anna",)),
+        ),
+        settings=TrainSettings(steps=20, sample_prompts=("zxy_jane in Rome",), class_words="a Dane"),
         publish_to=str(tmp_path / "loras"),
     )
     folder = tmp_path / "run"
@@ -33,7 +35,8 @@ def test_paths_captions_names_and_tokens_are_left_out(tmp_path):
     files.write_text(folder / "events.jsonl", "".join(events.to_line(event) + "\n" for event in said))
     files.write_text(folder / "log.txt", LOG.replace("{home}", str(Path.home())))
     told = report(Run(folder))
-    for private in ("jane", "Jane Doe", "lake", "Rome", "holiday", "hf_", str(tmp_path), str(Path.home()) + "/"):
+    words = ("jane", "Jane Doe", "lake", "Rome", "Dane")
+    for private in (*words, "holiday", "hf_", str(tmp_path), str(Path.home()) + "/"):
         assert private not in told, private
     for useful in ("step 0 of 20: failed", "Traceback", "loop.py", "rank=16", "OSError", "could not be saved"):
         assert useful in told, useful
