@@ -82,6 +82,16 @@ def test_a_set_that_is_deleted_meanwhile_is_a_sentence(taught, pictures, tmp_pat
     assert "Traceback" not in str(refused.value)
 
 
+def test_a_captioner_that_says_nothing_is_told_of(pictures, tmp_path):
+    torch.manual_seed(0)
+    silent = tiny_captioners.taught(tmp_path / "silent", {"red": "", "blue": "a fox"}, steps=60)
+    said = {}
+    job = captioning.job_of(captioners.told(silent), pictures, "style")
+    notes = captioning.describe(Studio(tmp_path / "studio"), job, said, lambda words: None)
+    assert said == {number: "a fox" if number % 2 else "" for number in range(6)}
+    assert notes == ["Nothing was said of 3 of 6 pictures."]
+
+
 def test_ten_thousand_letters_are_cut_at_a_word_and_said():
     text, was_cut = captioning.shortened("a fox " * 2000)
     assert was_cut and len(text) <= captioning.MOST and text.endswith(("a", "fox"))
