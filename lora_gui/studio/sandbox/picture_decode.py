@@ -63,6 +63,7 @@ class Opened(NamedTuple):
     notes: list[str]
     size: tuple[int, int]  # px, upright, where the picture is a smaller one than the file has
     tables: dict[int, list[int]]  # of JPEG, by which it was quantised
+    alpha: Image.Image | None = None  # grey, where it is transparent in places and not all over
 
 
 def decode(path: Path, ground: str = GROUND) -> tuple[Image.Image, list[str]]:
@@ -93,7 +94,7 @@ def opened(path: Path, ground: str = GROUND, side: int = 0) -> Opened:
             orientation = image.getexif().get(_ORIENTATION, 1)
             upright = image if orientation == 1 else ImageOps.exif_transpose(image)
             turned = orientation in _SIDEWAYS
-            picture, notes = _to_rgb(upright, path.name, ground)
+            picture, notes, alpha = _to_rgb(upright, path.name, ground)
     except UnidentifiedImageError:
         raise _not_a_picture(path) from None
     except Image.DecompressionBombError:
@@ -106,7 +107,7 @@ def opened(path: Path, ground: str = GROUND, side: int = 0) -> Opened:
         notes.append(f"{path.name} holds {frames} pictures; only the first is used.")
     if gps:
         notes.append(f"{path.name} says where it was taken; the copy in your studio does not.")
-    return Opened(picture, notes, size[::-1] if turned else size, dict(tables or {}))
+    return Opened(picture, notes, size[::-1] if turned else size, dict(tables or {}), alpha)
 
 
 def kept(picture: Image.Image) -> Image.Image:
@@ -117,6 +118,13 @@ def kept(picture: Image.Image) -> Image.Image:
         return picture
     size = round(picture.width * scale), round(picture.height * scale)
     return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def mask(alpha: Image.Image, size: tuple[int, int]) -> bytes:
+    """A picture's transparency as the mask that it is, a grey PNG of this size."""
+    data = io.BytesIO()
+    (alpha if alpha.size == size else alpha.resize(size, Image.Resampling.BOX)).save(data, "PNG", compress_level=1)
+    return data.getvalue()
 
 
 def readable() -> None:
@@ -163,14 +171,18 @@ def _too_large(name: str) -> UserError:
     )
 
 
-def _to_rgb(image: Image.Image, name: str, ground: str) -> tuple[Image.Image, list[str]]:
-    """8-bit sRGB without metadata: alpha composited on `ground`, ICC profile applied, higher bit depths scaled."""
+def _to_rgb(image: Image.Image, name: str, ground: str) -> tuple[Image.Image, list[str], Image.Image | None]:
+    """8-bit sRGB without metadata: alpha composited on `ground`, ICC profile applied, higher bit depths scaled; and
+    the alpha, where there is any."""
     notes: list[str] = []
+    alpha = None
     if image.mode.startswith("I") or image.mode == "F":
-        return _grey(image), notes
+        return _grey(image), notes, None
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image, is_transparent = _composited(image, ground)
-        if is_transparent:
+        image, found = _composited(image, ground)
+        least, most = found.getextrema()
+        if (least, most) != (255, 255):
+            alpha = found if most == 255 else None
             notes.append(f"{name} is transparent in places; there it is learnt as {ground}.")
     if image.mode in ("CMYK", "RGB", "L") and (profile := image.info.get("icc_profile")):
         try:
@@ -181,7 +193,7 @@ def _to_rgb(image: Image.Image, name: str, ground: str) -> tuple[Image.Image, li
             notes.append(f"The colour profile of {name} is damaged, so its colours may differ a little.")
     plain = image.convert("RGB") if image.mode != "RGB" else image
     plain.info = {}
-    return plain, notes
+    return plain, notes, alpha
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -194,8 +206,8 @@ def _grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
 
 
-def _composited(image: Image.Image, colour: str) -> tuple[Image.Image, bool]:
-    """Alpha composited on a colour, and whether any pixel is not opaque; convert("RGB") would show hidden colours."""
+def _composited(image: Image.Image, colour: str) -> tuple[Image.Image, Image.Image]:
+    """Alpha composited on a colour, and the alpha itself, in grey; convert("RGB") would show hidden colours."""
     profile = image.info.get("icc_profile")
     layer = image.convert("RGBA")
     ground = Image.new("RGBA", layer.size, colour)
@@ -203,7 +215,7 @@ def _composited(image: Image.Image, colour: str) -> tuple[Image.Image, bool]:
     opaque = ground.convert("RGB")
     if profile and image.mode not in ("LA", "La"):  # a profile for grey does not fit the colours any more
         opaque.info["icc_profile"] = profile
-    return opaque, layer.getchannel("A").getextrema() != (255, 255)
+    return opaque, layer.getchannel("A")
 
 
 def _not_a_picture(path: Path) -> UserError:

@@ -1,11 +1,11 @@
 """Decode strangers' pictures in a child with limits, so that no file can take the window down; one child an import.
 
 The child is this module run by itself. In goes a line of JSON, `{"path": ..., "seconds": ..., "keep": ..., "ground":
-...}`; out comes a line, `{"notes": [...], "digest": ..., "marks": [...], "shrunk": ..., "size": ..., "look": ...}` with
-as many bytes of PNG behind it and as many of what the doctor wants to know, or `{"what": ..., "remedy": ...}`. A
-picture that kills the child, hangs it or eats memory costs only itself: the parent keeps the time and looks at the
-memory, so that nothing depends on a child that may not run any more. The child can write no file, where the system has
-such a limit.
+...}`; out comes a line, `{"notes": [...], "digest": ..., "marks": [...], "shrunk": ..., "size": ..., "look": ...,
+"alpha": ...}` with as many bytes of PNG behind it, of what the doctor wants to know, and of its transparency, or
+`{"what": ..., "remedy": ...}`. A picture that kills the child, hangs it or eats memory costs only itself: the parent
+keeps the time and looks at the memory, so that nothing depends on a child that may not run any more. The child can
+write no file, where the system has such a limit.
 """
 
 import contextlib
@@ -45,6 +45,7 @@ class Decoded(NamedTuple):
     marks: list[str]
     shrunk: bool
     look: bytes
+    alpha: bytes = b""  # grey PNG of the same size, where the picture is transparent in places
 
 
 class Decoder:
@@ -84,9 +85,9 @@ class Decoder:
             )
         if "what" in answer:
             raise UserError(answer["what"], answer["remedy"])
-        size = answer["size"]
+        size, seen = answer["size"], answer["size"] + answer["look"]
         told = answer["notes"], answer["digest"], answer["marks"], bool(answer.get("shrunk"))
-        return Decoded(data[:size], *told, data[size:])
+        return Decoded(data[:size], *told, data[size:seen], data[seen:])
 
     def _end(self) -> None:
         """Let the child end, which it does when its input closes; one that cannot even be killed is left alone."""
@@ -141,7 +142,7 @@ def _talk(child: subprocess.Popen[bytes], order: bytes) -> Answer:
         child.stdin.write(order)
         child.stdin.flush()
         answer = json.loads(child.stdout.readline(LONGEST_LINE))
-        size = answer.get("size", 0) + answer.get("look", 0)
+        size = sum(answer.get(part, 0) for part in ("size", "look", "alpha"))
         data = child.stdout.read(size)
     except (OSError, ValueError):
         return None, b""
@@ -174,9 +175,9 @@ def main() -> None:
 def _tell(out: IO[bytes], path: Path, keep: bool, ground: str) -> None:
     from lora_gui.studio.doctor import look
     from lora_gui.studio.sandbox import opt_out, picture_digest, quick_png
-    from lora_gui.studio.sandbox.picture_decode import GROUND, kept, opened
+    from lora_gui.studio.sandbox.picture_decode import GROUND, kept, mask, opened
 
-    data = seen = b""
+    data = seen = alpha = b""
     try:
         found = opened(path, ground or GROUND, 0 if keep else look.SIDE)
         answer: dict[str, Any] = {"notes": found.notes, "digest": "", "marks": []}
@@ -186,14 +187,16 @@ def _tell(out: IO[bytes], path: Path, keep: bool, ground: str) -> None:
             data = quick_png.encoded(small)
             answer |= told | {"shrunk": small is not found.picture}
             found = found._replace(picture=small)
+            alpha = mask(found.alpha, small.size) if found.alpha else b""
         seen = look.packed(look.look(found.picture, look.jpeg_quality(found.tables), found.size))
-        answer |= {"size": len(data), "look": len(seen)}
+        answer |= {"size": len(data), "look": len(seen), "alpha": len(alpha)}
     except UserError as error:
-        data = seen = b""
+        data = seen = alpha = b""
         answer = {"what": error.what, "remedy": error.remedy}
     out.write(json.dumps(answer).encode("ascii") + b"\n")
     out.write(data)
     out.write(seen)
+    out.write(alpha)
     out.flush()
 
 

@@ -9,6 +9,7 @@ from PIL import ImageColor
 from lora_gui import files
 from lora_gui.errors import UserError, shown
 from lora_gui.formats.header import plain
+from lora_gui.protocol.jobs import mask_beside
 from lora_gui.studio.doctor import looks
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox import several
@@ -39,7 +40,7 @@ class Filled:
 
 def fill(studio: Studio, folder: Path, found: Sequence[Incoming], captions: Sequence[str], ground: str) -> Filled:
     """Decode and store the pictures with their captions."""
-    filled, shrunk = Filled(), 0
+    filled, shrunk, masked = Filled(), 0, 0
     answers = several.decoded(found, lambda decoder, source: decoder.decode(source.path, ground))
     for number, (source, decoded) in enumerate(zip(found, answers, strict=True)):
         if isinstance(decoded, UserError):
@@ -51,6 +52,9 @@ def fill(studio: Studio, folder: Path, found: Sequence[Incoming], captions: Sequ
         path = folder / f"{len(filled.stored) + 1:04}.png"
         files.write_bytes(path, decoded.data)
         files.write_text(path.with_suffix(".txt"), captions[number])
+        if decoded.alpha:
+            files.write_bytes(mask_beside(path), decoded.alpha)
+            masked += 1
         looks.keep(studio, decoded.digest, decoded.look)
         shrunk += decoded.shrunk
         filled.stored.append(number)
@@ -58,6 +62,9 @@ def fill(studio: Studio, folder: Path, found: Sequence[Incoming], captions: Sequ
         said = [*decoded.notes, *_opted_out(source, decoded.marks)]
         filled.remarks += [plain(source.in_words(remark)) for remark in said]
         filled.opted_out += [len(filled.stored)] * bool(decoded.marks)
+    if masked:
+        came = "1 picture" if masked == 1 else f"{masked} pictures"
+        filled.remarks.append(f"{came} came with a mask: what is transparent. It counts where Learn by masks is on.")
     if shrunk:
         are = "1 picture is" if shrunk == 1 else f"{shrunk} pictures are"
         filled.remarks.append(f"{are} kept at 5 megapixels, the most that is ever learnt; yours stay as they are.")

@@ -197,6 +197,7 @@ function arrange() {
   }
   for (const data of now.cells) {
     const cell = cells.get(data.n) ?? build(data), was = cell.data;
+    if (was && cell.moving) data.crop = was.crop; // it goes on being moved
     show(cell, data);
     if (was && was.made !== data.made) { wanted.add(data.n); want(); } // its pixels are others
   }

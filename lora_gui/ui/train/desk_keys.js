@@ -93,6 +93,7 @@ grid.addEventListener('pointerdown', event => {
   go(cell.n);
   if (cell.frame.hidden) return;
   const { width, height } = shot.getBoundingClientRect(), [wide, high] = cell.data.box, from = [...cell.data.crop];
+  cell.moving = true;
   drag = { cell, from, x: event.clientX, y: event.clientY, room: [width * (1 - wide), height * (1 - high)] };
   shot.setPointerCapture(event.pointerId);
   event.preventDefault();
@@ -103,6 +104,7 @@ grid.addEventListener('pointermove', event => {
   crop(drag.cell, ...[0, 1].map(axis => drag.room[axis] > 1 ? drag.from[axis] + by[axis] / drag.room[axis] : drag.from[axis]));
 });
 for (const end of ['pointerup', 'pointercancel']) grid.addEventListener(end, () => {
+  if (drag) drag.cell.moving = false;
   if (drag && String(drag.from) !== String(drag.cell.data.crop)) cropped(drag.cell, '');
   drag = null;
 });

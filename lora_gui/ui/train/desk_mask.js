@@ -1,6 +1,6 @@
 // The mask of a picture, painted large: what is painted is learnt, the rest hardly or not at all.
 const ALL = 'Nothing is painted: all of it is learnt. Paint what matters, and the rest counts little.';
-const PART = 'What is painted is learnt; the rest counts little once Masked learning is on in Details.';
+const PART = 'What is painted is learnt; the rest counts little once Learn by masks is on in Details.';
 const easel = part('easel'), painter = studio.painter(easel, painted);
 let open_ = 0; // whose mask it is
 

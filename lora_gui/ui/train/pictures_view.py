@@ -33,7 +33,7 @@ class PicturesView:
     def __init__(self, context: Context) -> None:
         self._studio, self._draft, self._live = context.studio, context.drafts.train, context.live
         with gr.Column(elem_id="pictures"):
-            html('<h2 class="ask">Pictures</h2>')
+            html(f'<h2 class="ask">Pictures {markup.learn("set", "a good set")}</h2>')
             with gr.Column(visible=False, elem_id="chosen") as self._chosen:
                 self.desk = DeskView(context.studio)
                 self.described = DescribeView(context)
@@ -84,12 +84,12 @@ class PicturesView:
             quickly = carried | {"trigger_mode": "multiple"}  # the next is pressed before the last was answered
             changed = part.select(tried(self._changed, False), [form.shown], outputs, **quickly)
             self._live.after(changed, "#bulk summary")
-        acted = self.desk.board.select(tried(self._acted, False), [form.shown], outputs, **carried)
+        each: dict[str, Any] = carried | {"concurrency_limit": 1, "trigger_mode": "multiple"}  # one after the other
+        acted = self.desk.board.select(tried(self._acted, False), [form.shown], outputs, **each)
         self._live.after(acted)
         self.desk.connect(self._aimed, lambda event: self._touched())
-        places = ("#picture-desk figure", "#picture-desk figure", ".zone-ways button")
-        for event, focus in zip(events, places, strict=True):
-            self._live.after(event, focus)
+        for event in events:
+            self._live.after(event, "#picture-desk figure", ".zone-ways button")
         events.append(acted)
         return events
 

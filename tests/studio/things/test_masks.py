@@ -150,3 +150,20 @@ def test_a_picture_whose_borders_are_cropped_keeps_its_mask_over_what_it_showed(
         assert picture.size == mask.size and picture.width < 280
         begins = 100 - (280 - picture.width) // 2
         assert abs(mask.getbbox()[0] - begins) <= 1
+
+
+def test_what_is_transparent_in_a_picture_that_comes_in_is_its_mask(tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for name, alpha in (("a", 0), ("b", 255), ("c", None)):
+        picture = Image.new("RGBA", (96, 80), (200, 30, 30, 0))
+        if alpha is not None:
+            picture.paste((20, 60, 200, 255), (0, 0, 48, 80))
+            picture.paste((20, 60, 200, alpha), (48, 0, 96, 80))
+        picture.save(inbox / f"{name}.png")
+    found, _ = pictures.import_pictures(Studio(tmp_path / "studio"), [inbox])
+    there = [masks.mask_of(found, one) for one in found.pictures]
+    assert there[0] and not there[1] and not there[2]  # in places, nowhere, all over
+    with Image.open(there[0]) as mask:
+        assert (mask.mode, mask.size) == ("L", (96, 80)) and np.asarray(mask).mean() == 255 / 2
+    assert any(remark.startswith("1 picture came with a mask") for remark in found.remarks)

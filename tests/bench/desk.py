@@ -1,0 +1,115 @@
+"""How long the picture desk takes from a key to its paint: `python tests/bench/desk.py [--counts 150 1000]`.
+
+A real window on a studio of its own and a real Chromium. Of each kind of step many are measured, from the key event to
+the frame in which the page stands changed; also how long the desk takes to be there, and how many pictures are loaded.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from lora_gui import files  # noqa: E402
+from lora_gui.studio.paths import Studio  # noqa: E402
+from lora_gui.studio.things import picture_index  # noqa: E402
+from lora_gui.ui.draft import Drafts, TrainDraft  # noqa: E402
+from tests.browser.conftest import Window, open_window  # noqa: E402
+
+SIZES = ((512, 512), (640, 400), (400, 640))
+TIMES = 60  # of each step
+MEASURE = """
+window.times = [];
+addEventListener('keydown', ({ timeStamp }) => requestAnimationFrame(() => { // and once that frame is done
+  const channel = new MessageChannel();
+  channel.port1.onmessage = () => window.times.push(performance.now() - timeStamp);
+  channel.port2.postMessage('');
+}), true);
+"""
+
+
+def made(studio: Studio, count: int) -> None:
+    """A set of so many pictures, all with captions, chosen in the draft."""
+    folder, rng = studio.pictures / "20260101-000000-0000", np.random.default_rng(1)
+    files.make_folder(folder)
+    for n in range(1, count + 1):
+        width, height = SIZES[n % len(SIZES)]
+        small = Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8))
+        small.resize((width, height)).save(folder / f"{n:04}.png", compress_level=1)
+        (folder / f"{n:04}.txt").write_text(f"a thing number {n} on a table beside a window", encoding="utf-8")
+    labels = tuple(f"photo {n}.png" for n in range(1, count + 1))
+    picture_index.write(folder, picture_index.Index(title="many", labels=labels))
+    Drafts(studio).train.change(lambda _: TrainDraft(folder=folder.name, trigger="zxy_style"))
+
+
+def timed(page: Page, keys: list[str]) -> list[float]:
+    """ms from each key to its paint."""
+    page.evaluate("window.times = []")
+    for key in keys:
+        page.keyboard.press(key)
+        page.wait_for_timeout(40)
+    page.wait_for_timeout(200)
+    return [float(one) for one in page.evaluate("window.times")]
+
+
+def told(name: str, times: list[float]) -> None:
+    ordered = sorted(times)
+    late = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    print(f"  {name:34} median {statistics.median(ordered):6.1f} ms, 95 % within {late:6.1f}, most {ordered[-1]:6.1f}")
+
+
+def measured(page: Page, address: str, count: int) -> None:
+    began = time.monotonic()
+    page.goto(address)
+    page.locator("#picture-desk figure img").first.wait_for(timeout=120_000)
+    print(f"{count} pictures: the first is seen {time.monotonic() - began:.1f} s after the address was opened")
+    page.wait_for_function("document.querySelector('#doctor')?.textContent && "
+                           "!document.querySelector('#doctor').textContent.includes('Looking')", timeout=600_000)
+    page.evaluate(MEASURE)
+    page.locator("#picture-desk figure").first.focus()
+    told("an arrow to the next picture", timed(page, ["ArrowRight"] * TIMES))
+    told("an arrow to the next row", timed(page, ["ArrowDown"] * (TIMES // 4)))
+    told("to the last, and to the first", timed(page, ["End", "Home"] * 10))
+    told("Shift and an arrow: the crop", timed(page, ["Shift+ArrowRight", "Shift+ArrowLeft"] * 10))
+    page.keyboard.press("Enter")
+    told("a letter of a caption", timed(page, list("seen from above at night ") * 3))
+    told("Enter: kept, and to the next caption", timed(page, ["Enter"] * TIMES))
+    page.keyboard.press("Escape")
+    there = page.evaluate("document.querySelectorAll('#picture-desk figure img').length")
+    print(f"  {there} of {count} pictures were loaded by then")
+    began = time.monotonic()
+    page.keyboard.press("Delete")
+    page.wait_for_function(f"document.querySelectorAll('#picture-desk figure').length === {count - 1}")
+    print(f"  Delete: the picture is gone from disk and desk after {(time.monotonic() - began) * 1000:.0f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counts", type=int, nargs="+", default=[150, 1000])
+    options = parser.parse_args()
+    for count in options.counts:
+        with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+            home = Path(folder) / "studio"
+            home.mkdir()
+            made(Studio(home), count)
+            app = open_window(home, ROOT / "app.py")
+            try:
+                browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                measured(page, Window(home, app).address, count)
+                browser.close()
+            finally:
+                app.terminate()
+                app.wait(60)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The picture desk by keys and by the pointer: captions, crop, mask, out and back; undone, and kept by a refresh."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from lora_gui.framing import MIDDLE
+from lora_gui.protocol.jobs import mask_beside
+from lora_gui.studio.things import pictures
+
+LONG = "a very long caption " * 30
+
+
+@pytest.fixture
+def desk(page, tmp_path):
+    """Five pictures, of which the second loses much of its width."""
+    rng = np.random.default_rng(1)
+    for n, size in enumerate([(96, 96), (1600, 64), (96, 96), (96, 96), (96, 96)]):
+        noise = Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
+        noise.save(tmp_path / f"{n}.png")
+    page.locator("#dropzone input.files").set_input_files([str(path) for path in sorted(tmp_path.glob("*.png"))])
+    expect(page.locator("#picture-desk figure img")).to_have_count(5)
+    return page.locator("#picture-desk")
+
+
+def found(window):
+    return pictures.load(max(window.home.glob("pictures/2*")))
+
+
+def until(page, true):
+    for _ in range(200):
+        if true():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not come true")
+
+
+def test_captions_are_typed_by_keys_alone_and_a_refresh_loses_none(desk, page, window):
+    cells, keys = desk.locator("figure"), page.keyboard
+    cells.first.focus()
+    keys.press("ArrowRight")
+    expect(cells.nth(1)).to_be_focused()
+    keys.type("a red fox")
+    keys.press("Enter")
+    expect(cells.nth(2).locator("textarea")).to_be_focused()
+    keys.type("a boat")
+    keys.press("Escape")
+    expect(cells.nth(2)).to_be_focused()
+    expect(desk.locator(".kept")).to_have_text("Kept.")
+    expect(page.locator("#plan")).to_contain_text("5 pictures, 2 with captions")
+    until(page, lambda: [one.caption for one in found(window).pictures] == ["", "a red fox", "a boat", "", ""])
+    cells.nth(3).locator("textarea").fill(LONG)
+    expect(cells.nth(3).locator(".unread")).to_contain_text("Not read: ")
+    cells.nth(4).locator("textarea").fill("left at once")
+    page.reload()
+    until(page, lambda: found(window).pictures[4].caption == "left at once")
+    expect(cells.nth(1).locator("textarea")).to_have_value("a red fox")
+    expect(cells.nth(4).locator("textarea")).to_have_value("left at once")
+    assert window.complaints == []
+
+
+def test_a_picture_is_taken_out_put_back_and_both_are_undone(desk, page, window):
+    cells = desk.locator("figure")
+    cells.nth(1).focus()
+    page.keyboard.press("Delete")
+    expect(cells).to_have_count(4)
+    expect(page.locator("#plan")).to_contain_text("4 pictures, none with captions")
+    expect(desk.locator("figure:focus")).to_have_attribute("aria-label", "2.png. No caption")
+    page.keyboard.press("Control+z")
+    expect(cells).to_have_count(5)
+    expect(page.locator("#plan")).to_contain_text("5 pictures, none with captions")
+    page.keyboard.press("Control+Shift+z")
+    expect(cells).to_have_count(4)
+    desk.locator(".out summary").click()
+    desk.get_by_role("button", name="Put back").click()
+    expect(cells).to_have_count(5)
+    expect(desk.locator(".history")).to_have_text("1.png was put back.")
+    page.locator("#dropzone input.files").set_input_files(str(found(window).pictures[0].path))
+    expect(cells).to_have_count(6)
+    desk.get_by_role("button", name="Undo").click()
+    expect(cells).to_have_count(5)
+    assert window.complaints == []
+
+
+def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, page, window):
+    cell, crop = desk.locator("figure").nth(1), desk.locator("figure").nth(1).locator(".crop")
+    expect(crop).to_be_visible()
+    box = cell.locator(".shot").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] - box["width"], middle[1], steps=5)
+    page.mouse.up()
+    until(page, lambda: found(window).pictures[1].crop == (0.0, 0.5))
+    page.keyboard.press("Shift+ArrowRight")
+    until(page, lambda: found(window).pictures[1].crop == (0.1, 0.5))
+    desk.locator("figure").first.focus()
+    desk.get_by_role("button", name="Mask").click()
+    board = desk.locator(".easel .board")
+    expect(board.locator("img")).to_be_visible()
+    box = board.bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 60, steps=5)
+    page.mouse.up()
+    expect(desk.locator(".history")).to_have_text("A mask was put on 0.png.")
+    expect(desk.locator("figure").first).to_have_class("cell masked")
+    with Image.open(mask_beside(found(window).pictures[0].path)) as mask:
+        assert mask.size == (96, 96) and 0.02 < np.asarray(mask).mean() / 255 < 0.9
+    desk.get_by_role("button", name="Done").click()
+    for _ in range(3):
+        desk.get_by_role("button", name="Undo").click()
+        page.wait_for_timeout(300)
+    expect(desk.locator(".history")).to_have_text("")
+    assert found(window).pictures[1].crop == MIDDLE and not mask_beside(found(window).pictures[0].path).is_file()
+    assert window.complaints == []
