@@ -386,7 +386,6 @@ def same(one: Image.Image, two: Image.Image) -> bool:
     return np.array_equal(np.array(one), np.array(two))
 
 
-@cache
 def tiny_job(key: str, base: Path, **settings: Any) -> TrainJob:
     """Settings as a run would have them, without pictures."""
     named = Base(key=key, title=key, family=key, path=str(base))
@@ -395,6 +394,7 @@ def tiny_job(key: str, base: Path, **settings: Any) -> TrainJob:
     )
 
 
+@cache
 @torch.no_grad()
 def batch_of(key: str, base: Path, size: tuple[int, int] = (tiny.SIZE, tiny.SIZE)) -> Batch:
     """Two pictures, (height, width) px, and their captions, encoded by the family."""
