@@ -134,7 +134,7 @@ def draft_of(studio: Studio, job: TrainJob) -> TrainDraft:
         found = {name: value for name, (_, value) in differs(studio, job).items()}
     except UserError:  # the preset is gone: every setting counts
         found = job.settings.model_dump()
-    hand = {name: "\n".join(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    hand = {name: form.as_typed(value) for name, value in found.items()}
     folder = Path(job.pictures[0].path).parent.name if job.pictures else ""
     name = "" if job.name == names.safe_name(job.trigger) else job.name
     return TrainDraft(job.preset, job.base.key, folder, job.trigger, name, hand)

@@ -114,7 +114,7 @@ class PresetsView:
             self._change(preset=made.key, hand={})
             return markup.notice(f"{made.title} is one of your presets now.", "", "good")
         found = settings_files.read(self._studio, file)
-        hand = {name: "\n".join(one) if isinstance(one, tuple) else one for name, one in found.values.items()}
+        hand = {name: form.as_typed(one) for name, one in found.values.items()}
         words = {"trigger": found.trigger, "name": found.name, "base": found.base, "preset": found.preset}
         self._change(hand=hand, **{name: text for name, text in words.items() if text})
         told = markup.notice(f"{len(hand)} settings of {found.program} are filled in.", "", "good")

@@ -65,10 +65,12 @@ def shown(settings: TrainSettings, hand: dict[str, Any]) -> dict[str, Any]:
     """The settings as the components show them; what the user typed stands as it was typed."""
     values, fields = settings.model_dump(), TrainSettings.model_fields
     typed = {name: value for name, value in hand.items() if name in fields and not _is_switch(fields[name], value)}
-    return {
-        name: typed.get(name, "\n".join(value) if isinstance(value, (tuple, list)) else value)
-        for name, value in values.items()
-    }
+    return {name: typed.get(name, as_typed(value)) for name, value in values.items()}
+
+
+def as_typed(value: Any) -> Any:
+    """The value of a setting as it stands in a field: several of them a line each."""
+    return "\n".join(map(str, value)) if isinstance(value, (tuple, list)) else value
 
 
 def _is_switch(info: FieldInfo, value: Any) -> bool:
