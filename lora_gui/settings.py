@@ -1,6 +1,7 @@
 """Every setting once: its type, bounds, label and help. The form, the presets and the command line read them here.
 
-Those by which more is learnt from few pictures stand in `few_pictures.py`, as a part of the training settings.
+Those by which more is learnt from few pictures stand in `few_pictures.py`, those of practised trainers in
+`refinements.py`, as parts of the training settings.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
@@ -9,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from lora_gui.errors import UserError, nearest, shown
 from lora_gui.few_pictures import FewPictures, Frozen
+from lora_gui.refinements import Refinements
 from lora_gui.refusals import refused
 
 # The one list of each; tables over them are held to it by tests/test_settings.py, choices are taken from it by `get_args`.
@@ -44,7 +46,7 @@ def recomputing(value: Any) -> Any:
     return "blocks" if said in (True, "true", "on", "yes") else value
 
 
-class TrainSettings(FewPictures):
+class TrainSettings(FewPictures, Refinements):
     """How a LoRA is trained. A field's title is its label, its description the help beside it."""
 
     rank: int = Field(
@@ -164,6 +166,11 @@ class TrainSettings(FewPictures):
     def backwards(self) -> float:
         """How many passes forward and back a step makes, whose gradients are added up."""
         return self.accumulation * self.passes
+
+    @property
+    def up_ratio(self) -> float:
+        """How many times the rate of lower halves upper ones learn at. Prodigy has one for all."""
+        return 1.0 if self.optimizer == "prodigy" else self.lora_plus
 
     @property
     def text_rate(self) -> float:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 GROUND = (
     "errors", "refusals", "settings", "typed", "files", "drive", "environment", "civitai_key", "facts", "framing",
-    "lean", "few_pictures",
+    "lean", "few_pictures", "refinements",
 )  # fmt: skip
 # wing -> the wings it may use besides itself and the ground floor
 ALLOWED = {

@@ -74,9 +74,18 @@ class Noising(ABC):
     def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """What the denoiser should predict of them."""
 
-    @abstractmethod
-    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
-        """The factor of each loss, (B,); gamma 0 is the base's own weighting."""
+    def weight(self, timesteps: torch.Tensor) -> torch.Tensor | float:
+        """The factor of each loss, (B,), by which the base itself was trained."""
+        return 1.0
+
+    def snr(self, timesteps: torch.Tensor) -> torch.Tensor | None:
+        """Signal to noise, (B,), where losses are weighted by it; none of rectified flow."""
+        return None
+
+    @property
+    def predicts(self) -> str:
+        """Of what has a signal-to-noise ratio: epsilon, v_prediction or sample."""
+        return "epsilon"
 
     @abstractmethod
     def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from lora_gui import __version__
 from lora_gui.formats import contract
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.refusals import bounds
-from lora_gui.settings import StackEntry
+from lora_gui.settings import StackEntry, TrainSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,12 +70,29 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "trigger_phrase": job.trigger,
         "usage_hint": hint(job.trigger),
     } | _prediction(job)
-    kohya |= trigger_field(job.trigger)
+    kohya |= trigger_field(job.trigger) | _refinements(settings)
     return (
         {f"ss_{key}": value if isinstance(value, str) else json.dumps(value) for key, value in kohya.items()}
         | {f"modelspec.{key}": value for key, value in modelspec.items()}
         | _ours(job, facts)
     )
+
+
+def _refinements(settings: TrainSettings) -> dict[str, Any]:
+    """What kohya says of a training that has it; of one without nothing."""
+    args = {
+        "rank_dropout": settings.rank_dropout,
+        "module_dropout": settings.module_dropout,
+        "loraplus_lr_ratio": settings.up_ratio - 1 and settings.up_ratio,
+    }
+    huber = {"loss_type": "huber", "huber_c": settings.huber_c, "huber_schedule": settings.huber_schedule}
+    told = {
+        "network_args": {name: f"{value:g}" for name, value in args.items() if value},
+        "scale_weight_norms": settings.max_norm,
+        "debiased_estimation": settings.debiased,
+        "ema_decay": settings.ema_decay,
+    }
+    return {name: value for name, value in told.items() if value} | (huber if settings.loss == "huber" else {})
 
 
 def _ours(job: TrainJob, facts: Facts) -> dict[str, str]:

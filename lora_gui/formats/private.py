@@ -21,7 +21,8 @@ _KNOWN = re.compile(
     r"|network_(module|dim|alpha|args|dropout)|learning_rate|unet_lr|text_encoder_lr|lr_scheduler|lr_warmup_steps"
     r"|optimizer|steps|max_train_steps|epoch|num_epochs|num_train_images|batch_size_per_device|total_batch_size"
     r"|gradient_accumulation_steps|gradient_checkpointing|mixed_precision|caption_dropout_rate|min_snr_gamma"
-    r"|noise_offset|multires_noise_\w+|prior_loss_weight|scale_weight_norms|weight_decay)"
+    r"|noise_offset|multires_noise_\w+|prior_loss_weight|scale_weight_norms|weight_decay|debiased_estimation|loss_type"
+    r"|huber_(c|schedule)|ema_decay)"
 )
 _PATH = re.compile(r"(?<![\w/.:)-])~?/\w|\b[A-Za-z]:[\\/](?!/)|\\\\\w|\bfile:/", re.I)  # no address of the web
 

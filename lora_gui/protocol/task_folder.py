@@ -24,6 +24,7 @@ from lora_gui.protocol.whereabouts import machine
 VERSION = 1
 ASKS = {"stop": "stopping", "pause": "pausing"}  # files by which a task is asked, and how it stands meanwhile
 ADAPTER, MANIFEST = "adapter.safetensors", "MANIFEST.json"  # in the folder of a checkpoint
+LAST = "learning.safetensors"  # likewise: the last weights, where the adapter is an average of them
 BEGIN = "begin"  # folder in a task's that holds the LoRA it begins with
 RUNS, DOWNLOADS = "runs", "downloads"  # folders of the studio that hold tasks
 _APP = Path(lora_gui.__file__).parent

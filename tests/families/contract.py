@@ -22,6 +22,7 @@ from lora_gui.engine.load.quantize import QuantizedLinear
 from lora_gui.engine.train import activations, adapter, losses, masks, optimizers, publish, recompute
 from lora_gui.engine.train.cache import Cache
 from lora_gui.engine.train.preservation import Preservation
+from lora_gui.engine.train.step import NAME, TrainState
 from lora_gui.families import family
 from lora_gui.families.base import Batch, Family
 from lora_gui.formats import dialects
@@ -99,9 +100,7 @@ class Contract:
         parts, noising = own.denoisers(base, CPU, torch.float32), own.noising(base, CPU)
         lora.add_new(parts, own, job.settings, "new")
         masters = adapter.fuse(parts, "new", torch.float32, own)
-        pictures = [[{key: value[n] for key, value in batch.pictures.items()}] for n in range(2)]
-        encoded = Cache(batch.framings, pictures, batch.captions, [[0], [1]], [], CPU)
-        preservation = Preservation(job, encoded, own, parts, noising, "new")
+        preservation = Preservation(job, cache_of(self.key, base), own, parts, noising, "new")
         held = preservation.held(batch, torch.Generator().manual_seed(1))
         with torch.no_grad():
             assert float(preservation.distance(held)) < 1e-8  # a new LoRA changes nothing
@@ -111,6 +110,29 @@ class Contract:
         far = preservation.distance(held)
         far.backward()
         assert float(far.detach()) > 1e-6 and all(bool(one.arriving.any()) for one in masters)
+
+    def test_it_learns_as_practised_trainers_do(self, base, tmp_path):
+        own = family(self.key)
+        refined = {
+            "ema_decay": 0.5, "rank_dropout": 0.3, "module_dropout": 0.3, "lora_plus": 4, "max_norm": 0.05,
+            "loss": "huber", "debiased": True,
+        }  # fmt: skip
+        job = tiny_job(self.key, base, rank=4, alpha=4, batch_size=2, learning_rate=1e-2, **refined)
+        one = TrainState(
+            job, own, own.denoisers(base, CPU, torch.float32), cache_of(self.key, base), CPU, torch.float32, tmp_path
+        )
+        for _ in range(3):
+            one.one_step(iter([[0, 1]]))
+        assert all(bool(loss.isfinite()) for loss in one.losses)
+        learnt = one.layers()
+        assert all(float(layer.delta().norm()) < 0.06 for layer in learnt.values())
+        file = tmp_path / "learnt.safetensors"
+        fields = {"modelspec.architecture": own.facts.architecture}
+        file.write_bytes(safetensors.torch.save(dialects.build(learnt, own.facts), fields))
+        read = dialects.read(file, lora.shapes(one.parts), own.facts, list(families.facts().values()))
+        for name, layer in lora.get_weights(one.parts, NAME).items():
+            torch.testing.assert_close(read[name].delta(), learnt[name].delta())
+            assert not torch.equal(layer.down, learnt[name].down)
 
     def test_attention_is_attention_alone_unless_the_help_says_otherwise(self, base):
         own, parts = family(self.key), family(self.key).denoisers(base, CPU, torch.float32)
@@ -392,6 +414,13 @@ def tiny_job(key: str, base: Path, **settings: Any) -> TrainJob:
     return TrainJob(
         name="x", trigger="zxy", preset="style", base=named, pictures=(), settings=TrainSettings(**settings)
     )
+
+
+def cache_of(key: str, base: Path) -> Cache:
+    """The two pictures of `batch_of`, as a run holds them."""
+    batch = batch_of(key, base)
+    pictures = [[{name: value[n] for name, value in batch.pictures.items()}] for n in range(2)]
+    return Cache(batch.framings, pictures, batch.captions, [[0], [1]], [], CPU)
 
 
 @cache

@@ -40,6 +40,13 @@ resolution = "1024,1024"
 mixed_precision = "bf16"
 gradient_checkpointing = true
 min_snr_gamma = 5
+network_args = ["rank_dropout=0.1", "module_dropout=0.2", "loraplus_lr_ratio=2", "loraplus_unet_lr_ratio=8", "a=x"]
+network_dropout = 0.1
+scale_weight_norms = 1.0
+loss_type = "huber"
+huber_c = 0.2
+huber_schedule = "constant"
+debiased_estimation_loss = true
 caption_dropout_rate = 0.0
 noise_offset = 0.03
 shuffle_caption = true
@@ -56,7 +63,8 @@ FRONT_END = {
     "LoRA_type": "LyCORIS/LoHa", "network_module": "lycoris.kohya", "network_dim": 8, "network_alpha": 999,
     "max_train_steps": 0, "epoch": 10, "learning_rate": 0.0001, "unet_lr": 0.0, "text_encoder_lr": 0.0,
     "optimizer": "Prodigy", "train_batch_size": 1, "max_resolution": "512,768", "mixed_precision": "fp16",
-    "lr_scheduler": "adafactor", "keep_tokens": 1, "sdxl": False, "xformers": "xformers",
+    "lr_scheduler": "adafactor", "keep_tokens": 1, "loss_type": "smooth_l1", "huber_c": 0.1, "rank_dropout": 0.3,
+    "sdxl": False, "xformers": "xformers",
 }  # fmt: skip
 ONE_TRAINER = {
     "__version": 10, "training_method": "LORA", "peft_type": "LORA", "model_type": "FLUX_DEV_1",
@@ -65,8 +73,9 @@ ONE_TRAINER = {
     "masked_training": True, "unmasked_weight": 0.2, "batch_size": 2,
     "gradient_accumulation_steps": 2, "clip_grad_norm": 1.0, "resolution": "768",
     "gradient_checkpointing": "CPU_OFFLOADED", "lora_rank": 16, "lora_alpha": 8.0, "lora_decompose": True,
-    "layer_filter": "attn, ff.net", "train_dtype": "BFLOAT_16", "ema": "GPU", "loss_weight_fn": "MIN_SNR_GAMMA",
-    "loss_weight_strength": 5.0, "transformer": {"train": True, "weight_dtype": "NFLOAT_4", "learning_rate": None},
+    "layer_filter": "attn, ff.net", "train_dtype": "BFLOAT_16", "ema": "GPU", "ema_decay": 0.99,
+    "loss_weight_fn": "MIN_SNR_GAMMA", "loss_weight_strength": 5.0,
+    "transformer": {"train": True, "weight_dtype": "NFLOAT_4", "learning_rate": None},
     "text_encoder": {"train": True, "learning_rate": 3e-5, "dropout_probability": 0.1},
     "optimizer": {"optimizer": "ADAMW_8BIT", "weight_decay": 0.02}, "concept_file_name": "/home/me/annabel.json",
 }  # fmt: skip
@@ -99,6 +108,7 @@ config:
         optimizer_params: {weight_decay: 1e-4}
         lr: 1e-4
         linear_timesteps: true
+        ema_config: {use_ema: true, ema_decay: 0.98}
         blank_prompt_preservation: false
         diff_output_preservation: true
         diff_output_preservation_class: "fox"
@@ -125,10 +135,13 @@ def test_kohyas_toml_becomes_a_run_and_says_what_does_not(tmp_path):
         "resolution": 1024, "precision": "bf16", "gradient_checkpointing": "blocks", "min_snr_gamma": 5.0,
         "caption_dropout": 0.0, "noise_offset": 0.03, "seed": 42, "train_text_encoder": True,
         "text_encoder_learning_rate": 5e-5, "shuffle_tags": True, "keep_first_tags": 2, "tag_dropout": 0.1,
-        "masked_loss": True, "class_weight": 0.5,
+        "masked_loss": True, "class_weight": 0.5, "rank_dropout": 0.1, "module_dropout": 0.2, "lora_plus": 8.0,
+        "max_norm": 1.0, "loss": "huber", "huber_c": 0.2, "huber_schedule": "constant", "debiased": True,
     }  # fmt: skip
     assert (found.name, found.base) == ("fox", "sd_xl_base_1.0")
-    assert [one.partition(" = ")[0] for one in found.left] == ["optimizer_args: betas", "clip_skip"]
+    assert [one.partition(" = ")[0] for one in found.left] == [
+        "optimizer_args: betas", "network_args: a", "network_dropout", "clip_skip",
+    ]  # fmt: skip
     assert {"cache_latents", "sdpa", "output_dir", "train_data_dir"} <= {*found.own_way}
 
 
@@ -136,7 +149,7 @@ def test_kohyas_front_end_is_read_and_what_is_out_of_bounds_or_unknown_is_named(
     found = read(tmp_path, FRONT_END)
     assert found.values == {
         "rank": 8, "learning_rate": 1e-4, "optimizer": "prodigy", "batch_size": 1, "precision": "fp16",
-        "keep_first_tags": 0,
+        "keep_first_tags": 0, "rank_dropout": 0.3,
     }  # fmt: skip
     told = " ".join(found.left)
     for said in ("network_alpha = 999: Alpha can be at most 512.", "max_resolution = '512,768': The resolution is one",
@@ -153,10 +166,10 @@ def test_onetrainers_json_becomes_a_run_and_says_what_does_not(tmp_path):
         "precision": "nf4", "optimizer": "adamw8bit", "weight_decay": 0.02, "train_text_encoder": True,
         "text_encoder_learning_rate": 3e-5,
         "masked_loss": True, "unmasked_weight": 0.2,
-        "caption_dropout": 0.1, "min_snr_gamma": 5.0, "only_layers": ("attn", "ff.net"),
+        "caption_dropout": 0.1, "min_snr_gamma": 5.0, "only_layers": ("attn", "ff.net"), "ema_decay": 0.99,
     }  # fmt: skip
     assert (found.program, found.name, found.base) == ("OneTrainer", "fox", "black-forest-labs/FLUX.1-dev")
-    assert [one.partition(" = ")[0] for one in found.left] == ["epochs", "lora_decompose", "ema"]
+    assert [one.partition(" = ")[0] for one in found.left] == ["epochs", "lora_decompose"]
 
 
 def test_ai_toolkits_yaml_becomes_a_run_and_says_what_does_not(tmp_path):
@@ -167,7 +180,7 @@ def test_ai_toolkits_yaml_becomes_a_run_and_says_what_does_not(tmp_path):
         "weight_decay": 1e-4, "checkpoint_every": 250, "sample_every": 250, "seed": 42, "resolution": 1024,
         "sample_prompts": ("zxy, a fox; red", "a cat"), "caption_dropout": 0.05,
         "preservation": 0.5, "class_words": "fox", "shuffle_tags": True, "masked_loss": True,
-        "further_resolutions": (512, 768),
+        "further_resolutions": (512, 768), "ema_decay": 0.98,
     }  # fmt: skip
     assert (found.name, found.trigger, found.base) == ("my_fox_v1", "zxy", "black-forest-labs/FLUX.1-dev")
     told = [one.partition(" = ")[0] for one in found.left]

@@ -25,7 +25,7 @@ from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
 from lora_gui.engine.memory.networks import Component, Components
 from lora_gui.engine.memory.tracker import Trace, forward, training
 from lora_gui.engine.train import graphs, recompute
-from lora_gui.engine.train.adapter import Masters, fuse
+from lora_gui.engine.train.adapter import Layout, Masters, fuse
 from lora_gui.engine.train.cache import PIXELS_AT_ONCE
 from lora_gui.engine.train.optimizers import STATE_BYTES
 from lora_gui.errors import UserError
@@ -39,7 +39,7 @@ _PROCESS = 2.5 * GIB  # RAM of the program and its libraries
 SIDES = (768, 512)  # px that a sample drawing may be lowered to
 _VERSION = 8  # of what is kept on disk
 _META = torch.device("meta")
-_HELD = ("weights", "gradients", "shadow", "optimizer")  # of a LoRA, all the time
+_HELD = ("weights", "gradients", "shadow", "optimizer", "average")  # of a LoRA, all the time
 
 T = TypeVar("T")
 
@@ -203,8 +203,8 @@ class Planner:
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
         told = settings.model_dump(include={"rank", "optimizer", "precision", "accumulation"})
-        key = ["lora", *self._learning(settings), told, graphs.records(settings) or settings.passes > 1]
-        return self._once(key, lambda: self._lora_facts(settings))
+        how = Layout.of(settings), settings.ema_decay > 0, graphs.records(settings) or settings.passes > 1
+        return self._once(["lora", *self._learning(settings), told, how], lambda: self._lora_facts(settings))
 
     def _learning(self, settings: TrainSettings) -> list[Any]:
         """The parts that are trained, and which of their layers."""
@@ -216,12 +216,12 @@ class Planner:
         times, kept = times_of(runs), STATE_BYTES[settings.optimizer]
         weights = [weight for one in masters for weight in one.pieces]
         count, dtype = sum(times(weight) * weight.numel() for weight in weights), dtype_of(settings.precision)
-        gathered, always = 4 * count * (dtype != torch.float32), settings.backwards > 1 or graphs.records(settings)
+        apart, always = Layout.of(settings).apart_of(dtype), settings.backwards > 1 or graphs.records(settings)
         return {
-            "weights": 4 * count,
-            "gradients": dtype.itemsize * count + gathered * always,
-            "gathered": gathered * (not always),
-            "shadow": 0 if dtype == torch.float32 else dtype.itemsize * count,
+            "weights": 4 * count, "average": 4 * count * (settings.ema_decay > 0),
+            "gradients": dtype.itemsize * count + 4 * count * (apart and always),
+            "gathered": 4 * count * (apart and not always),
+            "shadow": dtype.itemsize * count * apart,
             "optimizer": sum(times(weight) * kept(weight.numel(), sum(weight.shape)) for weight in weights),
         }
 

@@ -7,7 +7,7 @@ are views of the buffer, so whatever reads them is served.
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -18,6 +18,7 @@ from lora_gui.engine.train import gated, group_norms, norms, rotary, spared
 from lora_gui.engine.train.low_rank import Convolution, Member, Shared, as_linear, side_by_side
 from lora_gui.families.base import Family
 from lora_gui.formats.naming import is_text
+from lora_gui.settings import TrainSettings
 
 _ALIGNED = 256  # values, of the start of each group of weights
 _ALIKE = {  # layers of an attention that are given the same x; of a cross-attention, but for the query
@@ -29,6 +30,24 @@ _ALIKE = {  # layers of an attention that are given the same x; of a cross-atten
 Layers = list[tuple[str, BaseTunerLayer]]  # with their part and module path
 
 
+class Layout(NamedTuple):
+    """How the weights lie: as one, or so that what learns at another rate lies apart and may be changed for a step."""
+
+    ups_apart: bool = False  # all upper halves behind all lower ones
+    own_shadow: bool = False  # what is computed with is not the masters themselves, in fp32 neither
+
+    @classmethod
+    def of(cls, settings: TrainSettings) -> Layout:
+        return cls(settings.up_ratio != 1, bool(settings.rank_dropout or settings.module_dropout))
+
+    def apart_of(self, dtype: torch.dtype) -> bool:
+        """Whether what is computed with in `dtype` is a copy."""
+        return self.own_shadow or dtype != torch.float32
+
+
+PLAIN = Layout()
+
+
 class Masters:
     """The adapter's weights, fp32, and what is computed with: each one flat buffer.
 
@@ -38,17 +57,20 @@ class Masters:
     what processes that train together average in one go: the gathered gradients, and behind them a loss.
     """
 
-    def __init__(self, groups: list[list[tuple[nn.Parameter, nn.Parameter]]], dtype: torch.dtype) -> None:
+    def __init__(
+        self, groups: list[list[tuple[nn.Parameter, nn.Parameter]]], dtype: torch.dtype, layout: Layout = PLAIN
+    ) -> None:
         """`groups` holds layers, each by its lower and upper half, whose lower halves must lie side by side."""
-        starts, length = dict[int, int](), 0
-        for group in groups:
-            for weight in (*(down for down, _ in group), *(up for _, up in group)):
+        starts, length, blocks = dict[int, int](), 0, _blocks(groups, layout.ups_apart)
+        for block in blocks:
+            for weight in block:
                 starts[id(weight)] = length
                 length += weight.numel()
             length = -(-length // _ALIGNED) * _ALIGNED
+        self._ups_from = starts[id(blocks[len(groups)][0])] if layout.ups_apart else 0
         weights = [weight for group in groups for layer in group for weight in layer]
         self._spans = [(starts[id(weight)], weight.shape) for weight in weights]
-        device, self._casts = weights[0].device, dtype != torch.float32
+        device, self._casts = weights[0].device, layout.apart_of(dtype)
         self.flat = nn.Parameter(torch.zeros(length, device=device))
         self.exchanged = torch.zeros(0 if self._casts else length + 1, device=device)
         self.shadow, self.arriving = self.flat.data, self.exchanged[:-1]
@@ -57,8 +79,21 @@ class Masters:
         for weight, value in zip(weights, self.views(self.flat.data), strict=True):
             value.copy_(weight.data)
             weight.data = value
-        self.pieces, self.by_piece = weights, False
+        self.pieces, self._given = weights, list[tuple[nn.Parameter, int]]()
+        self.scales = list[float]()  # alpha / rank of each layer
         self.refresh()
+
+    def given(self, by_piece: bool = False) -> list[list[nn.Parameter]]:
+        """What an optimizer is given, by the rate it has in common: one buffer or, of an adapter laid out so, its lower
+        and its upper halves; `by_piece` weight by weight."""
+        if by_piece:
+            self._given = [(weight, start) for weight, (start, _) in zip(self.pieces, self._spans, strict=True)]
+            return [self.pieces[::2], self.pieces[1::2]] if self._ups_from else [self.pieces]
+        if not self._ups_from:
+            return [[self.flat]]
+        halves = [nn.Parameter(one) for one in (self.flat.data[: self._ups_from], self.flat.data[self._ups_from :])]
+        self._given = list(zip(halves, (0, self._ups_from), strict=True))
+        return [[one] for one in halves]
 
     def gather(self) -> None:
         """Give the weights the gradients of a backward, added to those of the backwards before."""
@@ -66,9 +101,8 @@ class Masters:
             if self._casts:
                 self.exchanged = torch.zeros(len(self.arriving) + 1, device=self.arriving.device)
             self.flat.grad = self.exchanged[:-1]
-            if self.by_piece:
-                for weight, gradient in zip(self.pieces, self.views(self.flat.grad), strict=True):
-                    weight.grad = gradient
+            for weight, start in self._given:
+                weight.grad = self.flat.grad[start : start + weight.numel()].view(weight.shape)
         if self._casts:
             self.flat.grad.add_(self.arriving)
             self.arriving.zero_()
@@ -82,6 +116,8 @@ class Masters:
         """Forget the gradients; where fp32 computes, or they may not be released, their memory stays where it is."""
         if self._casts and release:
             self.flat.grad, self.exchanged = None, self.exchanged.new_zeros(0)
+            for weight, _ in self._given:
+                weight.grad = None
         else:
             self.exchanged.zero_()
 
@@ -108,7 +144,15 @@ class Masters:
         return [buffer[start : start + shape.numel()].view(shape) for start, shape in self._spans]
 
 
-def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, family: Family | None = None) -> list[Masters]:
+def _blocks(groups: list[list[tuple[nn.Parameter, nn.Parameter]]], ups_apart: bool) -> list[list[nn.Parameter]]:
+    """What lies together: of each group its lower halves and then its upper ones, or all those behind all these."""
+    downs, ups = ([[layer[half] for layer in group] for group in groups] for half in (0, 1))
+    return downs + ups if ups_apart else [[*down, *up] for down, up in zip(downs, ups, strict=True)]
+
+
+def fuse(
+    parts: lora.Parts, name: str, dtype: torch.dtype, family: Family | None = None, layout: Layout = PLAIN
+) -> list[Masters]:
     """Let the adapter `name` learn fused with its frozen layers, which compute in `dtype`; the blocks of its `family`
     too, where that is given.
 
@@ -125,12 +169,13 @@ def fuse(parts: lora.Parts, name: str, dtype: torch.dtype, family: Family | None
     queries_apart = family is not None and family.queries_apart
     found = list(lora.adapter_layers(parts, name))
     kinds = [[(key, one) for key, one in found if is_text(key.partition(".")[0]) == texts] for texts in (False, True)]
-    return [_fused(_sharing(parts, layers, name, queries_apart), name, dtype) for layers in kinds if layers]
+    return [_fused(_sharing(parts, layers, name, queries_apart), name, dtype, layout) for layers in kinds if layers]
 
 
-def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype) -> Masters:
+def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype, layout: Layout) -> Masters:
     halves = [[(one.lora_A[name].weight, one.lora_B[name].weight) for one in group] for group in together]
-    masters = Masters(halves, dtype)
+    masters = Masters(halves, dtype, layout)
+    masters.scales = [float(one.scaling[name]) for group in together for one in group]
     values, gradients = iter(masters.views(masters.shadow)), iter(masters.views(masters.arriving))
     for group in together:
         downs, ups = zip(*((next(values), next(values)) for _ in group), strict=True)

@@ -18,7 +18,7 @@ from lora_gui import files
 from lora_gui.formats.dialects import diffusers
 from lora_gui.formats.lora_file import Layers
 from lora_gui.formats.metadata import with_hashes
-from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, step_of
+from lora_gui.protocol.task_folder import ADAPTER, LAST, MANIFEST, step_of
 
 Join = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 _KEPT = 2
@@ -33,8 +33,13 @@ class Checkpoint:
 
     @property
     def lora(self) -> Path:
-        """The LoRA as it was, a file that can be drawn with."""
+        """The LoRA as it was, a file that can be drawn with; an average of what was learnt where one is kept."""
         return self.folder / ADAPTER
+
+    @property
+    def learning(self) -> Path:
+        """The weights that learning goes on from."""
+        return last if (last := self.folder / LAST).is_file() else self.lora
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,16 @@ class State:
     metadata: dict[str, str]
     tensors: dict[str, torch.Tensor]  # of the optimizer
     numbers: dict[str, Any]  # what is JSON
+    last: Layers | None  # what learning goes on from, where that is not `layers`
 
 
 def copied(
-    step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer, further: dict[str, Any]
-) -> State:
-    """The state after `step` steps; `layers` are a copy already, `further` is JSON."""
+    step: int, layers: Layers, metadata: dict[str, str], optimizer: torch.optim.Optimizer, further: dict[str, Any],
+    last: Layers | None = None,
+) -> State:  # fmt: skip
+    """The state after `step` steps; `layers` and `last` are copies already, `further` is JSON."""
     tensors, numbers = pack(optimizer)
-    return State(step, layers, metadata, tensors, {"step": step, "optimizer": numbers} | further)
+    return State(step, layers, metadata, tensors, {"step": step, "optimizer": numbers} | further, last)
 
 
 def save(checkpoints: Path, state: State) -> Checkpoint:
@@ -76,6 +83,8 @@ def _write(target: Path, state: State) -> None:
         "optimizer.safetensors": to_bytes(state.tensors),
         "state.json": json.dumps(state.numbers).encode(),
     }
+    if state.last is not None:
+        contents[LAST] = with_hashes(to_bytes(diffusers.build_exact(state.last), state.metadata))
     for name, data in contents.items():
         files.write_bytes(partial / name, data)
     files.write_json(partial / MANIFEST, {name: _entry(data) for name, data in contents.items()})
@@ -162,8 +171,10 @@ def unpack(
         owner[key] = tensor
     state = {int(weight): values for weight, values in whole["state"].items()}
     kept = list(whole["param_groups"].values())
-    own = [{key: group[key] for key in ("params", "lr")} for group in optimizer.state_dict()["param_groups"]]
-    groups = [kept[min(n, len(kept) - 1)] | group for n, group in enumerate(own)]  # a rate is set anew in each step
+    rates = ("params", "lr", "text", "times")  # a rate is set anew in each step
+    now = optimizer.state_dict()["param_groups"]
+    own = [{key: group[key] for key in rates if key in group} for group in now]
+    groups = [kept[min(n, len(kept) - 1)] | group for n, group in enumerate(own)]
     if len(state) > sum(len(group["params"]) for group in own):
         state = dict(enumerate(join([state[n] for n in sorted(state)])))
     optimizer.load_state_dict({"state": state, "param_groups": groups})

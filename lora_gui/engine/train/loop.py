@@ -21,6 +21,7 @@ from lora_gui.engine.train import (
     checkpoint,
     class_pictures,
     compiled,
+    losses,
     masks,
     optimizers,
     publish,
@@ -58,8 +59,9 @@ def train(
     first = found.step if found else 0
     yield Started(job.settings.steps, first)
     yield from map(Note, damaged)
-    told = optimizers.shortened_warmup(job.settings, job.extended_at), optimizers.unused_rate(job.settings)
-    yield from map(Note, filter(None, (*told, ranks.note(job.settings))))
+    settings = job.settings
+    told = optimizers.shortened_warmup(settings, job.extended_at), ranks.note(settings)
+    yield from map(Note, filter(None, (*told, optimizers.unused_rate(settings), optimizers.unused_ratio(settings))))
     try:
         state, samples = yield from _breakable(_prepare(job, task, family, found, ranks), task, ranks)
     except _BrokenOffError:
@@ -78,7 +80,7 @@ def train(
     elif state.step < job.settings.steps:
         yield from state.keep()
         yield Phase("Saving the LoRA")
-        yield from publish.stopped(job, family.facts, lora.get_weights(state.parts, NAME), state.step)
+        yield from publish.stopped(job, family.facts, state.layers(), state.step)
     else:
         yield from _finish(state, samples, began)
 
@@ -127,6 +129,7 @@ def _prepare(
         family.require_learning(Path(base.path))
         noising = family.noising(Path(base.path), where)
     yield from prediction.unused(noising, job.settings.prediction)
+    yield from losses.notes(noising, job.settings)
     yield from cache.unread(job, family)
     yield from masks.notes(job)
     prompts, _ = planned(job, family)
@@ -223,7 +226,9 @@ def _batches(state: TrainState) -> Iterator[list[int]]:
 
 
 def _measure(state: TrainState) -> Iterator[Event]:
-    if measured := state.meter.measure(state.step):
+    with state.average.shown():
+        measured = state.meter.measure(state.step)
+    if measured:
         yield measured
 
 
@@ -234,7 +239,8 @@ def _draws(step: int, settings: TrainSettings) -> bool:
 
 def _draw(state: TrainState, samples: Samples) -> Iterator[Event]:
     state.graphs.forget()  # drawing needs the memory
-    yield from samples.draw(f"step-{state.step:06}", state.step)
+    with state.average.shown():
+        yield from samples.draw(f"step-{state.step:06}", state.step)
 
 
 def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event]:
@@ -244,7 +250,7 @@ def _finish(state: TrainState, samples: Samples, began: float) -> Iterator[Event
         yield Note(unchanged)
     yield from state.keep()
     yield Phase("Saving the LoRA")
-    data = publish.encode(job, facts, lora.get_weights(state.parts, NAME), state.step)
+    data = publish.encode(job, facts, state.layers(), state.step)
     state.set_weights(publish.decode(data, facts, lora.shapes(state.parts)))
     yield from samples.draw("final", state.step, again=True)
     if samples.drawn("final") and not samples.differ("base", "final"):

@@ -16,9 +16,11 @@ Groups = list[dict[str, Any]]  # weights that have a learning rate in common: th
 
 def make(masters: list[Masters], settings: TrainSettings) -> torch.optim.Optimizer:
     """The optimizer that is asked for: over flat buffers, unless it must know each matrix."""
-    for one in masters:
-        one.by_piece = settings.optimizer in _BY_PIECE
-    groups = [{"params": one.pieces if one.by_piece else [one.flat]} for one in masters]
+    groups = [
+        {"params": weights, "text": text, "times": times}
+        for text, one in enumerate(masters)
+        for times, weights in zip((1.0, settings.up_ratio), one.given(settings.optimizer in _BY_PIECE), strict=False)
+    ]
     return OPTIMIZERS[settings.optimizer](groups, settings)
 
 
@@ -145,12 +147,13 @@ def rate(step: int, settings: TrainSettings, extended_at: Sequence[int] = ()) ->
 
 
 def set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, share: float) -> None:
-    """Give each of `groups` its share of its learning rate."""
-    for group, learning_rate in zip(optimizer.param_groups, (settings.learning_rate, settings.text_rate), strict=False):
+    """Give each of the groups its share of its learning rate; upper halves a multiple of it (Hayou et al. 2024)."""
+    for group in optimizer.param_groups:
+        rate = (settings.text_rate if group.get("text") else settings.learning_rate) * share * group.get("times", 1.0)
         if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(learning_rate * share)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = learning_rate * share
+            group["lr"] = rate
 
 
 def capturable(optimizer: torch.optim.Optimizer) -> bool:
@@ -160,6 +163,13 @@ def capturable(optimizer: torch.optim.Optimizer) -> bool:
             return False
         group["capturable"] = True  # and what a checkpoint says of it goes over what it was made with
     return True
+
+
+def unused_ratio(settings: TrainSettings) -> str:
+    """A sentence where upper halves were to learn faster and cannot."""
+    if settings.up_ratio == settings.lora_plus:
+        return ""
+    return "Prodigy finds one rate for everything, so the LoRA+ ratio is not used."
 
 
 def unused_rate(settings: TrainSettings) -> str:

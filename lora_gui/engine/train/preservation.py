@@ -64,7 +64,7 @@ class Preservation:
                 wanted = self._family.predict(part, self._parts[part], noisy, drawn.timesteps, of_base)
             got = self._family.predict(part, self._parts[part], noisy, drawn.timesteps, drawn.conditions)
             channels = drawn.latents.shape[1]
-            found.append(losses.squared_error(got[:, :channels], wanted[:, :channels]).mean())
+            found.append(losses.mean_error(got[:, :channels], wanted[:, :channels]).mean())
         return torch.stack(found).sum()
 
     @contextmanager

@@ -13,6 +13,9 @@ import torch
 
 from lora_gui.engine.load import lora, prediction
 from lora_gui.engine.train import adapter, beginning, cache, checkpoint, graphs, losses, meter, optimizers, publish
+from lora_gui.engine.train.average import Average
+from lora_gui.engine.train.dropout import Dropout
+from lora_gui.engine.train.norm_limit import NormLimit
 from lora_gui.engine.train.preservation import Held, Preservation
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
@@ -39,7 +42,10 @@ class TrainState:
         self.ranks = ranks
         beginning.add(job, folder, family, parts, NAME)
         held = {weight.dtype for root in parts.values() for weight in root.parameters()}
-        self.masters = adapter.fuse(parts, NAME, dtype, family)
+        self.masters = adapter.fuse(parts, NAME, dtype, family, adapter.Layout.of(job.settings))
+        self.average = Average(self.masters, job.settings.ema_decay)
+        self.dropout = Dropout(self.masters, job.settings, where)
+        self.norms = NormLimit(self.masters, job.settings.max_norm)
         self.graphs = graphs.of(job.settings, where)
         self.weights = [one.flat for one in self.masters]
         self.optimizer = optimizers.make(self.masters, job.settings)
@@ -76,6 +82,7 @@ class TrainState:
         rng = random.Random(f"{settings.seed} {self.step}")
         share = optimizers.rate(self.step, settings, self.job.extended_at)
         optimizers.set_rates(self.optimizer, settings, share)
+        self.dropout.begin(self.step)
         found = []
         for _ in range(settings.accumulation):
             numbers = next(batches)
@@ -89,6 +96,7 @@ class TrainState:
         else:
             self._improve()
         self.step += 1
+        self.average.follow(self.step)
 
     def _preserve(self, batch: Batch, numbers: list[int], rng: random.Random) -> None:
         """Learn what holds the base, where that is asked for."""
@@ -115,11 +123,13 @@ class TrainState:
 
     def _improve(self) -> None:
         """Change the weights by their gradients, and forget these."""
+        self.dropout.end()
         self.scaler.unscale_(self.optimizer)
         if limit := self.job.settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(self.weights, limit)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.norms.apply()
         for one in self.masters:
             one.zero(release=not self.graphs.on)
             one.refresh()
@@ -161,12 +171,14 @@ class TrainState:
         if self.losses:
             yield self.said()
         if self.step:
+            yield from map(Note, filter(None, [self.norms.said()]))
             yield from self.save()
             yield from self.saved(wait=True)
 
     def short_of_disk(self) -> Paused | None:
         """The pause that is due where the disk has hardly room for the next checkpoints."""
-        state = 3 * sum(weight.numel() * weight.element_size() for weight in self.weights)  # with two averages
+        copies = 3 + self.average.on  # with two averages of the optimizer
+        state = copies * sum(weight.numel() * weight.element_size() for weight in self.weights)
         free = shutil.disk_usage(self.folder).free
         if free > _ROOM + 3 * state:
             return None
@@ -177,14 +189,19 @@ class TrainState:
         """Copy everything the next start needs, and have it written while the steps go on; `saved` says when it is."""
         yield from self.saved(wait=True)
         metadata = headers.lora_metadata(self.job, self.family.facts, self.step)
-        layers = lora.get_weights(self.parts, NAME)
+        last = lora.get_weights(self.parts, NAME) if self.average.on else None
         further = {"scaler": self.scaler.state_dict(), "processes": self.ranks.count, "measured": self.meter.kept()}
-        self.saving.begin(checkpoint.copied(self.step, layers, metadata, self.optimizer, further))
+        self.saving.begin(checkpoint.copied(self.step, self.layers(), metadata, self.optimizer, further, last))
 
     def saved(self, wait: bool = False) -> Iterator[Event]:
         """Say of a checkpoint that has just been kept whole. Raises UserError where it could not be."""
         if kept := self.saving.ended(wait):
             yield Saved(kept.step, str(kept.folder))
+
+    def layers(self) -> Layers:
+        """What was learnt, as it is drawn and published; a copy in host memory."""
+        with self.average.shown():
+            return lora.get_weights(self.parts, NAME)
 
     def set_weights(self, layers: Layers) -> None:
         """Go on with these weights."""
@@ -195,7 +212,10 @@ class TrainState:
     def restore(self, found: checkpoint.Checkpoint) -> Iterator[Note]:
         """Go on from a checkpoint as if nothing had happened; a sentence where that is not quite so."""
         facts, shapes = self.family.facts, lora.shapes(self.parts)
-        self.set_weights(dialects.read(found.lora, shapes, facts, [facts]))
+        for path in dict.fromkeys((found.lora, found.learning)):
+            self.set_weights(dialects.read(path, shapes, facts, [facts]))
+            if path == found.lora:
+                self.average.begin()
         further = checkpoint.restore(found, self.optimizer, self._joined)
         if scale := further["scaler"]:  # none of a card with bf16
             self.scaler.load_state_dict(scale)

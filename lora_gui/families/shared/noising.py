@@ -56,19 +56,13 @@ class Diffusion(Noising):
         }
         return targets[self.prediction]()
 
-    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
-        """Min-SNR (Hang et al. 2023, eq. 7), written for each kind of prediction."""
-        if not min_snr_gamma:
-            return 1.0
+    def snr(self, timesteps: torch.Tensor) -> torch.Tensor:
         abar = self.alphas_cumprod[timesteps]
-        snr = abar / (1 - abar)
-        capped = snr.clamp(max=min_snr_gamma)
-        weights = {
-            "epsilon": capped / snr.clamp(min=1e-8),
-            "v_prediction": capped / (snr + 1),
-            "sample": capped,
-        }
-        return weights[self.prediction]
+        return abar / (1 - abar)
+
+    @property
+    def predicts(self) -> str:
+        return self.prediction
 
     def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Some samplers have timesteps between two of the table; the earlier one stands for them."""
@@ -118,10 +112,6 @@ class RectifiedFlow(Noising):
 
     def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         return noise - latents
-
-    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
-        """Each noise level alike; min-SNR is of diffusion only."""
-        return 1.0
 
     def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         return noisy - per_picture(timesteps / 1000, noisy) * predicted

@@ -51,11 +51,13 @@ class Cosine(Noising):
     def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         return noise
 
-    def weight(self, timesteps: torch.Tensor, min_snr_gamma: float) -> torch.Tensor | float:
-        """As the base was trained, by 1 / (1 + snr) (Choi et al. 2022, eq. 8), unless min-SNR is asked for."""
+    def weight(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """1 / (1 + snr) (Choi et al. 2022, eq. 8)."""
+        return 1 / (1 + self.snr(timesteps))
+
+    def snr(self, timesteps: torch.Tensor) -> torch.Tensor:
         abar = self.alphas_cumprod(timesteps)
-        snr = abar / (1 - abar)
-        return snr.clamp(max=min_snr_gamma) / snr if min_snr_gamma else 1 / (1 + snr)
+        return abar / (1 - abar)
 
     def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         abar = per_picture(self.alphas_cumprod(timesteps), noisy)

@@ -36,7 +36,7 @@ _OURS = {
 }
 _OWN_WAY = {
     "network": {"type"},
-    "train": {"train_unet", "noise_scheduler", "disable_sampling", "skip_first_sample", "ema_config",
+    "train": {"train_unet", "noise_scheduler", "disable_sampling", "skip_first_sample",
               "cache_text_embeddings", "unload_text_encoder", "bypass_guidance_embedding"},  # fmt: skip
     "save": {"dtype", "max_step_saves_to_keep", "push_to_hub", "save_format"},
     "sample": {"sampler", "width", "height", "neg", "walk_seed", "guidance_scale", "sample_steps", "num_frames", "fps",
@@ -69,7 +69,7 @@ def carried(table: Table) -> Carried:
                 found.take(names[theirs], value, f"{part}: {theirs}")
             elif theirs in _OWN_WAY[part] or theirs.removesuffix("_multiplier") in _HOLDS:
                 found.see_to([f"{part}: {theirs}"])
-            elif theirs != "optimizer_params":
+            elif theirs not in ("optimizer_params", "ema_config"):
                 found.leave(f"{part}: {theirs}", value)
     _others(process, model, found)
     return found
@@ -81,6 +81,9 @@ def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
     decay = _inner(_inner(process, "train"), "optimizer_params").get("weight_decay")
     found.take("weight_decay", decay, "train: optimizer_params: weight_decay")
     _held(_inner(process, "train"), found)
+    ema = _inner(_inner(process, "train"), "ema_config")
+    if ema.get("use_ema") is True:
+        found.take("ema_decay", ema.get("ema_decay", 0.995), "train: ema_config: ema_decay")
     if model.get("quantize") is True:
         found.take("precision", "int8", "model: quantize")
     for theirs, value in model.items():

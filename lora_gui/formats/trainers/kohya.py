@@ -39,12 +39,21 @@ _OURS = {
     "prior_loss_weight": "class_weight",
     "min_snr_gamma": "min_snr_gamma",
     "noise_offset": "noise_offset",
+    "scale_weight_norms": "max_norm",
+    "debiased_estimation_loss": "debiased",
     "save_every_n_steps": "checkpoint_every",
     "sample_every_n_steps": "sample_every",
     "seed": "seed",
 }
 _SIZES = {"resolution", "max_resolution"}
 _MEANT_AT_ZERO = {"caption_dropout_rate", "seed"}
+_NETWORK = {  # in network_args, and of the front end beside the others
+    "rank_dropout": "rank_dropout",
+    "module_dropout": "module_dropout",
+    "loraplus_lr_ratio": "lora_plus",
+    "loraplus_unet_lr_ratio": "lora_plus",  # the last counts
+}
+_LOSSES = {"l2": "squared", "huber": "huber"}
 _PRECISION = {"no": "fp32", "fp16": "fp16", "bf16": "bf16", "float": "fp32"}
 # What this app does by itself, or in one way for all: caches, attention, buckets, files, logs.
 _OWN_WAY = re.compile(
@@ -75,6 +84,8 @@ def carried(table: Table) -> Carried:
     _precision(given, found)
     _text_encoder(given, found)
     _optimizer_args(given, found)
+    _network_args(given, found)
+    _loss(given, found)
     _rest(given, found)
     return found
 
@@ -112,18 +123,51 @@ def _text_encoder(given: Table, found: Carried) -> None:
 
 
 def _optimizer_args(given: Table, found: Carried) -> None:
-    args = given.get("optimizer_args")
-    pairs = args if isinstance(args, list) else str(args or "").split()
-    for pair in map(str, pairs):
-        name, _, value = pair.partition("=")
-        if name.strip() == "weight_decay":
+    for name, value in _pairs(given.get("optimizer_args")):
+        if name == "weight_decay":
             found.take("weight_decay", value, "optimizer_args: weight_decay")
         elif value:
             found.leave(f"optimizer_args: {name}", value)
 
 
+def _network_args(given: Table, found: Carried) -> None:
+    """What is said of the LoRA itself; of two ratios of LoRA+ that of the denoiser."""
+    said = dict(_pairs(given.get("network_args")))
+    for theirs, ours in _NETWORK.items():
+        for value, place in ((given.get(theirs), theirs), (said.get(theirs), f"network_args: {theirs}")):
+            if not is_off(value):
+                found.take(ours, value, place)
+    for theirs, value in said.items():
+        if theirs not in _NETWORK:
+            found.leave(f"network_args: {theirs}", value)
+    why = "ranks or layers are left out here, not single numbers"
+    found.leave("network_dropout", given.get("network_dropout"), why)
+
+
+def _loss(given: Table, found: Carried) -> None:
+    """The numbers of Huber's mean nothing where the loss is another."""
+    kind = given.get("loss_type")
+    if isinstance(kind, str) and kind in _LOSSES:
+        found.take("loss", _LOSSES[kind], "loss_type")
+    else:
+        found.leave("loss_type", kind)
+    if kind == "huber":
+        found.take("huber_c", given.get("huber_c"), "huber_c")
+        found.take("huber_schedule", given.get("huber_schedule"), "huber_schedule")
+        if given.get("huber_scale") not in (1, "1"):
+            found.leave("huber_scale", given.get("huber_scale"))
+
+
+def _pairs(args: Any) -> list[tuple[str, str]]:
+    """`name=value` in a list, or in one text."""
+    listed = args if isinstance(args, list) else str(args or "").split()
+    parted = (str(pair).partition("=") for pair in listed)
+    return [(name.strip(), value) for name, _, value in parted]
+
+
 def _rest(given: Table, found: Carried) -> None:
-    settled = {*_OURS, "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr", "optimizer_args",
+    settled = {*_OURS, *_NETWORK, "network_args", "network_dropout", "loss_type", "huber_c", "huber_schedule",
+               "huber_scale", "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr", "optimizer_args",
                "keep_tokens", "network_train_unet_only", "output_name", "pretrained_model_name_or_path"}  # fmt: skip
     for theirs, value in given.items():
         if theirs in settled or is_off(value):

@@ -50,7 +50,8 @@ _SEEN_TO = {"__version", "workspace_dir", "cache_dir", "debug_mode", "debug_dir"
             "lora_layers", "lora_layer_preset", "layer_filter_regex", "timestep_distribution",
             "max_noising_strength", "min_noising_strength", "mse_strength", "loss_scaler",
             "learning_rate_scaler", "clear_cache_before_training", "save_filename_prefix",
-            "only_cache", "continue_last_backup", "validate_after", "validate_after_unit"}  # fmt: skip
+            "only_cache", "continue_last_backup", "validate_after", "validate_after_unit",
+            "ema", "ema_decay", "ema_update_step_interval"}  # fmt: skip
 
 
 def is_it(table: Table) -> bool:
@@ -76,7 +77,7 @@ def carried(table: Table) -> Carried:
 
 _READ = {"learning_rate_scheduler", "train_dtype", "weight_dtype", "gradient_checkpointing", "loss_weight_fn", "epochs",
          "layer_filter", "output_model_destination", "base_model_name", "loss_weight_strength", "training_method",
-         "peft_type"}  # fmt: skip
+         "peft_type", "ema", "ema_decay"}  # fmt: skip
 
 
 def _chosen(table: Table, found: Carried) -> None:
@@ -96,8 +97,12 @@ def _chosen(table: Table, found: Carried) -> None:
         found.leave("peft_type", table["peft_type"], "plain LoRAs are trained here")
     if table.get("loss_weight_fn") == "MIN_SNR_GAMMA":
         found.take("min_snr_gamma", table.get("loss_weight_strength", 5), "loss_weight_strength")
+    elif table.get("loss_weight_fn") == "DEBIASED_ESTIMATION":
+        found.take("debiased", True, "loss_weight_fn")
     elif table.get("loss_weight_fn") not in (None, "CONSTANT"):
         found.leave("loss_weight_fn", table["loss_weight_fn"])
+    if str(table.get("ema", "OFF")) != "OFF":
+        found.take("ema_decay", table.get("ema_decay", 0.999), "ema_decay")
     found.leave("epochs", table.get("epochs"), "a run is counted in steps here; those of your preset are taken")
     if isinstance(layers := table.get("layer_filter"), str) and layers.strip():
         found.take("only_layers", [one.strip() for one in layers.split(",")], "layer_filter")

@@ -25,6 +25,11 @@ _FIELDS = {
     "ss_caption_dropout_rate": "caption_dropout",
     "ss_min_snr_gamma": "min_snr_gamma",
     "ss_noise_offset": "noise_offset",
+    "ss_scale_weight_norms": "max_norm",
+    "ss_debiased_estimation": "debiased",
+    "ss_ema_decay": "ema_decay",
+    "ss_huber_c": "huber_c",
+    "ss_huber_schedule": "huber_schedule",
     "ss_seed": "seed",
 }
 _SIZE = re.compile(r"\(?(\d{2,5})(?:, ?(\d{2,5}))?\)?")

@@ -14,7 +14,7 @@ from typing import Any
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
-from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, TaskFolder, step_of
+from lora_gui.protocol.task_folder import ADAPTER, LAST, MANIFEST, TaskFolder, step_of
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.tasks.launching import all_runs, starting
@@ -26,7 +26,7 @@ NO_PACK = "It has to be a folder that 'pack' made, whole but for program/.venv."
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,5}")
 _SAMPLE = re.compile(r"(?:base|final|step-\d{6})-[0-9]\.png")
 _CHECKPOINT = re.compile(r"ckpt-\d{6}")
-_KEPT = (ADAPTER, "optimizer.safetensors", "state.json")  # of a checkpoint, beside its manifest
+_KEPT = {ADAPTER, "optimizer.safetensors", "state.json"}  # of a checkpoint, beside its manifest
 _EVENTS, _PICTURE, _WEIGHTS = 64 << 20, 64 << 20, 16 << 30  # bytes at most
 _SAMPLES = 2000  # at most
 
@@ -145,9 +145,9 @@ class _Taking:
     def _copy_checkpoint(self, place: str, staged: Path) -> None:
         """Raises UserError where it is not exactly what its manifest says."""
         manifest = files.read_json(_plain(self._folder, f"{place}/{MANIFEST}", files.SMALL))
-        if not isinstance(manifest, dict) or set(manifest) != set(_KEPT):
+        if not isinstance(manifest, dict) or set(manifest) - {LAST} != _KEPT:
             raise UserError("A checkpoint is damaged.", NO_PACK)
-        for name in _KEPT:
+        for name in sorted(manifest):
             files.copy(_plain(self._folder, f"{place}/{name}", _WEIGHTS), staged / name)
             if manifest[name] != entry_of(staged / name):
                 raise UserError("A checkpoint is damaged.", NO_PACK)

@@ -33,11 +33,18 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "further_resolutions",
         ),
     ),
+    (
+        "As practised trainers do",
+        (
+            "ema_decay", "lora_plus", "rank_dropout", "module_dropout", "max_norm", "loss", "huber_c", "huber_schedule",
+            "debiased", "min_snr_gamma",
+        ),
+    ),
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
 )
 NAMES = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "int8": "INT8", "nf4": "NF4",
-         "base": "As the base says", "v": "Velocity (v)",
+         "snr": "SNR", "base": "As the base says", "v": "Velocity (v)",
          **{key: name[0].upper() + name[1:] for key, name in RECOMPUTED.items()}}  # where a capital is not enough
 
 

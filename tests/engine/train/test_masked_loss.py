@@ -72,7 +72,7 @@ def test_the_loss_is_the_mean_of_what_counts_by_how_much_it_counts():
         expected.append(above / below)
     batch = Batch({masks.KEY: torch.from_numpy(mask).float()}, {}, [])
     counts = masks.counts(batch, torch.zeros(2, 4, 6, 5), TrainSettings(unmasked_weight=0.1))
-    found = losses.squared_error(torch.from_numpy(predicted), torch.from_numpy(target), counts)
+    found = losses.mean_error(torch.from_numpy(predicted), torch.from_numpy(target), counts)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
     assert masks.counts(batch, torch.zeros(2, 1280), TrainSettings()) is None  # an embedding has no cells
     coarse = masks.counts(batch, torch.zeros(2, 16, 3, 5), TrainSettings(unmasked_weight=0))

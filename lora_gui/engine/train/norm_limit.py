@@ -1,0 +1,47 @@
+"""A limit to how much a layer may change the base: larger ones are scaled down after each step, both halves alike.
+
+Max norm regularisation (Srivastava et al. 2014, section 5.1) as kohya's scale_weight_norms has it. The Frobenius norm
+comes from the factors: |B A|^2 is the sum of (B^T B) * (A A^T), so that no product as large as the layer is made.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from lora_gui.engine.train.adapter import Masters
+
+
+class NormLimit:
+    """Of one run; of a `limit` of 0 it does nothing."""
+
+    def __init__(self, masters: list[Masters], limit: float) -> None:
+        self._masters, self._limit, self._applied = masters if limit else [], limit, False
+        self._scales = [torch.tensor(one.scales, device=one.flat.device) for one in self._masters]
+        self._held = [torch.zeros((), dtype=torch.int64, device=one.flat.device) for one in self._masters]
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Scale down what is beyond the limit; what is not keeps its bits."""
+        self._applied = True
+        for one, scales, held in zip(self._masters, self._scales, self._held, strict=True):
+            weights = one.views(one.flat.data)
+            downs, ups = weights[::2], weights[1::2]
+            norms = torch.stack([_square(down, up) for down, up in zip(downs, ups, strict=True)]).sqrt() * scales
+            held.copy_((norms > self._limit).sum())
+            shares = (self._limit / norms.clamp(min=self._limit)).sqrt()
+            for share, down, up in zip(shares.unbind(), downs, ups, strict=True):
+                down.mul_(share)
+                up.mul_(share)
+
+    def said(self) -> str:
+        """A sentence on how many the last step held; empty where there is none or no step. Waits for the device."""
+        if not self._masters or not self._applied:
+            return ""
+        held, layers = sum(int(one) for one in self._held), sum(len(one.scales) for one in self._masters)
+        return f"Of {layers} layers {held} were scaled down to the largest norm of {self._limit:g} in the last step."
+
+
+def _square(down: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """Of the norm of a layer's update, ()."""
+    down, up = down.flatten(1), up.flatten(1)
+    return ((up.t() @ up) * (down @ down.t())).sum().clamp(min=0)

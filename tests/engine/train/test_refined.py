@@ -1,0 +1,189 @@
+"""What practised trainers have: off it changes nothing, and a killed run goes on to the same bits with each."""
+
+import random
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lora_gui.engine.load import lora
+from lora_gui.engine.train import cache, loop
+from lora_gui.engine.train.loop import train
+from lora_gui.engine.train.norm_limit import NormLimit
+from lora_gui.engine.train.step import NAME, TrainState
+from lora_gui.protocol.events import Done, Note, Saved
+from tests import tiny
+
+CPU = torch.device("cpu")
+FAMILY = tiny.QuickStableDiffusion1()
+WAYS = {
+    "average": {"ema_decay": 0.9, "sample_every": 2},
+    "average, text": {"ema_decay": 0.5, "train_text_encoder": True, "rank_dropout": 0.5},
+    "ranks left out": {"rank_dropout": 0.5, "accumulation": 2},
+    "layers left out": {"module_dropout": 0.5, "precision": "bf16"},
+    "faster upper halves": {"lora_plus": 4, "train_text_encoder": True},
+    "faster, by matrix": {"lora_plus": 4, "optimizer": "adafactor"},
+    "norms": {"max_norm": 0.02, "learning_rate": 0.05},
+    "huber": {"loss": "huber", "max_grad_norm": 0},
+    "debiased": {"debiased": True, "max_grad_norm": 0},
+}
+
+
+def job(folder, base, **settings):
+    return tiny.job(folder, base, **({"steps": 5, "sample_every": 0, "checkpoint_every": 1} | settings))
+
+
+def learnt(folder, made):
+    events = list(train(made, folder, FAMILY))
+    assert isinstance(events[-1], Done)
+    return load_file(events[-1].lora), events
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def state(folder, base, dtype=torch.float32, **settings):
+    """A run before its first step."""
+    made = tiny.job(folder, base, **settings)
+    encoded, _ = tiny.outcome(cache.build(made, FAMILY, [], CPU, dtype))
+    parts, _ = tiny.outcome(loop._load(made, FAMILY, CPU, dtype))
+    return TrainState(made, FAMILY, parts, encoded, CPU, dtype, folder)
+
+
+def steps(one, count):
+    for n in range(count):
+        one.one_step(iter([[n % 4]] * one.job.settings.accumulation))
+
+
+@pytest.fixture(scope="module")
+def plain(base, tmp_path_factory):
+    """What is learnt with none of it."""
+    folder = tmp_path_factory.mktemp("plain")
+    return learnt(folder, job(folder, base))[0]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_was_killed_goes_on_to_the_same_bits_with(way, plain, base, tmp_path):
+    undisturbed, _ = learnt(tmp_path / "undisturbed", job(tmp_path / "undisturbed", base, **WAYS[way]))
+    assert not equal(undisturbed, plain)
+    made = job(tmp_path / "killed", base, **WAYS[way])
+    for event in train(made, tmp_path / "killed", FAMILY):
+        if isinstance(event, Saved) and event.step == 2:
+            break  # as good as kill -9
+    assert equal(learnt(tmp_path / "killed", made)[0], undisturbed)
+
+
+def test_what_is_off_changes_nothing_whatever_stands_beside_it(plain, base, tmp_path):
+    beside = {"huber_c": 0.5, "huber_schedule": "constant"}
+    assert equal(learnt(tmp_path, job(tmp_path, base, **beside))[0], plain)
+
+
+def test_the_average_is_what_is_drawn_kept_and_published_and_the_last_weights_go_on_learning(base, tmp_path):
+    one, other = state(tmp_path / "a", base, ema_decay=0.9), state(tmp_path / "b", base)
+    expected = None
+    for step in range(4):
+        steps(one, 1)
+        steps(other, 1)
+        new = other.masters[0].flat.detach().double()
+        decay = min(0.9, (2 + step) / (11 + step))
+        begun = torch.zeros_like(new) if expected is None else expected
+        first = state(tmp_path / "c", base).masters[0].flat.detach().double() if expected is None else begun
+        expected = decay * first + (1 - decay) * new
+    assert torch.equal(one.masters[0].flat, other.masters[0].flat)
+    with one.average.shown():
+        torch.testing.assert_close(one.masters[0].flat.detach().double(), expected, atol=1e-7, rtol=1e-5)
+        drawn = lora.get_weights(one.parts, NAME)
+    assert torch.equal(one.masters[0].flat, other.masters[0].flat)
+    list(one.keep())
+    kept = load_file(tmp_path / "a" / "checkpoints" / "ckpt-000004" / "adapter.safetensors")
+    key = next(iter(drawn))
+    last = lora.get_weights(one.parts, NAME)[key]
+    assert torch.equal(kept[f"{key}.lora_B.weight"], drawn[key].up) and not torch.equal(drawn[key].up, last.up)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_step_without_some_ranks_and_layers_is_one_of_a_lora_without_them(base, tmp_path, dtype):
+    """Against what plain autograd makes of the halves with rows of zeros, in double precision where fp32 computes."""
+    one = state(tmp_path, base, dtype, rank_dropout=0.4, module_dropout=0.3, max_grad_norm=0)
+    steps(one, 2)
+    masters = one.masters[0]
+    before = masters.flat.detach().clone()
+    one.dropout.begin(one.step)
+    factors = one.dropout._factors[0].clone()
+    rows = factors.flatten().tolist()
+    assert 0 in rows and any(value == pytest.approx(1 / 0.6) for value in rows)
+    assert bool((factors == 0).all(1).any()) and set(rows) <= {0.0, factors.max().item()}
+    for down, master, factor in zip(
+        masters.views(masters.shadow)[::2], masters.views(before)[::2], factors, strict=True
+    ):
+        exact = master * factor.view(-1, *[1] * (master.ndim - 1))
+        torch.testing.assert_close(down.float(), exact, rtol=0 if dtype == torch.float32 else 1e-2, atol=0)
+    batch = one.cache.batch([0], 0.0, random.Random(0))
+    one._learn(one.drawn(batch, torch.Generator().manual_seed(1)))
+    one.dropout.end()
+    gradients = masters.views(masters.flat.grad)
+    for (down, up), factor in zip(zip(gradients[::2], gradients[1::2], strict=True), factors, strict=True):
+        gone = factor == 0
+        assert not down[gone].any() and not up.flatten(1)[:, gone].any()
+        assert gone.all() or up.any()
+    masters.zero()
+    masters.refresh()
+    assert torch.equal(masters.flat, before)
+
+
+def test_other_ranks_are_left_out_in_each_step_and_the_same_in_the_same(base, tmp_path):
+    one = state(tmp_path, base, rank_dropout=0.5)
+    found = []
+    for step in (0, 1, 0):
+        one.dropout.begin(step)
+        found.append(one.dropout._factors[0].clone())
+        one.masters[0].refresh()
+    assert torch.equal(found[0], found[2]) and not torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_upper_halves_take_steps_so_many_times_larger(base, tmp_path, optimizer):
+    moved = []
+    for ratio in (1, 4):
+        one = state(tmp_path / str(ratio), base, lora_plus=ratio, weight_decay=0, optimizer=optimizer)
+        before = [weight.detach().clone() for weight in one.masters[0].pieces]
+        steps(one, 1)
+        now = one.masters[0].pieces
+        moved.append([(new.detach() - old) for new, old in zip(now, before, strict=True)])
+    for down, faster in zip(moved[0][::2], moved[1][::2], strict=True):
+        torch.testing.assert_close(down, faster, atol=1e-9, rtol=1e-4)
+    for up, faster in zip(moved[0][1::2], moved[1][1::2], strict=True):
+        torch.testing.assert_close(4 * up, faster, atol=1e-8, rtol=1e-4)
+
+
+def test_prodigy_says_that_it_has_one_rate(base, tmp_path):
+    made = job(tmp_path, base, optimizer="prodigy", learning_rate=1, lora_plus=4, steps=1)
+    told = [event.text for event in learnt(tmp_path, made)[1] if isinstance(event, Note)]
+    assert "Prodigy finds one rate for everything, so the LoRA+ ratio is not used." in told
+
+
+def test_no_layer_is_larger_than_its_limit_and_how_many_were_held_is_said(base, tmp_path):
+    one = state(tmp_path, base, learning_rate=0.01, layers="all")
+    steps(one, 3)
+    before = lora.get_weights(one.parts, NAME)
+    norms = {key: float(layer.delta().double().norm()) for key, layer in before.items()}
+    limit = sorted(norms.values())[len(norms) // 2] + 1e-4
+    held = [key for key, norm in norms.items() if norm > limit]
+    norm_limit = NormLimit(one.masters, limit)
+    assert norm_limit.said() == ""
+    norm_limit.apply()
+    after = lora.get_weights(one.parts, NAME)
+    for key, layer in before.items():
+        if key in held:
+            torch.testing.assert_close(after[key].delta(), layer.delta() * (limit / norms[key]), rtol=1e-4, atol=1e-7)
+        else:
+            assert torch.equal(layer.down, after[key].down) and torch.equal(layer.up, after[key].up)
+    assert 0 < len(held) < len(norms)
+    assert f"Of {len(norms)} layers {len(held)} were scaled down" in norm_limit.said()
+
+
+def test_a_run_says_how_many_layers_its_limit_held(base, tmp_path):
+    events = learnt(tmp_path, job(tmp_path, base, max_norm=0.001, steps=2))[1]
+    said = [event.text for event in events if isinstance(event, Note) and "scaled down" in event.text]
+    assert len(said) == 1 and said[0].endswith("to the largest norm of 0.001 in the last step.")
