@@ -1,7 +1,7 @@
 """Two small judges for drawings: which concept is it, whatever its style, and is it in the new style or the base's."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS  # noqa: E402
+from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, KEPT_OUT  # noqa: E402
 from lora_gui.starter.recipe.pictures import BASE_SETS, EXAMPLE_SETS, PALETTE, SIZE, composite, fetch, render  # noqa: E402
 
 UNSEEN_SET = "streamline-emojis"  # a style the concept judge never sees, to judge the judge
@@ -142,12 +142,13 @@ class ConceptJudge:
 
     network: Network
     gallery: torch.Tensor  # (concept * set, width)
+    names: tuple[str, ...] = CONCEPTS
 
     @torch.no_grad()
     def nearest(self, drawings: torch.Tensor, count: int = 5) -> list[list[str]]:
         """The concepts of the `count` nearest pictures to each drawing (B, 3, SIZE, SIZE) in [-1, 1]."""
         near = (self.network(half_size(drawings)) @ self.gallery.T).topk(count).indices
-        return [[CONCEPTS[int(i) // len(BASE_SETS)] for i in row] for row in near]
+        return [[self.names[int(i) // len(BASE_SETS)] for i in row] for row in near]
 
     def share(self, drawings: torch.Tensor, names: list[str], count: int = 5) -> float:
         """How many of the drawings have the asked concept among the nearest."""
@@ -166,20 +167,23 @@ class StyleJudge:
         return (self.network(half_size(drawings)) @ self.boundary.T).argmax(1).bool().tolist()
 
 
-def concept_judge(work: Path, steps: int = 2000) -> ConceptJudge:
-    """Read the concept judge from `work`, training it first where it is missing."""
-    path = work / f"concept-judge-{steps}.safetensors"
+def concept_judge(work: Path, steps: int = 2000, seed: int = 0, kept_out: bool = False) -> ConceptJudge:
+    """Read the concept judge from `work`, training it first where it is missing. With `kept_out`: knows those too."""
+    path = work / f"concept-judge-{steps}{f'-kept-out-{seed}' if kept_out else ''}.safetensors"
+    names = CONCEPTS + KEPT_OUT if kept_out else CONCEPTS
     pictures = renderings(work, CONCEPTS, EXAMPLE_SETS)
-    torch.manual_seed(0)
-    network, classes = Network(), nn.Parameter(torch.randn(len(CONCEPTS), 128) * 0.1)
+    if kept_out:
+        pictures = np.concatenate([pictures, renderings(work, KEPT_OUT, EXAMPLE_SETS)])
+    torch.manual_seed(seed)
+    network, classes = Network(), nn.Parameter(torch.randn(len(names), 128) * 0.1)
     if not path.exists():
         flat = pictures.reshape(-1, SIZE, SIZE, 4)
-        labels = np.repeat(np.arange(len(CONCEPTS)), len(EXAMPLE_SETS))
-        _train(network, classes, flat, labels, steps, strong=True)
+        labels = np.repeat(np.arange(len(names)), len(EXAMPLE_SETS))
+        learn(network, classes, flat, labels, Course(steps, True, seed))
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
     network.load_state_dict(load_file(path))
     network.eval()
-    return ConceptJudge(network, _gallery(network, pictures[:, : len(BASE_SETS)]))
+    return ConceptJudge(network, _gallery(network, pictures[:, : len(BASE_SETS)]), names)
 
 
 @torch.no_grad()
@@ -204,7 +208,7 @@ def style_judge(work: Path, style_set: str, steps: int = 250) -> tuple[StyleJudg
     if not path.exists():
         mixed = np.concatenate([seen[:, i] for i in (0, 1, 2)] + [seen[:, 3]] * 3)  # both answers equally often
         labels = np.repeat([0, 1], 3 * len(seen))
-        _train(network, boundary, mixed, labels, steps, strong=False)
+        learn(network, boundary, mixed, labels, Course(steps, False, palette=NOT_BLACK))
         save_file({"boundary": boundary.detach()} | {k: v.contiguous() for k, v in network.state_dict().items()}, path)
     weights = load_file(path)
     boundary = weights.pop("boundary")
@@ -219,19 +223,27 @@ def style_judge(work: Path, style_set: str, steps: int = 250) -> tuple[StyleJudg
     return judge, float((np.mean(answers[:-1]) + answers[-1]) / 2)
 
 
-def _train(
-    network: Network, classes: nn.Parameter, pictures: np.ndarray, labels: np.ndarray, steps: int, strong: bool
-) -> None:
+@dataclass(frozen=True)
+class Course:
+    """How a judge learns; `strong` as in `disturb`."""
+
+    steps: int
+    strong: bool
+    seed: int = 0
+    palette: np.ndarray = field(default_factory=lambda: PALETTE)  # backgrounds, (colour, 3)
+
+
+def learn(network: Network, classes: nn.Parameter, pictures: np.ndarray, labels: np.ndarray, course: Course) -> None:
     """Learn to tell the labels apart by the angle to one direction each."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(course.seed)
     parameters = [*network.parameters(), classes]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=course.steps, pct_start=0.1)
     network.train().to(memory_format=torch.channels_last)
     small = cut_out(pictures)
-    for step in range(steps):
+    for step in range(course.steps):
         chosen = rng.integers(len(pictures), size=64)
-        x = disturb(on_colours(small[chosen], rng, PALETTE if strong else NOT_BLACK), rng, strong)
+        x = disturb(on_colours(small[chosen], rng, course.palette), rng, course.strong)
         scores = 16 * network(x.contiguous(memory_format=torch.channels_last)) @ F.normalize(classes, dim=1).T
         loss = F.cross_entropy(scores, torch.from_numpy(labels[chosen]), label_smoothing=0.05)
         optimizer.zero_grad()
@@ -239,7 +251,7 @@ def _train(
         optimizer.step()
         schedule.step()
         if (step + 1) % 100 == 0:
-            print(f"judge {step + 1}/{steps} loss {loss.item():.3f}", file=sys.stderr, flush=True)
+            print(f"judge {step + 1}/{course.steps} loss {loss.item():.3f}", file=sys.stderr, flush=True)
 
 
 def judge_the_judge(judge: ConceptJudge, work: Path) -> float:

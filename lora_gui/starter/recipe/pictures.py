@@ -40,12 +40,13 @@ def fetch(sets: tuple[str, ...], folder: Path) -> dict[str, "IconSet"]:
         kind, package = (ComicSet, COMIC_OF) if name == COMIC_SET else (IconSet, name)
         path = folder / f"{package}.json"
         if not path.exists():
-            _fetch_package(PACKAGES[package], path)
+            fetch_package(PACKAGES[package], path)
         found[name] = kind(json.loads(path.read_text(encoding="utf-8")))
     return found
 
 
-def _fetch_package(package: str, path: Path) -> None:
+def fetch_package(package: str, path: Path) -> None:
+    """Put the icons of an npm package into `path` as they are, JSON."""
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
         subprocess.run(["npm", "pack", "--silent", package], cwd=work, check=True, stdout=subprocess.DEVNULL)
         (archive,) = Path(work).glob("*.tgz")

@@ -1,0 +1,68 @@
+"""Draw with a base and LoRAs what is asked, once: drawings are kept by all that they come from."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from preset_sets import Asked
+from preset_training import weights
+from starter_quality import draw
+from torch.nn import functional as F
+
+from lora_gui.starter.recipe.pictures import SIZE
+
+
+@dataclass(frozen=True)
+class Drawn:
+    asked: Asked
+    pictures: torch.Tensor  # (B, 3, SIZE, SIZE) in [-1, 1]
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """A base and how it draws; `count` is how many drawings each LoRA is judged by."""
+
+    base: Path
+    work: Path
+    count: int
+    steps: int
+    guidance: float
+
+    @cached_property
+    def pipe(self) -> DiffusionPipeline:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.bfloat16 if device == "cuda" else torch.float32
+        pipe = DiffusionPipeline.from_pretrained(self.base, torch_dtype=dtype).to(device)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    @cached_property
+    def of_base(self) -> str:
+        return weights(self.base)
+
+    def draw(self, asked: Asked, words: list[str], loras: list[Path]) -> Drawn:
+        """The prompts with the trigger `words` before them, with all `loras` at strength 1; the same seeds always."""
+        texts = [" ".join([*words, text]) for text in asked.texts]
+        digest = hashlib.sha256(f"{self.of_base} {self.steps} {self.guidance} {texts}".encode())
+        for lora in loras:
+            digest.update(hashlib.sha256(lora.read_bytes()).digest())
+        path = self.work / "preset-drawings" / f"{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, self._drawn(texts, loras).numpy())
+        return Drawn(asked, torch.from_numpy(np.load(path)))
+
+    def _drawn(self, texts: list[str], loras: list[Path]) -> torch.Tensor:
+        names = [f"lora{number}" for number in range(len(loras))]
+        for name, lora in zip(names, loras, strict=True):
+            self.pipe.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
+        if names:
+            self.pipe.set_adapters(names, [1.0] * len(names))
+        drawings = draw(self.pipe, texts, self.steps, self.guidance)
+        if names:
+            self.pipe.unload_lora_weights()
+        return F.interpolate(drawings, (SIZE, SIZE), mode="area")

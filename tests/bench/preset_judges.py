@@ -1,0 +1,123 @@
+"""Judges of what presets teach; of each kind several from other seeds, so that none is believed alone."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from judge import NOT_BLACK, SIDE, ConceptJudge, Course, Network, concept_judge, half_size, learn, renderings
+from preset_sets import CATS, FACES, TRIALS, Trial, icons, named
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lora_gui.starter.recipe.concepts import CONCEPTS
+from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, composite, render
+
+STEPS = {"style": 400, "character": 400}
+APART = 3  # one picture of APART is not learnt by a judge, and judges it; each seed leaves out others
+NEITHER = "base"  # what is none of the looks
+Classes = dict[str, np.ndarray]  # (N, SIZE, SIZE, 4) uint8, RGBA
+
+
+@dataclass(frozen=True)
+class LookJudge:
+    """Says of which icon set a drawing looks, or that it looks like the base."""
+
+    network: Network
+    boundary: torch.Tensor  # (class, width)
+    names: tuple[str, ...]
+
+    @torch.no_grad()
+    def looks(self, drawings: torch.Tensor) -> list[str]:
+        """Of each drawing (B, 3, SIZE, SIZE) in [-1, 1]."""
+        found = (self.network(half_size(drawings)) @ self.boundary.T).argmax(1)
+        return [self.names[int(i)] for i in found]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """One judge of each kind, from the same seed, and their shares of right answers on pictures they did not learn."""
+
+    concepts: ConceptJudge
+    looks: dict[str, LookJudge]  # by kind
+    right: dict[str, float]
+
+
+def judges(work: Path, seed: int, concept_steps: int) -> Judges:
+    """All that were trained from one seed, trained where they are not in `work` yet."""
+    found = {kind: look_judge(work, kind, seed) for kind in STEPS}
+    right = {kind: accuracy for kind, (_, accuracy) in found.items()}
+    concepts = concept_judge(work, concept_steps, seed, kept_out=True)
+    return Judges(concepts, {kind: judge for kind, (judge, _) in found.items()}, right)
+
+
+def look_judge(work: Path, kind: str, seed: int) -> tuple[LookJudge, float]:
+    """The judge of the looks of all styles, or of all characters, and its share of right answers."""
+    classes = CLASSES[kind](work)
+    learnt = {name: np.delete(of, np.s_[seed % APART :: APART], axis=0) for name, of in classes.items()}
+    apart = {name: of[seed % APART :: APART] for name, of in classes.items()}
+    path = work / f"{kind}-judge-{_content(learnt, STEPS[kind], seed)}.safetensors"
+    torch.manual_seed(seed)
+    network, boundary = Network(32, (16, 16, 24, 24)), nn.Parameter(torch.randn(len(classes), 32) * 0.1)
+    if not path.exists():
+        most = max(map(len, learnt.values()))
+        evenly = [of[np.arange(most) % len(of)] for of in learnt.values()]  # all answers equally often
+        labels = np.repeat(np.arange(len(classes)), most)
+        course = Course(STEPS[kind], False, seed, NOT_BLACK if kind == "style" else PALETTE)
+        learn(network, boundary, np.concatenate(evenly), labels, course)
+        save_file({"boundary": boundary.detach()} | {k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    weights = load_file(path)
+    boundary = weights.pop("boundary")
+    network.load_state_dict(weights)
+    judge = LookJudge(network.eval(), boundary, tuple(classes))
+    return judge, _accuracy(judge, apart)
+
+
+def _accuracy(judge: LookJudge, apart: Classes) -> float:
+    """Mean over the classes of the share that is told rightly."""
+    rng, shares = np.random.default_rng(1), []
+    for name, pictures in apart.items():
+        colours = NOT_BLACK[rng.integers(len(NOT_BLACK), size=len(pictures))]
+        shares.append(np.mean([look == name for look in judge.looks(torch.from_numpy(composite(pictures, colours)))]))
+    return float(np.mean(shares))
+
+
+def _content(classes: Classes, steps: int, seed: int) -> str:
+    digest = hashlib.sha256(f"{steps} {seed} {SIDE}".encode())
+    for name, pictures in classes.items():
+        digest.update(name.encode() + pictures.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _styles(work: Path) -> Classes:
+    """What is known of each style set, and the same as the base's sets show it, each concept in one of them."""
+    base = renderings(work, CONCEPTS, BASE_SETS)
+    found = {NEITHER: np.concatenate([base[:, i] for i in range(len(BASE_SETS))])}
+    for trial in _of("style"):
+        cache = work / f"renderings-{len(CONCEPTS)}-{trial.shown}.npy"
+        found[trial.name] = render({trial.shown: icons(work, trial.shown)}, CONCEPTS, cache)[:, 0]
+    return found
+
+
+def _characters(work: Path) -> Classes:
+    """The poses of each character, and the base's sets: the same poses, and some of all else."""
+    poses = [
+        icon
+        for own in (icons(work, name) for name in BASE_SETS)
+        for icon in (own.render(named(own, name)) for name in (*CATS, *FACES) if named(own, name) in own)
+    ]
+    base = renderings(work, CONCEPTS, BASE_SETS)
+    some = np.stack([base[i, i % len(BASE_SETS)] for i in range(0, len(CONCEPTS), 4)])
+    found = {NEITHER: np.concatenate([np.stack(poses), some])}
+    for trial in _of("character"):
+        own = icons(work, trial.shown)
+        found[trial.name] = np.stack([own.render(named(own, icon)) for icon, _ in trial.poses])
+    return found
+
+
+def _of(kind: str) -> list[Trial]:
+    return [trial for trial in TRIALS if trial.kind == kind]
+
+
+CLASSES = {"style": _styles, "character": _characters}
