@@ -5,7 +5,7 @@ python tests/bench/presets.py [--half report] [--only style] [--set KEY=VALUE] [
 Each preset learns picture sets from outside the base, of which half are for choosing a preset's values and half for
 reporting what the chosen ones do. Prints one JSON object: each figure as the mean over the sets and judges, with the
 lowest and the highest judge. What was trained, drawn or taught to a judge is kept in --work by its content, so that it
-can be broken off and go on. Quiet, a set takes some three minutes on two cores, and a judge of 2,000 steps eight.
+can be broken off and go on. On one quiet core a set takes some four minutes, and a judge of concepts five.
 """
 
 import argparse
