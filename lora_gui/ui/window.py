@@ -4,7 +4,7 @@ import gradio as gr
 
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
-from lora_gui.ui import check_view, menu_view
+from lora_gui.ui import check_view, learning, menu_view
 from lora_gui.ui.bases import bases_tab
 from lora_gui.ui.context import Context
 from lora_gui.ui.generate import generate_tab
@@ -36,6 +36,7 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
             connect()
         menu_view.build(studio, window)
         check_view.build(studio)
+        learning.build(studio)
         context.live.connect(window.load, context.standing)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
     window._queue.sleep_when_free = NAP

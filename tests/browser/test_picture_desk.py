@@ -115,3 +115,17 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
     expect(desk.locator(".history")).to_have_text("")
     assert found(window).pictures[1].crop == MIDDLE and not mask_beside(found(window).pictures[0].path).is_file()
     assert window.complaints == []
+
+
+def test_the_learning_path_opens_at_the_card_that_is_asked_for(page, window):
+    page.locator("[data-learn=trigger]").click()
+    dialog = page.locator("#learning dialog")
+    expect(dialog.get_by_role("heading", name="The trigger word")).to_be_visible()
+    expect(dialog.locator("section")).to_have_count(6)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#learn-trigger img')].every(image => image.naturalWidth > 100)"
+    )
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("[data-learn=trigger]")).to_be_focused()
+    assert window.complaints == []

@@ -53,6 +53,7 @@ def write_licences(path: Path) -> None:
     lines += ["", "The pictures in `examples/` are renderings of these sets:", ""]
     lines += [f"- {text}" for text in ATTRIBUTIONS.values()]
     packages = ", ".join(name for name in ATTRIBUTIONS if name in PACKAGES)
+    lines += ["", "The drawings in `learning/` are the starter's own, with LoRAs of the pictures in `examples/`."]
     lines += ["", f"All were taken from the `@iconify-json` packages of these names: {packages}.", ""]
     for name, text in LICENCE_TEXTS.items():
         lines += [f"## {name}", "", text, ""]

@@ -58,7 +58,7 @@ class _Order:
             placeholder="zxy_style red apple on a blue background",
         )  # fmt: skip
         with gr.Column(elem_id="stack"):
-            html('<h2 class="ask">LoRAs</h2>')
+            html(f'<h2 class="ask">LoRAs {markup.learn("strength")}</h2>')
             self._stack = Stack(context.studio)
             with gr.Row(elem_classes="under"):
                 self._add = gr.Button("Add a LoRA", size="sm", scale=0, min_width=120, elem_id="add-lora")

@@ -59,6 +59,7 @@ class InsightView:
             with gr.Row(elem_classes="under"):
                 self._look = self._button("See what it learnt", "see", 170)
                 self._stop = self._button("Stop looking", "unsee", 120)
+                html(markup.learn("wrong", "when it goes wrong"))
             self._state = html(elem_id=f"{self._key}insight-state")
             self._found = html(js_on_load=ACTS, elem_id=f"{self._key}found")
         self._mark = gr.JSON([], visible=False)

@@ -56,6 +56,7 @@ class _Setup:
             preset = _cards(presets.presets(context.studio))
             base = _base(context)
             with gr.Column(elem_id="word"):
+                html(markup.learn("trigger", "the trigger word"), elem_id="word-learn")
                 self._trigger = gr.Textbox(
                     "", label="Trigger word", placeholder="zxy_style", max_lines=1, elem_id="trigger"
                 )
