@@ -13,6 +13,10 @@ HuberSchedule = Literal["constant", "exponential", "snr"]
 class Refinements(Frozen):
     """Averages, dropout, rates of halves, limits and losses."""
 
+    dora: bool = Field(
+        False, title="DoRA",
+        description="On: how large each output of a layer is, is learnt apart from its direction, which often learns more at low ranks. A step takes longer, and other programs draw it a little otherwise or not at all. Off: a plain LoRA.",
+    )
     ema_decay: float = Field(
         0, ge=0, le=0.9999, title="Average of the weights (EMA)",
         description="What is saved and drawn is a running average of the weights and not the last ones, so that it hangs less on the last steps. 0.99 averages about a hundred steps; 0: the last weights.",

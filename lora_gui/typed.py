@@ -40,6 +40,8 @@ NAMES = {
     "caption_dropout_rate": "caption_dropout",
     "snr_gamma": "min_snr_gamma",
     "ema": "ema_decay",
+    "use_dora": "dora",
+    "lora_decompose": "dora",
     "scale_weight_norms": "max_norm",
     "loraplus_lr_ratio": "lora_plus",
     "loraplus_unet_lr_ratio": "lora_plus",

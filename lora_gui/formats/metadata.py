@@ -85,9 +85,10 @@ def _refinements(settings: TrainSettings) -> dict[str, Any]:
         "module_dropout": settings.module_dropout,
         "loraplus_lr_ratio": settings.up_ratio - 1 and settings.up_ratio,
     }
+    dora = {"dora_wd": "True"} if settings.dora else {}
     huber = {"loss_type": "huber", "huber_c": settings.huber_c, "huber_schedule": settings.huber_schedule}
     told = {
-        "network_args": {name: f"{value:g}" for name, value in args.items() if value},
+        "network_args": {name: f"{value:g}" for name, value in args.items() if value} | dora,
         "scale_weight_norms": settings.max_norm,
         "debiased_estimation": settings.debiased,
         "ema_decay": settings.ema_decay,

@@ -40,7 +40,8 @@ resolution = "1024,1024"
 mixed_precision = "bf16"
 gradient_checkpointing = true
 min_snr_gamma = 5
-network_args = ["rank_dropout=0.1", "module_dropout=0.2", "loraplus_lr_ratio=2", "loraplus_unet_lr_ratio=8", "a=x"]
+network_args = ["rank_dropout=0.1", "module_dropout=0.2", "loraplus_lr_ratio=2", "loraplus_unet_lr_ratio=8", "a=x",
+                "dora_wd=True"]
 network_dropout = 0.1
 scale_weight_norms = 1.0
 loss_type = "huber"
@@ -136,6 +137,7 @@ def test_kohyas_toml_becomes_a_run_and_says_what_does_not(tmp_path):
         "caption_dropout": 0.0, "noise_offset": 0.03, "seed": 42, "train_text_encoder": True,
         "text_encoder_learning_rate": 5e-5, "shuffle_tags": True, "keep_first_tags": 2, "tag_dropout": 0.1,
         "masked_loss": True, "class_weight": 0.5, "rank_dropout": 0.1, "module_dropout": 0.2, "lora_plus": 8.0,
+        "dora": True,
         "max_norm": 1.0, "loss": "huber", "huber_c": 0.2, "huber_schedule": "constant", "debiased": True,
     }  # fmt: skip
     assert (found.name, found.base) == ("fox", "sd_xl_base_1.0")
@@ -167,9 +169,10 @@ def test_onetrainers_json_becomes_a_run_and_says_what_does_not(tmp_path):
         "text_encoder_learning_rate": 3e-5,
         "masked_loss": True, "unmasked_weight": 0.2,
         "caption_dropout": 0.1, "min_snr_gamma": 5.0, "only_layers": ("attn", "ff.net"), "ema_decay": 0.99,
+        "dora": True,
     }  # fmt: skip
     assert (found.program, found.name, found.base) == ("OneTrainer", "fox", "black-forest-labs/FLUX.1-dev")
-    assert [one.partition(" = ")[0] for one in found.left] == ["epochs", "lora_decompose"]
+    assert [one.partition(" = ")[0] for one in found.left] == ["epochs"]
 
 
 def test_ai_toolkits_yaml_becomes_a_run_and_says_what_does_not(tmp_path):

@@ -12,6 +12,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from lora_gui.engine.load import offload
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family
 from lora_gui.formats.lora_file import Layer, Layers, Shapes
@@ -47,8 +48,11 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
         root.requires_grad_(False)
         targets = _learning(family.targets(part, settings.layers), settings.only_layers)
         if any(re.fullmatch(targets, path) for path, _ in root.named_modules()):
-            config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets)
+            rank, alpha = settings.rank, settings.alpha
+            config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, use_dora=settings.dora)
             inject_adapter_in_model(config, root, name)
+        if settings.dora:
+            _measure_magnitudes(root, name)
     generator = torch.Generator().manual_seed(settings.seed)
     weights = []
     for _, layer in adapter_layers(parts, name):
@@ -57,12 +61,26 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
         nn.init.kaiming_uniform_(first, a=math.sqrt(5), generator=generator)
         down.weight.data.copy_(first)
         weights += [down.weight, up.weight]
+        weights += [layer.lora_magnitude_vector[name].weight] if name in layer.lora_magnitude_vector else []
     if not weights:
         raise UserError(
             f"None of the layers that learn has {' or '.join(settings.only_layers)} in its name.",
             "Leave 'Only layers named' empty, or name a part this base has, such as up_blocks.",
         )
     return weights
+
+
+def _measure_magnitudes(root: nn.Module, name: str) -> None:
+    """Make the magnitudes of a new DoRA the norms that the weights have, fp32; what waits in RAM is fetched for it."""
+    done = set[nn.Module]()
+    for block in (*(block for _, block in offload.blocks(root)), root):
+        offload.fetch(block)
+        for layer in block.modules():
+            if isinstance(layer, BaseTunerLayer) and name in layer.lora_magnitude_vector and layer not in done:
+                norms = layer.get_base_layer().weight.detach().flatten(1).float().norm(dim=1)
+                own = layer.lora_magnitude_vector[name].float()
+                own.weight.data.copy_(norms.view(own.weight.shape))
+                done.add(layer)
 
 
 def targeted(parts: Parts, family: Family, settings: TrainSettings) -> set[str]:
@@ -99,7 +117,7 @@ def set_weights(parts: Parts, layers: Layers, name: str) -> None:
         layer.lora_A[name].float().weight.data.copy_(new.down)
         layer.lora_B[name].float().weight.data.copy_(new.up)
         if new.magnitude is not None:
-            magnitude = layer.lora_magnitude_vector[name].weight
+            magnitude = layer.lora_magnitude_vector[name].float().weight
             magnitude.data.copy_(new.magnitude.view(magnitude.shape))
 
 
@@ -110,9 +128,16 @@ def get_weights(parts: Parts, name: str) -> Layers:
             down=layer.lora_A[name].weight.detach().float().cpu().clone(),
             up=layer.lora_B[name].weight.detach().float().cpu().clone(),
             alpha=float(layer.lora_alpha[name]),
+            magnitude=_magnitude(layer, name),
         )
         for key, layer in adapter_layers(parts, name)
     }
+
+
+def _magnitude(layer: BaseTunerLayer, name: str) -> torch.Tensor | None:
+    if name not in layer.lora_magnitude_vector:
+        return None
+    return layer.lora_magnitude_vector[name].weight.detach().float().flatten().cpu().clone()
 
 
 def activate(parts: Parts, strengths: dict[str, float]) -> None:

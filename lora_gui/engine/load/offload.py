@@ -31,6 +31,13 @@ def blocks(root: nn.Module) -> list[tuple[str, nn.Module]]:
     return found
 
 
+def fetch(block: nn.Module) -> None:
+    """Have the weights of a block there, as right before its forward; those of one or two others go."""
+    for hook in block._forward_pre_hooks.values():
+        with torch.no_grad():
+            hook(block, ())
+
+
 def size(block: nn.Module) -> int:
     """Bytes of a block's frozen tensors, laid out in a buffer."""
     return sum(_rounded(tensor.nbytes) for tensor in _frozen(block))

@@ -15,6 +15,7 @@ from torch import nn
 
 from lora_gui.engine.load import lora
 from lora_gui.engine.train import gated, group_norms, norms, rotary, spared
+from lora_gui.engine.train.decomposed import Decomposed
 from lora_gui.engine.train.low_rank import Convolution, Member, Shared, as_linear, side_by_side
 from lora_gui.families.base import Family
 from lora_gui.formats.naming import is_text
@@ -46,6 +47,7 @@ class Layout(NamedTuple):
 
 
 PLAIN = Layout()
+Groups = list[list[tuple[nn.Parameter, ...]]]
 
 
 class Masters:
@@ -58,9 +60,11 @@ class Masters:
     """
 
     def __init__(
-        self, groups: list[list[tuple[nn.Parameter, nn.Parameter]]], dtype: torch.dtype, layout: Layout = PLAIN
+        self, groups: Groups, dtype: torch.dtype, layout: Layout = PLAIN, of_texts: bool = False
     ) -> None:
-        """`groups` holds layers, each by its lower and upper half, whose lower halves must lie side by side."""
+        """`groups` holds layers, each by its lower and upper half, whose lower halves must lie side by side; or each by
+        its magnitude alone."""
+        self.of_texts = of_texts
         starts, length, blocks = dict[int, int](), 0, _blocks(groups, layout.ups_apart)
         for block in blocks:
             for weight in block:
@@ -80,7 +84,7 @@ class Masters:
             value.copy_(weight.data)
             weight.data = value
         self.pieces, self._given = weights, list[tuple[nn.Parameter, int]]()
-        self.scales = list[float]()  # alpha / rank of each layer
+        self.scales = list[float]()  # alpha / rank of each layer; of magnitudes none
         self.refresh()
 
     def given(self, by_piece: bool = False) -> list[list[nn.Parameter]]:
@@ -144,9 +148,10 @@ class Masters:
         return [buffer[start : start + shape.numel()].view(shape) for start, shape in self._spans]
 
 
-def _blocks(groups: list[list[tuple[nn.Parameter, nn.Parameter]]], ups_apart: bool) -> list[list[nn.Parameter]]:
+def _blocks(groups: Groups, ups_apart: bool) -> list[list[nn.Parameter]]:
     """What lies together: of each group its lower halves and then its upper ones, or all those behind all these."""
-    downs, ups = ([[layer[half] for layer in group] for group in groups] for half in (0, 1))
+    downs = [[layer[0] for layer in group] for group in groups]
+    ups = [[weight for layer in group for weight in layer[1:]] for group in groups]
     return downs + ups if ups_apart else [[*down, *up] for down, up in zip(downs, ups, strict=True)]
 
 
@@ -156,7 +161,8 @@ def fuse(
     """Let the adapter `name` learn fused with its frozen layers, which compute in `dtype`; the blocks of its `family`
     too, where that is given.
 
-    Returns the weights by the learning rate they have in common: those of denoisers, then those of text encoders.
+    Returns the weights by the learning rate they have in common: those of denoisers, then those of text encoders; then
+    the magnitudes of each, of a DoRA.
     """
     for part, root in parts.items():
         gated.fuse(root)
@@ -168,13 +174,35 @@ def fuse(
             family.fuse(part, root)
     queries_apart = family is not None and family.queries_apart
     found = list(lora.adapter_layers(parts, name))
-    kinds = [[(key, one) for key, one in found if is_text(key.partition(".")[0]) == texts] for texts in (False, True)]
-    return [_fused(_sharing(parts, layers, name, queries_apart), name, dtype, layout) for layers in kinds if layers]
+    halves, magnitudes = list[Masters](), list[Masters]()
+    for texts in (False, True):
+        layers = [(key, one) for key, one in found if is_text(key.partition(".")[0]) == texts]
+        if layers:
+            together = _sharing(parts, layers, name, queries_apart)
+            halves.append(_fused(together, name, dtype, layout, texts))
+            magnitudes += _decomposed([one for group in together for one in group], name, halves[-1])
+    return halves + magnitudes
 
 
-def _fused(together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype, layout: Layout) -> Masters:
-    halves = [[(one.lora_A[name].weight, one.lora_B[name].weight) for one in group] for group in together]
-    masters = Masters(halves, dtype, layout)
+def _decomposed(layers: list[Any], name: str, halves: Masters) -> list[Masters]:
+    """The magnitudes of layers that are DoRAs, in fp32 whatever computes, which their forward is scaled by."""
+    if name not in layers[0].lora_magnitude_vector:
+        return []
+    weights = [layer.lora_magnitude_vector[name].weight for layer in layers]
+    masters, computed = Masters([[(one,) for one in weights]], torch.float32), halves.views(halves.shadow)
+    values = zip(masters.views(masters.shadow), masters.views(masters.arriving), strict=True)
+    for n, (layer, (value, gradient)) in enumerate(zip(layers, values, strict=True)):
+        down, up, flat = computed[2 * n], computed[2 * n + 1], (value.flatten(), gradient.flatten())
+        layer.forward = Decomposed(layer, layer.forward, down, up, halves.scales[n], *flat).forward
+    masters.of_texts = halves.of_texts
+    return [masters]
+
+
+def _fused(
+    together: list[list[BaseTunerLayer]], name: str, dtype: torch.dtype, layout: Layout, texts: bool
+) -> Masters:
+    halves: Groups = [[(one.lora_A[name].weight, one.lora_B[name].weight) for one in group] for group in together]
+    masters = Masters(halves, dtype, layout, texts)
     masters.scales = [float(one.scaling[name]) for group in together for one in group]
     values, gradients = iter(masters.views(masters.shadow)), iter(masters.views(masters.arriving))
     for group in together:

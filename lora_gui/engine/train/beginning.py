@@ -17,6 +17,9 @@ from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import ADAPTER, TaskFolder
 from lora_gui.settings import TrainSettings
 
+# ComfyUI divides by the norms of the plain weights; diffusers leaves magnitudes out of kohya's files, and says so
+_DRAWN = "A DoRA is drawn exactly here; ComfyUI draws it a little otherwise, and diffusers only a file of its own kind."
+
 
 def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: str) -> None:
     """Inject the adapter under `name`, fp32. Raises UserError where the LoRA it begins with cannot learn in this base.
@@ -25,6 +28,8 @@ def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: st
     """
     if not job.begin_from:
         lora.add_new(parts, family, job.settings, name)
+        if job.settings.dora:
+            _sayable(lora.get_weights(parts, name), family)
         return
     layers = _read(job, TaskFolder(folder), family, parts)
     _check(job, layers)
@@ -34,7 +39,9 @@ def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: st
 
 
 def notes(job: TrainJob, family: Family, parts: lora.Parts, name: str) -> Iterator[Note]:
-    """What is to be said of a run that trains a LoRA further."""
+    """What is to be said of a run that trains a LoRA further, and of one that makes a DoRA."""
+    if job.settings.dora:
+        yield Note(_DRAWN)
     if not job.begin_from:
         return
     there = {key for key, _ in lora.adapter_layers(parts, name)}
@@ -54,10 +61,20 @@ def _read(job: TrainJob, task: TaskFolder, family: Family, parts: lora.Parts) ->
 
 def _check(job: TrainJob, layers: Layers) -> None:
     name, settings = Path(job.begin_from).stem, job.settings
-    if any(layer.magnitude is not None for layer in layers.values()):
-        raise UserError(f"{name} is a DoRA, which is not trained further here.", "Choose a plain LoRA.")
+    dora = any(layer.magnitude is not None for layer in layers.values())
+    if dora != settings.dora:
+        what = f"{name} is {'a DoRA' if dora else 'no DoRA'}, and this run asks for {'none' if dora else 'one'}."
+        raise SettingError(what, f"Switch DoRA {'on' if dora else 'off'}, or begin anew.", "dora", dora)
     _compare(name, "rank", settings, Counter(layer.rank for layer in layers.values()))
     _compare(name, "alpha", settings, Counter(layer.alpha for layer in layers.values()))
+
+
+def _sayable(layers: Layers, family: Family) -> None:
+    """Raises UserError where the file that comes out could not say such a DoRA."""
+    try:
+        dialects.build(layers, family.facts)
+    except UserError as error:
+        raise UserError(error.what, "Leave 'Only layers named' empty, or switch DoRA off.") from None
 
 
 def _compare(name: str, setting: str, settings: TrainSettings, has: Counter[int] | Counter[float]) -> None:

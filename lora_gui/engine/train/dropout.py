@@ -17,7 +17,7 @@ class Dropout:
 
     def __init__(self, masters: list[Masters], settings: TrainSettings, where: torch.device) -> None:
         self._ranks, self._layers, self._seed = settings.rank_dropout, settings.module_dropout, settings.seed
-        self._masters = masters if self._ranks or self._layers else []
+        self._masters = [one for one in masters if one.scales] if self._ranks or self._layers else []
         self._generator = torch.Generator(where)
         self._factors = [
             torch.ones(len(downs), max(len(down) for down in downs), device=where)

@@ -168,7 +168,9 @@ def _load(
     parts: dict[str, Any] = family.denoisers(base, where, dtype, load)
     yield from map(Note, notes)
     for part in parts.values():
-        packed.pack(part.requires_grad_(False))
+        part.requires_grad_(False)
+        if not job.settings.dora:  # which needs the weights as they are
+            packed.pack(part)
         recompute.apply(part, recompute.wanted(job.settings, where), where)
     if job.settings.train_text_encoder:
         texts = family.text_encoders(base, where, dtype)

@@ -15,7 +15,8 @@ class NormLimit:
     """Of one run; of a `limit` of 0 it does nothing."""
 
     def __init__(self, masters: list[Masters], limit: float) -> None:
-        self._masters, self._limit, self._applied = masters if limit else [], limit, False
+        self._masters = [one for one in masters if one.scales] if limit else []
+        self._limit, self._applied = limit, False
         self._scales = [torch.tensor(one.scales, device=one.flat.device) for one in self._masters]
         self._held = [torch.zeros((), dtype=torch.int64, device=one.flat.device) for one in self._masters]
 

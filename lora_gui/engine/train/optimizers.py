@@ -17,8 +17,8 @@ Groups = list[dict[str, Any]]  # weights that have a learning rate in common: th
 def make(masters: list[Masters], settings: TrainSettings) -> torch.optim.Optimizer:
     """The optimizer that is asked for: over flat buffers, unless it must know each matrix."""
     groups = [
-        {"params": weights, "text": text, "times": times}
-        for text, one in enumerate(masters)
+        {"params": weights, "text": one.of_texts, "times": times} | (_UNDECAYED if not one.scales else {})
+        for one in masters
         for times, weights in zip((1.0, settings.up_ratio), one.given(settings.optimizer in _BY_PIECE), strict=False)
     ]
     return OPTIMIZERS[settings.optimizer](groups, settings)
@@ -73,6 +73,7 @@ OPTIMIZERS: dict[str, Callable[[Groups, TrainSettings], torch.optim.Optimizer]] 
     "adafactor": adafactor,
     "prodigy": prodigy,
 }
+_UNDECAYED = {"weight_decay": 0.0}  # magnitudes, which stand for the base's own: to pull them to 0 is no pull to it
 _BY_PIECE = ("adafactor",)  # its state is that of rows and columns
 # bytes that each keeps for a weight of so many values in so many rows and columns together; for the memory planner
 STATE_BYTES: dict[str, Callable[[int, int], int]] = {

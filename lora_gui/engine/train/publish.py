@@ -22,20 +22,24 @@ from lora_gui.protocol.events import Event, Note, Stopped
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import TaskFolder
 
+# magnitudes are as large as the base's weights, so that rounding would show
+_IN_FULL = (".alpha", ".dora_scale", ".lora_magnitude_vector")
+
 
 class NoEffectError(UserError):
     """The LoRA changes nothing or cannot be used, so there is nothing to publish."""
 
 
 def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
-    """The LoRA file as it is published: half precision, each layer's true alpha in full, and the header fields.
+    """The LoRA file as it is published: half precision, each layer's true alpha and magnitudes in full, and the header
+    fields.
 
     Raises NoEffectError where nothing was learnt or the numbers do not fit.
     """
     if not any(bool(layer.up.any()) for layer in layers.values()):
         raise NoEffectError("The LoRA has not learnt anything yet.", "Train longer, or with a higher learning rate.")
     tensors = {
-        key: (value if key.endswith(".alpha") else value.half()).contiguous()
+        key: (value if key.endswith(_IN_FULL) else value.half()).contiguous()
         for key, value in dialects.build(layers, facts).items()
     }
     if not all(bool(value.isfinite().all()) for value in tensors.values()):

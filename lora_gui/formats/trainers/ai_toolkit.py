@@ -76,7 +76,9 @@ def carried(table: Table) -> Carried:
 
 
 def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
-    if _inner(process, "network").get("type") not in (None, "lora"):
+    if _inner(process, "network").get("type") == "dora":
+        found.take("dora", True, "network: type")
+    elif _inner(process, "network").get("type") not in (None, "lora"):
         found.leave("network: type", _inner(process, "network")["type"], "plain LoRAs are trained here")
     decay = _inner(_inner(process, "train"), "optimizer_params").get("weight_decay")
     found.take("weight_decay", decay, "train: optimizer_params: weight_decay")

@@ -48,6 +48,7 @@ _OURS = {
 _SIZES = {"resolution", "max_resolution"}
 _MEANT_AT_ZERO = {"caption_dropout_rate", "seed"}
 _NETWORK = {  # in network_args, and of the front end beside the others
+    "dora_wd": "dora",  # of LyCORIS
     "rank_dropout": "rank_dropout",
     "module_dropout": "module_dropout",
     "loraplus_lr_ratio": "lora_plus",

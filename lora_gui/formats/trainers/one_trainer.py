@@ -24,6 +24,7 @@ _OURS = {
     "masked_training": "masked_loss",
     "unmasked_weight": "unmasked_weight",
     "seed": "seed",
+    "lora_decompose": "dora",
 }
 _SCHEDULERS = {
     "CONSTANT": "constant",

@@ -28,8 +28,13 @@ _FIELDS = {
     "ss_scale_weight_norms": "max_norm",
     "ss_debiased_estimation": "debiased",
     "ss_ema_decay": "ema_decay",
+    "ss_loss_type": "loss",
     "ss_huber_c": "huber_c",
     "ss_huber_schedule": "huber_schedule",
+    "ss_network_args.dora_wd": "dora",
+    "ss_network_args.rank_dropout": "rank_dropout",
+    "ss_network_args.module_dropout": "module_dropout",
+    "ss_network_args.loraplus_lr_ratio": "lora_plus",
     "ss_seed": "seed",
 }
 _SIZE = re.compile(r"\(?(\d{2,5})(?:, ?(\d{2,5}))?\)?")
@@ -41,6 +46,7 @@ def settings_of(path: Path) -> tuple[dict[str, Any], list[str]]:
     Raises UserError where it cannot be read.
     """
     fields, found, odd = edit.metadata(path), dict[str, Any](), list[str]()
+    fields |= _network_args(fields.get("ss_network_args", ""))
     for field, setting in _FIELDS.items():
         if fields.get(field, "None") in ("None", "", "null"):
             continue
@@ -53,13 +59,24 @@ def settings_of(path: Path) -> tuple[dict[str, Any], list[str]]:
     return found, odd
 
 
+def _network_args(text: str) -> dict[str, str]:
+    """What is said of the LoRA itself, which kohya nests as JSON."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return {f"ss_network_args.{key}": str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+
+
 def _value(setting: str, text: str) -> Any:
     if setting == "resolution" and (size := _SIZE.fullmatch(text)):
         return int(size[1])
+    if setting == "loss":
+        return {"l2": "squared"}.get(text, text)
     if setting in ("scheduler", "optimizer"):
         return text.rpartition(".")[2].partition("(")[0].lower()
     try:
-        number = json.loads(text)
+        number = json.loads(text.lower() if setting == "dora" else text)  # Python's True
     except (ValueError, RecursionError):
         return text
     counts = TrainSettings.model_fields[setting].annotation is int

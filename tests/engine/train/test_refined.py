@@ -1,22 +1,35 @@
 """What practised trainers have: off it changes nothing, and a killed run goes on to the same bits with each."""
 
 import random
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
 from safetensors.torch import load_file
 
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import cache, loop
+from lora_gui.engine.train import beginning, cache, loop
 from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.norm_limit import NormLimit
 from lora_gui.engine.train.step import NAME, TrainState
+from lora_gui.errors import SettingError
+from lora_gui.formats import dialects
 from lora_gui.protocol.events import Done, Note, Saved
+from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.studio.library.again import settings_of
 from tests import tiny
+from tests.engine.train.test_train import plain_drawing
 
 CPU = torch.device("cpu")
 FAMILY = tiny.QuickStableDiffusion1()
 WAYS = {
+    "DoRA": {"dora": True, "train_text_encoder": True, "layers": "all"},
+    "DoRA, averaged": {"dora": True, "ema_decay": 0.9, "precision": "bf16", "lora_plus": 2, "rank_dropout": 0.3},
     "average": {"ema_decay": 0.9, "sample_every": 2},
     "average, text": {"ema_decay": 0.5, "train_text_encoder": True, "rank_dropout": 0.5},
     "ranks left out": {"rank_dropout": 0.5, "accumulation": 2},
@@ -187,3 +200,67 @@ def test_a_run_says_how_many_layers_its_limit_held(base, tmp_path):
     events = learnt(tmp_path, job(tmp_path, base, max_norm=0.001, steps=2))[1]
     said = [event.text for event in events if isinstance(event, Note) and "scaled down" in event.text]
     assert len(said) == 1 and said[0].endswith("to the largest norm of 0.001 in the last step.")
+
+
+def by_hand(base, layers):
+    """What diffusers draws with the weights of its base changed as the formula of DoRA says."""
+    pipeline = StableDiffusionPipeline.from_pretrained(base)
+    for name, layer in layers.items():
+        part, _, path = name.partition(".")
+        weight = getattr(pipeline, part).get_submodule(path).weight
+        new = weight.data + layer.delta()
+        factor = layer.magnitude / new.flatten(1).norm(dim=1)
+        weight.data = new * factor.view(-1, *[1] * (new.ndim - 1))
+    return pipeline(
+        "zxy thing 0", width=64, height=64, num_inference_steps=4, guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(1),
+    ).images[0]  # fmt: skip
+
+
+def test_a_dora_of_the_text_encoder_too_is_drawn_as_its_formula_says(base, tmp_path):
+    _, events = learnt(tmp_path, job(tmp_path, base, dora=True, train_text_encoder=True, learning_rate=0.05))
+    one = state(tmp_path / "shapes", base, dora=True, train_text_encoder=True)
+    read = dialects.read(Path(events[-1].lora), lora.shapes(one.parts), FAMILY.facts, [FAMILY.facts])
+    assert {key.partition(".")[0] for key in read} == {"unet", "text_encoder"}
+    sample = np.array(Image.open(tmp_path / "samples" / "final-0.png")).astype(int)
+    assert np.abs(sample - np.array(by_hand(base, read)).astype(int)).max() <= 2
+
+
+def test_diffusers_draws_the_same_with_a_dora_and_an_average_and_the_file_says_how_it_was_made(base, tmp_path):
+    asked = {
+        "dora": True, "ema_decay": 0.5, "lora_plus": 2, "rank_dropout": 0.1, "module_dropout": 0.2, "max_norm": 3,
+        "loss": "huber", "huber_c": 0.3, "huber_schedule": "constant", "debiased": True,
+    }  # fmt: skip
+    made = job(tmp_path, base, learning_rate=0.05, **asked)
+    tensors, events = learnt(tmp_path, made)
+    scales = {key: one for key, one in tensors.items() if key.endswith(".dora_scale")}
+    assert scales and all(one.dtype == torch.float32 and one.shape[1:] == (1,) for one in scales.values())
+    path, facts = Path(events[-1].lora), FAMILY.facts
+    halves = dialects.build(dialects.read(path, None, facts, [facts]), facts, "diffusers")
+    safetensors.torch.save_file(halves, tmp_path / "diffusers.safetensors")  # of kohya's it leaves out magnitudes
+    sample = np.array(Image.open(tmp_path / "samples" / "final-0.png")).astype(int)
+    plain = np.array(plain_drawing(base, tmp_path / "diffusers.safetensors")).astype(int)
+    before = np.array(Image.open(tmp_path / "samples" / "base-0.png")).astype(int)
+    assert np.abs(sample - plain).max() <= 2 and np.abs(sample - before).max() > 4
+    found, odd = settings_of(path)
+    assert not odd and {name: found[name] for name in asked} == asked
+
+
+def test_a_dora_is_trained_further_as_one_and_as_nothing_else(base, tmp_path):
+    first = job(tmp_path / "first", base, dora=True)
+    _, events = learnt(tmp_path / "first", first)
+    (tmp_path / "further" / "begin").mkdir(parents=True)
+    further = first.model_copy(update={
+        "begin_from": events[-1].lora, "publish_to": str(tmp_path / "further" / "out"),
+    })  # fmt: skip
+    shutil.copy(events[-1].lora, TaskFolder(tmp_path / "further").beginning(further))
+    one = state(tmp_path / "plain", base)
+    parts, _ = tiny.outcome(loop._load(further, FAMILY, CPU, torch.float32))
+    beginning.add(further, tmp_path / "further", FAMILY, parts, NAME)
+    now = lora.get_weights(parts, NAME)
+    read = dialects.read(Path(events[-1].lora), lora.shapes(one.parts), FAMILY.facts, [FAMILY.facts])
+    assert all(torch.equal(now[key].magnitude, read[key].magnitude) for key in read)
+    other = further.model_copy(update={"settings": further.settings.model_copy(update={"dora": False})})
+    parts, _ = tiny.outcome(loop._load(other, FAMILY, CPU, torch.float32))
+    with pytest.raises(SettingError, match="is a DoRA, and this run asks for none. Switch DoRA on"):
+        beginning.add(other, tmp_path / "further", FAMILY, parts, NAME)

@@ -1,0 +1,24 @@
+"""What the average, dropout and a DoRA cost stands in the memory plan."""
+
+from tests.engine.memory.test_memory import planner_of, settings_of
+
+
+def test_what_practised_trainers_have_costs_what_it_holds_and_nothing_where_it_is_off(tmp_path):
+    planner = planner_of("sd15", tmp_path)
+    plain = planner._lora(settings_of("sd15"))
+    count = plain["weights"] // 4
+    held = sum(plain.values())
+    assert sum(planner._lora(settings_of("sd15", ema_decay=0.99)).values()) - held == 4 * count
+    for free in ({"lora_plus": 4}, {"max_norm": 1}, {"loss": "huber"}, {"debiased": True}, {"rank_dropout": 0.1}):
+        assert sum(planner._lora(settings_of("sd15", **free)).values()) == held
+    fp32 = [settings_of("sd15", precision="fp32", rank_dropout=share) for share in (0, 0.1)]
+    exact = [sum(planner._lora(settings).values()) for settings in fp32]
+    assert exact[1] - exact[0] == 8 * count  # fp32 computes with the weights themselves else
+
+
+def test_a_dora_keeps_what_each_of_its_layers_gives(tmp_path):
+    planner = planner_of("sd15", tmp_path)
+    plain, dora = (planner.train(settings_of("sd15", dora=dora)) for dora in (False, True))
+    more = planner._lora(settings_of("sd15", dora=True))["weights"] - planner._lora(settings_of("sd15"))["weights"]
+    assert 0 < more < 0.05 * planner._lora(settings_of("sd15"))["weights"]
+    assert 1.05 * plain.saved < dora.saved < 1.6 * plain.saved
