@@ -37,23 +37,27 @@ class LookJudge:
 
 @dataclass(frozen=True)
 class Judges:
-    """One judge of each kind, from the same seed, and their shares of right answers on pictures they did not learn."""
+    """One judge of each kind, from the same seed, and its share of right answers on pictures it did not learn."""
 
     concepts: ConceptJudge
     looks: dict[str, LookJudge]  # by kind
-    right: dict[str, float]
+    right: dict[str, float]  # by look; how far a figure can be believed
 
 
 def judges(work: Path, seed: int, concept_steps: int) -> Judges:
     """All that were trained from one seed, trained where they are not in `work` yet."""
     found = {kind: look_judge(work, kind, seed) for kind in STEPS}
-    right = {kind: accuracy for kind, (_, accuracy) in found.items()}
+    right = {
+        f"{kind}-{look}" if look == NEITHER else look: share
+        for kind, (_, shares) in found.items()
+        for look, share in shares.items()
+    }
     concepts = concept_judge(work, concept_steps, seed, kept_out=True)
     return Judges(concepts, {kind: judge for kind, (judge, _) in found.items()}, right)
 
 
-def look_judge(work: Path, kind: str, seed: int) -> tuple[LookJudge, float]:
-    """The judge of the looks of all styles, or of all characters, and its share of right answers."""
+def look_judge(work: Path, kind: str, seed: int) -> tuple[LookJudge, dict[str, float]]:
+    """The judge of the looks of all styles, or of all characters, and its share of right answers for each."""
     classes = CLASSES[kind](work)
     learnt = {name: np.delete(of, np.s_[seed % APART :: APART], axis=0) for name, of in classes.items()}
     apart = {name: of[seed % APART :: APART] for name, of in classes.items()}
@@ -74,13 +78,14 @@ def look_judge(work: Path, kind: str, seed: int) -> tuple[LookJudge, float]:
     return judge, _accuracy(judge, apart)
 
 
-def _accuracy(judge: LookJudge, apart: Classes) -> float:
-    """Mean over the classes of the share that is told rightly."""
-    rng, shares = np.random.default_rng(1), []
+def _accuracy(judge: LookJudge, apart: Classes) -> dict[str, float]:
+    """The share of each class that is told rightly."""
+    rng, shares = np.random.default_rng(1), {}
     for name, pictures in apart.items():
         colours = NOT_BLACK[rng.integers(len(NOT_BLACK), size=len(pictures))]
-        shares.append(np.mean([look == name for look in judge.looks(torch.from_numpy(composite(pictures, colours)))]))
-    return float(np.mean(shares))
+        found = judge.looks(torch.from_numpy(composite(pictures, colours)))
+        shares[name] = sum(look == name for look in found) / len(found)
+    return shares
 
 
 def _content(classes: Classes, steps: int, seed: int) -> str:

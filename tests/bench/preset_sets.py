@@ -23,7 +23,7 @@ PACKAGES = {
     "noto-v1": "@iconify-json/noto-v1@1.2.5",
     "emojione": "@iconify-json/emojione@1.2.3",
 }
-PIXEL_SET, PIXEL_OF, CELLS = "noto-pixels", "noto", 24  # as coarse as leaves most things to be known
+PIXEL_SET, PIXEL_OF, CELLS = "noto-pixels", "noto", 16  # squares that a judge sees at half size, too
 TRIGGERS = {"style": "zxs", "character": "zxk", "concept": "zxc"}
 
 # Things the base knows and no style set shows.

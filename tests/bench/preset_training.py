@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ def train(trial: Trial, way: Way, work: Path) -> Trained:
 def _run(trial: Trial, way: Way, pictures: Path, home: Path) -> dict:
     command = [sys.executable, "-m", "lora_gui", *way.command(trial, pictures)]
     environment = os.environ | {HOME: str(home / "studio")}
+    shutil.rmtree(home / "studio", ignore_errors=True)  # one that was broken off begins anew
     with (home / "log.txt").open("w", encoding="utf-8") as log:
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, check=False)
     if done.returncode:

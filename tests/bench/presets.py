@@ -125,7 +125,7 @@ def results(options: argparse.Namespace, panel: list[Judges]) -> dict:
         "by_set": {one.name: {name: round(mean(of), 3) for name, of in found.items()} for one, found in sets.items()},
         "steps": {one.name: made.steps for one, made in trained.items()},
         "seconds": {one.name: made.seconds for one, made in trained.items()},
-        "judges_right": [{kind: round(share, 3) for kind, share in judge.right.items()} for judge in panel],
+        "judges_right": {look: [round(judge.right[look], 2) for judge in panel] for look in panel[0].right},
     }
 
 
