@@ -14,6 +14,7 @@ from lora_gui.__main__ import main
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainPicture
+from lora_gui.protocol.task_folder import LAST
 from lora_gui.studio.paths import HOME, Studio
 from lora_gui.studio.tasks import packing, runs, taking
 from lora_gui.studio.tasks.packing import pack
@@ -81,7 +82,7 @@ def has_come_back(studio, folder, run, steps=3):
 
 @pytest.mark.skipif(os.name == "nt", reason="its command is for bash")
 def test_a_packed_run_is_trained_by_its_one_command_with_two_processes_and_taken_back(studio, base, tmp_path):
-    run = made(studio, base)
+    run = made(studio, base, ema_decay=0.5, rank_dropout=0.2, lora_plus=2, dora=True)
     folder = tmp_path / "packed"
     told = pack(studio, run, folder, with_base=True)
     assert told["run"] == run.folder.name and "bash start.sh" in (folder / "README.txt").read_text()
@@ -100,6 +101,7 @@ def test_a_packed_run_is_trained_by_its_one_command_with_two_processes_and_taken
     assert "2 processes train together" in started.stderr
     found = take(studio, folder)
     assert found["left"] == [] and found["checkpoint"] == 3 and found["samples"] == 2
+    assert (Run(run.folder).files.checkpoint(3) / LAST).is_file()  # the weights behind the average came along
     status = Run(run.folder).status()
     assert (status.state, status.step, status.lora) == ("finished", 3, found["lora"])
     assert loras.describe(Path(found["lora"])).steps == 3 and Path(found["lora"]).parent == studio.loras
