@@ -83,10 +83,12 @@ def kept(page, true):
 def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_page_is_left(page, window, tmp_path):
     drop(page, painted(tmp_path, "one.png"), painted(tmp_path, "two.png"))
     areas = page.locator("#picture-desk textarea")
+    expect(areas).to_have_count(2)
     folder = max(window.home.glob("pictures/2*"))
 
     def texts():
-        return [(folder / f"000{n}.txt").read_text(encoding="utf-8") for n in (1, 2)]
+        paths = [folder / f"000{n}.txt" for n in (1, 2)]
+        return [path.read_text(encoding="utf-8") if path.is_file() else "" for path in paths]
 
     areas.nth(0).press_sequentially("a red fox")
     expect(page.locator("#picture-desk .kept")).to_have_text("Kept.")
