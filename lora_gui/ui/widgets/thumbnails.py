@@ -61,7 +61,7 @@ def _small(picture: Path, side: int) -> bytes:
     if not picture.is_file():  # a pipe would be waited for
         raise FileNotFoundError(picture)
     with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
-        copy = image.convert("RGB")
+        copy = image.convert("RGBA" if image.has_transparency_data else "RGB")
     copy.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     copy.save(buffer, "WEBP", quality=90, method=2)
