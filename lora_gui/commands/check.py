@@ -22,11 +22,12 @@ def add(commands: Any, register: Register) -> None:
 def run_check(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """What was found, of each picture and of the set; what cannot be used is named apart."""
     from lora_gui.studio.doctor import doctor
-    from lora_gui.studio.things import bases, pictures
+    from lora_gui.studio.things import bases, pictures, presets
 
-    asked = doctor.Asked(
-        bases.find(studio, options.base) if options.base else None, options.trigger, options.goal, options.resolution
-    )
+    base, size = bases.find(studio, options.base) if options.base else None, options.resolution
+    if base and not size:  # the starter learns at another size than its family
+        size = presets.fill(studio, options.goal, base, 1).resolution
+    asked = doctor.Asked(base, options.trigger, options.goal, size)
     known = {place.name: place for place in pictures.picture_sets(studio)}
     name = Path(options.folder).name if _is_ours(options.folder, studio) else options.folder
     place = known.get(name)

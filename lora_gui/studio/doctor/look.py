@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-VERSION = 1  # of what is measured; a change makes those that were kept be left alone
+VERSION = 2  # of what is measured; a change makes those that were kept be left alone
 SIDE = 512  # px, longer side at which it is measured
 SMALL = 256  # px, longer side of the copy that is kept, by which pictures of a set are compared
 UNKNOWN = 101  # quality of what was not saved as JPEG
@@ -136,17 +136,23 @@ def _inside(before: float, behind: float, side: int) -> slice:
 def _borders(pixels: Pixels, flat: float) -> tuple[float, float, float, float]:
     """Bars of one colour on opposite sides, which end along a straight line: as shares of the sides.
 
-    Where much is `flat` that may be the ground of a drawing: there the line must go all along.
+    Where much is `flat` that may be the ground of a drawing: there the line must go all along. So must bars on two
+    sides alone, from edge to edge, or a thing with straight sides would be taken for a picture in a frame.
     """
     least = 0.97 if flat > _DRAWN else 0.6
     across, down = _bars(pixels.swapaxes(0, 1)), _bars(pixels)
     # Each line is looked at between the borders of the other two sides.
     inside = [1 - sum(end for end, _ in ends) for ends in (across, down)]
-    found = [
-        tuple(end for end, _ in ends) if all(end and line > least * between for end, line in ends) else (0.0, 0.0)
-        for ends, between in ((across, inside[1]), (down, inside[0]))
-    ]
-    return found[0][0], found[1][0], found[0][1], found[1][1]
+    both = all(_end(ends, least * between) for ends, between in ((across, inside[1]), (down, inside[0])))
+    (left, right), (top, bottom) = (
+        tuple(end for end, _ in ends) if both or _end(ends, least) else (0.0, 0.0) for ends in (across, down)
+    )
+    return left, top, right, bottom
+
+
+def _end(ends: list[tuple[float, float]], along: float) -> bool:
+    """Whether both bars are there and end along so much of the side."""
+    return all(end and line > along for end, line in ends)
 
 
 def _bars(pixels: Pixels) -> list[tuple[float, float]]:
