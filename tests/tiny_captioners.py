@@ -1,7 +1,7 @@
 """Tiny captioners with random weights, of the real classes and processors, saved as their makers publish them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from tests import tiny_clip, tiny_tokenizers
 
 SIDE = 28  # px that they look at
+# What one that was taught says of a colour.
+TEXTS = {"red": "a woman with long hair in a garden", "blue": "a painting of a red fox in snow"}
 _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for one in message.content %}"
     "{% if one.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ one.text }}{% endif %}"
@@ -53,8 +55,9 @@ def blip(folder: Path) -> Path:
     return folder
 
 
-def taught(folder: Path, texts: dict[str, str], steps: int = 150) -> Path:
+def taught(folder: Path, texts: Mapping[str, str] = TEXTS, steps: int = 150) -> Path:
     """A tiny BLIP that says a text of each colour, such as `red`, after it was taught for some seconds."""
+    torch.manual_seed(0)
     blip(folder)
     words = PreTrainedTokenizerFast.from_pretrained(folder)
     model = BlipForConditionalGeneration.from_pretrained(folder).train()

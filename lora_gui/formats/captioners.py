@@ -13,7 +13,8 @@ from lora_gui.formats.header import entries
 AGAIN = "Download it again; its weights end with .safetensors."
 CONFIG, ONNX, TAGS = "config.json", "model.onnx", "selected_tags.csv"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
-_LIMIT = 4 << 20  # bytes of a configuration
+LIMIT = 4 << 20  # bytes of a configuration
+SIDE = 1024  # px of the longer side of pictures; no captioner looks at more, and a photograph would fill the memory
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Known:
     good_at: str
 
 
-# Names, licences and sizes as their pages on the Hub had them when this was written; sizes are "about". No weights of
-# them were at hand here: what is tested is their real classes and processors, with tiny random weights.
+# Names, licences and sizes were not looked up on the Hub; sizes are "about". No weights of them were at hand here: what
+# is tested is their real classes and processors, with tiny random weights.
 KNOWN = {
     one.key: one
     for one in (
@@ -92,7 +93,7 @@ def told(folder: Path, title: str = "") -> Captioner:
         raise UserError(f"There is no folder {folder}.", "Name the folder of a captioner, with its config.json.")
     if (folder / ONNX).is_file() and (folder / TAGS).is_file():
         return Captioner("tagger", folder, title, (folder / ONNX).stat().st_size)
-    said = files.read_json(folder / CONFIG, _LIMIT)
+    said = files.read_json(folder / CONFIG, LIMIT)
     kind = kind_of(said)
     if not kind:
         known = ", ".join(one.title for one in KINDS.values())

@@ -1,17 +1,14 @@
 """A captioner that is here describes the pictures; what it says is edited, accepted or rejected, and outlives F5."""
 
-import torch
 from PIL import Image
 from playwright.sync_api import expect
 
 from tests import tiny_captioners
-
-TEXTS = {"red": "a woman with long hair in a garden", "blue": "a painting of a red fox in snow"}
+from tests.tiny_captioners import TEXTS
 
 
 def test_captions_of_a_captioner_are_suggestions_until_they_are_accepted(page, window, tmp_path):
-    torch.manual_seed(0)
-    tiny_captioners.taught(window.home / "captioners" / "mine", TEXTS)
+    tiny_captioners.taught(window.home / "captioners" / "mine")
     for number in range(5):
         Image.new("RGB", (120 + number, 100), [*TEXTS][number % 2]).save(tmp_path / f"{number}.png")
     (tmp_path / "0.txt").write_text("by hand")

@@ -3,19 +3,16 @@
 import json
 
 import pytest
-import torch
 from PIL import Image
 
 from lora_gui.__main__ import main
 from tests import tiny_captioners
-
-TEXTS = {"red": "a woman with long hair in a garden", "blue": "a painting of a red fox in snow"}
+from tests.tiny_captioners import TEXTS
 
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    torch.manual_seed(0)
-    return tiny_captioners.taught(tmp_path_factory.mktemp("taught"), TEXTS)
+    return tiny_captioners.taught(tmp_path_factory.mktemp("taught"))
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from lora_gui.protocol import events
 from lora_gui.protocol.failures import in_plain_words
 from lora_gui.protocol.jobs import CaptionJob
 
-LARGEST = 1024  # px of the longer side; no captioner looks at more, and a photograph would fill the memory
 TOGETHER = 4  # pictures at once on a card
 Describer = Callable[[Sequence[Image.Image]], list[str]]
 
@@ -112,5 +111,5 @@ def _opened_picture(path: str) -> Image.Image | None:
             image = file.convert("RGB")
     except (OSError, ValueError, SyntaxError):
         return None
-    image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    image.thumbnail((captioners.SIDE, captioners.SIDE), Image.Resampling.LANCZOS)
     return image

@@ -32,7 +32,7 @@ _CLASSES = {
     "clip": ("CLIPModel", ""),
 }
 ASKED = "Describe this picture in one short sentence."
-_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 def blip(opening: Opening) -> Describer:
@@ -44,10 +44,9 @@ def blip(opening: Opening) -> Describer:
 def blip2(opening: Opening) -> Describer:
     """Without a question it goes on from the picture alone (Li et al. 2023, section 3.2)."""
     pictures = _blip_pictures(opening)
-    said = files.read_json(opening.folder / "processor_config.json")
     model = network(opening)
-    queries = said.get("num_query_tokens") if isinstance(said, dict) else None
-    processor = _processor(opening, pictures, num_query_tokens=queries or model.config.num_query_tokens)
+    queries = _told(opening, "num_query_tokens") or model.config.num_query_tokens
+    processor = _processor(opening, pictures, num_query_tokens=queries)
     before = 0 if model.config.text_config.is_encoder_decoder else model.config.num_query_tokens + 1  # and its start
     return _describer(opening, model, processor.tokenizer, _seen_by(processor), before)
 
@@ -56,10 +55,9 @@ def florence(opening: Opening) -> Describer:
     """Its task of short captions."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    said = files.read_json(opening.folder / "processor_config.json")
-    more = said.get("num_additional_image_tokens", 0) if isinstance(said, dict) else 0
     model = network(opening)
-    pictures = CLIPImageProcessorPil.from_pretrained(opening.folder, **_LOCAL)
+    pictures = CLIPImageProcessorPil.from_pretrained(opening.folder, **LOCAL)
+    more = _told(opening, "num_additional_image_tokens")
     processor = _processor(opening, pictures, num_additional_image_tokens=more)
     return _describer(opening, model, processor.tokenizer, _seen_by(processor, "<CAPTION>"), num_beams=3)
 
@@ -69,9 +67,9 @@ def qwen(opening: Opening) -> Describer:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     model = network(opening)
-    pictures = Qwen2VLImageProcessorPil.from_pretrained(opening.folder, **_LOCAL)
+    pictures = Qwen2VLImageProcessorPil.from_pretrained(opening.folder, **LOCAL)
     pictures.size["longest_edge"] = min(pictures.size["longest_edge"], MOST_PIXELS)
-    words = AutoTokenizer.from_pretrained(opening.folder, **_LOCAL)
+    words = AutoTokenizer.from_pretrained(opening.folder, **LOCAL)
     words.padding_side = "left"  # so that several answers begin at the same place
     content = [{"type": "image"}, {"type": "text", "text": opening.question or ASKED}]
     asked = words.apply_chat_template(
@@ -103,23 +101,29 @@ def network(opening: Opening) -> Any:
 
 def _names(opening: Opening) -> tuple[str, str]:
     """The classes of the model and its processor. Raises UserError where this transformers has them not."""
-    said = files.read_json(opening.folder / captioners.CONFIG, 4 << 20)
+    said = files.read_json(opening.folder / captioners.CONFIG, captioners.LIMIT)
     names = _CLASSES[said["model_type"]]
     if not all(hasattr(transformers, name) for name in names if name):
         raise UserError(f"{opening.folder.name} needs a newer version of transformers.", "Start the app anew.")
     return names
 
 
+def _told(opening: Opening, name: str) -> Any:
+    """What the folder says of its processor; 0 where it does not."""
+    said = files.read_json(opening.folder / "processor_config.json")
+    return said.get(name, 0) if isinstance(said, dict) else 0
+
+
 def _processor(opening: Opening, pictures: Any, **more: Any) -> Any:
     """Made of its parts: read as a whole, it would look for torchvision, which nothing else here needs."""
     kind = getattr(transformers, _names(opening)[1])
-    return kind(pictures, AutoTokenizer.from_pretrained(opening.folder, **_LOCAL), **more)
+    return kind(pictures, AutoTokenizer.from_pretrained(opening.folder, **LOCAL), **more)
 
 
 def _blip_pictures(opening: Opening) -> Any:
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-    return BlipImageProcessorPil.from_pretrained(opening.folder, **_LOCAL)
+    return BlipImageProcessorPil.from_pretrained(opening.folder, **LOCAL)
 
 
 def _seen_by(processor: Any, text: str = "") -> Callable[[Sequence[Image.Image]], Any]:

@@ -27,10 +27,9 @@ def interrogator(opening: Opening) -> Describer:
     """The subject is always said, and of the other sections only what stands out."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     model = generating.network(opening)
-    pictures = CLIPImageProcessorPil.from_pretrained(opening.folder, **local)
-    words = AutoTokenizer.from_pretrained(opening.folder, **local)
+    pictures = CLIPImageProcessorPil.from_pretrained(opening.folder, **generating.LOCAL)
+    words = AutoTokenizer.from_pretrained(opening.folder, **generating.LOCAL)
     where = opening.room
     ranked = {name: (there, _encoded(name, there, model, words)) for name, there in sections().items()}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats.captioners import KNOWN
 from lora_gui.protocol.jobs import DownloadJob
-from lora_gui.protocol.task_folder import placed, unfinished
+from lora_gui.protocol.task_folder import placed
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.fetching import Fetching
 from lora_gui.studio.things import captioners
@@ -21,14 +19,8 @@ class CaptionerDownload(Fetching):
     command = "download"
 
     def __init__(self, studio: Studio, key: str) -> None:
-        super().__init__(studio.downloads / f"{_PREFIX}{key}")
-        self.key, self._target = key, studio.captioners / key
-
-    def is_here(self) -> bool:
-        return self._target.exists() and not unfinished(self._target).exists()
-
-    def leftovers(self) -> list[Path]:
-        return [unfinished(self._target), self.task.path]
+        super().__init__(studio.downloads / f"{_PREFIX}{key}", studio.captioners / key)
+        self.key = key
 
 
 def start(studio: Studio, key: str) -> CaptionerDownload:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.formats.captioners import Captioner
+from lora_gui.formats.captioners import SIDE, Captioner
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import CaptionJob
 from lora_gui.studio.paths import Studio
@@ -21,7 +21,6 @@ from lora_gui.studio.things.names import clean_caption
 
 LONGEST = 24 * 3600.0  # seconds; a large captioner on a processor takes minutes for each picture
 MOST = 400  # characters of a description; what goes on longer repeats itself
-SIDE = 1024  # px of the longer side of strangers' pictures; no captioner looks at more
 # What those are asked that are asked in words; the goal's rules shorten what they answer.
 QUESTIONS = {
     "style": "Name in one short sentence what is shown, not how it is drawn or photographed.",

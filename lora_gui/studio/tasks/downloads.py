@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lora_gui import files
 from lora_gui.errors import UserError, nearest
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import DownloadJob
-from lora_gui.protocol.task_folder import placed, unfinished
+from lora_gui.protocol.task_folder import placed
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.fetching import Fetching
@@ -23,14 +21,8 @@ class Download(Fetching):
     command = "download"
 
     def __init__(self, studio: Studio, base: str) -> None:
-        super().__init__(studio.downloads / base)
-        self.base, self._target = base, studio.bases / base
-
-    def is_here(self) -> bool:
-        return self._target.exists() and not unfinished(self._target).exists()
-
-    def leftovers(self) -> list[Path]:
-        return [unfinished(self._target), self.task.path]
+        super().__init__(studio.downloads / base, studio.bases / base)
+        self.base = base
 
 
 def start(studio: Studio, base: str) -> Download:

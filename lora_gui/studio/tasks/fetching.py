@@ -16,7 +16,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.lock import Lock
-from lora_gui.protocol.task_folder import ASKS, TaskFolder
+from lora_gui.protocol.task_folder import ASKS, TaskFolder, unfinished
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.launching import until
 from lora_gui.studio.tasks.status import Follower, RunStatus
@@ -49,21 +49,21 @@ class FetchStatus:
 
 
 class Fetching:
-    """One thing that is fetched, in the folder of its task."""
+    """One thing that is fetched, in the folder of its task; into a folder of its own, `target`, where it has one."""
 
     command = ""  # of the worker
 
-    def __init__(self, folder: Path) -> None:
-        self.task = TaskFolder(folder)
+    def __init__(self, folder: Path, target: Path | None = None) -> None:
+        self.task, self._target = TaskFolder(folder), target
         self._follower = Follower(self.task.events)
 
     def is_here(self) -> bool:
         """Whether it has come, whole."""
-        return False
+        return self._target is not None and self._target.exists() and not unfinished(self._target).exists()
 
     def leftovers(self) -> list[Path]:
         """The folders that hold what has come of it so far."""
-        return [self.task.path]
+        return [*([unfinished(self._target)] if self._target else []), self.task.path]
 
     def status(self) -> FetchStatus:
         """How it stands now, read from the disk alone."""

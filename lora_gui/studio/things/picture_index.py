@@ -6,6 +6,7 @@ It carries a sum, by which damage is found; sets of older versions have none. Wh
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,15 @@ class Index(BaseModel):
     removed: tuple[int, ...] = ()  # numbers of those that were taken out, and can be put back
     crops: dict[int, Crop] = {}  # by number, of those that are not cropped in the middle
     sha256: str = ""  # of all the rest
+
+    def counts(self) -> list[int]:
+        """How often each counts."""
+        return [*self.repeats, *[1] * (len(self.labels) - len(self.repeats))]
+
+
+def repeats(counts: Sequence[int]) -> tuple[int, ...]:
+    """How often each counts as it stands in the list: not at all where all count once."""
+    return tuple(counts) if max(counts, default=1) > 1 else ()
 
 
 def write(folder: Path, index: Index) -> None:

@@ -150,7 +150,7 @@ def _index(
         title=plain(intake.title or f"{len(stored)} pictures"),
         labels=tuple(plain(picture.name.name)[:200] for picture in stored),
         notes=tuple(remarks),
-        repeats=tuple(numbers) if max(numbers) > 1 else (),
+        repeats=picture_index.repeats(numbers),
         digests=tuple(filled.digests),
         opted_out=tuple(filled.opted_out),
         left=tuple(intake.left) + tuple(left) + tuple(filled.left) + tuple(captions.unused(filled.stored)),
@@ -163,7 +163,7 @@ def load(folder: Path) -> PictureSet:
     index = picture_index.read(folder)
     pictures: list[Picture] = []
     remarks = list(index.notes)
-    for number, label in enumerate(index.labels, start=1):
+    for number, (label, counts) in enumerate(zip(index.labels, index.counts(), strict=False), start=1):
         path, lines = folder / f"{number:04}.png", tuple[str, ...]()
         if not path.is_file():
             continue
@@ -171,7 +171,6 @@ def load(folder: Path) -> PictureSet:
             lines = read_lines(path.with_suffix(".txt"))
         except UserError as error:  # deleted, or no text any more
             remarks.append(f"{error.what} {error.remedy}")
-        counts = index.repeats[number - 1] if number <= len(index.repeats) else 1
         digest = index.digests[number - 1] if number <= len(index.digests) else ""
         crop, several = index.crops.get(number, MIDDLE), lines if len(lines) > 1 else ()
         told = (label, counts, digest, number in index.opted_out, crop, several)

@@ -50,12 +50,11 @@ def add(
             contents |= {target.name: source, f"{target.stem}.txt": source.with_suffix(".txt")}
             if mask_beside(source).is_file():
                 contents[mask_beside(target).name] = mask_beside(source)
-        counts = [*index.repeats, *[1] * (begin - len(index.repeats))] + [*(more.repeats or [1] * len(more.labels))]
         digests = [*index.digests, *[""] * (begin - len(index.digests)), *more.digests]
         changed = {
             "labels": (*index.labels, *more.labels),
             "notes": (*index.notes, *more.notes),
-            "repeats": tuple(counts) if max(counts) > 1 else (),
+            "repeats": picture_index.repeats(index.counts() + more.counts()),
             "digests": tuple(digests),
             "opted_out": (*index.opted_out, *(begin + number for number in more.opted_out)),
             "left": (*index.left, *more.left),
@@ -78,10 +77,10 @@ def repeat(folder: Path, numbers: Sequence[int], times: int) -> PictureSet:
         raise UserError("There is no picture of that number in this set.", "Name some as their files are called.")
     if not 1 <= times <= MOST_REPEATS:
         raise UserError(f"A picture can count 1 to {MOST_REPEATS} times.", "Name another number.")
-    counts = [*index.repeats, *[1] * (len(index.labels) - len(index.repeats))]
+    counts = index.counts()
     for number in numbers:
         counts[number - 1] = times
-    changed = index.model_copy(update={"repeats": tuple(counts) if max(counts) > 1 else ()})
+    changed = index.model_copy(update={"repeats": picture_index.repeats(counts)})
     count = len(set(numbers))
     says = f"{count} {'picture counts' if count == 1 else 'pictures count'} {times} times now."
     set_changes.do(folder, says, {picture_index.FILE: picture_index.written(changed)})
@@ -101,7 +100,7 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
     kept = picture_index.read(folder).model_copy(
         update={
             "labels": tuple(one.label for one in meant),
-            "repeats": tuple(one.repeats for one in meant) if any(one.repeats > 1 for one in meant) else (),
+            "repeats": picture_index.repeats([one.repeats for one in meant]),
             "digests": tuple(one.digest for one in meant),
             "opted_out": tuple(at for at, one in enumerate(meant, start=1) if one.opted_out),
             "notes": (),

@@ -73,7 +73,7 @@ def _edit(event: gr.EventData, trigger: str, goal: str) -> Edit:
     """What the fields of the page say. Raises UserError where they say nothing."""
     way, one, other = str(event.way), str(event.one), str(event.other)
     if way == "goal":
-        return Edit(goal=goal if goal in wording.GOALS else wording.GOALS[0], trigger=trigger)
+        return Edit(goal=wording.goal_of(goal), trigger=trigger)
     if not one.strip() or way not in WAYS:
         raise UserError("There is nothing to change the captions by.", "Type the words first.")
     if way == "remove":

@@ -83,9 +83,9 @@ class DescribeView:
         draft = self._context.drafts.train.value
         found = planned.chosen_pictures(self._studio, draft)
         if found is None:
-            raise UserError("These pictures are not in the window any more.", "Choose them again.")
-        goal = planned.chosen_preset(self._studio, draft)
-        return found, goal if goal in wording.GOALS else wording.GOALS[0], draft.trigger.strip()
+            raise planned.gone()
+        goal = wording.goal_of(planned.chosen_preset(self._studio, draft))
+        return found, goal, draft.trigger.strip()
 
     def _look(self, page: dict[str, Any]) -> Changes:
         """What is to be shown to a page that shows something else."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,12 @@ class Aim:
     def unread(self, caption: str) -> int:
         """How many of the last words of a caption the base does not read."""
         told = with_trigger(self.trigger, caption)
-        return min(len(told.split()) - reading.of_base(self.base).words(told), len(caption.split()))
+        return min(len(told.split()) - self._reading.words(told), len(caption.split()))
+
+    @cached_property
+    def _reading(self) -> reading.Reading:
+        """Read from the base's folder once for all captions."""
+        return reading.of_base(self.base)
 
 
 def state(found: PictureSet, aim: Aim, judgement: Judgement, small: Callable[[Path], str]) -> str:

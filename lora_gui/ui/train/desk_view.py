@@ -17,7 +17,7 @@ from lora_gui.studio.doctor.finding import Judgement
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import masks, pictures, set_edits
 from lora_gui.studio.things.pictures import PictureSet
-from lora_gui.ui.train import desk_state
+from lora_gui.ui.train import desk_state, planned
 from lora_gui.ui.train.desk_state import Aim
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
@@ -30,11 +30,6 @@ SCRIPTS = ("desk.js", "desk_keys.js", "desk_mask.js")  # of one scope
 NOTHING = Judgement({}, ())
 _CHIP = '<button type="button" class="chip {name}" data-do="{name}"{more}>{words}</button>'
 _KEYS = "Arrows move, letters type, Enter: next caption, Esc: leave, Delete: take out, Shift+arrows: move the crop."
-
-
-def gone() -> UserError:
-    """What is pressed is of pictures that are not chosen any more."""
-    return UserError("These pictures are not in the window any more.", "Choose them again.")
 
 
 def _chip(name: str, words: str, more: str = "") -> str:
@@ -116,7 +111,7 @@ class DeskView:
     def act(self, event: gr.EventData, found: PictureSet) -> None:
         """Do what was pressed. Raises UserError where it cannot be done, or other pictures are chosen by now."""
         if str(event.set) != found.folder.name:
-            raise gone()
+            raise planned.gone()
         if event.act in ("undo", "redo"):
             set_edits.step(self._studio, found.folder, event.act)
         elif event.act == "out":
@@ -163,14 +158,14 @@ def _number(given: Any) -> int:
     try:
         return int(given)
     except (TypeError, ValueError, OverflowError):
-        raise gone() from None
+        raise planned.gone() from None
 
 
 def _place(given: Any) -> Place:
     try:
         x, y = (float(one) for one in given)
     except (TypeError, ValueError):
-        raise gone() from None
+        raise planned.gone() from None
     return x, y
 
 
@@ -179,7 +174,7 @@ def _mask(found: PictureSet, event: gr.EventData) -> None:
     number = _number(event.n)
     picture = next((one for one in found.pictures if int(one.path.stem) == number), None)
     if picture is None:
-        raise gone()
+        raise planned.gone()
     data = str(event.png).partition(",")[2]
     try:
         painted = base64.b64decode(data, validate=True)

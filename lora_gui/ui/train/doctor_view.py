@@ -15,11 +15,11 @@ from lora_gui.studio.doctor.finding import Judgement, Line
 from lora_gui.studio.things import pictures
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import TrainDraft
+from lora_gui.ui.train import planned
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
-GOALS = ("style", "character", "concept")
 Wanted = Callable[[], tuple[pictures.PictureSet, Base, TrainSettings, str, str] | None]
 _PRESSED = """
 element.addEventListener('click', event => {
@@ -91,7 +91,7 @@ class DoctorView:
         """Do what a button says, to the set that its page shows."""
         asked = self._wanted()
         if asked is None or asked[0].folder.name != name:
-            raise UserError("These pictures are not in the window any more.", "Choose them again.")
+            raise planned.gone()
         judgement = self._latest[1] if self._latest[0] == name else Judgement({}, ())
         lines = judgement.lines()
         line = next((one for one in lines if f"{one.kind} {one.word}" == of and one.button), None)

@@ -17,7 +17,7 @@ from lora_gui.ui.train import planned
 from lora_gui.ui.train.captions_view import CaptionsView
 from lora_gui.ui.train.describe_view import DescribeView
 from lora_gui.ui.train.desk_state import Aim
-from lora_gui.ui.train.desk_view import DeskView, gone
+from lora_gui.ui.train.desk_view import DeskView
 from lora_gui.ui.train.doctor_view import DoctorView
 from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
@@ -173,7 +173,7 @@ class PicturesView:
         """What was pressed at the desk, where the same pictures still are."""
         asked = self._aimed()
         if asked is None:
-            raise gone()
+            raise planned.gone()
         self.desk.act(event, asked[0])
         self._touched()
         return self.desk.show(pictures.load(asked[0].folder), asked[1])
@@ -182,7 +182,7 @@ class PicturesView:
         """Many captions: what would change, or what was accepted; only of the set that its page shows."""
         draft, asked = self._draft.value, self._aimed()
         if asked is None or (event.act != "show" and event.set != asked[0].folder.name):
-            raise gone()
+            raise planned.gone()
         goal = planned.chosen_preset(self._studio, draft)
         changes, written = self._many.answer(event, asked[0], draft.trigger.strip(), goal)
         return changes | (self.desk.show(pictures.load(asked[0].folder), asked[1]) if written else {})

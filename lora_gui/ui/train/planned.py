@@ -51,6 +51,11 @@ def chosen_pictures(studio: Studio, draft: TrainDraft) -> pictures.PictureSet | 
         return None
 
 
+def gone() -> UserError:
+    """What is pressed is of pictures that are not chosen any more."""
+    return UserError("These pictures are not in the window any more.", "Choose them again.")
+
+
 def planned(studio: Studio, draft: TrainDraft, count: int) -> Planned:
     """Field default < family < preset < the user's hand, for so many pictures.
 

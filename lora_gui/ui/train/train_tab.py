@@ -11,6 +11,7 @@ from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import fit
+from lora_gui.studio.doctor import wording
 from lora_gui.studio.tasks import queue
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.things import presets
@@ -18,7 +19,6 @@ from lora_gui.ui.bases import welcome
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import TrainDraft, is_typed
 from lora_gui.ui.train import beginning, planned
-from lora_gui.ui.train.doctor_view import GOALS
 from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
 from lora_gui.ui.train.presets_view import PresetsView, cards
@@ -200,8 +200,9 @@ class _Setup:
             plan = planned.planned(self._studio, draft, len(found.pictures)) if found else None
         except UserError:
             return None
-        goal = plan.preset if plan and plan.preset in GOALS else GOALS[0]
-        return (found, plan.base, plan.settings, draft.trigger, goal) if found and plan else None
+        if not found or not plan:
+            return None
+        return found, plan.base, plan.settings, draft.trigger, wording.goal_of(plan.preset)
 
     def _wanted(self) -> tuple[Base, TrainSettings]:
         plan = planned.planned(self._studio, self._draft.value, 1)

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-import torch
 from PIL import Image
 
 from lora_gui.errors import UserError
@@ -12,14 +11,7 @@ from lora_gui.protocol.lease import Lease
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import captioning
 from tests import tiny_captioners
-
-TEXTS = {"red": "a woman with long hair in a garden", "blue": "a painting of a red fox in snow"}
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory):
-    torch.manual_seed(0)
-    return captioners.told(tiny_captioners.taught(tmp_path_factory.mktemp("taught"), TEXTS), "BLIP")
+from tests.tiny_captioners import TEXTS
 
 
 @pytest.fixture
@@ -83,7 +75,6 @@ def test_a_set_that_is_deleted_meanwhile_is_a_sentence(taught, pictures, tmp_pat
 
 
 def test_a_captioner_that_says_nothing_is_told_of(pictures, tmp_path):
-    torch.manual_seed(0)
     silent = tiny_captioners.taught(tmp_path / "silent", {"red": "", "blue": "a fox"}, steps=60)
     said = {}
     job = captioning.job_of(captioners.told(silent), pictures, "style")

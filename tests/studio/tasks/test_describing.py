@@ -3,23 +3,13 @@
 import time
 
 import pytest
-import torch
 from PIL import Image
 
 from lora_gui.errors import UserError
-from lora_gui.formats import captioners
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.describing import Describing
 from lora_gui.studio.things import caption_edits, pictures
-from tests import tiny_captioners
-
-TEXTS = {"red": "a woman with long hair in a garden", "blue": "a painting of a red fox in snow"}
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory):
-    torch.manual_seed(0)
-    return captioners.told(tiny_captioners.taught(tmp_path_factory.mktemp("taught"), TEXTS), "BLIP")
+from tests.tiny_captioners import TEXTS
 
 
 @pytest.fixture
