@@ -43,6 +43,11 @@ class Picture:
     crop: Place = MIDDLE  # what stays of it where it is cropped
     lines: tuple[str, ...] = ()  # of its caption file, where it has several; `caption` is all of them
 
+    @property
+    def written(self) -> str:
+        """The caption as its file has it: with its lines, where it has several."""
+        return "\n".join(self.lines) or self.caption
+
     def learnt(self) -> TrainPicture:
         """As a run is given it, with its mask if it has one."""
         mask = mask_beside(self.path)

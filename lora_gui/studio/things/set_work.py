@@ -124,7 +124,7 @@ def _filled(
     try:
         for at, one in enumerate(meant, start=1):
             files.copy(one.path, partial / f"{at:04}.png")
-            files.write_text(partial / f"{at:04}.txt", one.caption)
+            files.write_text(partial / f"{at:04}.txt", one.written)
             if mask := masks.mask_of(found, one):
                 files.copy(mask, mask_beside(partial / f"{at:04}.png"))
         picture_index.write(partial, index)

@@ -59,13 +59,8 @@ def history(folder: Path) -> dict[str, str]:
     return {"done": done[-1] if done else "", "undone": undone[0] if undone else ""}
 
 
-def written(picture: Picture) -> str:
-    """A caption as it is typed: with its lines, where it has several."""
-    return "\n".join(picture.lines) or picture.caption
-
-
 def _cell(picture: Picture, name: str, size: Size | None, aim: Aim, judgement: Judgement) -> dict[str, Any]:
-    caption, found = written(picture), judgement.worst_first(name)
+    caption, found = picture.written, judgement.worst_first(name)
     cell: dict[str, Any] = {"n": int(picture.path.stem), "name": name, "caption": caption, "size": size or (1, 1)}
     cell |= {"crop": picture.crop, "box": (1, 1), "problem": "", "unread": aim.unread(caption)}
     cell |= {"mask": mask_beside(picture.path).is_file(), "made": picture.digest}

@@ -5,7 +5,7 @@ from PIL import Image
 
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import picture_index, pictures, set_changes, set_work
+from lora_gui.studio.things import picture_index, pictures, set_changes, set_edits, set_work
 
 
 @pytest.fixture
@@ -59,6 +59,13 @@ def test_some_pictures_count_more_often_through_split_and_run_and_that_can_be_ta
     for numbers, times in (([], 2), ([9], 2), ([1], 0), ([1], 1000)):
         with pytest.raises(UserError, match="no picture of that number|can count 1 to 999 times"):
             set_work.repeat(made.folder, numbers, times)
+
+
+def test_captions_of_several_lines_stay_so_in_a_set_that_is_split_off(studio, tmp_path):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue")])
+    set_edits.caption(made.folder, 1, "a red one\nseen from the side")
+    found = set_work.split(studio, made.folder, [1], "one").pictures[0]
+    assert found.lines == ("a red one", "seen from the side") and found.caption == "a red one seen from the side"
 
 
 def test_a_set_is_split_in_two_and_that_can_be_taken_back(studio, tmp_path):
