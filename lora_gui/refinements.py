@@ -6,6 +6,8 @@ from pydantic import Field
 
 from lora_gui.few_pictures import Frozen
 
+Adapter = Literal["lora", "lokr"]
+KINDS: dict[str, str] = {"lora": "LoRA", "lokr": "LoKr"}
 Loss = Literal["squared", "huber"]
 HuberSchedule = Literal["constant", "exponential", "snr"]
 
@@ -13,6 +15,14 @@ HuberSchedule = Literal["constant", "exponential", "snr"]
 class Refinements(Frozen):
     """Averages, dropout, rates of halves, limits and losses."""
 
+    adapter: Adapter = Field(
+        "lora", title="LoRA or LoKr",
+        description="LoRA: read by every program. LoKr: a Kronecker product, whose file is a fraction as large and still changes all of each layer; it learns more slowly at the same rate, and fewer programs read it.",
+    )
+    lokr_factor: int = Field(
+        8, ge=0, le=128, title="LoKr factor",
+        description="Into how many parts each side of a layer is split. Up: a smaller file that holds less; 0 splits so that there are about as many parts as each is large, which is smallest. Not used by LoRAs.",
+    )
     dora: bool = Field(
         False, title="DoRA",
         description="On: how large each output of a layer is, is learnt apart from its direction, which often learns more at low ranks. A step takes longer, and other programs draw it a little otherwise or not at all. Off: a plain LoRA.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
@@ -34,6 +34,61 @@ class Layer:
         """The update of the layer's weight at strength 1, in the weight's own shape."""
         product = self.up.flatten(1) @ self.down.flatten(1)
         return (self.alpha / self.rank * product).view(self.up.shape[0], *self.down.shape[1:])
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything to a plain layer."""
+        return bool(self.up.any())
+
+
+LOKR = ("lokr_w2_b", "lokr_w2", "lokr_w2_a", "lokr_w1")  # of LyCORIS, in the order of down, up and first
+
+
+@dataclass(frozen=True)
+class Kronecker(Layer):
+    """The adapter of one layer as a LoKr (Yeh et al. 2023): kron(first, alpha / rank * up @ down).
+
+    `first` is (a, b), `up` (c, rank) and `down` (rank, d) or (rank, d * k * k), of a layer (a * c, b * d, k, k). Where
+    `first` is None no factor is a product: it is kron(up, down) of (a, b) and (c, d, k, k), and alpha counts for
+    nothing, as LyCORIS has it.
+    """
+
+    first: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, roles: LayerTensors, alpha: float | None) -> Kronecker | None:
+        """From tensors by their names in LyCORIS; None where a factor is made in another way."""
+        if {*roles} not in ({*LOKR} - {"lokr_w2"}, {"lokr_w2", "lokr_w1"}):
+            return None
+        down, up, *first = (roles[role] for role in LOKR if role in roles)
+        return cls(down, up, float(down.shape[0]) if alpha is None else alpha, None, *first)
+
+    def tensors(self) -> LayerTensors:
+        """By their names in LyCORIS, without alpha."""
+        factors = [self.down, self.up] if self.first is None else [self.down, self.up, self.first]
+        names = LOKR[1::2] if self.first is None else (LOKR[0], *LOKR[2:])
+        return dict(zip(names, factors, strict=True))
+
+    def folded(self) -> Kronecker:
+        """The same with an alpha that counts for nothing."""
+        if self.first is None or self.alpha == self.rank:
+            return self
+        return replace(self, up=self.up * (self.alpha / self.rank), alpha=float(self.rank))
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Outputs, and inputs times the kernel."""
+        first, outs = (self.up, self.rank) if self.first is None else (self.first, self.up.shape[0])
+        return first.shape[0] * outs, first.shape[1] * self.down[0].numel()
+
+    @property
+    def changes(self) -> bool:
+        return all(bool(one.any()) for one in self.tensors().values())
+
+    def delta(self) -> torch.Tensor:
+        """(a * c, b * d) or, where the kernel is not flattened, (a * c, b * d, k, k)."""
+        first, second = (self.up, self.down) if self.first is None else (self.first, super().delta())
+        return first.view(*first.shape, *[1] * (second.ndim - 2)).kron(second.contiguous())
 
 
 Layers = dict[str, Layer]  # by part and module path, such as "unet.mid_block.attentions.0.proj_in"

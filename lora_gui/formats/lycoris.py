@@ -36,6 +36,8 @@ def elements(roles: Mapping[str, Shape]) -> int:
     """About how many values a layer has as two plain halves."""
     rank, inputs, outputs = size(roles)
     wide = rank * rank if "hada_w1_a" in roles and "hada_t1" not in roles else min(inputs, outputs)
+    if "lokr_w2_a" in roles and "lokr_t2" not in roles:
+        wide = rank * _factor(roles, "lokr_w1")[0][1]
     return min(wide, inputs, outputs) * (inputs + outputs)
 
 

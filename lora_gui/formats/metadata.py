@@ -39,7 +39,7 @@ def lora_metadata(job: TrainJob, facts: Facts, steps: int) -> dict[str, str]:
         "v2": False,
         "base_model_version": facts.named(job.base.known)[1],
         "sd_model_name": job.base.title,
-        "network_module": "networks.lora",
+        "network_module": "lycoris.kohya" if settings.adapter == "lokr" else "networks.lora",
         "network_dim": settings.rank,
         "network_alpha": settings.alpha,
         "network_args": {},
@@ -85,10 +85,12 @@ def _refinements(settings: TrainSettings) -> dict[str, Any]:
         "module_dropout": settings.module_dropout,
         "loraplus_lr_ratio": settings.up_ratio - 1 and settings.up_ratio,
     }
-    dora = {"dora_wd": "True"} if settings.dora else {}
+    kind = {"dora_wd": "True"} if settings.dora else {}
+    if settings.adapter == "lokr":
+        kind = {"algo": "lokr", "factor": str(settings.lokr_factor or -1)}
     huber = {"loss_type": "huber", "huber_c": settings.huber_c, "huber_schedule": settings.huber_schedule}
     told = {
-        "network_args": {name: f"{value:g}" for name, value in args.items() if value} | dora,
+        "network_args": {name: f"{value:g}" for name, value in args.items() if value} | kind,
         "scale_weight_norms": settings.max_norm,
         "debiased_estimation": settings.debiased,
         "ema_decay": settings.ema_decay,

@@ -107,7 +107,8 @@ def _oddities(
     header: Header, dialect: str, ranks: Counter[int], alphas: Counter[float], given: dict[str, float]
 ) -> Iterable[str]:
     says = header.metadata
-    if len(ranks) > 1:
+    is_lokr = any(".lokr_" in name for name in header.tensors)
+    if len(ranks) > 1 and not is_lokr:  # of which some have whole factors
         yield f"Its layers have different ranks: {_listed(ranks)}."
     if len(alphas) > 1 and given:
         yield f"Its layers have different alphas: {_listed(alphas)}."
@@ -117,6 +118,8 @@ def _oddities(
         yield "Some of its layers have alpha 0 and do nothing."
     if any("dora_scale" in name or "magnitude" in name for name in header.tensors):
         yield "It is a DoRA: at strengths other than 1, programs differ in what they draw with it."
+    if is_lokr:
+        yield "It is a LoKr: programs that do not read LyCORIS draw nothing with it."
     if any(not of_outputs(shape, out) for shape, out in _magnitudes(header)):
         yield OVER_INPUTS
     if any(re.match(r"lora_te|text_encoder", name) for name in header.tensors):

@@ -118,10 +118,11 @@ class Contract:
             "loss": "huber", "debiased": True,
         },
         {"dora": True, "ema_decay": 0.5, "layers": "all"},
+        {"adapter": "lokr", "alpha": 6, "ema_decay": 0.5, "rank_dropout": 0.3, "max_norm": 0.05, "layers": "all"},
     ])  # fmt: skip
     def test_it_learns_as_practised_trainers_do_and_the_file_is_what_it_learnt(self, base, tmp_path, refined):
         own = family(self.key)
-        job = tiny_job(self.key, base, rank=4, alpha=4, batch_size=2, learning_rate=1e-2, **refined)
+        job = tiny_job(self.key, base, batch_size=2, learning_rate=1e-2, **({"rank": 4, "alpha": 4} | refined))
         parts, encoded = own.denoisers(base, CPU, torch.float32), cache_of(self.key, base)
         one = TrainState(job, own, parts, encoded, CPU, torch.float32, tmp_path)
         for _ in range(3):
@@ -137,6 +138,13 @@ class Contract:
             if job.settings.dora:
                 assert torch.equal(read[name].magnitude, learnt[name].magnitude)
         assert any(not torch.equal(last[name].down, learnt[name].down) for name in learnt)
+        file = tmp_path / "published.safetensors"  # as it is drawn with: a LoKr multiplied out
+        file.write_bytes(publish.encode(job, own.facts, learnt, 3))
+        drawn = dialects.read(file, lora.shapes(one.parts), own.facts, families.facts().values())
+        for name in learnt:
+            assert drawn.keys() == read.keys() and type(drawn[name]) is Layer
+            of_file = read[name].delta().view(drawn[name].delta().shape)
+            torch.testing.assert_close(drawn[name].delta(), of_file, rtol=1e-4, atol=1e-6)
 
     def test_attention_is_attention_alone_unless_the_help_says_otherwise(self, base):
         own, parts = family(self.key), family(self.key).denoisers(base, CPU, torch.float32)
@@ -456,3 +464,22 @@ def added(one: Layer, strength: float, two: Layer, other: float) -> Layer:
     """One layer that does what two do together."""
     ups = [one.up * strength * one.alpha / one.rank, two.up * other * two.alpha / two.rank]
     return Layer(torch.cat([one.down, two.down]), torch.cat(ups, dim=1), float(one.rank + two.rank))
+
+
+def diffusers_reads_a_lokr(key: str, base: Path, file: Path, rank: int) -> None:
+    """That its own loader brings every layer of our file to the same change of the base."""
+    from diffusers import DiffusionPipeline
+
+    own = family(key)
+    parts, told = own.denoisers(base, CPU, torch.float32), TrainSettings(rank=rank, alpha=2, adapter="lokr")
+    generator = torch.Generator().manual_seed(1)
+    for weight in lora.add_new(parts, own, told, "new"):
+        weight.data.normal_(std=0.1, generator=generator)
+    layers = lora.get_weights(parts, "new")
+    file.write_bytes(safetensors.torch.save(dialects.build(layers, own.facts)))
+    theirs = DiffusionPipeline.from_pretrained(base)
+    theirs.load_lora_weights(file, adapter_name="a")
+    found = dict(lora.adapter_layers({part: getattr(theirs, part) for part in parts}, "a"))
+    assert found.keys() == layers.keys()
+    for name, layer in layers.items():
+        torch.testing.assert_close(found[name].get_delta_weight("a"), layer.delta(), msg=name)

@@ -170,6 +170,11 @@ def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):
     assert pipeline.get_list_adapters()["transformer"] == ["ours"]
 
 
+@pytest.mark.parametrize("rank", [2, 64], ids=["product", "whole"])
+def test_diffusers_reads_our_lokr_to_the_same_changes(base, tmp_path, rank):
+    contract.diffusers_reads_a_lokr("klein", base, tmp_path / "a.safetensors", rank)
+
+
 @pytest.mark.parametrize(("key", "count", "millions"), [("klein-4b", 60, 16.7), ("klein-9b", 80, 27.8)])
 def test_the_right_layers_of_the_full_size_architecture_learn(key, count, millions):
     transformer = full_size(key)

@@ -138,6 +138,11 @@ def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):
     assert pipeline.get_list_adapters()["transformer"] == ["ours"]
 
 
+@pytest.mark.parametrize("rank", [2, 64], ids=["product", "whole"])
+def test_diffusers_reads_our_lokr_to_the_same_changes(base, tmp_path, rank):
+    contract.diffusers_reads_a_lokr("zimage", base, tmp_path / "a.safetensors", rank)
+
+
 def random_layers(base, layers="all"):
     """On every layer that can learn."""
     parts, generator = FAMILY.denoisers(base, CPU, torch.float32), torch.Generator().manual_seed(1)

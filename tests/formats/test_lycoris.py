@@ -105,6 +105,7 @@ def test_every_kind_is_read_as_its_formula_says_and_changes_the_base_so(tmp_path
     torch.testing.assert_close(layers[name].delta(), delta, rtol=1e-4, atol=1e-4)
     info = loras.describe(path)
     assert info.layers == 1 and info.family == "sd1" and dialects.left_out(path, shapes, FACTS) == ""
+    assert any("It is a LoKr" in one for one in info.odd) == kind.startswith("LoKr")
     lora.add(parts, layers, "a")
     found = dict(lora.adapter_layers(parts, "a"))
     torch.testing.assert_close(found[name].get_delta_weight("a"), delta, rtol=1e-4, atol=1e-4)

@@ -155,7 +155,7 @@ def test_kohyas_front_end_is_read_and_what_is_out_of_bounds_or_unknown_is_named(
     }  # fmt: skip
     told = " ".join(found.left)
     for said in ("network_alpha = 999: Alpha can be at most 512.", "max_resolution = '512,768': The resolution is one",
-                 "lr_scheduler = 'adafactor'", "network_module = 'lycoris.kohya': plain LoRAs",
+                 "lr_scheduler = 'adafactor'", "network_module = 'lycoris.kohya': LoRAs and LoKrs",
                  "epoch = 10: a run is"):  # fmt: skip
         assert said in told, said
 
@@ -188,6 +188,37 @@ def test_ai_toolkits_yaml_becomes_a_run_and_says_what_does_not(tmp_path):
     assert (found.name, found.trigger, found.base) == ("my_fox_v1", "zxy", "black-forest-labs/FLUX.1-dev")
     told = [one.partition(" = ")[0] for one in found.left]
     assert told == ["train: linear_timesteps"]
+
+
+LOKR = {"adapter": "lokr", "lokr_factor": 16, "rank": 8}
+BY_LYCORIS = {"network_module": "lycoris.kohya", "network_dim": 8,
+              "network_args": ["algo=lokr", "factor=16", "conv_dim=4", "full_matrix=True"]}  # fmt: skip
+SAID = "the second factor is a product here"
+
+
+@pytest.mark.parametrize(("content", "left"), [
+    (BY_LYCORIS, ["full matrix", "network_args: conv_dim"]),
+    (BY_LYCORIS | {"network_module": "networks.lokr", "network_args": "factor=16"}, []),
+    ({"LoRA_type": "LyCORIS/LoKr", "network_module": "lycoris.kohya", "network_dim": 8, "factor": 16}, []),
+    (ONE_TRAINER | {"peft_type": "LOKR", "lokr_dim": 8, "lokr_decompose_factor": 16, "lokr_full_matrix": True},
+     ["full matrix", "epochs"]),
+    (AI_TOOLKIT.replace('"lora", linear: 16', '"lokr", lokr_factor: 16, linear: 8'),
+     ["train: linear_timesteps"]),
+    ({"algo": "lokr", "multiplier": 1.0, "linear_dim": 8, "linear_alpha": 1, "factor": 16, "full_matrix": True,
+      "apply_preset": {"target_module": ["Attention"]}}, ["full matrix", "apply_preset"]),
+])  # fmt: skip
+def test_a_lokr_is_one_here_too_and_what_is_other_about_it_is_named(tmp_path, content, left):
+    found = read(tmp_path, content)
+    assert {name: found.values[name] for name in LOKR} == LOKR
+    assert [one.partition(" = ")[0] for one in found.left] == left
+    assert ("full matrix" in left) == any(SAID in one for one in found.left)
+
+
+def test_a_factor_of_minus_1_is_0_here_and_no_kind_of_lycoris_but_lokr_is_trained(tmp_path):
+    args = {"network_module": "lycoris.kohya", "network_args": ["algo=lokr", "factor=-1"]}
+    assert read(tmp_path, args).values == {"adapter": "lokr", "lokr_factor": 0}
+    told = read(tmp_path, args | {"network_args": ["algo=loha"]})
+    assert not told.values and "network_module = 'lycoris.kohya': LoRAs and LoKrs are trained here." in told.left
 
 
 def test_no_folder_of_whoever_wrote_the_file_comes_along(tmp_path):

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 
 import torch
 from diffusers.utils.peft_utils import delete_adapter_layers, set_weights_and_activate_adapters
-from peft import LoraConfig, inject_adapter_in_model
+from peft import LoraConfig, PeftConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from lora_gui.engine.load import offload
+from lora_gui.engine.load import lokr, offload
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family
-from lora_gui.formats.lora_file import Layer, Layers, Shapes
+from lora_gui.formats.lora_file import Kronecker, Layer, Layers, Shapes
 from lora_gui.settings import TrainSettings
 
 Parts = dict[str, nn.Module]  # networks that can carry adapters, by their name in LoRA files
+SHAPING = ("rank", "dora", "adapter", "lokr_factor")  # settings by which a new adapter has its weights
 
 
 def shapes(parts: Parts) -> Shapes:
@@ -48,14 +49,16 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
         root.requires_grad_(False)
         targets = _learning(family.targets(part, settings.layers), settings.only_layers)
         if any(re.fullmatch(targets, path) for path, _ in root.named_modules()):
-            rank, alpha = settings.rank, settings.alpha
-            config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, use_dora=settings.dora)
-            inject_adapter_in_model(config, root, name)
+            inject_adapter_in_model(_new(settings, targets), root, name)
         if settings.dora:
             _measure_magnitudes(root, name)
     generator = torch.Generator().manual_seed(settings.seed)
-    weights = []
+    weights = list[nn.Parameter]()
     for _, layer in adapter_layers(parts, name):
+        if own := lokr.weights(layer, name):
+            lokr.initialise(own, generator)
+            weights += own.values()
+            continue
         down, up = layer.lora_A[name].float(), layer.lora_B[name].float()
         first = torch.empty(down.weight.shape)
         nn.init.kaiming_uniform_(first, a=math.sqrt(5), generator=generator)
@@ -68,6 +71,14 @@ def add_new(parts: Parts, family: Family, settings: TrainSettings, name: str) ->
             "Leave 'Only layers named' empty, or name a part this base has, such as up_blocks.",
         )
     return weights
+
+
+def _new(settings: TrainSettings, targets: str) -> PeftConfig:
+    """Of a new adapter in the layers that match `targets`."""
+    if settings.adapter == "lokr":
+        return lokr.new(settings, targets)
+    rank, alpha = settings.rank, settings.alpha
+    return LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, use_dora=settings.dora)
 
 
 def _measure_magnitudes(root: nn.Module, name: str) -> None:
@@ -114,6 +125,9 @@ def set_weights(parts: Parts, layers: Layers, name: str) -> None:
         raise UserError("This LoRA has other layers than expected.", "Start again from the beginning.")
     for key, layer in found.items():
         new = layers[key]
+        if lokr.weights(layer, name):
+            lokr.write(layer, name, new)
+            continue
         layer.lora_A[name].float().weight.data.copy_(new.down)
         layer.lora_B[name].float().weight.data.copy_(new.up)
         if new.magnitude is not None:
@@ -123,15 +137,18 @@ def set_weights(parts: Parts, layers: Layers, name: str) -> None:
 
 def get_weights(parts: Parts, name: str) -> Layers:
     """The weights of the adapter `name` now, copied to host memory, fp32."""
-    return {
-        key: Layer(
-            down=layer.lora_A[name].weight.detach().float().cpu().clone(),
-            up=layer.lora_B[name].weight.detach().float().cpu().clone(),
-            alpha=float(layer.lora_alpha[name]),
-            magnitude=_magnitude(layer, name),
-        )
-        for key, layer in adapter_layers(parts, name)
-    }
+    return {key: _weights(layer, name) for key, layer in adapter_layers(parts, name)}
+
+
+def _weights(layer: BaseTunerLayer, name: str) -> Layer:
+    if lokr.weights(layer, name):
+        return lokr.read(layer, name)
+    return Layer(
+        down=layer.lora_A[name].weight.detach().float().cpu().clone(),
+        up=layer.lora_B[name].weight.detach().float().cpu().clone(),
+        alpha=float(layer.lora_alpha[name]),
+        magnitude=_magnitude(layer, name),
+    )
 
 
 def _magnitude(layer: BaseTunerLayer, name: str) -> torch.Tensor | None:
@@ -161,8 +178,10 @@ def remove(parts: Parts, name: str) -> None:
         getattr(root, "peft_config", {}).pop(name, None)
 
 
-def _config(layers: Layers) -> LoraConfig:
-    """LoraConfig for adapter layers by their module path within one part. Raises UserError where only some are DoRA."""
+def _config(layers: Layers) -> PeftConfig:
+    """For adapter layers by their module path within one part. Raises UserError where only some are DoRA."""
+    if any(isinstance(layer, Kronecker) for layer in layers.values()):
+        return lokr.empty(layers)
     first = next(iter(layers.values()))
     if len({layer.magnitude is None for layer in layers.values()}) > 1:
         raise UserError("This LoRA is a DoRA in some layers only, which cannot be drawn with.", "Use another LoRA.")
@@ -178,7 +197,7 @@ def _config(layers: Layers) -> LoraConfig:
 
 def adapter_layers(parts: Parts, name: str) -> Iterator[tuple[str, BaseTunerLayer]]:
     """The layers that carry the adapter `name`, peft's wrappers, each with part and module path."""
-    return ((path, layer) for path, layer in wrappers(parts) if name in layer.lora_A)
+    return ((path, layer) for path, layer in wrappers(parts) if name in layer.scaling)
 
 
 def wrappers(parts: Parts) -> Iterator[tuple[str, BaseTunerLayer]]:

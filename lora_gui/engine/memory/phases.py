@@ -150,7 +150,7 @@ class Planner:
 
     def train(self, settings: TrainSettings) -> Trace:
         """One optimizer step with the LoRA of these settings, with gradient checkpointing or without."""
-        told = settings.model_dump(include={"rank", "dora", "layers", "batch_size", "resolution", "precision"})
+        told = settings.model_dump(include={*lora.SHAPING, "layers", "batch_size", "resolution", "precision"})
         key = ["train", *self._learning(settings), told, recompute.wanted(settings, _META)]
         return Trace(**self._once(key, lambda: self._train_trace(settings).to_json()))
 
@@ -202,7 +202,7 @@ class Planner:
         return self._once(["decode", one, side], partial(networks.facts, one, run, 1, side, prepare=tile))
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
-        told = settings.model_dump(include={"rank", "dora", "optimizer", "precision", "accumulation"})
+        told = settings.model_dump(include={*lora.SHAPING, "optimizer", "precision", "accumulation"})
         how = Layout.of(settings), settings.ema_decay > 0, graphs.records(settings) or settings.passes > 1
         return self._once(["lora", *self._learning(settings), told, how], lambda: self._lora_facts(settings))
 
@@ -231,7 +231,7 @@ class Planner:
         Where only some layers learn, all of their kind count: what was left out stands for other blocks by name.
         """
         settings = settings.model_copy(update={"only_layers": ()})
-        key = json.dumps([settings.precision, settings.rank, settings.layers, settings.dora])
+        key = json.dumps([settings.precision, settings.layers, *(getattr(settings, name) for name in lora.SHAPING)])
         if key not in self._carrying:
             parts, left = {}, []
             for name, (one, _) in self.denoisers.items():

@@ -6,16 +6,17 @@ are views of the buffer, so whatever reads them is served.
 
 from __future__ import annotations
 
-from itertools import groupby
+import itertools
 from typing import Any, NamedTuple
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from lora_gui.engine.load import lora
+from lora_gui.engine.load import lokr, lora
 from lora_gui.engine.train import gated, group_norms, norms, rotary, spared
 from lora_gui.engine.train.decomposed import Decomposed
+from lora_gui.engine.train.kronecker import Product
 from lora_gui.engine.train.low_rank import Convolution, Member, Shared, as_linear, side_by_side
 from lora_gui.families.base import Family
 from lora_gui.formats.naming import is_text
@@ -63,7 +64,7 @@ class Masters:
         self, groups: Groups, dtype: torch.dtype, layout: Layout = PLAIN, of_texts: bool = False
     ) -> None:
         """`groups` holds layers, each by its lower and upper half, whose lower halves must lie side by side; or each by
-        its magnitude alone."""
+        its magnitude alone, or by the factors of a LoKr."""
         self.of_texts = of_texts
         starts, length, blocks = dict[int, int](), 0, _blocks(groups, layout.ups_apart)
         for block in blocks:
@@ -85,6 +86,8 @@ class Masters:
             weight.data = value
         self.pieces, self._given = weights, list[tuple[nn.Parameter, int]]()
         self.scales = list[float]()  # alpha / rank of each layer; of magnitudes none
+        self.of_products = False  # whether the last weight of each layer is the first factor of a Kronecker product
+        self._counts = [len(layer) for group in groups for layer in group]
         self.refresh()
 
     def given(self, by_piece: bool = False) -> list[list[nn.Parameter]]:
@@ -143,6 +146,11 @@ class Masters:
             joined[key] = whole
         return joined
 
+    def by_layer(self, buffer: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+        """One of the buffers, the weights of each layer together, its lower half first."""
+        views = iter(self.views(buffer))
+        return [tuple(itertools.islice(views, count)) for count in self._counts]
+
     def views(self, buffer: torch.Tensor) -> list[torch.Tensor]:
         """One of the buffers, weight by weight."""
         return [buffer[start : start + shape.numel()].view(shape) for start, shape in self._spans]
@@ -177,7 +185,9 @@ def fuse(
     halves, magnitudes = list[Masters](), list[Masters]()
     for texts in (False, True):
         layers = [(key, one) for key, one in found if is_text(key.partition(".")[0]) == texts]
-        if layers:
+        if layers and lokr.weights(layers[0][1], name):
+            halves.append(_of_lokr([one for _, one in layers], name, dtype, layout, texts))
+        elif layers:
             together = _sharing(parts, layers, name, queries_apart)
             halves.append(_fused(together, name, dtype, layout, texts))
             magnitudes += _decomposed([one for group in together for one in group], name, halves[-1])
@@ -224,6 +234,21 @@ def _fused(
     return masters
 
 
+def _of_lokr(layers: list[BaseTunerLayer], name: str, dtype: torch.dtype, layout: Layout, texts: bool) -> Masters:
+    """The factors of a LoKr, each layer's for itself."""
+    own = [tuple(lokr.weights(layer, name).values()) for layer in layers]
+    masters = Masters([[factors] for factors in own], dtype, layout, texts)
+    masters.of_products = True
+    computed, gradients = (masters.by_layer(one) for one in (masters.shadow, masters.arriving))
+    for layer, values, arriving in zip(layers, computed, gradients, strict=True):
+        masters.scales.append(float(layer.scaling[name]) if len(values) == 3 else 1.0)
+        factors = tuple(value.detach().requires_grad_() for value in values)
+        for factor, gradient in zip(factors, arriving, strict=True):
+            factor.grad = gradient
+        layer.forward = Product(layer, factors, masters.scales[-1]).forward
+    return masters
+
+
 def _sharing(parts: lora.Parts, layers: Layers, name: str, queries_apart: bool) -> list[list[BaseTunerLayer]]:
     """The layers in their order, those together that are given the same x.
 
@@ -240,4 +265,4 @@ def _sharing(parts: lora.Parts, layers: Layers, name: str, queries_apart: bool) 
         apart = key if crosses and path[2] == alike[0] else ""
         return path[0], alike, apart, layer.lora_A[name].weight.shape, layer.scaling[name]
 
-    return [[layer for _, layer in group] for _, group in groupby(layers, key=kind)]
+    return [[layer for _, layer in group] for _, group in itertools.groupby(layers, key=kind)]

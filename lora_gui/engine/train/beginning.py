@@ -10,15 +10,18 @@ from lora_gui import families
 from lora_gui.engine.load import lora
 from lora_gui.errors import SettingError, UserError
 from lora_gui.families.base import Family
-from lora_gui.formats import dialects
-from lora_gui.formats.lora_file import Layers
+from lora_gui.formats import dialects, lycoris
+from lora_gui.formats.header import FACTORED_LIMIT
+from lora_gui.formats.lora_file import Kronecker, Layers
 from lora_gui.protocol.events import Note
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import ADAPTER, TaskFolder
+from lora_gui.refinements import KINDS
 from lora_gui.settings import TrainSettings
 
 # ComfyUI divides by the norms of the plain weights; diffusers leaves magnitudes out of kohya's files, and says so
 _DRAWN = "A DoRA is drawn exactly here; ComfyUI draws it a little otherwise, and diffusers only a file of its own kind."
+_READ = "A LoKr is drawn exactly here and where LyCORIS is read, as in ComfyUI; diffusers: FLUX.2 and Z-Image alone."
 
 
 def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: str) -> None:
@@ -30,6 +33,8 @@ def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: st
         lora.add_new(parts, family, job.settings, name)
         if job.settings.dora:
             _sayable(lora.get_weights(parts, name), family)
+        if job.settings.adapter == "lokr":
+            _drawable(lora.get_weights(parts, name))
         return
     layers = _read(job, TaskFolder(folder), family, parts)
     _check(job, layers)
@@ -42,6 +47,8 @@ def notes(job: TrainJob, family: Family, parts: lora.Parts, name: str) -> Iterat
     """What is to be said of a run that trains a LoRA further, and of one that makes a DoRA."""
     if job.settings.dora:
         yield Note(_DRAWN)
+    if job.settings.adapter == "lokr":
+        yield Note(_READ)
     if not job.begin_from:
         return
     there = {key for key, _ in lora.adapter_layers(parts, name)}
@@ -56,7 +63,7 @@ def _read(job: TrainJob, task: TaskFolder, family: Family, parts: lora.Parts) ->
     path = next((one for one in (task.beginning(job), kept and kept / ADAPTER) if one and one.is_file()), None)
     if path is None:
         raise UserError(f"The LoRA {Path(job.begin_from).stem} is not in the run's folder.", "Start a new run from it.")
-    return dialects.read(path, lora.shapes(parts), family.facts, families.facts().values())
+    return dialects.read(path, lora.shapes(parts), family.facts, families.facts().values(), learns=True)
 
 
 def _check(job: TrainJob, layers: Layers) -> None:
@@ -65,8 +72,14 @@ def _check(job: TrainJob, layers: Layers) -> None:
     if dora != settings.dora:
         what = f"{name} is {'a DoRA' if dora else 'no DoRA'}, and this run asks for {'none' if dora else 'one'}."
         raise SettingError(what, f"Switch DoRA {'on' if dora else 'off'}, or begin anew.", "dora", dora)
-    _compare(name, "rank", settings, Counter(layer.rank for layer in layers.values()))
-    _compare(name, "alpha", settings, Counter(layer.alpha for layer in layers.values()))
+    kind = "lokr" if any(isinstance(layer, Kronecker) for layer in layers.values()) else "lora"
+    if kind != settings.adapter:
+        what = f"{name} is a {KINDS[kind]}, and this run makes a {KINDS[settings.adapter]}."
+        raise SettingError(what, f"Choose {KINDS[kind]}, or begin anew.", "adapter", kind)
+    counted = [one for one in layers.values() if not isinstance(one, Kronecker) or one.first is not None]
+    if counted:
+        _compare(name, "rank", settings, Counter(layer.rank for layer in counted))
+        _compare(name, "alpha", settings, Counter(layer.alpha for layer in counted))
 
 
 def _sayable(layers: Layers, family: Family) -> None:
@@ -75,6 +88,16 @@ def _sayable(layers: Layers, family: Family) -> None:
         dialects.build(layers, family.facts)
     except UserError as error:
         raise UserError(error.what, "Leave 'Only layers named' empty, or switch DoRA off.") from None
+
+
+def _drawable(layers: Layers) -> None:
+    """Raises UserError where the file that comes out would be refused for what its layers are, multiplied out."""
+    shapes = [
+        {role: tuple(one.shape) for role, one in layer.tensors().items()}
+        for layer in layers.values() if isinstance(layer, Kronecker)
+    ]  # fmt: skip
+    if sum(map(lycoris.elements, shapes)) > FACTORED_LIMIT:
+        raise UserError("This LoKr would be too large to be drawn with.", "Choose a smaller rank, or fewer layers.")
 
 
 def _compare(name: str, setting: str, settings: TrainSettings, has: Counter[int] | Counter[float]) -> None:

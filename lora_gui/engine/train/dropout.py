@@ -21,7 +21,7 @@ class Dropout:
         self._generator = torch.Generator(where)
         self._factors = [
             torch.ones(len(downs), max(len(down) for down in downs), device=where)
-            for downs in (one.pieces[::2] for one in self._masters)
+            for downs in (_lower(one, one.flat.data) for one in self._masters)
         ]
 
     def begin(self, step: int) -> None:
@@ -31,16 +31,21 @@ class Dropout:
             kept = self._drawn(factors.shape) >= self._ranks
             there = self._drawn(factors.shape[:1]) >= self._layers
             factors.copy_(kept * there[:, None] / (1 - self._ranks))
-            _multiply(one.views(one.shadow)[::2], factors)
+            _multiply(_lower(one, one.shadow), factors)
 
     def end(self) -> None:
         """Let the gradients be of what was there."""
         for one, factors in zip(self._masters, self._factors, strict=True):
             assert one.flat.grad is not None
-            _multiply(one.views(one.flat.grad)[::2], factors)
+            _multiply(_lower(one, one.flat.grad), factors)
 
     def _drawn(self, shape: torch.Size) -> torch.Tensor:
         return torch.rand(shape, generator=self._generator, device=self._generator.device)
+
+
+def _lower(masters: Masters, buffer: torch.Tensor) -> list[torch.Tensor]:
+    """The lower half of each layer; of a LoKr whose second factor is no product, this factor."""
+    return [weights[0] for weights in masters.by_layer(buffer)]
 
 
 def _multiply(downs: list[torch.Tensor], factors: torch.Tensor) -> None:

@@ -25,14 +25,12 @@ class NormLimit:
         """Scale down what is beyond the limit; what is not keeps its bits."""
         self._applied = True
         for one, scales, held in zip(self._masters, self._scales, self._held, strict=True):
-            weights = one.views(one.flat.data)
-            downs, ups = weights[::2], weights[1::2]
-            norms = torch.stack([_square(down, up) for down, up in zip(downs, ups, strict=True)]).sqrt() * scales
+            layers, square = one.by_layer(one.flat.data), _of_product if one.of_products else _square
+            norms = torch.stack([square(*weights) for weights in layers]).sqrt() * scales
             held.copy_((norms > self._limit).sum())
-            shares = (self._limit / norms.clamp(min=self._limit)).sqrt()
-            for share, down, up in zip(shares.unbind(), downs, ups, strict=True):
-                down.mul_(share)
-                up.mul_(share)
+            for share, weights in zip((self._limit / norms.clamp(min=self._limit)).unbind(), layers, strict=True):
+                for weight in weights:
+                    weight.mul_(share ** (1 / len(weights)))
 
     def said(self) -> str:
         """A sentence on how many the last step held; empty where there is none or no step. Waits for the device."""
@@ -46,3 +44,9 @@ def _square(down: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """Of the norm of a layer's update, ()."""
     down, up = down.flatten(1), up.flatten(1)
     return ((up.t() @ up) * (down @ down.t())).sum().clamp(min=0)
+
+
+def _of_product(*factors: torch.Tensor) -> torch.Tensor:
+    """Likewise of a LoKr: |kron(C, B)|^2 = |C|^2 |B|^2."""
+    *second, first = factors
+    return (_square(*second) if len(second) > 1 else second[0].square().sum()) * first.square().sum()

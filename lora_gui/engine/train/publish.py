@@ -36,7 +36,7 @@ def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
 
     Raises NoEffectError where nothing was learnt or the numbers do not fit.
     """
-    if not any(bool(layer.up.any()) for layer in layers.values()):
+    if not any(layer.changes for layer in layers.values()):
         raise NoEffectError("The LoRA has not learnt anything yet.", "Train longer, or with a higher learning rate.")
     tensors = {
         key: (value if key.endswith(_IN_FULL) else value.half()).contiguous()
@@ -53,7 +53,9 @@ def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
 
 def decode(data: bytes, facts: Facts, shapes: Shapes) -> Layers:
     """The LoRA in the bytes of a file that `encode` made, for a base whose layers are `shapes`."""
-    return dialects.parse(from_bytes(data), {}, facts.dialects[0], shapes, facts)
+    tensors = from_bytes(data)
+    dialect = dialects.own(facts, any(".lokr_" in name for name in tensors))
+    return dialects.parse(tensors, {}, dialect, shapes, facts, learns=True)
 
 
 def from_checkpoint(job: TrainJob, task: TaskFolder) -> Iterator[Event]:
@@ -64,7 +66,7 @@ def from_checkpoint(job: TrainJob, task: TaskFolder) -> Iterator[Event]:
         yield Stopped()
         return
     facts = families.facts_of(job.base.family)
-    layers = dialects.read(found.lora, None, facts, [facts])
+    layers = dialects.read(found.lora, None, facts, [facts], learns=True)
     yield from stopped(job, facts, layers, found.step)
 
 

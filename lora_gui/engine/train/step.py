@@ -213,7 +213,7 @@ class TrainState:
         """Go on from a checkpoint as if nothing had happened; a sentence where that is not quite so."""
         facts, shapes = self.family.facts, lora.shapes(self.parts)
         for path in dict.fromkeys((found.lora, found.learning)):
-            self.set_weights(dialects.read(path, shapes, facts, [facts]))
+            self.set_weights(dialects.read(path, shapes, facts, [facts], learns=True))
             if path == found.lora:
                 self.average.begin()
         further = checkpoint.restore(found, self.optimizer, self._joined)

@@ -286,5 +286,5 @@ def dtype_of(network: Any) -> torch.dtype:
     return next(
         weight.dtype
         for name, weight in network.named_parameters()
-        if weight.is_floating_point() and ".lora_" not in name
+        if weight.is_floating_point() and ".lora_" not in name and ".lokr_" not in name
     )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import SWAPPED
 from lora_gui.formats import lycoris
-from lora_gui.formats.dialects import comfy, diffusers, kohya, onetrainer
+from lora_gui.formats.dialects import comfy, diffusers, kohya, lokr, onetrainer
 from lora_gui.formats.header import Header, read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.leftover import sentence
-from lora_gui.formats.lora_file import Layers, Shapes
+from lora_gui.formats.lora_file import Kronecker, Layers, Shapes
 from lora_gui.formats.naming import in_base
 from lora_gui.formats.spelling import canonical
 
@@ -30,11 +30,13 @@ DIALECTS = {
 }
 
 
-def read(path: Path, shapes: Shapes | None, facts: Facts, known: Iterable[Facts], texts: bool = True) -> Layers:
+def read(
+    path: Path, shapes: Shapes | None, facts: Facts, known: Iterable[Facts], texts: bool = True, learns: bool = False
+) -> Layers:
     """The LoRA in a file, for a base of the family `facts` whose layers are `shapes`; `known` are all families.
 
     `shapes` is None where there is no base at hand that it should fit.
-    Without `texts`, what it changes in text encoders is left out.
+    Without `texts`, what it changes in text encoders is left out. One that `learns` is not multiplied out if a LoKr.
     Raises UserError where the file is damaged, of another family, of another base or holds what is not a number.
     """
     import safetensors.torch  # here, as in `parse`: names alone are told without torch
@@ -50,7 +52,7 @@ def read(path: Path, shapes: Shapes | None, facts: Facts, known: Iterable[Facts]
     try:
         tensors = _spelt_anew(safetensors.torch.load_file(path))
         wanted = {name: tensor for name, tensor in tensors.items() if texts or not is_text_layer(name)}
-        return parse(wanted, header.metadata, dialect, shapes, facts)
+        return parse(wanted, header.metadata, dialect, shapes, facts, learns)
     except UserError as error:
         raise UserError(f"{path.stem}: {error.what}", error.remedy) from None
 
@@ -92,9 +94,11 @@ def is_text_layer(name: str) -> bool:
 
 
 def parse(
-    tensors: dict[str, torch.Tensor], metadata: dict[str, str], dialect: str, shapes: Shapes | None, facts: Facts
-) -> Layers:
-    """The LoRA in `tensors`; `shapes` is None where there is no base at hand that it should fit.
+    tensors: dict[str, torch.Tensor], metadata: dict[str, str], dialect: str, shapes: Shapes | None, facts: Facts,
+    learns: bool = False,
+) -> Layers:  # fmt: skip
+    """The LoRA in `tensors`; `shapes` is None where there is no base at hand that it should fit. Of one that `learns`
+    the layers of a LoKr stay what they are.
 
     Raises UserError where it does not fit the base or the family, or holds what is not a number.
     """
@@ -102,15 +106,22 @@ def parse(
 
     tensors = {name: tensor.float() for name, tensor in _spelt_anew(tensors).items()}
     finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
-    layers = DIALECTS[dialect].parse(_spelt_anew(halved(tensors)), metadata, facts, shapes)
+    layers = lokr.taken(tensors, DIALECTS[dialect], facts, shapes) if learns else {}
+    if tensors:
+        layers |= DIALECTS[dialect].parse(_spelt_anew(halved(tensors)), metadata, facts, shapes)
     if not finite:
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
     return layers
 
 
+def own(facts: Facts, of_lokr: bool) -> str:
+    """The dialect of a family's files; that of a LoKr never fuses layers, as no Kronecker product is three of them."""
+    return "diffusers" if of_lokr and facts.kohya_has_checkpoint_names else facts.dialects[0]
+
+
 def build(layers: Layers, facts: Facts, dialect: str = "") -> dict[str, torch.Tensor]:
     """The tensors of a file in fp32; `dialect` empty means the family's own. Raises UserError where it has not this."""
-    dialect = dialect or facts.dialects[0]
+    dialect = dialect or own(facts, any(isinstance(layer, Kronecker) for layer in layers.values()))
     if dialect not in facts.dialects:
         what = f"LoRA files of {facts.title} cannot be written in the {dialect} way."
         raise UserError(what, nearest(dialect, facts.dialects))

@@ -11,6 +11,7 @@ from lora_gui.facts import SWAPPED
 from lora_gui.formats.dialects import fused
 from lora_gui.formats.leftover import T5, too_much
 from lora_gui.formats.lora_file import (
+    Kronecker,
     Layer,
     Layers,
     LayerTensors,
@@ -94,8 +95,11 @@ class Dialect:
     def build(self, layers: Layers, facts: Facts) -> dict[str, torch.Tensor]:
         """The tensors of a file in fp32. Raises UserError where a layer has no name in this dialect."""
         suffixes = {role: suffix for suffix, role in reversed(self.suffixes.items())}
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         for module, layer in self._fused(layers, facts):
+            if isinstance(layer, Kronecker):
+                tensors |= self._of_lokr(module, layer)
+                continue
             tensors[f"{module}.{suffixes['down']}"] = layer.down
             scale = layer.alpha / layer.rank if self.folds_alpha else 1.0
             tensors[f"{module}.{suffixes['up']}"] = layer.up if scale == 1.0 else layer.up * scale
@@ -105,6 +109,11 @@ class Dialect:
                 column = layer.magnitude.view(-1, *[1] * (layer.down.ndim - 1))
                 tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude if self.folds_alpha else column
         return tensors
+
+    def _of_lokr(self, module: str, layer: Kronecker) -> dict[str, torch.Tensor]:
+        named = (layer.folded() if self.folds_alpha else layer).tensors()
+        alpha = {} if self.folds_alpha else {"alpha": layer.down.new_tensor(layer.alpha)}
+        return {f"{module}.{role}": tensor for role, tensor in (named | alpha).items()}
 
     def _pairs(self, facts: Facts, shapes: Shapes | None) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Every name a layer can have in a file, and the module paths it adapts: several where it is fused."""

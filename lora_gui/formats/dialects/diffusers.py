@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lora_gui.formats.dialects.dialect import Dialect
-from lora_gui.formats.lora_file import Layers
+from lora_gui.formats.lora_file import Kronecker, Layers
 from lora_gui.formats.naming import PARTS, in_file
 from lora_gui.formats.peft_settings import alpha_of
 
@@ -18,6 +18,10 @@ def build_exact(layers: Layers) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for name, layer in layers.items():
         spelt = in_file(name)
+        if isinstance(layer, Kronecker):
+            named = layer.tensors() | {"alpha": layer.down.new_tensor(layer.alpha)}
+            tensors |= {f"{spelt}.{role}": tensor for role, tensor in named.items()}
+            continue
         tensors |= {
             f"{spelt}.lora_A.weight": layer.down,
             f"{spelt}.lora_B.weight": layer.up,

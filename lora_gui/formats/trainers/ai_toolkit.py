@@ -35,7 +35,7 @@ _OURS = {
     "sample": {"sample_every": "sample_every", "prompts": "sample_prompts", "seed": "seed"},
 }
 _OWN_WAY = {
-    "network": {"type"},
+    "network": {"type", "lokr_factor", "lokr_full_rank"},
     "train": {"train_unet", "noise_scheduler", "disable_sampling", "skip_first_sample",
               "cache_text_embeddings", "unload_text_encoder", "bypass_guidance_embedding"},  # fmt: skip
     "save": {"dtype", "max_step_saves_to_keep", "push_to_hub", "save_format"},
@@ -76,10 +76,14 @@ def carried(table: Table) -> Carried:
 
 
 def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
-    if _inner(process, "network").get("type") == "dora":
+    network = _inner(process, "network")
+    if network.get("type") == "dora":
         found.take("dora", True, "network: type")
-    elif _inner(process, "network").get("type") not in (None, "lora"):
-        found.leave("network: type", _inner(process, "network")["type"], "plain LoRAs are trained here")
+    elif network.get("type") == "lokr":
+        factor, whole = network.get("lokr_factor"), network.get("lokr_full_rank")
+        found.lokr("network: type", factor, "network: lokr_factor", whole)
+    elif network.get("type") not in (None, "lora"):
+        found.leave("network: type", network["type"], "LoRAs and LoKrs are trained here")
     decay = _inner(_inner(process, "train"), "optimizer_params").get("weight_decay")
     found.take("weight_decay", decay, "train: optimizer_params: weight_decay")
     _held(_inner(process, "train"), found)

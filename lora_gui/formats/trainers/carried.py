@@ -41,6 +41,15 @@ class Carried:
             return
         self.values[name] = found
 
+    def lokr(self, theirs: str, factor: Any, place: str, whole: Any = None) -> None:
+        """A LoKr by `theirs`, and its factor by `place`, where -1 asks for what 0 does here; `whole` says that its
+        second factor is to be no product."""
+        self.take("adapter", "lokr", theirs)
+        self.take("lokr_factor", 0 if str(factor) in ("-1", "None", "") else factor, place)
+        if str(whole).casefold() == "true":
+            why = "the second factor is a product here where the rank is less than half of its size"
+            self.leave("full matrix", True, why)
+
     def leave(self, theirs: str, value: Any, why: str = "there is nothing like it here") -> None:
         """Say that a setting is not carried over, unless it asks for nothing."""
         if not is_off(value):

@@ -54,6 +54,7 @@ _NETWORK = {  # in network_args, and of the front end beside the others
     "loraplus_lr_ratio": "lora_plus",
     "loraplus_unet_lr_ratio": "lora_plus",  # the last counts
 }
+_LOKR = re.compile(r"\blokr\b", re.IGNORECASE)  # as LyCORIS, sd-scripts' own module and the front end call it
 _LOSSES = {"l2": "squared", "huber": "huber"}
 _PRECISION = {"no": "fp32", "fp16": "fp16", "bf16": "bf16", "float": "fp32"}
 # What this app does by itself, or in one way for all: caches, attention, buckets, files, logs.
@@ -138,6 +139,9 @@ def _network_args(given: Table, found: Carried) -> None:
         for value, place in ((given.get(theirs), theirs), (said.get(theirs), f"network_args: {theirs}")):
             if not is_off(value):
                 found.take(ours, value, place)
+    if _LOKR.search(f"{given.get('network_module')} {given.get('LoRA_type')} {said.get('algo')}"):
+        found.lokr("LoKr", said.get("factor", given.get("factor")), "factor", said.get("full_matrix"))
+        said = {theirs: value for theirs, value in said.items() if theirs not in ("algo", "factor", "full_matrix")}
     for theirs, value in said.items():
         if theirs not in _NETWORK:
             found.leave(f"network_args: {theirs}", value)
@@ -169,7 +173,8 @@ def _pairs(args: Any) -> list[tuple[str, str]]:
 def _rest(given: Table, found: Carried) -> None:
     settled = {*_OURS, *_NETWORK, "network_args", "network_dropout", "loss_type", "huber_c", "huber_schedule",
                "huber_scale", "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr", "optimizer_args",
-               "keep_tokens", "network_train_unet_only", "output_name", "pretrained_model_name_or_path"}  # fmt: skip
+               "keep_tokens", "network_train_unet_only", "output_name", "pretrained_model_name_or_path",
+               "factor"}  # fmt: skip
     for theirs, value in given.items():
         if theirs in settled or is_off(value):
             continue
@@ -177,8 +182,9 @@ def _rest(given: Table, found: Carried) -> None:
             if "steps" not in found.values:
                 found.leave(theirs, value, "a run is counted in steps here; those of your preset are taken")
         elif theirs == "network_module":
-            if value not in ("networks.lora", "networks.lora_flux", "networks.lora_sd3"):
-                found.leave(theirs, value, "plain LoRAs are trained here")
+            plain = value in ("networks.lora", "networks.lora_flux", "networks.lora_sd3")
+            if not plain and found.values.get("adapter") != "lokr":
+                found.leave(theirs, value, "LoRAs and LoKrs are trained here")
         elif _OWN_WAY.fullmatch(theirs):
             found.see_to([theirs])
         else:

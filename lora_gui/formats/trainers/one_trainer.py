@@ -52,6 +52,7 @@ _SEEN_TO = {"__version", "workspace_dir", "cache_dir", "debug_mode", "debug_dir"
             "max_noising_strength", "min_noising_strength", "mse_strength", "loss_scaler",
             "learning_rate_scaler", "clear_cache_before_training", "save_filename_prefix",
             "only_cache", "continue_last_backup", "validate_after", "validate_after_unit",
+            "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix",
             "ema", "ema_decay", "ema_update_step_interval"}  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def carried(table: Table) -> Carried:
 
 _READ = {"learning_rate_scheduler", "train_dtype", "weight_dtype", "gradient_checkpointing", "loss_weight_fn", "epochs",
          "layer_filter", "output_model_destination", "base_model_name", "loss_weight_strength", "training_method",
-         "peft_type", "ema", "ema_decay"}  # fmt: skip
+         "peft_type", "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix", "ema", "ema_decay"}  # fmt: skip
 
 
 def _chosen(table: Table, found: Carried) -> None:
@@ -94,8 +95,12 @@ def _chosen(table: Table, found: Carried) -> None:
                 found.leave(theirs, value)
     if table.get("training_method") not in (None, "LORA"):
         found.leave("training_method", table["training_method"], "LoRAs alone are trained here")
-    if table.get("peft_type") not in (None, "LORA"):
-        found.leave("peft_type", table["peft_type"], "plain LoRAs are trained here")
+    if table.get("peft_type") == "LOKR":
+        factor, whole = table.get("lokr_decompose_factor"), table.get("lokr_full_matrix")
+        found.lokr("peft_type", factor, "lokr_decompose_factor", whole)
+        found.take("rank", table.get("lokr_dim"), "lokr_dim")
+    elif table.get("peft_type") not in (None, "LORA"):
+        found.leave("peft_type", table["peft_type"], "LoRAs and LoKrs are trained here")
     if table.get("loss_weight_fn") == "MIN_SNR_GAMMA":
         found.take("min_snr_gamma", table.get("loss_weight_strength", 5), "loss_weight_strength")
     elif table.get("loss_weight_fn") == "DEBIASED_ESTIMATION":

@@ -31,6 +31,8 @@ _FIELDS = {
     "ss_loss_type": "loss",
     "ss_huber_c": "huber_c",
     "ss_huber_schedule": "huber_schedule",
+    "ss_network_args.algo": "adapter",
+    "ss_network_args.factor": "lokr_factor",
     "ss_network_args.dora_wd": "dora",
     "ss_network_args.rank_dropout": "rank_dropout",
     "ss_network_args.module_dropout": "module_dropout",
@@ -71,6 +73,10 @@ def _network_args(text: str) -> dict[str, str]:
 def _value(setting: str, text: str) -> Any:
     if setting == "resolution" and (size := _SIZE.fullmatch(text)):
         return int(size[1])
+    if setting == "adapter":
+        return {"locon": "lora"}.get(text, text)
+    if setting == "lokr_factor":
+        text = text.replace("-1", "0")
     if setting == "loss":
         return {"l2": "squared"}.get(text, text)
     if setting in ("scheduler", "optimizer"):

@@ -131,9 +131,19 @@ def _require_learning(settings: TrainSettings, hand: dict[str, Any]) -> None:
     if any(side >= settings.resolution for side in settings.further_resolutions):
         what = f"Further resolutions are smaller than the resolution, which is {settings.resolution}."
         raise SettingError(what, "Make the resolution the largest of them.", "further_resolutions", ())
+    _require_combining(settings)
     if "warmup_steps" in hand and settings.warmup_steps >= settings.steps:
         what = f"A warm-up of {settings.warmup_steps} steps does not fit into a run of {settings.steps}."
         raise SettingError(what, "Choose fewer warm-up steps, or more steps.", "warmup_steps", settings.steps - 1)
+
+
+def _require_combining(settings: TrainSettings) -> None:
+    """Raises SettingError where a LoKr was to have what there is for the two halves of a LoRA alone."""
+    for name in ("dora", "lora_plus") if settings.adapter == "lokr" else ():
+        info = TrainSettings.model_fields[name]
+        if getattr(settings, name) != info.default:
+            what = f"{info.title} is for LoRAs, and this run makes a LoKr."
+            raise SettingError(what, f"Set it to {info.default or 'off'}, or make a LoRA.", name, info.default)
 
 
 def read(path: Path, studio: Studio) -> PresetFile:

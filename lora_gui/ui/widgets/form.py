@@ -7,6 +7,7 @@ import gradio as gr
 from pydantic.fields import FieldInfo
 
 from lora_gui.errors import SettingError
+from lora_gui.refinements import KINDS
 from lora_gui.refusals import bounds as limits_of
 from lora_gui.settings import RECOMPUTED, Settings, TrainSettings, check
 from lora_gui.ui.widgets.parts import html
@@ -20,8 +21,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "What the LoRA can hold",
         (
-            "rank", "alpha", "layers", "only_layers", "resolution", "flip", "train_text_encoder",
-            "text_encoder_learning_rate",
+            "rank", "alpha", "adapter", "lokr_factor", "layers", "only_layers", "resolution", "flip",
+            "train_text_encoder", "text_encoder_learning_rate",
         ),
     ),
     (
@@ -44,7 +45,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Memory and fine print", ("precision", "gradient_checkpointing")),
 )
 NAMES = {"adamw": "AdamW", "adamw8bit": "AdamW, 8-bit", "int8": "INT8", "nf4": "NF4",
-         "snr": "SNR", "base": "As the base says", "v": "Velocity (v)",
+         **KINDS, "snr": "SNR", "base": "As the base says", "v": "Velocity (v)",
          **{key: name[0].upper() + name[1:] for key, name in RECOMPUTED.items()}}  # where a capital is not enough
 
 

@@ -1,4 +1,4 @@
-"""What the average, dropout and a DoRA cost stands in the memory plan."""
+"""What the average, dropout, a DoRA and a LoKr cost stands in the memory plan."""
 
 from tests.engine.memory.test_memory import planner_of, settings_of
 
@@ -14,6 +14,18 @@ def test_what_practised_trainers_have_costs_what_it_holds_and_nothing_where_it_i
     fp32 = [settings_of("sd15", precision="fp32", rank_dropout=share) for share in (0, 0.1)]
     exact = [sum(planner._lora(settings).values()) for settings in fp32]
     assert exact[1] - exact[0] == 8 * count  # fp32 computes with the weights themselves else
+
+
+def test_a_lokr_holds_less_than_a_lora_of_its_rank_and_its_file_is_as_much_smaller(tmp_path):
+    planner = planner_of("sd15", tmp_path)
+    plain, fine, coarse = (
+        planner._lora(settings_of("sd15", **kind))
+        for kind in ({}, {"adapter": "lokr", "lokr_factor": 4}, {"adapter": "lokr", "lokr_factor": 8})
+    )
+    assert coarse["weights"] < fine["weights"] / 1.8 < plain["weights"] / 4
+    assert sum(coarse.values()) / sum(plain.values()) < 0.2
+    saved = [planner.train(settings_of("sd15", **kind)).saved for kind in ({}, {"adapter": "lokr"})]
+    assert saved[0] < saved[1] < 2.5 * saved[0]
 
 
 def test_a_dora_keeps_what_each_of_its_layers_gives(tmp_path):

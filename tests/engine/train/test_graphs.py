@@ -140,6 +140,7 @@ def same(one, other):
     {"accumulation": 2, "layers": "all"},
     {"optimizer": "adafactor"},
     {"preservation": 0.5},
+    {"adapter": "lokr", "ema_decay": 0.9, "rank_dropout": 0.3, "max_norm": 0.01, "layers": "all"},
     {"dora": True, "ema_decay": 0.9, "rank_dropout": 0.3, "lora_plus": 4, "max_norm": 0.01, "loss": "huber"},
     {"gradient_checkpointing": True, "optimizer": "prodigy", "learning_rate": 1},
 ])  # fmt: skip

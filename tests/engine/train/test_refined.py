@@ -12,15 +12,17 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
+from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import beginning, cache, loop
+from lora_gui.engine.train import beginning, cache, loop, publish
 from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.norm_limit import NormLimit
 from lora_gui.engine.train.step import NAME, TrainState
-from lora_gui.errors import SettingError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.formats import dialects
 from lora_gui.protocol.events import Done, Note, Saved
 from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.settings import DrawSettings
 from lora_gui.studio.library.again import settings_of
 from tests import tiny
 from tests.engine.train.test_train import plain_drawing
@@ -30,6 +32,11 @@ FAMILY = tiny.QuickStableDiffusion1()
 WAYS = {
     "DoRA": {"dora": True, "train_text_encoder": True, "layers": "all"},
     "DoRA, averaged": {"dora": True, "ema_decay": 0.9, "precision": "bf16", "lora_plus": 2, "rank_dropout": 0.3},
+    "LoKr": {"adapter": "lokr", "train_text_encoder": True, "layers": "all", "max_norm": 0.05},
+    "LoKr, averaged": {
+        "adapter": "lokr", "lokr_factor": 4, "ema_decay": 0.9, "precision": "int8", "rank_dropout": 0.3,
+        "module_dropout": 0.3, "gradient_checkpointing": "blocks", "streamed_blocks": 1,
+    },
     "average": {"ema_decay": 0.9, "sample_every": 2},
     "average, text": {"ema_decay": 0.5, "train_text_encoder": True, "rank_dropout": 0.5},
     "ranks left out": {"rank_dropout": 0.5, "accumulation": 2},
@@ -43,7 +50,8 @@ WAYS = {
 
 
 def job(folder, base, **settings):
-    return tiny.job(folder, base, **({"steps": 5, "sample_every": 0, "checkpoint_every": 1} | settings))
+    made = tiny.job(folder, base, **({"steps": 5, "sample_every": 0, "checkpoint_every": 1} | settings))
+    return made.model_copy(update={"cache": str(folder / "cache")})
 
 
 def learnt(folder, made):
@@ -264,3 +272,87 @@ def test_a_dora_is_trained_further_as_one_and_as_nothing_else(base, tmp_path):
     parts, _ = tiny.outcome(loop._load(other, FAMILY, CPU, torch.float32))
     with pytest.raises(SettingError, match="is a DoRA, and this run asks for none. Switch DoRA on"):
         beginning.add(other, tmp_path / "further", FAMILY, parts, NAME)
+
+
+def kronecker(tensors):
+    """What a file changes in each layer by its own name there, as LyCORIS has it (lycoris/modules/lokr.py)."""
+    found = {}
+    for key in tensors:
+        name, _, role = key.rpartition(".")
+        if role == "lokr_w1":
+            own = {role: tensors[f"{name}.{role}"].float() for role in ("lokr_w2", "lokr_w2_a", "lokr_w2_b", "alpha")
+                   if f"{name}.{role}" in tensors}  # fmt: skip
+            second = own["lokr_w2"].flatten(1) if "lokr_w2" in own else own["lokr_w2_a"] @ own["lokr_w2_b"]
+            scale = 1 if "lokr_w2" in own else own["alpha"] / len(own["lokr_w2_b"])
+            found[name] = torch.kron(tensors[key].float(), second) * scale
+    return found
+
+
+@pytest.mark.parametrize("factor", [0, 4])
+def test_a_lokr_is_drawn_as_its_formula_says_here_and_in_diffusers_and_its_file_says_how_it_was_made(
+    base, tmp_path, factor
+):
+    asked = {"adapter": "lokr", "lokr_factor": factor, "alpha": 6, "layers": "all", "train_text_encoder": True}
+    made = job(tmp_path, base, learning_rate=0.03, **asked)
+    tensors, events = learnt(tmp_path, made)
+    assert any("where LyCORIS is read" in event.text for event in events if isinstance(event, Note))
+    changes, pipeline = kronecker(tensors), StableDiffusionPipeline.from_pretrained(base)
+    weights = {
+        f"{prefix}_{name.replace('.', '_')}": module.weight
+        for prefix, network in (("lora_unet", pipeline.unet), ("lora_te_text_model", pipeline.text_encoder))
+        for name, module in network.named_modules() if hasattr(module, "weight")
+    }  # fmt: skip
+    weights = {name: weight for name, weight in weights.items() if name in changes}
+    assert weights.keys() == changes.keys() and any("lora_te" in name for name in weights)
+    assert all(key.rpartition(".")[2] in ("lokr_w1", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "alpha") for key in tensors)
+    for name, weight in weights.items():
+        weight.data += changes[name].view(weight.shape)
+    drawn = pipeline(
+        "zxy thing 0", width=64, height=64, num_inference_steps=4, guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(1),
+    ).images[0]  # fmt: skip
+    sample, before = (
+        np.array(Image.open(tmp_path / "samples" / f"{kind}-0.png")).astype(int) for kind in ("final", "base")
+    )
+    assert np.abs(sample - np.array(drawn).astype(int)).max() <= 2 and np.abs(sample - before).max() > 4
+    found, odd = settings_of(Path(events[-1].lora))
+    told = {name: asked[name] for name in ("adapter", "lokr_factor", "alpha")}
+    assert not odd and {name: found[name] for name in told} == told
+    drawer = Pipeline(FAMILY, base, CPU, torch.float32)
+    layers = dialects.read(Path(events[-1].lora), lora.shapes(drawer.parts), FAMILY.facts, [FAMILY.facts])
+    lora.add(drawer.parts, layers, "a")
+    lora.activate(drawer.parts, {"a": 1.0})
+    wanted = DrawSettings(prompt="zxy thing 0", width=64, height=64, steps=4, guidance=4)
+    assert np.abs(np.array(drawer.draw(wanted, 1)).astype(int) - sample).max() <= 2
+
+
+def test_a_lokr_is_trained_further_as_one_and_as_nothing_else_and_published_without_its_base(base, tmp_path):
+    first = job(tmp_path / "first", base, adapter="lokr", lokr_factor=4, layers="all", only_layers=("attn1", "conv"))
+    tensors, events = learnt(tmp_path / "first", first)
+    (tmp_path / "further" / "begin").mkdir(parents=True)
+    folder = TaskFolder(tmp_path / "further")
+    further = first.model_copy(update={
+        "begin_from": events[-1].lora, "publish_to": str(tmp_path / "further" / "out"),
+        "settings": first.settings.model_copy(update={"only_layers": (), "lokr_factor": 2, "steps": 3}),
+    })  # fmt: skip
+    shutil.copy(events[-1].lora, folder.beginning(further))
+    parts, _ = tiny.outcome(loop._load(further, FAMILY, CPU, torch.float32))
+    beginning.add(further, folder.path, FAMILY, parts, NAME)
+    now = dialects.build(lora.get_weights(parts, NAME), FAMILY.facts)
+    assert now.keys() == tensors.keys() and all(torch.equal(now[key].half(), tensors[key].half()) for key in now)
+    for event in train(further, folder.path, FAMILY):
+        if isinstance(event, Saved) and event.step == 2:
+            break
+    *_, stopped = publish.from_checkpoint(further, folder)
+    kept = load_file(stopped.lora)
+    assert stopped.step == 2 and kept.keys() == tensors.keys() and not equal(kept, tensors)
+    other = further.model_copy(update={"settings": further.settings.model_copy(update={"adapter": "lora"})})
+    parts, _ = tiny.outcome(loop._load(other, FAMILY, CPU, torch.float32))
+    with pytest.raises(SettingError, match="is a LoKr, and this run makes a LoRA. Choose LoKr"):
+        beginning.add(other, folder.path, FAMILY, parts, NAME)
+
+
+def test_a_lokr_that_could_not_be_drawn_with_is_refused_before_it_learns(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(beginning, "FACTORED_LIMIT", 1000)
+    with pytest.raises(UserError, match="too large to be drawn with"):
+        list(train(job(tmp_path, base, adapter="lokr"), tmp_path, FAMILY))

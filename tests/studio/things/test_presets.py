@@ -283,6 +283,14 @@ def test_every_linear_layer_learns_where_that_was_measured_to_be_better_and_fits
     assert learns("concept", "sdxl", "sdxl") == learns("style", "flux1-dev", "flux1") == "attention"
 
 
+@pytest.mark.parametrize(("beside", "said"), [({"dora": True}, "DoRA is for"), ({"lora_plus": 4}, r"LoRA\+ ratio is")])
+def test_what_only_the_halves_of_a_lora_have_is_refused_beside_a_lokr(studio, beside, said):
+    with pytest.raises(SettingError, match=said) as refused:
+        fill(studio, "style", STARTER, 20, {"adapter": "lokr"} | beside)
+    assert refused.value.setting in beside
+    assert fill(studio, "style", STARTER, 20, {"adapter": "lokr", "max_norm": 1, "ema_decay": 0.9}).adapter == "lokr"
+
+
 def test_further_resolutions_are_smaller_than_the_resolution(studio):
     with pytest.raises(SettingError, match="smaller than the resolution, which is 128") as refused:
         fill(studio, "style", STARTER, 20, {"resolution": 128, "further_resolutions": (64, 128)})
