@@ -6,7 +6,6 @@ import functools
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,22 +41,8 @@ class BytePairs(Tokenizer):
 
     def pieces(self, text: str) -> tuple[str, ...]:
         words = (_CLIP_WORDS if self.end else _GPT_WORDS).findall(text.lower() if self.lower else text)
-        found = [piece for word in words for piece in self._joined(word)]
+        found = [piece for word in words for piece in _joined(self, word)]
         return tuple(piece.strip() for piece in found if piece.strip())
-
-    def _joined(self, word: str) -> Iterator[str]:
-        signs = _signs()
-        parts = [signs[byte] for byte in word.encode("utf-8", "replace")]
-        parts[-1] += self.end
-        while len(parts) > 1:
-            pairs = [self.ranks.get(f"{one} {next_}") for one, next_ in zip(parts, parts[1:], strict=False)]
-            first = min((rank for rank in pairs if rank is not None), default=None)
-            if first is None:
-                break
-            at = pairs.index(first)
-            parts[at : at + 2] = [parts[at] + parts[at + 1]]
-        for part in parts:
-            yield spelt(part.removesuffix(self.end))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +100,22 @@ def clip(merges: Path) -> BytePairs:
 def spelt(piece: str) -> str:
     """A piece of a list of merges as text. Raises KeyError where it is none."""
     return bytes(_bytes()[sign] for sign in piece).decode("utf-8", "replace")
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _joined(tokenizer: BytePairs, word: str) -> tuple[str, ...]:
+    """The pieces of a word; the captions of a set have most of their words in common."""
+    signs = _signs()
+    parts = [signs[byte] for byte in word.encode("utf-8", "replace")]
+    parts[-1] += tokenizer.end
+    while len(parts) > 1:
+        pairs = [tokenizer.ranks.get(f"{one} {next_}") for one, next_ in zip(parts, parts[1:], strict=False)]
+        first = min((rank for rank in pairs if rank is not None), default=None)
+        if first is None:
+            break
+        at = pairs.index(first)
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return tuple(spelt(part.removesuffix(tokenizer.end)) for part in parts)
 
 
 @functools.lru_cache(maxsize=6)

@@ -4,6 +4,7 @@ window.studio = (() => {
   const PATIENCE = 5000; // ms after which an answer counts as lost
   const TRIES = 3;
   const SETTLED = 60; // ms in which an answer is drawn
+  const RESTS = 300, WAITS = 3000; // ms without a key; ms between two looks while there are keys
   const LOST = 'LoRA Studio was closed. Start it again; nothing is lost.';
   const UNFORESEEN = 'That did not work. Try it again; what went wrong stands where LoRA Studio was started.';
   const forms = {};
@@ -46,15 +47,26 @@ window.studio = (() => {
     one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])) });
   }
 
-  // A page that is left has no time for answers: what was not heard of goes off without waiting for one.
+  // What a script asks for by itself goes past gradio, which for every answer looks through all parts of the page; what
+  // cannot be done is an answer that says so. None, where it was lost.
   const asked = {}, leavers = {};
   function asks(key, fn) { asked[key] = fn; }
+  function post(key, event, more) {
+    const body = JSON.stringify({ data: [null], event_data: event, fn_index: asked[key], session_hash: 'page' });
+    return fetch('gradio_api/run/predict', { method: 'POST', headers: { 'content-type': 'application/json' }, body, ...more });
+  }
+  async function ask(key, event) {
+    while (!(key in asked)) await new Promise(done => setTimeout(done, SETTLED)); // the page is still being made
+    const answer = await post(key, event).catch(() => null);
+    if (answer?.ok) return (await answer.json()).data[0];
+    say(answer ? UNFORESEEN : LOST);
+    return null;
+  }
+
+  // A page that is left has no time for answers: what was not heard of goes off without waiting for one.
   function leaving(key, act) { leavers[key] = act; }
   function beacon(key, event) {
-    const body = JSON.stringify({ data: [null], event_data: event, fn_index: asked[key], session_hash: 'leaving' });
-    const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
-    const send = more => fetch('gradio_api/run/predict', { ...options, ...more });
-    send({ keepalive: true }).catch(() => send({})).catch(() => {}); // the first has little room
+    post(key, event, { keepalive: true }).catch(() => post(key, event)).catch(() => {}); // the first has little room
   }
   function depart() {
     for (const act of Object.values(leavers)) act();
@@ -199,7 +211,16 @@ window.studio = (() => {
     region.setAttribute('role', 'status');
     region.setAttribute('aria-live', 'polite');
     document.body.append(region);
-    const look = looks = () => { looked = performance.now(); trigger('tick', {}); };
+    // An answer holds the page up, so that a look gives way to keys that are being pressed, but not for long.
+    let pressed = -Infinity, again = 0;
+    document.addEventListener('keydown', () => { pressed = performance.now(); }, true);
+    const look = looks = () => {
+      const now = performance.now();
+      clearTimeout(again);
+      if (now - pressed < RESTS && now - looked < WAITS) { again = setTimeout(look, RESTS); return; }
+      looked = now;
+      trigger('tick', {});
+    };
     const seen = () => { if (!document.hidden && performance.now() - looked > 1000) look(); };
     let lived = false;
     function arrange() {
@@ -294,5 +315,5 @@ window.studio = (() => {
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name'],
   });
-  return { asks, leaving, beacon, open, texts, edit, unsent, fill, left, live, after, copied };
+  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, after, copied };
 })();

@@ -25,7 +25,7 @@ from lora_gui.ui.draft import Drafts, TrainDraft  # noqa: E402
 from tests.browser.conftest import Window, open_window  # noqa: E402
 
 SIZES = ((512, 512), (640, 400), (400, 640))
-TIMES = 60  # of each step
+TIMES, DELETED = 60, 10  # of each step; pictures
 MEASURE = """
 window.times = [];
 addEventListener('keydown', ({ timeStamp }) => requestAnimationFrame(() => { // and once that frame is done
@@ -35,9 +35,21 @@ addEventListener('keydown', ({ timeStamp }) => requestAnimationFrame(() => { // 
 }), true);
 """
 
+GONE = """
+let began = 0;
+addEventListener('keydown', ({ timeStamp }) => { began = timeStamp; }, { capture: true, once: true });
+window.gone = new Promise(done => new MutationObserver((changes, observer) => requestAnimationFrame(() => {
+  const channel = new MessageChannel();
+  observer.disconnect();
+  channel.port1.onmessage = () => done(performance.now() - began);
+  channel.port2.postMessage('');
+})).observe(document.querySelector('#picture-desk .pictures'), { childList: true }));
+0;
+"""
 
-def made(studio: Studio, count: int) -> None:
-    """A set of so many pictures, all with captions, chosen in the draft."""
+
+def made(studio: Studio, count: int) -> Path:
+    """The folder of a set of so many pictures, all with captions, chosen in the draft."""
     folder, rng = studio.pictures / "20260101-000000-0000", np.random.default_rng(1)
     files.make_folder(folder)
     for n in range(1, count + 1):
@@ -48,6 +60,7 @@ def made(studio: Studio, count: int) -> None:
     labels = tuple(f"photo {n}.png" for n in range(1, count + 1))
     picture_index.write(folder, picture_index.Index(title="many", labels=labels))
     Drafts(studio).train.change(lambda _: TrainDraft(folder=folder.name, trigger="zxy_style"))
+    return folder
 
 
 def timed(page: Page, keys: list[str]) -> list[float]:
@@ -66,7 +79,7 @@ def told(name: str, times: list[float]) -> None:
     print(f"  {name:34} median {statistics.median(ordered):6.1f} ms, 95 % within {late:6.1f}, most {ordered[-1]:6.1f}")
 
 
-def measured(page: Page, address: str, count: int) -> None:
+def measured(page: Page, address: str, folder: Path, count: int) -> None:
     began = time.monotonic()
     page.goto(address)
     page.locator("#picture-desk figure img").first.wait_for(timeout=120_000)
@@ -85,10 +98,18 @@ def measured(page: Page, address: str, count: int) -> None:
     page.keyboard.press("Escape")
     there = page.evaluate("document.querySelectorAll('#picture-desk figure img').length")
     print(f"  {there} of {count} pictures were loaded by then")
+    told("Delete: gone from the desk", [deleted(page) for _ in range(DELETED)])
     began = time.monotonic()
+    while len(list(folder.glob("[0-9]*.png"))) > count - DELETED:
+        time.sleep(0.01)
+    print(f"  and all {DELETED} gone from the disk {(time.monotonic() - began) * 1000:.0f} ms after the last")
+
+
+def deleted(page: Page) -> float:
+    """ms from the key to the frame without the picture."""
+    page.evaluate(GONE)
     page.keyboard.press("Delete")
-    page.wait_for_function(f"document.querySelectorAll('#picture-desk figure').length === {count - 1}")
-    print(f"  Delete: the picture is gone from disk and desk after {(time.monotonic() - began) * 1000:.0f} ms")
+    return float(page.evaluate("window.gone"))
 
 
 def main() -> None:
@@ -99,12 +120,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
             home = Path(folder) / "studio"
             home.mkdir()
-            made(Studio(home), count)
+            pictures = made(Studio(home), count)
             app = open_window(home, ROOT / "app.py")
             try:
                 browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
                 page = browser.new_page(viewport={"width": 1280, "height": 900})
-                measured(page, Window(home, app).address, count)
+                measured(page, Window(home, app).address, pictures, count)
                 browser.close()
             finally:
                 app.terminate()

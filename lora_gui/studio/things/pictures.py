@@ -1,7 +1,8 @@
 """Picture sets and their captions: strangers' files come in, upright RGB copies of our own making are what is kept."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -64,13 +65,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """`remarks` are sentences about what was done to the pictures when they came in, `left` what did not come in."""
+    """`remarks` are sentences about what was done to the pictures when they came in, `left` what did not come in.
+
+    `read` is when it was begun to be read, in seconds: what was changed since then may not be in it.
+    """
 
     folder: Path
     title: str
     pictures: tuple[Picture, ...]
     remarks: tuple[str, ...] = ()
     left: tuple[LeftOut, ...] = ()
+    read: float = field(default=0.0, compare=False)
 
     @property
     def sentence(self) -> str:
@@ -164,6 +169,7 @@ def _index(
 
 def load(folder: Path) -> PictureSet:
     """Read a set of the studio again. Raises UserError where it is not there any more or its list is damaged."""
+    began = time.time()
     set_changes.repair(folder)
     index = picture_index.read(folder)
     pictures: list[Picture] = []
@@ -180,7 +186,7 @@ def load(folder: Path) -> PictureSet:
         crop, several = index.crops.get(number, MIDDLE), lines if len(lines) > 1 else ()
         told = (label, counts, digest, number in index.opted_out, crop, several)
         pictures.append(Picture(path, " ".join(lines), *told))
-    return PictureSet(folder, index.title, tuple(pictures), tuple(remarks), index.left)
+    return PictureSet(folder, index.title, tuple(pictures), tuple(remarks), index.left, began)
 
 
 def picture_sets(studio: Studio) -> list[Path]:

@@ -1,31 +1,37 @@
 // The picture desk: every picture of a set with its caption under it, moved between by keys. What is typed is sent a
 // moment later, and at the latest when the page is left; a picture is fetched once its cell comes into sight.
+// What a key changes stands on the page at once; the window's answer comes past gradio and touches what it is about.
 const MOMENT = 300, PATIENCE = 5000, TOGETHER = 24; // ms; ms; small copies that are asked for at once
 const SIGNS = { high: '▲', medium: '◆', low: '○' }, RANKS = ['high', 'medium', 'low'];
 const grid = element.querySelector('.pictures'), about = element.querySelector('.about');
-const part = name => element.querySelector(`.${name}`);
+const parts = {}, part = name => parts[name] ??= element.querySelector(`.${name}`);
 const cells = new Map(); // by the numbers of their pictures
-let state = { set: '', cells: [] }, order = [], current = 0, later = 0, asked = -Infinity, columns = 1;
+let state = { set: '', cells: [] }, order = [], current = 0, later = 0, columns = 1;
 const wanted = new Set();
 
 const counted = (count, one) => `${count} ${one}${count === 1 ? '' : 's'}`;
 const words = text => text.split(/\s+/).filter(Boolean).length;
-const send = (act, more) => trigger('select', { act, set: state.set, ...more });
-const dirty = () => [...cells.values()].filter(cell => cell.area.value !== cell.saved);
+const dirty = () => [...cells.values()].filter(cell => cell.text !== cell.saved);
+function put(place, words) { if (place.textContent !== words) place.textContent = words; } // who watches the page is spared
 
 function make(tag, className, more = {}) {
   return Object.assign(document.createElement(tag), { className }, more);
 }
 
-// A cell knows what it shows, what of its caption the window has, and since when it is typed in.
+// A cell knows what it shows, what of its caption the window has, and since when it is typed in; `told` is when the
+// window last answered about it, which `asks` count: what is said of the whole set and is older counts for nothing.
+// The text of a text area costs a layout each time it is read: it is held.
 function build(data) {
   const figure = make('figure', 'cell', { role: 'listitem', tabIndex: -1 }), place = make('div', 'place');
   const shot = make('div', 'shot'), frame = make('div', 'crop'), badge = make('span', 'badge');
   const area = make('textarea', '', { rows: 2, tabIndex: -1 }), unread = make('span', 'unread');
   shot.append(frame);
   place.append(shot, badge);
-  figure.append(place, area, unread);
-  const cell = { n: data.n, figure, shot, frame, badge, area, unread, saved: data.caption, sent: data.caption, at: 0, within: 0 };
+  const own = make('form', ''); // or the browser goes through all captions on each key, to fill in what it knows
+  own.append(area);
+  figure.append(place, own, unread);
+  const cell = { n: data.n, figure, shot, frame, badge, area, unread, at: 0, within: 0, told: 0, asks: 0 };
+  cell.text = cell.saved = cell.sent = data.caption;
   area.value = data.caption;
   figure.cell = cell;
   cells.set(data.n, cell);
@@ -37,8 +43,8 @@ function show(cell, data) {
   const { figure, area, badge } = cell, worst = data.found[0];
   const [width, height] = data.size;
   cell.data = data;
-  if (area.value === cell.saved && area.value !== data.caption) area.value = data.caption;
-  if (area.value === data.caption) cell.saved = cell.sent = data.caption;
+  if (cell.text === cell.saved && cell.text !== data.caption) area.value = cell.text = data.caption;
+  if (cell.text === data.caption) cell.saved = cell.sent = data.caption;
   cell.shot.style.cssText = width >= height ? `width:100%;height:${100 * height / width}%` : `height:100%;width:${100 * width / height}%`;
   badge.className = `badge ${worst?.severity ?? ''}`;
   badge.textContent = worst ? `${SIGNS[worst.severity]} ${worst.badge}` : '';
@@ -51,15 +57,15 @@ function show(cell, data) {
 }
 
 function name(cell) {
-  const { data, area } = cell, worst = data.found[0];
-  cell.figure.ariaLabel = `${data.name}${worst ? `, ${worst.says}` : ''}. ${area.value || 'No caption'}`;
+  const { data } = cell, worst = data.found[0];
+  cell.figure.ariaLabel = `${data.name}${worst ? `, ${worst.says}` : ''}. ${cell.text || 'No caption'}`;
 }
 
 // The last words of a caption that the base does not read.
 function unread(cell, count) {
-  const last = count ? cell.area.value.split(/\s+/).filter(Boolean).slice(-count).join(' ') : '';
+  const last = count ? cell.text.split(/\s+/).filter(Boolean).slice(-count).join(' ') : '';
   cell.data.unread = count;
-  cell.unread.textContent = last ? `Not read: ${last}` : '';
+  put(cell.unread, last ? `Not read: ${last}` : '');
   cell.unread.title = last;
 }
 
@@ -70,71 +76,113 @@ function frame(cell) {
   cell.frame.style.cssText = `left:${100 * x * (1 - wide)}%;top:${100 * y * (1 - high)}%;width:${100 * wide}%;height:${100 * high}%`;
 }
 
-// Pictures come when their cells come into sight.
+// Pictures come when their cells come into sight, and not to those that have left it meanwhile.
 const sight = new IntersectionObserver(seen => {
   for (const { target, isIntersecting } of seen) {
-    if (!isIntersecting || target.querySelector('img')) continue;
-    wanted.add(target.cell.n);
+    const { n, shot } = target.cell;
+    if (isIntersecting && !shot.querySelector('img')) wanted.add(n);
+    else if (!isIntersecting) wanted.delete(n);
   }
   want();
 }, { root: grid, rootMargin: '240px' });
 
-function want() {
-  if (!wanted.size || performance.now() - asked < PATIENCE) return;
-  asked = performance.now();
-  trigger('tick', { set: state.set, numbers: [...wanted].slice(0, TOGETHER) });
-  setTimeout(want, PATIENCE + 50);
+let isWanting = false;
+async function want() {
+  if (isWanting || !wanted.size) return;
+  isWanting = true;
+  const numbers = [...wanted].slice(0, TOGETHER);
+  const kept = await studio.ask('desk', { act: 'look', set: state.set, numbers });
+  isWanting = false;
+  if (kept) for (const n of numbers) wanted.delete(n);
+  heard(kept);
+  setTimeout(want, kept ? 0 : PATIENCE);
 }
 
 function came(small) {
-  asked = -Infinity;
   for (const [n, address] of Object.entries(small)) {
     const cell = cells.get(Number(n));
-    wanted.delete(Number(n));
     if (!cell) continue;
     const image = cell.shot.querySelector('img') ?? cell.shot.insertBefore(make('img', '', { alt: '', draggable: false }), cell.frame);
     if (address) image.src = address;
     else image.remove();
   }
-  want();
 }
 
-// What the window says of a caption, or where small copies lie.
-studio.desk = kept => {
+// What is done is told one after the other, as it stands when its turn has come; an answer that is lost holds nothing up.
+let turn = Promise.resolve();
+const waiting = new Set();
+function tell(what) {
+  const set = state.set;
+  waiting.add(what);
+  const answer = turn.then(() => studio.ask('desk', { set, ...(waiting.delete(what) ? what() : { act: 'state' }) }))
+    .then(kept => { heard(kept); return kept; });
+  turn = new Promise(next => { answer.finally(next); setTimeout(next, PATIENCE); });
+  return answer;
+}
+const send = (act, more) => tell(() => ({ act, ...more }));
+
+async function tellOf(cell, what) {
+  cell.asks += 1;
+  const kept = await tell(what);
+  cell.asks -= 1;
+  cell.told = kept?.at ?? 0;
+}
+
+function heard(kept) {
   if (!kept || kept.set !== state.set) return;
+  if (kept.problem) studio.say(kept.problem);
   if (kept.small) came(kept.small);
   if (kept.board) shown(kept.board);
+  if (kept.state) arrange(JSON.parse(kept.state));
+  if (kept.out) out(kept.out);
+  if (kept.history) history(kept.history);
   const cell = cells.get(kept.n);
-  if (!cell) return;
-  if (cell.area.value === kept.typed) {
-    if (document.activeElement !== cell.area) cell.area.value = kept.caption;
-    cell.saved = cell.area.value;
-    unread(cell, kept.unread);
+  if (cell && 'mask' in kept) {
+    cell.data.mask = kept.mask;
+    cell.figure.classList.toggle('masked', kept.mask);
   }
-  history(kept.history);
+  if (cell && 'caption' in kept) captioned(cell, kept);
   say();
+}
+
+function captioned(cell, kept) {
+  if (cell.text === kept.typed) {
+    if (document.activeElement !== cell.area) cell.area.value = cell.text = kept.caption;
+    cell.saved = cell.text;
+    cell.data.caption = kept.caption;
+    unread(cell, kept.unread);
+    name(cell);
+    long();
+  }
   studio.judges(`${kept.set} ${kept.n} ${kept.caption}`);
-};
+}
 
 function caption(cell) {
-  cell.sent = cell.area.value;
-  return { act: 'caption', set: state.set, n: cell.n, words: cell.area.value, within: cell.within, at: cell.at };
+  cell.sent = cell.text;
+  return { act: 'caption', n: cell.n, words: cell.text, within: cell.within, at: cell.at };
 }
 function save() {
   clearTimeout(later);
   const late = dirty();
-  for (const cell of late) if (cell.sent !== cell.area.value || Date.now() - cell.at > PATIENCE) trigger('input', caption(cell));
+  for (const cell of late) {
+    if (cell.sent === cell.text && Date.now() - cell.at <= PATIENCE) continue;
+    cell.sent = cell.text;
+    tellOf(cell, () => caption(cell));
+  }
   if (late.length) later = setTimeout(save, PATIENCE + 50); // an answer may be lost
 }
 studio.leaving('desk', () => {
-  for (const cell of dirty()) studio.beacon('desk', caption(cell));
+  const late = [...waiting].map(what => what()), known = new Set(late.map(one => `${one.act} ${one.n}`));
+  waiting.clear();
+  late.push(...dirty().map(caption).filter(one => !known.has(`${one.act} ${one.n}`)));
+  for (const one of late) studio.beacon('desk', { set: state.set, ...one });
   left();
 });
 
 function say() {
-  part('kept').textContent = !later ? '' : dirty().length ? '' : 'Kept.';
+  put(part('kept'), !later ? '' : dirty().length ? '' : 'Kept.');
   const count = document.querySelector('[data-count]'), all = [...cells.values()];
-  if (count) count.textContent = tally(all.length, all.filter(cell => cell.area.value.trim()).length);
+  if (count) put(count, tally(all.length, all.filter(cell => cell.text.trim()).length));
   detail();
 }
 function tally(all, captioned) {
@@ -151,21 +199,22 @@ function detail() {
   const facts = [data.name, `${width} x ${height}`];
   if (data.learnt) facts.push(`learnt at ${data.learnt.join(' x ')}`);
   if (data.learnt && cut) facts.push(`${cut} % cut off`);
-  facts.push(counted(words(cell.area.value), 'word'), ...(data.mask ? ['with a mask'] : []));
-  part('facts').textContent = facts.join(' · ');
-  part('found').textContent = data.found.map(one => `${SIGNS[one.severity]} ${one.says}`).join(' ') || data.problem;
+  facts.push(counted(words(cell.text), 'word'), ...(data.mask ? ['with a mask'] : []));
+  put(part('facts'), facts.join(' · '));
+  put(part('found'), data.found.map(one => `${SIGNS[one.severity]} ${one.says}`).join(' ') || data.problem);
   part('middle').disabled = data.crop[0] === 0.5 && data.crop[1] === 0.5;
 }
 
 function history({ done, undone }) {
   part('undo').disabled = !done;
   part('redo').disabled = !undone;
-  part('history').textContent = done;
+  put(part('history'), done);
 }
 
+const names = new Intl.Collator(undefined, { numeric: true });
 const SORTS = {
   added: (one, other) => one.n - other.n,
-  name: (one, other) => one.data.name.localeCompare(other.data.name, undefined, { numeric: true }) || one.n - other.n,
+  name: (one, other) => names.compare(one.data.name, other.data.name) || one.n - other.n,
   worst: (one, other) => badness(other) - badness(one) || one.n - other.n,
 };
 const badness = cell => cell.data.found.reduce((sum, one) => sum + 1000 ** (2 - RANKS.indexOf(one.severity)), 0);
@@ -176,37 +225,46 @@ function sort(anew) {
   const sorted = all.sort(SORTS[by]).map(cell => cell.n);
   order = by !== 'worst' || anew ? sorted
     : [...order.filter(n => cells.has(n)), ...sorted.filter(n => !known.has(n))];
-  order.forEach((n, at) => {
+  let next = grid.firstChild;
+  for (const n of order) {
     const { figure } = cells.get(n);
-    if (grid.children[at] !== figure) grid.insertBefore(figure, grid.children[at] ?? null);
-  });
+    if (figure === next) next = next.nextSibling;
+    else grid.insertBefore(figure, next);
+  }
 }
 
-// Another state of the set, in place of what is shown; what is being typed stays.
-function arrange() {
-  const now = JSON.parse(props.value || '{}');
-  if (!now.set) return;
+// Another state of the set, in place of what is shown; what is being typed, moved or taken out stays so.
+const going = new Set();
+function arrange(now) {
+  if (!now.set || (now.set === state.set && now.at < state.at)) return;
   const isOther = now.set !== state.set, there = new Set(now.cells.map(one => one.n));
   const at = order.indexOf(current), had = grid.contains(document.activeElement);
   state = now;
-  for (const [n, cell] of cells) {
-    if (!isOther && there.has(n)) continue;
-    cell.figure.remove();
-    cells.delete(n);
-    wanted.delete(n);
-  }
-  for (const data of now.cells) {
-    const cell = cells.get(data.n) ?? build(data), was = cell.data;
-    if (was && cell.moving) data.crop = was.crop; // it goes on being moved
-    show(cell, data);
-    if (was && was.made !== data.made) { wanted.add(data.n); want(); } // its pixels are others
-  }
-  if (isOther) { order = []; current = 0; asked = -Infinity; }
+  for (const [n, cell] of cells) if (isOther || !there.has(n)) forget(cell);
+  for (const data of now.cells) if (!going.has(data.n)) renew(data, now.at);
+  if (isOther) { order = []; current = 0; going.clear(); }
   sort(isOther);
+  fit();
+  long();
   if (!cells.has(current)) go(order[Math.min(Math.max(at, 0), order.length - 1)], had);
   history(now.history);
   out(now.out);
   say();
+  arranged();
+}
+
+function renew(data, at) {
+  const cell = cells.get(data.n) ?? build(data), was = cell.data;
+  if (was && (cell.asks || at < cell.told)) Object.assign(data, { crop: was.crop, mask: was.mask, caption: was.caption });
+  if (!was || JSON.stringify(was) !== JSON.stringify(data)) show(cell, data);
+  if (was && was.made !== data.made) { wanted.add(data.n); want(); } // its pixels are others
+}
+
+function forget(cell) {
+  sight.unobserve(cell.figure);
+  cell.figure.remove();
+  cells.delete(cell.n);
+  wanted.delete(cell.n);
 }
 
 function out(gone) {
@@ -215,7 +273,7 @@ function out(gone) {
   place.querySelector('summary').textContent = `${counted(gone.length, 'picture')} taken out`;
   place.querySelector('ul').replaceChildren(...gone.map(one => {
     const row = make('li', ''), back = make('button', 'chip', { type: 'button', textContent: 'Put back' });
-    back.addEventListener('click', () => send('back', { n: one.n }));
+    back.addEventListener('click', () => turned('back', { n: one.n }));
     if (one.small) row.append(make('img', '', { src: one.small, alt: '', loading: 'lazy' }));
     row.append(make('span', '', { textContent: one.name }), back);
     return row;

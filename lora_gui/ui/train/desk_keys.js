@@ -1,4 +1,5 @@
 // Keys and the pointer at the desk: to move, to type, to move the crop, to take out, to undo.
+const SETTLED = 700; // ms after the last change, before the rest of the page is told
 const NUDGE = 0.1; // of what can be moved
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -17,8 +18,8 @@ function write(n) {
   const cell = cells.get(n);
   if (!cell) return;
   go(n, false);
-  cell.area.focus();
-  cell.area.setSelectionRange(cell.area.value.length, cell.area.value.length);
+  cell.area.focus({ preventScroll: true });
+  cell.area.setSelectionRange(cell.text.length, cell.text.length);
   cell.figure.scrollIntoView({ block: 'nearest' });
 }
 
@@ -43,12 +44,20 @@ function crop(cell, x, y) {
   frame(cell);
   detail();
 }
-const cropped = (cell, within) => send('crop', { n: cell.n, crop: cell.data.crop, within });
+// Of the steps of a frame that have not been told yet, the last counts.
+function cropped(cell, within) {
+  if (cell.isCropped) return;
+  cell.isCropped = true;
+  tellOf(cell, () => {
+    cell.isCropped = false;
+    return { act: 'crop', n: cell.n, crop: cell.data.crop, within };
+  });
+}
 
 function pressed(event) { // on a picture
   const arrow = ARROWS[event.key], cell = cells.get(current), isCommand = event.ctrlKey || event.metaKey;
   const act = isCommand && { z: event.shiftKey ? 'redo' : 'undo', Z: 'redo', y: 'redo' }[event.key];
-  if (act) send(act);
+  if (act) { save(); turned(act); }
   else if (isCommand || event.altKey) return;
   else if (arrow && event.shiftKey) {
     crop(cell, cell.data.crop[0] + NUDGE * arrow[0], cell.data.crop[1] + NUDGE * arrow[1]);
@@ -64,7 +73,34 @@ function pressed(event) { // on a picture
   }
   event.preventDefault();
 }
-function remove() { send('out', { n: current }); }
+
+// The picture has gone before the window knows; where that refuses, it is there again.
+async function remove() {
+  const n = current, cell = cells.get(n), next = neighbour(1) ?? neighbour(-1);
+  if (!cell) return;
+  save();
+  if (next) {
+    going.add(n);
+    go(next);
+    forget(cell);
+    order = order.filter(one => one !== n);
+    say();
+  }
+  const kept = await send('out', { n });
+  going.delete(n);
+  if (kept && !kept.problem) others();
+  else send('state');
+}
+// What is done again or taken back, of all that is there.
+async function turned(act, more) {
+  const kept = await send(act, more);
+  if (kept && !kept.problem) others();
+}
+let then = 0;
+function others() { // pictures, and the rest of the page hears of it once
+  clearTimeout(then);
+  then = setTimeout(() => trigger('select', {}), SETTLED);
+}
 
 grid.addEventListener('keydown', event => {
   if (event.target.matches('textarea')) typed(event);
@@ -78,6 +114,7 @@ grid.addEventListener('focusin', ({ target }) => {
 });
 grid.addEventListener('input', ({ target }) => {
   const { cell } = target.closest('figure');
+  cell.text = cell.area.value;
   cell.at = Date.now();
   clearTimeout(later);
   later = setTimeout(save, MOMENT);
@@ -93,7 +130,7 @@ grid.addEventListener('pointerdown', event => {
   go(cell.n);
   if (cell.frame.hidden) return;
   const { width, height } = shot.getBoundingClientRect(), [wide, high] = cell.data.box, from = [...cell.data.crop];
-  cell.moving = true;
+  cell.asks += 1;
   drag = { cell, from, x: event.clientX, y: event.clientY, room: [width * (1 - wide), height * (1 - high)] };
   shot.setPointerCapture(event.pointerId);
   event.preventDefault();
@@ -104,17 +141,18 @@ grid.addEventListener('pointermove', event => {
   crop(drag.cell, ...[0, 1].map(axis => drag.room[axis] > 1 ? drag.from[axis] + by[axis] / drag.room[axis] : drag.from[axis]));
 });
 for (const end of ['pointerup', 'pointercancel']) grid.addEventListener(end, () => {
-  if (drag) drag.cell.moving = false;
+  if (drag) drag.cell.asks -= 1;
   if (drag && String(drag.from) !== String(drag.cell.data.crop)) cropped(drag.cell, '');
   drag = null;
 });
 
 const ACTS = {
-  undo: () => send('undo'), redo: () => send('redo'), remove, mask: () => open(current),
+  undo: () => turned('undo'), redo: () => turned('redo'), remove, mask: () => open(current),
   middle: () => { const cell = cells.get(current); crop(cell, 0.5, 0.5); cropped(cell, ''); },
   larger: ({ target }) => {
     const on = element.querySelector('.desk').classList.toggle('large');
     target.setAttribute('aria-pressed', on);
+    wide(on);
     target.textContent = on ? 'Smaller' : 'Larger';
     cells.get(current)?.figure.scrollIntoView({ block: 'nearest' });
   },
@@ -125,4 +163,15 @@ part('sort').addEventListener('change', () => {
   grid.scrollTop = 0;
   if (order.length) go(order[0], false);
 });
-new ResizeObserver(() => { columns = getComputedStyle(grid).gridTemplateColumns.split(' ').length; }).observe(grid);
+// Every row is as high as its pictures are wide and their captions need: no cell is laid out to know that.
+function fit() {
+  for (let times = 0; times < 2; times += 1) { // once more beside the bar to scroll by, which may have come
+    const tracks = getComputedStyle(grid).gridTemplateColumns.split(' ');
+    if (!tracks[0].endsWith('px')) return;
+    columns = tracks.length;
+    if (grid.style.getPropertyValue('--side') !== tracks[0]) grid.style.setProperty('--side', tracks[0]);
+  }
+}
+const long = () => grid.classList.toggle('long', [...cells.values()].some(cell => cell.data.unread));
+const wide = on => document.getElementById('setup')?.toggleAttribute('data-wide', on);
+new ResizeObserver(() => requestAnimationFrame(fit)).observe(grid);

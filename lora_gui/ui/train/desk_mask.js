@@ -10,9 +10,10 @@ function open(n) {
     if (open_ && painter.isBusy()) painter.settle();
     open_ = n;
     easel.hidden = false;
-    trigger('tick', { set: state.set, numbers: [], board: n });
+    board(n);
   } else close();
 }
+async function board(n) { heard(await studio.ask('desk', { act: 'look', set: state.set, numbers: [], board: n })); }
 function close() {
   if (painter.isBusy()) painter.settle();
   open_ = 0;
@@ -31,7 +32,8 @@ function shown({ n, picture, mask }) {
 const sent = mask => ({ n: open_, png: mask?.toDataURL('image/png') ?? '' });
 function painted(mask) {
   easel.querySelector('.says').textContent = mask ? PART : ALL;
-  send('mask', sent(mask));
+  const cell = cells.get(open_), painting = sent(mask);
+  if (cell) tellOf(cell, () => ({ act: 'mask', ...painting }));
 }
 function left() { // the page, before a stroke has settled
   if (open_ && painter.isBusy()) studio.beacon('desk', { act: 'mask', set: state.set, ...sent(painter.painted()) });
@@ -41,9 +43,11 @@ Object.assign(ACTS, {
   close: () => { close(); go(current); },
   clear: () => { painter.stop(); painter.draw(''); painted(null); },
 });
-watch('value', () => {
-  arrange();
+function arranged() {
   if (open_ && !cells.has(open_)) close();
-  else if (open_ && !painter.isBusy()) trigger('tick', { set: state.set, numbers: [], board: open_ }); // undone, perhaps
-});
-arrange();
+  else if (open_ && !painter.isBusy()) board(open_); // undone, perhaps
+}
+const told = () => arrange(JSON.parse(props.value || '{}'));
+watch('value', told);
+wide(false);
+told();

@@ -48,8 +48,13 @@ def state(found: PictureSet, aim: Aim, judgement: Judgement, small: Callable[[Pa
         _cell(picture, patient.file, size, aim, judgement)
         for picture, patient, (_, size) in zip(found.pictures, patients, framings.sizes(found.pictures), strict=True)
     ]
-    gone = [{"n": one.number, "name": one.label, "small": small(one.path)} for one in set_edits.taken_out(found.folder)]
-    return json.dumps({"set": found.folder.name, "cells": each, "out": gone, "history": history(found.folder)})
+    told: dict[str, Any] = {"set": found.folder.name, "at": found.read, "cells": each}
+    return json.dumps(told | {"out": out(found.folder, small), "history": history(found.folder)})
+
+
+def out(folder: Path, small: Callable[[Path], str]) -> list[dict[str, Any]]:
+    """The pictures that can be put back."""
+    return [{"n": one.number, "name": one.label, "small": small(one.path)} for one in set_edits.taken_out(folder)]
 
 
 def history(folder: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import math
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lora_gui.studio.things.pictures import PictureSet
 from lora_gui.ui.train import desk_state, planned
 from lora_gui.ui.train.desk_state import Aim
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
+from lora_gui.ui.widgets.handlers import LIGHT, Changes
 from lora_gui.ui.widgets.parts import html, leaves
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -75,82 +76,102 @@ class DeskView:
         home = Path(__file__).parent
         script = "\n".join((home / name).read_text(encoding="utf-8") for name in SCRIPTS)
         self.board = html("{}", html_template=_MARKUP, js_on_load=script, elem_id="picture-desk")
-        self._kept = gr.JSON({}, visible=False)  # short answers, for the desk's script
         self.outputs = [self.board]
         self._judged = "", NOTHING  # the latest, and of which set
         self._latest: dict[tuple[str, int], float] = {}  # when each caption was typed; ms
         self._writing = threading.Lock()
         self._aim: Callable[[], tuple[PictureSet, Aim] | None] = lambda: None
+        self._touched: Callable[[], object] = lambda: None
 
-    def connect(self, aim: Callable[[], tuple[PictureSet, Aim] | None], acted: Callable[[gr.EventData], None]) -> Any:
-        """`aim` gives the pictures that are chosen and what they are for; `acted` hears of what is typed."""
-        self._aim = aim
-
-        def typed(event: gr.EventData, _: Any) -> Changes:
-            kept = self._typed(event)
-            acted(event)
-            return {self._kept: kept}
-
-        took: dict[str, Any] = {"js": "kept => { studio.desk(kept); return []; }"} | HIDDEN
+    def connect(self, aim: Callable[[], tuple[PictureSet, Aim] | None], touched: Callable[[], object]) -> None:
+        """`aim` gives the pictures that are chosen and what they are for; `touched` hears that some were changed."""
+        self._aim, self._touched = aim, touched
+        kept = gr.JSON({}, visible=False)
         every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
-        wrote = self.board.input(typed, [self._kept], [self._kept], **every)
-        wrote.then(None, [self._kept], None, **took)
-        leaves("desk", wrote)
-        asked = self.board.tick(self._fetched, None, [self._kept], **every)
-        asked.then(None, [self._kept], None, **took)
-        return wrote
+        leaves("desk", self.board.tick(self.answered, [kept], [kept], **every))  # the desk's script asks by itself
 
     def show(self, found: PictureSet, aim: Aim, judgement: Judgement | None = None) -> Changes:
         """All of a set; what was found of it before stays until it is judged again."""
-        name = found.folder.name
         if judgement is not None:
-            self._judged = name, judgement
-        known = self._judged[1] if self._judged[0] == name else NOTHING
-        return {self.board: desk_state.state(found, aim, known, Thumbnails(self._studio, SMALL))}
+            self._judged = found.folder.name, judgement
+        return {self.board: self._state(found, aim)}
 
-    def act(self, event: gr.EventData, found: PictureSet) -> None:
-        """Do what was pressed. Raises UserError where it cannot be done, or other pictures are chosen by now."""
-        if str(event.set) != found.folder.name:
-            raise planned.gone()
-        if event.act in ("undo", "redo"):
-            set_edits.step(self._studio, found.folder, event.act)
-        elif event.act == "out":
-            set_edits.take_out(self._studio, found.folder, [_number(event.n)])
-        elif event.act == "back":
-            set_edits.put_back(found.folder, _number(event.n))
-        elif event.act == "crop":
-            set_edits.crop(found.folder, _number(event.n), _place(event.crop), str(event.within))
-        elif event.act == "mask":
-            _mask(found, event)
-
-    def _typed(self, event: gr.EventData) -> dict[str, Any]:
-        """Keep a caption, unless one that was typed later has come first; or paint that a page left behind."""
+    def answered(self, event: gr.EventData, _: Any = None) -> dict[str, Any]:
+        """What was asked of a set, or why it cannot be; `at` tells which answer is newer."""
         folder = self._studio.pictures / Path(str(event.set)).name
-        if event.act == "mask":
-            _mask(pictures.load(folder), event)
-            return {}
+        try:
+            told = _ASKED.get(str(event.act), DeskView._all)(self, folder, event)
+        except UserError as error:
+            told = {"problem": f"{error.what} {error.remedy}"}
+        return {"set": folder.name, "at": time.time()} | told
+
+    def _state(self, found: PictureSet, aim: Aim) -> str:
+        name = found.folder.name
+        known = self._judged[1] if self._judged[0] == name else NOTHING
+        return desk_state.state(found, aim, known, Thumbnails(self._studio, SMALL))
+
+    def _all(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
+        """All of the set, once what was pressed is done. Raises UserError where other pictures are chosen by now."""
+        asked = self._aim()
+        if asked is None or asked[0].folder.name != folder.name:
+            raise planned.gone()
+        with self._writing:
+            if event.act in ("undo", "redo"):
+                set_edits.step(self._studio, folder, event.act)
+            elif event.act == "back":
+                set_edits.put_back(folder, _number(event.n))
+        self._touched()
+        return {"state": self._state(pictures.load(folder), asked[1])}
+
+    def _taken_out(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
+        with self._writing:
+            set_edits.take_out(self._studio, folder, [_number(event.n)])
+        self._touched()
+        return {"out": desk_state.out(folder, Thumbnails(self._studio, SMALL)), "history": desk_state.history(folder)}
+
+    def _cropped(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
+        with self._writing:
+            set_edits.crop(folder, _number(event.n), _place(event.crop), str(event.within))
+        self._touched()
+        return {"n": event.n, "history": desk_state.history(folder)}
+
+    def _masked(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
+        with self._writing:
+            has_one = _mask(pictures.load(folder), event)
+        self._touched()
+        return {"n": event.n, "mask": has_one, "history": desk_state.history(folder)}
+
+    def _captioned(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
+        """Keep a caption, unless one that was typed later has come first."""
         number, words, when = _number(event.n), str(event.words), float(getattr(event, "at", math.inf))
         with self._writing:
             if self._latest.get((folder.name, number), 0.0) > when:
                 return {}
             kept = set_edits.caption(folder, number, words, str(getattr(event, "within", "")))
             self._latest[folder.name, number] = when
+        self._touched()
         asked = self._aim()
-        unread = asked[1].unread(kept) if asked else 0
-        answer = {"set": folder.name, "n": number, "typed": words, "caption": kept, "unread": unread}
+        answer = {"n": number, "typed": words, "caption": kept, "unread": asked[1].unread(kept) if asked else 0}
         return answer | {"history": desk_state.history(folder)}
 
-    def _fetched(self, event: gr.EventData) -> Changes:
+    def _looked(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
         """Where small copies lie, and the picture that a mask is painted over."""
-        folder, small = self._studio.pictures / Path(str(event.set)).name, Thumbnails(self._studio, SMALL)
-        numbers = [_number(one) for one in list(event.numbers)[:MOST]]
-        kept: dict[str, Any] = {"set": folder.name}
-        kept["small"] = {str(number): small(folder / f"{number:04}.png") for number in numbers}
+        small, numbers = Thumbnails(self._studio, SMALL), [_number(one) for one in list(event.numbers)[:MOST]]
+        told: dict[str, Any] = {"small": {str(number): small(folder / f"{number:04}.png") for number in numbers}}
         if board := getattr(event, "board", 0):
             large, path = Thumbnails(self._studio, LARGE), folder / f"{_number(board):04}.png"
             mask = mask_beside(path)
-            kept["board"] = {"n": board, "picture": large(path), "mask": large(mask) if mask.is_file() else ""}
-        return {self._kept: kept}
+            told["board"] = {"n": board, "picture": large(path), "mask": large(mask) if mask.is_file() else ""}
+        return told
+
+
+_ASKED: dict[str, Callable[[DeskView, Path, gr.EventData], dict[str, Any]]] = {
+    "look": DeskView._looked,
+    "caption": DeskView._captioned,
+    "crop": DeskView._cropped,
+    "mask": DeskView._masked,
+    "out": DeskView._taken_out,
+}  # whatever else is done changes all of the set
 
 
 def _number(given: Any) -> int:
@@ -169,8 +190,8 @@ def _place(given: Any) -> Place:
     return x, y
 
 
-def _mask(found: PictureSet, event: gr.EventData) -> None:
-    """Put the mask that was painted on its picture, or take it away where nothing is painted."""
+def _mask(found: PictureSet, event: gr.EventData) -> bool:
+    """Put the mask that was painted on its picture, or take it away where nothing is painted; whether it has one."""
     number = _number(event.n)
     picture = next((one for one in found.pictures if int(one.path.stem) == number), None)
     if picture is None:
@@ -184,3 +205,4 @@ def _mask(found: PictureSet, event: gr.EventData) -> None:
         masks.put_mask(found, picture, painted)
     else:
         masks.remove_mask(found, picture)
+    return bool(painted)

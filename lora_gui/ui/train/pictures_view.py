@@ -84,13 +84,12 @@ class PicturesView:
             quickly = carried | {"trigger_mode": "multiple"}  # the next is pressed before the last was answered
             changed = part.select(tried(self._changed, False), [form.shown], outputs, **quickly)
             self._live.after(changed, "#bulk summary")
-        each: dict[str, Any] = carried | {"concurrency_limit": 1, "trigger_mode": "multiple"}  # one after the other
-        acted = self.desk.board.select(tried(self._acted, False), [form.shown], outputs, **each)
-        self._live.after(acted)
-        self.desk.connect(self._aimed, lambda event: self._touched())
+        others = self.desk.board.select(tried(self._none_else, False), [form.shown], outputs, **carried)
+        self._live.after(others)
+        self.desk.connect(self._aimed, self._touched)
         for event in events:
             self._live.after(event, "#picture-desk figure", ".zone-ways button")
-        events.append(acted)
+        events.append(others)
         return events
 
     def _uploaded(self, event: gr.EventData) -> Changes:
@@ -125,6 +124,10 @@ class PicturesView:
 
     def _none(self, event: gr.EventData) -> Changes:
         self._choose("")
+        return {}
+
+    def _none_else(self, event: gr.EventData) -> Changes:
+        """The desk has changed which pictures there are, and shows it; the rest of the page is as they are now."""
         return {}
 
     def _touched(self) -> None:
@@ -168,15 +171,6 @@ class PicturesView:
         """The desk once the set was judged, or mended."""
         asked = self._aimed()
         return self.desk.show(found, asked[1] if asked else self.aim(None), judgement)
-
-    def _acted(self, event: gr.EventData) -> Changes:
-        """What was pressed at the desk, where the same pictures still are."""
-        asked = self._aimed()
-        if asked is None:
-            raise planned.gone()
-        self.desk.act(event, asked[0])
-        self._touched()
-        return self.desk.show(pictures.load(asked[0].folder), asked[1])
 
     def _changed(self, event: gr.EventData) -> Changes:
         """Many captions: what would change, or what was accepted; only of the set that its page shows."""
