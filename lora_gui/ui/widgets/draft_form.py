@@ -96,4 +96,5 @@ def _fault(error: SettingError) -> dict[str, Any]:
         return {"words": f"{error.what} {error.remedy}"}
     if isinstance(near, int) and int(float(near)) > near:
         near = int(math.nextafter(near, 0))  # what a browser's number can hold
-    return {"words": error.what, "instead": near, "use": f"Use {value_in_words(near)}"}
+    use = f"Switch {'on' if near else 'off'}" if isinstance(near, bool) else f"Use {value_in_words(near)}"
+    return {"words": error.what, "instead": near, "use": use}

@@ -3,8 +3,10 @@
 import gradio as gr
 import pytest
 
+from lora_gui.errors import SettingError
 from lora_gui.settings import TrainSettings
 from lora_gui.ui.widgets import form
+from lora_gui.ui.widgets.draft_form import _fault
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +51,8 @@ def test_a_wrong_one_is_named_stays_visible_and_leaves_the_others_in_force(name,
 
 def test_a_setting_of_another_version_is_passed_over():
     assert form.usable({"no_such_setting": 1}) == ({}, {})
+
+
+def test_what_is_wrong_with_a_switch_is_mended_by_switching_it():
+    for instead, words in ((False, "Switch off"), (True, "Switch on"), (1, "Use 1")):
+        assert _fault(SettingError("It cannot be that.", "", "dora", instead))["use"] == words
