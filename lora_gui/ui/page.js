@@ -4,11 +4,11 @@ window.studio = (() => {
   const PATIENCE = 5000; // ms after which an answer counts as lost
   const TRIES = 3;
   const SETTLED = 60; // ms in which an answer is drawn
-  const RESTS = 300, WAITS = 3000; // ms without a key; ms between two looks while there are keys
+  const RESTS = 500, WAITS = 10000; // ms without a key; ms between two looks while there are keys
   const LOST = 'LoRA Studio was closed. Start it again; nothing is lost.';
   const UNFORESEEN = 'That did not work. Try it again; what went wrong stands where LoRA Studio was started.';
   const forms = {};
-  let looks = null;
+  let looks = null, calms = null;
 
   const form = key => forms[key] ??= { typed: {}, number: -1, asked: -Infinity };
   const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
@@ -211,22 +211,22 @@ window.studio = (() => {
     region.setAttribute('role', 'status');
     region.setAttribute('aria-live', 'polite');
     document.body.append(region);
-    // An answer holds the page up, so that a look gives way to keys that are being pressed, but not for long.
+    const look = looks = () => { looked = performance.now(); trigger('tick', {}); };
+    // Its answer holds the page up: what nobody pressed for gives way to keys that are being pressed, but not for ever.
     let pressed = -Infinity, again = 0;
     document.addEventListener('keydown', () => { pressed = performance.now(); }, true);
-    const look = looks = () => {
+    const calmly = calms = () => {
       const now = performance.now();
       clearTimeout(again);
-      if (now - pressed < RESTS && now - looked < WAITS) { again = setTimeout(look, RESTS); return; }
-      looked = now;
-      trigger('tick', {});
+      if (now - pressed < RESTS && now - looked < WAITS) again = setTimeout(calmly, RESTS);
+      else look();
     };
     const seen = () => { if (!document.hidden && performance.now() - looked > 1000) look(); };
     let lived = false;
     function arrange() {
       clearInterval(timer);
       const now = JSON.parse(props.value || '{}');
-      if (now.every && !document.hidden) timer = setInterval(look, now.every);
+      if (now.every && !document.hidden) timer = setInterval(calmly, now.every);
       if (now.every && !lived) others.postMessage('begun');
       lived = Boolean(now.every);
       document.title = now.title || 'LoRA Studio';
@@ -315,5 +315,5 @@ window.studio = (() => {
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name'],
   });
-  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, after, copied };
+  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, after, calmly: () => calms?.(), copied };
 })();

@@ -30,7 +30,7 @@ element.addEventListener('click', event => {
 _JUDGES = """
 let hangs = null, later = 0;
 studio.judges = on => { // one look, a moment after the last change of what a judgement hangs on
-  if (on !== hangs) { clearTimeout(later); later = setTimeout(studio.after, 700, []); }
+  if (on !== hangs) { clearTimeout(later); later = setTimeout(studio.calmly, 700); }
   hangs = on;
 };
 """
