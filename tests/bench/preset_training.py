@@ -25,13 +25,18 @@ class Way:
     """How everything is trained: on which base, with what changed by hand, from pictures of which side in px."""
 
     base: str
-    hand: tuple[str, ...]
+    hand: tuple[str, ...]  # KEY=VALUE for all, PRESET:KEY=VALUE for one
     side: int
     vram: float
 
+    def by_hand(self, kind: str) -> list[str]:
+        """What is changed of one preset, as KEY=VALUE; what is said of it alone comes last, and holds."""
+        of_all = [text for text in self.hand if not text.startswith(tuple(f"{one}:" for one in TRIGGERS))]
+        return [*QUIET, *of_all, *(text.partition(":")[2] for text in self.hand if text.startswith(f"{kind}:"))]
+
     def command(self, trial: Trial, pictures: Path) -> list[str]:
         """The command line, after `python -m lora_gui`."""
-        changed = [part for pair in (*QUIET, *self.hand) for part in ("--set", pair)]
+        changed = [part for pair in self.by_hand(trial.kind) for part in ("--set", pair)]
         return [
             "train", "--json", "--pictures", str(pictures), "--trigger", TRIGGERS[trial.kind], "--name", trial.name,
             "--preset", trial.kind, "--base", self.base, "--vram", str(self.vram), *changed,
@@ -67,7 +72,7 @@ def train(trial: Trial, way: Way, work: Path) -> Trained:
     pictures = write(trial, work, way.side)
     outside = Studio(work / "preset-studio")
     base = bases.find(outside, way.base)
-    hand = settings_of([*QUIET, *way.hand], TrainSettings)
+    hand = settings_of(way.by_hand(trial.kind), TrainSettings)
     count = len(list(pictures.glob("*.png")))
     settings = presets.fill(outside, trial.kind, base, count, hand, way.vram)
     home = work / "preset-loras" / f"{trial.name}-{content(Path(base.path), pictures, settings)}"

@@ -1,6 +1,6 @@
 """What the presets teach the starter, or another base: trained by the real command, drawn, and judged by three judges.
 
-python tests/bench/presets.py [--half report] [--only style] [--set KEY=VALUE] [--base FOLDER]
+python tests/bench/presets.py [--half report] [--only style] [--set [PRESET:]KEY=VALUE] [--base FOLDER]
 
 Each preset learns picture sets from outside the base, of which half are for choosing a preset's values and half for
 reporting what the chosen ones do. Prints one JSON object: each figure as the mean over the sets and judges, with the
@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=KINDS, help="a preset; may be said again (default: all)")
     parser.add_argument("--half", choices=("choose", "report"), default="choose")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="try a setting's value")
+    parser.add_argument("--set", action="append", default=[], metavar="[PRESET:]KEY=VALUE", help="a value to try")
     parser.add_argument("--base", default="starter", help="the folder of another base")
     parser.add_argument("--vram", type=float, default=12, metavar="GB", help="values of the preset for this card")
     parser.add_argument("--side", type=int, default=128, help="px of the pictures that are learnt; larger for a card")

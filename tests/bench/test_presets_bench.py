@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from preset_sets import TRIALS, Trial, asked, named, others, rows
+from preset_training import Way
 
 from lora_gui.starter.recipe.concepts import CONCEPTS, KEPT_OUT
 from lora_gui.starter.recipe.pictures import BASE_SETS, IconSet
@@ -48,3 +49,9 @@ def test_names_of_newer_sets_are_found_by_those_of_older_ones():
 def test_a_figure_is_the_mean_over_sets_and_its_spread_is_over_judges():
     found = over([{"drawn": [0.5, 0.7, 0.9]}, {"drawn": [0.7, 0.9, 0.8]}])
     assert found == {"drawn": {"mean": 0.75, "least": 0.6, "most": 0.85}}
+
+
+def test_a_value_is_tried_on_all_presets_or_on_one():
+    way = Way("starter", ("concept:steps=9", "steps=5", "style:rank=4"), 128, 12)
+    tried = {kind: [text for text in way.by_hand(kind) if text.startswith(("steps", "rank"))] for kind in KINDS}
+    assert tried == {"style": ["steps=5", "rank=4"], "character": ["steps=5"], "concept": ["steps=5", "steps=9"]}
