@@ -14,7 +14,7 @@ from torch import nn
 from lora_gui.starter.recipe.concepts import CONCEPTS
 from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, composite, render
 
-STEPS = {"style": 400, "character": 400}
+STEPS = {"style": 1200, "character": 400}  # pixels and 3D are told late
 APART = 3  # one picture of APART is not learnt by a judge, and judges it; each seed leaves out others
 NEITHER = "base"  # what is none of the looks
 Classes = dict[str, np.ndarray]  # (N, SIZE, SIZE, 4) uint8, RGBA
