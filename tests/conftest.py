@@ -5,7 +5,6 @@ import os
 
 import pytest
 
-from lora_gui.studio.tasks import process
 from tests import forkserver
 
 # Before torch is imported; children inherit it. The networks are tiny, and the test processes share the cores.
@@ -27,8 +26,8 @@ def pytest_configure(config):
 
 
 def pytest_sessionstart(session):
-    """Children of the tests are forked; that `python -m lora_gui.worker` starts is test_worker's."""
-    process.COMMAND = forkserver.command("-m", "lora_gui.worker")
+    """Children of the tests are forked; that the real commands start is test_worker's and test_picture_sandbox's."""
+    forkserver.used()
 
 
 # begun first, so that none of them is what all others wait for at the end

@@ -28,7 +28,8 @@ PLACE = "LORA_STUDIO_FORKSERVER"  # the variable that holds the socket's path
 IMPORTS = (
     "torch", "numpy", "PIL.PngImagePlugin", "safetensors.torch", "diffusers", "transformers", "peft", "accelerate",
     "wakepy", "psutil", "pydantic", "tests.tiny", "lora_gui.engine.convert", "lora_gui.engine.draw.drawer",
-    "lora_gui.engine.memory.plan", "lora_gui.engine.train.loop", "lora_gui.families.stable_diffusion_1.model",
+    "lora_gui.engine.memory.plan", "lora_gui.engine.train.loop", "lora_gui.studio.sandbox.picture_decode",
+    "lora_gui.families.stable_diffusion_1.model",
 )  # fmt: skip
 HEADER = 4  # bytes that hold the length of a request
 
@@ -43,6 +44,15 @@ def command(*what: str) -> tuple[str, ...]:
     if PLACE not in os.environ:
         return (sys.executable, *what)
     return (sys.executable, "-S", "-E", str(Path(__file__).with_name("forkstub.py")), os.environ[PLACE], *what)
+
+
+def used():
+    """From now on children of the app are forked: those that train, draw and plan, and those that decode pictures."""
+    from lora_gui.studio.sandbox import picture_sandbox
+    from lora_gui.studio.tasks import process
+
+    process.COMMAND = command("-m", "lora_gui.worker")
+    picture_sandbox.COMMAND = command("-m", "lora_gui.studio.sandbox.picture_sandbox")
 
 
 @contextlib.contextmanager

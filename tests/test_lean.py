@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from lora_gui.studio.tasks.process import ROOT
 
 START = "import sys; from lora_gui import lean; lean.start(); import torch\n"
@@ -33,6 +35,7 @@ def said(code: str) -> str:
     return found.stdout.strip()
 
 
+@pytest.mark.soak
 def test_training_loads_neither_the_compiler_of_torch_nor_bitsandbytes():
     assert said(LEFT_OUT) == "[]"
 

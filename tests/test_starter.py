@@ -116,6 +116,7 @@ def few_pictures(monkeypatch):
     monkeypatch.setattr(denoiser, "BATCH", 4)
 
 
+@pytest.mark.soak
 def test_the_recipe_runs_from_pictures_to_a_model_and_goes_on_where_it_was(tmp_path, few_pictures):
     base = {f"set-{i}": shapes(i) for i in range(3)}
     recipe = replace(build.smoke(tmp_path / "work", tmp_path / "out"), autoencoder_steps=2, denoiser_steps=2)

@@ -117,4 +117,5 @@ def job(folder: Path, base: Path | None = None, **settings: object) -> TrainJob:
         pictures=pictures(folder / "pictures"),
         settings=TrainSettings(**(quick | settings)),
         publish_to=str(folder / "loras"),
+        cache=str(folder / "cache"),
     )

@@ -100,6 +100,7 @@ def test_of_a_checkpointed_part_only_its_input_is_kept():
     assert recomputed < kept
 
 
+@pytest.mark.soak
 def test_the_apps_step_and_pefts_are_counted_on_a_network_of_full_size():
     counted = counts.full_size("sd15", ("app", "peft"))
     assert counted["app"].waits.total() == 0

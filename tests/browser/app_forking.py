@@ -7,9 +7,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import app  # noqa: E402
-from lora_gui.studio.tasks import process  # noqa: E402
 from tests import forkserver  # noqa: E402
 
 if __name__ == "__main__":
-    process.COMMAND = forkserver.command("-m", "lora_gui.worker")
+    forkserver.used()
     sys.exit(app.main())

@@ -16,5 +16,6 @@ from tests.browser import tiny_sdxl  # noqa: E402
 if __name__ == "__main__":
     tiny_sdxl.know_it()
     presets.SHIPPED = Path(os.environ[tiny_sdxl.FOLDER]) / "presets"
+    forkserver.used()
     process.COMMAND = forkserver.command(str(Path(tiny_sdxl.__file__)))
     sys.exit(app.main())

@@ -55,6 +55,7 @@ def window(tmp_path_factory):
             psutil.Process(beat[0]).kill()
 
 
+@pytest.mark.soak
 def test_an_sdxl_file_in_comfyui_is_trained_on_in_five_actions(page, window, tmp_path):
     for n, colour in enumerate(("red", "blue", "green", "gold")):
         Image.new("RGB", (96, 96), colour).save(tmp_path / f"{n}.png")

@@ -38,6 +38,7 @@ def window(tmp_path_factory, servers):
         app.wait(PATIENCE)
 
 
+@pytest.mark.soak
 def test_loras_are_brought_chosen_kept_a_key_for_and_dropped(page, window, servers, tmp_path):
     hub, civitai = servers
     theirs = Studio(tmp_path / "theirs")

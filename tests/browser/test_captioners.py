@@ -1,5 +1,6 @@
 """A captioner that is here describes the pictures; what it says is edited, accepted or rejected, and outlives F5."""
 
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -7,6 +8,7 @@ from tests import tiny_captioners
 from tests.tiny_captioners import TEXTS
 
 
+@pytest.mark.soak
 def test_captions_of_a_captioner_are_suggestions_until_they_are_accepted(page, window, tmp_path):
     tiny_captioners.taught(window.home / "captioners" / "mine")
     for number in range(5):

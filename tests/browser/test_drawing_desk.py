@@ -64,6 +64,7 @@ def drop(page, selector, path):
     return page.evaluate(DROP, [selector, path.name, base64.b64encode(path.read_bytes()).decode()])
 
 
+@pytest.mark.soak
 def test_orders_wait_on_every_page_and_a_child_that_is_killed_is_started_again(desk, window, browser):
     page, lease = desk, Lease(window.home)
     assert lease.take("a training", print)
@@ -96,6 +97,7 @@ def test_orders_wait_on_every_page_and_a_child_that_is_killed_is_started_again(d
     assert sum(page.evaluate("window.shifts")) < 0.05 and window.complaints == []
 
 
+@pytest.mark.soak
 def test_a_drawing_is_changed_where_it_is_painted_over_and_enlarged(desk, window):
     page, before = desk, len(history.history(Studio(window.home))[0])
     few_steps(page, 4)

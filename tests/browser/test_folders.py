@@ -1,9 +1,11 @@
 """A folder in a real Chromium: the files of one name in two folders keep each its caption."""
 
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
 
+@pytest.mark.soak
 def test_a_chosen_folder_keeps_its_folders_and_says_what_was_not_used(page, window, tmp_path):
     for folder, colour in (("set/red", "red"), ("set/blue", "blue"), ("set/masks", "white"), ("set/@eaDir", "grey")):
         (tmp_path / folder).mkdir(parents=True)

@@ -35,6 +35,7 @@ def run(window):
     return made
 
 
+@pytest.mark.soak
 def test_a_finished_run_shows_each_prompt_and_what_was_found_also_after_a_refresh(run, page, window):
     for _ in range(2):
         page.reload()

@@ -14,6 +14,7 @@ def studio(window):
     return Studio(window.home)
 
 
+@pytest.mark.soak
 def test_a_lora_is_found_changed_drawn_with_deleted_and_put_back(page, window, studio):
     for name in ("ink-fox", "owl"):
         making.lora(studio, name, **{"lora_studio.strength": "0.7"})

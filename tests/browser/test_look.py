@@ -71,6 +71,7 @@ def legible(page, where):
     page.evaluate("document.body.classList.remove('dark')")
 
 
+@pytest.mark.soak
 def test_every_text_stands_out_from_what_is_behind_it_in_light_and_dark(page, window):
     assert page.evaluate(CONTRAST.replace("4.5", "30")), "what measures sees texts at all"
     page.add_style_tag(content="* { transition: none !important; }")  # colours as they end

@@ -36,6 +36,7 @@ def desk(page):
     return page
 
 
+@pytest.mark.soak
 def test_parts_are_open_until_they_are_closed_and_balance_goes_both_ways(desk, window):
     expect(desk.locator("#fight")).to_contain_text("Will they fight?")
     details = desk.locator("#stack-0 details.parts")
@@ -53,6 +54,7 @@ def test_parts_are_open_until_they_are_closed_and_balance_goes_both_ways(desk, w
     assert window.complaints == []
 
 
+@pytest.mark.soak
 def test_a_drawing_is_taken_apart_and_a_grid_is_stopped_and_kept(desk, window):
     desk.locator("#draw").click()
     desk.locator("#shown [data-use=apart]").click()

@@ -52,6 +52,7 @@ def until(page, true):
     raise AssertionError("it did not come true")
 
 
+@pytest.mark.soak
 def test_after_three_bases_in_turn_the_plan_says_what_the_fields_hold(page, window):
     page.get_by_text("Use the example pictures").click()
     expect(page.locator("#plan")).to_contain_text("77 steps")
@@ -151,6 +152,7 @@ def test_a_page_where_nothing_lives_asks_nothing(page, window):
     until(page, lambda: len(asked) == 1)
 
 
+@pytest.mark.soak
 def test_ten_tabs_all_work_and_an_own_word_is_said_when_the_window_is_closed(page, window):
     tabs = [page]
     for number in range(2, 11):

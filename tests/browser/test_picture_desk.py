@@ -60,6 +60,7 @@ def test_captions_are_typed_by_keys_alone_and_a_refresh_loses_none(desk, page, w
     assert window.complaints == []
 
 
+@pytest.mark.soak
 def test_a_picture_is_taken_out_put_back_and_both_are_undone(desk, page, window):
     cells = desk.locator("figure")
     cells.nth(1).focus()

@@ -1,6 +1,7 @@
 """What the doctor says stands under the pictures, is mended by a press, and comes back by another."""
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
 from tests import planted
@@ -16,6 +17,7 @@ PASTE = """async colour => {
 }"""
 
 
+@pytest.mark.soak
 def test_the_worst_is_named_mended_and_taken_back(page, window, tmp_path):
     shown = planted.made("drawings", 11, 3)
     shown.append(planted.mirrored(shown[0], np.random.default_rng(1)))

@@ -33,6 +33,7 @@ def command(tmp_path):
         yield run, hub, civitai
 
 
+@pytest.mark.soak
 def test_a_lora_is_brought_from_civitai_with_a_key_and_another_chosen_from_the_hub(command, tmp_path):
     run, hub, civitai = command
     data = making.lora(Studio(tmp_path / "theirs"), "theirs").read_bytes()

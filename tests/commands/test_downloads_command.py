@@ -62,6 +62,7 @@ def test_a_download_is_followed_paused_by_ctrl_c_listed_resumed_and_found(comman
     assert (code, told) == (0, {"base": "sd15", "state": "finished", "path": str(studio.bases / "sd15")})
 
 
+@pytest.mark.soak
 def test_a_gated_base_says_how_to_sign_in_and_the_token_comes_by_the_input(command, hub, tmp_path):
     hub.repos[KNOWN.repo].gated = "auto"
     hub.allow("hf_ada", "ada", may_see=(KNOWN.repo,))

@@ -120,6 +120,7 @@ def test_a_mix_at_strength_1_draws_as_the_stack(tmp_path, base, pair):
     assert np.abs(together - drawing(base, tmp_path)).max() > 8
 
 
+@pytest.mark.soak
 def test_at_the_full_rank_a_compressed_mix_is_the_exact_one(tmp_path, pair):
     stack = entries(pair, 0.8, -0.5)
     out, told = mixed(tmp_path, stack, rank=7)

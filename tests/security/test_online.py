@@ -48,6 +48,7 @@ def run(environment, *arguments, text=""):
     return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stdout + done.stderr
 
 
+@pytest.mark.soak
 def test_every_other_command_asks_a_hub_nothing(hub, environment, tell):
     row = tell("Commands that stay at home although a hub is named")
     environment = environment | hub.environment()

@@ -220,6 +220,7 @@ def test_what_a_network_is_given_counts_until_the_step_ends():
     assert trace.saved >= 1000 * 64 * 4 and not layer._forward_pre_hooks
 
 
+@pytest.mark.soak
 def test_where_there_is_room_pictures_come_at_once_and_less_is_recomputed(kept):
     asked = {"accumulation": 6, "gradient_checkpointing": "blocks"}
     roomy = planned("sd15", kept, vram=24, **asked)

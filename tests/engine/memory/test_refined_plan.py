@@ -1,5 +1,7 @@
 """What the average, dropout, a DoRA and a LoKr cost stands in the memory plan."""
 
+import pytest
+
 from tests.engine.memory.test_memory import planner_of, settings_of
 
 
@@ -28,6 +30,7 @@ def test_a_lokr_holds_less_than_a_lora_of_its_rank_and_its_file_is_as_much_small
     assert saved[0] < saved[1] < 2.5 * saved[0]
 
 
+@pytest.mark.soak
 def test_a_dora_keeps_what_each_of_its_layers_gives(tmp_path):
     planner = planner_of("sd15", tmp_path)
     plain, dora = (planner.train(settings_of("sd15", dora=dora)) for dora in (False, True))

@@ -1,5 +1,6 @@
 """Compiled blocks learn what others do; by a backend of torch that needs no compiler, the graphs being the same."""
 
+import pytest
 import torch
 
 from lora_gui.engine.train import cache, compiled
@@ -23,6 +24,7 @@ def learnt(base, folder, backend=""):
     return torch.stack(state.losses), state.masters[0].flat.detach()
 
 
+@pytest.mark.soak
 def test_compiled_blocks_learn_what_others_do(base, tmp_path):
     torch._dynamo.utils.counters.clear()
     plain, quick = learnt(base, tmp_path / "a"), learnt(base, tmp_path / "b", "aot_eager")

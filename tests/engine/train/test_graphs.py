@@ -155,6 +155,7 @@ def test_recorded_steps_of_several_sizes_give_the_same_bits_as_others(base, tmp_
     assert not list(recorded.graphs.notes())
 
 
+@pytest.mark.soak
 def test_a_run_that_goes_on_from_a_checkpoint_records_anew_and_comes_to_the_same_bits(base, tmp_path):
     half, settings = 2 * RARE + 4, {"scheduler": "linear"}
     undisturbed, first, second = (learning(base, tmp_path / name, Replaying(), **settings) for name in "abc")

@@ -93,6 +93,7 @@ def test_masks_are_kept_beside_the_latents_of_each_variant_only_where_they_are_l
     assert all(masks.KEY not in one for variants in built().pictures for one in variants)
 
 
+@pytest.mark.soak
 def test_masks_change_what_is_learnt_only_where_they_are_learnt_by(base, tmp_path):
     def learnt(name, boxes, **settings):
         made = job(tmp_path / name, base, boxes, **settings)

@@ -49,6 +49,7 @@ def test_a_run_says_some_times_how_near_it_came_to_learnt_and_to_unseen_pictures
     assert any("2 of your 12 pictures are kept back" in event.text for event in events if isinstance(event, Note))
 
 
+@pytest.mark.soak
 def test_measuring_changes_nothing_of_what_is_learnt(base, tmp_path, monkeypatch):
     _, watched = trained(tmp_path / "one", base)
     monkeypatch.setattr(meter.Meter, "measure", lambda self, step: None)

@@ -99,6 +99,7 @@ def test_the_distance_from_the_base_is_that_of_two_plain_networks_and_so_is_its_
     assert not any(layer.disable_adapters for _, layer in lora.adapter_layers(made.parts, NAME))
 
 
+@pytest.mark.soak
 def test_class_pictures_add_their_gradients_at_their_weight(base, tmp_path):
     def gradient(weight, pictures=2):
         job = tiny.job(tmp_path, base, class_words="b", class_pictures=pictures, class_weight=weight)
@@ -116,6 +117,7 @@ def test_class_pictures_add_their_gradients_at_their_weight(base, tmp_path):
     torch.testing.assert_close(gradient(0), alone)
 
 
+@pytest.mark.soak
 def test_a_base_that_is_held_drifts_less_at_other_words(base, tmp_path):
     def drift(weight):
         made = state(tiny.job(tmp_path, base, steps=20, preservation=weight), tmp_path)

@@ -47,6 +47,7 @@ WAYS = {
     "huber": {"loss": "huber", "max_grad_norm": 0},
     "debiased": {"debiased": True, "max_grad_norm": 0},
 }
+QUICK = ("DoRA, averaged", "LoKr, averaged", "norms")
 
 
 def job(folder, base, **settings):
@@ -84,7 +85,7 @@ def plain(base, tmp_path_factory):
     return learnt(folder, job(folder, base))[0]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [one if one in QUICK else pytest.param(one, marks=pytest.mark.soak) for one in WAYS])
 def test_a_run_that_was_killed_goes_on_to_the_same_bits_with(way, plain, base, tmp_path):
     undisturbed, _ = learnt(tmp_path / "undisturbed", job(tmp_path / "undisturbed", base, **WAYS[way]))
     assert not equal(undisturbed, plain)

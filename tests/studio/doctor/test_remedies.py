@@ -99,6 +99,7 @@ class DiedError(BaseException):
     """The process ends here."""
 
 
+@pytest.mark.soak
 def test_a_crash_at_any_moment_of_a_change_is_repaired_at_the_next_look(ill, monkeypatch):
     """At each act upon the disk, of taking a change back and of doing it again: of a list, a picture and a caption."""
     studio, folder = ill

@@ -21,6 +21,12 @@ from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.things.pictures import import_pictures
 
 
+@pytest.fixture(autouse=True)
+def real(monkeypatch):
+    """As the app starts it; other tests fork."""
+    monkeypatch.setattr(picture_sandbox, "COMMAND", (sys.executable, "-m", picture_sandbox.__name__))
+
+
 @pytest.fixture
 def unruly(monkeypatch):
     command = sys.executable, str(Path(__file__).with_name("unruly_decoder.py"))

@@ -33,6 +33,7 @@ def pixels(path):
     return np.array(Image.open(path))
 
 
+@pytest.mark.soak
 def test_a_grid_of_200_stopped_at_57_keeps_57_and_each_can_be_drawn_again(studio, drawer):
     base = bases.find(studio, "starter")
     rows = axes.read(f"seed:{','.join(map(str, range(20)))}")

@@ -81,6 +81,7 @@ def has_come_back(studio, folder, run, steps=3):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its command is for bash")
+@pytest.mark.soak
 def test_a_packed_run_is_trained_by_its_one_command_with_two_processes_and_taken_back(studio, base, tmp_path):
     run = made(studio, base, ema_decay=0.5, rank_dropout=0.2, lora_plus=2, dora=True)
     folder = tmp_path / "packed"

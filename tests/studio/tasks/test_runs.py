@@ -102,6 +102,7 @@ def test_starts_at_once_give_one_run_each_time(studio, tell):
         list(started[0].wait())
 
 
+@pytest.mark.soak
 def test_windows_that_die_leave_the_run_alone_and_the_next_one_sees_how_far_it_is(studio, tell):
     run = runs.start(studio, job(studio, "counts"))
     wait_until(lambda: run.status().step > 0)
