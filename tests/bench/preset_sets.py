@@ -178,6 +178,13 @@ def others(trial: Trial, count: int) -> Asked:
     return _asked([(kind, words(kind))], list(COLOURS), count)
 
 
+def real(trial: Trial, work: Path, wanted: Asked) -> np.ndarray:
+    """What is asked of a style as its own set shows it, by which its judges are judged; (N, 3, SIZE, SIZE), [-1, 1]."""
+    own = icons(work, trial.shown)
+    pictures = np.stack([own.render(named(own, name)) for name in wanted.concepts])
+    return composite(pictures, PALETTE[[list(COLOURS).index(colour) for colour in wanted.colours]])
+
+
 def stacked(concept: Trial, count: int) -> Asked:
     return _asked([(concept.shown, words(concept.shown))], list(LIGHT), count)
 

@@ -4,8 +4,9 @@ python tests/bench/presets.py [--half report] [--only style] [--set [PRESET:]KEY
 
 Each preset learns picture sets from outside the base, of which half are for choosing a preset's values and half for
 reporting what the chosen ones do. Prints one JSON object: each figure as the mean over the sets and judges, with the
-lowest and the highest judge. What was trained, drawn or taught to a judge is kept in --work by its content, so that it
-can be broken off and go on. On one quiet core a set takes some four minutes, and a judge of concepts five.
+lowest and the highest judge; what judges find in a style's own pictures is the most that can be had. What was trained,
+drawn or taught to a judge is kept in --work by its content, so that it can be broken off and go on. On one quiet core a
+set takes some four minutes, and a judge of concepts five.
 """
 
 import argparse
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from preset_drawing import Drawer, Drawn
 from preset_judges import Judges, judges
-from preset_sets import TRIALS, TRIGGERS, Trial, asked, others, stacked
+from preset_sets import TRIALS, TRIGGERS, Trial, asked, others, real, stacked
 from preset_training import Trained, Way, train
 from starter_quality import MODEL, WORK, backgrounds
 
@@ -36,6 +37,8 @@ def of_style(trial: Trial, drawn: dict[str, Drawn], judge: Judges) -> Figures:
         "subject": kept["with"],
         "subject_kept_of_base": kept["with"] / max(kept["base"], 0.01),
         "bleed": _looks(trial, drawn["without"], judge),
+        "in_style_of_real_pictures": _looks(trial, drawn["real"], judge),
+        "subject_of_real_pictures": kept["real"],
     }
 
 
@@ -79,6 +82,8 @@ def measured(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]
         "base": drawer.draw(wanted, [], []),
         "untouched": drawer.draw(rest, [], []),
     }
+    if trial.kind == "style":
+        drawn["real"] = Drawn(wanted, torch.from_numpy(real(trial, drawer.work, wanted)))
     found = [JUDGED[trial.kind](trial, drawn, judge) for judge in panel]
     followed = mean(a == b for a, b in zip(backgrounds(drawn["with"].pictures), wanted.colours, strict=True))
     by_name = {name: [figures[name] for figures in found] for name in found[0]}
