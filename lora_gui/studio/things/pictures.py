@@ -17,7 +17,7 @@ from lora_gui.protocol.jobs import TrainPicture, mask_beside
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks.launching import all_runs
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import archives, mask_files, picture_index, report, set_changes
+from lora_gui.studio.things import archives, mask_files, picture_index, recalled, report, set_changes
 from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.filling import Filled, fill, require_colour
 from lora_gui.studio.things.intake import Incoming, Intake, gather
@@ -139,6 +139,7 @@ def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, 
         kept, unusable = mask_files.take(partial, filled.stored, mask_files.beside(found, intake.files))
         left = [one for one in left if one.file not in kept | {mask.file for mask in unusable}] + unusable
         filled.remarks += [f"Masks that came with their pictures: {len(kept)}."] if kept else []
+        filled.remarks += recalled.recall(partial, filled.digests, picture_sets(studio))
         picture_index.write(partial, _index(intake, left, found, captions, filled))
         folder = studio.pictures / new_id(studio.pictures)
         files.move(partial, folder)

@@ -1,0 +1,52 @@
+"""Captions that were written before for the very same pictures, for those that come in again without one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lora_gui import files
+from lora_gui.errors import UserError
+from lora_gui.studio.things import picture_index
+from lora_gui.studio.things.names import read_lines
+
+
+def recall(folder: Path, digests: Sequence[str], sets: Sequence[Path]) -> list[str]:
+    """Write what `sets`, the first ones first, say of pictures of these digests in `folder` that have no caption.
+
+    `digests` are of the pixels of its pictures, from the first; how many were given one is told in a sentence.
+    """
+    bare = {
+        number: digest
+        for number, digest in enumerate(digests, start=1)
+        if digest and not read_lines(folder / f"{number:04}.txt")
+    }
+    known = _known(set(bare.values()), sets) if bare else {}
+    given = {number: known[digest] for number, digest in bare.items() if digest in known}
+    for number, lines in given.items():
+        files.write_text(folder / f"{number:04}.txt", "\n".join(lines))
+    if not given:
+        return []
+    were = "1 picture was" if len(given) == 1 else f"{len(given)} pictures were"
+    return [f"{were} here before: the captions that you had given are there again."]
+
+
+def _known(digests: set[str], sets: Sequence[Path]) -> dict[str, tuple[str, ...]]:
+    """The lines of the first caption of each digest; sets and captions that cannot be read are passed over."""
+    known: dict[str, tuple[str, ...]] = {}
+    for folder in sets:
+        if known.keys() >= digests:
+            break
+        try:
+            there = picture_index.read(folder).digests
+        except UserError:
+            continue
+        for number, digest in enumerate(there, start=1):
+            if digest in digests and digest not in known and (lines := _lines(folder / f"{number:04}.txt")):
+                known[digest] = lines
+    return known
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        return read_lines(path)
+    except UserError:
+        return ()
