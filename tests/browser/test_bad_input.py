@@ -19,9 +19,9 @@ def drop(page, *files):
     page.locator("#dropzone input.files").set_input_files([str(file) for file in files])
 
 
-def painted(folder, name):
+def painted(folder, name, colour="orange"):
     path = folder / name
-    Image.new("RGB", (96, 96), "orange").save(path)
+    Image.new("RGB", (96, 96), colour).save(path)
     return path
 
 
@@ -81,7 +81,7 @@ def kept(page, true):
 
 
 def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_page_is_left(page, window, tmp_path):
-    drop(page, painted(tmp_path, "one.png"), painted(tmp_path, "two.png"))
+    drop(page, painted(tmp_path, "one.png", "teal"), painted(tmp_path, "two.png", "navy"))  # never captioned before
     areas = page.locator("#picture-desk textarea")
     expect(areas).to_have_count(2)
     folder = max(window.home.glob("pictures/2*"))

@@ -21,7 +21,7 @@ from lora_gui.settings import TrainSettings
 
 # ComfyUI divides by the norms of the plain weights; diffusers leaves magnitudes out of kohya's files, and says so
 _DRAWN = "A DoRA is drawn exactly here; ComfyUI draws it a little otherwise, and diffusers only a file of its own kind."
-_READ = "A LoKr is drawn exactly here and where LyCORIS is read, as in ComfyUI; diffusers: FLUX.2 and Z-Image alone."
+_READ = "A LoKr is drawn exactly here and where LyCORIS is read, as in ComfyUI; diffusers reads it of few families."
 
 
 def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: str) -> None:

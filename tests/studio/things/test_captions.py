@@ -134,7 +134,7 @@ def test_the_same_name_in_two_folders_keeps_each_its_caption(studio, tmp_path):
     made, _ = import_pictures(studio, [tmp_path / "in"])
     assert [one.caption for one in made.pictures] == ["red", "blue"]
     assert [(one.file, one.kind) for one in made.left] == [("z/1.txt", CAPTION)]
-    made, _ = import_pictures(studio, [tmp_path / "in" / "x", tmp_path / "in" / "y"])
+    made, _ = import_pictures(Studio(tmp_path / "another"), [tmp_path / "in" / "x", tmp_path / "in" / "y"])
     assert [one.caption for one in made.pictures] == ["red", ""]
 
 
