@@ -131,6 +131,7 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
 
 
 def test_the_goals_are_one_group_that_arrow_keys_walk_through(page, window):
+    page.wait_for_load_state("networkidle")  # a key before the page listens is lost
     expect(page.locator("#preset input").first).to_be_checked()
     page.locator("#preset input").first.focus()
     page.keyboard.press("ArrowRight")
