@@ -69,6 +69,11 @@ class Kronecker(Layer):
         names = LOKR[1::2] if self.first is None else (LOKR[0], *LOKR[2:])
         return dict(zip(names, factors, strict=True))
 
+    def in_file(self, module: str, folds_alpha: bool = False) -> LayerTensors:
+        """By their names in a file that calls the layer `module`, with alpha beside them or in them."""
+        named = self.folded().tensors() if folds_alpha else self.tensors() | {"alpha": self.down.new_tensor(self.alpha)}
+        return {f"{module}.{role}": tensor for role, tensor in named.items()}
+
     def folded(self) -> Kronecker:
         """The same with an alpha that counts for nothing."""
         if self.first is None or self.alpha == self.rank:
@@ -94,6 +99,10 @@ class Kronecker(Layer):
 Layers = dict[str, Layer]  # by part and module path, such as "unet.mid_block.attentions.0.proj_in"
 Shapes = dict[str, "torch.Size"]  # of the weights of a base's layers, by the same names
 LayerTensors = dict[str, "torch.Tensor"]  # of one layer in a file, by role: down, up, alpha and magnitude
+
+
+def is_lokr(layers: Layers) -> bool:
+    return any(isinstance(layer, Kronecker) for layer in layers.values())
 
 
 def layer_from(tensors: LayerTensors, alpha: float | None = None) -> Layer:

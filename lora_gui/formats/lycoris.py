@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 Shape = tuple[int, ...]
 
@@ -24,6 +24,11 @@ MID = ".lora_mid.weight"  # of LoCon: a core between the two halves
 def other_kind(names: Mapping[str, object]) -> str:
     """What a file without a layer that is read is called; empty where it is nothing of the kind."""
     return next((kind for pattern, kind in _OTHERS.items() if any(re.search(pattern, name) for name in names)), "")
+
+
+def of_lokr(names: Iterable[str]) -> bool:
+    """Whether some of these tensors are a LoKr's."""
+    return any(".lokr_" in name for name in names)
 
 
 def role_of(name: str, dimensions: int) -> tuple[str, str]:

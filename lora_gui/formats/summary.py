@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_gui.facts import CheckpointNames
+from lora_gui.formats import lycoris
 from lora_gui.formats.header import Header
 from lora_gui.formats.identify import identify, unplaced
 from lora_gui.formats.leftover import sentence
@@ -107,7 +108,7 @@ def _oddities(
     header: Header, dialect: str, ranks: Counter[int], alphas: Counter[float], given: dict[str, float]
 ) -> Iterable[str]:
     says = header.metadata
-    is_lokr = any(".lokr_" in name for name in header.tensors)
+    is_lokr = lycoris.of_lokr(header.tensors)
     if len(ranks) > 1 and not is_lokr:  # of which some have whole factors
         yield f"Its layers have different ranks: {_listed(ranks)}."
     if len(alphas) > 1 and given:

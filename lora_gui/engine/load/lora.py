@@ -15,7 +15,7 @@ from torch import nn
 from lora_gui.engine.load import lokr, offload
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family
-from lora_gui.formats.lora_file import Kronecker, Layer, Layers, Shapes
+from lora_gui.formats.lora_file import Layer, Layers, Shapes, is_lokr
 from lora_gui.settings import TrainSettings
 
 Parts = dict[str, nn.Module]  # networks that can carry adapters, by their name in LoRA files
@@ -180,7 +180,7 @@ def remove(parts: Parts, name: str) -> None:
 
 def _config(layers: Layers) -> PeftConfig:
     """For adapter layers by their module path within one part. Raises UserError where only some are DoRA."""
-    if any(isinstance(layer, Kronecker) for layer in layers.values()):
+    if is_lokr(layers):
         return lokr.empty(layers)
     first = next(iter(layers.values()))
     if len({layer.magnitude is None for layer in layers.values()}) > 1:

@@ -12,7 +12,7 @@ from lora_gui.errors import SettingError, UserError
 from lora_gui.families.base import Family
 from lora_gui.formats import dialects, lycoris
 from lora_gui.formats.header import FACTORED_LIMIT
-from lora_gui.formats.lora_file import Kronecker, Layers
+from lora_gui.formats.lora_file import Kronecker, Layers, is_lokr
 from lora_gui.protocol.events import Note
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import ADAPTER, TaskFolder
@@ -72,7 +72,7 @@ def _check(job: TrainJob, layers: Layers) -> None:
     if dora != settings.dora:
         what = f"{name} is {'a DoRA' if dora else 'no DoRA'}, and this run asks for {'none' if dora else 'one'}."
         raise SettingError(what, f"Switch DoRA {'on' if dora else 'off'}, or begin anew.", "dora", dora)
-    kind = "lokr" if any(isinstance(layer, Kronecker) for layer in layers.values()) else "lora"
+    kind = "lokr" if is_lokr(layers) else "lora"
     if kind != settings.adapter:
         what = f"{name} is a {KINDS[kind]}, and this run makes a {KINDS[settings.adapter]}."
         raise SettingError(what, f"Choose {KINDS[kind]}, or begin anew.", "adapter", kind)

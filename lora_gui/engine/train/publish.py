@@ -16,7 +16,7 @@ from lora_gui import families, files
 from lora_gui.engine.train import checkpoint
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
-from lora_gui.formats import dialects, header, metadata
+from lora_gui.formats import dialects, header, lycoris, metadata
 from lora_gui.formats.lora_file import Layers, Shapes
 from lora_gui.protocol.events import Event, Note, Stopped
 from lora_gui.protocol.jobs import TrainJob
@@ -54,7 +54,7 @@ def encode(job: TrainJob, facts: Facts, layers: Layers, steps: int) -> bytes:
 def decode(data: bytes, facts: Facts, shapes: Shapes) -> Layers:
     """The LoRA in the bytes of a file that `encode` made, for a base whose layers are `shapes`."""
     tensors = from_bytes(data)
-    dialect = dialects.own(facts, any(".lokr_" in name for name in tensors))
+    dialect = dialects.own(facts, lycoris.of_lokr(tensors))
     return dialects.parse(tensors, {}, dialect, shapes, facts, learns=True)
 
 

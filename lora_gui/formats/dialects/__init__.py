@@ -13,7 +13,7 @@ from lora_gui.formats.dialects import comfy, diffusers, kohya, lokr, onetrainer
 from lora_gui.formats.header import Header, read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.leftover import sentence
-from lora_gui.formats.lora_file import Kronecker, Layers, Shapes
+from lora_gui.formats.lora_file import Layers, Shapes, is_lokr
 from lora_gui.formats.naming import in_base
 from lora_gui.formats.spelling import canonical
 
@@ -121,7 +121,7 @@ def own(facts: Facts, of_lokr: bool) -> str:
 
 def build(layers: Layers, facts: Facts, dialect: str = "") -> dict[str, torch.Tensor]:
     """The tensors of a file in fp32; `dialect` empty means the family's own. Raises UserError where it has not this."""
-    dialect = dialect or own(facts, any(isinstance(layer, Kronecker) for layer in layers.values()))
+    dialect = dialect or own(facts, is_lokr(layers))
     if dialect not in facts.dialects:
         what = f"LoRA files of {facts.title} cannot be written in the {dialect} way."
         raise UserError(what, nearest(dialect, facts.dialects))

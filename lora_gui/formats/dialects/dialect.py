@@ -98,7 +98,7 @@ class Dialect:
         tensors: dict[str, torch.Tensor] = {}
         for module, layer in self._fused(layers, facts):
             if isinstance(layer, Kronecker):
-                tensors |= self._of_lokr(module, layer)
+                tensors |= layer.in_file(module, self.folds_alpha)
                 continue
             tensors[f"{module}.{suffixes['down']}"] = layer.down
             scale = layer.alpha / layer.rank if self.folds_alpha else 1.0
@@ -109,11 +109,6 @@ class Dialect:
                 column = layer.magnitude.view(-1, *[1] * (layer.down.ndim - 1))
                 tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude if self.folds_alpha else column
         return tensors
-
-    def _of_lokr(self, module: str, layer: Kronecker) -> dict[str, torch.Tensor]:
-        named = (layer.folded() if self.folds_alpha else layer).tensors()
-        alpha = {} if self.folds_alpha else {"alpha": layer.down.new_tensor(layer.alpha)}
-        return {f"{module}.{role}": tensor for role, tensor in (named | alpha).items()}
 
     def _pairs(self, facts: Facts, shapes: Shapes | None) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Every name a layer can have in a file, and the module paths it adapts: several where it is fused."""

@@ -19,8 +19,7 @@ def build_exact(layers: Layers) -> dict[str, torch.Tensor]:
     for name, layer in layers.items():
         spelt = in_file(name)
         if isinstance(layer, Kronecker):
-            named = layer.tensors() | {"alpha": layer.down.new_tensor(layer.alpha)}
-            tensors |= {f"{spelt}.{role}": tensor for role, tensor in named.items()}
+            tensors |= layer.in_file(spelt)
             continue
         tensors |= {
             f"{spelt}.lora_A.weight": layer.down,

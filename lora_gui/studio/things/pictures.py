@@ -139,7 +139,8 @@ def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, 
         kept, unusable = mask_files.take(partial, filled.stored, mask_files.beside(found, intake.files))
         left = [one for one in left if one.file not in kept | {mask.file for mask in unusable}] + unusable
         filled.remarks += [f"Masks that came with their pictures: {len(kept)}."] if kept else []
-        filled.remarks += recalled.recall(partial, filled.digests, picture_sets(studio))
+        written = (captions.texts[number] for number in filled.stored)
+        filled.remarks += recalled.recall(partial, written, filled.digests, picture_sets(studio))
         picture_index.write(partial, _index(intake, left, found, captions, filled))
         folder = studio.pictures / new_id(studio.pictures)
         files.move(partial, folder)

@@ -1,6 +1,6 @@
 """Captions that were written before for the very same pictures, for those that come in again without one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lora_gui import files
@@ -9,16 +9,14 @@ from lora_gui.studio.things import picture_index
 from lora_gui.studio.things.names import read_lines
 
 
-def recall(folder: Path, digests: Sequence[str], sets: Sequence[Path]) -> list[str]:
-    """Write what `sets`, the first ones first, say of pictures of these digests in `folder` that have no caption.
+def recall(folder: Path, captions: Iterable[str], digests: Sequence[str], sets: Sequence[Path]) -> list[str]:
+    """Write what `sets`, the first ones first, say of the pictures in `folder` that have no caption.
 
-    `digests` are of the pixels of its pictures, from the first; how many were given one is told in a sentence.
+    `captions` and `digests`, of the pixels, are of its pictures, from the first; how many were given one is told in a
+    sentence.
     """
-    bare = {
-        number: digest
-        for number, digest in enumerate(digests, start=1)
-        if digest and not read_lines(folder / f"{number:04}.txt")
-    }
+    told = enumerate(zip(captions, digests, strict=True), start=1)
+    bare = {number: digest for number, (caption, digest) in told if digest and not caption}
     known = _known(set(bare.values()), sets) if bare else {}
     given = {number: known[digest] for number, digest in bare.items() if digest in known}
     for number, lines in given.items():

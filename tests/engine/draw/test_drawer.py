@@ -381,7 +381,7 @@ def test_a_base_that_is_none_is_a_sentence(drawer, order, tmp_path):
 
 def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for_bit(tmp_path, order):
     wide = tiny.stable_diffusion_1(tmp_path / "wide", width=128)
-    job = tiny.job(tmp_path, wide, precision="nf4", steps=2).model_copy(update={"cache": str(tmp_path / "cache")})
+    job = tiny.job(tmp_path, wide, precision="nf4", steps=2)
     done = list(train(job, tmp_path, tiny.QuickStableDiffusion1()))[-1]
     drawer = Drawer()
 

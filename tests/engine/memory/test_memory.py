@@ -1,5 +1,6 @@
 """The memory plan: counted on the real networks at full size, without a weight, and held against known figures."""
 
+import itertools
 import json
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import plans
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import presets
+from tests import soak
 from tests.bench import memory_plan
 
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
@@ -77,8 +79,7 @@ def with_16_bit_loras(monkeypatch):
 
 
 def traced() -> list:
-    pairs = [(key, recomputing) for key in FIGURES for recomputing in (False, True)]
-    return [pair if pair in QUICK else pytest.param(*pair, marks=pytest.mark.soak) for pair in pairs]
+    return soak.but(QUICK, itertools.product(FIGURES, (False, True)))
 
 
 @pytest.mark.parametrize(("key", "recomputing"), traced())
@@ -126,10 +127,9 @@ def test_every_base_fits_a_card_of_12_gb_with_every_preset(key, kept):
 
 
 QUICK_PEAKS = ("sd15", "klein-4b")  # a U-Net and a transformer; the others take a minute
-SLOW_PEAKS = [key for key in memory_plan.LIMITS if key not in QUICK_PEAKS]
 
 
-@pytest.mark.parametrize("key", [*QUICK_PEAKS, *(pytest.param(k, marks=pytest.mark.soak) for k in SLOW_PEAKS)])
+@pytest.mark.parametrize("key", soak.but(QUICK_PEAKS, memory_plan.LIMITS))
 def test_the_readme_tells_the_peaks_that_are_planned(key, kept):
     found = [memory_plan.planned(Studio(kept), base_of(key), preset).peak_gib for preset in presets.ORDER]
     assert memory_plan.row(base_of(key), found) in README.splitlines()

@@ -11,7 +11,7 @@ from lora_gui import files
 from lora_gui.engine.train.loop import train
 from lora_gui.protocol.events import Done, Saved
 from lora_gui.protocol.jobs import TrainJob, mask_beside
-from tests import tiny
+from tests import soak, tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
 WAYS = {
@@ -55,7 +55,7 @@ def plain(base, tmp_path_factory):
     return learnt(folder, job(folder, base))
 
 
-@pytest.mark.parametrize("way", [one if one in QUICK else pytest.param(one, marks=pytest.mark.soak) for one in WAYS])
+@pytest.mark.parametrize("way", soak.but(QUICK, WAYS))
 def test_a_run_that_was_killed_goes_on_to_the_same_bits_with(way, plain, base, tmp_path):
     undisturbed = learnt(tmp_path / "undisturbed", job(tmp_path / "undisturbed", base, **WAYS[way]))
     assert not equal(undisturbed, plain)

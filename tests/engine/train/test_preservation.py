@@ -34,7 +34,6 @@ def state(job, folder):
 
 def test_pictures_of_the_class_are_drawn_once_by_the_base_and_kept_and_their_captions_have_no_trigger(base, tmp_path):
     job = tiny.job(tmp_path, base, class_words="thing", class_pictures=3)
-    job = job.model_copy(update={"cache": str(tmp_path / "cache")})
     whole, events = beside(job, tmp_path)
     drawn = whole.pictures[4:]
     assert [one.caption for one in drawn] == ["thing"] * 3 and whole.pictures[:4] == job.pictures

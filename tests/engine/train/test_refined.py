@@ -24,7 +24,7 @@ from lora_gui.protocol.events import Done, Note, Saved
 from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.library.again import settings_of
-from tests import tiny
+from tests import soak, tiny
 from tests.engine.train.test_train import plain_drawing
 
 CPU = torch.device("cpu")
@@ -51,8 +51,7 @@ QUICK = ("DoRA, averaged", "LoKr, averaged", "norms")
 
 
 def job(folder, base, **settings):
-    made = tiny.job(folder, base, **({"steps": 5, "sample_every": 0, "checkpoint_every": 1} | settings))
-    return made.model_copy(update={"cache": str(folder / "cache")})
+    return tiny.job(folder, base, **({"steps": 5, "sample_every": 0, "checkpoint_every": 1} | settings))
 
 
 def learnt(folder, made):
@@ -85,7 +84,7 @@ def plain(base, tmp_path_factory):
     return learnt(folder, job(folder, base))[0]
 
 
-@pytest.mark.parametrize("way", [one if one in QUICK else pytest.param(one, marks=pytest.mark.soak) for one in WAYS])
+@pytest.mark.parametrize("way", soak.but(QUICK, WAYS))
 def test_a_run_that_was_killed_goes_on_to_the_same_bits_with(way, plain, base, tmp_path):
     undisturbed, _ = learnt(tmp_path / "undisturbed", job(tmp_path / "undisturbed", base, **WAYS[way]))
     assert not equal(undisturbed, plain)
