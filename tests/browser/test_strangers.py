@@ -62,7 +62,6 @@ def test_a_page_of_somebody_else_gets_nowhere_and_the_window_goes_on(page, windo
     row.more = f"{len(at_window)} refusals seen"
     page.locator("#others").click()
     expect(page.locator(".pictures img")).to_have_count(0)
-    page.wait_for_load_state("networkidle")
     bring_a_picture(page, tmp_path)
     page.get_by_role("tab", name="Generate").click()
     expect(page.locator("#prompt textarea")).to_be_visible()

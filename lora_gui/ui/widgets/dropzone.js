@@ -57,7 +57,9 @@ element.addEventListener('click', event => {
   else if (kind) element.querySelector(`input.${kind}`).click();
 });
 element.addEventListener('change', event => {
-  if (event.target.files?.length) send(chosen(event.target.files));
+  if (!event.target.files?.length) return;
+  send(chosen(event.target.files));
+  event.target.value = ''; // or a browser would not say that the same files were chosen once more
 });
 element.addEventListener('dragover', event => {
   event.preventDefault();
