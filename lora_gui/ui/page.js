@@ -16,16 +16,18 @@ window.studio = (() => {
   const isSeen = element => element?.isConnected && element.checkVisibility();
 
   // `places` are the ids of its fields by their names, `fold` that of what some of them are folded into.
-  function open(key, trigger, places, fold) {
+  function open(key, props, trigger, watch, places, fold) {
     Object.assign(form(key), { trigger, places, fold });
+    watch('value', () => hear(form(key), props.value));
     send(form(key));
   }
 
-  // Gradio's text boxes tell of key presses alone: not of Backspace, of what is pasted, or of other ways to write.
+  // Gradio's text boxes tell of key presses alone: not of Backspace, of what is pasted, or of other ways to write. And
+  // what an answer must not write over is known before gradio itself hears of it.
   function texts(fields) {
     document.addEventListener('input', ({ target }) => {
       const [key, name] = fields[target.matches('input, textarea') && target.closest('.block[id]')?.id] || [];
-      if (key) edit(key, name, target.value);
+      if (key) edit(key, name, target.type !== 'number' ? target.value : target.value === '' ? null : Number(target.value));
     }, true);
   }
 
@@ -84,46 +86,57 @@ window.studio = (() => {
     return { ...shown, changes: Object.fromEntries(changes) };
   }
 
-  // An answer is taken once, and passed over where a newer one came first; what is being typed is never written over.
+  // Each answer is heard once, and passed over where a newer one came first; what is being typed is never written over.
   // What the press of a button brought to light stays until something is changed.
+  function hear(one, kept) {
+    const told = JSON.parse(kept || '{}');
+    if (!told.values || told.number < one.number || told.answer === one.answer) return;
+    const stays = one.pressed && !told.pressed && told.number === one.number ? ['notice', 'verdict'] : [];
+    one.number = told.number;
+    one.answer = told.answer;
+    one.asked = -Infinity;
+    if (told.fresh) one.typed = {};
+    if (!stays.length) Object.assign(one, { wrong: told.wrong, pressed: told.pressed });
+    one.names = told.names;
+    const stay = Object.fromEntries(stays.filter(name => name in one.values).map(name => [name, one.values[name]]));
+    one.values = { ...(one.due ? one.values : {}), ...told.values, ...stay };
+    one.due = true;
+    mend();
+    if (told.focus) setTimeout(go, SETTLED, one, told.focus);
+    send(one);
+  }
+
+  // How the fields come to stand, once for what was heard; `undefined` lets gradio leave one alone, whatever happens to
+  // it meanwhile. The answer is given along for a form on a tab that was not open yet, which cannot watch.
   function fill(key, kept, shown) {
     const one = form(key);
+    hear(one, kept);
     one.asked = -Infinity;
-    if (kept?.values && kept.number >= one.number && kept.answer !== one.answer) {
-      const stays = one.pressed && !kept.pressed && kept.number === one.number ? ['notice', 'verdict'] : [];
-      one.number = kept.number;
-      one.answer = kept.answer;
-      if (kept.fresh) one.typed = {};
-      if (!stays.length) Object.assign(one, { wrong: kept.wrong, pressed: kept.pressed });
-      mend();
-      if (kept.focus) setTimeout(go, SETTLED, one, kept.focus);
-      shown = kept.names.map((name, at) => name in kept.values && !stays.includes(name) ?
-        taken(one, name, kept.values[name], shown[at]) : shown[at]);
-    }
+    const values = one.due ? one.names.map((name, at) => (
+      name in one.values ? taken(one, name, one.values[name], shown[at]) : undefined)) : [];
+    one.due = false;
     send(one);
-    return shown;
+    return values;
   }
 
   // A number that was emptied and left is the preset's again; nothing else changes.
   function left(key, kept, shown) {
     const one = form(key);
-    return shown.map((value, at) => {
-      const name = kept?.names?.[at];
-      return name in one.typed && isEmpty(one.typed[name].value) ? taken(one, name, kept.values[name], value) : value;
-    });
+    return (one.names || []).map((name, at) => (
+      name in one.typed && isEmpty(one.typed[name].value) ? taken(one, name, one.values[name], shown[at]) : undefined));
   }
 
   function taken(one, name, value, shown) {
-    const typed = one.typed[name];
-    if (!typed) return value;
-    if (same(typed.value, value)) { delete one.typed[name]; return typed.taken ? value : shown; }
+    const typed = one.typed[name], other = same(value, shown) ? undefined : value;
+    if (!typed) return other;
+    if (same(typed.value, value)) { delete one.typed[name]; return other; }
     if (isEmpty(typed.value)) { // the preset's again, once that was heard of and the field is left
-      if (typed.sent !== typed.value || typed.element === document.activeElement) return shown;
+      if (typed.sent !== typed.value || typed.element === document.activeElement) return undefined;
       delete one.typed[name];
-      return value;
+      return other;
     }
     if (typed.sent === typed.value) delete typed.sent; // the window holds something else: it is told again
-    return shown;
+    return undefined;
   }
 
   // What is wrong stands under its field, with a button for the nearest value, and on the header of what it is folded in.
@@ -179,7 +192,7 @@ window.studio = (() => {
     const name = target.closest?.('[data-mends]')?.dataset.mends, block = target.closest?.('.block[id]');
     const one = name && Object.values(forms).find(each => each.places?.[name] === block?.id);
     if (!one?.wrong?.[name]) return;
-    one.typed[name] = { value: one.wrong[name].instead, element: null, tries: 0, taken: true };
+    one.typed[name] = { value: one.wrong[name].instead, element: null, tries: 0 };
     block.querySelector('input, textarea')?.focus();
     send(one);
   });

@@ -92,6 +92,41 @@ def test_what_is_typed_while_the_page_still_fills_is_kept(page, window):
     assert draft(window)["train"]["trigger"] == "zxy_early" and window.complaints == []
 
 
+def test_what_is_typed_while_an_answer_is_being_drawn_stays(page, window):
+    details(page)
+    page.locator("#name input").wait_for()
+    page.evaluate("""() => {
+      const fill = studio.fill, name = document.querySelector('#name input');
+      studio.fill = (...given) => {
+        const values = fill(...given);
+        studio.fill = fill;
+        name.value = '../fox';
+        name.dispatchEvent(new Event('input', { bubbles: true }));
+        return values;
+      };
+    }""")
+    page.locator("#trigger input").fill("zxy_early")
+    expect(page.locator("#name .wrong")).to_contain_text("looks like a path")
+    expect(page.locator("#name input")).to_have_value("../fox")
+    assert window.complaints == []
+
+
+def test_of_two_answers_that_come_at_once_both_are_heard(page):
+    details(page)
+    page.locator("#name input").wait_for()
+    stands = page.evaluate("""() => {
+      const props = {}, names = ['name', 'notice', 'other'];
+      let heard;
+      studio.open('spare', props, () => {}, (value, act) => { heard = act; }, { name: 'name' }, 'details');
+      const answer = told => { props.value = JSON.stringify({ number: 1, names, wrong: {}, ...told }); heard(); };
+      answer({ answer: 1, values: { name: 'a', notice: 'mend it', other: 'c' }, pressed: true, focus: 'name' });
+      answer({ answer: 2, values: { name: 'b', notice: '' }, pressed: false, focus: '' });
+      return studio.fill('spare', props.value, ['', '', '']);
+    }""")
+    assert stands == ["b", "mend it", "c"]
+    expect(page.locator("#name input")).to_be_focused()
+
+
 def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
     def typed():
         shown = [page.locator(f"{name} :is(input, textarea)").first.input_value() for name in fields]
@@ -131,7 +166,6 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
 
 
 def test_the_goals_are_one_group_that_arrow_keys_walk_through(page, window):
-    page.wait_for_load_state("networkidle")  # a key before the page listens is lost
     expect(page.locator("#preset input").first).to_be_checked()
     page.locator("#preset input").first.focus()
     page.keyboard.press("ArrowRight")

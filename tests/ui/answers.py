@@ -1,5 +1,6 @@
 """What a page shows after an answer, for tests that call the handlers of a tab as the page does."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class Page:
         self.focus = ""
 
     def take(self, changes: dict[Any, Any]) -> dict[str, Any]:
-        answer = changes[self._form._kept]
+        answer = json.loads(changes[self._form._kept])
         self.changes, self.shown, self.fresh = changes, changes[self._form.shown], answer["fresh"]
         self.wrong, self.focus = answer["wrong"], answer["focus"]
         assert answer["names"] == list(self._form._fields)

@@ -17,6 +17,8 @@ from lora_gui.refusals import value_in_words
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
 from lora_gui.ui.widgets.parts import html, leaves
 
+TEXTS = (gr.Textbox, gr.Number)
+
 
 class DraftForm:
     """`typed` are fields of the user's, `said` pieces of HTML that stand or fall with the same answer.
@@ -30,32 +32,31 @@ class DraftForm:
     def __init__(self, key: str, typed: dict[str, Any], said: dict[str, gr.HTML], fold: str = "") -> None:
         self._key, self._typed = key, typed
         self._fields = typed | said
-        self._kept = gr.JSON({}, visible=False)  # the latest answer, for page.js
+        places = json.dumps({name: field.elem_id for name, field in typed.items() if field.elem_id})
+        script = f"studio.open('{key}', props, trigger, watch, {places}, '{fold}')"
+        self._kept = html(js_on_load=script, html_template="")  # the latest answer, for page.js, which hears each
         self.shown = gr.JSON({}, visible=False)
         self.outputs = [self._kept, self.shown]
-        places = json.dumps({name: field.elem_id for name, field in typed.items() if field.elem_id})
-        self._bridge = html(js_on_load=f"studio.open('{key}', trigger, {places}, '{fold}')")
         self._answers = itertools.count(1)
         self.carries = f"(shown, ...rest) => [studio.unsent('{key}', shown), ...rest]"
 
     def connect(self, edited: Callable[[gr.EventData, dict[str, Any]], Changes], outputs: Iterable[Any] = ()) -> Any:
         """Let `edited` answer every edit; it finds them in its event's `changes`. Returns the event."""
         for name, field in self._typed.items():
-            if isinstance(field, gr.Textbox):
-                continue  # see `texts`
-            js = f"value => studio.edit('{self._key}', '{name}', value)"
-            field.input(None, [field], None, js=js, **HIDDEN)
             if isinstance(field, gr.Number):  # one that was emptied is filled again once it is left
                 field.blur(**self._in_browser("left"))
+            if not isinstance(field, TEXTS):
+                js = f"value => studio.edit('{self._key}', '{name}', value)"
+                field.input(None, [field], None, js=js, **HIDDEN)
         every: dict[str, Any] = LIGHT | {"trigger_mode": "multiple"}
-        event = self._bridge.input(edited, [self.shown], [*self.outputs, *outputs], **every)
+        event = self._kept.input(edited, [self.shown], [*self.outputs, *outputs], **every)
         leaves(self._key, event)
         return self.filled(event)
 
     @property
     def texts(self) -> dict[str, tuple[str, str]]:
-        """The text boxes by their ids, for page.js, which hears them itself."""
-        boxes = {name: field for name, field in self._typed.items() if isinstance(field, gr.Textbox)}
+        """What is typed into, by its ids, for page.js, which hears it itself."""
+        boxes = {name: field for name, field in self._typed.items() if isinstance(field, TEXTS)}
         return {str(field.elem_id): (self._key, name) for name, field in boxes.items()}
 
     def filled(self, event: Any) -> Any:
@@ -80,7 +81,7 @@ class DraftForm:
         faults = {name: _fault(error) for name, error in (wrong or {}).items()}
         told = {"number": number, "answer": next(self._answers), "names": list(self._fields), "values": values}
         told |= {"fresh": fresh, "wrong": faults, "focus": focus, "pressed": pressed}
-        return {self._kept: told, self.shown: {"number": number} | more}
+        return {self._kept: json.dumps(told), self.shown: {"number": number} | more}
 
     def _in_browser(self, act: str) -> dict[str, Any]:
         """How page.js is let change the fields by `act`, without asking anybody."""

@@ -31,7 +31,8 @@ class Page:
 
     def takes(self, changes):
         self.shown = changes[self.setup._form.shown]
-        self.changes, self.values = changes, changes[self.setup._form._kept]["values"]
+        self.changes, self.told = changes, json.loads(changes[self.setup._form._kept])
+        self.values = self.told["values"]
 
     def types(self, **fields):
         self.takes(self.setup._edited(SimpleNamespace(changes=fields), self.shown))
@@ -71,7 +72,7 @@ def test_whatever_was_pressed_the_plan_says_the_steps_that_the_field_holds(page)
 def test_a_wrong_setting_is_named_and_stays_until_it_is_right_or_the_preset_comes_back(page):
     page.types(rank=9999)
     page.types(trigger="zxy_style")
-    assert page.values["rank"] == 9999 and "rank" in page.changes[page.setup._form._kept]["wrong"]
+    assert page.values["rank"] == 9999 and "rank" in page.told["wrong"]
     assert "Rank can be at most 256" in page.starts() and not runs.all_runs(page.context.studio)
     page.takes(page.setup._back_to_preset(page.shown))
     assert page.values["rank"] != 9999 and page.values["notice"] == ""
