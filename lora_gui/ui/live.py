@@ -62,17 +62,18 @@ class Live:
         html(js_on_load=f"studio.texts({json.dumps(texts)})")
 
         def look(shown: str, *given: Any) -> Any:
+            now = standing().to_json()  # first: what ends while the views look is looked at once more
             changes: Changes = {}
             rest = list(given)
             for one, taken, _ in self._looks:
                 changes |= one(*rest[: len(taken)])
                 del rest[: len(taken)]
-            now = standing().to_json()
             return changes | ({} if now == shown else {self._pulse: now}) or gr.skip()
 
         for event in (load(look, inputs, outputs, **LIGHT), self._pulse.tick(look, inputs, outputs, **LIGHT)):
             for form in self._forms:
                 form.filled(event)
+            event.then(None, js="studio.looked", **HIDDEN)
 
 
 class Standing:

@@ -8,7 +8,8 @@ window.studio = (() => {
   const LOST = 'LoRA Studio was closed. Start it again; nothing is lost.';
   const UNFORESEEN = 'That did not work. Try it again; what went wrong stands where LoRA Studio was started.';
   const forms = {};
-  let looks = null, calms = null;
+  let looks = null, calms = null, arrived = () => { comes = false; };
+  let comes = true; // whether an answer to a look is on its way; to the one that opens the page, at first
 
   const form = key => forms[key] ??= { typed: {}, number: -1, asked: -Infinity };
   const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
@@ -217,14 +218,26 @@ window.studio = (() => {
 
   // Looks happen while something lives and somebody sees the page, and once whenever it comes into sight again.
   function live(props, trigger, watch) {
-    let timer = 0, told = null, looked = -Infinity;
+    let timer = 0, told = null, looked = comes ? performance.now() : -Infinity, wanted = false;
     const others = new BroadcastChannel('studio');
     const region = document.createElement('div');
     region.id = 'said';
     region.setAttribute('role', 'status');
     region.setAttribute('aria-live', 'polite');
     document.body.append(region);
-    const look = looks = () => { looked = performance.now(); trigger('tick', {}); };
+    // One at a time: of two, the older answer could come last, or each draw a part of the page, and nobody would look on.
+    const look = looks = () => {
+      const now = performance.now();
+      wanted = comes && now - looked < WAITS;
+      if (wanted) return;
+      comes = true;
+      looked = now;
+      trigger('tick', {});
+    };
+    arrived = () => {
+      comes = false;
+      if (wanted) look();
+    };
     // Its answer holds the page up: what nobody pressed for gives way to keys that are being pressed, but not for ever.
     let pressed = -Infinity, again = 0;
     document.addEventListener('keydown', () => { pressed = performance.now(); }, true);
@@ -232,7 +245,7 @@ window.studio = (() => {
       const now = performance.now();
       clearTimeout(again);
       if (now - pressed < RESTS && now - looked < WAITS) again = setTimeout(calmly, RESTS);
-      else look();
+      else if (!comes || now - looked >= WAITS) look();
     };
     const seen = () => { if (!document.hidden && performance.now() - looked > 1000) look(); };
     let lived = false;
@@ -328,5 +341,5 @@ window.studio = (() => {
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name'],
   });
-  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, after, calmly: () => calms?.(), copied };
+  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, looked: () => arrived(), after, calmly: () => calms?.(), copied };
 })();

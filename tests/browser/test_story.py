@@ -13,7 +13,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
 
 WHOLE = True  # app.py and its workers, really started
-STEPS = 12
+STEPS = 32  # so many that a fast computer is seen at work
 LONG = 600_000  # ms, for a training on a busy computer
 PROMPT = "zxy_style apple on a blue background"
 

@@ -68,12 +68,11 @@ class Gallery:
             each: dict[str, Any] = HIDDEN | {"trigger_mode": "multiple"}  # each press counts
             live.after(part.select(acted, [self._page, *self._wish], self.outputs, **each), "#cancel", "#draw")
 
-    def watch(self) -> Changes:
-        """Show that something is being drawn."""
-        return {self._easel: gr.update(visible=True)} | self.sheets.aside()
-
     def _look(self, page: dict[str, Any], words: str, star: bool) -> Changes:
-        """What has changed since this page last looked; a page that was just opened gets all there is."""
+        """What has changed since this page last looked; a page that was just opened gets all there is.
+
+        Whatever shows that something is drawn changes here alone: looks never overtake each other, other answers do.
+        """
         drawer, page = self._context.drawer, page or {}
         waiting, ended = self._own(drawer.waiting()), [one.id for one in self._own(drawer.ended())]
         status = drawer.status(waiting[0].id) if waiting else None

@@ -123,7 +123,7 @@ class _Order:
         for button, is_next in ((self._draw, False), (self._again, True)):
             draw = functools.partial(self._drawn, gallery, next_seed=is_next)
             every = carried | {"trigger_mode": "multiple"}  # a second press is a second order
-            live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.outputs], **every)))
+            live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.sheets.outputs], **every)))
 
     def _look(self, shown: dict[str, Any]) -> Changes:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
@@ -247,7 +247,7 @@ class _Order:
             self._begin(next_seed)
         except UserError as error:
             return self._restacked(error)
-        return self._restacked() | gallery.watch()
+        return self._restacked() | gallery.sheets.aside()
 
     def _begin(self, next_seed: bool) -> None:
         """Order what the draft says; with `next_seed` the same once more, the seed after those of the last time."""
