@@ -85,9 +85,17 @@ def window(request, tmp_path_factory):
             psutil.Process(beat[0]).kill()
 
 
+def forget_what_was_chosen(window):
+    """What the page of the test before still asks for may be answered, and kept, after it was closed."""
+    draft = window.home / "draft.json"
+    while draft.exists():
+        draft.unlink()
+        time.sleep(0.3)
+
+
 @pytest.fixture
 def page(browser, window):
-    (window.home / "draft.json").unlink(missing_ok=True)  # what the test before had chosen
+    forget_what_was_chosen(window)
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
@@ -95,7 +103,7 @@ def page(browser, window):
     page.on("pageerror", lambda error: window.complaints.append(str(error)))
     # A page that is left breaks off what it was asking for, and says so; the page that comes shall have no complaint.
     page.on("framenavigated", lambda frame: None if frame.parent_frame else window.complaints.clear())
-    page.goto(window.address)
+    page.goto(window.address, wait_until="networkidle")  # nobody drops a file before the page has been seen
     page.locator("#start").wait_for()
     yield page
     context.close()
