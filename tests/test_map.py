@@ -4,8 +4,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "lora_gui"
 LINE = re.compile(r"(?P<indent> *)(?P<name>\S+)(?: +(?P<words>.+))?")
@@ -54,17 +52,17 @@ def test_every_file_of_the_package_has_a_line_and_every_line_a_file():
     assert not stale, f"lora_gui/README.md has lines for what is not there: {', '.join(stale)}"
 
 
-@pytest.mark.parametrize("name", sorted(on_the_map()))
-def test_a_line_of_the_map_is_short_and_says_what_the_file_says_of_itself(name):
-    words = on_the_map()[name]
-    short = 0 < len(words.split()) <= LONGEST
-    assert short, f"{name}: {words!r} has not one to {LONGEST} words"
-    if not name.endswith(".py"):
-        return
-    opening = (ast.get_docstring(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))) or "").split("\n\n")[0]
-    assert opening, f"{name} does not open with a sentence saying what it holds"
-    alike = len(stems(words) & stems(opening)) >= len(stems(words)) / 2
-    assert alike, f"{name} is called {words!r}, but says of itself: {opening!r}"
+def test_each_line_of_the_map_is_short_and_says_what_the_file_says_of_itself():
+    wrong = []
+    for name, words in on_the_map().items():
+        if not 0 < len(words.split()) <= LONGEST:
+            wrong.append(f"{name}: {words!r} has not one to {LONGEST} words")
+        if not name.endswith(".py"):
+            continue
+        opening = (ast.get_docstring(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+        if len(stems(words) & stems(opening)) < len(stems(words)) / 2:
+            wrong.append(f"{name} is called {words!r}, but says of itself: {opening!r}")
+    assert not wrong
 
 
 def stems(text: str) -> set[str]:
