@@ -95,6 +95,8 @@ def forget_what_was_chosen(window):
 
 @pytest.fixture
 def page(browser, window):
+    from playwright.sync_api import expect
+
     forget_what_was_chosen(window)
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE * 1000)
@@ -103,7 +105,9 @@ def page(browser, window):
     page.on("pageerror", lambda error: window.complaints.append(str(error)))
     # A page that is left breaks off what it was asking for, and says so; the page that comes shall have no complaint.
     page.on("framenavigated", lambda frame: None if frame.parent_frame else window.complaints.clear())
-    page.goto(window.address, wait_until="networkidle")  # nobody drops a file before the page has been seen
+    with page.expect_response("**/run/predict"):  # the first look, by which what was chosen before is forgotten
+        page.goto(window.address)
     page.locator("#start").wait_for()
+    expect(page.locator("#plan")).not_to_be_empty()  # it has been drawn
     yield page
     context.close()
