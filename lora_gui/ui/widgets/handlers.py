@@ -10,7 +10,9 @@ from lora_gui.errors import UserError
 from lora_gui.ui.widgets import markup
 
 Changes = dict[Any, Any]  # component to its new value or update
-HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# Gradio tells every part that an event may ever change of each state of every event, by a search for each: of some
+# hundred parts that takes 0.1 s. Nothing of it is shown here, so it is told to none.
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
 # Polls and checks while typing: answered at once, never waiting behind work that takes long.
 LIGHT: dict[str, Any] = HIDDEN | {"queue": False, "trigger_mode": "always_last"}
 
