@@ -62,12 +62,14 @@ class Live:
         html(js_on_load=f"studio.texts({json.dumps(texts)})")
 
         def look(shown: str, *given: Any) -> Any:
-            now = standing().to_json()  # first: what ends while the views look is looked at once more
+            before = standing()
             changes: Changes = {}
             rest = list(given)
             for one, taken, _ in self._looks:
                 changes |= one(*rest[: len(taken)])
                 del rest[: len(taken)]
+            after = standing()  # a look may begin something; and what ended meanwhile is looked at once more
+            now = (before if before.lives and not after.lives else after).to_json()
             return changes | ({} if now == shown else {self._pulse: now}) or gr.skip()
 
         for event in (load(look, inputs, outputs, **LIGHT), self._pulse.tick(look, inputs, outputs, **LIGHT)):
@@ -83,8 +85,13 @@ class Standing:
         self._name, self._run, self._draws, self._waits = name, run, draws, waits
         self._trains = run is not None and not run.ended
 
+    @property
+    def lives(self) -> bool:
+        """Whether there is anything to look at again."""
+        return self._draws or self._trains or self._waits
+
     def to_json(self) -> str:
-        every = DRAWING if self._draws else TRAINING if self._trains or self._waits else 0
+        every = DRAWING if self._draws else TRAINING if self.lives else 0
         tabs = [*(["Train", "Runs"] if self._trains else []), *(["Generate"] if self._draws else [])]
         return json.dumps({"every": every, "title": self._title(), "tabs": tabs, "words": self._words()})
 

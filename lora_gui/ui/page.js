@@ -245,7 +245,7 @@ window.studio = (() => {
       const now = performance.now();
       clearTimeout(again);
       if (now - pressed < RESTS && now - looked < WAITS) again = setTimeout(calmly, RESTS);
-      else if (!comes || now - looked >= WAITS) look();
+      else look();
     };
     const seen = () => { if (!document.hidden && performance.now() - looked > 1000) look(); };
     let lived = false;

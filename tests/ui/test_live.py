@@ -3,15 +3,18 @@
 import json
 
 import gradio as gr
+import pytest
 
 from lora_gui.ui.live import Live, Standing
 
 
-def test_what_ends_while_the_views_look_is_looked_at_once_more():
-    draws, looks = [True], []
+@pytest.fixture
+def looks():
+    """What the page is told where a drawing is at work `before` the views look, and `after` they did."""
+    draws, looks, then = [], [], []
 
     def views_look():
-        draws.clear()  # the drawing is ready a moment after it was seen at work
+        draws[:] = then
         return {}
 
     with gr.Blocks() as blocks:
@@ -23,6 +26,19 @@ def test_what_ends_while_the_views_look_is_looked_at_once_more():
             return blocks.load(look, *places, **how)
 
         live.connect(load, lambda: Standing(draws=bool(draws)))
-    answer = looks[0]("")
-    assert json.loads(answer[live._pulse])["every"] > 0
-    assert json.loads(looks[0](answer[live._pulse])[live._pulse])["every"] == 0
+
+    def answer(before, after, shown=""):
+        draws[:], then[:] = [True] * before, [True] * after
+        changes = looks[0](shown)
+        return changes[live._pulse]
+
+    return answer
+
+
+@pytest.mark.parametrize(("before", "after", "again"), [(1, 0, True), (0, 1, True), (0, 0, False)])
+def test_what_ends_or_begins_while_the_views_look_is_looked_at_once_more(looks, before, after, again):
+    assert bool(json.loads(looks(before, after))["every"]) is again
+
+
+def test_once_it_has_ended_nobody_looks_on(looks):
+    assert json.loads(looks(False, False, looks(True, False)))["every"] == 0
