@@ -107,7 +107,8 @@ def page(browser, window):
     page.on("framenavigated", lambda frame: None if frame.parent_frame else window.complaints.clear())
     with page.expect_response("**/run/predict"):  # the first look, by which what was chosen before is forgotten
         page.goto(window.address)
+    page.wait_for_load_state("networkidle")  # and all others were answered
     page.locator("#start").wait_for()
-    expect(page.locator("#plan")).not_to_be_empty()  # it has been drawn
+    expect(page.locator("#plan")).not_to_be_empty()  # and drawn
     yield page
     context.close()

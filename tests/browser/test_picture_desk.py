@@ -100,8 +100,8 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
     desk.get_by_role("button", name="Mask").click()
     board = desk.locator(".easel .board")
     expect(board.locator("img")).to_be_visible()
+    board.hover(position={"x": 20, "y": 20})  # once it has been scrolled to and lies still
     box = board.bounding_box()
-    page.mouse.move(box["x"] + 20, box["y"] + 20)
     page.mouse.down()
     page.mouse.move(box["x"] + 90, box["y"] + 60, steps=5)
     page.mouse.up()
