@@ -60,6 +60,8 @@ def test_each_line_of_the_map_is_short_and_says_what_the_file_says_of_itself():
         if not name.endswith(".py"):
             continue
         opening = (ast.get_docstring(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+        if not opening:
+            wrong.append(f"{name} does not open with a sentence saying what it holds")
         if len(stems(words) & stems(opening)) < len(stems(words)) / 2:
             wrong.append(f"{name} is called {words!r}, but says of itself: {opening!r}")
     assert not wrong

@@ -62,20 +62,21 @@ class Live:
         html(js_on_load=f"studio.texts({json.dumps(texts)})")
 
         def look(shown: str, *given: Any) -> Any:
-            before = standing()
+            now = standing()  # first: what ends while the views look is looked at once more
             changes: Changes = {}
             rest = list(given)
             for one, taken, _ in self._looks:
                 changes |= one(*rest[: len(taken)])
                 del rest[: len(taken)]
-            after = standing()  # a look may begin something; and what ended meanwhile is looked at once more
-            now = (before if before.lives and not after.lives else after).to_json()
-            return changes | ({} if now == shown else {self._pulse: now}) or gr.skip()
+            if not now.lives:
+                now = standing()  # a look may begin something
+            told = now.to_json()
+            return changes | ({} if told == shown else {self._pulse: told}) or gr.skip()
 
         for event in (load(look, inputs, outputs, **LIGHT), self._pulse.tick(look, inputs, outputs, **LIGHT)):
             for form in self._forms:
                 form.filled(event)
-            event.then(None, js="studio.looked", **HIDDEN)
+            event.then(None, js="studio.arrived", **HIDDEN)
 
 
 class Standing:

@@ -8,7 +8,7 @@ window.studio = (() => {
   const LOST = 'LoRA Studio was closed. Start it again; nothing is lost.';
   const UNFORESEEN = 'That did not work. Try it again; what went wrong stands where LoRA Studio was started.';
   const forms = {};
-  let looks = null, calms = null, arrived = () => { comes = false; };
+  let looks = null, calms = null, wanted = false; // `wanted`: another look, once this one was answered
   let comes = true; // whether an answer to a look is on its way; to the one that opens the page, at first
 
   const form = key => forms[key] ??= { typed: {}, number: -1, asked: -Infinity };
@@ -90,12 +90,12 @@ window.studio = (() => {
   // Each answer is heard once, and passed over where a newer one came first; what is being typed is never written over.
   // What the press of a button brought to light stays until something is changed.
   function hear(one, kept) {
+    if (kept === one.kept) return;
+    one.kept = kept;
     const told = JSON.parse(kept || '{}');
-    if (!told.values || told.number < one.number || told.answer === one.answer) return;
+    if (!told.values || told.number < one.number) return;
     const stays = one.pressed && !told.pressed && told.number === one.number ? ['notice', 'verdict'] : [];
     one.number = told.number;
-    one.answer = told.answer;
-    one.asked = -Infinity;
     if (told.fresh) one.typed = {};
     if (!stays.length) Object.assign(one, { wrong: told.wrong, pressed: told.pressed });
     one.names = told.names;
@@ -104,7 +104,6 @@ window.studio = (() => {
     one.due = true;
     mend();
     if (told.focus) setTimeout(go, SETTLED, one, told.focus);
-    send(one);
   }
 
   // How the fields come to stand, once for what was heard; `undefined` lets gradio leave one alone, whatever happens to
@@ -218,7 +217,7 @@ window.studio = (() => {
 
   // Looks happen while something lives and somebody sees the page, and once whenever it comes into sight again.
   function live(props, trigger, watch) {
-    let timer = 0, told = null, looked = comes ? performance.now() : -Infinity, wanted = false;
+    let timer = 0, told = null, looked = comes ? performance.now() : -Infinity;
     const others = new BroadcastChannel('studio');
     const region = document.createElement('div');
     region.id = 'said';
@@ -233,10 +232,6 @@ window.studio = (() => {
       comes = true;
       looked = now;
       trigger('tick', {});
-    };
-    arrived = () => {
-      comes = false;
-      if (wanted) look();
     };
     // Its answer holds the page up: what nobody pressed for gives way to keys that are being pressed, but not for ever.
     let pressed = -Infinity, again = 0;
@@ -266,6 +261,11 @@ window.studio = (() => {
     document.addEventListener('visibilitychange', () => { arrange(); seen(); });
     window.addEventListener('focus', seen);
     others.onmessage = () => { if (!document.hidden) look(); };
+  }
+
+  function arrived() {
+    comes = false;
+    if (wanted) looks();
   }
 
   // A button's work is done: look at what it began. Where the button is gone, the focus goes to the first of these.
@@ -341,5 +341,5 @@ window.studio = (() => {
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name'],
   });
-  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, looked: () => arrived(), after, calmly: () => calms?.(), copied };
+  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, arrived, after, calmly: () => calms?.(), copied };
 })();

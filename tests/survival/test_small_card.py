@@ -17,7 +17,6 @@ def test_it_goes_on_by_itself_from_its_checkpoint_with_less_and_says_so(tmp_path
     run = runs.start(studio, ordered)
     status = runs.follow(studio, run, said.append)
     assert status.notes == ("This computer ran out of memory. Now with save memory by recomputing all blocks.",)
-    begun = [event.first_step for event in said if isinstance(event, events.Started)]
-    assert begun in ([0, 2], [0, 4])  # the newest checkpoint that was whole by then
+    assert [event.first_step for event in said if isinstance(event, events.Started)] == [0, 2]
     assert status.state == "finished" and Path(status.lora).is_file()
     assert run.job.settings.gradient_checkpointing == "blocks"
