@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lora_gui.starter.recipe.concepts import CONCEPTS
-from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, composite, render
+from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, composite, render, shared_names
 
-STEPS = {"style": 1200, "character": 400}  # pixels and 3D are told late
+STEPS = {"style": 2400, "character": 400}  # pixels and 3D are told late
+CHANNELS = {"style": (24, 48, 72, 96), "character": (16, 16, 24, 24)}  # of characters there are few pictures
 APART = 3  # one picture of APART is not learnt by a judge, and judges it; each seed leaves out others
 NEITHER = "base"  # what is none of the looks
 Classes = dict[str, np.ndarray]  # (N, SIZE, SIZE, 4) uint8, RGBA
@@ -61,9 +62,9 @@ def look_judge(work: Path, kind: str, seed: int) -> tuple[LookJudge, dict[str, f
     classes = CLASSES[kind](work)
     learnt = {name: np.delete(of, np.s_[seed % APART :: APART], axis=0) for name, of in classes.items()}
     apart = {name: of[seed % APART :: APART] for name, of in classes.items()}
-    path = work / f"{kind}-judge-{_content(learnt, STEPS[kind], seed)}.safetensors"
+    path = work / f"{kind}-judge-{_content(learnt, kind, seed)}.safetensors"
     torch.manual_seed(seed)
-    network, boundary = Network(32, (16, 16, 24, 24)), nn.Parameter(torch.randn(len(classes), 32) * 0.1)
+    network, boundary = Network(32, CHANNELS[kind]), nn.Parameter(torch.randn(len(classes), 32) * 0.1)
     if not path.exists():
         most = max(map(len, learnt.values()))
         evenly = [of[np.arange(most) % len(of)] for of in learnt.values()]  # all answers equally often
@@ -88,21 +89,22 @@ def _accuracy(judge: LookJudge, apart: Classes) -> dict[str, float]:
     return shares
 
 
-def _content(classes: Classes, steps: int, seed: int) -> str:
-    digest = hashlib.sha256(f"{steps} {seed} {SIDE}".encode())
+def _content(classes: Classes, kind: str, seed: int) -> str:
+    digest = hashlib.sha256(f"{STEPS[kind]} {CHANNELS[kind]} {seed} {SIDE}".encode())
     for name, pictures in classes.items():
         digest.update(name.encode() + pictures.tobytes())
     return digest.hexdigest()[:12]
 
 
 def _styles(work: Path) -> Classes:
-    """What is known of each style set, and the same as the base's sets show it, each concept in one of them."""
-    base = renderings(work, CONCEPTS, BASE_SETS)
-    found = {NEITHER: np.concatenate([base[:, i] for i in range(len(BASE_SETS))])}
-    for trial in _of("style"):
-        cache = work / f"renderings-{len(CONCEPTS)}-{trial.shown}.npy"
-        found[trial.name] = render({trial.shown: icons(work, trial.shown)}, CONCEPTS, cache)[:, 0]
-    return found
+    """All that is in each style set and in the base's, and the same as the base's sets show it, each in one of them."""
+    looks = {trial.name: icons(work, trial.shown) for trial in _of("style")}
+    own = {name: icons(work, name) for name in BASE_SETS}
+    names = tuple(name for name in shared_names(own) if all(name in one for one in looks.values()))
+    drawn = {look: render({look: one}, names, work / f"looks-{len(names)}-{look}.npy") for look, one in looks.items()}
+    base = render(own, names, work / f"looks-{len(names)}-{NEITHER}.npy")
+    which = np.arange(len(names))
+    return {NEITHER: base[which, which % len(own)]} | {look: pictures[:, 0] for look, pictures in drawn.items()}
 
 
 def _characters(work: Path) -> Classes:

@@ -173,6 +173,11 @@ class Drawer:
                 yield now
             seen = now
 
+    def await_end(self, id: str, seconds: float) -> None:
+        """Return once an order has ended, or after so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._orders[id].ended, timeout=seconds)
+
     def cancel(self, id: str) -> None:
         """Give an order up; drawings that are finished stay. A child that does not answer is ended by force."""
         with self._changed:

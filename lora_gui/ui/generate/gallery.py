@@ -17,6 +17,7 @@ from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
+SOON = 0.3  # seconds in which a drawing may end before its frame is shown: one that is quicker needs none
 AT_ONCE = 0.3  # seconds that drawings are read for before the page shows what there is
 
 
@@ -74,7 +75,11 @@ class Gallery:
         Whatever shows that something is drawn changes here alone: looks never overtake each other, other answers do.
         """
         drawer, page = self._context.drawer, page or {}
-        waiting, ended = self._own(drawer.waiting()), [one.id for one in self._own(drawer.ended())]
+        waiting = self._own(drawer.waiting())
+        if waiting and waiting[0].id not in page.get("waiting", []):
+            drawer.await_end(waiting[0].id, SOON)
+            waiting = self._own(drawer.waiting())
+        ended = [one.id for one in self._own(drawer.ended())]
         status = drawer.status(waiting[0].id) if waiting else None
         seen = [status.phase, status.part, status.step] if status else []
         drawn = [*ended, status.done if status else 0]
