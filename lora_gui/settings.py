@@ -218,6 +218,9 @@ class DrawSettings(Frozen):
     height: int = Field(512, ge=64, le=2048, multiple_of=8, title="Height", description="In pixels.")
     steps: int = Field(25, ge=1, le=200, title="Steps", description="Up: cleaner and slower, with less and less difference.")
     guidance: float = Field(7.0, ge=0, le=30, title="Guidance", description="How closely the prompt is followed. Up: closer and harsher.")
+    guidance_end: float = Field(
+        1.0, ge=0, le=1, title="Guidance ends", description="After which share of the steps. Down: softer and quicker; at 1 every step is guided.",
+    )
     sampler: Sampler = Field(
         "base", title="Sampler",
         description="How a drawing comes out of noise. As the base says is a good one; Euler a and the SDE ones change more from step to step, Heun and DPM2 take twice the time.",

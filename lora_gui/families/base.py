@@ -125,6 +125,8 @@ class Stage:
     noising: Noising
     conditions: tuple[Conditions, ...]  # one batch, or one for each branch of the guidance; unconditional rows first
     guide: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None  # (unconditional, conditional) to guided
+    guidance_end: float = 1.0  # share of the steps that are guided
+    unguided: Conditions = field(default_factory=dict)  # of the conditional branch alone, for the others
     shown: bool = True  # whether progress is told and previews are made
     kept: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
     # what latents become after each step, told the next timestep (None behind the last)

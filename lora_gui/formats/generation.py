@@ -70,6 +70,7 @@ def _fields(made: Made) -> dict[str, Any]:
         "Sampler": sampler,
         "Schedule type": schedule,
         "CFG scale": f"{settings.guidance:g}",
+        "Guidance ends": f"{settings.guidance_end:g}" if settings.guidance_end < 1 else "",
         "Seed": settings.seed,
         "Variation seed": settings.variation_seed if settings.variation else "",
         "Variation seed strength": f"{settings.variation:g}" if settings.variation else "",

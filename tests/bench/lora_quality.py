@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from judge import ConceptJudge, concept_judge, style_judge
-from starter_quality import MODEL, WORK, backgrounds, draw, load, save_grid
+from starter_quality import MODEL, WORK, add_options, backgrounds, draw, load, sampling, save_grid
 
 from lora_gui.starter.recipe.concepts import caption
 from lora_gui.starter.recipe.examples import LIGHT, STYLE, STYLE_SET
@@ -44,7 +44,7 @@ def measure(options: argparse.Namespace) -> dict:
     for strength in (0.0, options.strength):
         pipe.set_adapters(["style"], [strength])
         texts = [f"{options.trigger} {text}" if strength else text for text in prompts()]
-        drawings = draw(pipe, texts, options.steps, options.guidance)
+        drawings = draw(pipe, texts, sampling(options))
         found[f"strength_{strength:g}"] = judged(drawings, concepts, judge.is_style(drawings))
         all_drawings.append(drawings)
     if options.grid:
@@ -63,8 +63,7 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--work", type=Path, default=WORK, help="icon sets and trained judges are kept here")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=4.0)
+    add_options(parser)
     parser.add_argument("--grid", type=Path, help="save the drawings as one picture: base above, LoRA below")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,10 @@ import torch
 from diffusers import DiffusionPipeline
 from preset_sets import Asked
 from preset_training import weights
-from starter_quality import draw
+from starter_quality import HOW, draw
 from torch.nn import functional as F
 
+from lora_gui.settings import DrawSettings
 from lora_gui.starter.recipe.pictures import SIZE
 
 
@@ -29,8 +30,7 @@ class Drawer:
     base: Path
     work: Path
     count: int
-    steps: int
-    guidance: float
+    how: DrawSettings
 
     @cached_property
     def pipe(self) -> DiffusionPipeline:
@@ -47,7 +47,7 @@ class Drawer:
     def draw(self, asked: Asked, words: list[str], loras: list[Path]) -> Drawn:
         """The prompts with the trigger `words` before them, with all `loras` at strength 1; the same seeds always."""
         texts = [" ".join([*words, text]) for text in asked.texts]
-        digest = hashlib.sha256(f"{self.of_base} {self.steps} {self.guidance} {texts}".encode())
+        digest = hashlib.sha256(f"{self.of_base} {self.how.model_dump_json(include=set(HOW))} {texts}".encode())
         for lora in loras:
             digest.update(hashlib.sha256(lora.read_bytes()).digest())
         path = self.work / "preset-drawings" / f"{digest.hexdigest()[:16]}.npy"
@@ -62,7 +62,7 @@ class Drawer:
             self.pipe.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
         if names:
             self.pipe.set_adapters(names, [1.0] * len(names))
-        drawings = draw(self.pipe, texts, self.steps, self.guidance)
+        drawings = draw(self.pipe, texts, self.how)
         if names:
             self.pipe.unload_lora_weights()
         return F.interpolate(drawings, (SIZE, SIZE), mode="area")

@@ -23,7 +23,7 @@ from preset_drawing import Drawer, Drawn
 from preset_judges import Judges, judges
 from preset_sets import TRIALS, TRIGGERS, Trial, asked, others, real, stacked
 from preset_training import Trained, Way, train
-from starter_quality import MODEL, WORK, backgrounds
+from starter_quality import MODEL, WORK, add_options, backgrounds, sampling
 
 Figures = dict[str, float]
 KINDS = tuple(TRIGGERS)
@@ -116,7 +116,7 @@ def over(sets: list[dict[str, list[float]]]) -> dict[str, dict[str, float]]:
 
 def results(options: argparse.Namespace, panel: list[Judges]) -> dict:
     way = Way(options.base, tuple(options.set), options.side, options.vram)
-    drawer = Drawer(options.model, options.work, options.count, options.steps, options.guidance)
+    drawer = Drawer(options.model, options.work, options.count, sampling(options))
     chosen = [one for one in TRIALS if one.half == options.half and one.kind in options.only]
     trained = {one: train(one, way, options.work) for one in _told(chosen)}
     sets = {one: measured(one, trained[one], drawer, panel) for one in _told(chosen)}
@@ -152,8 +152,7 @@ def main() -> None:
     parser.add_argument("--judges", type=int, default=3)
     parser.add_argument("--judge-steps", type=int, default=1200, help="of the judges of concepts")
     parser.add_argument("--count", type=int, default=16, help="drawings of each kind with each LoRA")
-    parser.add_argument("--steps", type=int, default=20, help="of sampling")
-    parser.add_argument("--guidance", type=float, default=4.0)
+    add_options(parser)
     options = parser.parse_args()
     options.only = list(dict.fromkeys(options.only or KINDS))
     options.model = MODEL if options.base == "starter" else Path(options.base)

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from judge import concept_judge, judge_the_judge, renderings  # noqa: E402
 
+from lora_gui.families.stable_diffusion_1.facts import FACTS  # noqa: E402
+from lora_gui.settings import DrawSettings  # noqa: E402
 from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption  # noqa: E402
 from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, SIZE, composite  # noqa: E402
 
 MODEL = Path(__file__).resolve().parents[2] / "lora_gui" / "starter" / "model"
 WORK = Path(tempfile.gettempdir()) / "lora-gui-bench"
 NAMES = list(COLOURS)
+HOW = ("steps", "guidance", "guidance_end")
+USUAL = DrawSettings(**FACTS.draw_defaults_of("starter"))  # as the app draws with it
 # Every 258 / 100th concept, each on the next colour: a fixed list that favours nothing.
 PROMPTS = [(CONCEPTS[i * len(CONCEPTS) // 100], NAMES[i % len(NAMES)]) for i in range(100)]
 
@@ -32,15 +37,38 @@ def load(model: Path) -> StableDiffusionPipeline:
     return pipe
 
 
-def draw(pipe: StableDiffusionPipeline, prompts: list[str], steps: int, guidance: float, seed: int = 0) -> torch.Tensor:
+def draw(pipe: StableDiffusionPipeline, prompts: list[str], how: DrawSettings = USUAL, seed: int = 0) -> torch.Tensor:
     """One drawing for each prompt, with its own seed whatever the batch; (B, 3, SIZE, SIZE) in [-1, 1]."""
     drawings = []
+    guided = round(how.guidance_end * how.steps)
+
+    def end_guidance(pipe: Any, step: int, timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if step + 1 == guided:
+            pipe._guidance_scale = 1.0  # as diffusers' guide to callbacks has it
+            tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[1]
+        return tensors
+
     for start in range(0, len(prompts), 20):
         part = prompts[start : start + 20]
         noise = [torch.Generator().manual_seed(1000 * seed + start + i) for i in range(len(part))]
-        out = pipe(part, num_inference_steps=steps, guidance_scale=guidance, generator=noise, output_type="np")
+        out = pipe(
+            part, num_inference_steps=how.steps, guidance_scale=how.guidance, generator=noise, output_type="np",
+            callback_on_step_end=end_guidance, callback_on_step_end_tensor_inputs=["prompt_embeds"],
+        )  # fmt: skip
         drawings.append(torch.from_numpy(out.images).permute(0, 3, 1, 2) * 2 - 1)
     return torch.cat(drawings).float()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How is drawn, where not as the app does."""
+    for name in HOW:
+        kind = DrawSettings.model_fields[name].annotation
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(USUAL, name))
+
+
+def sampling(options: argparse.Namespace) -> DrawSettings:
+    """What these options say."""
+    return USUAL.model_copy(update={name: getattr(options, name) for name in HOW})
 
 
 def backgrounds(drawings: torch.Tensor) -> list[str]:
@@ -75,10 +103,10 @@ def save_grid(drawings: torch.Tensor, path: Path, columns: int) -> None:
     grid.save(path, optimize=True)
 
 
-def measure(pipe: StableDiffusionPipeline, work: Path, steps: int, guidance: float, grid: Path | None) -> dict:
+def measure(pipe: StableDiffusionPipeline, work: Path, how: DrawSettings, grid: Path | None) -> dict:
     """All figures of the starter."""
     began = time.monotonic()
-    drawings = draw(pipe, [caption(name, colour) for name, colour in PROMPTS], steps, guidance)
+    drawings = draw(pipe, [caption(name, colour) for name, colour in PROMPTS], how)
     seconds = time.monotonic() - began
     judge = concept_judge(work)
     names, colours = [list(column) for column in zip(*PROMPTS, strict=True)]
@@ -90,8 +118,7 @@ def measure(pipe: StableDiffusionPipeline, work: Path, steps: int, guidance: flo
         "background_right": float(np.mean([a == b for a, b in zip(colours, backgrounds(drawings), strict=True)])),
         "autoencoder_psnr_db": round(psnr(pipe, work), 2),
         "judge_on_unseen_style": round(judge_the_judge(judge, work), 3),
-        "steps": steps,
-        "guidance": guidance,
+        **how.model_dump(include=set(HOW)),
         "seconds_per_drawing": round(seconds / len(PROMPTS), 3),
     }
 
@@ -100,12 +127,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--work", type=Path, default=WORK, help="icon sets and trained judges are kept here")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=4.0)
+    add_options(parser)
     parser.add_argument("--grid", type=Path, help="save the hundred drawings as one picture")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    found = measure(load(options.model), options.work, options.steps, options.guidance, options.grid)
+    found = measure(load(options.model), options.work, sampling(options), options.grid)
     print(json.dumps(found))
 
 

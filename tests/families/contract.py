@@ -41,6 +41,7 @@ PROMPT = "a thing"
 class Contract:
     key: str
     spelt = 0  # tokens that its tiny tokenizer, which spells words out, needs more before a caption than the real one
+    unguided = 1.0  # the guidance that is none; the family's own settings where it is a wish like any other
 
     @staticmethod
     def make(folder: Path) -> Path:
@@ -228,6 +229,11 @@ class Contract:
         assert same(without.draw(settings(), 7, cached), expected)
 
     @torch.no_grad()
+    def test_guidance_that_ends_at_once_is_none(self, pipeline):
+        ended, none = settings(guidance_end=0), settings(guidance=self.unguided)
+        assert same(pipeline.draw(ended, 7), pipeline.draw(none, 7))
+        assert same(pipeline.draw(settings(guidance_end=0.5), 7), pipeline.draw(none, 7)) == (self.unguided > 1)
+
     def test_pictures_are_encoded_without_rounding_whatever_the_run_computes_in(self, base):
         own, pixels = family(self.key), torch.rand((1, 3, tiny.SIZE, tiny.SIZE)) * 2 - 1
         exact, half = (

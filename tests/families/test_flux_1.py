@@ -35,6 +35,7 @@ DOUBLE = "transformer.transformer_blocks.0.attn.to_q"  # a layer that SD 3.5 has
 
 class TestContract(contract.Contract):
     key = "flux1"
+    unguided = 4.0  # the denoiser is told it
     make = staticmethod(flux_1)
 
 

@@ -38,6 +38,7 @@ def plainly(plain, seed=7, guidance=4.0, **further):
 
 class TestContract(contract.Contract):
     key = "zimage"
+    unguided = 0
     spelt = 3  # "user" is one token of Qwen3
     make = staticmethod(z_image)
 

@@ -23,7 +23,7 @@ def sample(stage: Stage, generator: torch.Generator, progress: Progress | None =
     accepted = inspect.signature(scheduler.step).parameters
     for number, timestep in enumerate(times):
         noisy = scheduler.scale_model_input(latents, timestep) if hasattr(scheduler, "scale_model_input") else latents
-        predicted = _guided(stage, noisy, timestep)
+        predicted = _predicted(stage, noisy, timestep, number < round(stage.guidance_end * len(times)))
         following = times[number + 1] if number + 1 < len(times) else None
         known = {"generator": generator, "eta": 0.0, "prev_timestep": following}
         given = {name: value for name, value in known.items() if name in accepted}
@@ -37,8 +37,13 @@ def sample(stage: Stage, generator: torch.Generator, progress: Progress | None =
     return latents
 
 
-def _guided(stage: Stage, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-    """What is predicted, its branches put together by the stage's guidance; (B, C or more, ...)."""
+def _predicted(stage: Stage, noisy: torch.Tensor, timestep: torch.Tensor, guided: bool) -> torch.Tensor:
+    """What is predicted, its branches put together by the stage's guidance; (B, C or more, ...).
+
+    The last steps can do without it (Kynkäänniemi et al. 2024, 2404.07724).
+    """
+    if stage.guide and not guided:
+        return stage.predict(noisy, timestep.expand(len(noisy)), stage.unguided)
     if stage.guide is None:
         return stage.predict(noisy, timestep.expand(len(noisy)), *stage.conditions)
     copies = 2 // len(stage.conditions)  # branches in a batch

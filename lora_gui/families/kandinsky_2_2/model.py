@@ -171,6 +171,8 @@ class Kandinsky22(Family):
             noising=kit.noising["unet"],
             conditions=({"embeds": (torch.cat([unwanted, wanted]) if guided else wanted).to(dtype)},),
             guide=partial(_guide, settings.guidance, shape[1]) if guided else None,
+            guidance_end=settings.guidance_end,
+            unguided={"embeds": wanted.to(dtype)},
         )
         if over is not None:
             original = kit.vae.encode(over.pixels.to(wanted.device, kit.vae.dtype)).latents

@@ -153,6 +153,8 @@ def sample_embeds(
         noising=kit.noising["prior"],
         conditions=(conditions(prior, {key: value[rows] for key, value in captions.items()}),),
         guide=partial(_guide, settings.guidance) if guided else None,
+        guidance_end=settings.guidance_end,
+        unguided=conditions(prior, {key: value[wishes] for key, value in captions.items()}),
         shown=False,
     )
     embeds = prior.post_process_latents(sample(stage))

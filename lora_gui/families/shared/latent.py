@@ -201,22 +201,23 @@ class LatentFamily(Family):
         guided = self.is_guided(kit, settings)
         apart = self.branches_apart and not has_room(noise.device, settings)
         branches = ([[1], [0]] if apart else [[1, 0]]) if guided else [[0]]  # rows of `captions`
-        size = (settings.height, settings.width)
+
+        def conditions(rows: list[int]) -> Conditions:
+            chosen = {key: value[rows] for key, value in captions.items()}
+            sizes = [(settings.height, settings.width)] * len(rows)
+            return self.conditions_of(network, chosen, sizes, settings.guidance)
+
         return Stage(
             predict=partial(self.predict, self.part, network),
             scheduler=scheduler,
             timesteps=timesteps,
             latents=noise * getattr(scheduler, "init_noise_sigma", 1.0),
             noising=kit.noising[self.part],
-            conditions=tuple(
-                self.conditions_of(
-                    network, {key: value[rows] for key, value in captions.items()}, [size] * len(rows),
-                    settings.guidance,
-                )
-                for rows in branches
-            ),
+            conditions=tuple(map(conditions, branches)),
             guide=partial(self.guide, kit, settings) if guided else None,
-        )  # fmt: skip
+            guidance_end=settings.guidance_end,
+            unguided=conditions([0]) if guided and settings.guidance_end < 1 else {},
+        )
 
     def first_noise(self, network: Any, kit: Kit, settings: DrawSettings, generator: torch.Generator) -> torch.Tensor:
         """What a drawing begins with, (1, C, h, w)."""

@@ -19,6 +19,7 @@ FACTS = Facts(
                 "width": 128,
                 "height": 128,
                 "guidance": 4.0,
+                "guidance_end": 0.75,
                 "steps": 8,
                 "precision": "fp32",
                 "layers": "all",

@@ -91,6 +91,8 @@ def plan(
         noising=kit.noising["prior"],
         conditions=({"text": text[[1, 0] if guided else [0]].to(weight.device, weight.dtype)},),
         guide=partial(torch.lerp, weight=settings.guidance) if guided else None,
+        guidance_end=settings.guidance_end,
+        unguided={"text": text[:1].to(weight.device, weight.dtype)},
     )
 
 

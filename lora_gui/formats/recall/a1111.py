@@ -100,6 +100,7 @@ def _settings(fields: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     found: dict[str, Any] = kept | {
         "steps": whole(fields.get("Steps")),
         "guidance": number(fields.get("CFG scale") if distilled is None else distilled),
+        "guidance_end": number(fields.get("Guidance ends")),
         "seed": whole(fields.get("Seed")),
         "clip_skip": whole(fields.get("Clip skip")),
     }

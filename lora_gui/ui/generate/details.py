@@ -18,7 +18,7 @@ GROUPS = {
     "Words": ("negative", "clip_skip"),
     "Seed": ("seed", "random", "seeds", "variation", "variation_seed"),
     "Size": ("ratios", "width", "height", "count"),
-    "How it is drawn": ("steps", "guidance", "sampler", "schedule", "prediction", "on_processor"),
+    "How it is drawn": ("steps", "guidance", "guidance_end", "sampler", "schedule", "prediction", "on_processor"),
     "Afterwards": ("upscale", "upscale_denoising", "mark"),
 }
 NUMBERS = ("width", "height", "steps", "guidance", "count")  # whose bounds are not told

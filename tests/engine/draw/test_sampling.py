@@ -54,6 +54,20 @@ def test_branches_of_the_guidance_are_the_same_in_one_batch_and_in_two():
     torch.testing.assert_close(apart, 3.0 * WANTED, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("end", "guided"), [(1.0, 5), (0.75, 4), (0.3, 2), (0.0, 0)])
+def test_guidance_ends_after_its_share_of_the_steps(end, guided):
+    called = []
+
+    def guide(unconditional, conditional):
+        called.append(len(conditional))
+        return conditional
+
+    both = torch.cat([torch.zeros_like(WANTED), WANTED])
+    stage = flow_stage(both, guide=guide, guidance_end=end, unguided={"picture": WANTED})
+    torch.testing.assert_close(sample(stage, torch.Generator()), WANTED, atol=1e-5, rtol=1e-5)
+    assert called == [1] * guided
+
+
 def test_what_is_raised_after_a_step_ends_the_drawing_before_the_next():
     asked = []
 
