@@ -159,6 +159,14 @@ def test_a_page_that_is_opened_meanwhile_finds_the_order_and_can_cancel_it(page)
     assert page.gallery._look(other[page.gallery._page], "", False)[page.gallery._easel]["visible"] is False
 
 
+def test_a_drawing_that_is_soon_done_is_seen_in_one_look_and_without_its_frame(page, monkeypatch):
+    monkeypatch.setattr("lora_gui.ui.generate.gallery.SOON", 60)
+    draw(page, prompt="a fox")
+    changes = page.gallery._look({}, "", False)
+    assert changes[page.gallery._page]["waiting"] == [] and changes[page.gallery._gallery].count("data-name") == 1
+    assert changes[page.gallery._easel]["visible"] is False
+
+
 def test_an_order_that_failed_says_why_and_the_next_one_is_drawn(page):
     for prompt, sentence in (("refuse", "No."), ("a fox", "")):
         draw(page, prompt=prompt)
