@@ -33,6 +33,12 @@ _HOMES = ("pictures", "bases", "loras", "cache", RUNS)  # folders of a studio th
 _RESULT_LIMIT, _JOB_LIMIT = 1_000_000, 50_000_000  # bytes
 
 
+def is_lora_alone(checkpoint: Path) -> bool:
+    """Whether nothing else is kept of an earlier step, so that no run can go on from it."""
+    manifest = files.read_json(checkpoint / MANIFEST)
+    return isinstance(manifest, dict) and manifest.keys() == {ADAPTER}
+
+
 @dataclass(frozen=True)
 class Reached:
     """How far a start came: the step it went on from, the last one it made, and how many there were to be."""
@@ -114,8 +120,8 @@ class TaskFolder:
 
     def newest_checkpoint(self) -> Path | None:
         """The folder of the newest state that has a manifest; whether it is whole is for the engine to say."""
-        there = sorted(self.checkpoints.glob(f"ckpt-*[0-9]/{MANIFEST}"))
-        return there[-1].parent if there else None
+        there = sorted((one.parent for one in self.checkpoints.glob(f"ckpt-*[0-9]/{MANIFEST}")), reverse=True)
+        return next((one for one in there if not is_lora_alone(one)), None)
 
     def reached(self) -> int:
         """The step of the newest checkpoint; 0 where there is none."""

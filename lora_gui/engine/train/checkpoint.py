@@ -18,10 +18,12 @@ from lora_gui import files
 from lora_gui.formats.dialects import diffusers
 from lora_gui.formats.lora_file import Layers
 from lora_gui.formats.metadata import with_hashes
-from lora_gui.protocol.task_folder import ADAPTER, LAST, MANIFEST, step_of
+from lora_gui.protocol.task_folder import ADAPTER, LAST, MANIFEST, is_lora_alone, step_of
 
 Join = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 _KEPT = 2
+_EARLIER = 3  # further ones of which the LoRA alone is kept, to be compared with what a run ends with
+_OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
@@ -64,24 +66,38 @@ def copied(
 
 
 def save(checkpoints: Path, state: State) -> Checkpoint:
-    """Write a state. Only then are the oldest but two dropped.
+    """Write a state. Only then are the older ones dropped, but for the LoRAs of a few.
 
     The folder is written beside, its manifest last, and renamed: what has its final name and a true manifest is whole.
     """
     target = checkpoints / f"ckpt-{state.step:06}"
     if not is_whole(target):  # a step has one state, whenever it was reached
         _write(target, state)
-    for old in _folders(checkpoints)[:-_KEPT]:
-        files.remove_folder(old)
+    _thin_out(_folders(checkpoints))
     return Checkpoint(target, state.step)
+
+
+def _thin_out(folders: list[Path]) -> None:
+    """Leave the newest as they are, and of the older ones the LoRAs of a few, about evenly apart."""
+    earlier, newest = folders[:-_KEPT], folders[-_KEPT:]
+    while len(earlier) > _EARLIER:
+        steps = [0, *map(step_of, earlier), step_of(newest[0])]
+        gaps = [after - before for before, after in zip(steps, steps[2:], strict=False)]
+        files.remove_folder(earlier.pop(gaps.index(min(gaps))))
+    for folder in earlier:
+        manifest = files.read_json(folder / MANIFEST)
+        if isinstance(manifest, dict) and ADAPTER in manifest:
+            files.write_json(folder / MANIFEST, {ADAPTER: manifest[ADAPTER]})
+            for name in (_STATE, _OPTIMIZER, LAST):
+                files.remove(folder / name)
 
 
 def _write(target: Path, state: State) -> None:
     partial = files.half_made(target)
     contents = {
         ADAPTER: with_hashes(to_bytes(diffusers.build_exact(state.layers), state.metadata)),
-        "optimizer.safetensors": to_bytes(state.tensors),
-        "state.json": json.dumps(state.numbers).encode(),
+        _OPTIMIZER: to_bytes(state.tensors),
+        _STATE: json.dumps(state.numbers).encode(),
     }
     if state.last is not None:
         contents[LAST] = with_hashes(to_bytes(diffusers.build_exact(state.last), state.metadata))
@@ -114,11 +130,13 @@ class Saving:
 
 
 def newest(checkpoints: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint, and a sentence for each damaged one, which is set aside."""
+    """The newest whole one that a run can go on from, and a sentence for each damaged one, which is set aside."""
     files.sweep(checkpoints, alone=True)
     sentences: list[str] = []
     for folder in reversed(_folders(checkpoints)):
         if is_whole(folder):
+            if is_lora_alone(folder):
+                break  # and so are all that are older
             return Checkpoint(folder, step_of(folder)), sentences
         aside = files.free_name(checkpoints / "damaged", folder.name, "")
         files.move(folder, aside)
@@ -138,8 +156,8 @@ def is_whole(folder: Path) -> bool:
 
 def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer, join: Join = list) -> dict[str, Any]:
     """Give the optimizer its state back; returns what else `save` was given. For `join` see `unpack`."""
-    state = json.loads((checkpoint.folder / "state.json").read_text(encoding="utf-8"))
-    tensors = load_file(checkpoint.folder / "optimizer.safetensors")
+    state = json.loads((checkpoint.folder / _STATE).read_text(encoding="utf-8"))
+    tensors = load_file(checkpoint.folder / _OPTIMIZER)
     unpack(optimizer, tensors, state.pop("optimizer"), join)
     return state
 

@@ -42,5 +42,6 @@ def put_into_use(studio: Studio, card: Card, step: int) -> Path:
     run = Run(studio.runs / Path(card.run).name)
     kept = run.files.checkpoint(step)
     if not card.run or not (kept / ADAPTER).is_file():
-        raise UserError(f"What was learnt by step {step} is not kept any more.", "A run keeps its last two states.")
+        remedy = "A run keeps its last two states, and of three earlier ones the LoRA."
+        raise UserError(f"What was learnt by step {step} is not kept any more.", remedy)
     return runs.publish(studio, run, kept)

@@ -93,7 +93,8 @@ def _checkpoint(settings: DrawSettings, value: str, values: tuple[str, ...], stu
             return _first(settings, {"lora": str(other.path)})
     kept = Run(studio.runs / Path(card.run).name).files.checkpoint(int(step)) / ADAPTER
     if not kept.is_file():
-        raise UserError(f"What was learnt by step {step} is not kept.", "A run keeps its last two states.")
+        remedy = "A run keeps its last two states, and of three earlier ones the LoRA."
+        raise UserError(f"What was learnt by step {step} is not kept.", remedy)
     return _first(settings, {"lora": str(kept)})
 
 

@@ -5,6 +5,7 @@ import torch
 
 from lora_gui.engine.train import checkpoint, optimizers
 from lora_gui.formats.lora_file import Layer
+from lora_gui.protocol.task_folder import TaskFolder, step_of
 from lora_gui.settings import TrainSettings
 
 SETTINGS = TrainSettings(steps=6, scheduler="cosine", learning_rate=1)
@@ -60,10 +61,29 @@ def test_an_optimizer_goes_on_to_the_same_bits(tmp_path, name):
     assert one.keys() == two.keys() and all(one[key].dtype == two[key].dtype for key in one)
 
 
-def test_the_two_newest_are_kept(tmp_path):
-    for step in (2, 4, 6):
+def test_the_two_newest_are_kept_and_of_three_earlier_ones_about_evenly_apart_the_lora(tmp_path):
+    for step in range(2, 42, 2):
         save(tmp_path, step)
-    assert [folder.name for folder in sorted(tmp_path.iterdir())] == ["ckpt-000004", "ckpt-000006"]
+        assert all(map(checkpoint.is_whole, tmp_path.iterdir()))
+    kept = {step_of(folder): {one.name for one in folder.iterdir()} for folder in sorted(tmp_path.iterdir())}
+    whole = {"adapter.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"}
+    *earlier, before, last = kept
+    assert (before, last) == (38, 40) and kept[38] == kept[40] == whole
+    assert len(earlier) == 3 and all(kept[step] == {"adapter.safetensors", "MANIFEST.json"} for step in earlier)
+    gaps = [after - before for before, after in zip([0, *earlier], [*earlier, 38], strict=True)]
+    assert max(gaps) <= 2 * min(gaps)
+
+
+def test_a_run_does_not_go_on_from_a_step_of_which_the_lora_alone_is_kept(tmp_path):
+    run = TaskFolder(tmp_path)
+    for step in (2, 4, 6):
+        save(run.checkpoints, step)
+    assert run.newest_checkpoint() == run.checkpoint(6)
+    for step in (4, 6):
+        (run.checkpoint(step) / "state.json").unlink()
+    found, sentences = checkpoint.newest(run.checkpoints)
+    assert found is None and len(sentences) == 2
+    assert run.newest_checkpoint() is None and run.checkpoint(2).is_dir()
 
 
 @pytest.mark.parametrize("name", ["adapter.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"])
