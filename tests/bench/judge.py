@@ -167,9 +167,16 @@ class StyleJudge:
         return (self.network(half_size(drawings)) @ self.boundary.T).argmax(1).bool().tolist()
 
 
-def concept_judge(work: Path, steps: int = 2000, seed: int = 0, kept_out: bool = False) -> ConceptJudge:
-    """Read the concept judge from `work`, training it first where it is missing. With `kept_out`: knows those too."""
-    path = work / f"concept-judge-{steps}{f'-kept-out-{seed}' if kept_out else ''}.safetensors"
+def concept_judge(
+    work: Path, steps: int = 2000, seed: int = 0, kept_out: bool = False,
+    further: tuple[np.ndarray, np.ndarray] | None = None,
+) -> ConceptJudge:  # fmt: skip
+    """Read the concept judge from `work`, training it first where it is missing. With `kept_out`: knows those too.
+
+    `further` are pictures of other looks, (N, SIZE, SIZE, 4), that it learns from, and the numbers of their concepts.
+    """
+    also = f"-and-{len(further[0])}" if further else ""
+    path = work / f"concept-judge-{steps}{f'-kept-out-{seed}' if kept_out else ''}{also}.safetensors"
     names = CONCEPTS + KEPT_OUT if kept_out else CONCEPTS
     pictures = renderings(work, CONCEPTS, EXAMPLE_SETS)
     if kept_out:
@@ -179,6 +186,8 @@ def concept_judge(work: Path, steps: int = 2000, seed: int = 0, kept_out: bool =
     if not path.exists():
         flat = pictures.reshape(-1, SIZE, SIZE, 4)
         labels = np.repeat(np.arange(len(names)), len(EXAMPLE_SETS))
+        if further:
+            flat, labels = np.concatenate([flat, further[0]]), np.concatenate([labels, further[1]])
         learn(network, classes, flat, labels, Course(steps, True, seed))
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
     network.load_state_dict(load_file(path))

@@ -11,8 +11,8 @@ from preset_sets import CATS, FACES, TRIALS, Trial, icons, named
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lora_gui.starter.recipe.concepts import CONCEPTS
-from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, composite, render, shared_names
+from lora_gui.starter.recipe.concepts import CONCEPTS, KEPT_OUT
+from lora_gui.starter.recipe.pictures import BASE_SETS, EXAMPLE_SETS, PALETTE, composite, render, shared_names
 
 STEPS = {"style": 2400, "character": 400}  # pixels and 3D are told late
 CHANNELS = {"style": (24, 48, 72, 96), "character": (16, 16, 24, 24)}  # of characters there are few pictures
@@ -53,8 +53,19 @@ def judges(work: Path, seed: int, concept_steps: int) -> Judges:
         for kind, (_, shares) in found.items()
         for look, share in shares.items()
     }
-    concepts = concept_judge(work, concept_steps, seed, kept_out=True)
+    concepts = concept_judge(work, concept_steps, seed, kept_out=True, further=_unread(work))
     return Judges(concepts, {kind: judge for kind, (judge, _) in found.items()}, right)
+
+
+def _unread(work: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The looks that a judge of concepts would not know, so that it reads all looks equally well."""
+    pictures, labels = [], []
+    for own in (icons(work, trial.shown) for trial in _of("style") if trial.shown not in EXAMPLE_SETS):
+        for number, name in enumerate(CONCEPTS + KEPT_OUT):
+            if named(own, name) in own:
+                pictures.append(own.render(named(own, name)))
+                labels.append(number)
+    return np.stack(pictures), np.array(labels)
 
 
 def look_judge(work: Path, kind: str, seed: int) -> tuple[LookJudge, dict[str, float]]:
