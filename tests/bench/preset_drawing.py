@@ -44,24 +44,24 @@ class Drawer:
     def of_base(self) -> str:
         return weights(self.base)
 
-    def draw(self, asked: Asked, words: list[str], loras: list[Path]) -> Drawn:
-        """The prompts with the trigger `words` before them, with all `loras` at strength 1; the same seeds always."""
+    def draw(self, asked: Asked, words: list[str], loras: list[Path], strength: float = 1.0) -> Drawn:
+        """The prompts with the trigger `words` before them, with all `loras` at one strength; the same seeds always."""
         texts = [" ".join([*words, text]) for text in asked.texts]
         digest = hashlib.sha256(f"{self.of_base} {self.how.model_dump_json(include=set(HOW))} {texts}".encode())
         for lora in loras:
-            digest.update(hashlib.sha256(lora.read_bytes()).digest())
+            digest.update(hashlib.sha256(lora.read_bytes()).digest() + str(strength).encode())
         path = self.work / "preset-drawings" / f"{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, self._drawn(texts, loras).numpy())
+            np.save(path, self._drawn(texts, loras, strength).numpy())
         return Drawn(asked, torch.from_numpy(np.load(path)))
 
-    def _drawn(self, texts: list[str], loras: list[Path]) -> torch.Tensor:
+    def _drawn(self, texts: list[str], loras: list[Path], strength: float) -> torch.Tensor:
         names = [f"lora{number}" for number in range(len(loras))]
         for name, lora in zip(names, loras, strict=True):
             self.pipe.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
         if names:
-            self.pipe.set_adapters(names, [1.0] * len(names))
+            self.pipe.set_adapters(names, [strength] * len(names))
         drawings = draw(self.pipe, texts, self.how)
         if names:
             self.pipe.unload_lora_weights()

@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK, help="what is trained, drawn and judged by is kept here")
     parser.add_argument("--judges", type=int, default=3)
     parser.add_argument("--judge-steps", type=int, default=1200, help="of the judges of concepts")
-    parser.add_argument("--count", type=int, default=16, help="drawings of each kind with each LoRA")
+    parser.add_argument("--count", type=int, default=48, help="drawings of each kind with each LoRA")
     add_options(parser)
     options = parser.parse_args()
     options.only = list(dict.fromkeys(options.only or KINDS))

@@ -20,7 +20,7 @@ _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 _LONGEST = 200_000  # characters that are read
 # fields that are carried over, those that need no word, and what becomes of the drawing without the others
 _CARRIED = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model hash", "Model", "Lora hashes",
-            "Prediction", "Distilled CFG Scale", "Clip skip"}  # fmt: skip
+            "Prediction", "Distilled CFG Scale", "Clip skip", "Guidance ends"}  # fmt: skip
 _SILENT = {"Version", "Hashes", "TI hashes", "VAE hash", "Module 1", "Module 2", "Module 3", "RNG", "User",
            "Hires Module 1", "Hires CFG Scale", "Diffusion in Low Bits", "Lora"}  # fmt: skip
 

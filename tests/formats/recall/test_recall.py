@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from lora_gui.errors import UserError
 from lora_gui.formats import png
-from lora_gui.formats.generation import Made
+from lora_gui.formats.generation import Made, text
 from lora_gui.formats.recall import recall
 from lora_gui.formats.recall.recalled import Lora
 from lora_gui.settings import DrawSettings, StackEntry
@@ -136,6 +136,14 @@ def test_our_own_record_says_all_and_counts_before_the_text(tmp_path):
     parts = {"text_strength": 0.3, "down": 1.0, "middle": 1.0, "up": 0.5}
     assert found.loras == (Lora("ink", 0.8, "ab" * 32, parts),)
     assert b"secret" not in path.read_bytes() and b"<lora:ink:0.3:0.8>" in path.read_bytes()
+
+
+def test_our_text_by_itself_says_what_others_have_no_field_for(tmp_path):
+    settings = DrawSettings(prompt="a fox", guidance_end=0.75, prediction="v")
+    made = Made(settings, "Starter", ("Heun", ""), [], (512, 512))
+    found = recall(saved(tmp_path / "a.png", parameters=text(made)))
+    assert not found.exact and not found.left
+    assert (found.settings["guidance_end"], found.settings["prediction"]) == (0.75, "v")
 
 
 def test_a_picture_that_it_began_with_is_told_by_its_name(tmp_path):

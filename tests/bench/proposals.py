@@ -1,0 +1,118 @@
+"""How good the step and the strength are that a report proposes, by judges that the report knows nothing of.
+
+python tests/bench/proposals.py [--half choose] [--only style] [--set [PRESET:]KEY=VALUE]
+
+Each set of `presets.py` is learnt with five steps kept, and looked at by the real command. Of each kept step at each
+strength the judges say how well it does: of a look and its subjects, or of a concept and all that is not asked for, the
+geometric mean; of a character how often it is recognised. Prints for each set what was proposed and what does best, how
+well both do, and at the end the mean of their ratios; `always` is what the last step at strength 1 would have come to.
+The best of so many is a little lucky: with 48 drawings each, some 3 %.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from preset_drawing import Drawer
+from preset_judges import Judges, judges
+from preset_sets import TRIALS, TRIGGERS, Trial, asked, others
+from preset_training import ROOT, Trained, Way, train
+from starter_quality import MODEL, USUAL, WORK
+
+from lora_gui.protocol.task_folder import ADAPTER, step_of
+from lora_gui.studio.insight.sheets import STRENGTHS
+from lora_gui.studio.paths import HOME
+from presets import JUDGED, KINDS
+
+KEPT = 5  # steps, evenly apart
+# What a proposal is to weigh against each other, of each preset.
+WISHES = {
+    "style": ("in_style", "subject_kept_of_base"),
+    "character": ("recognised",),
+    "concept": ("drawn", "others_kept_of_base"),
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A step that a run kept, at a strength."""
+
+    step: int
+    strength: float
+
+
+def scores(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]) -> dict[Kept, float]:
+    """How well each kept step does at each strength, in the mean of the judges."""
+    word, found = TRIGGERS[trial.kind], {}
+    wanted, rest = asked(trial, drawer.count), others(trial, drawer.count)
+    drawn = {"base": drawer.draw(wanted, [word], []), "untouched": drawer.draw(rest, [], [])}
+    for folder in sorted((home(trained) / "checkpoints").glob("ckpt-*[0-9]")):
+        for strength in STRENGTHS[1:]:
+            lora = [folder / ADAPTER]
+            drawn["with"] = drawn["real"] = drawer.draw(wanted, [word], lora, strength)
+            drawn["without"] = drawer.draw(rest, [], lora, strength)
+            figures = [JUDGED[trial.kind](trial, drawn, judge) for judge in panel]
+            parts = [mean(min(one[wish], 1.0) for one in figures) for wish in WISHES[trial.kind]]
+            product = 1.0
+            for part in parts:
+                product *= part
+            found[Kept(step_of(folder), strength)] = product ** (1 / len(parts))
+    return found
+
+
+def home(trained: Trained) -> Path:
+    """The folder of the run that a LoRA came from."""
+    (run,) = (trained.lora.parents[1] / "runs").glob("*/job.json")
+    return run.parent
+
+
+def proposed(trained: Trained) -> tuple[Kept, str]:
+    """What the report of the run proposes, and why."""
+    run = home(trained)
+    command = [sys.executable, "-m", "lora_gui", "insight", "--json", "--again", run.name]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {HOME: str(run.parents[1])}, check=True, capture_output=True
+    )
+    best = json.loads(done.stdout)["best"]
+    return Kept(best["step"], best["strength"]), best["says"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=KINDS)
+    parser.add_argument("--half", choices=("choose", "report"), default="report")
+    parser.add_argument("--set", action="append", default=[], metavar="[PRESET:]KEY=VALUE")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--judges", type=int, default=3)
+    parser.add_argument("--judge-steps", type=int, default=1200)
+    parser.add_argument("--count", type=int, default=48, help="drawings of each kept step at each strength")
+    options = parser.parse_args()
+    panel = [judges(options.work, seed, options.judge_steps) for seed in range(options.judges)]
+    drawer, ratios, always = Drawer(MODEL, options.work, options.count, USUAL), [], []
+    for trial in TRIALS:
+        if trial.half != options.half or trial.kind not in (options.only or KINDS):
+            continue
+        usual = train(trial, Way("starter", tuple(options.set), 128, 12), options.work)
+        every = f"checkpoint_every={usual.steps // KEPT}"
+        trained = train(trial, Way("starter", (*options.set, every), 128, 12), options.work)
+        found = scores(trial, trained, drawer, panel)
+        chosen, why = proposed(trained)
+        best, last = max(found, key=lambda one: found[one]), Kept(max(one.step for one in found), STRENGTHS[-1])
+        ratios.append(found[chosen] / found[best])
+        always.append(found[last] / found[best])
+        told = {"proposed": chosen, "best": best, "last": last}
+        places = {name: f"{one.step} at {one.strength:g}: {found[one]:.3f}" for name, one in told.items()}
+        print(json.dumps({"set": trial.name} | places | {"says": why}), flush=True)
+    told = {"of_the_best": mean(ratios), "least": min(ratios), "always": mean(always)}
+    print(json.dumps({name: round(value, 3) for name, value in told.items()}))
+
+
+if __name__ == "__main__":
+    main()
