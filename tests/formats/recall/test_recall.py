@@ -9,8 +9,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lora_gui.errors import UserError
-from lora_gui.formats import png
-from lora_gui.formats.generation import Made, text
+from lora_gui.formats import generation, png
+from lora_gui.formats.generation import Made
 from lora_gui.formats.recall import recall
 from lora_gui.formats.recall.recalled import Lora
 from lora_gui.settings import DrawSettings, StackEntry
@@ -141,7 +141,7 @@ def test_our_own_record_says_all_and_counts_before_the_text(tmp_path):
 def test_our_text_by_itself_says_what_others_have_no_field_for(tmp_path):
     settings = DrawSettings(prompt="a fox", guidance_end=0.75, prediction="v")
     made = Made(settings, "Starter", ("Heun", ""), [], (512, 512))
-    found = recall(saved(tmp_path / "a.png", parameters=text(made)))
+    found = recall(saved(tmp_path / "a.png", parameters=generation.text(made)))
     assert not found.exact and not found.left
     assert (found.settings["guidance_end"], found.settings["prediction"]) == (0.75, "v")
 
