@@ -128,8 +128,7 @@ class Stage:
     guidance_end: float = 1.0  # share of the steps that are guided
     unguided: Conditions = field(default_factory=dict)  # of the conditional branch alone, for the others
     shown: bool = True  # whether progress is told and previews are made
-    kept: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
-    # what latents become after each step, told the next timestep (None behind the last)
+    kept: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None  # latents after a step; next timestep
 
 
 @dataclass(frozen=True)
@@ -156,10 +155,7 @@ Run = Callable[[Any, int, int, torch.dtype], Any]  # network, pictures, their si
 
 @dataclass(frozen=True)
 class Workload:
-    """How a base's networks are run, for the memory planner: by the name of each network in the base's folder.
-
-    Each is called with a network on the meta device and runs it on empty tensors, as training and drawing do.
-    """
+    """How a base's networks are run, by their folders' names: each on the meta device, for the memory planner."""
 
     denoisers: dict[str, Run]  # the last piece of a name is the part's name in LoRA files
     texts: dict[str, TextLoad]
