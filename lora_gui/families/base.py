@@ -128,7 +128,8 @@ class Stage:
     guidance_end: float = 1.0  # share of the steps that are guided
     unguided: Conditions = field(default_factory=dict)  # of the conditional branch alone, for the others
     shown: bool = True  # whether progress is told and previews are made
-    kept: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None  # latents after a step; next timestep
+    kept: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
+    # what latents become after each step, told the next timestep (None behind the last)
 
 
 @dataclass(frozen=True)
