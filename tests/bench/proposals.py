@@ -26,6 +26,8 @@ from preset_sets import TRIALS, TRIGGERS, Trial, asked, others
 from preset_training import ROOT, Trained, Way, train
 from starter_quality import MODEL, USUAL, WORK
 
+from lora_gui.engine.convert import convert
+from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.protocol.task_folder import ADAPTER, step_of
 from lora_gui.studio.insight.sheets import STRENGTHS
 from lora_gui.studio.paths import HOME
@@ -55,7 +57,7 @@ def scores(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]) 
     drawn = {"base": drawer.draw(wanted, [word], []), "untouched": drawer.draw(rest, [], [])}
     for folder in sorted((home(trained) / "checkpoints").glob("ckpt-*[0-9]")):
         for strength in STRENGTHS[1:]:
-            lora = [folder / ADAPTER]
+            lora = [readable(folder)]
             drawn["with"] = drawn["real"] = drawer.draw(wanted, [word], lora, strength)
             drawn["without"] = drawer.draw(rest, [], lora, strength)
             figures = [JUDGED[trial.kind](trial, drawn, judge) for judge in panel]
@@ -65,6 +67,15 @@ def scores(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]) 
                 product *= part
             found[Kept(step_of(folder), strength)] = product ** (1 / len(parts))
     return found
+
+
+def readable(checkpoint: Path) -> Path:
+    """What was learnt by a kept step, as a file that the pipeline of diffusers reads."""
+    out = checkpoint.parents[1] / "kept" / f"{checkpoint.name}.safetensors"
+    if not out.exists():
+        out.parent.mkdir(exist_ok=True)
+        list(convert(ConvertJob(file=str(checkpoint / ADAPTER), to="kohya", out=str(out))))
+    return out
 
 
 def home(trained: Trained) -> Path:

@@ -26,7 +26,6 @@ from lora_gui.studio.tasks.run import Run
 
 ARRIVED = 0.9  # share of the way that a look comes at best, with which the smallest strength is taken
 LITTLE = 0.1  # of the way from the base to the pictures; less is no evidence for any strength
-EQUAL = 0.03  # by which two losses of pictures that were kept back are alike
 COVER = 256  # px
 AS_LEARNT = "Strength 1 is as it was learnt."
 # kinds of findings that an earlier step has less of
@@ -44,7 +43,7 @@ class Best:
 def best(numbers: Numbers, goal: str, last: int, unseen: dict[int, float], found: Collection[str]) -> Best:
     """Of a run that ended at step `last`; `unseen` is by step the loss of pictures that were kept back, over step 0's.
 
-    What was `found` of it decides too: of one that went too far the earliest step that is kept is proposed, and of a
+    What was `found` of it decides too: of one that went too far an earlier step that is kept is proposed, and of a
     molten one the least strength. Only of a look, the `goal` style, do drawings of other things tell how much of it
     there is at each strength.
     """
@@ -96,18 +95,21 @@ def _card(studio: Studio, run: Run, found: shelf.Shelf) -> Card:
 
 
 def _step(numbers: Numbers, last: int, unseen: dict[int, float], too_far: bool) -> tuple[int, str]:
-    """Which of the steps that are kept, and why."""
+    """Which of the steps that are kept, and why.
+
+    How near it comes to pictures that were kept back tells only which step of one that went too far: it turns long
+    before a look has come out (tests/bench/proposals.py).
+    """
     kept = sorted({*numbers.steps, last})
     if len(kept) < 2:
         return last, ""
+    if not too_far:
+        return last, f"Step {last} shows it best."
     told = {step: unseen[min(unseen, key=lambda one: abs(one - step))] for step in kept if unseen}
-    if told:
-        step = min(told, key=lambda one: told[one])
-        if step != last and told[step] < told[last] - EQUAL:
-            return step, f"After step {step} it came no nearer to the pictures that were kept back."
-    if too_far:
+    if not told:
         return kept[0], f"Step {kept[0]} is the earliest that was kept, and went less far."
-    return last, f"Step {last} shows it best."
+    step = min(told, key=lambda one: told[one])
+    return step, f"Of the steps that were kept, {step} came nearest to the pictures that were kept back."
 
 
 def _strength(ways: Sequence[float]) -> tuple[float, str]:

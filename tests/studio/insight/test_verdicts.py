@@ -163,11 +163,13 @@ def test_the_least_strength_that_shows_the_look_is_proposed():
     assert best.best(good(travels=rows), "character", 200, {}, []).strength == 1
 
 
-def test_the_step_after_which_unseen_pictures_get_worse_is_proposed_and_the_earliest_of_what_went_too_far():
-    steps = {100: good().travels[0], 200: good().travels[1]}
-    told = best.best(good(steps=steps), "style", 200, {100: 0.8, 200: 0.9}, [])
-    assert told.step == 100 and "step 100" in told.says
-    assert best.best(good(steps=steps), "style", 200, {100: 0.8, 200: 0.81}, []).step == 200
+def test_the_last_step_is_proposed_and_of_what_went_too_far_the_one_nearest_to_unseen_pictures_or_the_earliest():
+    steps = {step: good().travels[n % 2] for n, step in enumerate((50, 100, 200))}
+    unseen = {50: 0.9, 100: 0.8, 200: 0.95}
+    assert best.best(good(steps=steps), "style", 200, unseen, []).step == 200
+    told = best.best(good(steps=steps), "style", 200, unseen, ["by heart"])
+    assert told.step == 100 and "100 came nearest to the pictures that were kept back" in told.says
+    del steps[50]
     assert best.best(good(steps=steps), "style", 200, {}, ["by heart"]).step == 100
     molten = best.best(good(steps=steps), "style", 200, {}, ["molten"])
     assert (molten.step, molten.strength) == (100, 0.4)
