@@ -19,7 +19,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import learning
 
 FEW = 8  # pictures; with fewer what their losses say is chance
-TRACED, VARIED = 0.7, 0.8  # of a training picture's edges in drawings of captions; and of the base's spread over seeds
+TRACED, VARIED = 0.8, 0.8  # of a training picture's edges in drawings of captions; and of the base's spread over seeds
 COPIED = 0.6  # of a training picture's edges, where something else was asked
 NOTHING = 2.5  # of 255, mean change that is no effect
 BLEEDS, TIED = 0.8, 0.5  # change without the word by that with it; share of different captions that keep a word apart

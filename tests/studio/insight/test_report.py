@@ -174,11 +174,11 @@ def test_of_a_run_that_lacked_memory_the_cause_is_told_without_a_drawing(studio)
 def test_a_mended_run_has_the_same_pictures_and_other_settings_that_are_said(studio):
     run = made(studio, "fast", events.Stopped(STEPS), kept=(), learning_rate=1.5e-2)
     changed = mended.changes(studio, run.job, "molten")
-    assert changed == {"learning_rate": 2e-3}
-    assert mended.in_words(run.job, changed) == "Learning rate 0.002 instead of 0.015"
+    assert changed == {"learning_rate": 3e-3}
+    assert mended.in_words(run.job, changed) == "Learning rate 0.003 instead of 0.015"
     files.write_json(studio.runs / QUEUE, {"order": [], "held": True})
     begun = mended.start(studio, run, changed)
-    assert begun.status().state == "waiting" and begun.job.settings.learning_rate == 2e-3
+    assert begun.status().state == "waiting" and begun.job.settings.learning_rate == 3e-3
     assert begun.job.pictures == run.job.pictures and begun.job.settings.steps == STEPS
     queue.remove(studio, begun)
     with pytest.raises(UserError, match="No setting"):
