@@ -127,10 +127,10 @@ def test_of_what_was_forgotten_the_worst_is_named(found):
 
 
 def test_losses_above_the_bases_are_molten_and_of_few_pictures_tell_nothing(found):
-    worse = Measured(0, 1.0, 1.0), Measured(100, 0.9, 1.2)
+    worse = Measured(0, 1.0, 1.0), Measured(100, 0.9, 1.6)
     assert kinds(found(good(), measured=worse)) == ["molten"]
-    assert "20 %" in found(good(), measured=worse)[0].says
-    fine = Measured(0, 1.0, 1.0), Measured(100, 0.3, 1.02)  # as the starter's own character has it
+    assert "60 %" in found(good(), measured=worse)[0].says
+    fine = Measured(0, 1.0, 1.0), Measured(100, 0.3, 1.36)  # as a good look of the starter had it
     assert found(good(), measured=fine) == []
     few = found(good(pictures=good().pictures[:5]), measured=fine)
     assert kinds(few) == ["too few"] and few[0].severity == "low" and "5 pictures" in few[0].says

@@ -28,8 +28,8 @@ def test_of_few_pictures_all_of_which_are_learnt_only_very_near_ones_are_known_b
 
 
 def test_a_run_that_is_worse_than_the_base_had_too_high_a_rate():
-    assert learning.said(course((1, 1), (1.2, 1.4)))[0].startswith("It is 40 % further")
-    assert "learning rate" in learning.said(course((1, None), (1.2, None)))[0]
+    assert learning.said(course((1, 1), (1.2, 1.7)))[0].startswith("It is 70 % further")
+    assert "learning rate" in learning.said(course((1, None), (1.6, None)))[0]
 
 
 def test_pictures_that_taught_nothing_are_named_where_the_others_did():
