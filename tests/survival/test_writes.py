@@ -108,8 +108,14 @@ def test_a_checkpoint_is_whole_or_the_one_before_is_used(monkeypatch, disk, tell
         if found is None or found.step not in (4, 6) or sentences:
             return False
         save(folder, 6)  # and once the disk is well again, it goes on
-        left = sorted(path.name for path in (folder / "checkpoints").iterdir())
-        return left == ["ckpt-000004", "ckpt-000006"] and checkpoint.newest(folder / "checkpoints")[0].step == 6
+        left = sorted((folder / "checkpoints").iterdir())
+        names = {one.name for one in left[0].iterdir()}
+        return (
+            [one.name for one in left] == ["ckpt-000002", "ckpt-000004", "ckpt-000006"]
+            and names == {"adapter.safetensors", "MANIFEST.json"}  # of the oldest, the LoRA alone
+            and all(map(checkpoint.is_whole, left))
+            and checkpoint.newest(folder / "checkpoints")[0].step == 6
+        )
 
     found = every_act(monkeypatch, disk, prepare, lambda folder: save(folder, 6), whole)
     tell(f"{WAYS} ways to fail at every act of saving a checkpoint").add(*found)

@@ -85,6 +85,7 @@ def _thin_out(folders: list[Path]) -> None:
         gaps = [after - before for before, after in zip(steps, steps[2:], strict=False)]
         files.remove_folder(earlier.pop(gaps.index(min(gaps))))
     for folder in earlier:
+        files.sweep(folder, alone=True)  # of a start that died here
         manifest = files.read_json(folder / MANIFEST)
         if isinstance(manifest, dict) and ADAPTER in manifest:
             files.write_json(folder / MANIFEST, {ADAPTER: manifest[ADAPTER]})
