@@ -6,23 +6,19 @@ the frame in which the page stands changed; also how long the desk takes to be t
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from real_page import real_page
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from lora_gui import files  # noqa: E402
-from lora_gui.studio.paths import Studio  # noqa: E402
-from lora_gui.studio.things import picture_index  # noqa: E402
-from lora_gui.ui.draft import Drafts, TrainDraft  # noqa: E402
-from tests.browser.conftest import Window, open_window  # noqa: E402
+from lora_gui import files
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import picture_index
+from lora_gui.ui.draft import Drafts, TrainDraft
 
 SIZES = ((512, 512), (640, 400), (400, 640))
 TIMES, DELETED = 60, 10  # of each step; pictures
@@ -117,19 +113,12 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[150, 1000])
     options = parser.parse_args()
     for count in options.counts:
-        with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        with tempfile.TemporaryDirectory() as folder:
             home = Path(folder) / "studio"
             home.mkdir()
             pictures = made(Studio(home), count)
-            app = open_window(home, ROOT / "app.py")
-            try:
-                browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-                page = browser.new_page(viewport={"width": 1280, "height": 900})
-                measured(page, Window(home, app).address, pictures, count)
-                browser.close()
-            finally:
-                app.terminate()
-                app.wait(60)
+            with real_page(home) as (page, address):
+                measured(page, address, pictures, count)
 
 
 if __name__ == "__main__":

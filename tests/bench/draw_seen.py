@@ -2,23 +2,19 @@
 
 A real window on a studio of its own, a real Chromium and the starter as it draws unless told otherwise. Each time is
 from the click to the frame in which the new drawing stands among the others; the first, which loads the base, is told
-apart. Also how long the drawing itself took, as its file says. Prints one JSON object, in seconds.
+apart. Prints one JSON object, in seconds.
 """
 
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from real_page import real_page
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from lora_gui import files  # noqa: E402
-from tests.browser.conftest import Window, open_window  # noqa: E402
+from lora_gui import files
 
 PROMPTS = ("red apple on a blue background", "cat face on a white background", "rocket on a black background")
 PAUSE = 2500  # ms between a drawing that is seen and the next press, as somebody has who looks at it
@@ -62,18 +58,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=10, help="drawings after the first")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "studio"
         files.make_folder(home)
-        app = open_window(home, ROOT / "app.py")
-        try:
-            browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            print(json.dumps(measured(page, Window(home, app).address, options.times)))
-            browser.close()
-        finally:
-            app.terminate()
-            app.wait(60)
+        with real_page(home) as (page, address):
+            print(json.dumps(measured(page, address, options.times)))
 
 
 if __name__ == "__main__":

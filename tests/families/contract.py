@@ -228,12 +228,12 @@ class Contract:
         assert without.kit.encoders is None
         assert same(without.draw(settings(), 7, cached), expected)
 
-    @torch.no_grad()
     def test_guidance_that_ends_at_once_is_none(self, pipeline):
         ended, none = settings(guidance_end=0), settings(guidance=self.unguided)
         assert same(pipeline.draw(ended, 7), pipeline.draw(none, 7))
         assert same(pipeline.draw(settings(guidance_end=0.5), 7), pipeline.draw(none, 7)) == (self.unguided > 1)
 
+    @torch.no_grad()
     def test_pictures_are_encoded_without_rounding_whatever_the_run_computes_in(self, base):
         own, pixels = family(self.key), torch.rand((1, 3, tiny.SIZE, tiny.SIZE)) * 2 - 1
         exact, half = (

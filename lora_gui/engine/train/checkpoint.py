@@ -88,7 +88,8 @@ def _thin_out(folders: list[Path]) -> None:
         files.sweep(folder, alone=True)  # of a start that died here
         manifest = files.read_json(folder / MANIFEST)
         if isinstance(manifest, dict) and ADAPTER in manifest:
-            files.write_json(folder / MANIFEST, {ADAPTER: manifest[ADAPTER]})
+            if len(manifest) > 1:
+                files.write_json(folder / MANIFEST, {ADAPTER: manifest[ADAPTER]})
             for name in (_STATE, _OPTIMIZER, LAST):
                 files.remove(folder / name)
 

@@ -12,6 +12,8 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
 from lora_gui.studio.tasks.run import Run
 
+KEPT = "A run keeps its last two states, and of three earlier ones the LoRA."
+
 
 @dataclass(frozen=True)
 class Version:
@@ -42,6 +44,5 @@ def put_into_use(studio: Studio, card: Card, step: int) -> Path:
     run = Run(studio.runs / Path(card.run).name)
     kept = run.files.checkpoint(step)
     if not card.run or not (kept / ADAPTER).is_file():
-        remedy = "A run keeps its last two states, and of three earlier ones the LoRA."
-        raise UserError(f"What was learnt by step {step} is not kept any more.", remedy)
+        raise UserError(f"What was learnt by step {step} is not kept any more.", KEPT)
     return runs.publish(studio, run, kept)

@@ -12,6 +12,7 @@ from lora_gui.errors import UserError, nearest, shown
 from lora_gui.protocol.task_folder import ADAPTER
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.library.shelf import shelf
+from lora_gui.studio.library.versions import KEPT
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import loras
@@ -93,8 +94,7 @@ def _checkpoint(settings: DrawSettings, value: str, values: tuple[str, ...], stu
             return _first(settings, {"lora": str(other.path)})
     kept = Run(studio.runs / Path(card.run).name).files.checkpoint(int(step)) / ADAPTER
     if not kept.is_file():
-        remedy = "A run keeps its last two states, and of three earlier ones the LoRA."
-        raise UserError(f"What was learnt by step {step} is not kept.", remedy)
+        raise UserError(f"What was learnt by step {step} is not kept.", KEPT)
     return _first(settings, {"lora": str(kept)})
 
 
