@@ -1,8 +1,8 @@
 """The child process: a table of commands. A job in, events out as JSON lines; see `protocol`.
 
 `python -m lora_gui.worker train <run folder>`, `publish <run folder>`, `download <folder>`, `draw`, `plan`, `convert`,
-`mix`, `caption`, `sign_in`; a folder alone is to be trained. `torchrun` or `accelerate launch` in place of `python`
-starts several processes that train it together.
+`keep`, `mix`, `caption`, `sign_in`; a folder alone is to be trained. `torchrun` or `accelerate launch` in place of
+`python` starts several processes that train it together.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "train": _train,
     "publish": _publish,
     "draw": _draw,
-    **{name: _answer(name) for name in ("caption", "convert", "mix", "plan")},
+    **{name: _answer(name) for name in ("caption", "convert", "keep", "mix", "plan")},
     **{name: _net(name) for name in environment.ONLINE},
 }
 

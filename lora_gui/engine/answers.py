@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lora_gui import lean
 from lora_gui.protocol.events import Event, Phase, Planned
-from lora_gui.protocol.jobs import CaptionJob, ConvertJob, MixJob, PlanJob
+from lora_gui.protocol.jobs import CaptionJob, ConvertJob, KeepJob, MixJob, PlanJob
 from lora_gui.protocol.lease import Lease, holder
 
 
@@ -28,6 +28,12 @@ def _caption(lines: Iterator[bytes]) -> Iterator[Event]:
     yield from describe(job)
 
 
+def _keep(lines: Iterator[bytes]) -> Iterator[Event]:
+    from lora_gui.engine.train.publish import kept
+
+    return kept(KeepJob.model_validate_json(next(lines)))
+
+
 def _mix(lines: Iterator[bytes]) -> Iterator[Event]:
     from lora_gui.engine.mix import mix
 
@@ -48,6 +54,7 @@ def _plan(lines: Iterator[bytes]) -> Iterator[Event]:
 COMMANDS: dict[str, Callable[[Iterator[bytes]], Iterator[Event]]] = {
     "caption": _caption,
     "convert": _convert,
+    "keep": _keep,
     "mix": _mix,
     "plan": _plan,
 }

@@ -142,6 +142,14 @@ class ConvertJob(_Job):
     fields: dict[str, str] | None = None  # of its header, in place of those that the file has
 
 
+class KeepJob(_Job):
+    """What a run had learnt by a step, to be put among the LoRAs; one JSON line on the keeping child's input."""
+
+    run: TrainJob
+    lora: str  # the file of its checkpoint
+    step: int
+
+
 class MixJob(_Job):
     """A stack to be saved as one LoRA; one JSON line on the mixing child's input."""
 

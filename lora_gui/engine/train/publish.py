@@ -18,8 +18,8 @@ from lora_gui.errors import UserError
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects, header, lycoris, metadata
 from lora_gui.formats.lora_file import Layers, Shapes
-from lora_gui.protocol.events import Event, Note, Stopped
-from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.events import Done, Event, Note, Stopped
+from lora_gui.protocol.jobs import KeepJob, TrainJob
 from lora_gui.protocol.task_folder import TaskFolder
 
 # magnitudes are as large as the base's weights, so that rounding would show
@@ -66,8 +66,20 @@ def from_checkpoint(job: TrainJob, task: TaskFolder) -> Iterator[Event]:
         yield Stopped()
         return
     facts = families.facts_of(job.base.family)
-    layers = dialects.read(found.lora, None, facts, [facts], learns=True)
-    yield from stopped(job, facts, layers, found.step)
+    yield from stopped(job, facts, _read(found.lora, facts), found.step)
+
+
+def kept(order: KeepJob) -> Iterator[Event]:
+    """Publish what a run had learnt by a step, under a name of its own, as the run would have. Raises UserError."""
+    job = order.run.model_copy(update={"name": f"{order.run.name}-step-{order.step}"})
+    facts = families.facts_of(job.base.family)
+    path, digest = publish(encode(job, facts, _read(Path(order.lora), facts), order.step), job)
+    yield Done(lora=str(path), sha256=digest, steps=order.step)
+
+
+def _read(lora: Path, facts: Facts) -> Layers:
+    """What learns in the file of a checkpoint."""
+    return dialects.read(lora, None, facts, [facts], learns=True)
 
 
 def stopped(job: TrainJob, facts: Facts, layers: Layers, step: int) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, TaskFolder, step_of
 from lora_gui.studio.library.shelf import Card, Shelf
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import runs
+from lora_gui.studio.tasks import keeping
 from lora_gui.studio.tasks.run import Run
 
 KEPT = "A run keeps its last two states, and of three earlier ones the LoRA."
@@ -40,9 +40,9 @@ def versions(studio: Studio, card: Card, shelf: Shelf) -> list[Version]:
 
 
 def put_into_use(studio: Studio, card: Card, step: int) -> Path:
-    """Copy what the run of a LoRA had learnt by a step among the LoRAs; its path. Raises UserError."""
+    """Put what the run of a LoRA had learnt by a step among the LoRAs; its path. Raises UserError."""
     run = Run(studio.runs / Path(card.run).name)
     kept = run.files.checkpoint(step)
     if not card.run or not (kept / ADAPTER).is_file():
         raise UserError(f"What was learnt by step {step} is not kept any more.", KEPT)
-    return runs.publish(studio, run, kept)
+    return keeping.keep(studio, run, kept)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
+from pydantic import BaseModel
 
 import lora_gui
 from lora_gui import environment, files
@@ -88,6 +89,14 @@ def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE
         if isinstance(event, events.Failed):
             raise UserError(event.what, event.remedy, event.cause)
     return found
+
+
+def done(command: str, order: BaseModel, log: Path) -> tuple[events.Done, list[events.Event]]:
+    """How a child that works off one order has done it, and all that it said. Raises UserError where it has not."""
+    said = ask(command, [order.model_dump_json()], log)
+    if said and isinstance(last := said[-1], events.Done):
+        return last, said
+    raise UserError(*cause(log))
 
 
 def follow(

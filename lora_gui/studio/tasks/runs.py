@@ -15,7 +15,6 @@ from lora_gui import files
 from lora_gui.errors import UserError, nearest
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, TrainJob
-from lora_gui.protocol.task_folder import ADAPTER, step_of
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.capacity import gpu
 from lora_gui.studio.library import notes
@@ -36,7 +35,7 @@ from lora_gui.studio.tasks.launching import (
 )
 from lora_gui.studio.tasks.run import Run, Summary
 from lora_gui.studio.tasks.status import RunStatus
-from lora_gui.studio.things import loras, presets, triggers
+from lora_gui.studio.things import presets, triggers
 from lora_gui.studio.things.names import check_name
 from lora_gui.studio.things.pictures import DROP, Picture
 
@@ -129,28 +128,6 @@ def follow(studio: Studio, run: Run, say: Callable[[events.Event], None]) -> Run
     while not status.ended or (status.cause == "memory" and with_less_memory(studio, run)):
         status = run.follow(say)  # another thread may have let it go on already
     return status
-
-
-def keep_lora(studio: Studio, run: Run) -> str:
-    """Copy the LoRA of a run's newest checkpoint among the LoRAs, where it stays; returns its path."""
-    kept = run.checkpoint()
-    if kept is None:
-        raise UserError("This run has not kept anything yet.", "Resume it.")
-    return str(publish(studio, run, kept))
-
-
-def publish(studio: Studio, run: Run, kept: Path) -> Path:
-    """Copy the LoRA in the folder of a checkpoint among the LoRAs, once; returns its path. Raises UserError."""
-    loras.describe(kept / ADAPTER)  # a folder that came from somebody else may hold anything
-    name = f"{run.job.name}-step-{step_of(kept)}"
-    digest = files.sha256(kept / ADAPTER)
-    for path in studio.loras.glob(f"{name}*.safetensors"):  # another run's may have this name
-        if files.sha256(path) == digest:
-            return path
-    target = files.free_name(studio.loras, name, ".safetensors")
-    files.copy(kept / ADAPTER, target)
-    notes.change(studio, target.stem, run=run.folder.name, step=step_of(kept))
-    return target
 
 
 def pause(studio: Studio, run: Run) -> None:

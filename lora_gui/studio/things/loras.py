@@ -16,7 +16,6 @@ from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header
 from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
 from lora_gui.formats.strengths import OF_GROUP, group_of
 from lora_gui.formats.summary import summary
-from lora_gui.protocol import events
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
@@ -157,10 +156,7 @@ def convert(
     if os.path.lexists(out):
         raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
     job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()), fields=fields)
-    log = studio.cache / "convert.txt"
-    said = process.ask("convert", [job.model_dump_json()], log)
-    if not said or not isinstance(said[-1], events.Done):
-        raise UserError(*process.cause(log))
+    process.done("convert", job, studio.cache / "convert.txt")
     return describe(out)
 
 

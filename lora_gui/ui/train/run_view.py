@@ -9,7 +9,7 @@ import gradio as gr
 
 from lora_gui import files
 from lora_gui.protocol.task_folder import ASKS
-from lora_gui.studio.tasks import learning, queue, retries, runs
+from lora_gui.studio.tasks import keeping, learning, queue, retries, runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.tasks.status import RunStatus
@@ -257,7 +257,7 @@ class RunView:
     def _draw_with(self, page: Page) -> Changes:
         """Over to Generate, with what was learnt in its stack."""
         run = self._context.run(page["run"])
-        lora = loras.describe(Path(run.status().lora or runs.keep_lora(self._context.studio, run)))
+        lora = loras.describe(Path(run.status().lora or keeping.newest(self._context.studio, run)))
         if problem := self._context.drafts.draw.change(lambda draft: with_lora(draft, str(lora.path), lora.trigger)):
             raise problem
         return {self._context.tabs: gr.update(selected="generate"), self._state: run_words.progress(run.status())}

@@ -28,6 +28,7 @@ from lora_gui.formats import summary
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done, Note, Paused, Phase, Sample, Saved, Started, Step, Stopped
+from lora_gui.protocol.jobs import KeepJob
 from lora_gui.protocol.task_folder import TaskFolder
 from tests import tiny
 
@@ -381,6 +382,18 @@ def test_a_finished_run_that_is_trained_further_and_stopped_at_once_has_no_secon
     *_, last = train(longer, first.folder, FAMILY)
     assert (last.step, last.lora) == (4, str(first.lora)) and files.sha256(first.lora) == last.sha256
     assert list(first.lora.parent.iterdir()) == [first.lora]
+
+
+def test_a_kept_step_is_published_as_the_end_of_the_run_is(run):
+    done = run(steps=4)
+    found, _ = checkpoint.newest(TaskFolder(done.folder).checkpoints)
+    *_, last = publish.kept(KeepJob(run=done.job, lora=str(found.lora), step=found.step))
+    kept = Path(last.lora)
+    assert kept == done.lora.with_name("tiny-step-4.safetensors") and files.sha256(kept) == last.sha256
+    one, other = (safetensors.torch.load_file(path) for path in (kept, done.lora))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in other)
+    says = {name: text.replace("tiny-step-4", "tiny") for name, text in read_header(kept).metadata.items()}
+    assert says == read_header(done.lora).metadata
 
 
 def test_a_disk_that_fills_up_pauses_the_run_and_nothing_is_lost(base, run, tmp_path, monkeypatch):

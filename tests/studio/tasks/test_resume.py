@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,7 +14,6 @@ from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, retries, runs
 from tests.studio.tasks.test_runs import UNRULY, at_once, job, wait_until
-from tests.studio.things.test_loras import lora
 
 
 @pytest.fixture
@@ -118,23 +116,6 @@ def test_a_run_is_found_by_folder_and_by_the_name_of_its_lora(studio):
         assert runs.find(studio, name).folder == run.folder
     with pytest.raises(UserError, match="no run 'wolf'"):
         runs.find(studio, "wolf")
-
-
-def test_the_lora_of_a_paused_run_is_kept_among_the_loras_to_draw_with(studio):
-    run = ended(studio, events.Paused(3), name="fox")
-    learnt(run, 0.25)
-    path = runs.keep_lora(studio, run)
-    assert path.endswith("fox-step-3.safetensors") and runs.keep_lora(studio, run) == path
-    other = ended(studio, events.Paused(3), name="fox")
-    another = learnt(other, 0.5)
-    kept = Path(runs.keep_lora(studio, other))
-    assert kept.name == "fox-step-3-2.safetensors" and kept.read_bytes() == another.read_bytes()
-    assert Path(path).read_bytes() != another.read_bytes()
-
-
-def learnt(run, value):
-    """What the run's checkpoint is made to hold."""
-    return lora(run.folder / "checkpoints" / "ckpt-000003" / "adapter.safetensors", value=value)
 
 
 def test_on_a_card_blocks_wait_in_ram_before_pictures_are_made_smaller(monkeypatch):

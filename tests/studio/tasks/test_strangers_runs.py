@@ -11,12 +11,11 @@ from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import process, queue, runs
+from lora_gui.studio.tasks import keeping, process, queue, runs
 from lora_gui.studio.tasks.run import queued
 from lora_gui.studio.things.names import check_name, safe_name
 from tests.studio.tasks.test_resume import ended
 from tests.studio.tasks.test_runs import UNRULY, job
-from tests.studio.things.test_loras import lora
 
 PATHS = ("../loras/mine", "../../elsewhere/y", "a/b", "/etc/x", "..", ".", ".hidden", "", "a\\b", "..\\a", "C:evil",
          "a:b", "\\\\server\\share", "a\0b", "a\nb", "x" * 61)  # fmt: skip
@@ -129,7 +128,7 @@ def test_a_run_whose_folder_leads_elsewhere_is_never_gone_on_with(studio, tmp_pa
     before = everything(outside)
     (studio.runs / "queue.json").write_text(json.dumps({"order": [run.folder.name]}))
     queue.advance(studio)
-    for act in (runs.resume, runs.stop, runs.pause, runs.keep_lora):
+    for act in (runs.resume, runs.stop, runs.pause, keeping.newest):
         try:
             act(studio, run)
         except UserError as error:
@@ -175,12 +174,3 @@ def test_a_queue_that_names_the_studio_itself_names_nothing(studio):
     with pytest.raises(UserError, match="does not wait"):
         queue.remove(studio, runs.Run(studio.runs / ".."))
     assert studio.loras.is_dir()
-
-
-def test_only_a_lora_is_kept_from_a_checkpoint(studio, tmp_path):
-    run = ended(studio, events.Paused(3))
-    with pytest.raises(UserError):
-        runs.keep_lora(studio, run)
-    assert not [*studio.loras.iterdir()]
-    lora(run.folder / "checkpoints" / "ckpt-000003" / "adapter.safetensors")
-    assert runs.keep_lora(studio, run)
