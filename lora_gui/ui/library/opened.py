@@ -20,7 +20,7 @@ from lora_gui.ui.library import cards, onward
 from lora_gui.ui.library import opened_words as words
 from lora_gui.ui.library.sections import SECTIONS
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed, while_kept
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -112,8 +112,8 @@ class Opened:
         for section in self._sections:
             section.connect()
         for part in (self._head, self._versions):
-            chosen = part.select(noticed(self._notice, self._chosen), [self.page], self.outputs, **HIDDEN)
-            live.after(chosen, heading)
+            chosen = while_kept(self._notice, self._chosen, lambda event, _: event.act == "use")
+            live.after(part.select(chosen, [self.page], self.outputs, **HIDDEN), heading)
 
     def _pressed(
         self, button: gr.Button, act: Callable[..., Changes], inputs: list[Any], more: list[Any], focus: str = ""

@@ -16,7 +16,7 @@ from lora_gui.ui.context import Context
 from lora_gui.ui.train import insight_words, planned
 from lora_gui.ui.train.insight_words import Shown
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed, while_kept
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -82,7 +82,8 @@ class InsightView:
         def connect_acts() -> None:
             """Once all tabs are laid out: captions are written in Train."""
             changed = list(dict.fromkeys([*outputs, *self._context.setup, self._context.tabs]))
-            live.after(self._found.select(noticed(self._state, acted), [page], changed, **HIDDEN))
+            kept = while_kept(self._state, acted, lambda event, _: event.act in ("keep", "step"))
+            live.after(self._found.select(kept, [page], changed, **HIDDEN))
 
         self._context.last.append(connect_acts)
 

@@ -21,7 +21,7 @@ from lora_gui.ui.live import in_words
 from lora_gui.ui.train import run_words
 from lora_gui.ui.train.insight_view import InsightView
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed, while_kept
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.plot import learning_plot, loss_plot
 from lora_gui.ui.widgets.thumbnails import Thumbnails
@@ -109,7 +109,7 @@ class RunView:
             back = self._aside.back.click(lambda page: self.show(page["away"]), [self.page], self.outputs, **HIDDEN)
             live.after(back, heading)
         self._context.last.append(self._connect_shelf)
-        drawn = noticed(self._state, self._draw_with)
+        drawn = while_kept(self._state, self._draw_with, lambda page: not self._context.run(page["run"]).status().lora)
         live.after(
             self._draw.click(drawn, [self.page], [self._context.tabs, self._state], **HIDDEN), "#prompt textarea"
         )

@@ -1,7 +1,7 @@
 """How the window answers: a handler gives the components it changes; what the user can mend becomes a quiet notice."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -28,5 +28,19 @@ def noticed(
             return {place: ""} | handler(*inputs)
         except UserError as error:
             return on_error() | {place: markup.problem(error)}
+
+    return call
+
+
+def while_kept(place: gr.HTML, handler: Callable[..., Changes], is_kept: Callable[..., bool]) -> Callable[..., Any]:
+    """As `noticed`; where a LoRA `is_kept`, by the inputs, which takes a child some seconds, `place` says so first."""
+    words = markup.notice("Putting it among your LoRAs", kind="note")
+    meanwhile = noticed(place, lambda *inputs: {place: words if is_kept(*inputs) else ""})
+    answer = noticed(place, handler)
+
+    @functools.wraps(handler)
+    def call(*inputs: Any) -> Iterator[Any]:
+        yield meanwhile(*inputs)
+        yield answer(*inputs)
 
     return call
