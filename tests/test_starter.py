@@ -11,10 +11,12 @@ from PIL import Image
 
 from lora_gui.starter.recipe import autoencoder, build, denoiser
 from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, KEPT_OUT, caption
-from lora_gui.starter.recipe.denoiser import TOKENS, make_tokenizer, phrase
+from lora_gui.starter.recipe.denoiser import TOKENS, make_tokenizer
 from lora_gui.starter.recipe.examples import CHARACTER, CONCEPT, STYLE
+from lora_gui.starter.recipe.lessons import Lessons, phrase
 from lora_gui.starter.recipe.licences import ATTRIBUTIONS
-from lora_gui.starter.recipe.pictures import INK, OUTLINE, SIZE, ComicSet, IconSet, composite
+from lora_gui.starter.recipe.looks import LOOKS, render_looks
+from lora_gui.starter.recipe.pictures import BASE_SETS, INK, LOOK_SETS, OUTLINE, SIZE, ComicSet, IconSet, composite
 
 STARTER = Path(build.__file__).resolve().parents[1]
 
@@ -82,6 +84,22 @@ def test_captions_are_mostly_the_plain_one_and_a_tenth_are_empty():
     assert texts.count("red apple on a blue background") > 1200
 
 
+def test_half_of_what_is_learnt_is_in_looks_asked_for_in_words_and_no_face_of_other_sets_is():
+    names = ("red-apple", "cat-face")
+    sets = {name: IconSet({"icons": dict.fromkeys((*names, "redapple"), {"body": '<circle cx="8" cy="8" r="5"/>'})})
+            for name in (*BASE_SETS, *LOOK_SETS)}  # fmt: skip
+    pictures, rows = render_looks(names, sets)
+    faces = {LOOKS[look].set for name, look in rows if name == 1}
+    assert len(pictures) == len(rows) == 2 * len(LOOKS) - len(LOOK_SETS) and not faces & set(LOOK_SETS)
+    latents = np.zeros((2, 3, len(COLOURS), 8, 16, 16), np.float16)
+    lessons = Lessons(names, latents, np.ones((len(rows), *latents.shape[2:]), np.float16), rows)
+    chosen, texts = lessons.batch(1000, torch.Generator().manual_seed(0))
+    in_looks = chosen[:, 0, 0, 0] == 1
+    assert in_looks.sum() == 500
+    asked = [text.endswith(tuple(look.words for look in LOOKS)) for text in texts]
+    assert not any(np.array(asked)[~in_looks]) and np.array(asked)[in_looks].mean() > 0.85
+
+
 @pytest.mark.parametrize(("kind", "count"), [("style", 24), ("character", len(CHARACTER)), ("concept", 12)])
 def test_every_example_picture_has_a_caption_and_every_set_its_licence(kind, count):
     folder = STARTER / "examples" / kind
@@ -118,17 +136,17 @@ def few_pictures(monkeypatch):
 
 @pytest.mark.soak
 def test_the_recipe_runs_from_pictures_to_a_model_and_goes_on_where_it_was(tmp_path, few_pictures):
-    base = {f"set-{i}": shapes(i) for i in range(3)}
+    base, looks = ({name: shapes(i) for i, name in enumerate(sets)} for sets in (BASE_SETS, LOOK_SETS))
     recipe = replace(build.smoke(tmp_path / "work", tmp_path / "out"), autoencoder_steps=2, denoiser_steps=2)
-    figures = build.build(recipe, base, {})
+    figures = build.build(recipe, base, looks, {})
     assert np.isfinite(figures["denoiser_loss"])
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out" / "model")
     assert pipe.unet.config.in_channels == pipe.vae.config.latent_channels == 8
     assert (tmp_path / "out" / "LICENSES.md").exists()
-    again = build.build(recipe, base, {})
+    again = build.build(recipe, base, looks, {})
     assert again["autoencoder_psnr_db"] == figures["autoencoder_psnr_db"]
     further = replace(recipe, work=tmp_path / "other", begin_from=tmp_path / "out" / "model")
-    assert np.isfinite(build.build(further, base, {})["denoiser_loss"])
+    assert np.isfinite(build.build(further, base, looks, {})["denoiser_loss"])
 
 
 def test_a_picture_keeps_its_background_exactly_where_nothing_is_drawn():

@@ -17,12 +17,7 @@ from lora_gui.starter.recipe.concepts import COLOURS, caption, words
 from lora_gui.starter.recipe.examples import CONCEPT_SETS, LIGHT, STYLE
 from lora_gui.starter.recipe.pictures import COMIC_SET, PALETTE, IconSet, composite, fetch, fetch_package
 
-# Not in the base: OpenMoji (CC BY-SA 4.0), Noto's first blobs (Apache 2.0), EmojiOne 2 (CC BY 4.0).
-PACKAGES = {
-    "openmoji": "@iconify-json/openmoji@1.2.29",
-    "noto-v1": "@iconify-json/noto-v1@1.2.5",
-    "emojione": "@iconify-json/emojione@1.2.3",
-}
+PACKAGES = {"openmoji": "@iconify-json/openmoji@1.2.29"}  # CC BY-SA 4.0, so in nothing that ships
 PIXEL_SET, PIXEL_OF, CELLS = "noto-pixels", "noto", 16  # squares that a judge sees at half size, too
 TRIGGERS = {"style": "zxs", "character": "zxk", "concept": "zxc"}
 

@@ -12,10 +12,21 @@ from diffusers import AutoencoderKL
 
 from lora_gui.starter.recipe.autoencoder import batch, psnr, standardise, train_autoencoder
 from lora_gui.starter.recipe.concepts import CONCEPTS
-from lora_gui.starter.recipe.denoiser import encode, train_denoiser
+from lora_gui.starter.recipe.denoiser import train_denoiser
 from lora_gui.starter.recipe.examples import write_examples
+from lora_gui.starter.recipe.lessons import Lessons, encode
 from lora_gui.starter.recipe.licences import write_licences
-from lora_gui.starter.recipe.pictures import BASE_SETS, EXAMPLE_SETS, SIZE, IconSet, fetch, render, shared_names
+from lora_gui.starter.recipe.looks import render_looks
+from lora_gui.starter.recipe.pictures import (
+    BASE_SETS,
+    EXAMPLE_SETS,
+    LOOK_SETS,
+    SIZE,
+    IconSet,
+    fetch,
+    render,
+    shared_names,
+)
 from lora_gui.starter.recipe.publish import publish
 
 HERE = Path(__file__).resolve().parent.parent
@@ -35,7 +46,9 @@ class Recipe:
     sharpen: bool = False  # whether its autoencoder learns further too
 
 
-def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) -> dict[str, float]:
+def build(
+    recipe: Recipe, base: dict[str, IconSet], looks: dict[str, IconSet], others: dict[str, IconSet]
+) -> dict[str, float]:
     """Run the recipe, going on where an earlier run left off; returns its figures, which also lie beside the model."""
     began = time.monotonic()
     recipe.work.mkdir(parents=True, exist_ok=True)
@@ -45,8 +58,11 @@ def build(recipe: Recipe, base: dict[str, IconSet], others: dict[str, IconSet]) 
     vae = autoencoder(pictures.reshape(-1, SIZE, SIZE, 4), recipe)
     chosen = pictures[[names.index(name) for name in concepts]]
     latents = encode(vae, chosen, recipe.work / "latents.npy")
+    drawn, rows = render_looks(concepts, base | looks)
+    in_looks = encode(vae, drawn[:, None], recipe.work / "looks.npy")[:, 0]
+    lessons = Lessons(concepts, latents, in_looks, rows)
     denoiser, loss = train_denoiser(
-        vae, latents, recipe.work / "denoiser", recipe.denoiser_steps, concepts, recipe.begin_from
+        vae, lessons, recipe.work / "denoiser", recipe.denoiser_steps, recipe.begin_from
     )
     recipe.out.mkdir(parents=True, exist_ok=True)
     publish(vae, denoiser, recipe.out / "model")
@@ -102,7 +118,7 @@ def main() -> None:
     if options.smoke:
         recipe = smoke(options.work, options.work / "out")
     icons = options.work / "icons"
-    print(json.dumps(build(recipe, fetch(BASE_SETS, icons), fetch(EXAMPLE_SETS, icons))))
+    print(json.dumps(build(recipe, *(fetch(sets, icons) for sets in (BASE_SETS, LOOK_SETS, EXAMPLE_SETS)))))
 
 
 if __name__ == "__main__":

@@ -12,16 +12,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption, words
-from lora_gui.starter.recipe.pictures import PALETTE, SIZE, composite
+from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption
+from lora_gui.starter.recipe.lessons import Lessons
+from lora_gui.starter.recipe.pictures import SIZE
 from lora_gui.starter.recipe.training import Training, mixed_precision
 
 TOKENS = 32  # context length, both special tokens counted
 BATCH = 32
 WIDTH = 192  # of the text encoder's hidden states and so of cross-attention
 CHANNELS = 8  # of the latents
-COLOUR_NAMES = tuple(COLOURS)
-LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
 def make_tokenizer() -> CLIPTokenizer:
@@ -89,25 +88,6 @@ def make_scheduler() -> DDIMScheduler:
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, pictures: np.ndarray, cache: Path) -> np.ndarray:
-    """Every picture on every colour as latents; (name, set, colour, 8, 16, 16) float16.
-
-    None is mirrored: that would be twice as much to learn, and what is drawn would be no better for it.
-    """
-    if cache.exists():
-        return np.load(cache)
-    rows = []
-    for picture in pictures.reshape(-1, SIZE, SIZE, 4):
-        x = composite(np.repeat(picture[None], len(PALETTE), axis=0), PALETTE)
-        rgb = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
-        latents = vae.encode(rgb).latent_dist.mode()
-        rows.append(latents.half().numpy())
-    latents = np.stack(rows).reshape(*pictures.shape[:2], *rows[0].shape)
-    np.save(cache, latents)
-    return latents
-
-
-@torch.no_grad()
 def importance(vae: AutoencoderKL, latents: np.ndarray) -> torch.Tensor:
     """Loss weight of each latent channel by how much an error in it changes the decoded picture; (1, CHANNELS, 1, 1).
 
@@ -123,40 +103,6 @@ def importance(vae: AutoencoderKL, latents: np.ndarray) -> torch.Tensor:
         disturbed[:, channel] += noise[:, channel]
         weights[:, channel] = F.mse_loss(vae.decode(disturbed).sample, plain) ** 0.75
     return weights / weights.mean()
-
-
-def phrase(name: str, colour: str, rng: np.random.Generator) -> str:
-    """An augmented caption: mostly plain; now and then reworded, with a nonsense word in front, or empty (dropout)."""
-    if rng.random() < 0.1:
-        return ""
-    text = caption(name, colour)
-    kind = rng.random()
-    if kind < 0.05:
-        text = words(name)
-    elif kind < 0.12:
-        text = "a " + text
-    elif kind < 0.17:
-        text = f"{words(name)}, {colour} background"
-    if rng.random() < 0.12:
-        text = f"{_nonsense(rng)} {text}"
-    return text
-
-
-def _nonsense(rng: np.random.Generator) -> str:
-    """A word such as a trigger word, `zxy_style`: it must not throw the rest of the prompt off."""
-    word = "".join(rng.choice(LETTERS, rng.integers(2, 7)))
-    return word + ("", "", "_style", " style")[rng.integers(4)]
-
-
-def batch(
-    latents: np.ndarray, concepts: tuple[str, ...], size: int, generator: torch.Generator
-) -> tuple[torch.Tensor, list[str]]:
-    """Random latents (size, 8, 16, 16) and their captions."""
-    rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-    names, sets, colours = (rng.integers(n, size=size) for n in latents.shape[:3])
-    texts = [phrase(concepts[n], COLOUR_NAMES[c], rng) for n, c in zip(names, colours, strict=True)]
-    chosen = torch.from_numpy(latents[names, sets, colours]).float()
-    return chosen.contiguous(memory_format=torch.channels_last), texts
 
 
 class Denoiser:
@@ -200,15 +146,10 @@ class Denoiser:
 
 
 def train_denoiser(
-    vae: AutoencoderKL,
-    latents: np.ndarray,
-    folder: Path,
-    steps: int,
-    concepts: tuple[str, ...] = CONCEPTS,
-    begin_from: Path | None = None,
+    vae: AutoencoderKL, lessons: Lessons, folder: Path, steps: int, begin_from: Path | None = None
 ) -> tuple[Denoiser, float]:
-    """Train on cached `latents`, resuming from `folder`; returns the networks with EMA weights and the last loss."""
-    denoiser = Denoiser(importance(vae, latents))
+    """Train on cached latents, resuming from `folder`; returns the networks with EMA weights and the last loss."""
+    denoiser = Denoiser(importance(vae, lessons.latents))
     if begin_from:
         denoiser.load(begin_from)
     networks = {"text_encoder": denoiser.text_encoder, "unet": denoiser.unet}
@@ -218,7 +159,7 @@ def train_denoiser(
     began = time.monotonic()
     while training.step < steps:
         generator = training.generator()
-        chosen = batch(latents, concepts, BATCH, generator)
+        chosen = lessons.batch(BATCH, generator)
         with mixed_precision():
             loss = denoiser.loss(*chosen, generator)
         training.update(loss)

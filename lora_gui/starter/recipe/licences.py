@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
-from lora_gui.starter.recipe.pictures import PACKAGES
+from lora_gui.starter.recipe.pictures import BASE_SETS, EXAMPLE_SETS, LOOK_SETS, PACKAGES
 
 ATTRIBUTIONS = {
     "noto": "Noto Emoji, copyright Google Inc., Apache-2.0, https://github.com/googlefonts/noto-emoji",
     "twemoji": "Twemoji, copyright Twitter, Inc and other contributors, CC BY 4.0, https://github.com/jdecked/twemoji",
     "fluent-emoji-flat": "Fluent Emoji (flat), copyright Microsoft Corporation, MIT, "
+    "https://github.com/microsoft/fluentui-emoji",
+    "noto-v1": "Noto Emoji (first version), copyright Google Inc., Apache-2.0, https://github.com/googlefonts/noto-emoji",
+    "emojione": "EmojiOne 2, copyright EmojiOne, CC BY 4.0, https://github.com/joypixels/emojione",
+    "fxemoji": "Firefox OS Emoji, copyright Mozilla Foundation, Apache-2.0, https://github.com/mozilla/fxemoji",
+    "fluent-emoji-high-contrast": "Fluent Emoji (high contrast), copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",
     "fluent-emoji-comic": "Fluent Emoji (flat), an outline added, copyright Microsoft Corporation, MIT, "
     "https://github.com/microsoft/fluentui-emoji",
@@ -48,10 +53,10 @@ OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR
 def write_licences(path: Path) -> None:
     """Write down every set and every licence text, as they must travel with the weights and the example pictures."""
     lines = ["# Whose pictures these are", "", "The code here is under Apache-2.0, like the rest of the program.", ""]
-    lines += ["The weights in `model/` are trained on renderings of these three icon sets:", ""]
-    lines += [f"- {ATTRIBUTIONS[name]}" for name in ("noto", "twemoji", "fluent-emoji-flat")]
+    lines += ["The weights in `model/` are trained on renderings of these icon sets, some of them changed:", ""]
+    lines += [f"- {ATTRIBUTIONS[name]}" for name in (*BASE_SETS, *LOOK_SETS)]
     lines += ["", "The pictures in `examples/` are renderings of these sets:", ""]
-    lines += [f"- {text}" for text in ATTRIBUTIONS.values()]
+    lines += [f"- {ATTRIBUTIONS[name]}" for name in EXAMPLE_SETS]
     packages = ", ".join(name for name in ATTRIBUTIONS if name in PACKAGES)
     lines += ["", "The drawings in `learning/` are the starter's own, with LoRAs of the pictures in `examples/`."]
     lines += ["", f"All were taken from the `@iconify-json` packages of these names: {packages}.", ""]

@@ -17,15 +17,20 @@ from lora_gui.starter.recipe.concepts import COLOURS, KEPT_OUT
 SIZE = 128  # px, width and height of every picture
 MARGIN = 8  # px of background left on each side
 
-# The three sets the base is trained on, then those that only the example picture sets and the judges use.
+# The three sets the base is trained on, those of further looks, then what only example sets and judges use.
 PACKAGES = {
     "noto": "@iconify-json/noto@1.2.9",
     "twemoji": "@iconify-json/twemoji@1.2.5",
     "fluent-emoji-flat": "@iconify-json/fluent-emoji-flat@1.2.6",
+    "noto-v1": "@iconify-json/noto-v1@1.2.5",
+    "emojione": "@iconify-json/emojione@1.2.3",
+    "fxemoji": "@iconify-json/fxemoji@1.2.2",
+    "fluent-emoji-high-contrast": "@iconify-json/fluent-emoji-high-contrast@1.2.6",
     "fluent-emoji": "@iconify-json/fluent-emoji@1.2.7",
     "streamline-emojis": "@iconify-json/streamline-emojis@1.2.4",
 }
 BASE_SETS = ("noto", "twemoji", "fluent-emoji-flat")
+LOOK_SETS = ("noto-v1", "emojione", "fxemoji", "fluent-emoji-high-contrast")
 COMIC_SET, COMIC_OF = "fluent-emoji-comic", "fluent-emoji-flat"  # with a bold outline, which no set of the base has
 EXAMPLE_SETS = (*BASE_SETS, "fluent-emoji", COMIC_SET)
 OUTLINE = 8  # px, how bold it is
