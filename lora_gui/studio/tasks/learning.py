@@ -48,7 +48,7 @@ def _by_heart(measured: Sequence[Measured]) -> str:
         return ""
     return (
         f"Pictures that were kept back were nearest after step {best.step:,} and are {100 * further:.0f} % further off "
-        f"now, since it goes on to learn the others by heart: an earlier step may draw more freely."
+        f"now, since it goes on to learn the others by heart: where its drawings repeat them, use an earlier step."
     )
 
 
