@@ -61,9 +61,7 @@ def build(
     drawn, rows = render_looks(concepts, base | looks)
     in_looks = encode(vae, drawn[:, None], recipe.work / "looks.npy")[:, 0]
     lessons = Lessons(concepts, latents, in_looks, rows)
-    denoiser, loss = train_denoiser(
-        vae, lessons, recipe.work / "denoiser", recipe.denoiser_steps, recipe.begin_from
-    )
+    denoiser, loss = train_denoiser(vae, lessons, recipe.work / "denoiser", recipe.denoiser_steps, recipe.begin_from)
     recipe.out.mkdir(parents=True, exist_ok=True)
     publish(vae, denoiser, recipe.out / "model")
     write_licences(recipe.out / "LICENSES.md")

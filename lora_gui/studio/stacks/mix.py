@@ -37,8 +37,10 @@ def mix(studio: Studio, stack: tuple[StackEntry, ...], name: str, rank: int = 0)
     absolute = tuple(entry.model_copy(update={"lora": str(Path(entry.lora).resolve())}) for entry in stack)
     job = MixJob(stack=absolute, rank=rank, name=out.stem, out=str(out.resolve()))
     log = studio.cache / "mix.txt"
-    _, said = process.done("mix", job, log)
-    (told,) = (event for event in said if isinstance(event, events.Mixed))
+    said = process.ask("mix", [job.model_dump_json()], log)
+    told = next((event for event in said if isinstance(event, events.Mixed)), None)
+    if told is None or not isinstance(said[-1], events.Done):
+        raise UserError(*process.cause(log))
     return Mix(loras.describe(out), told.kept, told.rank, _sentence(told, rank))
 
 

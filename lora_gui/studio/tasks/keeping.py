@@ -28,7 +28,6 @@ def keep(studio: Studio, run: Run, kept: Path) -> Path:
     source, step = kept / ADAPTER, step_of(kept)
     loras.describe(source)  # a folder that came from somebody else may hold anything
     order = KeepJob(run=run.job, lora=str(source.resolve()), step=step)
-    done, _ = process.done("keep", order, studio.cache / "keep.txt")
-    path = Path(done.lora)
+    path = Path(process.done("keep", order, studio.cache / "keep.txt").lora)
     notes.change(studio, path.stem, run=run.folder.name, step=step)
     return path

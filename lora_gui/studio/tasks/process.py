@@ -91,11 +91,11 @@ def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE
     return found
 
 
-def done(command: str, order: BaseModel, log: Path) -> tuple[events.Done, list[events.Event]]:
-    """How a child that works off one order has done it, and all that it said. Raises UserError where it has not."""
+def done(command: str, order: BaseModel, log: Path) -> events.Done:
+    """The last word of a child that works off one order. Raises UserError where that is not that it is done."""
     said = ask(command, [order.model_dump_json()], log)
     if said and isinstance(last := said[-1], events.Done):
-        return last, said
+        return last
     raise UserError(*cause(log))
 
 
