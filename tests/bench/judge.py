@@ -1,4 +1,4 @@
-"""Two small judges for drawings: which concept is it, whatever its style, and is it in the new style or the base's."""
+"""A small judge of drawings that says which concept one shows, whatever its look; and how judges learn."""
 
 import sys
 from dataclasses import dataclass, field
@@ -155,18 +155,6 @@ class ConceptJudge:
         return float(np.mean([name in found for name, found in zip(names, self.nearest(drawings, count), strict=True)]))
 
 
-@dataclass(frozen=True)
-class StyleJudge:
-    """Tells one further icon set from the base's three."""
-
-    network: Network
-    boundary: torch.Tensor  # (2, width)
-
-    @torch.no_grad()
-    def is_style(self, drawings: torch.Tensor) -> list[bool]:
-        return (self.network(half_size(drawings)) @ self.boundary.T).argmax(1).bool().tolist()
-
-
 def concept_judge(
     work: Path, steps: int = 2000, seed: int = 0, kept_out: bool = False,
     further: tuple[np.ndarray, np.ndarray] | None = None,
@@ -204,32 +192,6 @@ def _gallery(network: Network, pictures: np.ndarray) -> torch.Tensor:
         x = half_size(torch.from_numpy(composite(pictures.reshape(-1, SIZE, SIZE, 4), colours)))
         views += [network(x), network(x.flip(3))]
     return F.normalize(torch.stack(views).mean(0), dim=1)
-
-
-def style_judge(work: Path, style_set: str, steps: int = 250) -> tuple[StyleJudge, float]:
-    """The judge of one style, and its share of right answers on real pictures of concepts it was not trained on."""
-    path = work / f"style-judge-{style_set}.safetensors"
-    pictures = renderings(work, CONCEPTS, (*BASE_SETS, style_set))
-    seen, unseen = pictures[::2], pictures[1::2]
-    torch.manual_seed(0)
-    network = Network(width=32, channels=(16, 16, 24, 24))
-    boundary = nn.Parameter(torch.randn(2, 32) * 0.1)
-    if not path.exists():
-        mixed = np.concatenate([seen[:, i] for i in (0, 1, 2)] + [seen[:, 3]] * 3)  # both answers equally often
-        labels = np.repeat([0, 1], 3 * len(seen))
-        learn(network, boundary, mixed, labels, Course(steps, False, palette=NOT_BLACK))
-        save_file({"boundary": boundary.detach()} | {k: v.contiguous() for k, v in network.state_dict().items()}, path)
-    weights = load_file(path)
-    boundary = weights.pop("boundary")
-    network.load_state_dict(weights)
-    judge = StyleJudge(network.eval(), boundary)
-    rng = np.random.default_rng(1)
-    answers = []
-    for i in range(len(BASE_SETS) + 1):
-        colours = NOT_BLACK[rng.integers(len(NOT_BLACK), size=len(unseen))]
-        found = judge.is_style(torch.from_numpy(composite(unseen[:, i], colours)))
-        answers.append(np.mean([answer == (i == len(BASE_SETS)) for answer in found]))
-    return judge, float((np.mean(answers[:-1]) + answers[-1]) / 2)
 
 
 @dataclass(frozen=True)

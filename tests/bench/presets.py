@@ -3,16 +3,17 @@
 python tests/bench/presets.py [--half report] [--only style] [--set [PRESET:]KEY=VALUE] [--base FOLDER]
 
 Each preset learns picture sets from outside the base, of which half are for choosing a preset's values and half for
-reporting what the chosen ones do. Prints one JSON object: each figure as the mean over the sets and judges, with the
-lowest and the highest judge; what judges find in a style's own pictures is the most that can be had. What was trained,
-drawn or taught to a judge is kept in --work by its content, so that it can be broken off and go on. On one quiet core a
-set takes one to two minutes, and a judge four to ten.
+reporting what the chosen ones do, each from several seeds. Prints one JSON object: each figure as the mean over the
+sets, judges and seeds, with the lowest and the highest judge and seed; what judges find in a style's own pictures is
+the most that can be had. What was trained, drawn or taught to a judge is kept in --work by its content, so that it can
+be broken off and go on. On one quiet core a set takes one to two minutes a seed, and a judge four to ten.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -26,6 +27,7 @@ from preset_training import Trained, Way, train
 from starter_quality import MODEL, WORK, add_options, backgrounds, sampling
 
 Figures = dict[str, float]
+Table = dict[str, list[float]]  # each figure by each judge
 KINDS = tuple(TRIGGERS)
 
 
@@ -72,7 +74,7 @@ def _nearest(trial: Trial, drawn: Drawn, judge: Judges) -> float:
 JUDGED = {"style": of_style, "character": of_character, "concept": of_concept}
 
 
-def measured(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]) -> dict[str, list[float]]:
+def measured(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]) -> Table:
     """Each figure of one LoRA by each judge."""
     word, loras = TRIGGERS[trial.kind], [trained.lora]
     wanted, rest = asked(trial, drawer.count), others(trial, drawer.count)
@@ -90,12 +92,12 @@ def measured(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]
     return by_name | {"prompt_followed": [followed] * len(panel)}
 
 
-def both(pair: tuple[Trial, Trial], loras: list[Path], drawer: Drawer, panel: list[Judges]) -> dict[str, list[float]]:
+def both(pair: tuple[Trial, Trial], loras: list[Path], drawer: Drawer, panel: list[Judges]) -> Table:
     """A style and a concept at once, both at full strength: what each judge finds of them in the same drawings."""
     style, concept = pair
     wanted = stacked(concept, drawer.count // 2)
     pictures = drawer.draw(wanted, [TRIGGERS["style"], TRIGGERS["concept"]], loras).pictures
-    found: dict[str, list[float]] = {"both": [], "style": [], "concept": []}
+    found: Table = {"both": [], "style": [], "concept": []}
     for judge in panel:
         styled = [look == style.name for look in judge.looks["style"].looks(pictures)]
         shown = [concept.shown in near for near in judge.concepts.nearest(pictures)]
@@ -105,33 +107,58 @@ def both(pair: tuple[Trial, Trial], loras: list[Path], drawer: Drawer, panel: li
     return found
 
 
-def over(sets: list[dict[str, list[float]]]) -> dict[str, dict[str, float]]:
-    """Mean over sets and judges of each figure, and the judges that find least and most of it."""
+def over(runs: list[list[Table]]) -> dict[str, dict[str, float]]:
+    """Each figure's mean over runs, sets and judges, and the judges and the runs that find least and most of it."""
     table = {}
-    for name in sets[0]:
-        of_judges = [mean(column) for column in zip(*(one[name] for one in sets), strict=True)]
-        table[name] = {"mean": mean(of_judges), "least": min(of_judges), "most": max(of_judges)}
-    return {name: {key: round(value, 3) for key, value in row.items()} for name, row in table.items()}
+    for name in runs[0][0]:
+        found = torch.tensor([[one[name] for one in run] for run in runs], dtype=torch.float64)  # run, set, judge
+        judges, seeds = found.mean((0, 1)), found.mean((1, 2))
+        table[name] = {
+            "mean": found.mean(), "least": judges.min(), "most": judges.max(),
+            "least_run": seeds.min(), "most_run": seeds.max(),
+        }  # fmt: skip
+    return {name: {key: round(float(value), 3) for key, value in row.items()} for name, row in table.items()}
 
 
-def results(options: argparse.Namespace, panel: list[Judges]) -> dict:
-    way = Way(options.base, tuple(options.set), options.side, options.vram)
-    drawer = Drawer(options.model, options.work, options.count, sampling(options))
-    chosen = [one for one in TRIALS if one.half == options.half and one.kind in options.only]
-    trained = {one: train(one, way, options.work) for one in _told(chosen)}
+@dataclass(frozen=True)
+class Run:
+    """What was trained from one seed, and what is found in its drawings."""
+
+    trained: dict[Trial, Trained]
+    sets: dict[Trial, Table]
+    stacks: list[Table]
+
+
+def run(chosen: list[Trial], way: Way, drawer: Drawer, panel: list[Judges]) -> Run:
+    """Train each set and look at what it draws, alone and with the others."""
+    trained = {one: train(one, way, drawer.work) for one in _told(chosen)}
     sets = {one: measured(one, trained[one], drawer, panel) for one in _told(chosen)}
     pairs = [(a, b) for a in chosen for b in chosen if (a.kind, b.kind) == ("style", "concept")]
     stacks = [both(pair, [trained[one].lora for one in pair], drawer, panel) for pair in pairs]
-    by_kind = {kind: over([found for one, found in sets.items() if one.kind == kind]) for kind in options.only}
+    return Run(trained, sets, stacks)
+
+
+def results(options: argparse.Namespace, panel: list[Judges]) -> dict:
+    drawer = Drawer(options.model, options.work, options.count, sampling(options))
+    chosen = [one for one in TRIALS if one.half == options.half and one.kind in options.only]
+    ways = [Way(options.base, (*options.set, f"seed={seed}"), options.side, options.vram) for seed in options.seeds]
+    runs = [run(chosen, way, drawer, panel) for way in ways]
+    of_kind = {kind: [one for one in chosen if one.kind == kind] for kind in options.only}
+    by_kind = {kind: over([[a.sets[one] for one in of] for a in runs]) for kind, of in of_kind.items()}
     return {
         "half": options.half,
         "set": options.set,
-        "figures": by_kind | ({"stacked": over(stacks)} if stacks else {}),
-        "by_set": {one.name: {name: round(mean(of), 3) for name, of in found.items()} for one, found in sets.items()},
-        "steps": {one.name: made.steps for one, made in trained.items()},
-        "seconds": {one.name: made.seconds for one, made in trained.items()},
+        "seeds": options.seeds,
+        "figures": by_kind | ({"stacked": over([one.stacks for one in runs])} if runs[0].stacks else {}),
+        "by_set": {one.name: _means([a.sets[one] for a in runs]) for one in chosen},
+        "steps": {one.name: runs[0].trained[one].steps for one in chosen},
+        "seconds": {one.name: mean(a.trained[one].seconds for a in runs) for one in chosen},
         "judges_right": {look: [round(judge.right[look], 2) for judge in panel] for look in panel[0].right},
     }
+
+
+def _means(found: list[Table]) -> dict[str, float]:
+    return {name: row["mean"] for name, row in over([[one] for one in found]).items()}
 
 
 def _told(trials: list[Trial]) -> Iterator[Trial]:
@@ -145,6 +172,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=KINDS, help="a preset; may be said again (default: all)")
     parser.add_argument("--half", choices=("choose", "report"), default="choose")
     parser.add_argument("--set", action="append", default=[], metavar="[PRESET:]KEY=VALUE", help="a value to try")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="each set is learnt from each")
     parser.add_argument("--base", default="starter", help="the folder of another base")
     parser.add_argument("--vram", type=float, default=12, metavar="GB", help="values of the preset for this card")
     parser.add_argument("--side", type=int, default=128, help="px of the pictures that are learnt; larger for a card")

@@ -46,9 +46,9 @@ def test_names_of_newer_sets_are_found_by_those_of_older_ones():
     assert [named(newer, name) for name in older] == ["crying-cat", "cat-with-wry-smile", "cat-face"]
 
 
-def test_a_figure_is_the_mean_over_sets_and_its_spread_is_over_judges():
-    found = over([{"drawn": [0.5, 0.7, 0.9]}, {"drawn": [0.7, 0.9, 0.8]}])
-    assert found == {"drawn": {"mean": 0.75, "least": 0.6, "most": 0.85}}
+def test_a_figure_is_the_mean_of_all_and_its_spread_is_over_judges_and_over_seeds():
+    found = over([[{"drawn": [0.4, 0.6]}, {"drawn": [0.6, 1.0]}], [{"drawn": [0.2, 0.4]}, {"drawn": [0.4, 0.8]}]])
+    assert found == {"drawn": {"mean": 0.55, "least": 0.4, "most": 0.7, "least_run": 0.45, "most_run": 0.65}}
 
 
 def test_a_value_is_tried_on_all_presets_or_on_one():
