@@ -134,7 +134,7 @@ def _oddities(
 def _magnitudes(header: Header) -> Iterator[tuple[tuple[int, ...], int]]:
     """The shape of each magnitude, and how many outputs its layer has."""
     for name, tensor in header.tensors.items():
-        module, _, role = name.rpartition(".")
+        module, _, role = name.removesuffix(".weight").rpartition(".")
         ups = (header.tensors.get(f"{module}.lora_{half}.weight") for half in ("up", "B"))
         if role in ("dora_scale", "lora_magnitude_vector") and (up := next(filter(None, ups), None)):
             yield tensor.shape, up.shape[0]

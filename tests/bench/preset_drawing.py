@@ -10,9 +10,12 @@ import torch
 from diffusers import DiffusionPipeline
 from preset_sets import Asked
 from preset_training import weights
+from safetensors import safe_open
 from starter_quality import HOW, draw
 from torch.nn import functional as F
 
+from lora_gui.engine.convert import convert
+from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.settings import DrawSettings
 from lora_gui.starter.recipe.pictures import SIZE
 
@@ -47,6 +50,7 @@ class Drawer:
     def draw(self, asked: Asked, words: list[str], loras: list[Path], strength: float = 1.0) -> Drawn:
         """The prompts with the trigger `words` before them, with all `loras` at one strength; the same seeds always."""
         texts = [" ".join([*words, text]) for text in asked.texts]
+        loras = [self._readable(lora) for lora in loras]
         digest = hashlib.sha256(f"{self.of_base} {self.how.model_dump_json(include=set(HOW))} {texts}".encode())
         for lora in loras:
             digest.update(hashlib.sha256(lora.read_bytes()).digest() + str(strength).encode())
@@ -55,6 +59,17 @@ class Drawer:
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, self._drawn(texts, loras, strength).numpy())
         return Drawn(asked, torch.from_numpy(np.load(path)))
+
+    def _readable(self, lora: Path) -> Path:
+        """A DoRA in diffusers' own dialect: of kohya's, its pipeline leaves out how large each output is."""
+        with safe_open(lora, "pt") as file:
+            if not any(name.endswith(".dora_scale") for name in file.keys()):  # noqa: SIM118  of safetensors
+                return lora
+        out = self.work / "preset-doras" / f"{hashlib.sha256(lora.read_bytes()).hexdigest()[:16]}.safetensors"
+        if not out.exists():
+            out.parent.mkdir(exist_ok=True)
+            list(convert(ConvertJob(file=str(lora), to="diffusers", out=str(out))))
+        return out
 
     def _drawn(self, texts: list[str], loras: list[Path], strength: float) -> torch.Tensor:
         names = [f"lora{number}" for number in range(len(loras))]

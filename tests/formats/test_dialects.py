@@ -96,6 +96,17 @@ def test_diffusers_reads_the_same_changes(tmp_path, base, shapes, dialect):
         torch.testing.assert_close(found[name].get_delta_weight("a"), layer.delta())
 
 
+def test_diffusers_reads_a_dora_of_convolutions_too(tmp_path, base, shapes):
+    layers = layers_for(shapes, dora=True)
+    pipeline = StableDiffusionPipeline.from_pretrained(base)
+    path = save(tmp_path / "a.safetensors", dialects.build(layers, SD1, "diffusers"))
+    pipeline.load_lora_weights(path, adapter_name="a")
+    found = dict(lora.adapter_layers({"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}, "a"))
+    assert found.keys() == layers.keys()
+    for name, layer in layers.items():
+        assert torch.equal(found[name].lora_magnitude_vector["a"].weight.flatten(), layer.magnitude)
+
+
 def test_text_encoder_keys_have_the_level_that_files_expect(shapes):
     layers = layers_for(shapes, ["self_attn.k_proj"])
     assert all("lora_te_text_model_encoder" in key for key in dialects.build(layers, SD1, "kohya"))

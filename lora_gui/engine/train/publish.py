@@ -23,7 +23,7 @@ from lora_gui.protocol.jobs import KeepJob, TrainJob
 from lora_gui.protocol.task_folder import TaskFolder
 
 # magnitudes are as large as the base's weights, so that rounding would show
-_IN_FULL = (".alpha", ".dora_scale", ".lora_magnitude_vector")
+_IN_FULL = (".alpha", ".dora_scale", ".lora_magnitude_vector.weight")
 
 
 class NoEffectError(UserError):

@@ -106,9 +106,15 @@ class Dialect:
             if not self.folds_alpha:
                 tensors[f"{module}.{suffixes['alpha']}"] = layer.down.new_tensor(layer.alpha)
             if layer.magnitude is not None:
-                column = layer.magnitude.view(-1, *[1] * (layer.down.ndim - 1))
-                tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude if self.folds_alpha else column
+                tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude.view(self._of_outputs(layer.down.ndim))
         return tensors
+
+    def _of_outputs(self, dimensions: int) -> list[int]:
+        """Shape of a magnitude: (out, 1, ...) in kohya's files, (out,) in peft's, (1, out, 1, 1) of convolutions."""
+        ones = [1] * (dimensions - 2)
+        if self.folds_alpha:
+            return [1, -1, *ones] if ones else [-1]
+        return [-1, 1, *ones]
 
     def _pairs(self, facts: Facts, shapes: Shapes | None) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Every name a layer can have in a file, and the module paths it adapts: several where it is fused."""

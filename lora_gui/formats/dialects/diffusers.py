@@ -36,8 +36,8 @@ DIALECT = Dialect(
     suffixes={
         "lora_A.weight": "down",
         "lora_B.weight": "up",
+        "lora_magnitude_vector.weight": "magnitude",  # transformers wants the ending
         "lora_magnitude_vector": "magnitude",
-        "lora_magnitude_vector.weight": "magnitude",
         "alpha": "alpha",
     },
     folds_alpha=True,
