@@ -61,7 +61,8 @@ def weights(base: Path) -> str:
 
 def content(base: Path, pictures: Path, settings: TrainSettings) -> str:
     """What a LoRA comes from: the weights of the base, the pictures with their captions, the settings."""
-    digest = hashlib.sha256((settings.model_dump_json() + weights(base)).encode())
+    # what is as it is without asking is left out, so that a new setting leaves what was trained before it as it is
+    digest = hashlib.sha256((settings.model_dump_json(exclude_defaults=True) + weights(base)).encode())
     for path in sorted(pictures.iterdir()):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
