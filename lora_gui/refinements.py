@@ -13,7 +13,7 @@ HuberSchedule = Literal["constant", "exponential", "snr"]
 
 
 class Refinements(Frozen):
-    """Averages, dropout, the strength while it learns, rates of halves, limits and losses."""
+    """Averages, dropout, rates of halves, limits and losses."""
 
     adapter: Adapter = Field(
         "lora", title="LoRA or LoKr",
@@ -38,10 +38,6 @@ class Refinements(Frozen):
     module_dropout: float = Field(
         0, ge=0, le=0.9, title="Layer dropout",
         description="Share of the layers whose LoRA each step does without, others each time. Up: what is learnt is spread over more layers; 0.1 is usual.",
-    )
-    learnt_at: float = Field(
-        1, ge=0.25, le=2, title="Strength while it learns",
-        description="At which strength it learns your pictures. Down: drawn at strength 1 it comes out stronger than they are, for looks that stay too faint. 1: as they are.",
     )
     lora_plus: float = Field(
         1, ge=1, le=64, title="LoRA+ ratio",

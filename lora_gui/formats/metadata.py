@@ -94,7 +94,6 @@ def _refinements(settings: TrainSettings) -> dict[str, Any]:
         "scale_weight_norms": settings.max_norm,
         "debiased_estimation": settings.debiased,
         "ema_decay": settings.ema_decay,
-        "learnt_at": settings.learnt_at if settings.learnt_at != 1 else None,  # which no other trainer has
     }
     return {name: value for name, value in told.items() if value} | (huber if settings.loss == "huber" else {})
 

@@ -116,7 +116,7 @@ class Contract:
     @pytest.mark.parametrize("refined", [
         {
             "ema_decay": 0.5, "rank_dropout": 0.3, "module_dropout": 0.3, "lora_plus": 4, "max_norm": 0.05,
-            "learnt_at": 0.8, "loss": "huber", "debiased": True,
+            "loss": "huber", "debiased": True,
         },
         {"dora": True, "ema_decay": 0.5, "layers": "all"},
         {"adapter": "lokr", "alpha": 6, "ema_decay": 0.5, "rank_dropout": 0.3, "max_norm": 0.05, "layers": "all"},

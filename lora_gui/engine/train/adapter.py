@@ -40,8 +40,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Layout:
-        changes = settings.rank_dropout or settings.module_dropout or settings.learnt_at != 1
-        return cls(settings.up_ratio != 1, bool(changes))
+        return cls(settings.up_ratio != 1, bool(settings.rank_dropout or settings.module_dropout))
 
     def apart_of(self, dtype: torch.dtype) -> bool:
         """Whether what is computed with in `dtype` is a copy."""

@@ -1,9 +1,7 @@
-"""What of the adapter counts in a step, and how much: a factor for each row of the lower halves.
+"""Ranks and layers that a step does without, others in each: a factor for each row of the lower halves.
 
 Rank dropout as kohya and LyCORIS have it, what is left scaled up by 1 / (1 - p); layer dropout is their module dropout.
-Where the pictures are learnt at another strength than 1, all rows have that too: what is learnt so counts in full when
-it is drawn, measured and published. Since y = W x + s B diag(m) A x, it is enough to multiply A by m for the step, and
-its gradient by m once.
+Since y = W x + s B diag(m) A x, it is enough to multiply A by m for the step, and its gradient by m once.
 """
 
 from __future__ import annotations
@@ -15,13 +13,11 @@ from lora_gui.settings import TrainSettings
 
 
 class Dropout:
-    """Of one run; with nothing asked for it does nothing."""
+    """Of one run; with neither asked for it does nothing."""
 
     def __init__(self, masters: list[Masters], settings: TrainSettings, where: torch.device) -> None:
         self._ranks, self._layers, self._seed = settings.rank_dropout, settings.module_dropout, settings.seed
-        self._strength = settings.learnt_at
-        asked = self._ranks or self._layers or self._strength != 1
-        self._masters = [one for one in masters if one.scales] if asked else []
+        self._masters = [one for one in masters if one.scales] if self._ranks or self._layers else []
         self._generator = torch.Generator(where)
         self._factors = [
             torch.ones(len(downs), max(len(down) for down in downs), device=where)
@@ -34,7 +30,7 @@ class Dropout:
         for one, factors in zip(self._masters, self._factors, strict=True):
             kept = self._drawn(factors.shape) >= self._ranks
             there = self._drawn(factors.shape[:1]) >= self._layers
-            factors.copy_(kept * there[:, None] * (self._strength / (1 - self._ranks)))
+            factors.copy_(kept * there[:, None] / (1 - self._ranks))
             _multiply(_lower(one, one.shadow), factors)
 
     def end(self) -> None:

@@ -28,7 +28,6 @@ _FIELDS = {
     "ss_scale_weight_norms": "max_norm",
     "ss_debiased_estimation": "debiased",
     "ss_ema_decay": "ema_decay",
-    "ss_learnt_at": "learnt_at",
     "ss_loss_type": "loss",
     "ss_huber_c": "huber_c",
     "ss_huber_schedule": "huber_schedule",

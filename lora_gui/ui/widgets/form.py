@@ -37,8 +37,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "As practised trainers do",
         (
-            "dora", "ema_decay", "lora_plus", "rank_dropout", "module_dropout", "learnt_at", "max_norm", "loss",
-            "huber_c", "huber_schedule", "debiased", "min_snr_gamma",
+            "dora", "ema_decay", "lora_plus", "rank_dropout", "module_dropout", "max_norm", "loss", "huber_c",
+            "huber_schedule", "debiased", "min_snr_gamma",
         ),
     ),
     ("Samples and checkpoints", ("sample_every", "checkpoint_every", "seed", "sample_prompts")),

@@ -44,7 +44,6 @@ WAYS = {
     "faster upper halves": {"lora_plus": 4, "train_text_encoder": True},
     "faster, by matrix": {"lora_plus": 4, "optimizer": "adafactor"},
     "norms": {"max_norm": 0.02, "learning_rate": 0.05},
-    "learnt at less": {"learnt_at": 0.8, "rank_dropout": 0.3},
     "huber": {"loss": "huber", "max_grad_norm": 0},
     "debiased": {"debiased": True, "max_grad_norm": 0},
 }
@@ -164,17 +163,6 @@ def test_other_ranks_are_left_out_in_each_step_and_the_same_in_the_same(base, tm
     assert torch.equal(found[0], found[2]) and not torch.equal(found[0], found[1])
 
 
-def test_what_is_learnt_at_half_strength_is_learnt_as_at_half_the_alpha_and_counts_twice(base, tmp_path):
-    """The same bits, since halves are exact; what is published has all of alpha."""
-    whole = state(tmp_path / "whole", base, learnt_at=0.5, alpha=8, max_grad_norm=0, layers="all")
-    half = state(tmp_path / "half", base, alpha=4, max_grad_norm=0, layers="all")
-    for one in (whole, half):
-        steps(one, 3)
-    assert whole.mean_loss() == half.mean_loss()
-    for key, layer in half.layers().items():
-        assert layer.up.any() and torch.equal(whole.layers()[key].delta(), 2 * layer.delta())
-
-
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
 def test_upper_halves_take_steps_so_many_times_larger(base, tmp_path, optimizer):
     moved = []
@@ -249,7 +237,7 @@ def test_a_dora_of_the_text_encoder_too_is_drawn_as_its_formula_says(base, tmp_p
 def test_diffusers_draws_the_same_with_a_dora_and_an_average_and_the_file_says_how_it_was_made(base, tmp_path):
     asked = {
         "dora": True, "ema_decay": 0.5, "lora_plus": 2, "rank_dropout": 0.1, "module_dropout": 0.2, "max_norm": 3,
-        "loss": "huber", "huber_c": 0.3, "huber_schedule": "constant", "debiased": True, "learnt_at": 0.8,
+        "loss": "huber", "huber_c": 0.3, "huber_schedule": "constant", "debiased": True,
     }  # fmt: skip
     made = job(tmp_path, base, learning_rate=0.05, **asked)
     tensors, events = learnt(tmp_path, made)
