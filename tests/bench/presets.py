@@ -114,10 +114,10 @@ def over(runs: list[list[Table]]) -> dict[str, dict[str, float]]:
     table = {}
     for name in runs[0][0]:
         found = torch.tensor([[one[name] for one in run] for run in runs], dtype=torch.float64)  # run, set, judge
-        judges, seeds = found.mean((0, 1)), found.mean((1, 2))
+        by_judge, by_run = found.mean((0, 1)), found.mean((1, 2))
         table[name] = {
-            "mean": found.mean(), "least": judges.min(), "most": judges.max(),
-            "least_run": seeds.min(), "most_run": seeds.max(),
+            "mean": found.mean(), "least": by_judge.min(), "most": by_judge.max(),
+            "least_run": by_run.min(), "most_run": by_run.max(),
         }  # fmt: skip
     return {name: {key: round(float(value), 3) for key, value in row.items()} for name, row in table.items()}
 

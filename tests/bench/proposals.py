@@ -65,8 +65,8 @@ def scores(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]) 
     wanted, rest = asked(trial, drawer.count), others(trial, drawer.count)
     drawn = {"base": drawer.draw(wanted, [word], []), "untouched": drawer.draw(rest, [], [])}
     for folder in sorted((home(trained) / "checkpoints").glob("ckpt-*[0-9]")):
+        lora = [published(folder)]
         for strength in STRENGTHS[1:]:
-            lora = [published(folder)]
             drawn["with"] = drawn["real"] = drawer.draw(wanted, [word], lora, strength)
             drawn["without"] = drawer.draw(rest, [], lora, strength)
             every, even, odd = (score(trial, drawn, part, panel) for part in PARTS)

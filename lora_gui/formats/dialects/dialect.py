@@ -106,10 +106,10 @@ class Dialect:
             if not self.folds_alpha:
                 tensors[f"{module}.{suffixes['alpha']}"] = layer.down.new_tensor(layer.alpha)
             if layer.magnitude is not None:
-                tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude.view(self._of_outputs(layer.down.ndim))
+                tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude.view(self._magnitude(layer.down.ndim))
         return tensors
 
-    def _of_outputs(self, dimensions: int) -> list[int]:
+    def _magnitude(self, dimensions: int) -> list[int]:
         """Shape of a magnitude: (out, 1, ...) in kohya's files, (out,) in peft's, (1, out, 1, 1) of convolutions."""
         ones = [1] * (dimensions - 2)
         if self.folds_alpha:
