@@ -94,15 +94,19 @@ Kind = TypeVar("Kind", TrainDraft, DrawDraft)
 
 
 class Held(Generic[Kind]):
-    """One draft and its number, which grows with every change; may be used from several threads."""
+    """One draft and its number, which grows with every change; may be used from several threads.
 
-    def __init__(self, value: Kind, keep: Callable[[], None]) -> None:
+    `look` is called before anything is read or changed, since the file may have been deleted.
+    """
+
+    def __init__(self, value: Kind, look: Callable[[], None], keep: Callable[[], None]) -> None:
         self._value: Kind = value
-        self._keep = keep
+        self._look, self._keep = look, keep
         self._number = 1
         self._lock = threading.Lock()
 
     def get(self) -> tuple[int, Kind]:
+        self._look()
         with self._lock:
             return self._number, self._value
 
@@ -112,17 +116,31 @@ class Held(Generic[Kind]):
 
     def change(self, change: Callable[[Kind], Kind]) -> UserError | None:
         """Put what `change` makes of the draft in its place; returns why that could not be kept on the disk."""
-        with self._lock:
-            changed = change(self._value)
-            if changed == self._value:
-                return None
-            self._value = changed
-            self._number += 1
+        self._look()
+        if not self._put(change):
+            return None
         try:
             self._keep()
         except UserError as error:
             return error
         return None
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._put(lambda value: type(value)())
+
+    def to_keep(self) -> dict[str, Any]:
+        with self._lock:
+            return asdict(self._value)
+
+    def _put(self, change: Callable[[Kind], Kind]) -> bool:
+        """Whether it is another one now."""
+        with self._lock:
+            changed = change(self._value)
+            differs = changed != self._value
+            self._value = changed
+            self._number += differs
+            return differs
 
 
 class Drafts:
@@ -133,21 +151,22 @@ class Drafts:
         kept = files.read_json(self._path) if self._path.is_file() else None
         kept = kept if isinstance(kept, dict) else {}
         of_train = kept.get("train", kept)  # before Generate had a draft, that of Train stood alone
-        self.train = Held(_read(TrainDraft(), of_train), self._keep)
-        self.draw = Held(_read(DrawDraft(), kept.get("draw")), self._keep)
+        self.train = Held(_read(TrainDraft(), of_train), self._forget_if_deleted, self._keep)
+        self.draw = Held(_read(DrawDraft(), kept.get("draw")), self._forget_if_deleted, self._keep)
         self._lock = threading.Lock()
         self._is_kept = self._path.is_file()
 
-    def forget_if_deleted(self) -> None:
-        """Begin anew where the file was deleted by hand."""
-        if self._is_kept and not self._path.exists():
-            self._is_kept = False
-            self.train.change(lambda _: TrainDraft())
-            self.draw.change(lambda _: DrawDraft())
+    def _forget_if_deleted(self) -> None:
+        """Begin anew where the file was deleted by hand: before all else, or what comes in would join what is gone."""
+        with self._lock:
+            if self._is_kept and not self._path.exists() and self._path.parent.is_dir():  # the studio itself is there
+                self._is_kept = False
+                self.train.forget()
+                self.draw.forget()
 
     def _keep(self) -> None:
         with self._lock:
-            files.write_json(self._path, {"train": asdict(self.train.value), "draw": asdict(self.draw.value)})
+            files.write_json(self._path, {"train": self.train.to_keep(), "draw": self.draw.to_keep()})
             self._is_kept = True
 
 

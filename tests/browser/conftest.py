@@ -105,7 +105,7 @@ def page(browser, window):
     page.on("pageerror", lambda error: window.complaints.append(str(error)))
     # A page that is left breaks off what it was asking for, and says so; the page that comes shall have no complaint.
     page.on("framenavigated", lambda frame: None if frame.parent_frame else window.complaints.clear())
-    with page.expect_response("**/run/predict"):  # the first look, by which what was chosen before is forgotten
+    with page.expect_response("**/run/predict"):  # the first look
         page.goto(window.address)
     page.wait_for_load_state("networkidle")  # and all others were answered
     page.locator("#start").wait_for()

@@ -54,6 +54,27 @@ def test_a_draft_of_the_version_before_is_taken_over(tmp_path):
     assert found == TrainDraft(preset="concept", folder="20260101-000000-abcd", trigger="zxy")
 
 
+def test_a_draft_whose_file_was_deleted_is_forgotten_by_whoever_comes_first(tmp_path):
+    drafts = Drafts(Studio(tmp_path))
+    for come in (lambda held: held.value, lambda held: held.change(lambda draft: replace(draft, trigger="new"))):
+        drafts.train.change(lambda _: TRAIN)
+        drafts.draw.change(lambda _: DRAW)
+        number = drafts.train.get()[0]
+        (tmp_path / FILE).unlink()
+        come(drafts.train)  # what is put in at once does not join what is gone
+        assert replace(drafts.train.value, trigger="") == TrainDraft() and drafts.draw.value == DrawDraft()
+        assert drafts.train.get()[0] > number  # so that every page hears of it
+
+
+def test_a_draft_is_not_forgotten_because_the_whole_studio_is_out_of_reach_for_a_while(tmp_path):
+    home = tmp_path / "drive"
+    home.mkdir()
+    drafts = Drafts(Studio(home))
+    drafts.train.change(lambda _: TRAIN)
+    home.rename(tmp_path / "unplugged")
+    assert drafts.train.value == TRAIN
+
+
 def test_a_folder_in_place_of_the_draft_hangs_nobody(tmp_path):
     (tmp_path / FILE).mkdir()
     assert Drafts(Studio(tmp_path)).train.value == TrainDraft()

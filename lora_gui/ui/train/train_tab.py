@@ -113,7 +113,6 @@ class _Setup:
     def _look(self, shown: dict[str, Any]) -> Changes:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
         if not shown:
-            self._context.drafts.forget_if_deleted()
             return self._presets.choices() | self._shows(shown, pressed=False)
         if shown.get("number") == self._draft.get()[0]:
             return {}
