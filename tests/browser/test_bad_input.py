@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, forget_what_was_chosen
+from conftest import ROOT
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -118,35 +118,6 @@ def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_
             break
         time.sleep(0.05)
     assert texts() == ["typed and closed", "a blue boat"]
-
-
-def test_a_picture_put_in_before_the_first_look_was_answered_joins_nothing_that_was_deleted(
-    page, browser, window, tmp_path
-):
-    drop(page, painted(tmp_path, "old.png"))
-    expect(page.locator(".pictures img")).to_have_count(1)
-    page.close()
-    forget_what_was_chosen(window)
-    looks = []
-
-    def hold_the_first_look(route):
-        if not looks and len(route.request.post_data_json["data"]) > 1:
-            looks.append(route)
-        else:
-            route.continue_()
-
-    context = browser.new_context()
-    other = context.new_page()
-    other.route("**/gradio_api/run/predict", hold_the_first_look)
-    other.goto(window.address)
-    other.locator("#start").wait_for()
-    drop(other, painted(tmp_path, "new.png", "teal"))
-    expect(other.locator(".pictures img")).to_have_count(1)  # and the old one is not there again
-    with other.expect_response(looks[0].request.url):
-        looks[0].continue_()
-    other.wait_for_timeout(500)
-    expect(other.locator(".pictures img")).to_have_count(1)
-    context.close()
 
 
 TRIGGERS = {"": "There is no trigger word.", "x": "single letter", "a<b>": "signs that prompts use"}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import forget_what_was_chosen
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -130,3 +131,28 @@ def test_the_learning_path_opens_at_the_card_that_is_asked_for(page, window):
     expect(dialog).to_be_hidden()
     expect(page.locator("[data-learn=trigger]")).to_be_focused()
     assert window.complaints == []
+
+
+def test_what_is_put_in_before_the_first_look_was_answered_joins_nothing_deleted(desk, page, browser, window):
+    page.close()
+    forget_what_was_chosen(window)
+    looks = []
+
+    def hold_the_first_look(route):
+        if not looks and len(route.request.post_data_json["data"]) > 1:
+            looks.append(route)
+        else:
+            route.continue_()
+
+    context = browser.new_context()
+    other = context.new_page()
+    other.route("**/gradio_api/run/predict", hold_the_first_look)
+    other.goto(window.address)
+    other.locator("#start").wait_for()
+    other.locator("#dropzone input.files").set_input_files([found(window).pictures[0].path])
+    expect(other.locator(".pictures img")).to_have_count(1)  # the five are gone
+    with other.expect_response(looks[0].request.url):
+        looks[0].continue_()
+    other.wait_for_timeout(500)
+    expect(other.locator(".pictures img")).to_have_count(1)
+    context.close()
