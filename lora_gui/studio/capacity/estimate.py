@@ -13,8 +13,10 @@ from lora_gui.studio.tasks.runs import Run, all_runs
 from lora_gui.studio.things import bases
 
 RECENT = 30  # runs that are looked at
-# Seconds for one picture in one step and for loading, with the base that ships with the app on two cores; measured.
-SHIPPED_SECONDS, SHIPPED_CORES, LOADING = 0.032, 2, 20.0
+LOADING = 20.0  # seconds
+# With the base that ships with the app, on two cores: seconds for one picture in one pass, and for loading. The example
+# pictures, each set with its preset, took 17, 62 and 80 s (`python -m lora_gui train --json` prints its own).
+SHIPPED_SECONDS, SHIPPED_CORES, SHIPPED_LOADING = 0.0065, 2, 6.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def estimate(studio: Studio, settings: TrainSettings, base: Base) -> float | Non
             return (LOADING / 2 + learning * pictures / done) / 60
     if bases.ships_with_the_app(base):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return (LOADING + pictures * SHIPPED_SECONDS * SHIPPED_CORES / min(cores, 8)) / 60
+        return (SHIPPED_LOADING + pictures * SHIPPED_SECONDS * SHIPPED_CORES / min(cores, 8)) / 60
     return None
 
 
