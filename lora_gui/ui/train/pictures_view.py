@@ -102,7 +102,9 @@ class PicturesView:
         if not shipped:
             raise UserError("The example pictures did not come with this copy of the app.", "Get the app again, whole.")
         preset = planned.chosen_preset(self._studio, self._draft.value)
-        return self._bring([shipped.get(preset) or next(iter(shipped.values()))])
+        folder = shipped.get(preset) or next(iter(shipped.values()))
+        chosen = sorted(folder.glob("[0-9]*"))  # its licence is no picture, which nobody has to be told
+        return self._bring(chosen, [f"{folder.name}/{path.name}" for path in chosen])
 
     def _bring(
         self, sources: list[Path], names: Sequence[str] = (), skipped: Sequence[str] = (), failed: Sequence[str] = ()

@@ -75,6 +75,13 @@ def test_a_caption_is_kept_in_the_set_it_was_typed_for_and_nowhere_else(page):
     assert "not in this set any more" in refused["problem"]
 
 
+def test_the_example_pictures_come_whole_and_nothing_is_said_of_what_lies_beside_them(page):
+    page.examples()
+    found = pictures.load(page.studio.pictures / page.context.drafts.train.value.folder)
+    assert found.title == "style" and found.left == () and all(one.caption for one in found.pictures)
+    assert len(found.pictures) == len([*pictures.examples()["style"].glob("*.png")])
+
+
 def test_choose_others_brings_the_drop_zone_back(page):
     page.examples()
     page.setup._pictures._none(None)
