@@ -158,11 +158,17 @@ class Drafts:
 
     def _forget_if_deleted(self) -> None:
         """Begin anew where the file was deleted by hand: before all else, or what comes in would join what is gone."""
+        if not self._is_deleted():  # asked without the lock: nobody who reads waits for what is being written
+            return
         with self._lock:
-            if self._is_kept and not self._path.exists() and self._path.parent.is_dir():  # the studio itself is there
+            if self._is_deleted():
                 self._is_kept = False
                 self.train.forget()
                 self.draw.forget()
+
+    def _is_deleted(self) -> bool:
+        """The draft alone, and not with the whole studio out of reach."""
+        return self._is_kept and not self._path.exists() and self._path.parent.is_dir()
 
     def _keep(self) -> None:
         with self._lock:
