@@ -15,6 +15,8 @@ SMALL_WORDS = frozenset(
     " be being has have its his her their this that these those some there it he she they as up down out no not one two"
     " ein eine der die das und mit im am auf un une le la les de du des et avec dans sur el los las y con en".split()
 )
+# What a picture is set against, with the word that says how: said so that it is not learnt, and so in many captions.
+_GROUND = re.compile(r"(?:[\w-]+\s+)?\b(?:backgrounds?|backdrop|hintergrund)\b|\b(?:fond|fondo|sfondo)\b(?:\s+[\w-]+)?")
 _FEWEST = 5  # captions of which something can be said together
 _SHARE = 0.8  # of them, from which a word soaks up what is to be learnt
 _MOST = 3  # words that are named
@@ -86,15 +88,28 @@ def words(caption: str) -> list[str]:
 
 
 def _soaking(written: Sequence[str], trigger: str, goal: str) -> Iterator[Finding]:
-    """Words that stand in nearly every caption; what a character or a thing is called may."""
-    bare = [words(without(one, trigger)) for one in written]
-    counts = Counter(word for caption in bare for word in set(caption))
-    called = Counter(caption[0] for caption in bare if caption).most_common(1) if goal != "style" else []
+    """Words that stand in nearly every caption; the background may, and what a character or a thing is called."""
+    said = [_GROUND.sub(" ", without(one, trigger).casefold()) for one in written]
+    counts = Counter(word for one in said for word in set(words(one)))
+    called = _name(said) if goal != "style" else []
     often = [(word, count) for word, count in counts.most_common() if count > _SHARE * len(written)]
-    often = [pair for pair in often if pair[0] not in {word for word, _ in called}]
-    for word, count in often[:_MOST]:
+    for word, count in [pair for pair in often if pair[0] not in called][:_MOST]:
         says = f'"{word}" stands in {count} of {len(written)} captions: {_SAYS[goal]}'
         yield Finding("words", says, "Take it out of the captions.", word=word)
+
+
+def _name(said: Sequence[str]) -> list[str]:
+    """What captions in small letters call a subject: how most begin, and the words behind that in nearly all."""
+    first = Counter(found[0] for one in said if (found := words(one)))
+    name = [word for word, _ in first.most_common(1)]
+    while name:
+        behind = re.compile(rf"{_word(' '.join(name))}\s+([\w'-]+)")
+        after = Counter(found[1] for one in said if (found := behind.search(one)))
+        word, count = after.most_common(1)[0] if after else ("", 0)
+        if count <= _SHARE * len(said) or word in SMALL_WORDS:
+            break
+        name.append(word)
+    return name
 
 
 def _trigger(captions: Sequence[str], trigger: str) -> Iterator[Finding]:

@@ -141,6 +141,29 @@ def test_what_a_character_is_called_may_stand_in_every_caption(sets):
     looks = sets["drawings"][1][:6]
     assert "words" in of_set(judged(looks, captions))
     assert "words" not in of_set(judged(looks, captions, goal="character"))
+    further = [one.replace("woman", "Fire truck driver") for one in captions]
+    assert "words" not in of_set(judged(looks, further, goal="character"))
+    always = [one.replace("woman", "woman with a beard") for one in captions]
+    assert "words" in of_set(judged(looks, always, goal="character"))
+
+
+@pytest.mark.parametrize(
+    "ground", ["on a {} background", "{} hintergrund", "sur fond {}", "{}, simple background", "white background, {}"]
+)
+def test_what_a_picture_is_set_against_may_stand_in_every_caption(sets, ground):
+    captions = [f"{one}, {ground.format(one)}" for one in ("rot", "bleu", "green", "gelb", "noir", "pink")]
+    looks = sets["drawings"][1][:6]
+    assert "words" not in of_set(judged(looks, captions))
+    (found,) = [one for one in judged(looks, [f"{one}, flat" for one in captions]).set if one.kind == "words"]
+    assert found.word == "flat"
+
+
+@pytest.mark.parametrize("goal", ["style", "character", "concept"])
+def test_nothing_is_wrong_with_the_captions_of_the_example_pictures(tmp_path, goal):
+    found, _ = doctor.judge(
+        Studio(tmp_path), doctor.of_folder(pictures.examples()[goal]), doctor.Asked(trigger="zxy", goal=goal)
+    )
+    assert not {"words", "alike_captions", "unread"} & of_set(found)
 
 
 def test_what_the_base_does_not_read_of_a_caption_is_shown(tmp_path, sets):
