@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 TimestepBias = Literal["balanced", "content", "style"]
 
+HELD_EVERY = 2  # batches: the base is held beside each second one at twice the weight, which does as much for half
+
 
 class Frozen(BaseModel):
     """Settings are values: what is unknown is refused, and a change makes new ones."""
@@ -37,7 +39,7 @@ class FewPictures(Frozen):
     )
     preservation: float = Field(
         0, ge=0, le=10, title="Hold the base",
-        description="How strongly the base is held to what it predicts without the trigger word: with no words, or with those of the class. Cures a trigger that changes every face; 1 is usual, each step takes more than twice as long. 0: not at all.",
+        description="How strongly the base is held to what it predicts without the trigger word: with no words, or with those of the class. Cures a trigger that changes every face; 1 is usual, each step takes two thirds longer. 0: not at all.",
     )
     caption_lines: bool = Field(
         False, title="Each line is a caption",
@@ -66,4 +68,4 @@ class FewPictures(Frozen):
     @property
     def passes(self) -> float:
         """What a step costs, in passes forward and back through its own pictures; a forward alone is a third of one."""
-        return 1 + bool(self.class_pictures) + (4 / 3 if self.preservation else 0)
+        return 1 + bool(self.class_pictures) + (4 / 3 / HELD_EVERY if self.preservation else 0)

@@ -2,7 +2,8 @@
 
 Pictures of the class are learnt at their weight (Ruiz et al. 2023, eq. 2). And what the base predicts without the
 adapter is kept to, of the same pictures at words that do not name what is learnt: none, or those of the class. That is
-ai-toolkit's blank prompt and differential output preservation (extensions_built_in/sd_trainer/SDTrainer.py).
+ai-toolkit's blank prompt and differential output preservation (extensions_built_in/sd_trainer/SDTrainer.py), here not
+beside every batch, and at as much more weight: lazy regularization (Karras et al. 2020, arXiv 1912.04958, 3.1).
 """
 
 from __future__ import annotations

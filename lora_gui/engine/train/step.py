@@ -20,6 +20,7 @@ from lora_gui.engine.train.preservation import Held, Preservation
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family
+from lora_gui.few_pictures import HELD_EVERY
 from lora_gui.formats import dialects
 from lora_gui.formats import metadata as headers
 from lora_gui.formats.lora_file import Layers
@@ -84,11 +85,11 @@ class TrainState:
         optimizers.set_rates(self.optimizer, settings, share)
         self.dropout.begin(self.step)
         found = []
-        for _ in range(settings.accumulation):
+        for at in range(settings.accumulation):
             numbers = next(batches)
             batch = self.cache.batch(numbers, settings.caption_dropout, rng, self.ranks.rows(len(numbers)))
             found.append(self.graphs.play(self._learn, self.drawn(batch, self.generator)))
-            self._preserve(batch, numbers, rng)
+            self._preserve(batch, numbers, rng, self.step * settings.accumulation + at)
         self.losses += self._averaged(found)
         waits = self.scaler.is_enabled()  # for the device, and so cannot be recorded
         if self.graphs.on and not waits and optimizers.capturable(self.optimizer):
@@ -98,13 +99,13 @@ class TrainState:
         self.step += 1
         self.average.follow(self.step)
 
-    def _preserve(self, batch: Batch, numbers: list[int], rng: random.Random) -> None:
-        """Learn what holds the base, where that is asked for."""
+    def _preserve(self, batch: Batch, numbers: list[int], rng: random.Random, at: int) -> None:
+        """Learn what holds the base, where that is asked for, beside the batch `at` of the run."""
         settings = self.job.settings
         if settings.class_pictures:
             beside = self.preservation.class_batch(numbers, rng, self.ranks.rows(len(numbers)))
             self.graphs.play(self._learn, self.drawn(beside, self.generator), settings.class_weight)
-        if settings.preservation:
+        if settings.preservation and at % HELD_EVERY == 0:
             self.graphs.play(self._hold, self.preservation.held(batch, self.generator))
 
     def _learn(self, given: dict[str, losses.Drawn], weight: float = 1.0) -> torch.Tensor:
@@ -113,7 +114,7 @@ class TrainState:
 
     def _hold(self, held: dict[str, Held]) -> torch.Tensor:
         """Add the gradients that hold the base; how far it is from itself, ()."""
-        return self._gathered(self.preservation.distance(held), self.job.settings.preservation)
+        return self._gathered(self.preservation.distance(held), HELD_EVERY * self.job.settings.preservation)
 
     def _gathered(self, loss: torch.Tensor, weight: float) -> torch.Tensor:
         self.scaler.scale(loss * (weight / self.job.settings.accumulation)).backward()

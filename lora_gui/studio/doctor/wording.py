@@ -100,7 +100,7 @@ def _soaking(written: Sequence[str], trigger: str, goal: str) -> Iterator[Findin
 
 def _name(said: Sequence[str]) -> list[str]:
     """What captions in small letters call a subject: how most begin, and the words behind that in nearly all."""
-    first = Counter(found[0] for one in said if (found := words(one)))
+    first = Counter(said_first[0] for one in said if (said_first := words(one)))
     name = [word for word, _ in first.most_common(1)]
     while name:
         behind = re.compile(rf"{_word(' '.join(name))}\s+([\w'-]+)")

@@ -241,7 +241,7 @@ def test_a_card_that_is_large_enough_gets_what_was_asked_for(kept):
 
 def test_what_holds_the_base_is_told_by_what_it_costs(kept):
     plan = planned("klein-4b", kept, vram=24, class_words="a woman", class_pictures=80, preservation=1)
-    assert plan.notes[0].startswith("Each step takes about 3.3 times as long") and "80 pictures" in plan.notes[0]
+    assert plan.notes[0].startswith("Each step takes about 2.7 times as long") and "80 pictures" in plan.notes[0]
 
 
 @pytest.mark.soak

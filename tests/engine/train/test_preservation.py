@@ -98,6 +98,31 @@ def test_the_distance_from_the_base_is_that_of_two_plain_networks_and_so_is_its_
     assert not any(layer.disable_adapters for _, layer in lora.adapter_layers(made.parts, NAME))
 
 
+def test_the_base_is_held_beside_each_second_batch_at_twice_the_weight(base, tmp_path):
+    def step(number, weight, **settings):
+        """The gradients of a step, the run, and what the base was held by."""
+        made = state(tiny.job(tmp_path, base, preservation=weight, **settings), tmp_path)
+        torch.manual_seed(1)
+        made.masters[0].flat.data.normal_(std=0.05)
+        made.masters[0].refresh()
+        made.step, made._improve = number, lambda: None
+        hold, seen = made._hold, []
+        made._hold = lambda held: (seen.append(held), hold(held))[1]
+        made.one_step(iter([[0, 1], [2, 3]]))
+        return made.masters[0].flat.grad.clone(), made, seen
+
+    for odd in (1, 3):
+        assert torch.equal(step(odd, 0.5)[0], step(odd, 0)[0])
+    plain, _, nothing = step(2, 0)
+    found, made, (held,) = step(2, 0.5)
+    made.masters[0].zero(release=False)
+    made.preservation.distance(held).backward()
+    made.masters[0].gather()
+    torch.testing.assert_close(found - plain, made.masters[0].flat.grad, rtol=1e-3, atol=1e-7)
+    assert not nothing and made.masters[0].flat.grad.abs().max() > 1e-5
+    assert len(step(1, 0.5, accumulation=2)[2]) == 1
+
+
 @pytest.mark.soak
 def test_class_pictures_add_their_gradients_at_their_weight(base, tmp_path):
     def gradient(weight, pictures=2):

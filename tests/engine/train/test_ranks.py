@@ -85,11 +85,12 @@ def wait_until(true, processes=(), seconds=60.0):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_two_processes_learn_as_one_with_twice_the_batch(base, tmp_path, accumulation):
-    task = run_folder(tmp_path / "two", base, batch_size=2, accumulation=accumulation, flip=True)
+@pytest.mark.parametrize("accumulation, held", [(1, 0.5), (2, 0)])
+def test_two_processes_learn_as_one_with_twice_the_batch(base, tmp_path, accumulation, held):
+    asked = {"accumulation": accumulation, "preservation": held, "flip": True}
+    task = run_folder(tmp_path / "two", base, batch_size=2, **asked)
     assert ended(together(task)) == [0, 0]
-    job = tiny.job(tmp_path / "one", base, **(SETTINGS | {"batch_size": 4, "accumulation": accumulation, "flip": True}))
+    job = tiny.job(tmp_path / "one", base, **SETTINGS | asked | {"batch_size": 4})
     (tmp_path / "alone").mkdir()
     alone = list(train(job, tmp_path / "alone", FAMILY))
     assert losses(said(task)) == pytest.approx(losses(alone), rel=1e-5) and len(losses(alone)) == 4

@@ -51,7 +51,7 @@ def test_it_comes_from_the_short_result_of_the_newest_run_like_it(studio):
 def test_what_holds_the_base_counts_as_the_passes_it_takes(studio):
     run(studio, 1, done(110))
     assert estimate(studio, TrainSettings(class_words="a woman", class_pictures=50), BASE) * 60 == pytest.approx(2010)
-    assert estimate(studio, TrainSettings(preservation=1, steps=300), BASE) * 60 == pytest.approx(10 + 300 * 7 / 3)
+    assert estimate(studio, TrainSettings(preservation=1, steps=300), BASE) * 60 == pytest.approx(10 + 300 * 5 / 3)
     run(studio, 2, done(210), class_words="a woman", class_pictures=50)  # which learnt each picture twice
     assert estimate(studio, TrainSettings(steps=200), BASE) * 60 == pytest.approx(10 + 200)
 
