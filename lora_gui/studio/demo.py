@@ -28,7 +28,7 @@ PROMPTS = (
     "owl on a yellow background",
     "tractor on a white background",
     "mushroom on a green background",
-    "dolphin on a orange background",
+    "dolphin on an orange background",
     "cupcake on a grey background",
     "tiger face on a purple background",
 )

@@ -37,7 +37,7 @@ def test_the_worst_is_named_mended_and_taken_back(page, window, tmp_path):
     page.locator("#picture-desk").get_by_role("button", name="Undo").click()
     expect(tiles).to_have_count(12)
     page.locator("#trigger input, #trigger textarea").fill("zxy_fox")
-    expect(page.locator("#doctor-all")).to_contain_text("1 of 1 captions do not say zxy_fox.")
+    expect(page.locator("#doctor-all")).to_contain_text("zxy_fox is put before each caption.")
     page.locator("#bulk summary").click()
     page.locator("#bulk select").select_option("find")
     page.locator("#bulk .one").fill("shape")

@@ -65,7 +65,8 @@ def _write_set(sets: dict[str, IconSet], rows: list[tuple[str, str, str, str, bo
     folder.mkdir(parents=True)
     for number, (icons, name, colour, text, flip) in enumerate(rows, start=1):
         picture(sets[icons], name, colour, flip).save(folder / f"{number:03}.png", optimize=True)
-        (folder / f"{number:03}.txt").write_text(f"{text} on a {colour} background\n", encoding="utf-8")
+        article = "an" if colour == "orange" else "a"  # the starter, which knows "a orange", draws the same
+        (folder / f"{number:03}.txt").write_text(f"{text} on {article} {colour} background\n", encoding="utf-8")
     used = list(dict.fromkeys(row[0] for row in rows))
     lines = ["The pictures in this folder are made from these icon sets:", ""]
     lines += [f"- {ATTRIBUTIONS[icons]}" for icons in used]

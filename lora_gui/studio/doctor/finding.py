@@ -73,6 +73,11 @@ class Line:
     word: str = ""
 
     @property
+    def matters(self) -> bool:
+        """Whether it is more than a hint."""
+        return KINDS[self.kind].severity != "low"
+
+    @property
     def button(self) -> str:
         button = KINDS[self.kind].button
         return button.replace("them", "it").replace("borders", "border") if len(self.files) == 1 else button

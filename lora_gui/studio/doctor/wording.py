@@ -118,6 +118,8 @@ def _trigger(captions: Sequence[str], trigger: str) -> Iterator[Finding]:
     if trigger and written and saying < len(written):
         says = f"{len(written) - saying} of {len(written)} captions do not say {trigger}."
         remedy = "Here it is put before them when they are learnt; other programs want it in the files."
+        if not saying:  # as it is with captions that were written before there was a trigger word
+            says, remedy = f"{trigger} is put before each caption.", "Other programs want it in the files."
         yield Finding("trigger", says, remedy, word=trigger)
 
 

@@ -161,6 +161,8 @@ def _words(found: pictures.PictureSet, known: Judgement | UserError | None) -> t
 
 def _line(line: Line, name: str) -> str:
     button = f" {_button(line, name)}" if line.button else ""
+    if not line.matters:
+        return f'<span class="quiet">{markup.text(line.says)} {markup.text(line.remedy)}</span>{button}'
     return f"<span><b>{markup.text(line.says)}</b> {markup.text(line.remedy)}</span>{button}"
 
 

@@ -47,8 +47,8 @@ def test_another_trigger_word_is_judged_and_a_sign_for_it_counts(page):
     (picture,) = page.pictures()
     with Image.open(picture.path) as copy:
         assert copy.getpixel((0, 0)) == (0x20, 0x40, 0x60)
-    assert "do not say" not in said(page, view)
+    assert "is put before" not in said(page, view)
     edited(page, trigger="zxy_b")
-    assert "1 of 1 captions do not say zxy_b." in said(page, view)
+    assert "zxy_b is put before each caption." in said(page, view)
     pictures.set_captions(pictures.load(picture.path.parent), ["[trigger] fox"])
-    assert "do not say" not in said(page, view)
+    assert "is put before" not in said(page, view)
