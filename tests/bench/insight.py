@@ -18,7 +18,7 @@ from lora_gui.studio.insight import report, sheets
 from lora_gui.studio.insight.report import Report
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.stacks.grid import RECORD, Grid
-from lora_gui.studio.tasks import runs
+from lora_gui.studio.tasks import learning, runs
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import bases, pictures, presets
 
@@ -42,6 +42,7 @@ class Trial:
 PLANTED = (
     Trial("three-too-long", "style", ("by heart", "copying"), (0, 3), hand={"steps": 400}),
     Trial("three-others-too-long", "style", ("by heart", "copying"), (9, 12), hand={"steps": 400}),
+    Trial("character-too-long", "character", ("by heart", "copying"), hand={"steps": 1000}),
     Trial("one-caption", "style", ("bleed",), caption="a picture in my style"),
     Trial("one-caption-character", "character", ("bleed",), caption="a cat"),
     Trial("too-fast-character", "character", ("molten", "takes over"), faster=TOO_FAST),
@@ -117,12 +118,14 @@ def main() -> None:
     trials = [one for one in (*PLANTED, *good(options.good)) if not options.only or one.name in options.only]
     try:
         for trial in trials:
-            found = [one.kind for one in told(studio, drawer, trained(studio, trial), options.again).findings]
-            is_right = bool({*found} & {*trial.wanted}) if trial.wanted else not found
+            run = trained(studio, trial)
+            found = [one.kind for one in told(studio, drawer, run, options.again).findings]
+            said = learning.said(run.status().measured)  # on the finished page, before there is a report
+            is_right = bool({*found} & {*trial.wanted}) if trial.wanted else not found and not said
             held += bool(trial.wanted) and is_right
             alarms += not trial.wanted and not is_right
             wanted = " or ".join(trial.wanted) or "nothing"
-            print(f"{trial.name:24} wanted {wanted:24} found {', '.join(found) or 'nothing'}", flush=True)
+            print(f"{trial.name:24} wanted {wanted:24} found {', '.join(found) or 'nothing'}", *said, flush=True)
     finally:
         drawer.close()
     planted = sum(bool(trial.wanted) for trial in trials)

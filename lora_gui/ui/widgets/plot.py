@@ -48,7 +48,7 @@ def learning_plot(measured: Sequence[Measured], of: int) -> str:
         f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{told}"><polygon class="gap" points="{gap}"/><polyline class="course" points="{near}"/>'
         f'<polyline class="unseen" points="{far}"/></svg>'
-        f'<div class="ends"><span>{told}</span><span>a wide gap: learnt by heart</span></div></div>'
+        f'<div class="ends"><span>{told}</span><span>the gap: what is known by heart</span></div></div>'
     )
 
 

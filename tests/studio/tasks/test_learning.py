@@ -12,19 +12,24 @@ def course(*pairs, **pictures):
 
 def test_of_a_run_that_came_nearer_to_all_pictures_nothing_is_said():
     assert learning.said(course((1, 1), (0.9, 0.92), (0.7, 0.85), (0.6, 0.84), a=0.6, b=0.7, c=0.5, d=0.6)) == ()
-    assert learning.said(course((1, 1), (0.6, 0.84), (0.55, 0.9))) == ()  # a little up and down is no turn
+    assert learning.said(course((1, 1), (0.7, 0.71), (0.26, 0.9))) == ()  # as a good look does: it still draws better
+    assert learning.said(course((1, 1), (0.9, 0.9), (0.68, 1.35))) == ()  # and a thing
 
 
 def test_of_a_run_whose_unseen_pictures_turned_away_the_step_is_named():
-    turned = course((1, 1), (0.8, 0.85), (0.6, 0.8), (0.4, 0.95))
-    assert "nearest after step 20 and are 15 % further off now" in learning.said(turned)[0]
+    turned = course((1, 1), (0.8, 0.85), (0.6, 0.8), (0.4, 1.35))
+    assert "nearest after step 20 and are 55 % further off now" in learning.said(turned)[0]
     assert learning.best_step(turned) == 20
+    far = course((1, 1), (0.23, 1.04), (0.07, 1.68))  # ten times the steps of a character: heart, and no damage
+    assert "64 % further off now: it seems to know the others by heart" in learning.said(far)[0]
+    assert not learning.damage(far) and learning.damage(course((1, 1), (0.48, 1.68)))
 
 
 def test_of_few_pictures_all_of_which_are_learnt_only_very_near_ones_are_known_by_heart():
     assert learning.said(course((1, None), (0.6, None))) == ()
-    assert "by heart" in learning.said(course((1, None), (0.3, None)))[0]
-    assert learning.best_step(course((1, None), (0.3, None))) == 0
+    assert learning.said(course((1, None), (0.26, None))) == ()
+    assert "by heart" in learning.said(course((1, None), (0.13, None)))[0]
+    assert learning.best_step(course((1, None), (0.13, None))) == 0
 
 
 def test_a_run_that_is_worse_than_the_base_had_too_high_a_rate():
