@@ -43,6 +43,7 @@ PLANTED = (
     Trial("three-too-long", "style", ("by heart", "copying"), (0, 3), hand={"steps": 400}),
     Trial("three-others-too-long", "style", ("by heart", "copying"), (9, 12), hand={"steps": 400}),
     Trial("character-too-long", "character", ("by heart", "copying"), hand={"steps": 1000}),
+    Trial("concept-too-long", "concept", ("by heart", "copying"), hand={"steps": 1500}),
     Trial("one-caption", "style", ("bleed",), caption="a picture in my style"),
     Trial("one-caption-character", "character", ("bleed",), caption="a cat"),
     Trial("too-fast-character", "character", ("molten", "takes over"), faster=TOO_FAST),

@@ -77,16 +77,19 @@ def _no_effect(case: Case) -> Said:
 
 
 def _by_heart(case: Case) -> Said:
-    """The prompt that is drawn with several seeds, and the others of its captions, come out as its pictures."""
+    """The prompt drawn with several seeds and the captions come out as its pictures, or ones kept back turn away."""
     numbers = case.numbers
+    why = "It saw each too often: train fewer steps"
+    why += ", and with more than these few pictures." if len(numbers.pictures) < FEW else "."
     drawn = [*numbers.own, *(pair.learnt for pair in numbers.seeds)]
-    if np.mean([near(one, numbers.pictures).traced for one in drawn]) < TRACED or numbers.variety > VARIED:
+    if np.mean([near(one, numbers.pictures).traced for one in drawn]) >= TRACED and numbers.variety <= VARIED:
+        again = f"whatever the seed, it draws picture {numbers.nearest[0].number} again"
+    elif further := learning.turned(case.measured):
+        step = learning.best_step(case.measured)
+        again = f"from those that were kept back it is {100 * further:.0f} % further than it was after step {step:,}"
+    else:
         return None
-    few = len(numbers.pictures) < FEW
-    return (
-        f"It knows your pictures by heart: whatever the seed, it draws picture {numbers.nearest[0].number} again.",
-        "It saw each too often: train fewer steps" + (", and with more than these few pictures." if few else "."),
-    )
+    return f"It knows your pictures by heart: {again}.", why
 
 
 def _copying(case: Case) -> Said:

@@ -11,6 +11,7 @@ from lora_gui.protocol.events import Measured
 _TURNED = 0.5  # by which pictures kept back are further off than they were: 0.45 in a good run, which draws on better
 _WORSE = 1.5  # nothing holds, the base was damaged; at 1.36 judges still found a run good
 _BY_HEART = 0.2  # is left: more than a likeness; 0.26 in a good run
+_WELL = 0.35  # is left of runs that were too long, 0.48 of one too fast
 _NOTHING, _MUCH = 0.97, 0.85  # what is left of a picture's loss where it taught nothing, and half of them much
 
 
@@ -28,12 +29,12 @@ def said(measured: Sequence[Measured]) -> tuple[str, ...]:
 def damage(measured: Sequence[Measured]) -> float:
     """By how much of the base's loss a run ended further from pictures than the base; 0 where that may be chance.
 
-    Of a run that knows the learnt ones by heart others tell only that it does.
+    Of a run that learnt its pictures well others tell only how much it knows those by heart.
     """
     if not measured or not measured[-1].step:
         return 0.0
     learnt, unseen = measured[-1].learnt, measured[-1].unseen or 0.0
-    worse = max(learnt, unseen if learnt > _BY_HEART else 0.0)
+    worse = max(learnt, unseen if learnt > _WELL else 0.0)
     return worse - 1 if worse >= _WORSE else 0.0
 
 
@@ -43,20 +44,28 @@ def best_step(measured: Sequence[Measured]) -> int:
     return min(unseen)[1] if unseen else 0
 
 
+def turned(measured: Sequence[Measured]) -> float:
+    """By how much of the base's loss pictures kept back are further off than they were; 0 where that is no sign.
+
+    It is none where the base was damaged, nor where the learnt ones came no nearer since.
+    """
+    if damage(measured) or not best_step(measured):
+        return 0.0
+    last, best = measured[-1], next(one for one in measured if one.step == best_step(measured))
+    further = (last.unseen or 0.0) - (best.unseen or 0.0)
+    return further if further >= _TURNED and last.learnt < best.learnt else 0.0
+
+
 def _by_heart(measured: Sequence[Measured]) -> str:
-    last = measured[-1]
-    if last.unseen is None:
-        if last.learnt > _BY_HEART:
-            return ""
-        return "It seems to know your pictures by heart: train fewer steps, or with more pictures."
-    best = next(one for one in measured if one.step == best_step(measured))
-    further = last.unseen - (best.unseen or 0.0)
-    if further < _TURNED or last.learnt >= best.learnt:
-        return ""
-    return (
-        f"Pictures that were kept back were nearest after step {best.step:,} and are {100 * further:.0f} % further off "
-        f"now: it seems to know the others by heart. Train fewer steps, or with more pictures."
-    )
+    mends = "Train fewer steps, or with more pictures."
+    if further := turned(measured):
+        return (
+            f"Pictures that were kept back were nearest after step {best_step(measured):,} and are "
+            f"{100 * further:.0f} % further off now: it seems to know the others by heart. {mends}"
+        )
+    if measured[-1].unseen is None and measured[-1].learnt <= _BY_HEART:
+        return f"It seems to know your pictures by heart. {mends}"
+    return ""
 
 
 def _taught_nothing(last: Measured) -> str:

@@ -136,6 +136,13 @@ def test_losses_above_the_bases_are_molten_and_of_few_pictures_tell_nothing(foun
     assert kinds(few) == ["too few"] and few[0].severity == "low" and "5 pictures" in few[0].says
 
 
+def test_pictures_kept_back_that_turned_far_away_say_that_the_others_are_known_by_heart(found):
+    far = Measured(0, 1.0, 1.0), Measured(125, 0.23, 1.04), Measured(1000, 0.07, 1.68)
+    (told,) = found(good(), measured=far)
+    assert told.kind == "by heart" and "64 % further than it was after step 125" in told.says and told.changes["steps"]
+    assert found(good(), measured=(*far[:2], Measured(1000, 0.2, 1.45))) == []
+
+
 def test_a_subject_that_shows_in_all_that_is_drawn_takes_over_and_a_look_may(found):
     moved = [ImageChops.offset(painted(n, colour, 4), 24, 24) for n, colour in enumerate(COLOURS)]
     plain = tuple(pair(n, colour, learnt=moved[n]) for n, colour in enumerate(COLOURS))

@@ -20,9 +20,10 @@ def test_of_a_run_whose_unseen_pictures_turned_away_the_step_is_named():
     turned = course((1, 1), (0.8, 0.85), (0.6, 0.8), (0.4, 1.35))
     assert "nearest after step 20 and are 55 % further off now" in learning.said(turned)[0]
     assert learning.best_step(turned) == 20
-    far = course((1, 1), (0.23, 1.04), (0.07, 1.68))  # ten times the steps of a character: heart, and no damage
+    far = course((1, 1), (0.23, 1.04), (0.07, 1.68))  # ten times the steps of a character: by heart, and no damage
     assert "64 % further off now: it seems to know the others by heart" in learning.said(far)[0]
-    assert not learning.damage(far) and learning.damage(course((1, 1), (0.48, 1.68)))
+    assert not learning.damage(far) and not learning.damage(course((1, 1), (0.57, 1.16), (0.27, 1.95)))
+    assert learning.damage(course((1, 1), (0.48, 1.68)))
 
 
 def test_of_few_pictures_all_of_which_are_learnt_only_very_near_ones_are_known_by_heart():
