@@ -10,9 +10,9 @@ from lora_gui.ui.draft import Entry
 from lora_gui.ui.widgets import markup
 
 FEW, STRONG = 3, 1.0  # from there on, LoRAs in the field's practice get in one another's way
-ADVICE = "One or two at a time, three at most; begin at 0.7 to 0.8 and stay below 1."
+ADVICE = "One or two at a time, three at most; where one shows too much, go down from 1 to 0.7."
 TOO_MANY = "More than three at once mostly blur one another; switch one off, or make all of them weaker."
-TOO_STRONG = "Above 1 a LoRA often burns colours and shapes in; 0.7 to 0.8 is a good beginning."
+TOO_STRONG = "Above 1 a LoRA often burns colours and shapes in; 0.7 to 1 is what most are made for."
 ALONE = "None in use: this draws with the base alone."
 # Of what is pressed in a row or among the named stacks. The row is drawn anew, so the focus is brought back.
 ACTS = """

@@ -84,7 +84,7 @@ def _finding(one: Finding, job: TrainJob, home: Path, address: Address) -> str:
 def _best(best: Best, last: int) -> str:
     step = f"Step {best.step}" if best.step != last else "The last step"
     return (
-        f'<article class="best"><p><b>{step} at strength {best.strength:g}</b> {markup.text(best.says)}</p>'
+        f'<article class="best"><p><b>{step} at strength {best.strength:g}.</b> {markup.text(best.says)}</p>'
         '<button type="button" class="chip" data-act="keep" data-word="">Keep this one</button></article>'
     )
 
