@@ -6,7 +6,7 @@ the runtime's own share is a constant, since it is the driver's and not ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -120,11 +120,14 @@ def _quicker(planner: Planner, settings: TrainSettings, vram: float) -> Iterator
 
 def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterator[tuple[TrainSettings, str, str]]:
     """One change after the other, each with its kind and its price, until a run fits or nothing is left to change."""
-    for kind, change, price in _ladder(planner, settings, vram):
-        if planner.fits(settings, vram):
-            break
-        settings = settings.model_copy(update=change)
-        yield settings, kind, price(planner, settings)
+    if not planner.fits(settings, vram):
+        found = _held(planner, settings, vram)
+        if found.gradient_checkpointing != settings.gradient_checkpointing:
+            settings = settings.model_copy(update={"gradient_checkpointing": found.gradient_checkpointing})
+            yield settings, "checkpointing", _price_of_checkpointing(planner, found)
+        if found.precision != settings.precision:
+            settings = found
+            yield settings, "precision", _price_of_precision(planner, settings)
     if not planner.fits(settings, vram):
         count = planner.blocks_to_offload(settings, vram)
         if count > settings.streamed_blocks:
@@ -140,17 +143,19 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
             yield settings, "samples", f"Sample drawings are made at {side} pixels; what is learnt stays the same."
 
 
-def _ladder(
-    planner: Planner, settings: TrainSettings, vram: float
-) -> Iterator[tuple[str, dict[str, Any], Callable[[Planner, TrainSettings], str]]]:
-    """Gradient checkpointing first, then quantisation, leaving out those whose weights alone are too large."""
-    for how in _RECOMPUTING[_RECOMPUTING.index(settings.gradient_checkpointing) + 1 :]:
-        yield "checkpointing", {"gradient_checkpointing": how}, _price_of_checkpointing
+def _held(planner: Planner, settings: TrainSettings, vram: float) -> TrainSettings:
+    """In as many bits as fit with all recomputed, and then with the least recomputing; the least of all where none do.
+
+    What is recomputed is learnt the same, and fewer bits are not; weights that are too large alone are not traced.
+    """
     precision = "bf16" if settings.precision == "fp16" else settings.precision
-    lower = _PRECISIONS[_PRECISIONS.index(precision) + 1 :]
-    for one in lower:
-        if one == lower[-1] or planner.least(settings.model_copy(update={"precision": one})) < vram:
-            yield "precision", {"precision": one}, _price_of_precision
+    for one in (settings.precision, *_PRECISIONS[_PRECISIONS.index(precision) + 1 :]):
+        settings = settings.model_copy(update={"precision": one})
+        hows = _RECOMPUTING[_RECOMPUTING.index(settings.gradient_checkpointing) :]
+        ways = [settings.model_copy(update={"gradient_checkpointing": how}) for how in hows]
+        if planner.least(settings) < vram and planner.fits(ways[-1], vram):
+            return next(way for way in ways if planner.fits(way, vram))
+    return ways[-1]
 
 
 def _price_of_passes(settings: TrainSettings) -> str:

@@ -27,7 +27,12 @@ from tests.bench import memory_plan
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 # base -> LoRA parameters in millions, saved activations in GiB without and with recomputing, px
 # rank 16, batch 1, attention layers; counted independently, with the LoRA in the base's own 16 bits
-GATES = {"sd15": 0.09, "sdxl": 0.82}  # GiB of GELU(gate) in these, which is not kept here
+# GiB that are not kept here: a gated feed-forward's activation, and what layers that share an input keep each of it
+# where the LoRA is fused with them. tests/bench/plan_and_step.py holds what is left against real steps.
+SPARED = {
+    "sd15": 0.09, "sdxl": 1.17, "sd35-medium": 1.75, "sd35-large": 2.99, "flux1-dev": 3.49, "klein-4b": 4.47,
+    "klein-9b": 7.51,
+}  # fmt: skip
 FIGURES = {
     "sd15": (3.19, 0.79, 0.14, 512),
     "sdxl": (23.2, 5.61, 0.45, 1024),
@@ -88,7 +93,7 @@ def test_saved_activations_are_those_counted_elsewhere(key, recomputing, monkeyp
     with_16_bit_loras(monkeypatch)
     settings = settings_of(key, resolution=px, gradient_checkpointing="blocks" if recomputing else "none")
     saved = planner_of(key, tmp_path).train(settings).saved / GIB
-    expected = with_recomputing if recomputing else without - GATES.get(key, 0)
+    expected = with_recomputing if recomputing else without - SPARED.get(key, 0)
     assert saved == pytest.approx(expected, rel=0.25 if recomputing else 0.1, abs=0.08)
 
 
@@ -249,7 +254,7 @@ def test_what_does_not_fit_is_recomputed_first_then_held_in_fewer_bits_then_stre
     asked = {"resolution": 512, "gradient_checkpointing": "none"}
     whole = planned("sd15", kept, 24, **asked).phases["train"].total / GIB
     recomputed = planned("sd15", kept, whole - 0.1, **asked)
-    assert recomputed.fits and recomputed.changed == {"gradient_checkpointing": "blocks"}
+    assert recomputed.fits and recomputed.changed == {"gradient_checkpointing": "feed_forward"}
     assert "longer" in recomputed.notes[0]
     tight = planned("sd15", kept, recomputed.peak_gib - 0.3, **asked)
     assert tight.fits and tight.changed["precision"] in ("int8", "nf4")
