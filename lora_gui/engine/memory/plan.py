@@ -121,12 +121,10 @@ def _quicker(planner: Planner, settings: TrainSettings, vram: float) -> Iterator
 def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterator[tuple[TrainSettings, str, str]]:
     """One change after the other, each with its kind and its price, until a run fits or nothing is left to change."""
     if not planner.fits(settings, vram):
-        found = _held(planner, settings, vram)
-        if found.gradient_checkpointing != settings.gradient_checkpointing:
-            settings = settings.model_copy(update={"gradient_checkpointing": found.gradient_checkpointing})
-            yield settings, "checkpointing", _price_of_checkpointing(planner, found)
-        if found.precision != settings.precision:
-            settings = found
+        asked, settings = settings, _held(planner, settings, vram)
+        if settings.gradient_checkpointing != asked.gradient_checkpointing:
+            yield settings, "checkpointing", _price_of_checkpointing(planner, settings)
+        if settings.precision != asked.precision:
             yield settings, "precision", _price_of_precision(planner, settings)
     if not planner.fits(settings, vram):
         count = planner.blocks_to_offload(settings, vram)
@@ -146,14 +144,13 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
 def _held(planner: Planner, settings: TrainSettings, vram: float) -> TrainSettings:
     """In as many bits as fit with all recomputed, and then with the least recomputing; the least of all where none do.
 
-    What is recomputed is learnt the same, and fewer bits are not; weights that are too large alone are not traced.
+    What is recomputed is learnt the same, and fewer bits are not.
     """
     precision = "bf16" if settings.precision == "fp16" else settings.precision
+    hows = _RECOMPUTING[_RECOMPUTING.index(settings.gradient_checkpointing) :]
     for one in (settings.precision, *_PRECISIONS[_PRECISIONS.index(precision) + 1 :]):
-        settings = settings.model_copy(update={"precision": one})
-        hows = _RECOMPUTING[_RECOMPUTING.index(settings.gradient_checkpointing) :]
-        ways = [settings.model_copy(update={"gradient_checkpointing": how}) for how in hows]
-        if planner.least(settings) < vram and planner.fits(ways[-1], vram):
+        ways = [settings.model_copy(update={"precision": one, "gradient_checkpointing": how}) for how in hows]
+        if planner.fits(ways[-1], vram):
             return next(way for way in ways if planner.fits(way, vram))
     return ways[-1]
 

@@ -92,15 +92,15 @@ def _soaking(written: Sequence[str], trigger: str, goal: str) -> Iterator[Findin
     said = [_GROUND.sub(" ", without(one, trigger).casefold()) for one in written]
     counts = Counter(word for one in said for word in set(words(one)))
     called = _name(said) if goal != "style" else []
-    often = [(word, count) for word, count in counts.most_common() if count > _SHARE * len(written)]
-    for word, count in [pair for pair in often if pair[0] not in called][:_MOST]:
+    often = [pair for pair in counts.most_common() if pair[1] > _SHARE * len(written) and pair[0] not in called]
+    for word, count in often[:_MOST]:
         says = f'"{word}" stands in {count} of {len(written)} captions: {_SAYS[goal]}'
         yield Finding("words", says, "Take it out of the captions.", word=word)
 
 
 def _name(said: Sequence[str]) -> list[str]:
     """What captions in small letters call a subject: how most begin, and the words behind that in nearly all."""
-    first = Counter(said_first[0] for one in said if (said_first := words(one)))
+    first = Counter(telling[0] for one in said if (telling := words(one)))
     name = [word for word, _ in first.most_common(1)]
     while name:
         behind = re.compile(rf"{_word(' '.join(name))}\s+([\w'-]+)")
