@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def flush_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno not in _UNKNOWN_OF_FOLDERS:
             raise
+
+
+def carry(source: Path, target: Path) -> None:
+    """Copy a file, a folder, or a link itself, durably; for where a rename would lead to another drive."""
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+    elif source.is_dir():
+        target.mkdir()
+        for one in source.iterdir():
+            carry(one, target / one.name)
+        flush_folder(target)
+    else:
+        shutil.copy2(source, target)
+        with target.open("rb+") as file:
+            flush(file.fileno())
 
 
 def make_private(folder: Path) -> None:

@@ -10,7 +10,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,7 +30,7 @@ _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violatio
 # and what follows tells this one from those that had its number before.
 _OURS = re.compile(r"\..+\.(\d{1,10})-([0-9a-f]{8})(?:[0-9a-f]{8})?\.(?:part|tmp|gone)")
 _SELF = uuid.uuid4().hex[:8]
-_LONGEST = 255  # bytes of a file's name, as most file systems have it
+LONGEST_NAME = 255  # bytes of a file's name, as most file systems have it
 _FORMER = ".tmp"  # how versions before called a folder that was half made or half deleted
 
 
@@ -48,8 +48,7 @@ def write_bytes(path: Path, data: bytes, private: bool = False) -> None:
 
 def write_chunks(path: Path, chunks: Iterable[bytes], private: bool = False) -> None:
     """As `write_bytes`, for what is too large for memory; a UserError of `chunks` leaves the old file as it is."""
-    partial = _beside(path)
-    try:
+    with _saving(path) as partial:
         _make(path.parent)
         about_to("open", partial)
         with open(partial, "wb", opener=_private if private else None) as file:
@@ -58,12 +57,6 @@ def write_chunks(path: Path, chunks: Iterable[bytes], private: bool = False) -> 
                 file.write(chunk)
             _flush(file, partial)
         replace(partial, path)
-    except UserError:
-        _drop(partial)
-        raise
-    except OSError as error:
-        _drop(partial)
-        raise refused(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -84,15 +77,13 @@ def overwrite(path: Path, text: str) -> None:
 
 def append_line(path: Path, line: str) -> None:
     """Add a line to a file of lines, also where a crash has left half a line at its end. Raises UserError."""
-    try:
+    with _saving(path):
         about_to("append", path)
         with open(path, "a+b") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
             ending = b"" if file.read(1) in (b"", b"\n") else b"\n"
             file.write(ending + line.encode("utf-8") + b"\n")
             _flush(file, path)
-    except OSError as error:
-        raise refused(path, error) from error
 
 
 def replace(source: Path, target: Path) -> None:
@@ -110,12 +101,18 @@ def replace(source: Path, target: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Give a file or folder another place on the same disk. Raises UserError when the disk refuses."""
-    try:
+    """Give a file, a folder or a link another place, also on another drive. Raises UserError when the disk refuses."""
+    with _saving(target) as partial:
         _make(target.parent)
-        replace(source, target)
-    except OSError as error:
-        raise refused(target, error) from error
+        try:
+            replace(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            about_to("write", partial)
+            drive.carry(source, partial)
+            replace(partial, target)
+            _drop(source)  # last, so that it is whole at one place at least
 
 
 def sync_folder(folder: Path) -> None:
@@ -143,25 +140,20 @@ def open_stream(path: Path) -> IO[bytes]:
 
 def make_folder(path: Path) -> None:
     """Make a folder and those above it. Raises UserError where the disk refuses."""
-    try:
+    with _saving(path):
         _make(path)
-    except OSError as error:
-        raise refused(path, error) from error
 
 
 def make_private_folder(path: Path) -> None:
     """Make a folder that other users of the computer cannot look into. Raises UserError where the disk refuses."""
-    try:
+    with _saving(path):
         _make(path)
         drive.make_private(path)
-    except OSError as error:
-        raise refused(path, error) from error
 
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file as a whole or not at all. Raises UserError when the disk is full or refuses."""
-    partial = _beside(target)
-    try:
+    with _saving(target) as partial:
         _make(target.parent)
         about_to("open", partial)
         with open(source, "rb") as read, open(partial, "wb") as file:
@@ -169,28 +161,21 @@ def copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(read, file, 1 << 20)
             _flush(file, partial)
         replace(partial, target)
-    except OSError as error:
-        _drop(partial)
-        raise refused(target, error) from error
 
 
 def touch(path: Path) -> None:
     """Make an empty file that is a sign to another process, or renew its time. Raises UserError."""
-    try:
+    with _saving(path):
         _make(path.parent)
         about_to("open", path)
         path.touch()
-    except OSError as error:
-        raise refused(path, error) from error
 
 
 def remove(path: Path) -> None:
     """Delete a file that may not be there. Raises UserError when the disk refuses."""
-    try:
+    with _saving(path):
         about_to("remove", path)
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise refused(path, error) from error
 
 
 def half_made(target: Path) -> Path:
@@ -264,8 +249,22 @@ def read_json(path: Path, most: int = SMALL) -> Any:
 def _beside(path: Path, suffix: str = "part") -> Path:
     """A name of its own for what is not whole; it says whose it is, so that a dead process's can be swept away."""
     ours = f".{os.getpid()}-{_SELF}{uuid.uuid4().hex[:8]}.{suffix}"
-    name = path.name.encode("utf-8", "replace")[: _LONGEST - len(ours) - 1].decode("utf-8", "ignore")
+    name = path.name.encode("utf-8", "replace")[: LONGEST_NAME - len(ours) - 1].decode("utf-8", "ignore")
     return path.with_name(f".{name}{ours}")
+
+
+@contextlib.contextmanager
+def _saving(path: Path) -> Iterator[Path]:
+    """Where `path` can be made before it has its name; dropped where it fails, and a disk that refuses is told."""
+    partial = _beside(path)
+    try:
+        yield partial
+    except UserError:
+        _drop(partial)
+        raise
+    except OSError as error:
+        _drop(partial)
+        raise refused(path, error) from error
 
 
 def _make(folder: Path) -> None:

@@ -23,7 +23,7 @@ _BUS = 360e9  # bytes a second of the memory of a small card
 _PRECISIONS = tuple(one for one in get_args(Precision) if one != "fp16")  # each needs less memory than the one before
 _RECOMPUTING = get_args(Recomputing)
 _ROOM = 0.92  # share of a card that a proposal to be quicker may fill
-_MOST_AT_ONCE = 64  # pictures, as the settings have it
+_MOST_AT_ONCE = 64  # pictures, or batches of a step, as the settings have it
 _WORTH = 0.02  # share of a step's time from which on it is proposed
 _LOWEST = 256  # px; below, nothing is learnt well
 _DOING = {
@@ -68,8 +68,8 @@ class Plan:
 def plan(job: PlanJob, family: Family) -> Plan:
     """The smallest change with which the training fits a card of `vram_gib`, or the plan that comes nearest.
 
-    In this order: gradient checkpointing, quantisation, offload, resolution; sample drawings are made smaller before
-    anything that is learnt is changed for them. Each network is traced once for each configuration, which takes
+    In this order: accumulation in place of batches, gradient checkpointing, quantisation, offload, resolution; sample
+    drawings are made smaller before anything that is learnt is changed for them. Each network is traced once for each configuration, which takes
     seconds, and then found in `job.cache`. Raises UserError for a base that is neither known nor on this disk.
     """
     planner = Planner(networks.components(job.base), family, Path(job.cache))
@@ -120,6 +120,9 @@ def _quicker(planner: Planner, settings: TrainSettings, vram: float) -> Iterator
 
 def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterator[tuple[TrainSettings, str, str]]:
     """One change after the other, each with its kind and its price, until a run fits or nothing is left to change."""
+    whole = settings.batch_size
+    if not planner.fits(settings, vram):
+        settings = _parted(planner, settings, vram, whole)
     if not planner.fits(settings, vram):
         asked, settings = settings, _held(planner, settings, vram)
         if settings.gradient_checkpointing != asked.gradient_checkpointing:
@@ -131,14 +134,31 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
         if count > settings.streamed_blocks:
             settings = settings.model_copy(update={"streamed_blocks": count})
             yield settings, "offload", _price_of_offloading(planner, settings)
-    while not planner.fits(settings, vram) and settings.resolution > _LOWEST:
+    while settings.resolution > _LOWEST and not (
+        planner.fits(settings, vram) and planner.encode_pictures(settings).total <= vram
+    ):
         side = max(_LOWEST, settings.resolution - 128)
         settings = settings.model_copy(update={"resolution": side})
         yield settings, "resolution", f"Pictures are learnt at {side} pixels: steps are quicker, fine detail is lost."
+    if settings.batch_size < whole:  # what has been given up since may leave room for more at once
+        settings = _parted(planner, settings, vram, whole)
+    if settings.batch_size < whole:
+        yield settings, "batch", (
+            f"The {whole} pictures of a step are looked at {settings.batch_size} at a time: the same is learnt, a little "
+            "slower."
+        )
     for side in SIDES:
         if planner.sample(settings).total > vram and side < planner.side_of_samples(settings):
             settings = settings.model_copy(update={"sample_resolution": side})
             yield settings, "samples", f"Sample drawings are made at {side} pixels; what is learnt stays the same."
+
+
+def _parted(planner: Planner, settings: TrainSettings, vram: float, whole: int) -> TrainSettings:
+    """The step of up to `whole` pictures at once: as many as fit, or as few as can be where none do."""
+    together = settings.batch_size * settings.accumulation
+    shares = [batch for batch in range(whole, 0, -1) if whole % batch == 0 and together // batch <= _MOST_AT_ONCE]
+    ways = [settings.model_copy(update={"batch_size": one, "accumulation": together // one}) for one in shares]
+    return next((way for way in ways if planner.fits(way, vram)), ways[-1])
 
 
 def _held(planner: Planner, settings: TrainSettings, vram: float) -> TrainSettings:

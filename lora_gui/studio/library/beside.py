@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from lora_gui.files import LONGEST_NAME
 
 PICTURES = (".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp", ".png", ".jpg", ".jpeg", ".webp")
 _OTHERS = (".json", ".txt", ".civitai.info", ".cm-info.json", ".metadata.json", ".yaml")
 
 
 def beside(path: Path) -> list[Path]:
-    """The files that belong to the LoRA at `path`, without itself."""
-    return [one for one in map(path.with_name, _names(path)) if one.is_file()]
+    """The files that belong to the LoRA at `path`, without itself; a link counts wherever it leads."""
+    return [one for one in _named(path, (*PICTURES, *_OTHERS)) if one.is_file() or one.is_symlink()]
 
 
 def picture(path: Path) -> Path | None:
     """The cover beside the LoRA at `path`; None where there is none."""
-    named = (path.with_name(path.stem + suffix) for suffix in PICTURES)
-    return next((one for one in named if one.is_file()), None)
+    return next((one for one in _named(path, PICTURES) if one.is_file()), None)
 
 
-def _names(path: Path) -> list[str]:
-    """Those that a disk takes: a long name has no room for a longer ending."""
-    return [name for end in (*PICTURES, *_OTHERS) if len(name := path.stem + end) <= 255]
+def _named(path: Path, endings: Iterable[str]) -> list[Path]:
+    """Those that a disk takes: a long name has no room for a longer ending, and asking for one may be an error."""
+    names = (path.stem + ending for ending in endings)
+    return [path.with_name(name) for name in names if len(os.fsencode(name)) <= LONGEST_NAME]

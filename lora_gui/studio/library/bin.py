@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def restore(studio: Studio, one: Binned) -> Path:
 
     Raises UserError where it is not there any more, or the disk refuses.
     """
-    if not one.path.exists():
+    if not os.path.lexists(one.path):
         raise UserError(f"{one.name} is not in the bin any more.", "Look into the bin again.")
     target = files.free_name(studio.loras, one.path.stem, one.path.suffix)
     for other in beside(one.path):

@@ -32,8 +32,9 @@ def by_itself(job: TrainJob, status: RunStatus) -> dict[str, Any]:
 def less_memory(settings: TrainSettings) -> dict[str, Any]:
     """The next thing to give up for memory: time first, then how many pictures at once, then their size.
 
-    In the memory plan's order, but for the precision: a LoRA goes on on the base it began with. On a card, blocks wait
-    in RAM before pictures are made smaller, since nothing that is learnt changes by that.
+    What saves the most comes before what costs the least, unlike in the memory plan, since few tries are made unasked;
+    and never the precision: a LoRA goes on on the base it began with. On a card, blocks wait in RAM before pictures are
+    made smaller, since nothing that is learnt changes by that.
     """
     if settings.gradient_checkpointing in ("none", "feed_forward"):
         return {"gradient_checkpointing": "blocks"}

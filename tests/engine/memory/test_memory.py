@@ -249,6 +249,22 @@ def test_what_holds_the_base_is_told_by_what_it_costs(kept):
     assert plan.notes[0].startswith("Each step takes about 2.7 times as long") and "80 pictures" in plan.notes[0]
 
 
+def test_fewer_pictures_are_looked_at_at_once_before_anything_else_is_given_up(kept):
+    plan = planned("sd15", kept, vram=6, batch_size=32, resolution=512, accumulation=2)
+    parts = plan.changed["accumulation"]
+    assert plan.fits and plan.changed.keys() == {"batch_size", "accumulation"} and plan.settings.batch_size > 1
+    assert plan.settings.batch_size * parts == 64 and "32 pictures of a step" in plan.notes[0]
+    more = planned("sd15", kept, vram=6, batch_size=2 * plan.settings.batch_size, resolution=512)
+    assert more.changed  # it is as many as fit
+    little = planned("sd15", kept, vram=2.5, batch_size=8, resolution=512)
+    assert little.settings.batch_size * little.settings.accumulation == 8 and "precision" in little.changed
+
+
+def test_pictures_that_cannot_be_encoded_on_the_card_are_learnt_smaller(kept):
+    plan = planned("sd15", kept, vram=8, resolution=2048, gradient_checkpointing="blocks")
+    assert plan.fits and plan.changed.keys() == {"resolution"} and plan.settings.resolution > 1024
+
+
 @pytest.mark.soak
 def test_what_does_not_fit_is_recomputed_first_then_held_in_fewer_bits_then_streamed(kept):
     asked = {"resolution": 512, "gradient_checkpointing": "none"}

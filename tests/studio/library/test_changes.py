@@ -1,12 +1,15 @@
 """Renamed and edited LoRAs: all that is called so goes along, and the run that made it knows."""
 
+import errno
+import os
+
 import pytest
 from safetensors.numpy import load_file
 
-from lora_gui import files
+from lora_gui import drive, files
 from lora_gui.errors import UserError
 from lora_gui.formats import edit
-from lora_gui.studio.library import changes, notes, shelf
+from lora_gui.studio.library import changes, covers, notes, shelf
 from lora_gui.studio.library.bin import binned, delete, empty, find, restore, size
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.verify import verify
@@ -109,3 +112,46 @@ def test_what_is_not_in_the_studio_is_not_put_into_its_bin_and_of_a_link_only_th
     gone = delete(studio, link)
     assert path.is_file() and gone.path.is_symlink()
     assert restore(studio, gone) == link and link.is_symlink()
+    link.unlink()
+    path.rename(studio.loras / "near.safetensors")
+    link.symlink_to("near.safetensors")  # which leads nowhere from the bin
+    assert restore(studio, delete(studio, link)) == link and link.is_file()
+
+
+def test_a_folder_of_loras_on_another_drive_has_its_bin_too(studio, monkeypatch):
+    path = making.lora(studio, "fox")
+    before = path.read_bytes()
+    path.with_name("fox.png").write_bytes(b"cover")
+    real = os.replace
+
+    def replace(source, target):
+        if source.parent != target.parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    gone = delete(studio, path)
+    assert not any(studio.loras.iterdir()) and gone.path.read_bytes() == before
+    assert restore(studio, gone) == path and path.read_bytes() == before and path.with_suffix(".png").is_file()
+    assert not any(studio.bin.iterdir())
+    drawn = studio.drawings / "2026-01-01"
+    (drawn / "1-grid" / "each").mkdir(parents=True)
+    (drawn / "1-grid" / "each" / "a.png").write_bytes(b"drawing")
+    (drawn / "1-grid" / "link").symlink_to(path)
+    files.move(drawn / "1-grid", studio.bin / "1" / "grid")
+    assert not any(drawn.iterdir()) and (studio.bin / "1" / "grid" / "each" / "a.png").read_bytes() == b"drawing"
+    assert (studio.bin / "1" / "grid" / "link").readlink() == path
+    monkeypatch.setattr(drive, "carry", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(files.DiskFullError):
+        delete(studio, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a" * 243, "\u732b" * 81])
+def test_a_name_as_long_as_a_disk_takes_is_like_any_other(studio, name):
+    path = making.lora(studio, name)
+    cards = shelf.shelf(studio).cards
+    assert [one.name for one in cards] == [name] and covers.cover(studio, cards[0]) is None
+    covers.decode(studio, cards)
+    assert restore(studio, delete(studio, path)) == path
+    assert changes.rename(studio, card(studio, name), "fox").is_file()
