@@ -69,8 +69,9 @@ def plan(job: PlanJob, family: Family) -> Plan:
     """The smallest change with which the training fits a card of `vram_gib`, or the plan that comes nearest.
 
     In this order: accumulation in place of batches, gradient checkpointing, quantisation, offload, resolution; sample
-    drawings are made smaller before anything that is learnt is changed for them. Each network is traced once for each configuration, which takes
-    seconds, and then found in `job.cache`. Raises UserError for a base that is neither known nor on this disk.
+    drawings are made smaller before anything that is learnt is changed for them. Each network is traced once for each
+    configuration, which takes seconds, and then found in `job.cache`. Raises UserError for a base that is neither known
+    nor on this disk.
     """
     planner = Planner(networks.components(job.base), family, Path(job.cache))
     settings, vram, notes = job.settings, job.vram_gib * GIB, {}
@@ -144,8 +145,8 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
         settings = _parted(planner, settings, vram, whole)
     if settings.batch_size < whole:
         yield settings, "batch", (
-            f"The {whole} pictures of a step are looked at {settings.batch_size} at a time: the same is learnt, a little "
-            "slower."
+            f"The {whole} pictures of a step are looked at {settings.batch_size} at a time: the same is learnt, a "
+            "little slower."
         )
     for side in SIDES:
         if planner.sample(settings).total > vram and side < planner.side_of_samples(settings):
