@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from typing import IO, Any, NoReturn
 
 from lora_gui import __version__
 from lora_gui.commands import (
@@ -57,8 +58,7 @@ class UsageError(UserError):
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a console may not know every letter
+    _settle_streams()
     as_json = "--json" in arguments
     try:
         options = parser().parse_args(arguments)
@@ -70,20 +70,39 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error, as_json)
     except KeyboardInterrupt:
         return _fail(EndedEarly("Stopped.", "A training that is being saved is saved all the same.", {}), as_json)
-    if as_json:
-        print(json.dumps(result))
-    else:
-        for line in options.show(result):
-            print(line)
-    return 0
+    told = _print([json.dumps(result)] if as_json else options.show(result), sys.stdout)
+    return 0 if told else 1
+
+
+def _settle_streams() -> None:
+    """Take nowhere for a stream that was closed before this began, and a sign for a letter that the console lacks."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # each takes the lowest handle, its own
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def _print(lines: Iterable[str], stream: IO[str]) -> bool:
+    """Whether all was taken: a reader such as `head` goes away when it has heard enough, and a disk may be full."""
+    try:
+        for line in lines:
+            print(line, file=stream)
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left in it is flushed at the end
+        if not isinstance(error, BrokenPipeError):
+            note(f"The result could not be written ({error.strerror}).\nMake some space, or write it elsewhere.")
+        return False
+    return True
 
 
 def _fail(error: UserError, as_json: bool) -> int:
     """Tell people or programs what went wrong; the exit code."""
     if as_json:
-        print(json.dumps({"error": error.what, "remedy": error.remedy} | getattr(error, "saved", {})))
+        _print([json.dumps({"error": error.what, "remedy": error.remedy} | getattr(error, "saved", {}))], sys.stdout)
     else:
-        print(f"{error.what}\n{error.remedy}", file=sys.stderr)
+        _print([error.what, error.remedy], sys.stderr)
     return 2 if isinstance(error, UsageError) else 1
 
 

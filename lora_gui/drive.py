@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ _UNKNOWN = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 _UNKNOWN_OF_FOLDERS = _UNKNOWN | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_IN_WORDS = [os.strerror(number) for number in _FULL]
+# How files.py calls what is half made or half deleted, after what it is to be or was; nobody calls a thing of their own
+# so. The number is a process, and what follows tells this one from those that had its number before.
+HALF_MADE = re.compile(r"\.(.+)\.(\d{1,10})-([0-9a-f]{8})(?:[0-9a-f]{8})?\.(?:part|tmp|gone)")
 FULL = "The disk is full.", "Make some space and try again."
 ELSEWHERE = "or choose another folder; LORA_GUI_HOME names that of the studio."
 
@@ -87,7 +91,8 @@ def make_private(folder: Path) -> None:
 
 
 def refused(path: Path, error: OSError) -> UserError:
-    """What a disk that refuses to save `path` is told as."""
+    """What a disk that refuses to save `path` is told as; what is half made by the name that it is to have."""
+    path = Path(*(half[1] if (half := HALF_MADE.fullmatch(part)) else part for part in path.parts))
     if error.errno in _FULL:
         return _full(path)
     say = _REFUSED.get(error.errno or 0, _otherwise)
@@ -128,6 +133,10 @@ def _no_folder(path: Path, _: OSError) -> tuple[str, str]:
     return f": {file} is a file, where a folder has to be", f"Move it away, {ELSEWHERE}"
 
 
+def _too_long(path: Path, _: OSError) -> tuple[str, str]:
+    return ": its name, or that of its folder, is too long for the drive", "Choose a shorter one."
+
+
 def _otherwise(path: Path, error: OSError) -> tuple[str, str]:
     return f" ({error.strerror or error})", f"Check that the folder {path.parent} can be written to."
 
@@ -138,4 +147,5 @@ _REFUSED: dict[int, Callable[[Path, OSError], tuple[str, str]]] = {
     errno.EPERM: _forbidden,
     errno.ENOTDIR: _no_folder,
     errno.EEXIST: _no_folder,
+    errno.ENAMETOOLONG: _too_long,
 }

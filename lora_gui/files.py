@@ -17,8 +17,8 @@ from typing import IO, Any
 import psutil
 
 from lora_gui import drive
+from lora_gui.drive import HALF_MADE, refused
 from lora_gui.drive import DiskFullError as DiskFullError
-from lora_gui.drive import refused
 from lora_gui.errors import UserError, shown
 
 SMALL = 1 << 20  # bytes; more is not read of a file that is meant to be a short text
@@ -26,9 +26,6 @@ SMALL = 1 << 20  # bytes; more is not read of a file that is meant to be a short
 STRANGE = (UserError, OSError, ValueError, TypeError, RecursionError)
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a scanner holds the file
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
-# How `_beside` calls what is half made or half deleted; nobody calls a thing of their own so. The number is a process,
-# and what follows tells this one from those that had its number before.
-_OURS = re.compile(r"\..+\.(\d{1,10})-([0-9a-f]{8})(?:[0-9a-f]{8})?\.(?:part|tmp|gone)")
 _SELF = uuid.uuid4().hex[:8]
 LONGEST_NAME = 255  # bytes of a file's name, as most file systems have it
 _FORMER = ".tmp"  # how versions before called a folder that was half made or half deleted
@@ -185,7 +182,7 @@ def half_made(target: Path) -> Path:
 
 def remove_folder(folder: Path) -> None:
     """Take a folder away: at once under its name, then its files; `sweep` does the rest where this is cut short."""
-    gone = folder if _OURS.fullmatch(folder.name) else _beside(folder, "gone")
+    gone = folder if HALF_MADE.fullmatch(folder.name) else _beside(folder, "gone")
     with contextlib.suppress(OSError):
         if gone != folder:
             replace(folder, gone)
@@ -199,9 +196,9 @@ def sweep(folder: Path, alone: bool = False) -> None:
     there itself is deleted, too, and what older versions left as `<name>.tmp`.
     """
     for stray in folder.iterdir() if folder.is_dir() else ():
-        if ours := _OURS.fullmatch(stray.name):
-            mine = int(ours[1]) == os.getpid()
-            if (alone or ours[2] != _SELF) if mine else not psutil.pid_exists(int(ours[1])):
+        if ours := HALF_MADE.fullmatch(stray.name):
+            mine = int(ours[2]) == os.getpid()
+            if (alone or ours[3] != _SELF) if mine else not psutil.pid_exists(int(ours[2])):
                 _drop(stray)
         elif alone and stray.suffix == _FORMER and stray.is_dir():
             remove_folder(stray)
@@ -213,7 +210,7 @@ def free_name(folder: Path, name: str, suffix: str) -> Path:
     Raises UserError where the name is a path."""
     if re.search(r"[/\\:\0]|^\.*$", name):
         raise UserError(f"The name {shown(name)} looks like a path.", "Use a plain name.")
-    taken = {p.name.casefold() for p in folder.iterdir()} if folder.is_dir() else set()
+    taken = {p.name.casefold() for p in folder.iterdir()} if os.path.isdir(folder) else set()
     candidate, number = f"{name}{suffix}", 2
     while candidate.casefold() in taken:
         candidate, number = f"{name}-{number}{suffix}", number + 1

@@ -122,6 +122,7 @@ def test_the_folder_of_locks_is_taken_from_nobody_else(monkeypatch, tmp_path):
         ("EACCES", "you may not write to {}", "LORA_GUI_HOME"),
         ("ENOTDIR", "{}/file is a file", "Move it away"),
         ("EEXIST", "{}/file is a file", "Move it away"),
+        ("ENAMETOOLONG", "its name, or that of its folder, is too long", "Choose a shorter one"),
         ("EIO", "(refused)", "{}"),
         ("ENOSPC", "The disk is full", "Make some space"),
     ],
@@ -130,6 +131,14 @@ def test_why_a_drive_refuses_is_said_with_what_to_do(tmp_path, code, what, remed
     (tmp_path / "file").touch()
     said = drive.refused(tmp_path / "file", OSError(getattr(errno, code), "refused"))
     assert what.format(tmp_path) in said.what and remedy.format(tmp_path) in said.remedy
+
+
+@pytest.mark.parametrize("inside", ["", "/README.md"])
+def test_what_is_half_made_is_told_by_the_name_that_it_is_to_have(tmp_path, inside):
+    half = files.half_made(tmp_path / "my.fox")
+    said = drive.refused(Path(f"{half}{inside}"), OSError(errno.EROFS, "refused"))
+    name, folder = ("README.md", tmp_path / "my.fox") if inside else ("my.fox", tmp_path)
+    assert said.what == f"{name} could not be saved: the drive of {folder} is read-only."
 
 
 def test_a_disk_on_which_no_more_files_fit_is_not_called_full_of_bytes(monkeypatch, tmp_path):

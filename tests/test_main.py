@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and the whole way once with the real worker on a tiny base."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -190,7 +191,7 @@ def test_a_wrong_command_line_is_json_too(studio, command):
 def test_drawing_with_a_lora_that_is_not_there_or_a_wrong_setting_is_refused(studio, command):
     assert command("draw", "--prompt", "x", "--lora", "cat:1")[1]["error"] == "There is no LoRA 'cat'."
     assert command("draw", "--prompt", "x", "--set", "guidance=99")[1]["error"] == "Guidance can be at most 30."
-    assert command("draw", "--prompt", "x", "--seed", "-2")[1]["error"] == "Seed has to be at least -1."
+    assert command("draw", "--prompt", "x", "--seed", "-2")[1]["error"] == "Seed must be at least -1."
     assert command("draw", "--prompt", "<lora:cat:1>")[1]["error"] == "There is no LoRA 'cat'."
 
 
@@ -261,6 +262,27 @@ def test_a_second_train_while_one_is_running_is_refused(studio, command, folder,
     run.stop()
     list(run.wait())
     assert made.pictures[0].path.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells of Windows have no such pipes and close no streams")
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("families | true", 1, ""),
+        ("families --json | true", 1, ""),
+        ("nonsense 2>&1 >/dev/null | true", 2, ""),
+        ("families >&-", 0, ""),
+        ("inspect nothing 2>&-", 1, ""),
+        ("bases sign-in <&-", 1, "This is no token."),
+        pytest.param("families >/dev/full", 1, "The result could not be written (No space left on device).",
+                     marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")),
+    ],
+)  # fmt: skip
+def test_a_stream_that_is_closed_or_that_nobody_reads_to_its_end_is_no_crash(studio, line, code, said):
+    script = f"set -o pipefail; {sys.executable} -m lora_gui {line}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code and "Traceback" not in done.stderr and "Exception" not in done.stderr
+    assert said in done.stderr
 
 
 def test_the_command_line_starts_without_torch_and_without_the_window():

@@ -1,6 +1,8 @@
 """The commands by topic; `add` of each file puts its own on the command line. Here stands what they share."""
 
 import argparse
+import contextlib
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,17 @@ class EndedEarly(UserError):
     def __init__(self, what: str, remedy: str, saved: dict[str, Any]) -> None:
         super().__init__(what, remedy)
         self.saved = saved
+
+
+def gigabytes(text: str) -> float:
+    """The memory that an option is given, as argparse wants it."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = math.nan
+    if not 0 < size < math.inf:
+        raise argparse.ArgumentTypeError(f"memory is a number of GB above 0, such as 12, and not {text!r}")
+    return size
 
 
 def settings_of(pairs: list[str], settings: "type[BaseModel]") -> dict[str, Any]:
@@ -54,5 +67,6 @@ def say(event: "Event") -> None:
 
 
 def note(sentence: str) -> None:
-    """A sentence for people, apart from the result on standard output."""
-    print(sentence, file=sys.stderr, flush=True)
+    """A sentence for people, apart from the result on standard output; the work goes on where nobody reads it."""
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)

@@ -7,14 +7,16 @@ from typing import Any
 from lora_gui.commands import Register
 from lora_gui.studio.paths import Studio
 
+WHICH = "a LoRA of your studio, or its file"
+
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     inspect = register(commands, "inspect", run_inspect, "say what a LoRA file is")
-    inspect.add_argument("file", type=Path)
+    inspect.add_argument("lora", metavar="LORA", help=WHICH)
 
     convert = register(commands, "convert", run_convert, "write a LoRA file once more for other programs")
-    convert.add_argument("file", type=Path)
+    convert.add_argument("lora", metavar="LORA", help=WHICH)
     way = convert.add_mutually_exclusive_group(required=True)
     way.add_argument("--for", dest="program", metavar="PROGRAM",
                      help="that is to read all of it: comfyui, forge, diffusers, invokeai or kohya")  # fmt: skip
@@ -22,7 +24,7 @@ def add(commands: Any, register: Register) -> None:
     convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file; nothing is overwritten")
 
     delete = register(commands, "delete", run_delete, "move a LoRA of your studio to its bin")
-    delete.add_argument("name", help="its name, or its file")
+    delete.add_argument("name", help=WHICH)
 
 
 def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -30,12 +32,12 @@ def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio.library import contracts
     from lora_gui.studio.things import loras
 
-    lora = loras.describe(options.file)
+    lora = loras.find(studio, options.lora)
     shown = ("name", "family", "dialect", "rank", "alpha", "trigger", "layers", "base_title", "preset", "steps", "made",
              "size")  # fmt: skip
-    finite = loras.is_finite(options.file)
+    finite = loras.is_finite(lora.path)
     odd = [*lora.odd] + ([] if finite else ["Some of its values are not numbers, so it would spoil every drawing."])
-    card = contracts.in_words(contracts.of(options.file))
+    card = contracts.in_words(contracts.of(lora.path))
     return {field: getattr(lora, field) for field in shown} | {"finite": finite, "odd": odd, "contract": card}
 
 
@@ -43,8 +45,9 @@ def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The new file and what is in it."""
     from lora_gui.studio.things import loras
 
-    to = loras.dialect_for(options.file, options.program) if options.program else options.to.removesuffix("ui")
-    made = loras.convert(studio, options.file, to, options.out)
+    path = loras.find(studio, options.lora).path
+    to = loras.dialect_for(path, options.program) if options.program else options.to.removesuffix("ui")
+    made = loras.convert(studio, path, to, options.out)
     return {"lora": str(made.path), "family": made.family, "dialect": made.dialect, "rank": made.rank}
 
 

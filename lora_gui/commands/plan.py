@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, note, settings_of
+from lora_gui.commands import Register, gigabytes, note, settings_of
 from lora_gui.studio.paths import Studio
 
 _PICTURES = 20  # they set the steps, which cost time and no memory
@@ -21,8 +21,8 @@ def add(commands: Any, register: Register) -> None:
         "--pictures", nargs="+", metavar="DIR", help="say what of these is cropped: folders, files, or a picture set"
     )
     plan.add_argument("--resolution", type=int, metavar="PX", help="of the pictures (default: the preset's)")
-    plan.add_argument("--vram", type=float, default=12.0, metavar="GB", help="memory of the card (default: 12)")
-    plan.add_argument("--ram", type=float, metavar="GB", help="memory of the computer (default: what this one has)")
+    plan.add_argument("--vram", type=gigabytes, default=12.0, metavar="GB", help="memory of the card (default: 12)")
+    plan.add_argument("--ram", type=gigabytes, metavar="GB", help="memory of the computer (default: what this one has)")
     plan.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as precision=int8"
     )

@@ -47,7 +47,7 @@ def processes(text: str) -> int:
 
 
 def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    from lora_gui.studio.tasks import packing, retries, runs
+    from lora_gui.studio.tasks import packing, queue, retries, runs
 
     run = runs.find(studio, options.run)
     if run.lives():
@@ -61,7 +61,9 @@ def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     changes = retries.less_memory(run.job.settings) if options.less_memory else {}
     if changes:
         note(retries.in_words(changes))
-    return followed(studio, runs.resume(studio, run, options.steps, changes, options.processes))
+    going_on = runs.resume(studio, run, options.steps, changes, options.processes)
+    queue.hold(studio, False)  # the pause is over, also for those that wait
+    return followed(studio, going_on)
 
 
 def run_pause(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import Register, note
 from lora_gui.commands.runs import WHICH, add_processes
+from lora_gui.commands.train import add_hand, add_pictures
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -24,12 +25,11 @@ def add(commands: Any, register: Register) -> None:
     write.add_argument("run", metavar="RUN", help=WHICH)
     write.add_argument("--out", type=Path, required=True, metavar="FILE", help="nothing is overwritten")
     train = register(topics, "train", run_train, "train with a settings file")
-    train.set_defaults(makes_studio=True)
     train.add_argument("file", type=Path)
-    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
+    add_pictures(train)
     for option in ("trigger", "name", "preset", "base"):
         train.add_argument(f"--{option}", help="in place of what the file says")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
+    add_hand(train)
     add_processes(train, 1, "1")
 
 
@@ -60,7 +60,7 @@ def run_train(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         if not given[name]:
             raise UserError(f"{options.file.name} says no {name}.", f"Add --{name}.")
     settings = [f"{name}={_typed(value)}" for name, value in found.values.items()]
-    more = {"preset": given["preset"] or "style", "base": given["base"] or "starter", "vram": None}
+    more = {"preset": given["preset"] or "style", "base": given["base"] or "starter"}
     for name, value in (given | more).items():
         setattr(options, name, value)
     options.set = [*settings, *options.set]

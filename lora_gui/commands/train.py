@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, note, say, settings_of
+from lora_gui.commands import Register, gigabytes, note, say, settings_of
 from lora_gui.commands.pictures import add_ground
 from lora_gui.commands.runs import add_processes, followed
 from lora_gui.studio.paths import Studio
@@ -32,12 +32,17 @@ def add(commands: Any, register: Register) -> None:
 
 def add_order(train: argparse.ArgumentParser) -> None:
     """The options that say what is to be trained."""
-    train.set_defaults(makes_studio=True)
-    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
-    add_ground(train)
+    add_pictures(train)
     train.add_argument("--trigger", required=True, help="the word that calls the LoRA")
     train.add_argument("--name", required=True, help="the name of the LoRA")
     add_settings(train)
+
+
+def add_pictures(train: argparse.ArgumentParser) -> None:
+    """The options that say of what."""
+    train.set_defaults(makes_studio=True)
+    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
+    add_ground(train)
 
 
 def add_settings(train: argparse.ArgumentParser) -> None:
@@ -46,9 +51,15 @@ def add_settings(train: argparse.ArgumentParser) -> None:
         "--preset", default="style", help="style, character, concept or one of your own (default: style)"
     )
     train.add_argument("--base", default="starter", help="a base or the folder of one (default: starter)")
+    add_hand(train)
+
+
+def add_hand(train: argparse.ArgumentParser) -> None:
+    """Those that are the same beside a settings file."""
     train.add_argument(
-        "--vram", type=float, metavar="GB", help="fill the preset for a card of this memory (default: this computer's)"
-    )
+        "--vram", type=gigabytes, metavar="GB",
+        help="fill the preset for a card of this memory (default: this computer's)",
+    )  # fmt: skip
     train.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as steps=300"
     )

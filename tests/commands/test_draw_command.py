@@ -64,9 +64,9 @@ def test_what_a_drawing_cannot_be_is_said_before_anything_is_loaded(draw, tmp_pa
         (("--ratio", "7:5"), "There is no ratio '7:5'."),
         (("--mask", __file__), "A mask needs a picture to lie over."),
         (("--picture", __file__), f"{Path(__file__).name} is "),
-        (("--sampler", "Eule"), "Sampler has to be "),
+        (("--sampler", "Eule"), "Sampler must be "),
         (("--sampler", "Euler a", "--set", "schedule=karras"), "Euler a does not take the noise schedule Karras"),
-        (("--set", "seeds=up"), "Seeds of several has to be "),
+        (("--set", "seeds=up"), "Seeds of several must be "),
         (("--set", "denoising=2"), "Denoising strength can be at most 1."),
     ):
         code, told = draw("--prompt", "x", *wrong)

@@ -12,7 +12,7 @@ from lora_gui.formats.trainers.parsing import Table
 
 # of each part of a process: their name to ours
 _OURS = {
-    "network": {"linear": "rank", "rank": "rank", "linear_alpha": "alpha", "alpha": "alpha"},
+    "network": {"linear": "rank", "rank": "rank"},
     "train": {
         "steps": "steps",
         "lr": "learning_rate",
@@ -36,7 +36,7 @@ _OURS = {
 }
 _OWN_WAY = {
     "network": {"type", "lokr_factor", "lokr_full_rank"},
-    "train": {"train_unet", "noise_scheduler", "disable_sampling", "skip_first_sample",
+    "train": {"noise_scheduler", "disable_sampling", "skip_first_sample",
               "cache_text_embeddings", "unload_text_encoder", "bypass_guidance_embedding"},  # fmt: skip
     "save": {"dtype", "max_step_saves_to_keep", "push_to_hub", "save_format"},
     "sample": {"sampler", "width", "height", "neg", "walk_seed", "guidance_scale", "sample_steps", "num_frames", "fps",
@@ -46,8 +46,11 @@ _OWN_WAY = {
 }
 _HOLDS = ("blank_prompt_preservation", "diff_output_preservation")
 _SWITCHES = {"flip_x": "flip", "shuffle_tokens": "shuffle_tags", "mask_path": "masked_loss"}
-_DATA = {"folder_path", "caption_ext", "cache_latents_to_disk", "cache_latents", "buckets",
-         "default_caption", "is_reg", "num_repeats", "control_path", "network_weight"}  # fmt: skip
+_DATA = {"folder_path", "caption_ext", "cache_latents_to_disk", "cache_latents", "buckets", "num_repeats"}
+_READ_OF_DATA = {"resolution", "caption_dropout_rate", "token_dropout_rate", "mask_min_value", "network_weight"}
+_PROCESS = {"type", "training_folder", "sqlite_db_path", "device", "performance_log_every", "log_dir", "logging",
+            "trigger_word", "network", "train", "save", "sample", "model", "datasets"}  # fmt: skip
+_READ = {"alpha", "linear_alpha", "optimizer_params", "ema_config", "train_unet"}
 
 
 def is_it(table: Table) -> bool:
@@ -69,14 +72,24 @@ def carried(table: Table) -> Carried:
                 found.take(names[theirs], value, f"{part}: {theirs}")
             elif theirs in _OWN_WAY[part] or theirs.removesuffix("_multiplier") in _HOLDS:
                 found.see_to([f"{part}: {theirs}"])
-            elif theirs not in ("optimizer_params", "ema_config"):
+            elif theirs not in _READ:
                 found.leave(f"{part}: {theirs}", value)
-    _others(process, model, found)
+    _network(process, found)
+    _train(_inner(process, "train"), found)
+    _model(model, found)
+    _data(process.get("datasets"), found)
+    for theirs, value in process.items():
+        if theirs not in _PROCESS:
+            found.leave(theirs, value)
+    if (several := len(table["config"]["process"])) > 1:
+        found.leave("process", several, "the first one is taken")
     return found
 
 
-def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
+def _network(process: Table, found: Carried) -> None:
     network = _inner(process, "network")
+    rank = network.get("rank", network.get("linear"))
+    found.alpha(rank, network.get("linear_alpha", network.get("alpha")), "network: linear_alpha")
     if network.get("type") == "dora":
         found.take("dora", True, "network: type")
     elif network.get("type") == "lokr":
@@ -84,18 +97,33 @@ def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
         found.lokr("network: type", factor, "network: lokr_factor", whole)
     elif network.get("type") not in (None, "lora"):
         found.leave("network: type", network["type"], "LoRAs and LoKrs are trained here")
-    decay = _inner(_inner(process, "train"), "optimizer_params").get("weight_decay")
-    found.take("weight_decay", decay, "train: optimizer_params: weight_decay")
-    _held(_inner(process, "train"), found)
-    ema = _inner(_inner(process, "train"), "ema_config")
-    if ema.get("use_ema") is True:
-        found.take("ema_decay", ema.get("ema_decay", 0.995), "train: ema_config: ema_decay")
+
+
+def _train(train: dict[str, Any], found: Carried) -> None:
+    """What stands in tables of their own, or switches off what always learns here."""
+    params = _inner(train, "optimizer_params")
+    found.take("weight_decay", params.pop("weight_decay", None), "train: optimizer_params: weight_decay")
+    ema = _inner(train, "ema_config")
+    decay = ema.pop("ema_decay", 0.995)
+    if ema.pop("use_ema", None) is True:
+        found.take("ema_decay", decay, "train: ema_config: ema_decay")
+    for name, table in (("optimizer_params", params), ("ema_config", ema)):
+        for theirs, value in table.items():
+            found.leave(f"train: {name}: {theirs}", value)
+    found.leave("train: train_unet", train.get("train_unet"), "the denoiser always learns here", usual=True)
+    _held(train, found)
+
+
+def _model(model: dict[str, Any], found: Carried) -> None:
     if model.get("quantize") is True:
         found.take("precision", "int8", "model: quantize")
     for theirs, value in model.items():
         if theirs not in _OWN_WAY["model"]:
             found.leave(f"model: {theirs}", value)
-    sets = process.get("datasets")
+
+
+def _data(sets: Any, found: Carried) -> None:
+    """Of several sets of pictures the first."""
     first = sets[0] if isinstance(sets, list) and sets and isinstance(sets[0], dict) else {}
     if isinstance(sets, list) and len(sets) > 1:
         found.leave("datasets", len(sets), "the pictures are chosen here, and the first one's settings are taken")
@@ -112,10 +140,11 @@ def _others(process: Table, model: dict[str, Any], found: Carried) -> None:
             found.take(ours, True, f"datasets: {theirs}")
     if first.get("mask_path") and "mask_min_value" in first:
         found.take("unmasked_weight", first["mask_min_value"], "datasets: mask_min_value")
+    found.leave("datasets: network_weight", first.get("network_weight"), usual=1)
     for theirs, value in first.items():
         if theirs in _DATA:
             found.see_to([f"datasets: {theirs}"])
-        elif theirs not in ("resolution", "caption_dropout_rate", "token_dropout_rate", "mask_min_value", *_SWITCHES):
+        elif theirs not in _READ_OF_DATA and theirs not in _SWITCHES:
             found.leave(f"datasets: {theirs}", value)
 
 

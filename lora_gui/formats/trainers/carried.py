@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from lora_gui.errors import UserError, shown
 from lora_gui.settings import TrainSettings, check
 
 LONGEST = 200  # characters of a name or a place
+NOTHING_LIKE_IT = "there is nothing like it here"
+_OFF = re.compile(r"[0.]*|none|null|false", re.IGNORECASE)
 
 
 @dataclass
@@ -30,7 +33,10 @@ class Carried:
 
     def take(self, name: str, value: Any, theirs: str) -> None:
         """Our setting `name` from what `theirs` says; left with the reason where it cannot be that."""
-        if value is None or isinstance(value, dict):
+        if value is None:
+            return
+        if isinstance(value, dict):
+            self.leave(theirs, value, "a whole table is no value of this setting")
             return
         try:
             text = json.dumps(value) if isinstance(value, list) else str(value)
@@ -50,10 +56,20 @@ class Carried:
             why = "the second factor is a product here where the rank is less than half of its size"
             self.leave("full matrix", True, why)
 
-    def leave(self, theirs: str, value: Any, why: str = "there is nothing like it here") -> None:
-        """Say that a setting is not carried over, unless it asks for nothing."""
-        if not is_off(value):
-            self.left.append(f"{theirs} = {shown(value)}: {why}.")
+    def alpha(self, rank: Any, alpha: Any, theirs: str) -> None:
+        """The alpha that goes with a rank: where none is said all of these trainers take 1, and the rank where it
+        is 0. Without a rank nothing is said of the size of the LoRA, and the preset has both."""
+        if not is_off(rank):
+            self.take("alpha", 1 if alpha is None else rank if is_off(alpha) else alpha, theirs)
+
+    def leave(self, theirs: str, value: Any, why: str = NOTHING_LIKE_IT, usual: Any = None) -> None:
+        """Say that a setting is not carried over, unless it asks for nothing, or for what is `usual` here too."""
+        asks = not is_off(value) if usual is None else value is not None and value != usual
+        if asks:
+            self.tell(theirs, value, why)
+
+    def tell(self, theirs: str, value: Any, why: str) -> None:
+        self.left.append(f"{theirs} = {shown(value)}: {why}.")
 
     def see_to(self, names: Iterable[str]) -> None:
         self.own_way += sorted(names)
@@ -61,8 +77,9 @@ class Carried:
 
 def is_off(value: Any) -> bool:
     """Whether a value asks for nothing: none, off, zero, or an empty text."""
-    return value is None or value is False or value in ("", "0", "none", "None", "null") or value == 0 or value == [] \
-        or value == {}
+    if isinstance(value, str):
+        return bool(_OFF.fullmatch(value.strip()))
+    return value is None or value is False or value == 0 or value == [] or value == {}
 
 
 def plain_name(value: Any) -> str:

@@ -14,7 +14,6 @@ from lora_gui.formats.trainers.parsing import Table
 _MARKS = {"network_dim", "network_module", "max_train_steps", "unet_lr", "train_batch_size", "LoRA_type"}
 _OURS = {
     "network_dim": "rank",
-    "network_alpha": "alpha",
     "max_train_steps": "steps",
     "learning_rate": "learning_rate",
     "unet_lr": "learning_rate",
@@ -46,7 +45,11 @@ _OURS = {
     "seed": "seed",
 }
 _SIZES = {"resolution", "max_resolution"}
-_MEANT_AT_ZERO = {"caption_dropout_rate", "seed"}
+_MEANT_AT_ZERO = {"caption_dropout_rate", "max_grad_norm", "min_snr_gamma", "noise_offset", "seed"}
+_EPOCHS = "a run is counted in steps here; those of your preset are taken"
+# Of families whose text encoders are not trained here: their module, or what the front end has in its place.
+_OF_FLOW = re.compile(r"networks\.lora_(flux|sd3)")
+_FLOW_CHECKED = ("flux1_checkbox", "sd3_checkbox")
 _NETWORK = {  # in network_args, and of the front end beside the others
     "dora_wd": "dora",  # of LyCORIS
     "rank_dropout": "rank_dropout",
@@ -59,13 +62,14 @@ _LOSSES = {"l2": "squared", "huber": "huber"}
 _PRECISION = {"no": "fp32", "fp16": "fp16", "bf16": "bf16", "float": "fp32"}
 # What this app does by itself, or in one way for all: caches, attention, buckets, files, logs.
 _OWN_WAY = re.compile(
-    r"cache_\w+|(no_)?(xformers|sdpa|mem_eff_attn)|max_data_loader_n_workers|persistent_data_loader_workers|log\w*|wandb\w*"
+    r"cache_\w+|(no_)?(xformers|sdpa|mem_eff_attn)|max_data_loader_n_workers|persistent_data_loader_workers"
+    r"|log(_\w+|ging_dir)|wandb\w*"
     r"|save_(model_as|precision|state\w*|last\w*|n_epoch\w*|every_n_epochs)|output_dir|train_data_dir|reg_data_dir"
     r"|(enable_)?bucket\w*|(min|max)_bucket_reso|caption_extension|tokenizer_cache_dir|vae(_batch_size)?|ae|clip_[lg]|t5xxl"
-    r"|model_list|num_\w+|dynamo_\w+|gpu_ids|extra_accelerate\w*|main_process_port|multi_gpu|train_data_\w+|dataset_config"
+    r"|model_list|num_\w+|dynamo_\w+|gpu_ids|extra_accelerate\w*|main_process_port|multi_gpu|train_data_\w+"
     r"|huggingface_\w+|metadata_\w+|training_comment|sample_(sampler|prompts|every_n_epochs|at_first)|lowram|highvram"
-    r"|full_(bf16|fp16)|fp8_base\w*|max_token_length|stop_text_encoder_training(_pct)?|additional_parameters|color_aug"
-    r"|lr_scheduler_type|lr_scheduler_args|initial_epoch|skip_\w+|resume|v2|sdxl|flux1?\w*|sd3\w*|LoRA_type|console_\w+"
+    r"|full_(bf16|fp16)|fp8_base\w*|max_token_length|skip_(cache_check|image_resolution)|v2|sdxl|flux1?\w*|sd3\w*"
+    r"|LoRA_type|console_\w+"
 )
 
 
@@ -74,15 +78,18 @@ def is_it(table: Table) -> bool:
 
 
 def carried(table: Table) -> Carried:
-    """In our names; an epoch is no unit here."""
+    """In our names; an epoch is no unit here, and steps beside epochs counted for nothing there."""
     found, given = Carried("kohya's sd-scripts"), _flat(table)
     found.name, found.base = plain_name(given.get("output_name")), base_name(given.get("pretrained_model_name_or_path"))
     for theirs, value in given.items():
         is_second = theirs == "learning_rate" and not is_off(given.get("unet_lr"))
-        if theirs in _OURS and not is_second and (not is_off(value) or theirs in _MEANT_AT_ZERO):
+        is_overridden = theirs == "max_train_steps" and not is_off(given.get("max_train_epochs"))
+        if is_overridden:
+            found.leave(theirs, value, "the epochs go before it there")
+        elif theirs in _OURS and not is_second and (not is_off(value) or theirs in _MEANT_AT_ZERO):
             found.take(_OURS[theirs], _number_in(value) if theirs in _SIZES else value, theirs)
-    if isinstance(kept := given.get("keep_tokens"), int) and kept:
-        found.take("keep_first_tags", kept - 1, "keep_tokens")  # the first is the trigger word, which stays by itself
+    found.alpha(given.get("network_dim"), given.get("network_alpha"), "network_alpha")
+    _keep_tokens(given.get("keep_tokens"), found)
     _precision(given, found)
     _text_encoder(given, found)
     _optimizer_args(given, found)
@@ -106,9 +113,19 @@ def _number_in(value: Any) -> Any:
     return sides[0] if isinstance(sides, list) and len({str(side) for side in sides}) == 1 else value
 
 
+def _keep_tokens(kept: Any, found: Carried) -> None:
+    """The first of them is the trigger word, which stays by itself."""
+    if not is_off(kept) and str(kept).isdecimal():
+        found.take("keep_first_tags", int(kept) - 1, "keep_tokens")
+    else:
+        found.leave("keep_tokens", kept)
+
+
 def _precision(given: Table, found: Carried) -> None:
     if (name := str(given.get("mixed_precision", ""))) in _PRECISION:
         found.take("precision", _PRECISION[name], "mixed_precision")
+    else:
+        found.leave("mixed_precision", given.get("mixed_precision"))
     if given.get("fp8_base") is True:
         found.leave("fp8_base", True, "the base is held in int8 here where memory is short, chosen by your preset")
     if given.get("v_parameterization") is True:
@@ -116,12 +133,29 @@ def _precision(given: Table, found: Carried) -> None:
 
 
 def _text_encoder(given: Table, found: Carried) -> None:
-    rate = given.get("text_encoder_lr")
-    rate = rate[0] if isinstance(rate, list) and rate else rate
-    if given.get("network_train_unet_only") is True or is_off(rate):
+    """It learns there unless it is switched off or its own rate is 0; without a rate of its own, at that of all."""
+    if given.get("network_train_unet_only") is True:
+        found.take("train_text_encoder", False, "network_train_unet_only")
         return
-    found.take("train_text_encoder", True, "text_encoder_lr")
-    found.take("text_encoder_learning_rate", rate, "text_encoder_lr")
+    rate, theirs = given.get("text_encoder_lr"), "text_encoder_lr"
+    if isinstance(rate, list):
+        if rate and any(one != rate[0] for one in rate):
+            found.leave(theirs, rate, "text encoders have one rate here, and the first is taken")
+        rate = rate[0] if rate else None
+    leaves_it_out = "LoRA_type" in given and is_off(given.get("unet_lr"))  # as the front end does with two zeros
+    if rate is None or leaves_it_out and is_off(rate):
+        rate, theirs = given.get("learning_rate"), "learning_rate"
+        if is_off(rate):
+            return
+    if is_off(rate):
+        found.take("train_text_encoder", False, theirs)
+    elif _OF_FLOW.fullmatch(str(given.get("network_module"))) or any(given.get(one) is True for one in _FLOW_CHECKED):
+        found.leave(f"{theirs} of the text encoder", rate, "those of this base are not trained here")
+    else:
+        found.take("train_text_encoder", True, theirs)
+        found.take("text_encoder_learning_rate", rate, theirs)
+        if "unet_lr" in given and is_off(given["unet_lr"]) and theirs == "text_encoder_lr":
+            found.tell("unet_lr", given["unet_lr"], "the denoiser always learns here")
 
 
 def _optimizer_args(given: Table, found: Carried) -> None:
@@ -171,16 +205,18 @@ def _pairs(args: Any) -> list[tuple[str, str]]:
 
 
 def _rest(given: Table, found: Carried) -> None:
-    settled = {*_OURS, *_NETWORK, "network_args", "network_dropout", "loss_type", "huber_c", "huber_schedule",
-               "huber_scale", "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr", "optimizer_args",
-               "keep_tokens", "network_train_unet_only", "output_name", "pretrained_model_name_or_path",
-               "factor"}  # fmt: skip
+    settled = {*_OURS, *_NETWORK, "network_alpha", "network_args", "network_dropout", "loss_type", "huber_c",
+               "huber_schedule", "huber_scale", "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr",
+               "optimizer_args", "keep_tokens", "network_train_unet_only", "output_name",
+               "pretrained_model_name_or_path", "factor"}  # fmt: skip
     for theirs, value in given.items():
         if theirs in settled or is_off(value):
             continue
         if theirs in ("max_train_epochs", "epoch"):
             if "steps" not in found.values:
-                found.leave(theirs, value, "a run is counted in steps here; those of your preset are taken")
+                found.leave(theirs, value, _EPOCHS)
+        elif theirs == "dataset_config":
+            found.leave(theirs, plain_name(value), "it holds sizes and repeats, and is not read")
         elif theirs == "network_module":
             plain = value in ("networks.lora", "networks.lora_flux", "networks.lora_sd3")
             if not plain and found.values.get("adapter") != "lokr":

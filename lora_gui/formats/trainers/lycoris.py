@@ -8,7 +8,7 @@ from __future__ import annotations
 from lora_gui.formats.trainers.carried import Carried
 from lora_gui.formats.trainers.parsing import Table
 
-_OURS = {"linear_dim": "rank", "linear_alpha": "alpha", "rank_dropout": "rank_dropout", "dora_wd": "dora",
+_OURS = {"linear_dim": "rank", "rank_dropout": "rank_dropout", "dora_wd": "dora",
          "module_dropout": "module_dropout"}  # fmt: skip
 
 
@@ -24,9 +24,10 @@ def carried(table: Table) -> Carried:
         found.lokr("algo", table.get("factor"), "factor", whole)
     elif kind not in ("lora", "locon"):
         found.leave("algo", kind, "LoRAs and LoKrs are trained here")
+    found.alpha(table.get("linear_dim"), table.get("linear_alpha"), "linear_alpha")
     for theirs, value in table.items():
         if theirs in _OURS:
             found.take(_OURS[theirs], value, theirs)
-        elif theirs not in ("algo", "factor", "full_matrix") and (theirs, value) != ("multiplier", 1):
+        elif theirs not in ("algo", "linear_alpha", "factor", "full_matrix") and (theirs, value) != ("multiplier", 1):
             found.leave(theirs, value)
     return found

@@ -5,14 +5,14 @@ Source: Nerogar/OneTrainer, modules/util/config/TrainConfig.py and modules/util/
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from lora_gui.formats.trainers.carried import Carried, base_name, is_off, plain_name
+from lora_gui.formats.trainers.carried import NOTHING_LIKE_IT, Carried, base_name, is_off, plain_name
 from lora_gui.formats.trainers.parsing import Table
 
 _OURS = {
     "lora_rank": "rank",
-    "lora_alpha": "alpha",
     "learning_rate": "learning_rate",
     "learning_rate_warmup_steps": "warmup_steps",
     "learning_rate_cycles": "restarts",
@@ -40,7 +40,7 @@ _OFF = {"OFF": False, "ON": True, "CPU_OFFLOADED": True}
 _SEEN_TO = {"__version", "workspace_dir", "cache_dir", "debug_mode", "debug_dir", "tensorboard", "latent_caching",
             "aspect_ratio_bucketing", "dataloader_threads", "train_device", "temp_device", "output_dtype",
             "output_model_format", "model_type", "output_model_destination", "base_model_name", "training_method",
-            "peft_type", "lora_weight_dtype", "concept_file_name", "concepts", "sample_definition_file_name",
+            "peft_type", "lora_weight_dtype", "concept_file_name", "sample_definition_file_name",
             "samples", "attention_mechanism", "compile", "validation", "backup_after", "backup_after_unit",
             "save_every_unit", "sample_after_unit", "include_train_config", "fallback_train_dtype", "train_dtype",
             "weight_dtype", "epochs", "optimizer", "unet", "prior", "transformer", "text_encoder", "text_encoder_2",
@@ -48,12 +48,50 @@ _SEEN_TO = {"__version", "workspace_dir", "cache_dir", "debug_mode", "debug_dir"
             "loss_weight_fn", "loss_weight_strength", "layer_filter", "layer_filter_preset", "save_every",
             "sample_after", "sample_image_format", "samples_to_tensorboard", "effnet_encoder", "decoder",
             "decoder_text_encoder", "decoder_vqgan", "multi_gpu", "cloud", "secrets", "embedding", "config_version",
-            "lora_layers", "lora_layer_preset", "layer_filter_regex", "timestep_distribution",
-            "max_noising_strength", "min_noising_strength", "mse_strength", "loss_scaler",
-            "learning_rate_scaler", "clear_cache_before_training", "save_filename_prefix",
+            "clear_cache_before_training", "save_filename_prefix",
             "only_cache", "continue_last_backup", "validate_after", "validate_after_unit",
-            "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix",
-            "ema", "ema_decay", "ema_update_step_interval"}  # fmt: skip
+            "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix", "lora_alpha", "optimizer_defaults",
+            "quantization", "ema", "ema_decay", "ema_update_step_interval"}  # fmt: skip
+_SAMPLED = "noise is sampled here as the base was trained with it"
+# Told where it is not the first, which is done here too; and why.
+_USUAL: dict[str, tuple[Any, str]] = {
+    "mse_strength": (1.0, NOTHING_LIKE_IT),
+    "min_noising_strength": (0.0, _SAMPLED),
+    "max_noising_strength": (1.0, _SAMPLED),
+    "timestep_distribution": (None, _SAMPLED),
+    "lora_layer_preset": ("full", NOTHING_LIKE_IT),
+    "concepts": (None, "the pictures are chosen here, with what is done to them"),
+}
+# An optimizer's table has the settings of all optimizers: what is usual here too, what is of others or is how it is
+# computed, and what is off by a word.
+_OPTIMIZER = {"beta1": 0.9, "beta2": 0.999, "eps2": 1e-3, "clip_threshold": 1.0, "decay_rate": -0.8, "d0": 1e-6,
+              "d_coef": 1.0, "growth_rate": math.inf, "percentile_clipping": 100,
+              "orthogonal_gradient": "disabled", "centered_wd_mode": "full", "state_precision": "auto"}  # fmt: skip
+_EPS = {"ADAFACTOR": 1e-30}
+_COMPUTED = {"optimizer", "weight_decay", "__version", "block_wise", "capturable", "d_limiter", "decouple", "factored",
+             "differentiable", "factored_fp32", "foreach", "fsdp_in_use", "fused", "fused_back_pass", "is_paged",
+             "log_every", "min_8bit_size", "optim_bits", "quant_block_size", "rms_rescaling", "safeguard_warmup",
+             "slice_p", "split_groups", "split_groups_mean", "stochastic_rounding", "use_bias_correction",
+             "use_schedulefree", "use_stableadamw", "use_triton", "weight_decay_by_lr"}  # fmt: skip
+_DENOISERS = ("unet", "transformer", "prior")
+_TEXTS = ("text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4")
+# Which denoiser a kind of base has, and how many text encoders; a whole file has tables of all the others, too.
+_KINDS = (
+    ("STABLE_DIFFUSION_XL", "unet", 2),
+    ("STABLE_DIFFUSION_3", "transformer", 3),
+    ("STABLE_DIFFUSION", "unet", 1),
+    ("WUERSTCHEN", "prior", 1),
+    ("STABLE_CASCADE", "prior", 1),
+    ("FLUX", "transformer", 2),
+    ("", "", 4),
+)
+_HELD = {"__version", "weight_dtype", "train_embedding", "gradient_checkpointing", "offload_fraction",
+         "activation_offloading", "stop_training_after_unit"}  # fmt: skip
+_ALIKE = {
+    "train": "text encoders learn all or none here",
+    "learning_rate": "text encoders have one rate here",
+    "dropout_probability": "captions are left out for all text encoders alike here",
+}
 
 
 def is_it(table: Table) -> bool:
@@ -68,18 +106,25 @@ def carried(table: Table) -> Carried:
         if theirs in table and not is_off(table[theirs]):
             found.take(ours, table[theirs], theirs)
     _chosen(table, found)
-    _network(table, found)
+    _optimizer(table, found)
+    _denoiser(table, found)
+    _texts(table, found)
+    found.alpha(table.get("lora_rank"), table.get("lora_alpha"), "lora_alpha")
     for theirs, value in table.items():
         if theirs in _SEEN_TO:
             found.see_to([theirs] * (not isinstance(value, dict) and theirs not in _READ))
-        elif theirs not in _OURS and not isinstance(value, (dict, list)):
+        elif theirs in _USUAL:
+            usual, why = _USUAL[theirs]
+            found.leave(theirs, len(value) if isinstance(value, list) else value, why, usual)
+        elif theirs not in _OURS:
             found.leave(theirs, value)
     return found
 
 
 _READ = {"learning_rate_scheduler", "train_dtype", "weight_dtype", "gradient_checkpointing", "loss_weight_fn", "epochs",
          "layer_filter", "output_model_destination", "base_model_name", "loss_weight_strength", "training_method",
-         "peft_type", "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix", "ema", "ema_decay"}  # fmt: skip
+         "peft_type", "lora_alpha", "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix", "ema", "ema_decay",
+         "ema_update_step_interval", "optimizer"}  # fmt: skip
 
 
 def _chosen(table: Table, found: Carried) -> None:
@@ -88,11 +133,12 @@ def _chosen(table: Table, found: Carried) -> None:
         ("gradient_checkpointing", "gradient_checkpointing", _OFF),
     ):
         value = table.get(theirs)
-        if isinstance(value, (str, bool)) and not (value is True or value is False):
-            if value in known:
-                found.take(ours, known[value], theirs)
-            else:
-                found.leave(theirs, value)
+        if isinstance(value, bool) and known is _OFF:  # as older versions have it
+            found.take(ours, value, theirs)
+        elif isinstance(value, str) and value in known:
+            found.take(ours, known[value], theirs)
+        else:
+            found.leave(theirs, value)
     if table.get("training_method") not in (None, "LORA"):
         found.leave("training_method", table["training_method"], "LoRAs alone are trained here")
     if table.get("peft_type") == "LOKR":
@@ -109,13 +155,14 @@ def _chosen(table: Table, found: Carried) -> None:
         found.leave("loss_weight_fn", table["loss_weight_fn"])
     if str(table.get("ema", "OFF")) != "OFF":
         found.take("ema_decay", table.get("ema_decay", 0.999), "ema_decay")
+        interval = table.get("ema_update_step_interval")
+        found.leave("ema_update_step_interval", interval, "the average takes in every step here", usual=1)
     found.leave("epochs", table.get("epochs"), "a run is counted in steps here; those of your preset are taken")
     if isinstance(layers := table.get("layer_filter"), str) and layers.strip():
         found.take("only_layers", [one.strip() for one in layers.split(",")], "layer_filter")
 
 
-def _network(table: Table, found: Carried) -> None:
-    """What stands in tables of their own: the optimizer, the denoiser, the text encoders."""
+def _optimizer(table: Table, found: Carried) -> None:
     optimizer = _inner(table, "optimizer")
     name = optimizer.get("optimizer", table.get("optimizer"))
     if isinstance(name, str) and name in _OPTIMIZERS:
@@ -124,19 +171,60 @@ def _network(table: Table, found: Carried) -> None:
         found.leave("optimizer", name)
     if not is_off(optimizer.get("weight_decay")):
         found.take("weight_decay", optimizer["weight_decay"], "optimizer: weight_decay")
-    denoiser = next((one for part in ("unet", "transformer", "prior") if (one := _inner(table, part))), {})
-    held = denoiser.get("weight_dtype", table.get("weight_dtype", table.get("train_dtype")))
-    if not is_off(denoiser.get("learning_rate")):
-        found.take("learning_rate", denoiser["learning_rate"], "learning_rate of the denoiser")
+    usual = _OPTIMIZER | {"eps": _EPS.get(str(name), 1e-8)}
+    for theirs, value in optimizer.items():
+        if theirs not in _COMPUTED:
+            found.leave(f"optimizer: {theirs}", value, usual=usual.get(theirs))
+
+
+def _denoiser(table: Table, found: Carried) -> None:
+    own = _kind(table)[0]
+    name = own if _inner(table, own) else next((part for part in _DENOISERS if _inner(table, part)), "")
+    part = _inner(table, name)
+    held = part.get("weight_dtype", table.get("weight_dtype", table.get("train_dtype")))
+    if not is_off(part.get("learning_rate")):
+        found.take("learning_rate", part["learning_rate"], "learning_rate of the denoiser")
     if str(held) in _PRECISION:
         found.take("precision", _PRECISION[str(held)], "weight_dtype")
-    text = _inner(table, "text_encoder")
-    if text.get("train") is True:
-        found.take("train_text_encoder", True, "text_encoder: train")
-        if not is_off(text.get("learning_rate")):
-            found.take("text_encoder_learning_rate", text["learning_rate"], "text_encoder: learning_rate")
-    if not is_off(text.get("dropout_probability")):
-        found.take("caption_dropout", text["dropout_probability"], "text_encoder: dropout_probability")
+    found.leave(f"{name}: train", part.get("train"), "the denoiser always learns here", usual=True)
+    found.leave(f"{name}: dropout_probability", part.get("dropout_probability"))
+    _others(name, part, True, found)
+
+
+def _texts(table: Table, found: Carried) -> None:
+    """Settings of the first count for all here; what the others have of their own is told."""
+    first = _inner(table, _TEXTS[0])
+    learns = first.get("train") is True
+    if isinstance(first.get("train"), bool):
+        found.take("train_text_encoder", learns, "text_encoder: train")
+    if learns and not is_off(first.get("learning_rate")):
+        found.take("text_encoder_learning_rate", first["learning_rate"], "text_encoder: learning_rate")
+    if not is_off(first.get("dropout_probability")):
+        found.take("caption_dropout", first["dropout_probability"], "text_encoder: dropout_probability")
+    for name in _TEXTS[: _kind(table)[1]]:
+        part = _inner(table, name)
+        for theirs, why in _ALIKE.items() if part is not first else ():
+            if theirs != "learning_rate" or part.get("train") is True:
+                found.leave(f"{name}: {theirs}", part.get(theirs), why, usual=first.get(theirs))
+        _others(name, part, part.get("train") is True, found)
+
+
+def _others(name: str, part: dict[str, Any], learns: bool, found: Carried) -> None:
+    """Leave the rest of what is said of a part of the base; of when it stops learning, where it learns."""
+    ends = learns and part.get("stop_training_after_unit") != "NEVER"
+    for theirs, value in part.items():
+        if theirs == "model_name":
+            found.leave(f"{name}: model_name", plain_name(value), "the base is taken whole here")
+        elif theirs in ("guidance_scale", "include"):
+            found.leave(f"{name}: {theirs}", value, usual=1)
+        elif theirs not in _ALIKE and theirs not in _HELD and (ends or theirs != "stop_training_after"):
+            found.leave(f"{name}: {theirs}", value)
+
+
+def _kind(table: Table) -> tuple[str, int]:
+    """Which denoiser the base has, and how many text encoders; empty and 4 where that is not known."""
+    model = str(table.get("model_type", ""))
+    return next((denoiser, count) for start, denoiser, count in _KINDS if model.startswith(start))
 
 
 def _inner(table: Table, name: str) -> dict[str, Any]:

@@ -54,8 +54,14 @@ def written(job: TrainJob) -> str:
 
 
 def text(said: dict[str, Any], settings: TrainSettings) -> str:
-    """The file of settings, with what is said of the run besides."""
-    return _HEAD + toml({MARK: VERSION} | said) + "\n[settings]\n" + toml(settings.model_dump())
+    """The file of settings, with what is said of the run besides.
+
+    A warm-up that does not fit into the run, which a preset may ask for and nobody's hand, is written as it is trained.
+    """
+    values = settings.model_dump()
+    if settings.warmup_steps >= settings.steps:
+        values["warmup_steps"] = settings.steps // 10  # as engine/train/optimizers.py takes it
+    return _HEAD + toml({MARK: VERSION} | said) + "\n[settings]\n" + toml(values)
 
 
 def toml(values: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import tomllib
 from typing import Any
@@ -13,12 +14,15 @@ DEEPEST = 12  # tables within tables; ai-toolkit has 6
 MOST = 5_000  # values
 
 Table = dict[str, Any]
+# How the beginning of a file tells its encoding, the longer first; Windows' own shell writes UTF-16.
+_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
+          (codecs.BOM_UTF16_BE, "utf-16"), (b"", "utf-8-sig"))  # fmt: skip
 
 
 def table(data: bytes, name: str) -> Table:
     """The table in a file, whichever of the three it is. Raises UserError where it is none of them."""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(next(encoding for mark, encoding in _MARKS if data.startswith(mark)))
     except UnicodeDecodeError:
         raise _no_settings(name) from None
     for parse in (_json, _toml, _yaml):
@@ -41,17 +45,23 @@ def _toml(text: str) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    """Plain values only, and no aliases: a few of them can stand for more than any memory holds."""
+    """Plain values only. Raises UserError where there are aliases, a few of which can stand for more than any memory
+    holds."""
     import yaml
 
     if text.count("[") + text.count("{") > MOST:
         raise ValueError("too much")
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("an alias")
-        return yaml.safe_load(text)
+        said = list(yaml.parse(text, yaml.SafeLoader))
+        alias = next((event for event in said if isinstance(event, yaml.AliasEvent)), None)
+        found = None if alias else yaml.safe_load(text)
     except (yaml.YAMLError, AttributeError, TypeError) as error:  # the latter of odd dates and keys
         raise ValueError("no YAML") from error
+    if alias:
+        anchor = alias.anchor[:40]
+        what = f"The file says *{anchor} for what stands at &{anchor}, which is not read here."
+        raise UserError(what, "Write it out in each of these places, and choose the file again.")
+    return found
 
 
 def _check(found: Any, name: str) -> None:

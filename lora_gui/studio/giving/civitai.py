@@ -1,5 +1,6 @@
 """A zip for Civitai: the LoRA, drawings whose text Civitai reads, and a list of what to look at before uploading."""
 
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def pack(
     """
     contracts.require_publishable(lora.path)
     target = target or files.free_name(studio.given, f"{lora.name}-civitai", ".zip")
-    if target.exists():
+    if os.path.lexists(target):
         raise UserError(f"{target.name} is there already.", "Name a file that is not there; nothing is overwritten.")
     folder = files.half_made(target)
     try:

@@ -1,5 +1,6 @@
 """A LoRA as a file for one program, in the way that this program reads whole, proven before it has its name."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def for_program(
     dialect = loras.dialect_for(lora.path, program)
     place = folder or studio.given
     target = files.free_name(place, f"{lora.name}-{program}", ".safetensors")
-    partial = files.half_made(target)
+    partial = files.half_made(target if os.path.lexists(place) else place)  # so that no empty folder stays
     try:
         copy = partial / target.name
         say("Writing the copy")

@@ -5,6 +5,7 @@ prompt is a caption stays here.
 """
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +67,7 @@ def share(
     Raises UserError, and leaves nothing, where a copy draws something else or a drawing is none of ours.
     """
     target = folder or files.free_name(studio.given, lora.name, "")
-    if target.exists():
+    if os.path.lexists(target):
         raise UserError(f"{target.name} is there already.", "Name a folder that is not there; nothing is overwritten.")
     partial = files.half_made(target)
     try:

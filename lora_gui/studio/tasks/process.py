@@ -32,6 +32,7 @@ TOO_LITTLE_MEMORY = (
     "There was not enough memory.",
     "Close other programs, or choose a smaller resolution or batch size, and try again.",
 )
+FOR_OTHERS = {*LAUNCHER, "PYTHONOPTIMIZE"}  # variables; libraries of ours need what the latter leaves out
 NEW_PROCESS_GROUP, DETACHED = 0x200, 0x8  # Windows: no Ctrl-C and no console window from us
 
 
@@ -64,9 +65,9 @@ def _several(processes: int) -> tuple[str, ...]:
 
 
 def _environment(command: str, processes: int) -> dict[str, str]:
-    """Of a child: what a launcher may have said to this process is not meant for it."""
+    """Of a child: what a launcher or the user may have said to other processes is not meant for it."""
     given = environment.online() if command in environment.ONLINE else os.environ
-    own = {name: value for name, value in given.items() if name not in LAUNCHER}
+    own = {name: value for name, value in given.items() if name not in FOR_OTHERS}
     if processes > 1:
         own.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count(logical=False) or 1) // processes)))
         own |= {"USE_LIBUV": "0"} if os.name == "nt" else {}  # torch comes without it there
@@ -224,5 +225,5 @@ def cause(log: Path, since: int = 0) -> tuple[str, str]:
 
 
 def to_line(message: dict[str, Any]) -> bytes:
-    """One line of the drawing child's standard input."""
-    return json.dumps(message, ensure_ascii=False).encode("utf-8") + b"\n"
+    """One line of the drawing child's standard input; a path may hold bytes that are no letters, which go escaped."""
+    return json.dumps(message).encode("ascii") + b"\n"

@@ -98,6 +98,8 @@ def resume(
     `steps` is the new total of a run that is finished; `changes` are other settings, for a run that failed with its
     own. 0 `processes` are as many as before. Raises UserError where the run cannot go on.
     """
+    if run.status().state == "waiting":
+        raise UserError("This run waits for its turn.", "Move it to the first place of the queue: queue move RUN 1.")
     with alone(studio):
         job = _continued(run, steps, changes or {})
         go_on(studio, run, job, "train", watch(studio), processes=processes)

@@ -1,5 +1,6 @@
 """Settings files of other trainers and of ours in this studio: read for a draft, written for a run."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def read(studio: Studio, file: Path) -> Carried:
 
 def write(job: TrainJob, out: Path) -> Path:
     """The settings of a run as one file. Raises UserError where something is there already."""
-    if out.exists():
+    if os.path.lexists(out):
         raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
     files.write_text(out, ours.written(job))
     return out

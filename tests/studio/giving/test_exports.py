@@ -13,7 +13,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.formats.header import read_header
 from lora_gui.settings import DrawSettings, StackEntry
-from lora_gui.studio.giving import exports
+from lora_gui.studio.giving import exports, share
 from lora_gui.studio.giving.proof import Prover, bases_for
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
@@ -72,8 +72,19 @@ def test_a_copy_that_draws_something_else_is_refused_and_nothing_is_left(
     place = tmp_path / "place"
     with pytest.raises(UserError, match="draws something else"):
         exports.for_program(studio, drawer, lora, "forge", place, [].append)
-    assert not place.exists() or not list(place.iterdir())
+    assert not place.exists() and not list(tmp_path.glob(".*"))
     assert not list(studio.cache.glob(".test-drawings*"))
+
+
+def test_a_name_that_no_drive_takes_is_a_sentence_and_leaves_nothing(studio, drawer, lora, tmp_path):
+    place = tmp_path / ("n" * 300)
+    for give in (
+        lambda: exports.for_program(studio, drawer, lora, "forge", place, [].append),
+        lambda: share.share(studio, drawer, lora, folder=place, say=[].append),
+    ):
+        with pytest.raises(UserError, match="its name, or that of its folder, is too long for the drive"):
+            give()
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_base_the_layers_are_compared_alone_and_that_is_said(lora, drawer, tmp_path):

@@ -1,4 +1,7 @@
-"""What is ordered of a drawing, before any child is told."""
+"""What is ordered of a drawing, before any child is told, and how it is told."""
+
+import json
+import os
 
 import pytest
 
@@ -7,6 +10,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.order import prepared, shots
 
 
@@ -75,3 +79,14 @@ def test_what_a_family_cannot_do_is_said_before_it_is_loaded(tmp_path):
     assert refused("sd1", sampler="Euler a", schedule="Karras").setting == "schedule"
     _, notes = prepared(Studio(tmp_path), base("sdxl"), DrawSettings(width=1024, height=1024, clip_skip=2))
     assert notes == ["Clip skip does nothing with this base."]
+
+
+def test_a_line_to_the_child_that_draws_carries_a_path_whose_bytes_are_no_letters():
+    path = os.fsdecode(b"/tmp/studio \xff")
+    line = process.to_line({"folder": path, "prompt": "ein Fuchs, größer"})
+    assert line.count(b"\n") == 1 and json.loads(line) == {"folder": path, "prompt": "ein Fuchs, größer"}
+
+
+def test_a_child_is_not_told_to_leave_out_what_its_libraries_need(monkeypatch):
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    assert "PYTHONOPTIMIZE" not in process._environment("train", 1).keys() | process._environment("download", 1).keys()

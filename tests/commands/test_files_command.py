@@ -1,0 +1,27 @@
+"""LoRA files on the command line, named as the studio calls them or by their place."""
+
+import json
+
+import pytest
+
+from lora_gui import __main__ as cli
+from lora_gui.studio.paths import HOME, Studio
+from tests import making
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch):
+    monkeypatch.setenv(HOME, str(tmp_path / "studio"))
+    return Studio.default()
+
+
+def test_a_lora_of_the_studio_is_inspected_and_converted_by_its_name(studio, tmp_path, capsys):
+    path, told = making.lora(studio, "Own-Fox"), []
+    for name in ("Own-Fox", "own-fox", "Own-Fox.safetensors", str(path)):
+        assert cli.main(["inspect", name, "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told == [told[0]] * 4 and told[0]["name"] == "Own-Fox"
+    out = tmp_path / "out.safetensors"
+    assert cli.main(["convert", "own-fox", "--to", "diffusers", "--out", str(out)]) == 0 and out.is_file()
+    assert cli.main(["inspect", "own-fix"]) == 1
+    assert capsys.readouterr().err.splitlines()[-2:] == ["There is no LoRA 'own-fix'.", "Did you mean 'Own-Fox'?"]

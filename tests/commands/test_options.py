@@ -1,0 +1,68 @@
+"""Each command defines the options that it reads, and those that are numbers refuse what is none."""
+
+import ast
+import importlib.util
+import inspect
+import textwrap
+
+import pytest
+
+from lora_gui import __main__ as cli
+
+
+def leaves(parser, line=()):
+    """Every command that can be typed, with its parser."""
+    inner = [action for action in parser._actions if hasattr(action, "choices") and isinstance(action.choices, dict)]
+    if not inner or not inner[0].required:
+        yield line, parser
+    for action in inner:
+        for name, one in action.choices.items():
+            yield from leaves(one, (*line, name))
+
+
+def read(function, seen=()):
+    """The options that a command reads, itself and by the functions of the commands that it gives them to."""
+    if function in seen:
+        return set()
+    tree, found = ast.parse(textwrap.dedent(inspect.getsource(function))), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "options":
+            found.add(node.attr)
+        elif isinstance(node, ast.Call) and any(getattr(one, "id", "") == "options" for one in node.args):
+            called = named(node.func, tree, function)
+            found |= read(called, (*seen, function)) if called else set()
+    return found
+
+
+def named(call, tree, function):
+    """The function of the commands that is called, be it of this file, imported above or just there."""
+    if isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name):
+        module = f"lora_gui.commands.{call.value.id}"
+        return getattr(importlib.import_module(module), call.attr) if importlib.util.find_spec(module) else None
+    name = getattr(call, "id", "")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and name in [one.name for one in node.names]:
+            return getattr(importlib.import_module(node.module), name)
+    found = inspect.getmodule(function).__dict__.get(name)
+    return found if inspect.isfunction(found) else None
+
+
+COMMANDS = dict(leaves(cli.parser()))
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line], ids=" ".join)
+def test_a_command_defines_every_option_that_it_reads(line):
+    parser = COMMANDS[line]
+    defined = {action.dest for action in parser._actions} | parser._defaults.keys()
+    assert read(parser.get_default("command")) <= defined
+
+
+def test_what_is_looked_for_is_found():
+    assert {"pictures", "ground", "vram", "processes"} <= read(COMMANDS["settings", "train"].get_default("command"))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-3", "0", "much"])
+@pytest.mark.parametrize("line", ["plan --vram", "plan --ram", "train --vram", "pack x --to y --vram"])
+def test_memory_is_a_number_above_nothing(line, text, capsys):
+    assert cli.main([*line.split(), text]) == 2
+    assert f"memory is a number of GB above 0, such as 12, and not '{text}'" in capsys.readouterr().err
