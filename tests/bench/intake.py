@@ -73,7 +73,7 @@ def awkward() -> dict[str, bytes]:
     never = {
         name: picture()
         for name in (
-            "01 plain-masklabel.png", "masks/02 UPPER.png", "ghost_mask.png", "reg/1_animal/1.png", ".hidden.png",
+            "01 plain-masklabel.png", "masks/02 UPPER.png", "08 grey_mask.png", "reg/1_animal/1.png", ".hidden.png",
             "$RECYCLE.BIN/S-1-5/3.png", "@eaDir/01 plain.png/THUMB_M.jpg", "Thumbs.db", "samples/step-100.png",
             "._01 plain.png",
         )

@@ -72,9 +72,10 @@ def decode(path: Path, ground: str = GROUND) -> tuple[Image.Image, list[str]]:
     return found.picture, found.notes
 
 
-def opened(path: Path, ground: str = GROUND, side: int = 0) -> Opened:
+def opened(path: Path, ground: str = GROUND, side: int = 0, least: int = SMALLEST_SIDE) -> Opened:
     """As `decode`; transparency is composited on `ground`. With a `side` the picture may be as small as that many px,
-    where its format has smaller ones to read. Raises UserError where it cannot be used.
+    where its format has smaller ones to read. Raises UserError where it cannot be used, or a side has less than `least`
+    px.
     """
     weight = _size(path)
     if weight == 0:
@@ -84,7 +85,7 @@ def opened(path: Path, ground: str = GROUND, side: int = 0) -> Opened:
     readable()
     try:
         with Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as image:
-            _check_size(image, path.name)
+            _check_size(image, path.name, least)
             size, tables = image.size, getattr(image, "quantization", {})
             if side and image.format == "JPEG":
                 image.draft(None, (side, side))
@@ -155,13 +156,13 @@ def _unreadable(path: Path, error: OSError | ValueError) -> UserError:
     return UserError(f"{path.name} could not be read ({reason}).", remedy)
 
 
-def _check_size(image: Image.Image, name: str) -> None:
+def _check_size(image: Image.Image, name: str, least: int) -> None:
     if image.width * image.height > LARGEST_PICTURE:
         raise _too_large(name)
-    if min(image.size) < SMALLEST_SIDE:
+    if min(image.size) < least:
         raise UserError(
             f"{name} is only {image.width} x {image.height} pixels.",
-            f"Use pictures of at least {SMALLEST_SIDE} pixels on each side.",
+            f"Use pictures of at least {least} pixels on each side.",
         )
 
 
@@ -181,8 +182,10 @@ def _to_rgb(image: Image.Image, name: str, ground: str) -> tuple[Image.Image, li
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image, found = _composited(image, ground)
         least, most = found.getextrema()
-        if (least, most) != (255, 255):
-            alpha = found if most == 255 else None
+        alpha = found if most == 255 and least != 255 else None
+        if most == 0:
+            notes.append(f"{name} is transparent all over: nothing but {ground} is learnt of it. Take it out again.")
+        elif least != 255:
             notes.append(f"{name} is transparent in places; there it is learnt as {ground}.")
     if image.mode in ("CMYK", "RGB", "L") and (profile := image.info.get("icc_profile")):
         try:

@@ -1,11 +1,11 @@
 """Decode strangers' pictures in a child with limits, so that no file can take the window down; one child an import.
 
 The child is this module run by itself. In goes a line of JSON, `{"path": ..., "seconds": ..., "keep": ..., "ground":
-...}`; out comes a line, `{"notes": [...], "digest": ..., "marks": [...], "shrunk": ..., "size": ..., "look": ...,
-"alpha": ...}` with as many bytes of PNG behind it, of what the doctor wants to know, and of its transparency, or
-`{"what": ..., "remedy": ...}`. A picture that kills the child, hangs it or eats memory costs only itself: the parent
-keeps the time and looks at the memory, so that nothing depends on a child that may not run any more. The child can
-write no file, where the system has such a limit.
+..., "is_mask": ...}`; out comes a line, `{"notes": [...], "digest": ..., "marks": [...], "shrunk": ..., "size": ...,
+"look": ..., "alpha": ...}` with as many bytes of PNG behind it, of what the doctor wants to know, and of its
+transparency, or `{"what": ..., "remedy": ...}`. A picture that kills the child, hangs it or eats memory costs only
+itself: the parent keeps the time and looks at the memory, so that nothing depends on a child that may not run any more.
+The child can write no file, where the system has such a limit.
 """
 
 import contextlib
@@ -61,12 +61,13 @@ class Decoder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()
 
-    def decode(self, path: Path, ground: str = "") -> Decoded:
+    def decode(self, path: Path, ground: str = "", is_mask: bool = False) -> Decoded:
         """The picture, on the colour `ground` or white where it is transparent, and what there is to say of it.
 
-        Raises UserError where it cannot be used.
+        A mask is brought to its picture's size, and so may be of any; it has no look. Raises UserError where it cannot
+        be used.
         """
-        return self._decoded(path, {"keep": True, "ground": ground})
+        return self._decoded(path, {"keep": True, "ground": ground, "is_mask": is_mask})
 
     def look(self, path: Path) -> bytes:
         """What the doctor wants to know of a picture, packed; quicker. Raises UserError where it cannot be used."""
@@ -168,18 +169,19 @@ def main() -> None:
     for line in sys.stdin.buffer:
         order = json.loads(line)
         faulthandler.dump_traceback_later(order["seconds"], exit=True)
-        _tell(out, Path(order["path"]), bool(order.get("keep", True)), str(order.get("ground", "")))
+        _tell(out, Path(order["path"]), order)
         faulthandler.cancel_dump_traceback_later()
 
 
-def _tell(out: IO[bytes], path: Path, keep: bool, ground: str) -> None:
+def _tell(out: IO[bytes], path: Path, order: dict[str, Any]) -> None:
     from lora_gui.studio.doctor import look
     from lora_gui.studio.sandbox import opt_out, picture_digest, quick_png
-    from lora_gui.studio.sandbox.picture_decode import GROUND, kept, mask, opened
+    from lora_gui.studio.sandbox.picture_decode import GROUND, SMALLEST_SIDE, kept, mask, opened
 
     data = seen = alpha = b""
+    keep, is_mask = bool(order.get("keep", True)), bool(order.get("is_mask"))
     try:
-        found = opened(path, ground or GROUND, 0 if keep else look.SIDE)
+        found = opened(path, order["ground"] or GROUND, 0 if keep else look.SIDE, 1 if is_mask else SMALLEST_SIDE)
         answer: dict[str, Any] = {"notes": found.notes, "digest": "", "marks": []}
         if keep:
             told = {"digest": picture_digest.of(found.picture), "marks": opt_out.marks(path)}
@@ -188,7 +190,8 @@ def _tell(out: IO[bytes], path: Path, keep: bool, ground: str) -> None:
             answer |= told | {"shrunk": small is not found.picture}
             found = found._replace(picture=small)
             alpha = mask(found.alpha, small.size) if found.alpha else b""
-        seen = look.packed(look.look(found.picture, look.jpeg_quality(found.tables), found.size))
+        if not is_mask:
+            seen = look.packed(look.look(found.picture, look.jpeg_quality(found.tables), found.size))
         answer |= {"size": len(data), "look": len(seen), "alpha": len(alpha)}
     except UserError as error:
         data = seen = alpha = b""

@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from lora_gui import files
@@ -21,7 +21,7 @@ _LINE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, PICTURES))}))[\"']?(?:\s*[
 
 
 class Said(NamedTuple):
-    """One caption; tags are no sentence, and give way to one."""
+    """One caption, with a line for each where a picture has several; tags are no sentence, and give way to one."""
 
     text: str
     is_tags: bool = False
@@ -43,16 +43,36 @@ def of_one(path: Path) -> list[Said]:
 def rows(path: Path) -> list[Row]:
     """The captions in a table: JSON of any shape that is known, JSON lines, CSV, or text whose lines name pictures.
 
-    Raises UserError as `of_one`.
+    A picture that the table names several times has one row. Raises UserError as `of_one`.
     """
+    found: dict[str, list[tuple[Said, ...]]] = {}
+    for picture, said in _rows(path):
+        found.setdefault(picture, []).append(said)
+    return [Row(picture, _together(several)) for picture, several in found.items()]
+
+
+def _together(several: list[tuple[Said, ...]]) -> tuple[Said, ...]:
+    """What rows of one picture say: captions of it, as COCO and Flickr30k have them, which become lines of one.
+
+    Where a single row says two things they are not known to be that.
+    """
+    told = list(dict.fromkeys(one for said in several for one in said))
+    if any(len({one.is_tags for one in said}) < len(said) for said in several):
+        return tuple(told)
+    lines = {kind: "\n".join(one.text for one in told if one.is_tags is kind) for kind in (False, True)}
+    return tuple(Said(text, kind) for kind, text in lines.items() if text)
+
+
+def _rows(path: Path) -> Iterable[Row]:
+    """As `rows`, as they stand there."""
     suffix = path.suffix.lower()
     if suffix in TEXTS:
         found = (_LINE.fullmatch(line.strip()) for line in _text(path).splitlines())
         return [Row(one[1], (Said(clean_caption(one[2])),)) for one in found if one]
     if suffix in (".csv", ".tsv"):
-        return list(_csv(_text(path)))
+        return _csv(_text(path), suffix)
     if suffix == ".json":
-        return list(_of_json(_json(path)))
+        return _of_json(_json(path))
     if suffix == ".parquet":
         raise UserError(
             f"The captions in {path.name} cannot be read from Parquet.", "Save them as metadata.csv beside it."
@@ -69,8 +89,8 @@ def _of_json(found: Any) -> Iterator[Row]:
         yield from known
     elif isinstance(found, dict):
         for name, value in found.items():
-            if isinstance(value, str):
-                yield Row(name, (Said(clean_caption(value)),))
+            if isinstance(value, str) or _lines(value):
+                yield Row(name, (Said(_lines(value)),))
             elif isinstance(value, dict) and (said := tuple(_said(value))):
                 yield Row(name, said)
             elif isinstance(value, list):
@@ -104,22 +124,49 @@ def _said(record: dict[str, Any]) -> Iterator[Said]:
     """The captions in a record, whatever the case of its fields, and its tags."""
     known = {str(key).strip().lower(): value for key, value in record.items()}
     for key in CAPTIONS:
-        value = known.get(key)
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str) and (text := clean_caption(one)):
-                yield Said(text)
+        if text := _lines(known.get(key)):
+            yield Said(text)
     for key in TAGS:
-        value = known.get(key)
-        if isinstance(value, list | dict):
-            value = ", ".join(one for one in value if isinstance(one, str))
-        if isinstance(value, str) and (text := clean_caption(value)):
+        if text := clean_caption(_tags(known.get(key))):
             yield Said(text, is_tags=True)
 
 
-def _csv(text: str) -> Iterator[Row]:
+def _lines(value: Any) -> str:
+    """A caption, or several of one picture, each in its line."""
+    several = value if isinstance(value, list) else [value]
+    said = (clean_caption(one) for one in several if isinstance(one, str))
+    return "\n".join(dict.fromkeys(filter(None, said)))
+
+
+def _tags(value: Any) -> str:
+    """Tags in a text or a list, with their scores as taggers write them, or by their kinds as boorus do."""
+    if not isinstance(value, dict):
+        return _joined(value)
+    each = (_joined(inside) if isinstance(inside, str | list | dict) else name for name, inside in value.items())
+    return ", ".join(filter(None, each))
+
+
+def _joined(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return ", ".join(one for one in value if isinstance(one, str))
+    return value if isinstance(value, str) else ""
+
+
+def _sign(first: str, suffix: str) -> str:
+    """The sign that parts the cells of a table: the one that leaves the name of a picture or of their column whole,
+    since captions hold commas; else the commonest."""
+
+    def worth(sign: str) -> tuple[bool, int]:
+        cells = [cell.strip(" \"'").lower() for cell in first.split(sign)]
+        whole = PurePosixPath(cells[0]).suffix in PICTURES or any(cell in NAMES for cell in cells)
+        return len(cells) > 1 and (whole or (suffix == ".tsv" and sign == "\t")), len(cells)
+
+    return max(",;\t|", key=worth)
+
+
+def _csv(text: str, suffix: str) -> Iterator[Row]:
     """A table whose first line names its columns, or one of two columns without such a line."""
-    first = text.lstrip().split("\n", 1)[0]
-    sign = max(",;\t|", key=first.count)
+    sign = _sign(text.lstrip().split("\n", 1)[0].strip(), suffix)
     try:
         table = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=sign) if row]
     except csv.Error:

@@ -29,7 +29,10 @@ class _Found(NamedTuple):
 
 
 class Captions:
-    """The captions of pictures: `texts` has one for each, empty where there is none."""
+    """The captions of pictures: `texts` has one for each, empty where there is none.
+
+    `emptied` are the numbers of those that came with a caption file which is empty.
+    """
 
     def __init__(self, pictures: Sequence[Incoming], captions: Sequence[Incoming], loose: bool) -> None:
         """Read them all. `loose`: the folders mean nothing, so that a name alone may do."""
@@ -38,6 +41,7 @@ class Captions:
         self._found: list[list[_Found]] = [[] for _ in pictures]
         self._left: list[LeftOut] = []
         self._settled: set[int] = set()  # files that `_left` speaks of, and those that are empty
+        self.emptied: set[int] = set()
         for number, caption in enumerate(captions):
             try:
                 self._read(number, caption)
@@ -47,7 +51,7 @@ class Captions:
                     self._leave(number, str(caption.name), why)
         self._sources: list[set[int]] = []  # for each picture the files that its caption stands in
         self.texts = [self._chosen(picture, found) for picture, found in zip(pictures, self._found, strict=True)]
-        self.remarks = self._shared()
+        self.remarks = self._shared() + self._several()
 
     def unused(self, stored: Iterable[int]) -> list[LeftOut]:
         """The captions that came to nothing, once it is known which pictures are `stored`."""
@@ -71,6 +75,19 @@ class Captions:
                     owners.setdefault(one.where, {})[str(name)] = None
         return [
             f"{where} is the caption of {' and '.join(names)}." for where, names in owners.items() if len(names) > 1
+        ]
+
+    def _several(self) -> list[str]:
+        """A sentence for each table that has several captions of a picture; those of a text are its lines."""
+        counts: dict[int, int] = {}
+        for text, found, sources in zip(self.texts, self._found, self._sources, strict=True):
+            tables = {one.file for one in found if one.where != str(self._captions[one.file].name)} & sources
+            for file in tables if "\n" in text else ():
+                counts[file] = counts.get(file, 0) + 1
+        return [
+            f"{self._captions[file].name} has several captions of {count} {'picture' if count == 1 else 'pictures'}. "
+            "They are learnt as one, or in turn where Each line is a caption is on."
+            for file, count in counts.items()
         ]
 
     def _leave(self, number: int, where: str, why: str) -> None:
@@ -119,10 +136,11 @@ class Captions:
         self, number: int, where: str, called: str, said: Sequence[Said], owners: Sequence[int], placed: bool = True
     ) -> None:
         """Note a caption at the picture that owns it; at several only where these differ in their suffix alone."""
-        said = [one for one in said if one.text]
+        said, certain = [one for one in said if one.text], len(owners) == 1 or self._names.are_twins(owners)
         if not said:
             self._settled.add(number)
-        elif len(owners) > 1 and not self._names.are_twins(owners):
+            self.emptied.update(owners if certain else ())
+        elif not certain:
             self._leave(number, where, SEVERAL)
         else:
             for owner in owners:

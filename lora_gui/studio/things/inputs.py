@@ -45,7 +45,7 @@ def take(studio: Studio, path: Path, instead_of: str = "", over: str = "") -> Ta
     Raises UserError where it cannot be used.
     """
     with Decoder() as decoder:
-        decoded = decoder.decode(path)
+        decoded = decoder.decode(path, is_mask=bool(over))
     with _image(decoded.data) as image:
         taken = Taken(Path(_kept(studio, image, _TAKEN)).name, image.size, decoded.notes)
     if taken.name != instead_of:
@@ -83,7 +83,7 @@ def prepared(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, list
         with _image(decoded.data) as picture:
             changed = {"picture": _kept(studio, _fitted(picture, wanted, notes))}
             if settings.mask:
-                with _image(decoder.decode(Path(settings.mask)).data) as mask:
+                with _image(decoder.decode(Path(settings.mask), is_mask=True).data) as mask:
                     changed["mask"] = _kept(studio, _mask(mask, picture.size, wanted, notes))
     return settings.model_copy(update=changed), notes
 

@@ -37,6 +37,7 @@ class Intake:
     files: list[Incoming] = field(default_factory=list)
     left: list[LeftOut] = field(default_factory=list)
     links: list[str] = field(default_factory=list)  # names of files that are links
+    seen: set[Path] = field(default_factory=set)  # files that are listed and folders that were entered
 
 
 def gather(sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence[str] = ()) -> Intake:
@@ -74,21 +75,26 @@ def _named(files: list[Incoming]) -> Intake:
 
 
 def _listed(sources: Sequence[Path]) -> Intake:
-    """What lies on this disk."""
+    """What lies on this disk; what is named twice, as by a folder and the files in it, comes once."""
+    sources = list(dict.fromkeys(source.absolute() for source in sources))
     if len(sources) == 1 and sources[0].is_dir():
-        name = sources[0].absolute().name
+        name = sources[0].name
         intake = Intake(False, name, name, name)
         _walk(sources[0], PurePosixPath(), intake)
         return intake
-    loose = all(not source.is_dir() for source in sources)
-    intake = Intake(loose, sources[0].name if sources else "", sources[0].stem if len(sources) == 1 else "")
-    homes = _called([source if source.is_dir() else source.parent for source in sources])
-    for source in sources:
-        if source.is_dir():
+    folders = {source for source in sources if source.is_dir()}
+    intake = Intake(not folders, sources[0].name if sources else "", sources[0].stem if len(sources) == 1 else "")
+    homes = _called([source if source in folders else source.parent for source in sources])
+    # What lies in another of them comes after it, so that it has that one's name and is beside its captions.
+    for source in sorted(sources, key=lambda source: len(folders.intersection(source.parents))):
+        if source in intake.seen:
+            continue
+        if source in folders:
             _walk(source, homes[source], intake)
         else:
+            intake.seen.add(source)
             intake.files.append(Incoming(source, homes[source.parent] / source.name))
-    if loose:
+    if not folders:
         _beside(sources, homes, intake)
     return intake
 
@@ -113,6 +119,7 @@ def _told(name: str, path: Path) -> PurePosixPath:
 
 def _walk(folder: Path, name: PurePosixPath, intake: Intake, top: bool = True) -> None:
     """Add the files in a folder and those below it, in the order of their names; linked folders are not entered."""
+    intake.seen.add(folder)
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -122,12 +129,15 @@ def _walk(folder: Path, name: PurePosixPath, intake: Intake, top: bool = True) -
         return
     for entry in entries:
         called, path = name / entry.name, folder / entry.name
+        if path in intake.seen:
+            continue
         kind = _kind(entry)
         if kind == "folder" and len(called.parts) > DEEPEST:
             intake.left.append(left_out(called, "forbidden", "folders that lie too deep to be entered"))
         elif kind == "folder":
             _walk(path, called, intake, top=False)
         elif kind == "file":
+            intake.seen.add(path)
             intake.files.append(Incoming(path, called))
             if entry.is_symlink():
                 intake.links.append(str(called))

@@ -33,7 +33,7 @@ def take(folder: Path, stored: Sequence[int], came: dict[int, Incoming]) -> tupl
     """Keep the masks of the pictures that were `stored`; the names of those that were, and what cannot be used."""
     pairs = [(folder / f"{at:04}.png", came[n]) for at, n in enumerate(stored, start=1) if n in came]
     kept, left = set[str](), list[LeftOut]()
-    answers = several.decoded([mask for _, mask in pairs], lambda decoder, mask: decoder.decode(mask.path, "black"))
+    answers = several.decoded([mask for _, mask in pairs], lambda one, mask: one.decode(mask.path, "black", True))
     for (picture, mask), decoded in zip(pairs, answers, strict=True):
         try:
             if isinstance(decoded, UserError):

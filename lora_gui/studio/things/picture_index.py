@@ -6,6 +6,7 @@ It carries a sum, by which damage is found; sets of older versions have none. Wh
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from lora_gui.studio.things.report import LeftOut
 
 FILE = "set.json"
 MOST = 5000  # pictures in one set
+_UNNAMED = re.compile(r"\d+ pictures?")  # the title of what came without a name
 _LIMIT = 32 << 20  # bytes; a full set with a remark on each of its pictures, and much left out, takes half of it
 
 
@@ -49,6 +51,10 @@ class Index(BaseModel):
     def counts(self) -> list[int]:
         """How often each counts."""
         return [*self.repeats, *[1] * (len(self.labels) - len(self.repeats))]
+
+    def called(self, count: int) -> str:
+        """What a set of `count` pictures is called; one without a name by how many it has now."""
+        return f"{count} {'picture' if count == 1 else 'pictures'}" if _UNNAMED.fullmatch(self.title) else self.title
 
 
 def repeats(counts: Sequence[int]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from lora_gui.studio.things.sorting import folded
+from lora_gui.studio.things.sorting import PICTURES, folded
 
 CAPTION_FOLDERS = {
     "captions", "caption", "txt", "txts", "text", "texts", "labels", "tags", "prompts", "annotations", "json",
@@ -33,7 +33,7 @@ class PictureNames:
         """The pictures that a caption file may belong to by its name: `a.txt` and `a.png.txt` to `a.png`."""
         place, stem = _place(caption), caption.stem
         home = _without(place, CAPTION_FOLDERS)
-        if found := self._first([place, home], stem):
+        if found := self._first([place, home], stem) or self._first([place, home], _converted(stem)):
             return found
         everywhere = self._at.get((_ANYWHERE, (), False, folded(stem)), [])
         if self._loose:
@@ -43,7 +43,8 @@ class PictureNames:
     def of_row(self, row: str, table: PurePosixPath) -> tuple[list[int], bool]:
         """The pictures that a table means by `row`: a name, with or without folders and suffix.
 
-        And whether it is their place, or their folders only agree as far as both go: `/data/fox/a.png` and `a.png`.
+        And whether that is their name and place, or their folders only agree as far as both go, as `/data/fox/a.png`
+        and `a.png`, or they have another suffix now.
         """
         parts = [part for part in row.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if not parts:
@@ -52,14 +53,20 @@ class PictureNames:
         wished, home = _place(asked), _without(beside, CAPTION_FOLDERS)
         if found := self._first([beside + wished, home + wished], asked.name):
             return found, True
-        found = []
-        for number in self._at.get((_ANYWHERE, (), False, folded(asked.name)), []):
+        found = self._agreeing(asked.name, wished, home)
+        stem = _converted(asked.name)
+        return found or self._first([beside + wished, home + wished], stem) or self._agreeing(stem, wished, home), False
+
+    def _agreeing(self, name: str, wished: Place, home: Place) -> list[int]:
+        """Those of a name below `home` whose folders agree with those that are wished for, the furthest alone."""
+        far: dict[int, list[int]] = {}
+        for number in self._at.get((_ANYWHERE, (), False, folded(name)), []):
             there = _place(self.names[number])
             inside = there[len(home) :]
             short = min(len(inside), len(wished))
             if there[: len(home)] == home and inside[len(inside) - short :] == wished[len(wished) - short :]:
-                found.append(number)
-        return found, False
+                far.setdefault(short, []).append(number)
+        return far[max(far)] if far else []
 
     def twins(self, number: int) -> int:
         """How many pictures share its place and its name but for the suffix; itself is one."""
@@ -79,6 +86,12 @@ class PictureNames:
                     if found := self._at.get((level, place, written, key if written else folded(key))):
                         return found
         return []
+
+
+def _converted(name: str) -> str:
+    """The name under which a picture would be found that has another suffix now; one without such a suffix is none."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in PICTURES else ""
 
 
 def _place(name: PurePosixPath) -> Place:

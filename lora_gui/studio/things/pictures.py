@@ -140,7 +140,8 @@ def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, 
         left = [one for one in left if one.file not in kept | {mask.file for mask in unusable}] + unusable
         filled.remarks += [f"Masks that came with their pictures: {len(kept)}."] if kept else []
         written = (captions.texts[number] for number in filled.stored)
-        filled.remarks += recalled.recall(partial, written, filled.digests, picture_sets(studio))
+        emptied = [at for at, number in enumerate(filled.stored, start=1) if number in captions.emptied]
+        filled.remarks += recalled.recall(partial, written, filled.digests, picture_sets(studio), emptied)
         picture_index.write(partial, _index(intake, left, found, captions, filled))
         folder = studio.pictures / new_id(studio.pictures)
         files.move(partial, folder)
@@ -188,7 +189,7 @@ def load(folder: Path) -> PictureSet:
         crop, several = index.crops.get(number, MIDDLE), lines if len(lines) > 1 else ()
         told = (label, counts, digest, number in index.opted_out, crop, several)
         pictures.append(Picture(path, " ".join(lines), *told))
-    return PictureSet(folder, index.title, tuple(pictures), tuple(remarks), index.left, began)
+    return PictureSet(folder, index.called(len(pictures)), tuple(pictures), tuple(remarks), index.left, began)
 
 
 def picture_sets(studio: Studio) -> list[Path]:
@@ -266,7 +267,7 @@ def _summary(folder: Path) -> SetSummary:
     index = folder / picture_index.FILE
     made = (index if index.name in sizes else folder).lstat().st_mtime
     try:
-        title, problem = picture_index.read(folder).title, ""
+        title, problem = picture_index.read(folder).called(len(there)), ""
     except UserError as error:
         title, problem = folder.name, f"{error.what} {error.remedy}"
     when, first = f"{datetime.fromtimestamp(made):%Y-%m-%dT%H:%M:%S}", tuple(folder / name for name in there[:FIRST])

@@ -1,6 +1,6 @@
 """Captions that were written before for the very same pictures, for those that come in again without one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from lora_gui import files
@@ -9,22 +9,29 @@ from lora_gui.studio.things import picture_index
 from lora_gui.studio.things.names import read_lines
 
 
-def recall(folder: Path, captions: Iterable[str], digests: Sequence[str], sets: Sequence[Path]) -> list[str]:
+def recall(
+    folder: Path, captions: Iterable[str], digests: Sequence[str], sets: Sequence[Path], emptied: Collection[int]
+) -> list[str]:
     """Write what `sets`, the first ones first, say of the pictures in `folder` that have no caption.
 
-    `captions` and `digests`, of the pixels, are of its pictures, from the first; how many were given one is told in a
-    sentence.
+    `captions` and `digests`, of the pixels, are of its pictures, from the first; the numbers in `emptied`, from 1, are
+    of those that shall have none. How many were given one, and how many were not, is told in a sentence each.
     """
     told = enumerate(zip(captions, digests, strict=True), start=1)
     bare = {number: digest for number, (caption, digest) in told if digest and not caption}
     known = _known(set(bare.values()), sets) if bare else {}
-    given = {number: known[digest] for number, digest in bare.items() if digest in known}
+    found = {number: known[digest] for number, digest in bare.items() if digest in known}
+    given = {number: lines for number, lines in found.items() if number not in emptied}
     for number, lines in given.items():
         files.write_text(folder / f"{number:04}.txt", "\n".join(lines))
-    if not given:
-        return []
-    were = "1 picture was" if len(given) == 1 else f"{len(given)} pictures were"
-    return [f"{were} here before: the captions that you had given are there again."]
+    remarks = [f"{_were(len(given))} here before: the captions that you had given are there again."] if given else []
+    if left := len(found) - len(given):
+        remarks.append(f"{_were(left)} here before with a caption, and came with an empty caption file: without one.")
+    return remarks
+
+
+def _were(count: int) -> str:
+    return "1 picture was" if count == 1 else f"{count} pictures were"
 
 
 def _known(digests: set[str], sets: Sequence[Path]) -> dict[str, tuple[str, ...]]:

@@ -28,7 +28,7 @@ KINDS = {
     "broken": ("broken link", "broken links", "links that lead to nothing"),
     "forbidden": ("folder that cannot be read", "folders that cannot be read", "folders that cannot be read"),
     "special": ("pipe or device", "pipes and devices", "neither files nor folders"),
-    UNUSABLE: ("that cannot be used", "that cannot be used", "cannot be used"),
+    UNUSABLE: ("file that cannot be used", "files that cannot be used", "cannot be used"),
     "other": ("other file", "other files", "neither pictures nor captions"),
 }
 
@@ -52,17 +52,17 @@ def left_out(name: PurePosixPath | str, kind: str, reason: str = "", where: str 
 
 
 def sentence(pictures: int, captions: int, left: Sequence[LeftOut]) -> str:
-    """`24 pictures, 20 with captions. Not used: 3 masks, 4 files in `reg` (regularisation). Unused captions: 2.`"""
+    """`24 pictures, 20 with captions. Not used: 3 masks, 4 files in `reg` (regularisation), 2 captions.`"""
     have = {0: "none with a caption", 1: "1 with a caption"}.get(captions, f"{captions} with captions")
     said = f"{pictures} {'picture' if pictures == 1 else 'pictures'}, {have}."
     return f"{said} {unused(left)}".strip()
 
 
 def unused(left: Sequence[LeftOut]) -> str:
-    """`Not used: 3 masks, 4 files in `reg` (regularisation). Unused captions: 2.`"""
-    counts, captions = counted(left), sum(one.kind == CAPTION for one in left)
-    said = f"Not used: {counts}." if counts else ""
-    return f"{said} Unused captions: {captions}.".strip() if captions else said
+    """`Not used: 3 masks, 4 files in `reg` (regularisation), 2 captions.`"""
+    captions = sum(one.kind == CAPTION for one in left)
+    said = [counted(left), f"{captions} {'caption' if captions == 1 else 'captions'}" if captions else ""]
+    return f"Not used: {', '.join(filter(None, said))}." if any(said) else ""
 
 
 def counted(left: Iterable[LeftOut]) -> str:

@@ -26,7 +26,7 @@ FOLDERS = {
     "mask": re.compile(r"masks?|mask[ _-]?labels?"),
     "conditioning": re.compile(r"(conditioning|control)([ _-]?images?)?|cond[ _-]?labels?"),
 }
-MASK = re.compile(r"(.*[-_. (\[])?(mask|masks|mask[-_ ]?label)[)\]]?( ?\(\d+\))?")
+MASK = re.compile(r"((?P<of>.+?)(?=[-_. (\[]))?(?P<end>[-_. (\[]*(masks?|mask[-_ ]?label)[)\]]?)( ?\(\d+\))?")
 CONDITIONING = re.compile(r".*[-_. ]cond[-_ ]?label")
 # Names that say so only where the picture that they are made of is there as well.
 OF_A_PICTURE = {
@@ -48,14 +48,15 @@ def is_caption(name: PurePosixPath) -> bool:
 
 def sort(files: Sequence[Incoming]) -> tuple[list[Incoming], list[Incoming], list[LeftOut]]:
     """The pictures, the captions, and what is never learnt, with its reason; a browser did not send all of that."""
-    there = {(file.name.parent, folded(file.name.stem)) for file in files if not is_caption(file.name)}
+    others = [file.name for file in files if not is_caption(file.name)]
+    there, masks = {(name.parent, folded(name.stem)) for name in others}, _masks(others)
     pictures: list[Incoming] = []
     captions: list[Incoming] = []
     left: list[LeftOut] = []
     for file in files:
         if not file.given and not is_caption(file.name):
             continue
-        if found := _never(file.name, there):
+        if found := _never(file.name, there, masks):
             left += [found] if file.given else []
         elif is_caption(file.name):
             captions += [file] if file.path.name else []
@@ -80,8 +81,26 @@ def repeated(counts: Iterable[tuple[int, str]]) -> list[str]:
     return [f"Folder {folder}: each picture counts {number} times{alike}." for number, folder in folders if number > 1]
 
 
-def _never(name: PurePosixPath, there: set[tuple[PurePosixPath, str]]) -> LeftOut | None:
-    """Why a file is never learnt; `there` are the places and stems of all pictures."""
+def _masks(names: Sequence[PurePosixPath]) -> set[PurePosixPath]:
+    """Those that end as masks do, and where a picture shows it: theirs, or that of another with the same end.
+
+    Else it is a thing that they show, as `man with gas mask.jpg`. What has no other name needs no picture, nor what no
+    thing is called.
+    """
+    stems = {folded(name.stem) for name in names}
+    ends = {name: found for name in names if (found := MASK.fullmatch(folded(name.stem)))}
+    shown = {found["end"] for found in ends.values() if found["of"] in stems}
+    return {
+        name
+        for name, found in ends.items()
+        if not found["of"] or found["end"] in shown or found["end"].rstrip(")]").endswith("label")
+    }
+
+
+def _never(
+    name: PurePosixPath, there: set[tuple[PurePosixPath, str]], masks: set[PurePosixPath]
+) -> LeftOut | None:
+    """Why a file is never learnt; `there` are the places and stems of all pictures, `masks` those that are masks."""
     for at, folder in enumerate(name.parts[:-1]):
         key = folded(folder)
         if key in BINS or key.startswith(".trash"):
@@ -97,10 +116,12 @@ def _never(name: PurePosixPath, there: set[tuple[PurePosixPath, str]]) -> LeftOu
                 return left_out(name, CAPTION, PICTURELESS)
             if pattern.fullmatch(key):
                 return left_out(name, kind, where=folder)
-    return _never_named(name, there)
+    return _never_named(name, there, masks)
 
 
-def _never_named(name: PurePosixPath, there: set[tuple[PurePosixPath, str]]) -> LeftOut | None:
+def _never_named(
+    name: PurePosixPath, there: set[tuple[PurePosixPath, str]], masks: set[PurePosixPath]
+) -> LeftOut | None:
     """As `_never`, by the name of the file alone."""
     key, stem = folded(name.name), folded(name.stem)
     if key in ("thumbs.db", "ehthumbs.db") or key.startswith("synophoto_thumb"):
@@ -113,7 +134,7 @@ def _never_named(name: PurePosixPath, there: set[tuple[PurePosixPath, str]]) -> 
         return None
     if name.suffix.lower() in BESIDE | TEXTS | TABLES:
         return left_out(name, "other")
-    if MASK.fullmatch(stem):
+    if name in masks:
         return left_out(name, "mask")
     if CONDITIONING.fullmatch(stem):
         return left_out(name, "conditioning")

@@ -122,6 +122,34 @@ def test_a_jpeg_that_was_squeezed_hard_is_known_by_its_tables_and_later_by_its_b
     assert look.look(planted.squeezed(picture, 20)).blocks > 3 > look.look(planted.squeezed(picture, 90)).blocks
 
 
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_squares_of_pixel_art_are_none_of_jpeg_and_those_of_what_is_smooth_are(size):
+    chance = np.random.default_rng(3)
+    colours, cells = chance.integers(0, 255, (6, 3), np.uint8), chance.integers(0, 6, (16, 16))
+    sprite = Image.fromarray(colours[cells.repeat(16 // size, 0).repeat(16 // size, 1)])
+    large = sprite.resize((256, 256), Image.Resampling.NEAREST)
+    shown = [large, large.quantize(6).convert("RGB"), planted.squeezed(large, 90)]
+    assert all(look.look(one).blocks == 1 for one in shown)
+    smooth = planted._smooth(chance, (640, 480), 4 + size) * 60 + 128
+    grey = Image.fromarray(smooth.clip(0, 255).astype(np.uint8).repeat(3, 2))
+    assert look.look(grey).blocks < 1.1 and all(look.look(planted.squeezed(grey, one)).blocks > 3 for one in (8, 30))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("size", [(10_000, 64), (64, 6000), (70_000, 64), (600, 64)])
+def test_a_picture_that_is_long_and_narrow_is_judged_and_not_called_blurred(tmp_path, sets, size):
+    chance = np.random.default_rng(1)
+    noise = chance.integers(0, 255, (size[1], size[0], 3), np.uint8)
+    framed = noise.copy()
+    framed[: size[1] * 2 // 5] = framed[size[1] - size[1] * 2 // 5 :] = 0
+    looks = [look.look(Image.fromarray(one)) for one in (noise, framed)]
+    found = judged([*looks, *sets["photographs"][1]])
+    assert (looks[0].width, looks[0].height) == size and not named(found, "blurred")
+    Image.fromarray(noise).save(tmp_path / "a.png", compress_level=1)
+    whole, refused = doctor.judge(Studio(tmp_path / "studio"), doctor.of_folder(tmp_path), doctor.Asked())
+    assert list(whole.pictures) == ["a.png"] and not refused
+
+
 @pytest.mark.parametrize(
     "captions, asked, kind, says",
     [
@@ -171,7 +199,21 @@ def test_what_the_base_does_not_read_of_a_caption_is_shown(tmp_path, sets):
     caption = " ".join(["a red cat"] * 30)
     found = judged(sets["drawings"][1][:1], [caption], base=starter)
     (one,) = [one for one in found.pictures["0"] if one.kind == "unread"]
-    assert "reads 30 tokens" in one.says and '"a red cat a" on' in one.says
+    assert one.says == 'Of the caption of 0 the base reads nothing from "a red cat a" on.'
+
+
+@pytest.mark.parametrize(
+    ("trigger", "captions", "says"),
+    [
+        ("zxyqvw_" * 5 + "zxyqv", ["a red cat on a chair"] * 2, "Use a shorter trigger word: this one takes most"),
+        ("zxy", [" ".join(["a red cat"] * 30)] * 2, "Shorten them, or say first what matters most."),
+        ("zxy", [" ".join(["a red cat"] * 30), "a cat"], "Shorten it, or say first what matters most."),
+    ],
+)
+def test_what_is_too_long_is_what_has_to_be_shortened(tmp_path, sets, trigger, captions, says):
+    looks = sets["drawings"][1][: len(captions)]
+    line = judged(looks, captions, base=bases.find(Studio(tmp_path), "starter"), trigger=trigger).lines()[0]
+    assert line.remedy.startswith(says) and line.kind in ("unread", "long_trigger")
 
 
 def test_a_look_is_the_same_once_it_was_kept_and_a_damaged_one_is_none(sets):

@@ -32,6 +32,8 @@ def test_a_caption_file_of_the_pictures_name_is_its_caption(tmp_path, name, tell
     [
         {"caption": "a fox"}, {"text": "a fox"}, {"prompt": "a fox"}, {"Caption": " a fox\n"}, {"tags": "a fox"},
         {"caption": "a fox", "tags": ["fox", "red"]}, {"caption": ["a fox"]}, {"text": "a fox", "width": 8},
+        {"tags": {"a fox": 0.9}}, {"tags": {"general": ["a fox"], "artist": []}, "description": ""},
+        {"tags": {"general": {"a fox": 0.9}}}, {"tags": {"general": "a fox"}},
     ],
 )  # fmt: skip
 def test_a_json_file_beside_a_picture_is_read(tmp_path, said, tell):
@@ -54,6 +56,11 @@ def test_a_json_file_beside_a_picture_is_read(tmp_path, said, tell):
             "annotations": [{"image_id": 1, "caption": "a fox, red"}, {"image_id": 2, "caption": "a bear"}],
         })),
         ("captions.txt", "a.png: a fox, red\nb/b.png\ta bear\nmore words\n"),
+        ("captions.tsv", "a.png\ta fox, red\nb/b.png\ta bear\n"), ("captions.tsv", "a\ta fox, red\nb/b\ta bear\n"),
+        ("metadata.csv", "a.png;a fox, red\nb.png;a bear\n"), ("metadata.csv", "a.png|a fox, red\nb.png|a bear\n"),
+        ("metadata.jsonl", '{"file_name": "a.JPG", "text": "a fox, red"}\n{"file": "/d/b/b.webp", "text": "a bear"}'),
+        ("metadata.jsonl", json.dumps({"file_name": "a.png", "tags": {"general": ["a fox"], "species": ["red"]}})
+         + '\n{"file_name": "b.png", "tags": {"a bear": 0.8}}'),
         ("captions.json", '{"A.PNG": "a fox, red", "b.png": "a bear"}'),
     ],
 )  # fmt: skip
@@ -67,7 +74,7 @@ def test_a_table_in_utf_16_is_read_and_rows_without_a_picture_are_named(studio, 
     table = "file_name,text\na.png,ein Füchslein\nc.png,nobody\n".encode("utf-16")
     captions, made = brought(studio, tmp_path, [("a.png", None), ("metadata.csv", table)])
     assert captions == {"a.png": "ein Füchslein"}
-    assert [one.file for one in made.left] == ["metadata.csv (c.png)"] and "Unused captions: 1." in made.sentence
+    assert [one.file for one in made.left] == ["metadata.csv (c.png)"] and "Not used: 1 caption." in made.sentence
 
 
 def test_a_row_for_another_folder_is_no_caption_of_a_picture_that_has_its_own(tmp_path):
@@ -82,8 +89,9 @@ def test_a_row_for_another_folder_is_no_caption_of_a_picture_that_has_its_own(tm
     [
         {"a.txt": "one", "a.caption": "two"}, {"a.txt": "one", "a.png.txt": "two"},
         {"a.txt": "one", "txt/a.txt": "two"},
-        {"a.txt": "one", "a.json": '{"caption": "two"}'}, {"metadata.csv": "file_name,text\na.png,one\na.png,two\n"},
-        {"a.json": '{"caption": "one", "prompt": "two"}'},
+        {"a.txt": "one", "a.json": '{"caption": "two"}'}, {"a.json": '{"caption": "one", "prompt": "two"}'},
+        {"metadata.jsonl": '{"file": "a.png", "text": "one"}\n{"file": "A.png", "text": "two"}', "a.txt": "three"},
+        {"metadata.csv": "file_name,text,prompt\na.png,one,two\na.png,one,three\n"},
     ],
 )  # fmt: skip
 def test_of_two_captions_none_is_guessed_and_both_are_named(tmp_path, files, tell):
@@ -92,6 +100,48 @@ def test_of_two_captions_none_is_guessed_and_both_are_named(tmp_path, files, tel
     assert captions == {"a.png": ""} and all(one.kind == CAPTION for one in left)
     (said,) = (note for note in details(left) if "different captions" in note)
     assert said.startswith("a.png ") and all(name in said for name in files)
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("coco.json", json.dumps({
+            "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+            "annotations": [{"image_id": one, "caption": text} for one, text in ((1, "one"), (2, "b"), (1, "two"))],
+        })),
+        ("metadata.jsonl", '{"file": "a.png", "text": "one"}\n{"file": "a.png", "text": "two"}'),
+        ("metadata.jsonl", '{"file": "a.png", "text": ["one", "two", "one"], "tags": "red"}'),
+        ("captions.csv", "image,caption\na.png,one\na.png,two\na.png,one\n"),
+        ("captions.txt", "image,caption\na.png,one\na.png,two\n"), ("list.json", '{"a.png": ["one", "two"]}'),
+    ],
+)  # fmt: skip
+def test_several_captions_of_a_picture_in_one_table_are_lines_of_its_caption(studio, tmp_path, name, text):
+    captions, made = brought(studio, tmp_path, [("a.png", None), ("b.png", None), (name, text)])
+    assert captions["a.png"] == "one two" and made.pictures[0].lines == ("one", "two") and not made.left
+    (said,) = made.remarks
+    assert said.startswith(f"{name} has several captions of 1 picture. They are learnt as one, or in turn where")
+
+
+def test_pictures_that_were_converted_since_keep_the_captions_of_their_names(tmp_path):
+    files = {"a.png": None, "a.jpg.txt": "a fox", "b.png": None, "b.jpg.json": '{"tags": ["a bear"]}'}
+    assert paired(tmp_path, files.items()) == ({"a.png": "a fox", "b.png": "a bear"}, [])
+    rows = '{"file": "/d/a.jpg", "text": "another"}\n{"file": "/d/a.png", "text": "its own"}'
+    captions, left = paired(tmp_path / "2", [("a.png", None), ("metadata.jsonl", rows)])
+    assert captions == {"a.png": "its own"} and not left
+    rows = rows.replace("/d/", "")
+    captions, left = paired(tmp_path / "3", [("a.png", None), ("metadata.jsonl", rows)])
+    assert captions == {"a.png": "its own"} and [one.file for one in left] == ["metadata.jsonl (a.jpg)"]
+    files = {"a.png": None, "a.png.txt": "its own", "a.jpg.txt": "another"}
+    captions, left = paired(tmp_path / "4", files.items())
+    assert captions == {"a.png": "its own"} and [one.file for one in left] == ["a.jpg.txt"]
+
+
+def test_of_pictures_of_one_name_a_row_means_the_one_whose_folders_agree_furthest(studio, tmp_path):
+    rows = {f"/content/data/{name}": {"caption": name} for name in ("a.png", "sub/a.png", "more/sub/a.png")}
+    files = [*((name.removeprefix("/content/data/"), None) for name in rows), ("meta_cap.json", json.dumps(rows))]
+    filled_with(tmp_path / "in", files)
+    made, _ = import_pictures(studio, [tmp_path / "in"])
+    assert [one.caption for one in made.pictures] == ["a.png", "more/sub/a.png", "sub/a.png"] and not made.left
 
 
 def test_two_captions_that_say_the_same_or_of_which_one_is_empty_are_one(studio, tmp_path):
@@ -143,7 +193,7 @@ def test_a_caption_whose_picture_is_damaged_is_told_and_a_text_of_another_suffix
     filled_with(tmp_path / "in", files)
     made, refused = import_pictures(studio, [tmp_path / "in"])
     assert "Captions whose picture is not used: b.txt." in made.notes
-    assert made.sentence.endswith("Not used: 2 that cannot be used. Unused captions: 1.")
+    assert made.sentence.endswith("Not used: 2 files that cannot be used, 1 caption.")
     assert refused[0].endswith("If it holds a caption, call it a.txt.") and "b.png" in refused[1]
 
 

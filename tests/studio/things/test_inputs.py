@@ -37,6 +37,16 @@ def test_a_picture_and_a_mask_of_other_sizes_are_brought_to_size_and_that_is_sai
     assert {*np.unique(values)} == {0, 255} and values[:, :31].max() == 0 and values[:, 33:].min() == 255
 
 
+def test_a_mask_may_be_small_since_it_is_stretched(tmp_path):
+    studio = Studio(tmp_path / "studio")
+    picture, mask = made(tmp_path / "a.png", (64, 64)), made(tmp_path / "m.png", (8, 8), "black", (4, 0, 8, 8))
+    taken = inputs.take(studio, tmp_path / "m.png", over=inputs.take(studio, tmp_path / "a.png").name)
+    assert taken.notes == ["The mask is 8 x 8; it is stretched over the whole picture."]
+    settings, _ = inputs.prepared(studio, asked(picture=picture, mask=mask))
+    with Image.open(settings.mask) as white:
+        assert white.size == (64, 64) and white.getbbox() == (32, 0, 64, 64)
+
+
 def test_what_fits_is_kept_pixel_for_pixel_once_and_found_again_by_its_name(tmp_path):
     studio = Studio(tmp_path / "studio")
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)

@@ -1,7 +1,7 @@
 """Folders as other programs leave them: each caption with its picture, and a word about every file that is not used."""
 
 import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from PIL import Image
@@ -83,13 +83,40 @@ def test_what_is_no_training_picture_is_never_learnt_and_named_with_its_reason(s
 
 
 def test_words_that_only_look_so_are_learnt(tmp_path):
-    names = ["masked ball.png", "regal.png", "thumbelina.png", "x_mask_2.png", "classic/a.png", "sampler/b.png"]
+    names = ["masked ball.png", "regal.png", "thumbelina.png", "x_mask_2.png", "classic/a.png", "sampler/b.png",
+             "man with gas mask.jpg", "the_mask.png", "cat.png"]  # fmt: skip
     captions, left = paired(tmp_path, [(name, None) for name in names])
     assert len(captions) == len(names) and not left
 
 
+def test_a_mask_is_one_where_a_picture_of_its_name_is_there_or_others_are_called_so(tmp_path):
+    masks = ["cat_mask.png", "gone_mask.png", "b/dog - mask (2).png", "mask.png", "x-masklabel.png"]
+    names = ["cat.png", "a/dog.jpg", "the mask.png", "clay-mask.png", *masks]
+    captions, left = paired(tmp_path, [(name, None) for name in names])
+    assert list(captions) == ["dog.jpg", "cat.png", "clay-mask.png", "the mask.png"]
+    assert sorted((one.file, one.kind) for one in left) == sorted((name, "mask") for name in masks)
+
+
+@pytest.mark.parametrize("given", [
+    ["in", "in"], ["in", "in/."], ["in", "in/a.png", "in/a.txt"], ["in/a.png", "in"], ["in/sub/a.png", "in", "in/sub"],
+    ["in/sub", "in"], ["in", "in/sub", "in/sub/a.png"],
+])  # fmt: skip
+def test_what_is_given_twice_comes_once_and_has_its_caption(studio, tmp_path, given):
+    files = [("a.png", None), ("a.txt", "a fox"), ("sub/a.png", None), ("sub/a.txt", "a bear")]
+    filled_with(tmp_path / "in", files)
+    made, refused = import_pictures(studio, [tmp_path / one for one in given])
+    assert sorted(one.caption for one in made.pictures) == ["a bear", "a fox"] and not (refused or made.left)
+
+
+def test_a_picture_that_is_given_twice_by_itself_comes_once(studio, tmp_path, monkeypatch):
+    filled_with(tmp_path, [("a.png", None), ("a.txt", "a fox")])
+    monkeypatch.chdir(tmp_path)
+    made, _ = import_pictures(studio, [tmp_path / "a.png", Path("a.png")])
+    assert [one.caption for one in made.pictures] == ["a fox"] and made.title == "a"
+
+
 def test_a_folder_of_nothing_to_learn_says_what_it_holds(studio, tmp_path):
-    filled_with(tmp_path / "in", [("a_mask.png", None), ("samples/a.png", None)])
+    filled_with(tmp_path / "in", [("mask.png", None), ("samples/a.png", None)])
     with pytest.raises(UserError, match="no pictures in in, only 1 mask, 1 file in `samples` .sample drawings."):
         import_pictures(studio, [tmp_path / "in"])
 

@@ -106,6 +106,13 @@ def test_a_mask_that_comes_in_and_cannot_be_used_is_named_and_the_picture_comes_
     assert "b-masklabel.png" in reasons["b-masklabel.png"] and len(reasons) == 2
 
 
+def test_a_mask_may_be_smaller_than_a_picture_that_can_be_learnt(studio, tmp_path):
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
+    (tmp_path / "a-masklabel.png").write_bytes(painted((8, 8), (0, 0, 4, 8)))
+    made, _ = pictures.import_pictures(studio, [tmp_path / "a.png", tmp_path / "a-masklabel.png"])
+    assert not made.left and white(masks.mask_of(made, made.pictures[0])) == (0, 0, 48, 96)
+
+
 @pytest.mark.parametrize("data, says", [
     (b"", "no PNG"), (b"GIF89a" + bytes(99), "no PNG"), (painted((96, 80), (0, 0, 9, 9))[:60], "no PNG"),
     (painted((80, 96), (0, 0, 9, 9)), "The mask is 80 x 96, and the picture 96 x 80."),

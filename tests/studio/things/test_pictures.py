@@ -116,6 +116,13 @@ def test_what_is_transparent_becomes_white_and_is_told(inbox, mode, tell):
     assert notes == ["a.png is transparent in places; there it is learnt as white."]
 
 
+def test_what_is_transparent_all_over_is_said_to_be_so(inbox, tell):
+    tell(KINDS, 1)
+    opened, notes = decode(saved(inbox / "a.png", Image.new("RGBA", (80, 64), (255, 0, 0, 0))))
+    assert opened.getcolors() == [(80 * 64, (255, 255, 255))]
+    assert notes == ["a.png is transparent all over: nothing but white is learnt of it. Take it out again."]
+
+
 def test_a_palette_with_transparency_becomes_white_there(inbox, tell):
     tell(KINDS, 1)
     image = gradient((64, 64)).convert("RGB").quantize(8)

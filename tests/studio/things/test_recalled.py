@@ -32,6 +32,20 @@ def test_what_was_written_for_the_same_pixels_is_there_again_and_said(tmp_path, 
     assert any("1 picture was here before" in remark for remark in again.remarks)
 
 
+def test_a_caption_that_was_taken_away_by_an_empty_file_stays_away_and_that_is_said(tmp_path, inbox):
+    studio = Studio(tmp_path / "studio")
+    first, _ = import_pictures(studio, [inbox])
+    set_captions(first, ["fox", "hat", ""])
+    (inbox / "0.txt").write_text("\n")
+    (inbox / "2.txt").touch()
+    again, _ = import_pictures(studio, [inbox])
+    assert captions(again) == ["", "hat", ""]
+    assert again.remarks == (
+        "1 picture was here before: the captions that you had given are there again.",
+        "1 picture was here before with a caption, and came with an empty caption file: without one.",
+    )
+
+
 def test_lines_stay_lines_and_the_newest_words_count(tmp_path, inbox):
     studio = Studio(tmp_path / "studio")
     old, _ = import_pictures(studio, [inbox])

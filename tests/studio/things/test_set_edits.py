@@ -28,6 +28,18 @@ def captions(folder):
     return [one.caption for one in pictures.load(folder).pictures]
 
 
+def test_a_set_without_a_name_is_called_by_how_many_pictures_it_has_now(studio, tmp_path):
+    paths = [tmp_path / f"{colour}.png" for colour in ("blue", "red")]
+    for path in paths:
+        Image.new("RGB", (96, 80), path.stem).save(path)
+    made = pictures.import_pictures(studio, paths)[0]
+    assert made.title == "2 pictures"
+    set_edits.take_out(made.folder, 1)
+    assert pictures.load(made.folder).title == "1 picture" == pictures.sets(studio)[0].title
+    set_work.rename(made.folder, "foxes 2")
+    assert pictures.load(made.folder).title == "foxes 2"
+
+
 def test_what_is_typed_into_one_caption_is_one_change(folder):
     for words in ("a", "a sea", "a sea at night"):
         assert set_edits.caption(folder, 1, words, "typing 1") == words

@@ -21,7 +21,7 @@ VERDICTS = {
         "red apple", "redapple", "red_apple", "my_style", "MyStyle", "mystyle", "cat-woman", "photo of a fox", "style2",
         "fox_01", "w0man", "inkfox", "Anna's", "x_style", "darkfantasy", "John Smith", "johnsmith", "红青苹果",
     ],
-    "is one piece to every base that reads with CLIP": ["sks", "ohwx"],
+    "Most bases know": ["sks", "ohwx"],
     "is nothing but digits": ["12345", "１２３", "٣٤٥", "12-34", "2_0"],
     "is so short": ["zx", "v2", "a-b"],
     "is one letter again and again": ["zzzzzzzz", "Qqqqqqq", "z_z_z"],
@@ -75,7 +75,7 @@ def test_a_word_that_only_the_base_itself_knows_is_called_so(tmp_path):
     tokenizer = tiny_tokenizers.Tokenizer(tiny_tokenizers.models.Unigram([("▁", -1.0), ("▁Zorvik", -2.0)], 0))
     tiny_tokenizers.save(tokenizer, tmp_path / "tokenizer")
     found = judge("Zorvik", Base(key="t", title="T", family="flux1", path=str(tmp_path)), [], {})
-    assert (found.kind, found.sentences[0]) == ("doubtful", "Zorvik is one piece to this base, which knows it already.")
+    assert (found.kind, found.sentences[0]) == ("doubtful", "This base knows Zorvik already, as a word of its own.")
 
 
 def test_a_tokenizer_that_cannot_be_read_is_said_and_the_words_of_clip_count(tmp_path):
