@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +17,10 @@ from safetensors.torch import save as to_bytes
 
 from lora_gui import families, files
 from lora_gui.errors import UserError
+from lora_gui.facts import Facts
 from lora_gui.formats import dialects, peft_settings
-from lora_gui.formats.header import read_header
+from lora_gui.formats.architecture import FIELDS
+from lora_gui.formats.header import checked, read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.formats.metadata import with_hashes, with_trigger
@@ -30,13 +34,13 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     yield Phase(f"Reading {source.stem}")
     header, known = read_header(source), families.facts()
     key, dialect = identify(header, known.values())
-    fields = _fields(source) if job.fields is None else job.fields
+    fields = with_trigger(_fields(source) if job.fields is None else job.fields)
     tensors = load_file(source)
     layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
     dtype = Counter(value.dtype for value in tensors.values() if value.ndim > 1).most_common(1)[0][0]
     written = _in_one_dtype(dialects.build(layers, known[key], job.to), dtype)
-    data = with_hashes(to_bytes(written, with_trigger(fields)))
-    if not _equivalent(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
+    data = _file(written, fields, known[key], job.to)
+    if not data or not _equivalent(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
         raise UserError(f"{source.stem} would not be the same LoRA as a {job.to} file.", "Keep it as it is.")
     yield Phase(f"Writing {out.name}")
     files.write_bytes(out, data)
@@ -50,6 +54,20 @@ def _fields(source: Path) -> dict[str, str]:
     """The header fields of a file that are true in any dialect."""
     with safe_open(source, "pt") as file:
         return {name: value for name, value in (file.metadata() or {}).items() if name != peft_settings.FIELD}
+
+
+def _file(tensors: dict[str, torch.Tensor], fields: dict[str, str], facts: Facts, dialect: str) -> bytes:
+    """The file, taken for what it is when it is read; empty where it never is.
+
+    The names of few layers tell the family in one dialect and not in another: there the header says it.
+    """
+    for said in ({}, {FIELDS[0]: facts.architecture}):
+        data = with_hashes(to_bytes(tensors, fields | said))
+        with contextlib.suppress(UserError):  # nothing tells what it is
+            header = checked(io.BytesIO(data), "", len(data))
+            if identify(header, families.facts().values()) == (facts.key, dialect):
+                return data
+    return b""
 
 
 def _in_one_dtype(tensors: dict[str, torch.Tensor], source: torch.dtype) -> dict[str, torch.Tensor]:

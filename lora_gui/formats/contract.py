@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from lora_gui import __version__
+from lora_gui.days import day
 from lora_gui.formats.header import plain
 
 Rights = Literal["own", "licensed", "permission", "unknown"]  # of a picture
@@ -125,15 +125,21 @@ def in_words(contract: Contract) -> list[str]:
     """The card in sentences, for people; empty where it says nothing."""
     if not contract.confirmed and not contract.owns:
         return []
-    what = f"It owns one {contract.owns}{f': {contract.scope}' if contract.scope else '.'}" if contract.owns else ""
-    kinds: Counter[Rights] = Counter(contract.rights)
-    each = ", ".join(f"{count} {IN_WORDS[kind]}" for kind, count in kinds.items() if count)
+    what = f"It is a {contract.owns}{f': {contract.scope}' if contract.scope else '.'}" if contract.owns else ""
     learnt = f"It learnt from {_many(contract.pictures, 'picture')}" if contract.pictures else ""
-    of = f"{learnt}: {each}." if each and learnt else f"{learnt}." if learnt else ""
+    of = f"{learnt}{_whose(contract)}." if learnt else ""
     people = PEOPLE[contract.people] if contract.confirmed else ""
     use = f"Allowed use: {contract.allowed_use}" if contract.allowed_use else ""
-    when = f"Its maker recorded this on {contract.confirmed}; it is not proved." if contract.confirmed else ""
+    when = f"Its maker recorded this on {day(contract.confirmed)}; it is not proved." if contract.confirmed else ""
     return [one for one in (what, of, people, use, when) if one]
+
+
+def _whose(contract: Contract) -> str:
+    """`, all my own`, or how many of each kind."""
+    there = {kind: count for kind, count in contract.rights.items() if count}
+    if len(there) == 1 and contract.pictures > 1 and contract.pictures in there.values():
+        return f", all {IN_WORDS[next(iter(there))]}"
+    return f": {', '.join(f'{count} {IN_WORDS[kind]}' for kind, count in there.items())}" if there else ""
 
 
 def _origin(base: str, repo: str, pictures: int, dataset: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,8 @@ class Factors(Mapping[str, Factor]):
     def _read(self, names: tuple[str, ...]) -> dict[str, Factor]:
         """The layers that the file has as one. Raises UserError where it has another size than they."""
         own, (facts, dialect) = [in_base(name.rstrip(SWAPPED), None) for name in names], self._like
-        whole = _factor(self._data, self._layers[names], DIALECTS[dialect].alpha_of(own[0], self._header.metadata))
+        alpha_of = partial(DIALECTS[dialect].alpha_of, own[0], self._header.metadata)
+        whole = _factor(self._data, self._layers[names], alpha_of)
         if names[0].endswith(SWAPPED) and whole.up.shape[0] == 2 * whole.down.shape[1]:
             whole = Factor(whole.down, np.concatenate(np.split(whole.up, 2)[::-1]), whole.scale)
         return dict(zip(own, _split(own, whole, facts), strict=True))
@@ -112,11 +113,11 @@ def _places(dialect: str, facts: Facts, names: tuple[str, ...]) -> dict[str, Pla
     return DIALECTS[dialect].places(names, facts)
 
 
-def _factor(data: Any, roles: dict[str, Tensor], alpha: float | None) -> Factor:
-    """`alpha` counts where the layer has none of its own, and is the rank where it is None."""
+def _factor(data: Any, roles: dict[str, Tensor], alpha_of: Callable[[int], float | None]) -> Factor:
+    """`alpha_of` its rank counts where the layer has no alpha of its own, and is the rank where it is None."""
     down, up = _values(data, roles["down"]), _values(data, roles["up"])
     rank = down.shape[0]
-    alpha = float(_values(data, roles["alpha"]).item()) if "alpha" in roles else alpha
+    alpha = float(_values(data, roles["alpha"]).item()) if "alpha" in roles else alpha_of(rank)
     return Factor(down.reshape(rank, -1), up.reshape(up.shape[0], -1), 1.0 if alpha is None else alpha / rank)
 
 

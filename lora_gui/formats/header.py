@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from lora_gui.errors import UserError
-from lora_gui.formats import disguised, lycoris
-from lora_gui.formats.peft_settings import FIELD
-from lora_gui.formats.spelling import canonical
+from lora_gui.formats import disguised, lycoris, peft_settings
+from lora_gui.formats.spelling import PEFT, canonical
 
 HEADER_LIMIT = 8_000_000  # bytes
 TENSOR_LIMIT = 20_000
 FIELDS_LIMIT, FIELD_LIMIT = 1_000, 2_000  # metadata fields, and characters of each, that are kept
-LONG_LIMIT = 500_000  # characters of peft's settings, which may name every layer
 RANK_LIMIT = 1536  # fused qkv layers carry three times the rank
 FACTORED_LIMIT = 6_000_000_000  # values of all LyCORIS layers of a file as plain halves
 SIDE_LIMIT = 65_536  # largest size of a dimension
@@ -55,6 +53,7 @@ class Header:
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
+    by_peft: bool = False  # whether it is as peft saves it, which keeps the alpha in a file of its own
 
     @functools.cached_property
     def sizes(self) -> dict[str, tuple[int, int, int]]:
@@ -87,19 +86,22 @@ class Header:
 def state(path: Path) -> tuple[int, ...]:
     """What tells one state of a file from the next: where it lies, its size, and when it and its entry changed.
 
-    Raises OSError and ValueError as `Path.stat` does.
+    What peft has put beside it counts too. Raises OSError and ValueError as `Path.stat` does.
     """
     stat = path.stat()
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return *peft_settings.state_beside(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header of a LoRA. Raises UserError where the file is damaged, not a LoRA or not safe."""
+    """Read and check the header of a LoRA; the settings that peft has put beside it are among its fields.
+
+    Raises UserError where the file is damaged, not a LoRA or not safe.
+    """
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"{path.name} is not a file.", "Choose a .safetensors file that holds a LoRA.")
         with open(path, "rb") as file:
-            return _read(file, path.name, path.stat().st_size)
+            return checked(file, path.name, path.stat().st_size, peft_settings.beside(path))
     except FileNotFoundError:
         raise UserError(f"{path.name} is not there any more.", "Choose another LoRA.") from None
     except OSError as error:
@@ -134,7 +136,8 @@ def _begins_a_header(file: IO[bytes]) -> bool:
     return first == b"{"
 
 
-def _read(file: IO[bytes], name: str, size: int) -> Header:
+def checked(file: IO[bytes], name: str, size: int, settings: str = "") -> Header:
+    """The header of a LoRA; peft's `settings` count where it has none. Raises UserError as `read_header` does."""
     found, metadata, first = entries(file, name, size)
     tensors = {
         canonical(key): Tensor(dtype, shape, first + begin, first + end)
@@ -147,8 +150,12 @@ def _read(file: IO[bytes], name: str, size: int) -> Header:
         raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
     _check_layout(tensors, first, size, name)
     _check_pairs(tensors, name)
-    texts = [(k, v) for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)]
-    return Header(tensors, {plain(k): plain(v, LONG_LIMIT if k == FIELD else FIELD_LIMIT) for k, v in texts})
+    texts = {k: v for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)}
+    if settings:
+        texts.setdefault(peft_settings.FIELD, settings)
+    limits = {peft_settings.FIELD: peft_settings.LONGEST}
+    said = {plain(k): plain(v, limits.get(k, FIELD_LIMIT)) for k, v in texts.items()}
+    return Header(tensors, said, any(map(PEFT.match, found)))
 
 
 def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:

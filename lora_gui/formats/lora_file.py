@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -105,16 +106,15 @@ def is_lokr(layers: Layers) -> bool:
     return any(isinstance(layer, Kronecker) for layer in layers.values())
 
 
-def layer_from(tensors: LayerTensors, alpha: float | None = None) -> Layer:
-    """A layer from its tensors; where there is no alpha among them it is `alpha`, or the rank.
+def layer_from(tensors: LayerTensors, alpha_of: Callable[[int], float | None] = lambda rank: None) -> Layer:
+    """A layer from its tensors; where there is no alpha among them it is what `alpha_of` its rank says, or the rank.
 
     Raises UserError where down or up is missing, they do not match, or the magnitude is not one per output.
     """
     down, up, magnitude = tensors.get("down"), tensors.get("up"), tensors.get("magnitude")
     if down is None or up is None or down.ndim < 2 or up.ndim < 2 or down.shape[0] != up.shape[1]:
         raise UserError("In this LoRA the two halves of a layer do not belong together.", "Get a whole copy of it.")
-    if "alpha" in tensors:
-        alpha = float(tensors["alpha"])
+    alpha = float(tensors["alpha"]) if "alpha" in tensors else alpha_of(down.shape[0])
     return Layer(
         down=down.float(),
         up=up.float(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import re
 
+PEFT = re.compile(r"\bbase_model\.model\.")  # which peft puts before a layer's own name
+QKV = ".qkv"  # after a layer that fuses more than these: query, key and value of it alone
 _DIFFUSERS = re.compile(r"(unet|transformer|prior|text_encoder(_[23])?)\.")
 _HALVES = {"down": "down", "A": "down", "up": "up", "B": "up"}
 _KOHYA = {"down": "lora_down.weight", "up": "lora_up.weight", "magnitude": "dora_scale"}
@@ -19,6 +21,20 @@ _BARE = (
     (re.compile(r"(layers|noise_refiner|context_refiner|(double|single)_stream_modulation(_img|_txt)?)\."),
      "diffusion_model."),
 )  # fmt: skip
+# of SimpleTuner's LyCORIS, which adapts the denoiser alone -> as kohya and OneTrainer have it
+_LYCORIS = (
+    (re.compile(r"lycoris_(?=(down_blocks|mid_block|up_blocks|conv_in|conv_out|time_embedding|add_embedding)[_.])"),
+     "lora_unet_"),
+    (re.compile(r"lycoris_"), "lora_transformer_"),
+)  # fmt: skip
+_XLABS = re.compile(
+    r"diffusion_model\.(double|single)_blocks\.(\d+)\.processor\.(qkv|proj)_lora([12]?)\.(down|up)\.weight"
+)
+_OF_XLABS = {
+    ("double", "1"): {"qkv": "img_attn.qkv", "proj": "img_attn.proj"},
+    ("double", "2"): {"qkv": "txt_attn.qkv", "proj": "txt_attn.proj"},
+    ("single", ""): {"qkv": f"linear1{QKV}", "proj": "linear2"},
+}
 _OLD_ATTENTION = re.compile(
     r"(.*?)(?:\.processor)?\.(to_[qkv]|to_out|add_[qkv]_proj|to_add_out)_lora\.(down|up)\.weight"
 )
@@ -34,9 +50,13 @@ def canonical(name: str) -> str:
     """The name of a tensor as its dialect is spelt today; a name that is no old one comes back as it is."""
     if len(name) > _LONGEST:
         return name
-    name = re.sub(r"\bbase_model\.model\.", "", name, count=1)
+    name = PEFT.sub("", name, count=1)
     name = name.removeprefix("model.") if name.startswith("model.diffusion_model.") else name
     name = next((prefix + name for begins, prefix in _BARE if begins.match(name)), name)
+    if name.startswith("lycoris_"):
+        name = next(begins.sub(prefix, name, count=1) for begins, prefix in _LYCORIS if begins.match(name))
+    if (match := _XLABS.fullmatch(name)) and (of_block := _OF_XLABS.get((match[1], match[4]))):
+        return f"diffusion_model.{match[1]}_blocks.{match[2]}.{of_block[match[3]]}.{_KOHYA[match[5]]}"
     if match := _OLD_ATTENTION.fullmatch(name):
         return _spelt(f"{match[1]}.{match[2]}", match[3])
     if match := _OLD_HALF.fullmatch(name) or _HALF.fullmatch(name):

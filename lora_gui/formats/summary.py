@@ -11,18 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_gui.facts import CheckpointNames
-from lora_gui.formats import lycoris
-from lora_gui.formats.header import Header
+from lora_gui.facts import SWAPPED, CheckpointNames
+from lora_gui.formats import lycoris, peft_settings
+from lora_gui.formats.dialects import DIALECTS
+from lora_gui.formats.header import DOWN, Header
 from lora_gui.formats.identify import identify, unplaced
 from lora_gui.formats.leftover import sentence
 from lora_gui.formats.magnitude import OVER_INPUTS, of_outputs
 from lora_gui.formats.metadata import trigger_of
-from lora_gui.formats.peft_settings import alpha_of
+from lora_gui.formats.naming import in_base
 
 if TYPE_CHECKING:
     from lora_gui.facts import Facts
 
+_ALPHA_APART = (
+    "It does not say its alpha, so that is taken to be the rank; peft writes it into adapter_config.json, which "
+    "belongs beside adapter_model.safetensors."
+)
 _SCALARS = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i", "I16": "<h", "I8": "b", "U8": "B"}
 
 
@@ -41,17 +46,10 @@ def summary(path: Path, header: Header, families: Iterable[Facts]) -> Summary:
     """The summary of the file at `path`. Raises UserError where its family or dialect is not known."""
     known = {facts.key: facts for facts in families}
     family, dialect = identify(header, known.values())
-    fusion = _Fusion(known[family].checkpoint_names)
-    ranks: Counter[int] = Counter()
-    counted: Counter[float] = Counter()
-    given = alphas(path, header)
-    if dialect == "diffusers":
-        said = {module: alpha_of(module, header.metadata) for module in header.ranks}
-        given = {module: alpha for module, alpha in said.items() if alpha is not None} | given
-    for module, rank in header.ranks.items():
-        parts = fusion.of(module) if rank % fusion.of(module) == 0 else 1
-        ranks[rank // parts] += 1
-        counted[given.get(module, float(rank)) / parts] += 1
+    given = _by_settings(header, known[family], dialect) | alphas(path, header)
+    parts = _parts(header, known[family])
+    ranks = Counter(rank // parts[module] for module, rank in header.ranks.items())
+    counted = Counter(given.get(module, float(rank)) / parts[module] for module, rank in header.ranks.items())
     odd = (*filter(None, (sentence(unplaced(header, dialect), len(header.tensors)),)),
            *_oddities(header, dialect, ranks, counted, given))  # fmt: skip
     return Summary(family, dialect, ranks.most_common(1)[0][0], counted.most_common(1)[0][0], odd)
@@ -66,6 +64,19 @@ def alphas(path: Path, header: Header) -> dict[str, float]:
                 file.seek(tensor.start)
                 found[name.removesuffix(".alpha")] = _scalar(tensor.dtype, file.read(tensor.end - tensor.start))
     return found
+
+
+def _by_settings(header: Header, facts: Facts, dialect: str) -> dict[str, float]:
+    """The alpha of each module that peft's settings give one for, as whoever reads the tensors has it."""
+    if peft_settings.FIELD not in header.metadata:
+        return {}
+    own, ranks = DIALECTS[dialect], header.ranks
+    found = {}
+    for key, (names, _) in own.places(header.tensors, facts).items():
+        if match := DOWN.fullmatch(key):
+            name = in_base(names[0].rstrip(SWAPPED), None)
+            found[match[1]] = own.alpha_of(name, header.metadata, ranks[match[1]])
+    return {module: alpha for module, alpha in found.items() if alpha is not None}
 
 
 def _scalar(dtype: str, data: bytes) -> float:
@@ -85,6 +96,24 @@ def _e4m3(byte: int) -> float:
         return math.nan
     size = (8 + mantissa) * 2.0 ** (exponent - 10) if exponent else mantissa * 2.0**-9
     return -size if byte & 128 else size
+
+
+def _parts(header: Header, facts: Facts) -> dict[str, int]:
+    """Of how many layers of the base each module has the ranks side by side; a fused one may also have a single rank.
+
+    Its header alone does not tell, but it is one way in a whole file: that in which fewer ranks are different, and
+    where both have as many the one that its trainer says.
+    """
+    ranks, fusion = header.ranks, _Fusion(facts.checkpoint_names)
+    fused = {module: fusion.of(module) if rank % fusion.of(module) == 0 else 1 for module, rank in ranks.items()}
+    single = dict.fromkeys(ranks, 1)
+    said = header.metadata.get("ss_network_dim", "")
+
+    def oddness(parts: dict[str, int]) -> tuple[int, bool]:
+        found = {str(rank // parts[module]) for module, rank in ranks.items()}
+        return len(found), said not in found
+
+    return min(fused, single, key=oddness)
 
 
 class _Fusion:
@@ -113,7 +142,9 @@ def _oddities(
         yield f"Its layers have different ranks: {_listed(ranks)}."
     if len(alphas) > 1 and given:
         yield f"Its layers have different alphas: {_listed(alphas)}."
-    if not given and dialect in ("kohya", "onetrainer"):
+    if not given and header.by_peft:
+        yield _ALPHA_APART
+    elif not given and dialect in ("kohya", "onetrainer"):
         yield "It does not say its alpha, so that is taken to be the rank."
     if any(not alpha for alpha in alphas):
         yield "Some of its layers have alpha 0 and do nothing."

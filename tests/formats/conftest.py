@@ -1,9 +1,11 @@
 """The networks of one tiny base, for LoRA files that are read for it."""
 
 import pytest
+import torch
 from diffusers import StableDiffusionPipeline
 
 from lora_gui.engine.load import lora
+from lora_gui.formats.lora_file import Layer
 from tests import tiny
 
 
@@ -16,3 +18,14 @@ def parts(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shapes(parts):
     return lora.shapes(parts)
+
+
+@pytest.fixture(scope="module")
+def layers(shapes):
+    chosen = [
+        n for n in shapes if n.endswith(("attn1.to_q", "attn1.to_out.0", "self_attn.q_proj", "self_attn.out_proj"))
+    ]
+    return {
+        name: Layer(torch.randn(2, shapes[name][1]).half().float(), torch.randn(shapes[name][0], 2).half().float(), 2.0)
+        for name in chosen
+    }

@@ -14,6 +14,7 @@ from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.formats.dialects import diffusers
 from lora_gui.formats.lora_file import Layer
+from lora_gui.studio.things import loras
 from tests import tiny
 
 SD1 = family("sd1").facts
@@ -127,6 +128,29 @@ def test_alpha_of_a_peft_file_is_read_from_its_header(shapes):
     settings = {"unet.lora_alpha": 8, "unet.alpha_pattern": {"attn1.to_q": 3}}
     back = dialects.parse(tensors, {"lora_adapter_metadata": json.dumps(settings)}, "diffusers", shapes, SD1)
     assert {name[-4:]: layer.alpha for name, layer in back.items()} == {"to_q": 3, "to_k": 8}
+
+
+@pytest.mark.parametrize("part", ["unet.", ""])  # a network that is saved by itself has no part in its settings
+@pytest.mark.parametrize("dialect", ["diffusers", "comfy"])
+def test_the_alpha_of_a_rank_stabilised_lora_is_that_of_a_plain_one_that_does_the_same(shapes, part, dialect):
+    tensors = dialects.build(layers_for(shapes, ["attn1.to_q"]), SD1, dialect)
+    tensors = {key: value for key, value in tensors.items() if not key.endswith(".alpha")}
+    settings = {f"{part}lora_alpha": 8, f"{part}use_rslora": True}
+    back = dialects.parse(tensors, {"lora_adapter_metadata": json.dumps(settings)}, dialect, shapes, SD1)
+    assert len({layer.rank for layer in back.values()}) > 1
+    for layer in back.values():
+        assert layer.alpha / layer.rank == pytest.approx(8 / layer.rank**0.5)
+
+
+@pytest.mark.parametrize("alpha", ["9" * 400, '"8"', "null", "true", "[8]"])
+def test_an_alpha_of_peft_that_is_no_number_counts_for_nothing_or_is_refused(tmp_path, shapes, alpha):
+    tensors = dialects.build(layers_for(shapes, ["attn1.to_q"]), SD1, "diffusers")
+    path = save(tmp_path / "a.safetensors", tensors, {"lora_adapter_metadata": f'{{"lora_alpha": {alpha}}}'})
+    if alpha.startswith("9"):
+        with pytest.raises(UserError, match="is not a number"):
+            loras.describe(path)
+    else:
+        assert loras.describe(path).alpha == loras.describe(path).rank
 
 
 def test_a_missing_alpha_means_the_rank(shapes):

@@ -1,11 +1,12 @@
 """LoRA files as other trainers write them: old spellings, other dtypes, and tensors no layer here has."""
 
-import json
+import itertools
 import os
 
 import pytest
 import safetensors.torch
 import torch
+from diffusers.loaders.lora_conversion_utils import _convert_xlabs_flux_lora_to_diffusers
 
 from lora_gui import families
 from lora_gui.engine.convert import convert
@@ -26,17 +27,6 @@ from lora_gui.studio.things import loras
 SD1, FLUX = family("sd1").facts, family("flux1").facts
 KNOWN = list(families.facts().values())
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
-
-
-@pytest.fixture(scope="module")
-def layers(shapes):
-    chosen = [
-        n for n in shapes if n.endswith(("attn1.to_q", "attn1.to_out.0", "self_attn.q_proj", "self_attn.out_proj"))
-    ]
-    return {
-        name: Layer(torch.randn(2, shapes[name][1]).half().float(), torch.randn(shapes[name][0], 2).half().float(), 2.0)
-        for name in chosen
-    }
 
 
 def save(path, tensors, **says):
@@ -95,6 +85,16 @@ def test_old_spellings_are_read_as_todays(tmp_path, shapes, layers, spelling):
         ("model.diffusion_model.a.lora.up.weight", "diffusion_model.a.lora_up.weight"),
         ("transformer.a.lora_magnitude_vector.default.weight", "transformer.a.lora_magnitude_vector"),
         ("transformer.a.attn.to_out.lora_A.weight", "transformer.a.attn.to_out.lora_A.weight"),
+        ("lycoris_transformer_blocks_0_attn_to_q.lokr_w1", "lora_transformer_transformer_blocks_0_attn_to_q.lokr_w1"),
+        ("lycoris_single_transformer_blocks_7_proj_mlp.lora_up.weight",
+         "lora_transformer_single_transformer_blocks_7_proj_mlp.lora_up.weight"),
+        ("lycoris_mid_block_attentions_0_proj_in.alpha", "lora_unet_mid_block_attentions_0_proj_in.alpha"),
+        ("lycoris_conv_in.lokr_w2_a", "lora_unet_conv_in.lokr_w2_a"),
+        ("double_blocks.0.processor.qkv_lora2.down.weight",
+         "diffusion_model.double_blocks.0.txt_attn.qkv.lora_down.weight"),
+        ("single_blocks.37.processor.proj_lora.up.weight", "diffusion_model.single_blocks.37.linear2.lora_up.weight"),
+        ("single_blocks.37.processor.qkv_lora1.up.weight",
+         "diffusion_model.single_blocks.37.processor.qkv_lora1.up.weight"),
     ],
 )  # fmt: skip
 def test_names_are_brought_to_todays_spelling_once(old, new):
@@ -106,6 +106,48 @@ def test_a_layer_in_two_spellings_is_refused(tmp_path, layers):
     old = {SPELLINGS["lora.down"](key): value.clone() for key, value in tensors.items()}
     with pytest.raises(UserError, match="twice"):
         loras.describe(save(tmp_path / "a.safetensors", tensors | old))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "layer", "prefix"),
+    [
+        ("kohya", "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", "lora_unet_"),
+        ("onetrainer", "transformer.transformer_blocks.3.attn.to_q", "lora_transformer_"),
+        ("onetrainer", "transformer.single_transformer_blocks.3.proj_mlp", "lora_transformer_"),
+    ],
+)
+def test_lycoris_of_simpletuner_is_read_as_the_same_tensors_of_others(tmp_path, dialect, layer, prefix):
+    kind, module = layer.partition(".")[0], layer.partition(".")[2].replace(".", "_")
+    facts, outs = (SD1, 320) if kind == "unet" else (FLUX, 12288 if "mlp" in layer else 3072)
+    factors = {"lokr_w1": torch.randn(16, 16), "lokr_w2_a": torch.randn(outs // 16, 2), "alpha": torch.tensor(1.0),
+               "lokr_w2_b": torch.randn(2, (320 if kind == "unet" else 3072) // 16)}  # fmt: skip
+    read = []
+    for name, begins in (("a", "lycoris_"), ("b", prefix)):
+        tensors = {f"{begins}{module}.{role}": value for role, value in factors.items()}
+        path = save(tmp_path / f"{name}.safetensors", tensors)
+        assert (loras.describe(path).family, loras.describe(path).dialect) == (facts.key, dialect)
+        read.append(dialects.read(path, None, facts, KNOWN))
+    assert layer in read[0]
+    same(*read)
+
+
+def test_flux_loras_of_xlabs_are_read_as_diffusers_reads_them(tmp_path):
+    tensors = {}
+    for block, count, kinds in (
+        ("double_blocks", 19, {"qkv_lora1": (36, 12), "qkv_lora2": (36, 12), "proj_lora1": (12, 12),
+                               "proj_lora2": (12, 12)}),
+        ("single_blocks", 2, {"qkv_lora": (36, 12), "proj_lora": (12, 60)}),
+    ):  # fmt: skip
+        for n, (kind, (outs, inputs)) in itertools.product(range(count), kinds.items()):
+            tensors[f"{block}.{n}.processor.{kind}.down.weight"] = torch.randn(2, inputs)
+            tensors[f"{block}.{n}.processor.{kind}.up.weight"] = torch.randn(outs, 2)
+    path, out = save(tmp_path / "a.safetensors", tensors), tmp_path / "b.safetensors"
+    assert (loras.describe(path).family, loras.describe(path).rank) == ("flux1", 2)
+    theirs = _convert_xlabs_flux_lora_to_diffusers(dict(tensors))
+    found = dialects.read(path, None, FLUX, KNOWN)
+    same(dialects.parse(theirs, {}, "diffusers", None, FLUX), found)
+    list(convert(ConvertJob(file=str(path), to="kohya", out=str(out))))
+    same(found, {name: layer for name, layer in dialects.read(out, None, FLUX, KNOWN).items() if layer.changes})
 
 
 STRAYS = {
@@ -199,18 +241,6 @@ def test_an_alpha_of_eight_bits_is_told_exactly(tmp_path, layers, value):
     assert loras.describe(path).alpha == value
 
 
-def test_inspect_tells_the_alpha_of_pefts_settings_as_reading_does_however_long_they_are(tmp_path, shapes, layers):
-    tensors = dialects.build(layers, SD1, "diffusers")
-    settings = {
-        "unet.target_modules": [str(n) for n in range(2000)],
-        "unet.lora_alpha": 8,
-        "text_encoder.lora_alpha": 8,
-    }
-    path = save(tmp_path / "a.safetensors", tensors, lora_adapter_metadata=json.dumps(settings))
-    assert loras.describe(path).alpha == 8
-    assert {layer.alpha for layer in dialects.read(path, shapes, SD1, KNOWN).values()} == {8}
-
-
 def test_inspect_and_reading_say_the_same_of_a_dora_over_inputs(tmp_path, layers):
     name = next(iter(layers))
     tensors = dialects.build({name: layers[name]}, SD1)
@@ -222,15 +252,3 @@ def test_inspect_and_reading_say_the_same_of_a_dora_over_inputs(tmp_path, layers
         dialects.read(path, None, SD1, KNOWN)
     odd = summary(path, read_header(path), KNOWN).odd
     assert any(sentence and sentence in caught.value.what for sentence in odd)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_a_fused_layer_with_one_down_is_converted_to_one_dtype(tmp_path, dtype):
-    module = "lora_unet_double_blocks_0_img_attn_qkv"
-    tensors = {f"{module}.lora_down.weight": torch.randn(4, 3072).to(dtype),
-               f"{module}.lora_up.weight": torch.randn(9216, 4).to(dtype),
-               f"{module}.alpha": torch.tensor(3.0, dtype=dtype)}  # fmt: skip
-    path, out = save(tmp_path / "a.safetensors", tensors, ss_base_model_version="flux1"), tmp_path / "b.safetensors"
-    list(convert(ConvertJob(file=str(path), to="diffusers", out=str(out))))
-    assert len({value.dtype for value in safetensors.torch.load_file(out).values()}) == 1
-    same(dialects.read(path, None, FLUX, KNOWN), dialects.read(out, None, FLUX, KNOWN))

@@ -4,6 +4,7 @@ Written with lora_down and alpha, which ComfyUI reads for every family; both spe
 """
 
 from lora_gui.formats.dialects.dialect import Dialect
+from lora_gui.formats.peft_settings import alpha_of
 
 _PREFIXES = {
     "unet": "diffusion_model.",
@@ -23,4 +24,5 @@ DIALECT = Dialect(
         "dora_scale": "magnitude",
     },
     by_checkpoint=lambda facts: True,
+    alpha_of=alpha_of,
 )

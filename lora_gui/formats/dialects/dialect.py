@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
@@ -22,6 +23,7 @@ from lora_gui.formats.lora_file import (
     unknown_layers,
 )
 from lora_gui.formats.naming import TEXT_LAYERS, Translation, in_base, in_file, is_text
+from lora_gui.formats.spelling import QKV
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +44,7 @@ class Dialect:
     separator: str = "."  # within a module path
     by_checkpoint: Callable[[Facts], bool] = lambda facts: False  # whether written with the checkpoint's module paths
     folds_alpha: bool = False  # whether alpha / rank is folded into `up`, and alpha not written
-    alpha_of: Callable[[str, dict[str, str]], float | None] = lambda name, metadata: None  # by the header
+    alpha_of: Callable[[str, dict[str, str], int], float | None] = lambda name, metadata, rank: None  # by the header
 
     def parse(
         self, tensors: dict[str, torch.Tensor], metadata: dict[str, str], facts: Facts, shapes: Shapes | None = None
@@ -63,7 +65,7 @@ class Dialect:
         layers: Layers = {}
         for names, roles in found.items():
             own = [in_base(name.rstrip(SWAPPED), shapes) for name in names]
-            stored = layer_from(roles, self.alpha_of(own[0], metadata))
+            stored = layer_from(roles, partial(self.alpha_of, own[0], metadata))
             stored = _swapped(stored) if names[0].endswith(SWAPPED) else stored
             stored = _reshaped(stored, shapes[own[0]]) if shapes else stored
             for name, layer in _split(own, stored, facts, shapes):
@@ -120,6 +122,7 @@ class Dialect:
         """Every name a layer can have in a file, and the module paths it adapts: several where it is fused."""
         for part, prefixes in self.prefixes(facts).items():
             mapped = {} if is_text(part) else facts.checkpoint_names
+            mapped = mapped | {path + QKV: names[:3] for path, names in mapped.items() if len(names) > 3}
             own = [name.rstrip(SWAPPED) for names in mapped.values() for name in names] or TEXT_LAYERS
             known = [in_file(name).partition(".")[2] for name in shapes or () if name.startswith(f"{part}.")]
             paths = mapped | {path: (path,) for path in (*own, *known)}

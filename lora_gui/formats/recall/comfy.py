@@ -23,30 +23,76 @@ _SILENT = re.compile(
     r"SaveImage.*|PreviewImage|VAEDecode.*|VAELoader|.*CLIPLoader.*|RandomNoise|KSamplerSelect|\w+Scheduler|"
     r"(Basic|CFG)Guider|ModelSampling\w+|Primitive.*|Note|Reroute|ConditioningZeroOut|Seed.*|DisableNoise"
 )
-_VALUES = ("value", "seed", "noise_seed", "int", "float", "text", "string", "String", "Text", "number")
+_NUMBERS = ("value", "seed", "noise_seed", "int", "float", "number")  # what nodes call the number that they hold
+_TEXTS = ("value", "text", "string", "String", "Text")  # likewise
+_JOINED = {"StringConcatenate": ("string_a", "string_b")}  # nodes to the texts that they join with their delimiter
+_PROMPTS = ("text", "text_g", "t5xxl", "clip_g", "clip_l", "text_l")  # of text encoders, the one that says most first
 
 
 class Graph:
-    """The nodes of a workflow, and which of them were looked at."""
+    """The nodes of a workflow, which of them are `known`, and in `left` and `lost` what is not carried over."""
 
     def __init__(self, nodes: dict[str, Node]) -> None:
-        self.nodes, self.seen, self.left = nodes, set[str](), list[str]()
+        self.nodes, self.known, self.left = nodes, set[str](), list[str]()
+        self.lost: dict[str, str] = {}  # inputs to the class that they come from, which is not known here
+        self._texts: dict[str, str | None] = {}  # of nodes
 
     def at(self, link: Any) -> Node | None:
         """The node that an input comes from."""
-        found = self.nodes.get(str(link[0])) if isinstance(link, list) and link else None
-        if found is not None:
-            self.seen.add(str(link[0]))
-        return found
+        return self.nodes.get(str(link[0])) if isinstance(link, list) and link else None
 
-    def value(self, given: Any) -> Any:
-        """An input, or what the node holds that it comes from."""
+    def knows(self, node: Node) -> None:
+        """All that a node does is carried over."""
+        self.known.add(node["id"])
+
+    def value(self, inputs: Node, name: str) -> Any:
+        """An input, or what the node holds that it comes from; None where that is not known."""
+        given, last = inputs.get(name), None
         for _ in range(DEEP):
             node = self.at(given)
             if node is None:
-                return None if isinstance(given, list | dict) else given
-            given = next((node["inputs"][name] for name in _VALUES if name in node["inputs"]), None)
-        return None
+                break
+            last, given = node, self._held(node, _NUMBERS)
+        if isinstance(given, list | dict) or (given is None and last is not None):
+            self.lost[name] = _kind(given, last)
+            return None
+        return given
+
+    def text(self, inputs: Node, name: str, called: str = "") -> str:
+        """A text, or what nodes make of texts; what is not known of it is left out, under the name `called`."""
+        found = self._text(inputs.get(name), called or name, DEEP)
+        return "" if found is None else found
+
+    def _text(self, given: Any, called: str, deep: int) -> str | None:
+        """None where it comes round to itself."""
+        if not isinstance(given, list | dict):
+            return "" if given is None else str(given)
+        node = self.at(given)
+        if node is not None and deep and node["id"] not in self._texts:
+            self._texts[node["id"]] = None
+            self._texts[node["id"]] = self._made(node, called, deep - 1)
+        found = self._texts.get(node["id"]) if node is not None else None
+        if found is None:
+            self.lost[called] = _kind(given, node)
+        return found
+
+    def _made(self, node: Node, called: str, deep: int) -> str | None:
+        """The text of a node; cut to one sign more than a prompt may have, as joining can double it each time."""
+        inputs = node["inputs"]
+        if names := _JOINED.get(node["class_type"]):
+            self.knows(node)
+            parts = [self._text(inputs.get(name), called, deep) for name in names]
+            return str(inputs.get("delimiter", "")).join(filter(None, parts))[: LONGEST + 1]
+        held = self._held(node, _TEXTS)
+        return None if held is None else self._text(held, called, deep)
+
+    def _held(self, node: Node, names: tuple[str, ...]) -> Any:
+        """What a node holds under one of these names; one that holds more may do more, and is not known for it."""
+        inputs = node["inputs"]
+        name = next((one for one in names if one in inputs), "")
+        if name and len(inputs) == 1:
+            self.knows(node)
+        return inputs.get(name)
 
     def way(self, link: Any, *names: str) -> Iterator[Node]:
         """The nodes from a link on, each by the first of these inputs that leads on."""
@@ -58,22 +104,30 @@ class Graph:
             link = next((node["inputs"][name] for name in names if isinstance(node["inputs"].get(name), list)), None)
 
 
+def _kind(given: Any, node: Node | None) -> str:
+    """What an input comes from, in words."""
+    if node is not None:
+        return str(node["class_type"])
+    return "a node that is not in the file" if isinstance(given, list) else "values of its own kind"
+
+
 def read(text: str) -> Recalled:
     """Raises UserError where the record is damaged or has no sampler that is known here."""
     graph = Graph(_nodes(text))
     samplers = {key: node for key, node in graph.nodes.items() if node["class_type"] in SAMPLERS}
     if not samplers:
         raise UserError("This picture's ComfyUI workflow has no sampler that is known here.", "Set it up by hand.")
-    key, sampler = _first(graph, samplers)
-    graph.seen.add(key)
+    sampler = _first(graph, samplers)
     if len(samplers) > 1:
         graph.left.append(f"Only the first of {len(samplers)} passes is carried over.")
     inputs = _with_guider(graph, sampler["inputs"])
     base, loras = _model(graph, inputs.get("model"))
     settings = _sampling(graph, inputs) | _latents(graph, inputs.get("latent_image")) | _prompts(graph, inputs)
-    others = {node["class_type"] for key, node in graph.nodes.items() if key not in graph.seen | samplers.keys()}
+    others = {node["class_type"] for key, node in graph.nodes.items() if key not in graph.known | samplers.keys()}
     if unknown := sorted(one for one in others if not _SILENT.fullmatch(one)):
         graph.left.append(f"Not carried over: {', '.join(unknown[:8])}.")
+    if lost := [f"{name} ({kind})" for name, kind in graph.lost.items()]:
+        graph.left.append(f"Left out, as it comes from nodes that are not known here: {', '.join(lost[:8])}.")
     return Recalled(
         program="ComfyUI",
         settings={name: value for name, value in settings.items() if value is not None},
@@ -87,7 +141,7 @@ def _nodes(text: str) -> dict[str, Node]:
     try:
         said = json.loads(text)
         found = {
-            str(key): {"class_type": str(node["class_type"])[:80], "inputs": dict(node["inputs"])}
+            str(key): {"id": str(key), "class_type": str(node["class_type"])[:80], "inputs": dict(node["inputs"])}
             for key, node in [*said.items()][:NODES]
             if isinstance(node, dict) and "class_type" in node and isinstance(node.get("inputs"), dict)
         }
@@ -96,13 +150,13 @@ def _nodes(text: str) -> dict[str, Node]:
     return found
 
 
-def _first(graph: Graph, samplers: dict[str, Node]) -> tuple[str, Node]:
+def _first(graph: Graph, samplers: dict[str, Node]) -> Node:
     """The sampler that the others draw over."""
-    for key, node in samplers.items():
+    for node in samplers.values():
         before = graph.way(node["inputs"].get("latent_image"), "samples", "latent_image", "latent")
         if not any(one["class_type"] in SAMPLERS for one in before):
-            return key, node
-    return next(iter(samplers.items()))
+            return node
+    return next(iter(samplers.values()))
 
 
 def _with_guider(graph: Graph, inputs: Node) -> Node:
@@ -122,18 +176,16 @@ def _with_guider(graph: Graph, inputs: Node) -> Node:
 
 
 def _sampling(graph: Graph, inputs: Node) -> dict[str, Any]:
-    def get(*names: str) -> Any:
-        return next((graph.value(inputs[name]) for name in names if name in inputs), None)
-
-    kept, left = sampling(str(get("sampler_name") or ""), str(get("scheduler") or ""))
+    kept, left = sampling(graph.text(inputs, "sampler_name"), graph.text(inputs, "scheduler"))
     graph.left += left
-    denoise, steps = number(get("denoise")), whole(get("steps"))
+    denoise, steps = number(graph.value(inputs, "denoise")), whole(graph.value(inputs, "steps"))
     if denoise is not None and denoise < 1:
         graph.left.append(f"It was drawn over a picture at {denoise:g}, which is not in the file.")
-    begin, end = whole(get("start_at_step")), whole(get("end_at_step"))
+    begin, end = whole(graph.value(inputs, "start_at_step")), whole(graph.value(inputs, "end_at_step"))
     if begin or (end is not None and steps is not None and end < steps):
         graph.left.append(f"Steps {begin or 0} to {end} of {steps} were drawn alone; here all are.")
-    return kept | {"seed": whole(get("seed", "noise_seed")), "steps": steps, "guidance": number(get("cfg"))}
+    seed = graph.value(inputs, "seed" if "seed" in inputs else "noise_seed")
+    return kept | {"seed": whole(seed), "steps": steps, "guidance": number(graph.value(inputs, "cfg"))}
 
 
 def _model(graph: Graph, link: Any) -> tuple[str, list[Lora]]:
@@ -141,53 +193,80 @@ def _model(graph: Graph, link: Any) -> tuple[str, list[Lora]]:
     base, loras = "", list[Lora]()
     for node in graph.way(link, "model"):
         inputs = node["inputs"]
-        name = next((inputs[one] for one in ("ckpt_name", "unet_name", "model_name") if one in inputs), None)
-        if isinstance(name, str) and "model" not in inputs:
-            base = _stem(name)
-        loras[:0] = _loras(graph, node["class_type"], inputs)
+        name = next((one for one in ("ckpt_name", "unet_name", "model_name") if one in inputs), "")
+        if name and "model" not in inputs:
+            base = _stem(graph.text(inputs, name, "the base"))
+            graph.knows(node)
+        if (found := _loras(graph, node["class_type"], inputs)) is not None:
+            loras[:0] = found
+            graph.knows(node)
     return base, loras
 
 
-def _loras(graph: Graph, kind: str, inputs: Node) -> list[Lora]:
-    """The LoRAs that a node loads; several where it is rgthree's."""
-    rows = [one for one in inputs.values() if isinstance(one, dict) and isinstance(one.get("lora"), str)]
+def _loras(graph: Graph, kind: str, inputs: Node) -> list[Lora] | None:
+    """The LoRAs that a node loads, several where it is rgthree's; None where it is no loader that is known."""
     if kind.startswith("Power Lora Loader"):
-        return [Lora(_stem(one["lora"]), number(one.get("strength")) or 0.0) for one in rows if one.get("on", True)]
-    name = graph.value(inputs.get("lora_name"))
-    if not (kind.startswith("LoraLoader") and isinstance(name, str)):
-        return []
-    strength = number(graph.value(inputs.get("strength_model")))
-    strength = 1.0 if strength is None else strength
-    texts = number(graph.value(inputs.get("strength_clip")))
-    return [Lora(_stem(name), strength, "", {} if texts in (None, strength) else {"text_strength": float(texts or 0)})]
+        rows = [one for one in inputs.values() if isinstance(one, dict) and isinstance(one.get("lora"), str)]
+        used = [one for one in rows if one.get("on", True)]
+        return [_lora(one["lora"], one.get("strength") or 0, one.get("strengthTwo")) for one in used]
+    if kind.startswith("Lora Loader Stack"):
+        names = {slot: name for slot, name in inputs.items() if slot.startswith("lora_") and isinstance(name, str)}
+        return [_lora(name, inputs.get(slot.replace("lora", "strength", 1)))
+                for slot, name in names.items() if name != "None"]  # fmt: skip
+    if not kind.startswith("LoraLoader") or not (name := graph.text(inputs, "lora_name")):
+        return None
+    strength, texts = graph.value(inputs, "strength_model"), graph.value(inputs, "strength_clip")
+    return [_lora(name, strength, texts)]
+
+
+def _lora(name: str, strength: Any, texts: Any = None) -> Lora:
+    """`texts` is its strength in text encoders, where a node says that apart."""
+    given, text = number(strength), number(texts)
+    used = 1.0 if given is None else given
+    return Lora(_stem(name), used, "", {} if text is None or text == used else {"text_strength": text})
 
 
 def _prompts(graph: Graph, inputs: Node) -> dict[str, Any]:
     """Both prompts, with the guidance that FLUX takes with its prompt, and clip skip."""
     found: dict[str, Any] = {"prompt": "", "negative_prompt": ""}
     for ours, theirs in (("prompt", "positive"), ("negative_prompt", "negative")):
-        for node in graph.way(inputs.get(theirs), "conditioning", "conditioning_1", "conditioning_to", theirs):
-            given = node["inputs"]
-            if node["class_type"] == "ConditioningZeroOut":
+        called, last = f"the {ours.replace('_', ' ')}", None
+        for last in graph.way(inputs.get(theirs), "conditioning", "conditioning_1", "conditioning_to", theirs):
+            given = last["inputs"]
+            if last["class_type"] == "ConditioningZeroOut":
                 break
             if ours == "prompt" and "guidance" in given:
-                found["guidance"] = number(graph.value(given["guidance"]))
-            texts = [graph.value(given[one]) for one in ("text", "text_g", "t5xxl", "clip_l", "text_l") if one in given]
-            if node["class_type"].startswith("CLIPTextEncode") and texts:
-                text = next((str(one) for one in texts if one), "")
-                found[ours] = text[:LONGEST]
-                if len(text) > LONGEST:
-                    graph.left.append(f"A prompt is cut to {LONGEST} characters.")
+                found["guidance"] = number(graph.value(given, "guidance"))
+            if last["class_type"] == "FluxGuidance":
+                graph.knows(last)
+            if last["class_type"].startswith("CLIPTextEncode") and any(one in given for one in _PROMPTS):
+                graph.knows(last)
+                found[ours] = _prompt(graph, given, called)
                 found |= _clip_skip(graph, given.get("clip"))
                 break
+        else:
+            if isinstance(inputs.get(theirs), list):
+                graph.lost[called] = _kind(inputs[theirs], last)
     return found
+
+
+def _prompt(graph: Graph, given: Node, called: str) -> str:
+    """The prompt of a node; the first where it has one for each text encoder."""
+    texts = [text for one in _PROMPTS if one in given and (text := graph.text(given, one, called))]
+    if len(set(texts)) > 1:
+        graph.left.append(f"Of {called} only what one text encoder was given is carried over; others had other words.")
+    text = next(iter(texts), "")
+    if len(text) > LONGEST:
+        graph.left.append(f"A prompt is cut to {LONGEST} characters.")
+    return text[:LONGEST]
 
 
 def _clip_skip(graph: Graph, link: Any) -> dict[str, Any]:
     for node in graph.way(link, "clip"):
-        skipped = whole(node["inputs"].get("stop_at_clip_layer"))
-        if skipped is not None:
-            return {"clip_skip": -skipped}
+        if "stop_at_clip_layer" in node["inputs"]:
+            graph.knows(node)
+            skipped = whole(graph.value(node["inputs"], "stop_at_clip_layer"))
+            return {} if skipped is None else {"clip_skip": -skipped}
     return {}
 
 
@@ -195,10 +274,12 @@ def _latents(graph: Graph, link: Any) -> dict[str, Any]:
     for node in graph.way(link, "samples", "latent", "latent_image"):
         given = node["inputs"]
         if "width" in given and "height" in given:
-            if (whole(graph.value(given.get("batch_size", 1))) or 1) > 1:
+            graph.knows(node)
+            if (whole(graph.value(given, "batch_size")) or 1) > 1:
                 graph.left.append("It was drawn in a batch, of which the first is drawn here.")
-            return {side: whole(graph.value(given[side])) for side in ("width", "height")}
+            return {side: whole(graph.value(given, side)) for side in ("width", "height")}
         if "pixels" in given:
+            graph.knows(node)
             graph.left.append("It began with a picture, which is not in the file; here it begins with noise.")
     return {}
 

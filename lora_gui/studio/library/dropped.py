@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.files import DiskFullError
-from lora_gui.formats.header import plain
+from lora_gui.formats import peft_settings
+from lora_gui.formats.header import plain, read_header
 from lora_gui.studio.library.beside import PICTURES
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
@@ -20,6 +21,7 @@ from lora_gui.studio.things.loras import LoraInfo
 
 SUFFIX = ".safetensors"
 _NOTHING = "There is no LoRA in what was dropped.", "LoRAs are files that end in .safetensors."
+MOST_NAMED = 5  # files that are no LoRAs and are named one by one
 _OLD = {".ckpt", ".pt", ".pth", ".bin"}
 
 
@@ -44,12 +46,27 @@ def take(studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), ski
     if not wanted:
         raise UserError(dropped.left[0] if old else _NOTHING[0], "Get it as .safetensors." if old else _NOTHING[1])
     pictures = {one.name: one.path for one in found if one.name.name.endswith(PICTURES)}
+    dropped.left += _others(found, wanted)
     with Decoder() as decoder:
         for one in wanted:
             taken = _take(studio, one, dropped)
             if taken and (picture := _picture(one.name, pictures)):
                 _cover(picture, taken.path, decoder)
     return dropped
+
+
+def _others(found: Sequence[Incoming], wanted: Sequence[Incoming]) -> list[str]:
+    """What of the files that were chosen is neither a LoRA nor belongs to one, in a sentence; none where all does."""
+    theirs = {one.name.with_name(one.name.stem + ending) for one in wanted for ending in PICTURES}
+    theirs |= {one.name.with_name(peft_settings.BESIDE) for one in wanted if peft_settings.beside(one.path)}
+    names = [
+        plain(one.name.name)[:100] for one in found
+        if one.given and one.name not in theirs and one.name.suffix.lower() not in (SUFFIX, *_OLD)
+    ]  # fmt: skip
+    if len(names) < 2:
+        return [f"{name} is no LoRA." for name in names]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return [f"{', '.join(names[:MOST_NAMED])}{more} are no LoRAs."]
 
 
 def _take(studio: Studio, one: Incoming, dropped: Dropped) -> LoraInfo | None:
@@ -69,11 +86,26 @@ def _take(studio: Studio, one: Incoming, dropped: Dropped) -> LoraInfo | None:
 
 def _same(studio: Studio, path: Path) -> Path | None:
     """The file of the studio that is the very same."""
+    if peft_settings.beside(path):
+        return _same_of_peft(studio, path)
     with contextlib.suppress(OSError):
         size = path.stat().st_size
         there = [one for one in studio.loras.glob(f"*{SUFFIX}") if one.is_file() and one.stat().st_size == size]
         digest = files.sha256(path) if there else ""
         return next((one for one in there if files.sha256(one) == digest), None)
+    return None
+
+
+def _same_of_peft(studio: Studio, path: Path) -> Path | None:
+    """The file of the studio with the weights of this one, and with the settings in it that lie beside this one."""
+    def known(one: Path) -> tuple[str, str]:
+        return loras.fingerprint(one), read_header(one).metadata.get(peft_settings.FIELD, "")
+
+    wanted = known(path)
+    for one in studio.loras.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(UserError):  # one of the studio that is damaged
+            if known(one) == wanted:
+                return one
     return None
 
 

@@ -34,7 +34,7 @@ def mix(studio: Studio, stack: tuple[StackEntry, ...], name: str, rank: int = 0)
     check_one_family([Path(entry.lora) for entry in stack], "mixed")
     files.make_folder(studio.loras)
     out = files.free_name(studio.loras, check_name(name), ".safetensors")
-    absolute = tuple(entry.model_copy(update={"lora": str(Path(entry.lora).resolve())}) for entry in stack)
+    absolute = tuple(entry.model_copy(update={"lora": str(Path(entry.lora).absolute())}) for entry in stack)
     job = MixJob(stack=absolute, rank=rank, name=out.stem, out=str(out.resolve()))
     log = studio.cache / "mix.txt"
     said = process.ask("mix", [job.model_dump_json()], log)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lora_gui import families, files
 from lora_gui.errors import UserError, nearest
-from lora_gui.formats import dialects, metadata, programs
+from lora_gui.formats import dialects, edit, metadata, peft_settings, programs
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
 from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
 from lora_gui.formats.strengths import OF_GROUP, group_of
@@ -88,13 +88,17 @@ def weights_hash(path: Path) -> str:
 
 
 def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
-    """Copy a LoRA into the studio under a free name: its own, or one like `name`. Raises UserError, and keeps nothing,
-    where it is not usable."""
+    """Copy a LoRA into the studio under a free name: its own, or one like `name`; what peft has put beside it stands in
+    the copy. Raises UserError, and keeps nothing, where it is not usable."""
     describe(path)
     if not is_finite(path):
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
     target = files.free_name(studio.loras, safe_name(name or Path(path).stem), ".safetensors")
-    files.copy(Path(path), target)
+    settings = peft_settings.beside(Path(path))
+    if settings and peft_settings.FIELD not in edit.metadata(path):
+        edit.edit(path, {peft_settings.FIELD: settings}, target)
+    else:
+        files.copy(Path(path), target)
     return describe(target)
 
 
@@ -155,7 +159,8 @@ def convert(
     describe(path)
     if os.path.lexists(out):
         raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
-    job = ConvertJob(file=str(path.resolve()), to=dialect, out=str(out.resolve()), fields=fields)
+    here = os.path.abspath(path)  # not where a link leads, as peft's settings lie beside the link
+    job = ConvertJob(file=here, to=dialect, out=str(out.resolve()), fields=fields)
     process.done("convert", job, studio.cache / "convert.txt")
     return describe(out)
 

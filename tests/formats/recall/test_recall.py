@@ -116,6 +116,59 @@ def test_a_sampler_that_is_put_together_of_nodes_is_followed_too(tmp_path):
     assert found.base == "flux1-dev" and found.loras == (Lora("a", 0.7),) and "in a batch" in found.left[0]
 
 
+def test_texts_that_are_joined_and_stacks_of_loras_are_followed_and_what_else_is_on_the_way_is_named(tmp_path):
+    way = {
+        "21": node("StringConcatenate", string_a=["22", 0], string_b="in snow", delimiter=", "),
+        "22": node("PrimitiveString", value="a fox"),
+        "10": node("FreeU_V2", b1=1.3, model=["13", 0]),
+        "13": node("Lora Loader Stack (rgthree)", lora_01="a/ink.safetensors", strength_01=0.6, lora_02="None",
+                   strength_02=1, model=["14", 0], clip=["4", 1]),
+        "14": node("Power Lora Loader (rgthree)", model=["4", 0],
+                   lora_1={"lora": "b", "strength": 1, "strengthTwo": 0}),
+    }  # fmt: skip
+    found = recall(saved(tmp_path / "a.png", prompt=json.dumps(SD | way)))
+    assert found.settings["prompt"] == "a fox, in snow"
+    assert found.loras == (Lora("b", 1, "", {"text_strength": 0}), Lora("ink", 0.6), Lora("fox", -0.5))
+    assert found.left == ("Not carried over: ControlNetApply, FreeU_V2.",)
+
+
+def test_what_stands_before_a_prompt_and_the_words_of_another_text_encoder_are_not_passed_over_in_silence(tmp_path):
+    between = {
+        "3": SD["3"] | {"inputs": SD["3"]["inputs"] | {"positive": ["30", 0]}},
+        "6": node("CLIPTextEncodeSDXL", text_g="wide", text_l="near", clip=["4", 1]),
+    }
+    found = recall(saved(tmp_path / "a.png", prompt=json.dumps(SD | between)))
+    other, named = found.left
+    assert found.settings["prompt"] == "wide" and "one text encoder" in other and "ControlNetApply" in named
+
+
+def test_what_comes_from_nodes_that_are_not_known_is_told_and_nothing_is_made_up_for_it(tmp_path):
+    unknown = {
+        "20": node("Seed Everywhere", group=1),
+        "21": node("StringConcatenate", string_a=["40", 0], string_b=["41", 0], delimiter=" "),
+        "40": node("Wildcards", seed=7, wildcard_text="x"),
+        "41": node("StringReplace", string="a fox", find="fox", replace="hare"),
+        "7": node("ImpactWildcardEncode", clip=["12", 0]),
+    }
+    found = recall(saved(tmp_path / "a.png", prompt=json.dumps(SD | unknown)))
+    assert found.settings["prompt"] == "a fox" and "seed" not in found.settings
+    assert found.left == (
+        "Not carried over: ControlNetApply, ImpactWildcardEncode, StringReplace, Wildcards.",
+        "Left out, as it comes from nodes that are not known here: seed (Seed Everywhere), the prompt (Wildcards), "
+        "the negative prompt (ImpactWildcardEncode).",
+    )
+
+
+def test_texts_that_double_at_each_step_and_go_round_take_no_time(tmp_path):
+    twice = {n: {"string_a": [str(n + 1), 0], "string_b": [str(n + 1), 0]} for n in range(50, 99)}
+    steps = {str(n): node("StringConcatenate", **inputs) for n, inputs in twice.items()}
+    for last in ("ab", ["50", 0]):
+        nodes = SD | {"21": node("Text", text=["50", 0])} | steps | {"99": node("Text", text=last)}
+        found = recall(saved(tmp_path / "a.png", prompt=json.dumps(nodes)))
+        assert len(found.settings["prompt"]) == (4000 if last == "ab" else 0)
+        assert any("is cut" in one if last == "ab" else "the prompt (" in one for one in found.left)
+
+
 def test_of_two_passes_the_first_is_carried_over(tmp_path):
     second = node("KSamplerAdvanced", noise_seed=1, steps=9, cfg=1, sampler_name="euler", scheduler="normal",
                   model=["4", 0], positive=["6", 0], negative=["7", 0], latent_image=["31", 0])  # fmt: skip

@@ -40,6 +40,16 @@ def test_a_folder_is_taken_in_with_covers_and_the_rest_is_named(studio, theirs):
     assert dropped.take(studio, [two]).left == ["two.safetensors is among your LoRAs already, as two."]
 
 
+def test_what_peft_saves_is_taken_once_with_its_settings_and_again_with_others(studio, theirs):
+    path = making.lora(theirs, "one").rename(theirs.loras / "adapter_model.safetensors")
+    beside = path.with_name("adapter_config.json")
+    for alpha, count in ((None, 1), (8, 1), (8, 0), (16, 1)):
+        if alpha:
+            beside.write_text(f'{{\n"lora_alpha": {alpha}}}')
+        assert len(dropped.take(studio, [path]).taken) == count
+    assert len(list(studio.loras.glob("*.safetensors"))) == 3
+
+
 def test_a_cover_beside_a_lora_comes_through_the_sandbox(studio, theirs):
     one = making.lora(theirs, "one")
     Image.new("RGB", (96, 80), "teal").save(one.with_name("one.jpeg"))
