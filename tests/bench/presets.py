@@ -6,7 +6,7 @@ Each preset learns picture sets from outside the base, of which half are for cho
 reporting what the chosen ones do, each from several seeds. Prints one JSON object: each figure as the mean over the
 sets, judges and seeds, with the lowest and the highest judge and seed; what judges find in a style's own pictures is
 the most that can be had. What was trained, drawn or taught to a judge is kept in --work by its content, so that it can
-be broken off and go on. On one quiet core a set takes one to two minutes a seed, and a judge four to ten.
+be broken off and go on. On one quiet core a set takes one to two minutes a seed, and a judge four to twelve.
 """
 
 import argparse
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 from preset_drawing import Drawer, Drawn
-from preset_judges import Judges, judges
+from preset_judges import CONCEPT_STEPS, Judges, judges
 from preset_sets import TRIALS, TRIGGERS, Trial, asked, others, real, stacked
 from preset_training import Trained, Way, train
 from starter_quality import MODEL, WORK, add_options, backgrounds, sampling
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=128, help="px of the pictures that are learnt; larger for a card")
     parser.add_argument("--work", type=Path, default=WORK, help="what is trained, drawn and judged by is kept here")
     parser.add_argument("--judges", type=int, default=3)
-    parser.add_argument("--judge-steps", type=int, default=1200, help="of the judges of concepts")
+    parser.add_argument("--judge-steps", type=int, default=CONCEPT_STEPS, help="of the judges of concepts")
     parser.add_argument("--count", type=int, default=48, help="drawings of each kind with each LoRA")
     parser.add_argument("--strength", type=float, default=1.0, help="of the LoRAs in the drawings")
     add_options(parser)

@@ -25,7 +25,7 @@ from statistics import mean
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from preset_drawing import Drawer, Drawn
-from preset_judges import Judges, judges
+from preset_judges import CONCEPT_STEPS, Judges, judges
 from preset_sets import TRIALS, TRIGGERS, Asked, Trial, asked, others
 from preset_training import ROOT, Trained, Way, train
 from starter_quality import MODEL, USUAL, WORK
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="[PRESET:]KEY=VALUE")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--judges", type=int, default=3)
-    parser.add_argument("--judge-steps", type=int, default=1200)
+    parser.add_argument("--judge-steps", type=int, default=CONCEPT_STEPS)
     parser.add_argument("--count", type=int, default=48, help="drawings of each kept step at each strength")
     options = parser.parse_args()
     panel = [judges(options.work, seed, options.judge_steps) for seed in range(options.judges)]
