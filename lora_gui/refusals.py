@@ -11,20 +11,20 @@ from pydantic.fields import FieldInfo
 from lora_gui.errors import SettingError, shown
 
 # What pydantic finds wrong with a value, in our words; the setting's label stands before each.
-_WHOLE, _NUMBER = "has to be a whole number.", "has to be a number."
+_WHOLE, _NUMBER = "must be a whole number.", "must be a number."
 SENTENCES = {
     "less_than_equal": "can be at most {le}.",
-    "greater_than_equal": "has to be at least {ge}.",
-    "greater_than": "has to be above {gt}.",
+    "greater_than_equal": "must be at least {ge}.",
+    "greater_than": "must be above {gt}.",
     "multiple_of": "goes in steps of {multiple_of}.",
     **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), _WHOLE),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _NUMBER),
     **dict.fromkeys(("bool_type", "bool_parsing"), "is either on or off."),
-    "literal_error": "has to be {expected}.",
+    "literal_error": "must be {expected}.",
     "too_long": "can be at most {max_length}.",
     "string_too_long": "can be at most {max_length} characters long.",
-    "string_type": "has to be text.",
-    "tuple_type": "has to be a list.",
+    "string_type": "must be text.",
+    "tuple_type": "must be a list.",
 }
 MOST_SHOWN = 1_000_000  # up to here the two steps beside a number are named
 

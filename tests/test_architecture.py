@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 GROUND = (
     "errors", "refusals", "settings", "typed", "files", "drive", "environment", "civitai_key", "facts", "framing",
-    "lean", "few_pictures", "refinements",
+    "lean", "few_pictures", "refinements", "days",
 )  # fmt: skip
 # wing -> the wings it may use besides itself and the ground floor
 ALLOWED = {

@@ -211,7 +211,7 @@ def test_a_strength_follows_the_last_colon(studio):
     for text, strength in ways:
         assert draw._stack_entry(studio, text).items() >= {"lora": str(path), "strength": strength}.items()
     for text in ("cat:3", "cat:-2.5", "cat:nan"):
-        with pytest.raises(UserError, match="Strength (can|has to) be"):
+        with pytest.raises(UserError, match="Strength (can|must) be"):
             draw._stack_entry(studio, text)
 
 

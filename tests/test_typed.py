@@ -54,7 +54,7 @@ def test_the_names_of_other_trainers_are_ours():
 def test_a_name_that_nobody_has_names_the_nearest_and_a_wrong_value_its_bound():
     with pytest.raises(UserError, match="Did you mean 'rank'"):
         train("rnak=4")
-    with pytest.raises(UserError, match="Steps has to be a whole number. .* instead of 0.5"):
+    with pytest.raises(UserError, match="Steps must be a whole number. .* instead of 0.5"):
         train("steps=0,5")
     with pytest.raises(UserError, match="whole number. .* instead of 'many'"):
         train("steps=many")

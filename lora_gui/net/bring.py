@@ -13,7 +13,7 @@ from lora_gui.net import civitai, hub, hub_loras, trouble
 from lora_gui.net.fetch import Refused, fetch
 from lora_gui.net.offer import Offer
 from lora_gui.net.pace import Pace, require_room
-from lora_gui.protocol import events
+from lora_gui.protocol import events, links
 from lora_gui.protocol.jobs import BringJob
 from lora_gui.protocol.task_folder import BROUGHT
 
@@ -36,7 +36,7 @@ def bring(job: BringJob, folder: Path) -> Iterator[events.Event]:
     assert offer is not None
     refused: Refused = trouble.refused
     headers = hub.headers(offer.gated)
-    if civitai.is_link(job.link.strip()):
+    if links.is_civitai(job.link.strip()):
         headers, refused = civitai.headers(), civitai.refused
     yield events.Found({"title": offer.title, "files": {name: one.size for name, one in offer.files.items()}})
     name = _chosen(offer, job.file)
@@ -49,12 +49,9 @@ def bring(job: BringJob, folder: Path) -> Iterator[events.Event]:
 
 
 def _offered(link: str) -> Iterator[Offer | events.Phase]:
-    if civitai.is_link(link):
-        return civitai.offer(link)
-    if found := hub_loras.named(link):
-        return hub_loras.offer(*found)
-    what = "This is neither the id of a LoRA on the Hub nor a link to one there or on Civitai."
-    raise UserError(what, "Write it as owner/name, or copy the address of its page.")
+    links.check(link)
+    found = links.hub(link)
+    return hub_loras.offer(*found) if found and not links.is_civitai(link) else civitai.offer(link)
 
 
 def _chosen(offer: Offer, wanted: str) -> str:
@@ -90,7 +87,7 @@ def _picture(offer: Offer, target: Path, headers: dict[str, str]) -> None:
     """Fetch the preview as it is; it is nobody's picture before the sandbox has decoded it. None is no misfortune."""
     if not offer.picture:
         return
-    own = offer.picture.startswith((f"{civitai.site()}/", hub.site()))
+    own = offer.picture.startswith((f"{links.civitai_site()}/", hub.site()))
     asked = headers if own else {}
     try:
         with get_session().stream("GET", offer.picture, headers=asked, timeout=trouble.TIMEOUT) as response:

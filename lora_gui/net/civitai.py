@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 from huggingface_hub import get_session
@@ -17,27 +14,13 @@ from lora_gui.formats.header import plain
 from lora_gui.net import trouble
 from lora_gui.net.fetch import Remote
 from lora_gui.net.offer import Offer
+from lora_gui.protocol import links
 from lora_gui.protocol.events import Phase
 
-ENDPOINT = "LORA_GUI_CIVITAI"  # the variable that names a mirror
-_SITE = "https://civitai.com"
-_HOST = re.compile(r"(www\.)?civitai\.(com|red|green)")
-_AIR = re.compile(r"urn:air:\w+:\w+:civitai:(?P<model>\d+)(@(?P<version>\d+))?")
 _KINDS = {"LORA", "LoCon", "DoRA"}
 _CALM = 2  # the highest level of a preview that is taken over: what is fit for everybody, or for teenagers
 _TRIES = 4
 _MOST_WORDS, _LONGEST_WORD = 20, 300
-
-
-def is_link(link: str) -> bool:
-    """Whether a link leads to Civitai."""
-    parts = urlsplit(link)
-    return bool(_HOST.fullmatch(parts.hostname or "") or _AIR.fullmatch(link) or link.startswith(f"{site()}/"))
-
-
-def site() -> str:
-    """The address that is asked."""
-    return os.environ.get(ENDPOINT, "").strip().rstrip("/") or _SITE
 
 
 def headers() -> dict[str, str]:
@@ -48,7 +31,7 @@ def headers() -> dict[str, str]:
 
 def offer(link: str) -> Iterator[Offer | Phase]:
     """What a link leads to. Raises UserError where that is nothing that can be brought."""
-    model, version = _named(link)
+    model, version = links.civitai(link)
     path = f"model-versions/{version}" if version else f"models/{model}"
     for said in trouble.patiently(lambda: iter([_asked(path)]), _TRIES):
         yield said if isinstance(said, Phase) else _offer(said)
@@ -58,7 +41,7 @@ def refused(response: httpx2.Response, _: str = "") -> UserError:
     """Why Civitai does not give something."""
     status = response.status_code
     if status in (401, 403) or status < 400:
-        where = f"Make a key at {site()}/user/account and enter it."
+        where = f"Make a key at {links.civitai_site()}/user/account and enter it."
         if civitai_key.read():
             return UserError("Civitai does not give this for your key.", where, trouble.SIGN_IN)
         return UserError("Civitai gives this only to those who are signed in.", where, trouble.SIGN_IN)
@@ -67,23 +50,9 @@ def refused(response: httpx2.Response, _: str = "") -> UserError:
     return UserError(f"Civitai refuses this ({status}).", "Try again later.")
 
 
-def _named(link: str) -> tuple[str, str]:
-    """The numbers of the model and of its version, of which one may be empty."""
-    if air := _AIR.fullmatch(link):
-        return air["model"], air["version"] or ""
-    parts = urlsplit(link)
-    version = parse_qs(parts.query).get("modelVersionId", [""])[-1]
-    found = re.search(r"/(models|model-versions|api/download/models)/(\d+)(?=/|$)", parts.path)
-    if not found:
-        raise UserError("This link to Civitai leads to no model.", "Copy the address of the page of a LoRA.")
-    if found[1] == "models":
-        return found[2], version if version.isdecimal() else ""
-    return "", found[2]
-
-
 def _asked(path: str) -> dict[str, Any]:
     """The answer of the API. Raises PassingError or UserError."""
-    response = get_session().get(f"{site()}/api/v1/{path}", headers=headers(), timeout=trouble.TIMEOUT)
+    response = get_session().get(f"{links.civitai_site()}/api/v1/{path}", headers=headers(), timeout=trouble.TIMEOUT)
     trouble.check_passing(response)
     if response.status_code >= 400:
         raise refused(response)
@@ -108,7 +77,7 @@ def _offer(said: dict[str, Any]) -> Offer:
     words = [plain(one)[:_LONGEST_WORD] for one in _list(version.get("trainedWords")) if isinstance(one, str)]
     return Offer(
         title=f"{name} {plain(str(version.get('name', '')))[:100]}".strip(),
-        page=f"{site()}/models/{number}?modelVersionId={version.get('id')}",
+        page=f"{links.civitai_site()}/models/{number}?modelVersionId={version.get('id')}",
         files=dict(_files(version)),
         base=plain(str(version.get("baseModel", "")))[:100],
         words=tuple(words[:_MOST_WORDS]),
@@ -119,7 +88,7 @@ def _offer(said: dict[str, Any]) -> Offer:
 def _files(version: dict[str, Any]) -> Iterator[tuple[str, Remote]]:
     for one in map(_dict, _list(version.get("files"))):
         name, url = str(one.get("name", "")), str(one.get("downloadUrl", ""))
-        if one.get("type") == "Model" and name.endswith(".safetensors") and url.startswith(f"{site()}/"):
+        if one.get("type") == "Model" and name.endswith(".safetensors") and url.startswith(f"{links.civitai_site()}/"):
             size = one.get("sizeKB")
             exact = isinstance(size, int | float) and size > 0 and abs(size * 1024 - round(size * 1024)) < 0.01
             # an address of another site is passed over: Civitai's own alone may see the user's key
@@ -133,7 +102,7 @@ def _picture(version: dict[str, Any]) -> str:
     for one in map(_dict, _list(version.get("images"))):
         level, url = one.get("nsfwLevel"), one.get("url")
         if one.get("type", "image") == "image" and isinstance(level, int) and level <= _CALM and isinstance(url, str):
-            return url if url.startswith(("https://", f"{site()}/")) else ""
+            return url if url.startswith(("https://", f"{links.civitai_site()}/")) else ""
     return ""
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from huggingface_hub import constants
 
@@ -16,29 +14,9 @@ from lora_gui.net import hub
 from lora_gui.net.offer import Offer
 from lora_gui.protocol.events import Phase
 
-_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
-_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?P<rest>/.*)?", re.ASCII)
-_FILE = re.compile(r"/(?:(?:blob|resolve|tree|raw)/(?P<revision>[^/]+)/?)?(?P<file>.*)")
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
 _LARGEST_PICTURE = 20_000_000  # bytes
 _BASE = {"model_index.json"}  # what repositories of LoRAs do not hold
-
-
-def named(link: str) -> tuple[str, str, str] | None:
-    """Repository, revision and file that an id or a link names, the latter two where it does; None for none."""
-    parts = urlsplit(link)
-    own = urlsplit(constants.ENDPOINT)
-    if parts.scheme in ("http", "https"):
-        if parts.hostname not in _HOSTS and parts.netloc != own.netloc:
-            return None
-        link = unquote(parts.path).strip("/")
-    elif link.partition("/")[0] in _HOSTS:
-        link = link.partition("/")[2].partition("?")[0]
-    found = _ID.fullmatch(link)
-    if not found or ".." in link:
-        return None
-    rest = _FILE.fullmatch(found["rest"] or "/")
-    return found["repo"], (rest and rest["revision"]) or "", (rest and rest["file"]) or ""
 
 
 def offer(repo: str, revision: str, file: str) -> Iterator[Offer | Phase]:

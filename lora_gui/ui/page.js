@@ -314,7 +314,29 @@ window.studio = (() => {
       if (group.role !== 'radiogroup') Object.assign(group, { role: 'radiogroup', ariaLabel: 'What are you making?' });
     }
     for (const one of Object.values(forms)) judge(one);
+    place();
   }
+
+  // The open tab stands in the address, so that a reload and the browser's Back come to it.
+  let isPlaced = false;
+  function place() {
+    const tabs = [...document.querySelectorAll('#tabs [role=tab]')], open = tabs.find(one => one.ariaSelected === 'true');
+    if (!open) return;
+    const { tabId } = open.dataset, asked = location.hash.slice(1) || tabs[0].dataset.tabId;
+    if (!isPlaced) openTab();
+    else if (asked !== tabId) history.pushState(null, '', `#${tabId}`);
+    isPlaced = true;
+  }
+  function openTab() {
+    const tabs = [...document.querySelectorAll('#tabs [role=tab]')], asked = location.hash.slice(1);
+    (tabs.find(one => one.dataset.tabId === asked) ?? tabs[0])?.click();
+  }
+  window.addEventListener('popstate', openTab);
+
+  // Gradio opens the list of a dropdown on any key, also on those with which it is left, and there it stays.
+  window.addEventListener('keydown', event => {
+    if (['Tab', 'Shift'].includes(event.key) && event.target.matches?.('input[role=combobox]')) event.stopImmediatePropagation();
+  }, true);
 
   // A drawing is shown at twice its size at most; the style sheet cannot know that size.
   document.addEventListener('load', ({ target }) => {
@@ -339,7 +361,7 @@ window.studio = (() => {
 
   document.addEventListener('DOMContentLoaded', mend);
   new MutationObserver(mend).observe(document.documentElement, {
-    childList: true, subtree: true, attributes: true, attributeFilter: ['name'],
+    childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'aria-selected'],
   });
   return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, arrived, after, calmly: () => calms?.(), copied };
 })();

@@ -137,8 +137,8 @@ _INPUTS = {
     "checkbox_background_color_dark": "*neutral_900",
     "checkbox_background_color_selected": "*primary_600",
     "checkbox_background_color_selected_dark": "*primary_500",
-    "checkbox_border_color": "*neutral_300",
-    "checkbox_border_color_dark": "*neutral_600",
+    "checkbox_border_color": "#8c877e",  # 3 to 1 on white and paper, as WCAG 2.2 asks of controls
+    "checkbox_border_color_dark": "#7a756d",
     "checkbox_border_color_selected": "*primary_600",
     "checkbox_border_color_selected_dark": "*primary_500",
     "checkbox_label_background_fill": "transparent",

@@ -1,4 +1,5 @@
-// Every visible text of a page whose contrast to what lies behind it is below 4.5, by WCAG 2.2's formula.
+// Every visible text of a page whose contrast to what lies behind it is below 4.5, by WCAG 2.2's formula; and every
+// empty box to tick whose outline has less than 3.
 () => {
   const parse = colour => {
     const [r, g, b, a = 1] = colour.match(/[\d.]+/g).map(Number);
@@ -24,9 +25,9 @@
     return element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true }) && box.width > 1 && box.height > 1
       && style.fontSize !== '0px' && !style.clipPath.startsWith('inset');
   };
-  const judge = (element, colour, words) => {
+  const judge = (element, colour, words, least = 4.5) => {
     const value = ratio(element, colour);
-    if (value < 4.5) found.push(`${value.toFixed(2)} ${words.trim().slice(0, 40)} (${element.tagName} ${element.className})`);
+    if (value < least) found.push(`${value.toFixed(2)} ${words.trim().slice(0, 40)} (${element.tagName} ${element.className})`);
   };
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
@@ -39,6 +40,10 @@
     if (!seen(field)) continue;
     if (field.value) judge(field, getComputedStyle(field).color, field.value);
     else if (field.placeholder) judge(field, getComputedStyle(field, '::placeholder').color, field.placeholder);
+  }
+  for (const box of document.querySelectorAll(':is([type=checkbox], [type=radio]):not(:checked)')) {
+    const { appearance, borderTopColor } = getComputedStyle(box);
+    if (seen(box) && appearance === 'none') judge(box, borderTopColor, `outline of ${box.parentElement.textContent}`, 3);
   }
   return found;
 }

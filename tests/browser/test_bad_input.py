@@ -226,6 +226,7 @@ def test_generate_tells_what_is_wrong_at_its_fields_too(page, window):
     page.locator("#draw").click()
     expect(page.locator("#prompt textarea")).to_be_focused()
     expect(page.locator("#prompt .wrong")).to_contain_text("The prompt is empty.")
+    expect(page.locator("#draw-notice")).not_to_be_visible()  # it is said once
     page.locator("#prompt textarea").fill("a fox")
     expect(page.locator("#prompt .wrong")).to_have_count(0)
     page.locator("#draw-details button.label-wrap").click()
@@ -249,7 +250,8 @@ def test_a_file_that_is_no_lora_is_refused(page, window, tmp_path):
     page.locator("input[type=file][accept*=safetensors]").set_input_files(str(fake))
     expect(page.locator("#draw-notice [role=alert]")).to_be_visible()
     page.locator("#draw").click()
-    expect(page.locator("#draw-notice")).to_contain_text("The prompt is empty.")
+    expect(page.locator("#prompt .wrong")).to_contain_text("The prompt is empty.")
+    expect(page.locator("#draw-notice")).not_to_be_visible()
     assert window.complaints == []
 
 

@@ -13,6 +13,7 @@ from lora_gui.protocol.lease import Lease
 from lora_gui.studio.library import history
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
+from tests import making
 
 SHIFTS = """window.shifts = []; new PerformanceObserver(list => {
   for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts.push(one.value);
@@ -156,4 +157,32 @@ def test_what_is_dropped_anywhere_fills_the_form_and_never_leaves_the_page(desk,
     for width in (390, 320):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert window.complaints == []
+
+
+def test_a_lora_is_added_by_keys_and_a_strength_that_is_emptied_is_the_one_before(desk, window):
+    page = desk
+    for name in ("fox", "a-name-of-" + "many-letters-" * 6):
+        making.lora(Studio(window.home), name)
+    page.locator("#add-lora").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#picker-search :is(input, textarea)")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#picker")).to_be_hidden()
+    expect(page.locator("#add-lora")).to_be_focused()
+    for row in range(2):
+        page.locator("#add-lora").click()
+        page.locator("#picks [data-pick]").first.click()
+        expect(page.locator(f"#stack-{row}")).to_be_visible()
+    page.get_by_label("number input for Strength of fox").fill("")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("number input for Strength of fox")).to_have_value("1")
+    page.locator("#stack-0 .lacks button").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#prompt textarea")).to_have_value("zxy ")
+    expect(page.locator("#prompt textarea")).to_be_focused()
+    page.locator("#fight button").click()
+    expect(page.locator(".fight li").first).to_contain_text("many-letters")
+    column, said = (page.locator(one).bounding_box() for one in ("#stack", ".fight ul"))
+    assert said["x"] + said["width"] <= column["x"] + column["width"] + 1, "a long name runs over the column"
     assert window.complaints == []

@@ -15,7 +15,7 @@ def test_a_chosen_folder_keeps_its_folders_and_says_what_was_not_used(page, wind
     (tmp_path / "set" / ("長い名前" * 15 + ".txt")).write_text("a long name")
     page.locator("#dropzone input.folder").set_input_files(str(tmp_path / "set"))
     expect(page.locator(".pictures img")).to_have_count(3)
-    said = "Not used: 1 mask, 2 thumbnails. Unused captions: 1."
+    said = "Not used: 1 mask, 2 thumbnails, 1 caption."
     expect(page.locator("#chosen")).to_contain_text(said)
     expect(page.locator("#plan")).to_contain_text("3 pictures, all with captions")
     kept = {path.read_text(encoding="utf-8") for path in window.home.glob("pictures/*/0*.txt")}

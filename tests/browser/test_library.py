@@ -28,8 +28,13 @@ def test_a_lora_is_found_changed_drawn_with_deleted_and_put_back(page, window, s
     expect(page.locator("#lora .run-name")).to_have_text("ink-fox")
     page.locator("#lora-notes textarea").fill("Only for me")
     page.locator("#lora-trigger :is(input, textarea)").fill("inkfox")
+    page.locator("#lora-strength input").fill("5")
     page.locator("#lora-save").click()
-    expect(page.locator("#lora-notice")).to_contain_text("Saved in the file")
+    expect(page.locator("#lora-written")).to_contain_text("The best strength is between 0 and 2.")
+    page.locator("#lora-strength input").fill("0.7")
+    page.locator("#lora-save").click()
+    expect(page.locator("#lora-written")).to_contain_text("Saved in the file")
+    expect(page.locator("#lora-written")).to_be_in_viewport()
     assert edit.metadata(studio.loras / "ink-fox.safetensors")["modelspec.trigger_phrase"] == "inkfox"
     page.wait_for_timeout(500)
     assert notes.of(studio, "ink-fox").text == "Only for me"

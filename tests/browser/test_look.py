@@ -1,5 +1,6 @@
 """How the window looks to whoever sits before it: legible, whole, on a large screen and on a phone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ ENDS = {
     "paused": events.Paused(3),
     "failed": events.Failed("The training broke before step 3.", "Train again with a lower learning rate."),
 }
+LONG = "my_favourite_thing_of_the_long_autumn_24" + "x" * 20  # as a name
 SIZES = {"tall": (96, 256), "wide": (512, 64), "small": (64, 64), "large": (1024, 1024)}
 
 
@@ -41,8 +43,11 @@ def window(tmp_path_factory):
         pytest.skip("This copy of the app has no starter, the base of its runs.")
     found, _ = pictures.import_pictures(studio, [next(iter(pictures.examples().values()))])
     draft = TrainDraft(folder=found.folder.name, trigger="zxy_style", hand={"steps": 12})
-    for ending in ENDS.values():
-        run = runs.make(studio, planned.job(studio, draft))
+    for state, ending in ENDS.items():
+        run = runs.make(studio, planned.job(studio, replace(draft, name=LONG if state == "paused" else "")))
+        sample = run.files.samples / "step-000003-0.png"
+        files.write_bytes(sample, Path(found.pictures[0].path).read_bytes())
+        files.append_line(run.files.events, events.to_line(events.Sample(3, str(sample), "a fox", 0)))
         said = (events.Started(12, 0), events.Step(3, 12, 0.4, 1e-4, 9.0), events.Note("Worth knowing."), ending)
         for event in said:
             files.append_line(run.files.events, events.to_line(event))
@@ -146,7 +151,7 @@ def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, wind
             if (one.tagName !== 'BUTTON') continue;
             const range = document.createRange(); range.selectNodeContents(one);
             const lines = new Set([...range.getClientRects()].map(rect => Math.round(rect.top / 8)));
-            if (lines.size > 1 && !one.querySelector('img, svg, i')) broken.push(`${one.textContent} breaks`);
+            if (lines.size > 1 && !one.matches('.name') && !one.querySelector('img, svg, i')) broken.push(`${one.textContent} breaks`);
         }
         return broken; }"""
     assert page.evaluate(check) == []
@@ -154,9 +159,15 @@ def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, wind
         tab(page, name)
         page.wait_for_timeout(400)
         assert page.evaluate(check) == []
-    page.locator("#runs-list button.name").first.click()
-    expect(page.locator("#past-run .run-name")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#runs-list button.name", has_text=LONG).click()
+    expect(page.locator("#past-run .run-name")).to_have_text(LONG)
     assert page.evaluate(check) == []
+    assert page.locator("#past-samples img").bounding_box()["width"] > 80
+    for width in (390, 768, 1024, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.locator("#past-stop").click(trial=True)  # nothing lies over it
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_what_is_folded_shows_an_arrow_to_the_right_and_what_is_open_one_down(page, window):

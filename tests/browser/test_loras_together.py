@@ -42,6 +42,7 @@ def test_parts_are_open_until_they_are_closed_and_balance_goes_both_ways(desk, w
     details = desk.locator("#stack-0 details.parts")
     details.locator("summary").click()
     expect(details).to_contain_text("says all there is")  # the middle alone
+    desk.locator("#stack-1 input[type=number]").fill("0.4")  # as strong as one another, nothing would be proposed
     desk.locator("#fight [data-act=fight]").click()
     expect(desk.locator(".fight table tbody tr")).to_have_count(2)
     expect(details).to_have_attribute("open", "")

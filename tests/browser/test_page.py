@@ -153,6 +153,9 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
     until(page, lambda: typed() == before)
     until(page, lambda: draft(window)["draw"].get("base") == "one")
     page.reload()
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    until(page, lambda: page.locator("#prompt textarea").input_value() == "a fo")
+    page.get_by_role("tab", name="Train").click()
     details(page)
     kept = {"name": "foxes", "setting-learning_rate": "0.5", "setting-rank": "9999", "base": "two"}
     for name, value in kept.items():
@@ -163,6 +166,33 @@ def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
     details(page, "draw-details")
     until(page, lambda: typed() == before)
     assert window.complaints == []
+
+
+def test_back_leads_to_the_tab_that_was_open_before(page, window):
+    for name in ("Library", "Runs"):
+        page.get_by_role("tab", name=name).click()
+    for name in ("Library", "Train"):
+        page.go_back()
+        expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+    page.go_forward()
+    expect(page.get_by_role("tab", name="Library")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_list_is_chosen_from_by_keys_and_closes_where_it_is_left(page, window):
+    details(page)
+    field, lists = page.locator("#setting-optimizer input"), page.locator(".options")
+    for act in ("ArrowDown", "Tab", "Shift+Tab", "Shift+Tab"):
+        field.focus()
+        expect(lists).to_have_count(1)
+        page.keyboard.press(act)
+        if act == "Tab":
+            expect(lists).to_have_count(0)
+    expect(lists).to_have_count(1)  # that of the field before, which is gone to
+    field.fill("adaf")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    until(page, lambda: draft(window)["train"].get("hand", {}).get("optimizer") == "adafactor")
+    expect(lists).to_have_count(0)
 
 
 def test_the_goals_are_one_group_that_arrow_keys_walk_through(page, window):

@@ -32,6 +32,7 @@ def drawn(page, window):
     """Press Draw and return the pixels of the new drawing."""
     before = set(window.home.glob("drawings/*/*.png"))
     page.locator("#draw").click()
+    expect(page.locator("#stage")).to_be_in_viewport(ratio=0.3)  # however far down Draw is
     until = time.monotonic() + LONG / 1000
     while time.monotonic() < until:
         new = [p for p in set(window.home.glob("drawings/*/*.png")) - before if not p.stem.endswith("-preview")]
@@ -111,7 +112,9 @@ def test_from_pictures_to_a_drawing_with_two_loras(page, window):
     expect(page.locator("#gallery img").first).to_be_visible()
 
     set_strength(page, 0, 0)
+    page.set_viewport_size({"width": 390, "height": 844})
     at_zero = drawn(page, window)
+    page.set_viewport_size({"width": 1280, "height": 800})
     page.locator("#stack-0 button.remove").click()
     expect(page.locator("#stack-0")).to_be_hidden()
     base_alone = drawn(page, window)

@@ -31,11 +31,12 @@ def test_the_digest_of_a_data_set_is_that_of_its_pictures_in_any_order():
     assert contract.digest_of(reversed(PICTURES)) == CARD.dataset != contract.digest_of(PICTURES[:3])
 
 
-def test_a_card_says_in_sentences_what_it_owns_and_that_nothing_is_proved():
+def test_a_card_says_in_sentences_what_it_is_and_that_nothing_is_proved():
     words = " ".join(contract.in_words(CARD))
-    for said in ("owns one character: Anna", "4 pictures: 3 my own, 1 with their maker's permission", "has agreed",
-                 "recorded this on 2026-11-28; it is not proved"):  # fmt: skip
+    for said in ("It is a character: Anna", "4 pictures: 3 my own, 1 with their maker's permission", "has agreed",
+                 "recorded this on 28 Nov 2026; it is not proved"):  # fmt: skip
         assert said in words
+    assert "4 pictures, all my own." in " ".join(contract.in_words(replace(CARD, rights={"own": 4})))
     assert contract.in_words(Contract(dataset="ab" * 32, pictures=4)) == []
 
 

@@ -52,6 +52,7 @@ def hub(monkeypatch, tmp_path):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with SmallHub() as found:
         monkeypatch.setattr(constants, "ENDPOINT", found.url)
+        monkeypatch.setenv("HF_ENDPOINT", found.url)
         template = found.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

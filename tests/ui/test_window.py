@@ -1,5 +1,6 @@
 """The whole window, laid out but not opened."""
 
+import gradio as gr
 import pytest
 
 from lora_gui.studio.paths import Studio
@@ -8,9 +9,14 @@ from lora_gui.ui.window import TABS, build
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
+def window(tmp_path_factory):
     studio = Studio(tmp_path_factory.mktemp("studio"))
-    return build(studio, Drawer(studio)).config
+    return build(studio, Drawer(studio))
+
+
+@pytest.fixture(scope="module")
+def config(window):
+    return window.config
 
 
 def test_no_page_keeps_a_stream_open_or_a_clock_running(config):
@@ -27,3 +33,10 @@ def test_every_tab_of_the_list_is_there(config):
 def test_no_two_components_have_one_name(config):
     names = [name for one in config["components"] if (name := one["props"].get("elem_id"))]
     assert len(names) == len(set(names))
+
+
+def test_no_number_that_is_sent_has_bounds_of_gradios_own(window):
+    """Gradio would refuse it in its own words, which name no field, with a stack trace in the terminal."""
+    sent = {field for event in window.fns.values() if event.fn for field in event.inputs}
+    numbers = [field for field in sent if isinstance(field, (gr.Number, gr.Slider))]
+    assert numbers and all(field.minimum is None and field.maximum is None for field in numbers)

@@ -15,29 +15,39 @@ class Kind:
     severity: Severity
     many: str = ""
     button: str = ""
+    remedy: str = ""  # of several pictures, where it is said otherwise of one
     badge: str = ""  # a word on the picture
 
 
 # In the order in which they are worth mending, within a severity.
 KINDS = {
-    "same": Kind("high", "{n} pictures show what others show", "Remove them", "same"),
+    "same": Kind("high", "{n} pictures show what others show", "Remove them", badge="same"),
     "watermark": Kind("high", "{n} pictures have the same mark", badge="mark"),
     "bar": Kind("high", "{n} pictures have the same bar", badge="bar"),
-    "border": Kind("high", "{n} pictures have borders", "Crop the borders", "border"),
+    "border": Kind("high", "{n} pictures have borders", "Crop the borders",
+                   "Crop them: a border in the pictures becomes one in the drawings.", "border"),
     "few": Kind("high"),
     "alike_captions": Kind("high"),
-    "unread": Kind("high", "{n} captions are longer than is read", badge="caption"),
-    "blurred": Kind("medium", "{n} pictures are blurred", "Remove them", "blurred"),
-    "outlier": Kind("medium", "{n} pictures look unlike the rest", "Remove them", "unlike"),
+    "long_trigger": Kind("high", "{n} captions are not read to their end", badge="caption"),
+    "unread": Kind("high", "{n} captions are longer than is read",
+                   remedy="Shorten them, or say first what matters most.", badge="caption"),
+    "blurred": Kind("medium", "{n} pictures are blurred", "Remove them",
+                    "Remove them, or use sharper ones: blur is learnt.", "blurred"),
+    "outlier": Kind("medium", "{n} pictures look unlike the rest", "Remove them",
+                    "Remove them, unless they are meant.", "unlike"),
     "styles": Kind("medium"),
-    "small": Kind("medium", "{n} of {of} pictures are small for this base", badge="small"),
-    "squeezed": Kind("medium", "{n} pictures are squeezed hard", "Remove them", "squeezed"),
+    "small": Kind("medium", "{n} of {of} pictures are small for this base", badge="small",
+                  remedy="Use larger copies, or leave them out: what they lack in detail is learnt too."),
+    "squeezed": Kind("medium", "{n} pictures are squeezed hard", "Remove them",
+                     "Use better copies: the blocks and smears are learnt.", "squeezed"),
     "cropped": Kind("medium", "Much of {n} pictures is cut off", badge="cut"),
     "background": Kind("medium"),
     "samey": Kind("medium"),
     "words": Kind("medium", button="Take it out of the captions"),
-    "dark": Kind("low", "{n} pictures are very dark", "Remove them", "dark"),
-    "washed": Kind("low", "{n} pictures are washed out", "Remove them", "washed out"),
+    "dark": Kind("low", "{n} pictures are very dark", "Remove them",
+                 "Brighten them, or remove them, unless they are meant so.", "dark"),
+    "washed": Kind("low", "{n} pictures are washed out", "Remove them",
+                   "Give them more contrast, or remove them, unless they are meant so.", "washed out"),
     "uncaptioned": Kind("low"),
     "trigger": Kind("low", button="Put it into the captions"),
 }  # fmt: skip
@@ -116,7 +126,7 @@ def _line(kind: str, pairs: Sequence[tuple[str, Finding]], count: int) -> Line:
     if len(pairs) == 1:
         return Line(kind, each[0], pairs[0][1].remedy, files)
     says = KINDS[kind].many.format(n=len(pairs), of=count) + "."
-    return Line(kind, says, pairs[0][1].remedy, files, each)
+    return Line(kind, says, KINDS[kind].remedy or pairs[0][1].remedy, files, each)
 
 
 def _rank(kind: str) -> tuple[int, int]:

@@ -52,11 +52,14 @@ def checks(names: Sequence[str], captions: Sequence[str], trigger: str, goal: st
     yield from _trigger(captions, trigger)
 
 
-def too_long(name: str, caption: str, reading: Reading) -> Iterator[Finding]:
-    """What of one caption the base does not read."""
+def too_long(name: str, caption: str, reading: Reading, trigger: str = "") -> Iterator[Finding]:
+    """What of one caption, as it is learnt with its trigger word, the base does not read."""
     if unread := reading.unread(caption):
-        says = f'Of the caption of {name} the base reads {reading.room} tokens, and nothing from "{unread}" on.'
-        yield Finding("unread", says, "Shorten it, or say first what matters most.")
+        says = f'Of the caption of {name} the base reads nothing from "{unread}" on.'
+        if 2 * len(reading.tokenizer.pieces(trigger)) > reading.room:
+            yield Finding("long_trigger", says, "Use a shorter trigger word: this one takes most of what is read.")
+        else:
+            yield Finding("unread", says, "Shorten it, or say first what matters most.")
 
 
 def without(caption: str, trigger: str) -> str:

@@ -117,10 +117,15 @@ def _bleed(case: Case) -> Said:
     varied = len(set(captions)) / len(captions)
     if case.numbers.bleed < BLEEDS or varied > TIED or case.numbers.effect < NOTHING:
         return None
+    written = [caption for caption in captions if caption]
+    because, remedy = "your captions are nearly all the same", "Write into each caption what else there is to see"
+    if 2 * len(written) < len(captions) or len(set(written)) > TIED * len(written):
+        because = f"{len(captions) - len(written)} of {len(captions)} pictures have no caption"
+        remedy = "Write one for each picture, with what else there is to see"
     return (
-        f"It shows without {case.job.trigger} as much as with it: your captions are nearly all the same, so nothing "
-        "told it what belongs to the word.",
-        "Write into each caption what else there is to see, then train again.",
+        f"It shows without {case.job.trigger} as much as with it: {because}, so nothing told it what belongs to the "
+        "word.",
+        f"{remedy}, then train again.",
     )
 
 

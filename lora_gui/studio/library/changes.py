@@ -19,6 +19,7 @@ from lora_gui.studio.library.notes import Notes
 from lora_gui.studio.library.shelf import Card
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.things import triggers
 from lora_gui.studio.things.names import check_name, clean_caption
 
 LONGEST = {"title": 200, "trigger": 200, "description": 2000}  # characters, as files are read again
@@ -69,6 +70,9 @@ def say(studio: Studio, card: Card, says: Says) -> None:
         what = f"The best strength is between 0 and {STRONGEST:g}."
         raise SettingError(what, "0 says none.", "strength")
     now = edit.metadata(card.path)
+    if trigger != trigger_of(now):  # what another program wrote stays as it is
+        for word in filter(None, map(str.strip, trigger.split(","))):
+            triggers.usable(word)
     changes = edited(now, title, trigger, says.strength, text)
     if all(now.get(field, "") == value for field, value in changes.items()):
         return

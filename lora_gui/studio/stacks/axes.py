@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import typed
-from lora_gui.errors import UserError, nearest, shown
+from lora_gui.errors import SettingError, UserError, nearest, shown
 from lora_gui.protocol.task_folder import ADAPTER
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.library.shelf import shelf
@@ -36,22 +36,32 @@ class Axis:
 
     def applied(self, settings: DrawSettings, value: str, studio: Studio) -> DrawSettings:
         """The settings of one row or column. Raises UserError where the value cannot be."""
-        return AXES[self.kind](settings, value, self.values, studio)
+        try:
+            return AXES[self.kind](settings, value, self.values, studio)
+        except SettingError as error:  # what is wrong is the value here, and not the setting at its own field
+            raise UserError(error.what, error.remedy) from error
 
 
 def read(text: str) -> Axis:
-    """`strength:0,0.5,1`; words are parted by `|` where they hold commas. Raises UserError saying what is wrong."""
-    kind, colon, rest = text.partition(":")
+    """An axis as the command line writes it: `strength:0,0.5,1`. Raises UserError saying what is wrong."""
+    kind, _, rest = text.partition(":")
     kind = kind.strip().lower()
     if kind not in AXES:
         raise UserError(f"A grid has no axis {shown(kind)}.", nearest(kind, AXES))
-    values = tuple(one.strip() for one in rest.split("|" if "|" in rest else ",") if one.strip())
-    if not colon or not values:
+    if not rest.strip():
         raise UserError(f"The axis {kind} has no values.", "Write them as strength:0,0.5,1.")
+    return of(kind, rest)
+
+
+def of(kind: str, typed_values: str) -> Axis:
+    """An axis of these values, parted by commas, or by `|` where they hold commas. Raises UserError."""
+    values = tuple(one.strip() for one in typed_values.split("|" if "|" in typed_values else ",") if one.strip())
+    if not values:
+        raise UserError(f"There are no values for {kind}.", "Write them one after another, with commas between them.")
     if len(values) > MOST:
-        raise UserError(f"The axis {kind} has {len(values)} values.", f"Use at most {MOST}.")
+        raise UserError(f"There are {len(values)} values for {kind}.", f"Use at most {MOST}.")
     if len(set(values)) < len(values):
-        raise UserError(f"The axis {kind} has a value twice.", "Name each once.")
+        raise UserError(f"A value for {kind} stands there twice.", "Name each once.")
     return Axis(kind, values)
 
 

@@ -31,7 +31,8 @@ WORDS = (
 )  # fmt: skip
 APART = "{a} and {b} change different layers, so there is nothing to get in the way."
 Shared = dict[str, tuple[float, float, float]]  # of layers that two change: inner product and both squared norms
-LARGER = 2.0  # times another's size, from which that is said
+LARGER = 2.0  # times another's size, from which that is what goes wrong most often
+UNLIKE = 1.2  # times another's size, from which they are not about as large
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ def _pair(a: str, b: str, shared: Shared) -> Pair:
 
 
 def _sizes(names: tuple[str, ...], norms: tuple[float, ...]) -> str:
-    """A sentence where one LoRA changes far more than another, which is what goes wrong most often."""
+    """A sentence where one LoRA changes more than another, which is why strengths are proposed that balance them."""
     there = [(norm, name) for norm, name in zip(norms, names, strict=True) if norm > 0]
-    if len(there) < 2 or (times := max(there)[0] / min(there)[0]) < LARGER:
+    if len(there) < 2 or (times := max(there)[0] / min(there)[0]) < UNLIKE:
         return ""
-    return f"{max(there)[1]} changes the base {times:.1f} times as much as {min(there)[1]}: balance them first."
+    first = ": balance them first" if times >= LARGER else ""
+    return f"{max(there)[1]} changes the base {times:.1f} times as much as {min(there)[1]}{first}."

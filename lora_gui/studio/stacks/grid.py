@@ -83,13 +83,19 @@ class Grid:
         }
 
 
-def plan(studio: Studio, base: Base, settings: DrawSettings, rows: Axis = ONE, columns: Axis = ONE) -> Grid:
-    """A grid, every cell of it checked before the first is drawn. Raises UserError where one cannot be."""
+def count(rows: Axis, columns: Axis) -> int:
+    """How many drawings a grid has. Raises UserError where its sides do not go together, or it has too many."""
     if rows.kind and rows.kind == columns.kind:
         raise UserError(f"Rows and columns both change {rows.kind}.", "Choose two that differ.")
-    count = len(rows.values) * len(columns.values)
-    if count > MOST:
-        raise UserError(f"This grid has {count} drawings.", f"Use at most {MOST}.")
+    found = len(rows.values) * len(columns.values)
+    if found > MOST:
+        raise UserError(f"This grid has {found} drawings.", f"Use at most {MOST}.")
+    return found
+
+
+def plan(studio: Studio, base: Base, settings: DrawSettings, rows: Axis = ONE, columns: Axis = ONE) -> Grid:
+    """A grid, every cell of it checked before the first is drawn. Raises UserError where one cannot be."""
+    count(rows, columns)
     settings, notes = prepared(studio, base, settings.model_copy(update={"count": 1}))
     cells = []
     for row, in_row in enumerate(rows.values):

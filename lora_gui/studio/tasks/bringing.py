@@ -17,6 +17,7 @@ from lora_gui.errors import UserError
 from lora_gui.files import DiskFullError
 from lora_gui.formats import edit
 from lora_gui.formats.metadata import edited, strength_of, trigger_of
+from lora_gui.protocol import links
 from lora_gui.protocol.jobs import BringJob
 from lora_gui.protocol.task_folder import BROUGHT
 from lora_gui.studio.library import notes
@@ -71,11 +72,12 @@ class Bringing(Fetching):
 def start(studio: Studio, link: str, file: str = "") -> Bringing:
     """Begin to bring what a link leads to, or go on with it; `file` is named where there are several.
 
-    Raises UserError where nothing is named, or the disk refuses.
+    Raises UserError where nothing is named that could be one, or the disk refuses.
     """
     link = link.strip()
     if not link or len(link) > _LONGEST_LINK or not link.isprintable():
         raise UserError("No LoRA is named.", "Write owner/name, or copy the address of its page.")
+    links.check(link)
     mark = hashlib.sha256(f"{link}\n{file}".encode()).hexdigest()[:16]
     folder = studio.downloads / f"{_PREFIX}{mark}"
     Bringing(folder).begin(BringJob(link=link, file=file))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 
 from lora_gui.protocol.events import Measured
@@ -15,15 +16,18 @@ _WELL = 0.35  # is left of runs that were too long, 0.48 of one too fast
 _NOTHING, _MUCH = 0.97, 0.85  # what is left of a picture's loss where it taught nothing, and half of them much
 
 
-def said(measured: Sequence[Measured]) -> tuple[str, ...]:
-    """Sentences worth reading of a run that ended; none of a good one, or where there is too little to tell by."""
+def said(measured: Sequence[Measured], called: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Sentences worth reading of a run that ended; none of a good one, or where there is too little to tell by.
+
+    `called` is what the user calls each picture, by the name of its file; one that is not in it goes by its number.
+    """
     if len(measured) < 2 or not measured[-1].step:
         return ()
     last = measured[-1]
     if further := damage(measured):
         return (f"It is {100 * further:.0f} % further from such pictures than the base was: "
                 "the learning rate was too high.",)  # fmt: skip
-    return tuple(filter(None, (_by_heart(measured), _taught_nothing(last))))
+    return tuple(filter(None, (_by_heart(measured), _taught_nothing(last, called or {}))))
 
 
 def damage(measured: Sequence[Measured]) -> float:
@@ -68,10 +72,11 @@ def _by_heart(measured: Sequence[Measured]) -> str:
     return ""
 
 
-def _taught_nothing(last: Measured) -> str:
+def _taught_nothing(last: Measured, called: Mapping[str, str]) -> str:
     if len(last.pictures) < 4 or median(last.pictures.values()) > _MUCH:
         return ""
-    names = sorted(name for name, left in last.pictures.items() if left >= _NOTHING)
+    files = sorted(name for name, left in last.pictures.items() if left >= _NOTHING)
+    names = [called.get(name) or f"Picture {Path(name).stem.lstrip('0')}" for name in files]
     if not names:
         return ""
     told = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

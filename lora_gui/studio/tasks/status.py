@@ -172,7 +172,7 @@ def after(status: RunStatus, event: events.Event) -> RunStatus:
             return replace(status, transfer=event, phase="", done=0, phase_of=0)
         case events.Step(step, of, _, _, left):
             return replace(status, step=step, of=of, seconds_left=left, phase="", done=0, phase_of=0)
-        case events.Note(text):
+        case events.Note(text) if text not in status.notes:  # a run that goes on says again what still holds
             return replace(status, notes=(*status.notes, text))
     return ended(status, event)
 

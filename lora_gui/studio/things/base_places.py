@@ -77,9 +77,12 @@ def refuse(path: Path) -> None:
             raise UserError(what, "Download the base again, or name the folder snapshots/<hash> that holds it.")
         if not os.path.lexists(path / INDEX):
             raise UserError(f"The folder {path.name} is not a base: it has no model_index.json.", WHOLE)
+    elif path.is_symlink() and not path.exists():
+        raise UserError(f"{path.name} is a link that leads nowhere.", WHOLE)
+    elif not path.exists():
+        raise UserError(f"There is nothing at {path}.", "Check where the base lies.")
     elif not path.is_file():
-        why = "is a link that leads nowhere" if path.is_symlink() else "is not a file"
-        raise UserError(f"{path.name} {why}.", WHOLE)
+        raise UserError(f"{path.name} is not a file.", WHOLE)
     elif suffix in PICKLES:
         what = f"{path.name} is in an old format that can carry programs, so it is not opened."
         raise UserError(what, "Get this base as .safetensors.")

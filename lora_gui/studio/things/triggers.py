@@ -143,7 +143,7 @@ def _ordinary(asked: Asked) -> str:
         return ""
     if len(known) == 1 and len(words.parts(asked.word)) == 1:
         if words.rank(known[0]) > RARE:
-            return f"{asked.word} is one piece to every base that reads with CLIP, which knows it already."
+            return f"Most bases know {asked.word} already, as a word of its own."
         return f"{asked.word} is an ordinary word or name, which keeps the meaning it has for the base."
     return f"{asked.word} is made of what every base knows ({', '.join(dict.fromkeys(known))}) and keeps that meaning."
 
@@ -151,7 +151,7 @@ def _ordinary(asked: Asked) -> str:
 def _one_piece(asked: Asked) -> str:
     spelt = {spelling for word in (asked.word, asked.word.casefold()) for spelling in (word, f" {word}")}
     known = any(len(one.pieces(spelling)) == 1 for one in asked.tokenizers for spelling in spelt)
-    return f"{asked.word} is one piece to this base, which knows it already." * known
+    return f"This base knows {asked.word} already, as a word of its own." * known
 
 
 def _fragments(asked: Asked) -> str:

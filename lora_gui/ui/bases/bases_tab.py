@@ -1,6 +1,7 @@
 """The tab of the bases: what this computer can do, find what is there, every known base, and the user's own."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -171,7 +172,10 @@ class _Bases:
 
     def _added(self, path: str) -> Changes:
         """A base that the user names by its path, quoted or not; used where it lies."""
-        place = Path(str(path or "").strip().strip("\"'")).expanduser()
+        typed = str(path or "").strip().strip("\"'")
+        if not typed:
+            raise UserError("No base is named.", "Write where the base lies.")
+        place = Path(os.path.expanduser(typed))  # of a user who is not known, it stays as it is
         if not place.is_absolute():
             raise UserError("This is no whole path.", "Write where the base lies from the drive or / on.")
         thing = look.add(self._studio, place)

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from lora_gui import files
-from lora_gui.studio.capacity import computer
+from lora_gui.studio.capacity import computer, gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.bases import cards
 from lora_gui.ui.context import Context
@@ -51,6 +51,7 @@ def _is_new(studio: Studio) -> bool:
 
 
 def _words(studio: Studio) -> str:
-    suggested = computer.suggestion(studio)
+    # without a card the suggestion is the starter, which is what is said before it
+    more = f" {computer.suggestion(studio).why}" if gpu.memory() else ""
     title = '<h2 class="ask">This computer</h2>'
-    return title + cards.lines(computer.lines(studio)) + markup.quiet(f"{_READY} {suggested.why}")
+    return title + cards.lines(computer.lines(studio)) + markup.quiet(_READY + more)

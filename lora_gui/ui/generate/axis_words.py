@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui.errors import UserError
+from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.library.shelf import shelf
 from lora_gui.studio.library.versions import versions
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.stacks import axes, grid
 from lora_gui.studio.stacks.axes import AXES, NONE, Axis
 from lora_gui.ui.draft import DrawDraft
+from lora_gui.ui.generate import stack
 from lora_gui.ui.widgets import markup
 
 NOTHING = ""
@@ -50,21 +52,34 @@ def read(draft: DrawDraft, side: str) -> Axis:
     """One side of the grid. Raises UserError where it cannot be."""
     said = typed(draft)
     kind = str(said[f"{side}_kind"])
-    return axes.read(f"{kind}:{said[side]}") if kind else grid.ONE
+    return axes.of(kind, str(said[side])) if kind else grid.ONE
 
 
-def told(draft: DrawDraft) -> str:
+def told(studio: Studio, draft: DrawDraft) -> str:
     """How many drawings it will be, or what is wrong, and what has to be known."""
     try:
         rows, columns = (read(draft, side) for side in SIDES)
+        count = grid.count(rows, columns)
+        for axis in (rows, columns):
+            _try(studio, draft, axis)
     except UserError as error:
         return markup.quiet(f"{error.what} {error.remedy}")
-    count = len(rows.values) * len(columns.values)
     if not (rows.kind or columns.kind):
         return markup.quiet("Choose what changes from row to row or from column to column.")
     sizes = f"{len(rows.values)} × {len(columns.values)}: " if rows.kind and columns.kind else ""
     hints = [HINTS[kind] for kind in dict.fromkeys((rows.kind, columns.kind)) if kind in HINTS]
     return markup.quiet(" ".join([f"{sizes}{markup.counted(count, 'drawing')}.", *hints]))
+
+
+def _try(studio: Studio, draft: DrawDraft, axis: Axis) -> None:
+    """Raises UserError for the first value that cannot be drawn; the other settings are judged at their own fields."""
+    settings = check(DrawSettings, {"stack": stack.settings(draft.stack)}).model_copy(update={"prompt": draft.prompt})
+    for value in axis.values if axis.kind else ():
+        try:
+            axis.applied(settings, value, studio)
+        except UserError as error:
+            is_named = value in f"{error.what} {error.remedy}"
+            raise UserError(error.what if is_named else f"{axis.label(value)}: {error.what}", error.remedy) from None
 
 
 def _offered(studio: Studio, draft: DrawDraft, kind: str) -> str:

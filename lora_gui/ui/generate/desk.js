@@ -1,5 +1,7 @@
-// The keys of the drawing desk: Enter draws, Shift+Enter breaks the line, + and - move the strength that was last used.
-const STEP = 0.05, WEAKEST = -2, STRONGEST = 2, LEFT = -1; // the slider shows -1 to 2; below it is typed
+// The keys of the drawing desk: Enter draws, Shift+Enter breaks the line, + and - move the strength that was last used;
+// where the focus goes, and that what was asked for comes into sight.
+const STEP = 0.05, WEAKEST = -2, STRONGEST = 2;
+const SOON = 5000; // ms in which what was pressed for comes
 const isHere = () => document.querySelector('#prompt')?.checkVisibility();
 let chosen = null;
 
@@ -40,11 +42,44 @@ document.addEventListener('focusin', ({ target }) => {
   if (row && row !== chosen) choose(row);
 });
 
-const stack = document.querySelector('#stack');
-const arrange = () => {
-  for (const range of stack.querySelectorAll('.stack-row input[type=range]')) {
-    if (Number(range.min) !== LEFT) range.min = LEFT;
-  }
-};
-new MutationObserver(arrange).observe(stack, { childList: true, subtree: true });
-arrange();
+// Of a slider's number that is emptied and left, gradio would make 0: a LoRA that does nothing.
+let before = '';
+const ofSlider = target => target.matches?.('#desk input[type=number]') && target.closest('.block')?.querySelector('input[type=range]');
+document.addEventListener('focusin', ({ target }) => { if (ofSlider(target)) before = target.value; });
+document.addEventListener('blur', ({ target }) => {
+  if (!ofSlider(target) || target.value !== '') return;
+  target.value = before;
+  target.dispatchEvent(new Event('input', { bubbles: true }));
+}, true);
+
+// The shelf of LoRAs is searched as soon as it opens, and Escape closes it.
+function search(until) {
+  const field = document.querySelector('#picker-search :is(input, textarea)');
+  if (field?.checkVisibility()) field.focus();
+  else if (performance.now() < until) setTimeout(search, 50, until);
+}
+document.addEventListener('keydown', ({ key, target }) => {
+  if (key === 'Escape' && target.closest?.('#picker')) document.querySelector('#picker-close').click();
+});
+
+// What was asked for is brought into sight once it is there: on a narrow page its place is far below.
+function show(place) {
+  const { top, bottom } = place.getBoundingClientRect(), seen = Math.min(bottom, innerHeight) - Math.max(top, 0);
+  if (seen > 0.6 * Math.min(bottom - top, innerHeight)) return;
+  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  place.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
+}
+let asked = -Infinity;
+const awaits = new MutationObserver(changes => {
+  if (performance.now() - asked > SOON) { awaits.disconnect(); return; }
+  const place = document.querySelector('#stage'), isHere = place.querySelector('#easel, .sheet:not([hidden])');
+  if (!isHere && !changes.some(({ target }) => target.matches('.frame'))) return;
+  awaits.disconnect();
+  if (!document.querySelector('#desk [aria-invalid=true]')) show(place); // else nothing is drawn
+});
+document.addEventListener('click', ({ target }) => {
+  if (target.closest?.('#add-lora')) search(performance.now() + SOON);
+  if (!target.closest?.('#draw, #draw-again, #grid-draw, #travel-draw')) return;
+  asked = performance.now();
+  awaits.observe(document.querySelector('#stage'), { childList: true, subtree: true, attributes: true, attributeFilter: ['hidden'] });
+});

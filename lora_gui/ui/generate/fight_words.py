@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lora_gui.errors import UserError
-from lora_gui.studio.stacks.fight import Fight
+from lora_gui.studio.stacks.fight import UNLIKE, Fight
 from lora_gui.studio.stacks.kept import Kept
 from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.widgets import markup
@@ -13,8 +13,9 @@ from lora_gui.ui.widgets import markup
 TITLE = "Will they fight?"
 BEFORE = "Compared by their weights alone, before anything is drawn; it is a hint, and the drawings decide."
 BALANCED = "At these strengths each changes the base about as much as the others."
-GROUPS = {"text_encoder": "the text encoder", "other": "all blocks alike", "down": "down blocks",
-          "middle": "the middle", "up": "up blocks"}  # fmt: skip
+ALIKE = "So that each changes the base as much: "
+GROUPS = {"text_encoder": "how words are read", "other": "everything alike", "down": "the layout",
+          "middle": "what holds it together", "up": "the detail"}  # fmt: skip
 Strengths = tuple[tuple[str, float], ...]  # of LoRAs by their paths, in the order of the stack
 
 
@@ -111,9 +112,16 @@ def _balance(entries: Sequence[Entry], found: Fight, before: Strengths) -> str:
     if before:
         return _change(before, now, "undo", "Undo", "Balanced: ")
     wanted = proposed(entries, found)
-    if all(abs(one - other) < 0.005 for (_, one), (_, other) in zip(now, wanted, strict=True)):
+    is_there = all(abs(one - other) < 0.005 for (_, one), (_, other) in zip(now, wanted, strict=True))
+    if is_there or _is_even(now, found):
         return f'<div class="change"><span>{BALANCED}</span></div>'
-    return _change(now, wanted, "balance", "Balance", "")
+    return _change(now, wanted, "balance", "Balance", ALIKE)
+
+
+def _is_even(now: Strengths, found: Fight) -> bool:
+    """Whether the LoRAs change the base about as much as one another already."""
+    sizes = [abs(strength) * norm for (_, strength), norm in zip(now, found.norms, strict=True) if norm > 0]
+    return max(sizes, default=0.0) < UNLIKE * min(sizes, default=0.0)
 
 
 def _change(old: Strengths, new: Strengths, act: str, title: str, begins: str) -> str:

@@ -149,14 +149,22 @@ class _Order:
             others = {name: typed[name] for name in ("count", "seed", "random", "on_processor") if name in typed}
             hand = {name: value for name, value in hand.items() if value is not None}
             changed = replace(draft, **words, **others, hand=hand, desk=desk, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
-            changed = axis_words.filled(self._studio, draft, changed)
-            return draft if changed == draft else replace(changed, note="")
+            return axis_words.filled(self._studio, draft, changed)
 
         return self._change(taken)
 
     def _change(self, change: Callable[[DrawDraft], DrawDraft]) -> UserError | None:
-        """Put `change` of the draft in its place, the rows of the stack and the words of the prompt in step."""
-        return self._draft.change(lambda draft: stack.in_step(self._studio, draft, change(draft)))
+        """Put `change` of the draft in its place, the rows of the stack and the words of the prompt in step.
+
+        What was said of the draft is true no more once anything changes.
+        """
+
+        def changed(draft: DrawDraft) -> DrawDraft:
+            bare = replace(draft, note="")
+            after = stack.in_step(self._studio, bare, change(bare))
+            return draft if after == bare else after
+
+        return self._draft.change(changed)
 
     def _shows(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """How all the fields stand."""
@@ -183,7 +191,8 @@ class _Order:
         values |= {name: draft.desk.get(name, "") for name in together.FIELDS} | self._grids.told(draft)
         values |= self._begin_with.told(draft)
         said = follow.missing(self._studio, draft) or draft.note
-        values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
+        at_field = focus in ("prompt", *self._details.fields, *self._stack.fields)  # where it stands already
+        values["notice"] = markup.problem(problem) if problem and not at_field else markup.notice(said, kind="note")
         return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)
 
     def _restacked(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
@@ -253,7 +262,7 @@ class _Order:
         """Order what the draft says; with `next_seed` the same once more, the seed after those of the last time."""
         base, wanted = self.asked(next_seed)
         self._context.drawer.order(base, wanted, on_processor=self._draft.value.on_processor)
-        self._draft.change(lambda now: replace(now, seed=wanted.seed))
+        self._draft.change(lambda now: replace(now, seed=wanted.seed, note=""))
 
     def asked(self, next_seed: bool = False) -> tuple[Base, DrawSettings]:
         """What the draft asks to be drawn. Raises UserError where it cannot be."""

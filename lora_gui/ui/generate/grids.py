@@ -74,7 +74,7 @@ class Grids:
 
     def told(self, draft: DrawDraft) -> dict[str, Any]:
         """How the fields stand."""
-        return axis_words.typed(draft) | {"grid_plan": axis_words.told(draft)}
+        return axis_words.typed(draft) | {"grid_plan": axis_words.told(self._studio, draft)}
 
     def apart(self, shown: dict[str, Any], name: str) -> Changes:
         """A drawing of the history once more: the base, each of its LoRAs alone, and all of them."""

@@ -45,7 +45,7 @@ class Picker:
 
     def connect(self) -> None:
         self._words.change(lambda words: {self.picks: self._listed(words)}, [self._words], self.outputs, **LIGHT)
-        self._close.click(self.hidden, None, self.outputs, **LIGHT)
+        self._context.live.after(self._close.click(self.hidden, None, self.outputs, **LIGHT), "#add-lora")
 
     def shown(self) -> Changes:
         """Your LoRAs, those with a star first. Raises UserError where there is none."""

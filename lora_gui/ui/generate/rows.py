@@ -16,15 +16,15 @@ TOO_STRONG = "Above 1 a LoRA often burns colours and shapes in; 0.7 to 1 is what
 ALONE = "None in use: this draws with the base alone."
 # Of what is pressed in a row or among the named stacks. The row is drawn anew, so the focus is brought back.
 ACTS = """
-const press = detail => {
+const press = (detail, pressed) => {
   trigger('select', detail);
-  const again = detail.act === 'up' || detail.act === 'down'
+  const again = pressed?.matches('.link') ? '#prompt textarea' : detail.act === 'up' || detail.act === 'down'
     ? `#stack-${detail.row + (detail.act === 'up' ? -1 : 1)} [data-act=${detail.act}]`
     : detail.act === 'word' ? `#stack-${detail.row} [data-act=word]` : '#stacks summary';
   let tries = 40;
   const back = () => {
     if (document.activeElement === document.body) document.querySelector(again)?.focus();
-    else if (!tries || document.activeElement?.matches(again)) return;
+    else if (!tries || (document.activeElement !== pressed && document.activeElement?.matches(again))) return;
     if (tries--) setTimeout(back, 50);
   };
   setTimeout(back, 100);
@@ -34,7 +34,7 @@ document.addEventListener('click', event => {
   if (!button) return;
   const { act, row, word } = button.dataset;
   const typed = act === 'save' && button.parentElement.querySelector('input').value;
-  press({ act, row: Number(row ?? -1), word: typed || word || '' });
+  press({ act, row: Number(row ?? -1), word: typed || word || '' }, button);
 });
 let savedOpen = false;  // an answer brings the saved stacks anew, and folded
 document.addEventListener('toggle', ({ target }) => {

@@ -37,6 +37,7 @@ class Stack:
         self._studio = studio
         self._rows: list[gr.Row] = []
         self._loras: list[gr.Dropdown] = []
+        self._named: list[tuple[gr.Checkbox, gr.Slider, gr.Button]] = []  # of each row, what is named after its LoRA
         self._covers: dict[str, str] = {}  # addresses by the paths of LoRAs
         self._first: dict[str, str] = {}  # the weights of LoRAs as they were first seen in the stack
         self.fields: dict[str, Any] = {}
@@ -51,13 +52,15 @@ class Stack:
                     WEAKEST, STRONGEST, 1.0, step=STEP, label="Strength", show_label=False, scale=4, min_width=130,
                     buttons=[], elem_id=f"strength-{number}",
                 )  # fmt: skip
-                self.removes.append(gr.Button("Remove", size="sm", scale=0, min_width=40, elem_classes="remove"))
+                remove = gr.Button("Remove", size="sm", scale=0, min_width=40, elem_classes="remove")
                 self.said[f"about-{number}"] = html(elem_classes="about")
             self._rows.append(row)
             self._loras.append(lora)
+            self._named.append((switch, strength, remove))
+            self.removes.append(remove)
             self.fields |= {f"on-{number}": switch, f"lora-{number}": lora, f"strength-{number}": strength}
         self.said["advice"] = html(elem_id="advice")
-        self.outputs: list[Any] = [*self._rows, *self._loras]
+        self.outputs: list[Any] = [*self._rows, *self._loras, *(part for row in self._named for part in row)]
 
     def show(self, entries: Sequence[Entry]) -> Changes:
         """Rows for these entries, with the LoRAs that are there now to choose from."""
@@ -66,7 +69,11 @@ class Stack:
         gone = {entry.lora: Path(entry.lora).stem for entry in entries if entry.lora and entry.lora not in usable}
         choices = [(name, path) for path, name in (usable | gone).items()]
         changes: Changes = {row: gr.update(visible=number < len(entries)) for number, row in enumerate(self._rows)}
-        return changes | {lora: gr.update(choices=choices) for lora in self._loras[: len(entries)]}
+        for entry, lora, (switch, strength, remove) in zip(entries, self._loras, self._named, strict=False):
+            name = Path(entry.lora).stem
+            changes |= {lora: gr.update(choices=choices), switch: gr.update(label=f"Use {name}")}
+            changes |= {strength: gr.update(label=f"Strength of {name}"), remove: gr.update(value=f"Remove {name}")}
+        return changes
 
     def told(self, draft: DrawDraft, family: str) -> dict[str, str]:
         """What stands in the rows and under them, for a base of this `family`."""

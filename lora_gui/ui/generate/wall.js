@@ -29,8 +29,10 @@ function show(item) {
     told.textContent = '';
     compare(false);
   }
-  figure.querySelector('.words').textContent = item.dataset.words;
-  figure.querySelector('.facts').textContent = item.dataset.facts;
+  for (const part of ['words', 'facts']) {
+    const line = figure.querySelector(`.${part}`);
+    line.textContent = line.title = item.dataset[part]; // it may be cut
+  }
   const apart = figure.querySelector('[data-use=apart]'), count = Number(item.dataset.loras);
   apart.hidden = !count;
   apart.textContent = APART[Math.min(count, 3)];

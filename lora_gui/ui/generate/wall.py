@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from lora_gui.days import day
 from lora_gui.studio.library.history import Drawn
 from lora_gui.ui.library.cards import address as whole
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.markup import Address
 
 A_PAGE = 24  # drawings
+LONGEST = 20  # letters of a LoRA's name under a drawing
 PATIENCE = 0.4  # seconds for new small copies; beyond, the drawings themselves are shown small
 SCRIPT = Path(__file__).with_name("wall.js")
 NONE_FIT = "No drawing fits what you look for."
@@ -49,7 +51,7 @@ def page(found: Sequence[Drawn], number: int, small: Address, folder: Path) -> s
     days = []
     for when, those in groupby(found[(number - 1) * A_PAGE : number * A_PAGE], key=lambda one: one.day):
         items = "".join(_item(one, address(folder / one.name), whole(folder / one.name)) for one in those)
-        days.append(f'<h3 class="group">{markup.text(when)}</h3><div class="drawings">{items}</div>')
+        days.append(f'<h3 class="group">{markup.text(day(when))}</h3><div class="drawings">{items}</div>')
     return "".join(days) + (_pager(number, pages, len(found)) if pages > 1 else "")
 
 
@@ -63,8 +65,8 @@ def deleted(binned: str) -> str:
 
 def _item(one: Drawn, small: str, large: str) -> str:
     words = one.prompt or one.name.partition("/")[2]
-    loras = ", ".join(f"{name} {strength}" for name, strength in one.loras)
-    facts = " · ".join(part for part in (f"seed {one.seed}" if one.seed else "", loras, one.base) if part)
+    loras = ", ".join(f"{_short(name)} {strength}" for name, strength in one.loras)
+    facts = " · ".join(part for part in (f"seed {one.seed}" if one.seed else "", one.base, loras) if part)
     label = markup.text(words + (f", seed {one.seed}" if one.seed else "") + (", starred" if one.star else ""))
     return (
         f'<button type="button" class="thumbnail-item{" starred" if one.star else ""}" aria-label="{label}" '
@@ -72,6 +74,11 @@ def _item(one: Drawn, small: str, large: str) -> str:
         f'data-loras="{len(one.loras)}" '
         f'data-facts="{markup.text(facts)}"><img src="{small}" alt="{label}" loading="lazy"></button>'
     )
+
+
+def _short(name: str) -> str:
+    """The name of a LoRA, cut where it would hide what stands behind it."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\u2026"
 
 
 def _pager(number: int, pages: int, count: int) -> str:

@@ -24,7 +24,10 @@ from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed
 from lora_gui.ui.widgets.parts import html
 
-_HELP = "An id on the hub (owner/name), or the address of a page there or on Civitai. It is asked only when you press."
+_HELP = (
+    "An id on the hub (owner/name), or the address of a page there or on Civitai. "
+    "Nothing is looked up until you press."
+)
 _KEY = (
     "Civitai gives some LoRAs only to those who have an account. Make a key in its settings and keep it here: in a "
     "file that you alone can read. It is sent to Civitai and nowhere else, and shown nowhere."

@@ -49,14 +49,15 @@ def card(one: Card, cover: Callable[[Card], str]) -> str:
         return _broken(one)
     address, name = cover(one), markup.text(one.name)
     picture = markup.image(address, "") if address else f'<i class="initial">{markup.text(one.name[:1].upper())}</i>'
-    facts = [one.family_title, *([f"best at {one.info.strength:g}"] if one.info.strength else [])]
-    trigger = f"<code>{markup.text(one.info.trigger)}</code>" if one.info.trigger else "no trigger word"
+    best = f"<span>best at {one.info.strength:g}</span>" if one.info.strength else ""
+    said = markup.text(one.info.trigger)
+    trigger = f'<code title="{said}">{said}</code>' if said else "no trigger word"
     tags = "".join(f"<i>{markup.text(tag)}</i>" for tag in one.notes.tags)
     origin = "made here" if one.run else "brought"
     return (
         f'<li data-name="{markup.text(one.path.name)}"><button type="button" class="card" data-act="open">'
-        f'<span class="cover">{picture}</span><b>{name}</b><span>{trigger}</span>'
-        f'<span>{markup.text(", ".join(facts))}</span><span class="tags"><em>{origin}</em>{tags}</span></button>'
+        f'<span class="cover">{picture}</span><b title="{name}">{name}</b><span>{trigger}</span>'
+        f'<span>{markup.text(one.family_title)}</span>{best}<span class="tags"><em>{origin}</em>{tags}</span></button>'
         f"{star(one)}</li>"
     )
 

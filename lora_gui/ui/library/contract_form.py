@@ -1,4 +1,4 @@
-"""The contract card of a LoRA as a short form: what it owns, whose the pictures are, who is shown; never in the way."""
+"""The contract card of a LoRA as a short form: what it is, whose the pictures are, who is shown; never in the way."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class ContractForm:
     def __init__(self, context: Context, key: str) -> None:
         self._studio = context.studio
         self.page = gr.JSON({}, visible=False)  # the path of the LoRA, and how many pictures it learnt from
-        title, licences = "What it owns, and whose the pictures are", [(one or "As its base", one) for one in LICENCES]
+        title, licences = "What it is, and whose the pictures are", [(one or "As its base", one) for one in LICENCES]
         with gr.Accordion(title, open=False, visible=False, elem_id=f"{key}contract") as self.panel:
             self._told = html(elem_id=f"{key}contract-told")
             self._owns = gr.Radio(OWNS, label="It is", elem_classes="plain-choice")
@@ -41,17 +41,18 @@ class ContractForm:
                 self._licence = gr.Dropdown(licences, label="Licence of the LoRA", allow_custom_value=True)
                 self._use = gr.Textbox(label="What it may be used for", max_lines=1, placeholder="Anything.")
             self._open = gr.Checkbox(
-                False, label="Name each picture by its digest",
+                False, label="Let others ask whether a picture was learnt",
                 info="On: whoever has the file can ask whether it learnt from a picture. The pictures stay here.",
             )  # fmt: skip
             self._write = gr.Button("Write it into the file", size="sm", scale=0, min_width=190, elem_id=f"{key}write")
+            self._came = html(elem_id=f"{key}contract-came")  # beside the button, so that it is in sight
         said = [self._people, self._licence, self._use, self._open]
         self._fields = [self._owns, self._scope, self._rights, *self._others.values(), *said]
-        self.outputs: list[Any] = [self.page, self.panel, self._told, self._different, *self._fields]
+        self.outputs: list[Any] = [self.page, self.panel, self._told, self._came, self._different, *self._fields]
 
     def connect(self) -> None:
-        written = noticed(self._told, self._written)
-        self._write.click(written, [self.page, *self._fields], [self._told], **HIDDEN)
+        written = noticed(self._came, self._written)
+        self._write.click(written, [self.page, *self._fields], [self._told, self._came], **HIDDEN)
 
     def shown(self, lora: str) -> Changes:
         """The card of the LoRA in a file; hidden where there is none, or none that can be read."""
@@ -69,6 +70,7 @@ class ContractForm:
             self.page: {"lora": lora},
             self.panel: gr.update(visible=True, open=bool(card.confirmed) and not learnt),  # of others: to be read
             self._told: _told(card, learnt),
+            self._came: "",
             self._different: gr.update(visible=len(pictures) > 1),
             self._owns: card.owns or None,
             self._scope: card.scope,
@@ -83,9 +85,10 @@ class ContractForm:
         *others, people, licence, use, is_open = rest
         if not (page or {}).get("lora"):
             return {}
-        for answer, label in ((owns, self._owns.label), (rights, self._rights.label), (people, self._people.label)):
-            if not answer:
-                raise UserError(f"One answer is missing: {label} ...", "Choose it, then write the card.")
+        asked = (owns, self._owns), (rights, self._rights), (people, self._people)
+        if missing := [f"{field.label} ..." for answer, field in asked if not answer]:
+            what = "One answer is missing" if len(missing) == 1 else f"{len(missing)} answers are missing"
+            raise UserError(f"{what}: {'; '.join(missing)}", "Choose, then write the card.")
         by_kind = zip(self._others, others, strict=True)
         different = {int(number): kind for kind, chosen in by_kind for number in chosen or ()}
         answers = Answers(
@@ -94,7 +97,8 @@ class ContractForm:
         )  # fmt: skip
         lora = loras.describe(Path(page["lora"]))
         card = contracts.record(self._studio, lora, answers)
-        return {self._told: markup.notice("Written into the file.", " ".join(card.holds_back), "good") + _words(card)}
+        said = markup.notice("Written into the file.", " ".join(card.holds_back), "good")
+        return {self._told: _words(card), self._came: said}
 
 
 def _told(card: Contract, learnt: tuple[Learnt, ...]) -> str:

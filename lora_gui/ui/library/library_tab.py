@@ -161,7 +161,7 @@ class _Shelf:
 
 def _choice(choices: list[tuple[str, str]], label: str, id: str) -> gr.Dropdown:
     return gr.Dropdown(
-        choices, value=choices[0][1], label=label, show_label=False, scale=1, min_width=118, elem_id=id
+        choices, value=choices[0][1], label=label, show_label=False, scale=1, min_width=136, elem_id=id
     )
 
 

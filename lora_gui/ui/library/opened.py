@@ -15,7 +15,6 @@ from lora_gui.studio.library import bin, changes, covers, folder, notes, shelf
 from lora_gui.studio.library.shelf import Card
 from lora_gui.studio.library.versions import put_into_use, versions
 from lora_gui.ui.context import Context
-from lora_gui.ui.generate.stack import STRONGEST
 from lora_gui.ui.library import cards, onward
 from lora_gui.ui.library import opened_words as words
 from lora_gui.ui.library.sections import SECTIONS
@@ -44,9 +43,14 @@ class Opened:
             self._versions = html(js_on_load=cards.ACTS, elem_id="lora-versions")
             self._sections = [build(context) for build in SECTIONS]
         typed = [self._name, self._title, self._trigger, self._strength, self._description, self._notes, self._tags]
-        shown = [self._head, self._notice, self._drawings, self._versions, self._run, self._asking, self._frees]
+        shown = [self._head, self._drawings, self._versions, self._run, self._asking, self._frees, *self._notices]
         self.outputs: list[Any] = [listed, self._panel, self.page, *shown, *typed]
         self.outputs += [output for section in self._sections for output in section.outputs]
+
+    @property
+    def _notices(self) -> list[gr.HTML]:
+        """Each beside what was pressed, so that it is in sight."""
+        return [self._notice, self._named, self._written, self._kept]
 
     def _build_acts(self) -> None:
         with gr.Row(elem_classes="under"):
@@ -69,30 +73,35 @@ class Opened:
             with gr.Column(min_width=280, elem_id="lora-file"):
                 self._name = gr.Textbox("", label="Name", info="Also of its file.", max_lines=1, elem_id="lora-name")
                 self._rename = _button("Rename", "lora-rename", 110, "sm")
+                self._named = html(elem_id="lora-named")
                 html('<h3 class="group">In the file</h3>' + markup.quiet("Whoever gets the file can read this."))
                 self._title = gr.Textbox("", label="Title", max_lines=1, elem_id="lora-title")
                 self._trigger = gr.Textbox("", label="Trigger word", max_lines=1, elem_id="lora-trigger")
                 self._strength = gr.Number(
-                    0, label="Best strength", info="0: not said.", minimum=0, maximum=STRONGEST, step=0.05,
-                    elem_id="lora-strength",
-                )  # fmt: skip
+                    0, label="Best strength", info="0: not said.", step=0.05, elem_id="lora-strength"
+                )
                 self._description = gr.Textbox(
                     "", label="What it does", lines=3, max_lines=8, elem_id="lora-description"
                 )
                 self._save = _button("Save in the file", "lora-save", 150, "sm")
+                self._written = html(elem_id="lora-written")
             with gr.Column(min_width=280, elem_id="lora-own"):
                 html('<h3 class="group">Only for you</h3>' + markup.quiet("Never in the file; kept while you type."))
                 self._tags = gr.Textbox("", label="Tags", placeholder="ink, animals", max_lines=1, elem_id="lora-tags")
                 self._notes = gr.Textbox("", label="Notes", lines=4, max_lines=12, elem_id="lora-notes")
+                self._kept = html(elem_id="lora-kept")
 
     def connect(self, shelf_notice: gr.HTML) -> None:
         """Once every tab is laid out, since its buttons lead to others."""
         context, live, heading = self._context, self._context.live, "#lora .run-name"
         live.after(self._back.click(self.away, None, self.outputs, **HIDDEN), "#library-search input")
         file = [self._title, self._trigger, self._strength, self._description]
-        self._pressed(self._save, self._saved, [self.page, *file], [], heading)
-        self._pressed(self._rename, self._renamed, [self.page, self._name], [], heading)
-        self._name.submit(noticed(self._notice, self._renamed), [self.page, self._name], self.outputs, **HIDDEN)
+        for press, act, inputs, place in (
+            (self._save.click, self._saved, [self.page, *file], self._written),
+            (self._rename.click, self._renamed, [self.page, self._name], self._named),
+            (self._name.submit, self._renamed, [self.page, self._name], self._named),
+        ):
+            live.after(press(noticed(place, act), inputs, self.outputs, **HIDDEN), heading)
         self._pressed(self._draw, self._drawn_with, [self.page], [context.tabs], "#prompt textarea")
         onto = [context.tabs, *context.setup]
         self._pressed(self._further, self._trained_further, [self.page], onto, "#trigger input")
@@ -107,8 +116,8 @@ class Opened:
         asking.then(None, js="() => studio.after(['#lora-keep'])", **HIDDEN)
         self._keep.click(lambda: gr.update(visible=False), None, self._asking, **HIDDEN)
         for field in (self._notes, self._tags):
-            noted = noticed(self._notice, self._noted)
-            field.change(noted, [self.page, self._notes, self._tags], [self._notice], **LIGHT)
+            noted = noticed(self._kept, self._noted)
+            field.change(noted, [self.page, self._notes, self._tags], [self._kept], **LIGHT)
         for section in self._sections:
             section.connect()
         for part in (self._head, self._versions):
@@ -133,7 +142,7 @@ class Opened:
             self._listed: gr.update(visible=False),
             self._panel: gr.update(visible=True),
             self.page: {"path": str(card.path)},
-            self._notice: "",
+            **dict.fromkeys(self._notices, ""),
             self._drawings: words.drawings(card, Thumbnails(self._studio, 128), self._studio.drawings),
             self._versions: words.versions(versions(self._studio, card, there), card),
             self._run: gr.update(visible=bool(card.run) and (self._studio.runs / card.run).is_dir()),
@@ -167,13 +176,13 @@ class Opened:
     def _saved(self, page: Page, title: str, trigger: str, strength: Any, description: str) -> Changes:
         said = changes.Says(title or "", trigger or "", float(strength or 0), description or "")
         changes.say(self._studio, self._card(page), said)
-        return self.show(Path(page["path"])) | {self._notice: markup.notice("Saved in the file.", kind="note")}
+        return self.show(Path(page["path"])) | {self._written: markup.notice("Saved in the file.", kind="note")}
 
     def _renamed(self, page: Page, name: str) -> Changes:
         card = self._card(page)
         path = changes.rename(self._studio, card, name or "")
         words = f"It is called {path.stem} now." if path != card.path else ""
-        return self.show(path) | {self._notice: markup.notice(words, kind="note")}
+        return self.show(path) | {self._named: markup.notice(words, kind="note")}
 
     def _noted(self, page: Page, text: str, tags: str) -> Changes:
         if page and Path(page["path"]).is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lora_gui import days
 from lora_gui.studio.library.shelf import Card
 from lora_gui.studio.library.versions import Version
 from lora_gui.ui.library.cards import star
@@ -19,7 +20,7 @@ def head(card: Card, cover: str) -> str:
     ranks = f"rank {info.rank}, alpha {info.alpha:g}"
     facts = [*filter(None, (card.family_title, info.base_title, ranks))]
     facts += [f"{info.steps:,} steps"] if info.steps else []
-    came = f"{'made here' if card.run else 'brought'} on {day(card.came)}" if card.came else ""
+    came = f"{'made here' if card.run else 'brought'} on {days.day(card.came)}" if card.came else ""
     picture = markup.image(cover, f"Cover of {card.name}", lazy=False) if cover else (
         f'<i class="initial">{markup.text(card.name[:1].upper())}</i>'
     )  # fmt: skip
@@ -30,11 +31,6 @@ def head(card: Card, cover: str) -> str:
         f"{markup.quiet(title + ', '.join(facts))}{markup.quiet(', '.join(filter(None, (came, size(info.size)))))}"
         f"{markup.sentences('Worth knowing', info.odd)}</div></div>"
     )
-
-
-def day(came: str) -> str:
-    """`2026-11-28T...` as a day."""
-    return came[:10]
 
 
 def drawings(card: Card, address: Callable[[Path], str], folder: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lora_gui import days
 from lora_gui.studio.tasks.run import Summary
 from lora_gui.studio.things.pictures import SetSummary
 from lora_gui.ui.widgets import markup
@@ -107,7 +108,7 @@ def when(folder: str) -> str:
         made = datetime.strptime(folder[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).astimezone()
     except (ValueError, OverflowError):
         return ""
-    return f"{made.day} {made:%b %Y, %H:%M}"
+    return days.moment(made)
 
 
 def _on(run: Summary) -> str:

@@ -71,7 +71,7 @@ function unread(cell, count) {
 
 function frame(cell) {
   const { box: [wide, high], crop: [x, y] } = cell.data;
-  cell.frame.hidden = wide > 0.995 && high > 0.995;
+  cell.frame.hidden = wide * high > 0.98; // of less than that one edge alone would be seen
   cell.shot.classList.toggle('moves', !cell.frame.hidden);
   cell.frame.style.cssText = `left:${100 * x * (1 - wide)}%;top:${100 * y * (1 - high)}%;width:${100 * wide}%;height:${100 * high}%`;
 }

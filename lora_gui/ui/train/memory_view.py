@@ -36,7 +36,7 @@ class MemoryView:
             try:
                 base, settings = wanted()
             except UserError:  # said beside the fields already
-                return gr.skip()
+                return self._shown("", {})
             return self.counted(base, settings) if fit.is_tight(base) else self._shown("", {})
 
         self.bar.change(count, None, self.outputs, **HIDDEN, trigger_mode="always_last")

@@ -24,6 +24,12 @@ from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
+TAKES_BACK = """
+element.addEventListener('click', event => {
+  const set = event.target.closest('[data-set]')?.dataset.set;
+  if (set) trigger('select', { set });
+});
+"""
 GROUNDS = [("White", "white"), ("Grey", "grey"), ("Black", "black")]  # behind transparent pictures
 
 
@@ -44,6 +50,7 @@ class PicturesView:
                 self._remarks = html()
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
             self._zone = dropzone.build()
+            self._kept = html(js_on_load=TAKES_BACK, elem_id="kept-set")
             with gr.Accordion("Transparent pictures", open=False, elem_id="transparent") as self._transparent:
                 self.ground = gr.Dropdown(
                     GROUNDS,
@@ -53,7 +60,7 @@ class PicturesView:
                     allow_custom_value=True,
                     elem_id="ground",
                 )
-        self.outputs = [self._zone, self._transparent, self._chosen, self._remarks, *self.desk.outputs]
+        self.outputs = [self._zone, self._transparent, self._chosen, self._remarks, self._kept, *self.desk.outputs]
         self.outputs += [*self._many.outputs, *self.doctor.outputs]
 
     def connect(self, shows: Callable[..., Changes], form: DraftForm) -> list[Any]:
@@ -78,6 +85,7 @@ class PicturesView:
             self._zone.upload(tried(self._uploaded), [form.shown], outputs, **carried),
             self._zone.select(tried(self._examples), [form.shown], outputs, **carried),
             self._others.click(tried(self._none), [form.shown], outputs, **carried),
+            self._kept.select(tried(self._taken_back), [form.shown], outputs, **carried),
         ]
         self.described.connect()
         for part in self._many.parts:
@@ -125,7 +133,14 @@ class PicturesView:
             raise problem
 
     def _none(self, event: gr.EventData) -> Changes:
+        """Room for others; where those that lay here are, and the way to have them back."""
+        found = planned.chosen_pictures(self._studio, self._draft.value)
         self._choose("")
+        return {self._kept: _kept(found)} if found and found.pictures else {}
+
+    def _taken_back(self, event: gr.EventData) -> Changes:
+        folder = pictures.load(self._studio.pictures / Path(str(event.set)).name).folder
+        self._choose(folder.name)
         return {}
 
     def _none_else(self, event: gr.EventData) -> Changes:
@@ -161,6 +176,7 @@ class PicturesView:
         if not anew:
             return shown
         came = {self._transparent: was, self._chosen: gr.update(visible=True), self._remarks: _remarks(found)}
+        came[self._kept] = ""
         return self._many.cleared() | shown | came | zone
 
     def _again(self, found: pictures.PictureSet) -> Changes:
@@ -187,6 +203,16 @@ class PicturesView:
 def _not_copied(name: str, why: str) -> str:
     """`why` is the sentence with which the window refused it; a browser that could not read it gives none."""
     return f"{name} could not be copied{f': {why}' if why else '; it may be empty, too large or forbidden.'}"
+
+
+def _kept(found: pictures.PictureSet) -> str:
+    """Where a set is that was put away, with a button that takes it back."""
+    back = f'<button type="button" class="chip" data-set="{markup.text(found.folder.name)}">Take them back</button>'
+    many = len(found.pictures)
+    said = f"Your {many} pictures and their captions are kept under Runs."
+    if many == 1:
+        said, back = "Your picture and its caption are kept under Runs.", back.replace("them", "it")
+    return f'<p class="chips" role="status">{said} {back}</p>'
 
 
 def _remarks(found: pictures.PictureSet, failed: Sequence[str] = ()) -> str:

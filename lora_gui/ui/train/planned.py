@@ -149,11 +149,15 @@ def in_words(studio: Studio, plan: Planned, found: pictures.PictureSet | None) -
     """What Start will do, in two lines: the pictures with their captions; steps, time, memory and the base."""
     if not found or not found.pictures:
         return markup.quiet(ALL_IT_NEEDS)
+    counted = f'<p class="quiet" data-count>{markup.text(tally(found))}</p>'  # which the desk keeps true
+    if plan.wrong:  # what the preset would take is not what was asked for
+        first, *more = plan.wrong.values()
+        what = f"{1 + len(more)} settings are wrong. Mend them" if more else f"{first.what} Mend it"
+        return counted + markup.quiet(f"{what} in Details to see how long this takes.")
     minutes = estimate(studio, plan.settings, plan.base)
     time = markup.duration(minutes * 60) if minutes is not None else "time known after the first steps"
     steps = markup.counted(plan.settings.steps, "step")
     memory = "" if fit.is_tight(plan.base) else ", fits in memory"  # else the bar below says how much it takes
-    counted = f'<p class="quiet" data-count>{markup.text(tally(found))}</p>'  # which the desk keeps true
     return counted + markup.quiet(f"{steps}, {time}{memory}, on {plan.base.title}")
 
 

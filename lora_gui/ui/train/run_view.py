@@ -9,7 +9,7 @@ import gradio as gr
 
 from lora_gui import files
 from lora_gui.protocol.task_folder import ASKS
-from lora_gui.studio.tasks import keeping, learning, queue, retries, runs
+from lora_gui.studio.tasks import keeping, queue, retries, runs
 from lora_gui.studio.tasks.diagnostics import report
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.tasks.status import RunStatus
@@ -138,7 +138,9 @@ class RunView:
         if seen is None or (seen.losses, seen.measured) != (now.losses, now.measured):
             changes[self._plot] = loss_plot(status.losses, status.of) + learning_plot(status.measured, status.of)
         if seen is None or (seen.state, seen.notes) != (now.state, now.notes):
-            learnt = learning.said(status.measured) if status.ended else ()
+            learnt = (
+                run_words.learnt(self._context.studio, self._context.run(name), status) if status.ended else ()
+            )
             changes[self._notes] = markup.sentences("Worth knowing", (*status.notes, *learnt))
         return changes
 

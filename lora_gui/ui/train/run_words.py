@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from lora_gui.errors import UserError
-from lora_gui.studio.tasks import retries
+from lora_gui.studio.doctor import doctor
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import learning, retries
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.tasks.status import RunStatus
+from lora_gui.studio.things import pictures
 from lora_gui.ui.widgets import markup
 
 
@@ -17,6 +20,18 @@ def head(run: Run) -> str:
     pictures = markup.counted(len(job.pictures), "picture")
     under = f"{job.preset.capitalize()} on {job.base.title}, {pictures}, trigger word {job.trigger}"
     return f'<h2 class="run-name">{markup.text(job.name)}</h2>{markup.quiet(under)}'
+
+
+def learnt(studio: Studio, run: Run, status: RunStatus) -> tuple[str, ...]:
+    """What the measures of an ended run say, with its pictures called as on the desk; by numbers once their set is
+    gone."""
+    called: dict[str, str] = {}
+    try:
+        for folder in {Path(picture.path).parent.name for picture in run.job.pictures if status.measured}:
+            called |= {one.path.name: one.file for one in doctor.of_set(pictures.load(studio.pictures / folder))}
+    except UserError:
+        pass
+    return learning.said(status.measured, called)
 
 
 def progress(status: RunStatus) -> str:

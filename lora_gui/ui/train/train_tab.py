@@ -174,7 +174,7 @@ class _Setup:
             values |= {"preset": plan.preset, "base": plan.base.key} | form.shown(plan.settings, draft.hand)
             values["plan"] = planned.in_words(self._studio, plan, found)
             values["sizes"] = planned.sizes(found, plan)
-            values["memory"] = self._memory.at_once(plan.base, plan.settings)
+            values["memory"] = "" if plan.wrong else self._memory.at_once(plan.base, plan.settings)
             wrong |= plan.wrong
         except UserError as error:
             problem = problem or error
@@ -204,7 +204,10 @@ class _Setup:
         return found, plan.base, plan.settings, draft.trigger, wording.goal_of(plan.preset)
 
     def _wanted(self) -> tuple[Base, TrainSettings]:
+        """What the memory is counted for. Raises UserError where a setting is wrong, or no base can be used."""
         plan = planned.planned(self._studio, self._draft.value, 1)
+        for error in plan.wrong.values():
+            raise error
         return plan.base, plan.settings
 
     def _started(self, view: RunView, shown: dict[str, Any]) -> Changes:

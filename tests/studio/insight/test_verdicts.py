@@ -113,6 +113,19 @@ def test_captions_that_are_all_the_same_make_it_bleed_and_no_setting_is_proposed
     assert kinds(told) == ["bleed"] and told[0].changes == {} and "caption" in told[0].remedy
 
 
+@pytest.mark.parametrize(
+    ("captions", "because"),
+    [
+        ([*[""] * 11, "a fox", "a boat"], "11 of 13 pictures have no caption"),
+        ([*[""] * 6, *(f"thing {n % 5}" for n in range(7))], "6 of 13 pictures have no caption"),
+        (["", "", *["a picture"] * 6], "your captions are nearly all the same"),
+    ],
+)
+def test_captions_that_are_missing_are_not_called_the_same(found, captions, because):
+    (told,) = found(good(), captions=captions)
+    assert told.kind == "bleed" and f"as with it: {because}, so" in told.says and told.remedy.startswith("Write")
+
+
 def test_the_same_captions_do_not_bleed_where_the_word_makes_the_difference(found):
     plain = tuple(pair(n, colour, line=0) for n, colour in enumerate(COLOURS))
     assert found(good(plain=plain), captions=["a picture"] * 8) == []

@@ -70,7 +70,18 @@ def test_what_a_trainer_counted_of_its_captions_stays(studio):
     assert card(studio, "fox").info.trigger == "inkfox"
 
 
-@pytest.mark.parametrize("says", [("x" * 201, "", 0, ""), ("", "", 2.1, ""), ("", "", -1, ""), ("", "", 0, "x" * 2001)])
+def test_several_trigger_words_are_taken_and_one_of_another_program_stays_as_it_is(studio):
+    making.lora(studio, "fox", **{"modelspec.trigger_phrase": "<fox>"})
+    changes.say(studio, card(studio, "fox"), changes.Says("A fox", "<fox>", 0, ""))
+    assert changes.says(card(studio, "fox")).trigger == "<fox>"
+    changes.say(studio, card(studio, "fox"), changes.Says("A fox", "inkfox, red brush", 0, ""))
+    assert card(studio, "fox").info.trigger == "inkfox, red brush"
+
+
+@pytest.mark.parametrize(
+    "says", [("x" * 201, "", 0, ""), ("", "", 2.1, ""), ("", "", -1, ""), ("", "", 0, "x" * 2001), ("", "<b>", 0, ""),
+             ("", "inkfox, x", 0, "")],
+)  # fmt: skip
 def test_what_is_too_much_to_say_is_a_sentence_and_changes_nothing(studio, says):
     before = making.lora(studio, "fox").read_bytes()
     with pytest.raises(UserError):

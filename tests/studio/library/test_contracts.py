@@ -121,5 +121,5 @@ def test_the_commands_record_a_card_show_it_and_answer_for_a_picture(studio, tmp
         assert told("contract", "fox", *wrong)[0] == 1
     code, said = told("learnt", str(tmp_path / "in" / "a.png"))
     assert code == 0 and [one["lora"] for one in said["learnt"]] == ["fox"]
-    assert cli.main(["contract", "fox"]) == 0 and "It owns one style: Ink foxes." in capsys.readouterr().out
+    assert cli.main(["contract", "fox"]) == 0 and "It is a style: Ink foxes." in capsys.readouterr().out
     assert edit.metadata(studio.loras / "fox.safetensors")[contract.CONSENT] == "none"

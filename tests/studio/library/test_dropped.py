@@ -34,9 +34,9 @@ def test_a_folder_is_taken_in_with_covers_and_the_rest_is_named(studio, theirs):
     shutil.copy(one, below / "again.safetensors")
     found = dropped.take(studio, [theirs.loras])
     assert sorted(lora.name for lora in found.taken) == ["again", "two"], "the same file is taken once"
-    assert len(found.left) == 3 and any("already" in left for left in found.left)
+    assert len(found.left) == 4 and any("already" in left for left in found.left)
     assert any("old.ckpt is in an old format" in left for left in found.left)
-    assert any("broken" in left for left in found.left)
+    assert any("broken" in left for left in found.left) and "notes.png is no LoRA." in found.left
     assert dropped.take(studio, [two]).left == ["two.safetensors is among your LoRAs already, as two."]
 
 
@@ -48,6 +48,19 @@ def test_what_peft_saves_is_taken_once_with_its_settings_and_again_with_others(s
             beside.write_text(f'{{\n"lora_alpha": {alpha}}}')
         assert len(dropped.take(studio, [path]).taken) == count
     assert len(list(studio.loras.glob("*.safetensors"))) == 3
+
+
+def test_every_file_that_is_passed_over_is_named_and_what_belongs_to_a_lora_is_not(studio, theirs):
+    one = making.lora(theirs, "one")
+    peft = one.with_name("adapter_model.safetensors")
+    peft.write_bytes(making.lora(theirs, "two", 0.25).read_bytes())
+    (theirs.loras / "two.safetensors").unlink()
+    peft.with_name("adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 4}')
+    Image.new("RGB", (96, 80), "teal").save(one.with_suffix(".png"))
+    for number in range(7):
+        (theirs.loras / f"{number}.txt").write_text("a note")
+    found = dropped.take(studio, [theirs.loras])
+    assert found.left == ["0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more are no LoRAs."] and len(found.taken) == 2
 
 
 def test_a_cover_beside_a_lora_comes_through_the_sandbox(studio, theirs):

@@ -122,7 +122,8 @@ def test_what_is_kept_is_the_share_of_each_change_that_is_there_together(tmp_pat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour:1,2", "no axis"), ("strength", "no values"), ("seed:1,1", "twice"), ("strength:loud", "not a number"),
+        ("colour:1,2", "no axis"), ("strength", "no values"), ("seed: ,", "no values"), ("seed:1,1", "twice"),
+        ("strength:loud", "not a number"),
         ("steps:0", "Steps"), ("strength:9", "Strength"), ("words:cat|dog", "not in the prompt"),
         ("lora:nobody", "no LoRA"), ("checkpoint:100", "Which run"), ("sampler:Magic", "Sampler"),
         (f"seed:{','.join(map(str, range(500)))}", "500 values"),

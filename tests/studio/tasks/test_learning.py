@@ -39,8 +39,11 @@ def test_a_run_that_is_worse_than_the_base_had_too_high_a_rate():
 
 
 def test_pictures_that_taught_nothing_are_named_where_the_others_did():
-    told = learning.said(course((1, 1), (0.6, 0.8), **{"a": 0.5, "b": 0.6, "c": 0.99, "d": 0.5, "e": 1.1}))
-    assert told == ("c and e taught it next to nothing: look whether picture and caption belong to the others.",)
+    left = dict(zip((f"{n:04}.png" for n in range(8, 13)), (0.5, 0.6, 0.99, 0.5, 1.1), strict=True))
+    much = course((1, 1), (0.6, 0.8), **left)
+    nothing = "taught it next to nothing: look whether picture and caption belong to the others."
+    assert learning.said(much, {"0010.png": "my cat.jpg", "0012.png": "b.png"}) == (f"my cat.jpg and b.png {nothing}",)
+    assert learning.said(much) == (f"Picture 10 and Picture 12 {nothing}",)
     assert learning.said(course((1, 1), (0.95, 0.96), a=0.99, b=0.98, c=0.99, d=0.9)) == ()
 
 

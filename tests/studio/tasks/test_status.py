@@ -76,6 +76,13 @@ def test_a_field_of_another_type_costs_its_own_event_only(tmp_path):
     assert (Follower(path).read().state, Follower(path).read().of) == ("running", 3)
 
 
+def test_what_is_noted_again_when_a_run_goes_on_is_said_once(tmp_path):
+    path = tmp_path / "events.jsonl"
+    said = (events.Started(9), events.Note("x"), events.Paused(4), events.Resumed(), events.Started(9, 4))
+    path.write_text("".join(events.to_line(one) + "\n" for one in (*said, events.Note("x"), events.Note("y"))))
+    assert Follower(path).read().notes == ("x", "y")
+
+
 def test_the_brief_status_is_the_whole_one_without_what_is_long(tmp_path):
     path, note = tmp_path / "events.jsonl", '{"event": "Note", "text": "x"}'
     steps = [events.to_line(events.Step(n, 9, 0.5, 1e-4, 1.0)) for n in range(1, 5)]

@@ -34,7 +34,7 @@ def test_a_set_without_a_name_is_called_by_how_many_pictures_it_has_now(studio, 
         Image.new("RGB", (96, 80), path.stem).save(path)
     made = pictures.import_pictures(studio, paths)[0]
     assert made.title == "2 pictures"
-    set_edits.take_out(made.folder, 1)
+    set_edits.take_out(studio, made.folder, [1])
     assert pictures.load(made.folder).title == "1 picture" == pictures.sets(studio)[0].title
     set_work.rename(made.folder, "foxes 2")
     assert pictures.load(made.folder).title == "foxes 2"

@@ -140,8 +140,11 @@ def test_a_base_is_added_by_its_path_and_what_is_none_is_refused_in_a_sentence(v
     assert "mine.safetensors" in answer[view._notice] and answer[view._path] == ""
     assert "added by hand" in answer[view._own] and "mine" in {base.key for base in bases.list_bases(studio)}
     lora = sparse(tmp_path / "a.safetensors", like.LORA)
-    for wrong in ("", "mine.safetensors", str(tmp_path / "nowhere"), str(lora)):
-        with pytest.raises(UserError):
+    for wrong, what in {
+        "": "Write where the base lies", "mine.safetensors": "no whole path", str(lora): "a.safetensors",
+        str(tmp_path / "nowhere"): "There is nothing at", "~no body/x": "There is nothing at|no whole path",
+    }.items():  # fmt: skip
+        with pytest.raises(UserError, match=what):
             view._added(wrong)
 
 

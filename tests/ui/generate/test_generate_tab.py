@@ -17,13 +17,14 @@ from lora_gui.errors import UserError
 from lora_gui.formats import png
 from lora_gui.formats.generation import Made
 from lora_gui.settings import DrawSettings, check
+from lora_gui.studio.library import history
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import bases, ratios
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import Entry
-from lora_gui.ui.generate import generate_tab
+from lora_gui.ui.generate import generate_tab, wall
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.stack import ROWS
 from tests.studio.tasks.test_runs import UNRULY, wait_until
@@ -101,12 +102,13 @@ def test_a_page_that_is_opened_shows_what_the_base_is_drawn_with(page):
 
 
 def test_an_empty_prompt_is_a_sentence_and_nothing_is_ordered(page):
-    assert "The prompt is empty." in draw(page, prompt="  ")["notice"] and not page.context.drawer.waiting()
+    assert draw(page, prompt="  ")["notice"] == "", "it stands at its field, and is said once"
+    assert "The prompt is empty." in page.wrong["prompt"]["words"] and not page.context.drawer.waiting()
 
 
 def test_a_number_out_of_bounds_is_named_and_nothing_is_ordered(page):
     answer = draw(page, prompt="a fox", guidance=99)
-    assert "Guidance can be at most 30" in answer["notice"] and answer["guidance"] == 99
+    assert "Guidance can be at most 30" in page.wrong["guidance"]["words"] and answer["guidance"] == 99
     assert not page.context.drawer.waiting()
     assert page.focus == "guidance" and page.wrong["guidance"]["use"] == "Use 30"
     usual = bases.draw_defaults(bases.list_bases(page.studio)[0])["guidance"]
@@ -232,7 +234,8 @@ def test_nine_loras_in_a_prompt_or_a_strength_that_is_none_are_a_sentence_and_no
         prompt = f"a boat <lora:l0:{strength}>"
         assert type_in(page, prompt=prompt)["prompt"] == prompt
         assert "is not a number" in draw(page)["notice"]
-    assert "Strength can be at most 2" in draw(page, prompt="a boat <lora:l0:1e300>")["notice"]
+    assert draw(page, prompt="a boat <lora:l0:1e300>")["notice"] == ""
+    assert "Strength can be at most 2" in page.wrong["strength-0"]["words"]
     assert not page.context.drawer.waiting() and not page.context.drawer.ended()
 
 
@@ -346,6 +349,38 @@ def test_the_settings_of_a_drawing_stand_in_the_form_again(page):
     assert "not there any more" in shown["notice"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda page: press(page, page.setup._picker.added, "fox.safetensors"),
+        lambda page: page.take(page.setup._quickly(SimpleNamespace(act="count", word="4"), page.shown)),
+        lambda page: type_in(page, prompt="an owl"),
+        draw,
+    ],
+    ids=["a LoRA", "how many", "the prompt", "Draw"],
+)
+def test_what_is_said_of_the_settings_goes_with_the_first_change_of_them(page, change):
+    lora(page, "fox")
+    drawing(page)
+    for _ in range(2):  # as true when the settings of a second drawing are used
+        used = SimpleNamespace(act="use", name="2026-01-01/one.png")
+        assert "make" in page.take(page.setup._brought._used(used, page.shown))["notice"]
+    assert change(page)["notice"] == ""
+
+
+def test_a_drawing_hangs_under_its_day_and_a_long_name_hides_nothing_behind_it():
+    drawn = history.Drawn("2026-01-02/a.png", "a fox", (("x" * 60, "0.8"),), "Starter", "7")
+    shown = wall.page([drawn], 1, lambda path: "small", Path("drawings"))
+    assert ">2 Jan 2026<" in shown and f'data-facts="seed 7 · Starter · {"x" * 19}… 0.8"' in shown
+
+
+def test_each_part_of_a_row_is_named_after_its_lora(page):
+    lora(page, "fox")
+    add(page, "fox")
+    labels = [page.changes[part].get("label") or page.changes[part]["value"] for part in page.setup._stack._named[0]]
+    assert labels == ["Use fox", "Strength of fox", "Remove fox"]
+
+
 def drawing(page, name="one.png", size=(96, 128), **asked):
     base = bases.list_bases(page.studio)[0]
     wanted = check(DrawSettings, bases.draw_defaults(base) | {"prompt": "a fox", "seed": 11} | asked)
@@ -439,7 +474,7 @@ def test_a_drawing_is_enlarged_behind_what_is_being_drawn(page):
 def test_a_prompt_of_ten_thousand_characters_is_kept_and_refused_at_its_field(page):
     shown = draw(page, prompt="fox " * 2500)
     assert shown["prompt"] == "fox " * 2500 and page.focus == "prompt" and not page.context.drawer.waiting()
-    assert page.wrong["prompt"]["words"] and "4,000" in shown["notice"]
+    assert "4,000" in page.wrong["prompt"]["words"] and shown["notice"] == ""
 
 
 def test_every_ratio_is_one_press_and_how_prompts_are_read_is_said(page):

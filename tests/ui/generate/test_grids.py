@@ -1,5 +1,6 @@
 """Grids, strips and LoRAs apart, as the page asks for them: drawn by the real child, stopped, used, opened again."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -155,10 +156,35 @@ def test_values_are_offered_where_none_of_the_users_own_stand(page):
     assert "10 × 2" not in type_in(page, columns="Euler, Heun")["grid_plan"]
     assert "3 × 2: 6 drawings" in type_in(page, rows_kind="steps")["grid_plan"]
     assert "twice" in type_in(page, rows="1, 1")["grid_plan"]
+    many = ", ".join(map(str, range(1, 51)))
+    assert "at most 400" in type_in(page, rows=many, columns_kind="seed", columns=many)["grid_plan"]
+    type_in(page, columns_kind="sampler")
     assert "Sampler" in page.take(page.grids._begun(page.shown | {"changes": {"rows": "1", "columns": "Magic"}},
                                                     page.grids._grid))["notice"]  # fmt: skip
     type_in(page, rows_kind="", columns_kind="")
     assert "Nothing changes" in page.take(page.grids._begun(page.shown, page.grids._grid))["notice"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ("", "There are no values for strength. Write them one after another, with commas between them."),
+        ("abc", "The strength 'abc' is not a number."),
+        ("0,5", "Strength can be at most 2. Use 2 instead of 5."),
+        ("0, 0.5", "2 drawings."),
+    ],
+)
+def test_what_would_be_refused_is_said_in_place_of_how_many_drawings_it_is(page, values, said):
+    told = html.unescape(type_in(page, columns=values)["grid_plan"])
+    assert said in told and ("drawing" in told) == ("drawing" in said)
+
+
+def test_a_value_that_cannot_be_is_not_told_at_the_field_of_its_setting(page):
+    type_in(page, rows_kind="seed", rows="1", columns_kind="guidance", columns="99")
+    told = page.take(page.grids._begun(page.shown, page.grids._grid))
+    assert "Guidance can be at most 30" in told["notice"] and page.wrong == {}
+    page.setup._change(lambda draft: generate_tab.replace(draft, stack=()))
+    assert "no LoRA whose strength" in type_in(page, columns_kind="strength", columns="0, 1")["grid_plan"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in axis_words.TITLES if kind not in ("", "words", "checkpoint")])

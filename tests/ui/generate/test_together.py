@@ -65,6 +65,15 @@ def test_what_fights_is_said_and_balance_goes_there_and_back_in_the_same_place(p
     assert 'data-act="balance"' in shown["fight"]
 
 
+def test_strengths_are_proposed_with_a_reason_or_not_at_all(page):
+    in_stack(page, 0.8, 0.2)  # the second is four times as large
+    assert "data-act" not in press(page, "fight")["fight"], "each changes the base as much as the other"
+    in_stack(page, 0.8, 0.5)
+    told = press(page, "fight")["fight"]
+    assert "owl changes the base 4.0 times as much as fox" in told and "So that each changes the base as much: " in told
+    assert "blocks" not in told
+
+
 def test_another_stack_is_asked_about_anew_and_a_damaged_one_says_why(page):
     in_stack(page, 0.8, 0.8)
     press(page, "fight")

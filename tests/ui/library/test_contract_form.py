@@ -40,13 +40,15 @@ def test_what_is_answered_stands_in_the_file_and_what_is_missing_is_asked_for(pa
     form, _, lora = page
     with pytest.raises(UserError, match="One answer is missing: Who can be recognised"):
         form._written({"lora": lora}, "style", "", "own", [], [], [], [], None, "", "", False)
+    with pytest.raises(UserError, match="2 answers are missing: The pictures are ...; Who can be recognised"):
+        form._written({"lora": lora}, "style", "", None, [], [], [], [], None, "", "", False)
     said = form._written({"lora": lora}, "style", "Ink.", "own", [], [2], [], [], "none", "CC BY 4.0", "", False)
-    assert "Written into the file." in said[form._told] and "2 my own, 1 under a licence" in said[form._told]
+    assert "Written into the file." in said[form._came] and "2 my own, 1 under a licence" in said[form._told]
     assert contracts.of(Path(lora)).rights == {"own": 2, "licensed": 1}
     again = form.shown(lora)
     assert (again[form._people], again[form._licence], again[form._scope]) == ("none", "CC BY 4.0", "Ink.")
     unknown = form._written({"lora": lora}, "style", "", "unknown", [], [], [], [], "unknown", "", "", False)
-    assert "The rights of 3 pictures are not known" in unknown[form._told]
+    assert "The rights of 3 pictures are not known" in unknown[form._came]
 
 
 def test_the_programs_that_read_its_family_are_offered_and_drawings_of_the_studio_alone_go_with_it(page):

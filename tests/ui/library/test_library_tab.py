@@ -27,6 +27,7 @@ def test_a_card_says_what_its_lora_is_and_a_broken_one_why_it_cannot_be_used(lib
     (library.studio.loras / "bad.safetensors").write_bytes(b"nonsense" * 3)
     html = shown(library)
     assert names(html) == ["fox.safetensors", "bad.safetensors"]
+    assert '<b title="fox">' in html and "<span>best at 0.8</span>" in html, "nothing of it is cut away unseen"
     fox, bad = html.split('<li class="broken"')
     for word in ("fox", "zxy", "Stable Diffusion 1", "best at 0.8", "brought", "<i>ink</i>", 'aria-pressed="true"'):
         assert word in fox, word

@@ -47,9 +47,9 @@ def test_it_shows_what_the_file_says_and_what_is_noted(fox):
 def test_saving_renaming_and_noting_change_what_they_say(fox):
     view = fox.opened
     shown = view._saved(fox.page, "A fox", "inkfox", 0.7, "Ink.")
-    assert "Saved in the file" in shown[view._notice] and shown[view._title] == "A fox"
+    assert "Saved in the file" in shown[view._written] and shown[view._title] == "A fox"
     renamed = view._renamed(fox.page, "Red Fox")
-    assert "red-fox now" in renamed[view._notice]
+    assert "red-fox now" in renamed[view._named] and renamed[view._written] == ""
     page = renamed[view.page]
     view._noted(page, "mine", "a, b")
     assert notes.of(fox.studio, "red-fox").tags == ("a", "b")
@@ -57,6 +57,8 @@ def test_saving_renaming_and_noting_change_what_they_say(fox):
     assert not notes.place(fox.studio, "fox").exists()
     with pytest.raises(UserError):
         view._renamed(page, "a/b")
+    with pytest.raises(UserError, match="The best strength is between 0 and 2"):
+        view._saved(page, "A fox", "inkfox", 5, "")
 
 
 def test_drawing_with_it_brings_its_best_strength_and_a_base_that_it_fits(fox, monkeypatch):

@@ -82,13 +82,20 @@ def test_the_example_pictures_come_whole_and_nothing_is_said_of_what_lies_beside
     assert len(found.pictures) == len([*pictures.examples()["style"].glob("*.png")])
 
 
-def test_choose_others_brings_the_drop_zone_back(page):
+def test_choose_others_brings_the_drop_zone_back_and_the_pictures_can_be_taken_back(page):
     page.examples()
-    page.setup._pictures._none(None)
+    view, folder, many = page.setup._pictures, page.context.drafts.train.value.folder, len(page.pictures())
+    kept = view._none(None)[view._kept]
+    assert f"Your {many} pictures and their captions are kept under Runs." in kept and f'data-set="{folder}"' in kept
     page.take(page.setup._look({}))
     assert page.shown["folder"] == "" and page.context.drafts.train.value.folder == ""
-    changes = page.setup._pictures.show(None)
-    assert not changes[page.setup._pictures._chosen]["visible"]
+    changes = view.show(None)
+    assert not changes[view._chosen]["visible"]
+    view._taken_back(SimpleNamespace(set=folder))
+    page.take(page.setup._look(page.shown))
+    assert page.shown["folder"] == folder and page.changes[view._kept] == ""
+    with pytest.raises(UserError, match="not in your studio any more"):
+        view._taken_back(SimpleNamespace(set="../gone"))
 
 
 def test_a_set_that_was_deleted_meanwhile_leaves_an_empty_question(page):

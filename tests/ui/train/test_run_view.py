@@ -1,6 +1,7 @@
 """A run as the window shows it, built from its folder alone."""
 
 import errno
+import shutil
 
 import gradio as gr
 import pytest
@@ -13,6 +14,7 @@ from lora_gui.protocol.lock import Lock
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.things import pictures
 from lora_gui.ui import context
 from lora_gui.ui.context import Context
 from lora_gui.ui.train import run_view
@@ -95,6 +97,23 @@ def test_a_finished_run_offers_to_draw_and_compares_with_the_base(window):
     assert "Your LoRA is ready." in shown["_state"] and "foxes.safetensors" in shown["_state"]
     assert shown["_draw"]["visible"] and not shown["_stop"]["visible"]
     assert shown["insight_hero"].count("<img") == 2 and "With your LoRA: a fox" in shown["insight_hero"]
+
+
+def test_pictures_that_taught_nothing_are_called_as_their_user_calls_them(window, tmp_path):
+    paths = [tmp_path / f"my {colour}.png" for colour in ("blue", "red", "gold", "pink")]
+    for path in paths:
+        Image.new("RGB", (96, 80), path.stem[3:]).save(path)
+    found, _ = pictures.import_pictures(window.studio, paths)
+    job = TrainJob.model_validate_json((window.folder / "job.json").read_text())
+    learnt = tuple(one.learnt() for one in found.pictures)
+    (window.folder / "job.json").write_text(job.model_copy(update={"pictures": learnt}).model_dump_json())
+    left = {"0001.png": 0.5, "0002.png": 1.1, "0003.png": 0.6, "0004.png": 0.5}
+    measured = events.Measured(0, 1.0), events.Measured(20, 0.6, None, left)
+    window.say(events.Started(20), *measured, events.Stopped(20))
+    called = found.pictures[1].label
+    assert f"{called} taught it next to nothing" in window.shown()["_notes"] and "0002" not in window.shown()["_notes"]
+    shutil.rmtree(found.folder)
+    assert "Picture 2 taught it next to nothing" in window.shown()["_notes"]
 
 
 def test_on_a_full_disk_a_finished_run_is_shown_without_pictures_and_says_why(window, monkeypatch):

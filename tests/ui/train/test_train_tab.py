@@ -73,6 +73,9 @@ def test_a_wrong_setting_is_named_and_stays_until_it_is_right_or_the_preset_come
     page.types(rank=9999)
     page.types(trigger="zxy_style")
     assert page.values["rank"] == 9999 and "rank" in page.told["wrong"]
+    assert "Rank can be at most 256. Mend it in Details" in page.values["plan"] and "steps" not in page.values["plan"]
+    page.types(steps=0)
+    assert "2 settings are wrong. Mend them in Details" in page.values["plan"]
     assert "Rank can be at most 256" in page.starts() and not runs.all_runs(page.context.studio)
     page.takes(page.setup._back_to_preset(page.shown))
     assert page.values["rank"] != 9999 and page.values["notice"] == ""
