@@ -15,9 +15,9 @@ LONG = "a very long caption " * 30
 
 @pytest.fixture
 def desk(page, tmp_path):
-    """Five pictures, of which the second loses much of its width."""
+    """Five pictures, of which the second loses much of its width, and the last a hundredth of its height."""
     rng = np.random.default_rng(1)
-    for n, size in enumerate([(96, 96), (1600, 64), (96, 96), (96, 96), (96, 96)]):
+    for n, size in enumerate([(96, 96), (1600, 64), (96, 96), (96, 96), (96, 97)]):
         noise = Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))
         noise.save(tmp_path / f"{n}.png")
     page.locator("#dropzone input.files").set_input_files([str(path) for path in sorted(tmp_path.glob("*.png"))])
@@ -58,6 +58,10 @@ def test_captions_are_typed_by_keys_alone_and_a_refresh_loses_none(desk, page, w
     until(page, lambda: found(window).pictures[4].caption == "left at once")
     expect(cells.nth(1).locator("textarea")).to_have_value("a red fox")
     expect(cells.nth(4).locator("textarea")).to_have_value("left at once")
+    expect(cells.nth(1).locator(".crop")).to_be_visible()
+    expect(cells.nth(4).locator(".crop")).to_be_hidden()  # one edge of it would be seen
+    arrows = "[...document.querySelectorAll('#chosen select')].map(one => getComputedStyle(one).backgroundImage)"
+    assert page.evaluate(arrows) and "none" not in page.evaluate(arrows)
     assert window.complaints == []
 
 

@@ -38,7 +38,7 @@ def notes(job: TrainJob) -> Iterator[Note]:
     for picture in masked if learnt_by else ():
         path, now = Path(picture.path), mask_beside(Path(picture.path))
         if now.is_file() and files.sha256(now) != picture.mask:
-            yield Note(f"The mask of {path.name} was changed since this run was begun; it is learnt by as it is now.")
+            yield Note(f"The mask of {_called(path)} was changed since this run began; it is learnt by as it is now.")
 
 
 def kept(picture: TrainPicture, framing: Framing, mirrored: bool) -> torch.Tensor:
@@ -49,7 +49,7 @@ def kept(picture: TrainPicture, framing: Framing, mirrored: bool) -> torch.Tenso
     width, height = framing.bucket
     pixels = torch.ones((1, 1, height, width))
     if picture.mask:
-        pixels[0, 0] = torch.from_numpy(np.array(_opened(mask_beside(Path(picture.path)), framing))) / 255
+        pixels[0, 0] = torch.from_numpy(np.array(_opened(Path(picture.path), framing))) / 255
     size = max(1, round(height / _CELL)), max(1, round(width / _CELL))
     found = torch.nn.functional.interpolate(pixels, size, mode="area")[0]
     return found.flip(-1) if mirrored else found
@@ -64,10 +64,15 @@ def counts(batch: Batch, latents: torch.Tensor, settings: TrainSettings) -> torc
     return torch.nn.functional.interpolate(mask, latents.shape[-2:], mode="area").clamp(settings.unmasked_weight, 1)
 
 
-def _opened(path: Path, framing: Framing) -> Image.Image:
+def _called(picture: Path) -> str:
+    """A picture of a set by its number, since its file is not called as the user's was."""
+    return f"picture {picture.stem.lstrip('0') or 0}"
+
+
+def _opened(picture: Path, framing: Framing) -> Image.Image:
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with Image.open(mask_beside(picture), formats=("PNG",)) as image:
             return buckets.fit(image.convert("L"), framing, Image.Resampling.BOX)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        what = f"The mask {path.name} cannot be read."
+        what = f"The mask of {_called(picture)} cannot be read."
         raise UserError(what, "Put it on its picture again, or switch Learn by masks off.") from None

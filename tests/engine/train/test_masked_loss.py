@@ -113,7 +113,7 @@ def test_a_mask_that_changed_is_said_and_one_that_is_gone_ends_the_run_with_its_
     made = job(tmp_path, base, [(0, 0, 20, 64)], masked_loss=True)
     path = mask_beside(Path(made.pictures[0].path))
     Image.new("L", (64, 64), 200).save(path)
-    assert "The mask of 0000.png was changed since this run was begun" in list(masks.notes(made))[-1].text
+    assert "The mask of picture 0 was changed since this run began" in list(masks.notes(made))[-1].text
     path.unlink()
-    with pytest.raises(UserError, match=r"The mask 0000-masklabel.png cannot be read"):
+    with pytest.raises(UserError, match=r"The mask of picture 0 cannot be read"):
         masks.kept(made.pictures[0], Framing((64, 64), (64, 64)), False)
