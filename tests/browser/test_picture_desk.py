@@ -37,6 +37,30 @@ def until(page, true):
     raise AssertionError("it did not come true")
 
 
+@pytest.mark.soak  # first, since captions that others type are remembered with their pictures
+def test_a_picture_is_taken_out_put_back_and_both_are_undone(desk, page, window):
+    cells = desk.locator("figure")
+    cells.nth(1).focus()
+    page.keyboard.press("Delete")
+    expect(cells).to_have_count(4)
+    expect(page.locator("#plan")).to_contain_text("4 pictures, none with captions")
+    expect(desk.locator("figure:focus")).to_have_attribute("aria-label", "2.png. No caption")
+    page.keyboard.press("Control+z")
+    expect(cells).to_have_count(5)
+    expect(page.locator("#plan")).to_contain_text("5 pictures, none with captions")
+    page.keyboard.press("Control+Shift+z")
+    expect(cells).to_have_count(4)
+    desk.locator(".out summary").click()
+    desk.get_by_role("button", name="Put back").click()
+    expect(cells).to_have_count(5)
+    expect(desk.locator(".history")).to_have_text("1.png was put back.")
+    page.locator("#dropzone input.files").set_input_files(str(found(window).pictures[0].path))
+    expect(cells).to_have_count(6)
+    desk.get_by_role("button", name="Undo").click()
+    expect(cells).to_have_count(5)
+    assert window.complaints == []
+
+
 def test_captions_are_typed_by_keys_alone_and_a_refresh_loses_none(desk, page, window):
     cells, keys = desk.locator("figure"), page.keyboard
     cells.first.focus()
@@ -62,30 +86,6 @@ def test_captions_are_typed_by_keys_alone_and_a_refresh_loses_none(desk, page, w
     expect(cells.nth(4).locator(".crop")).to_be_hidden()  # one edge of it would be seen
     arrows = "[...document.querySelectorAll('#chosen select')].map(one => getComputedStyle(one).backgroundImage)"
     assert page.evaluate(arrows) and "none" not in page.evaluate(arrows)
-    assert window.complaints == []
-
-
-@pytest.mark.soak
-def test_a_picture_is_taken_out_put_back_and_both_are_undone(desk, page, window):
-    cells = desk.locator("figure")
-    cells.nth(1).focus()
-    page.keyboard.press("Delete")
-    expect(cells).to_have_count(4)
-    expect(page.locator("#plan")).to_contain_text("4 pictures, none with captions")
-    expect(desk.locator("figure:focus")).to_have_attribute("aria-label", "2.png. No caption")
-    page.keyboard.press("Control+z")
-    expect(cells).to_have_count(5)
-    expect(page.locator("#plan")).to_contain_text("5 pictures, none with captions")
-    page.keyboard.press("Control+Shift+z")
-    expect(cells).to_have_count(4)
-    desk.locator(".out summary").click()
-    desk.get_by_role("button", name="Put back").click()
-    expect(cells).to_have_count(5)
-    expect(desk.locator(".history")).to_have_text("1.png was put back.")
-    page.locator("#dropzone input.files").set_input_files(str(found(window).pictures[0].path))
-    expect(cells).to_have_count(6)
-    desk.get_by_role("button", name="Undo").click()
-    expect(cells).to_have_count(5)
     assert window.complaints == []
 
 
