@@ -3,6 +3,11 @@
 #   ./launch.sh                open the window          ./launch.sh --demo [--out DIR]   train and draw once, no window
 #   ./launch.sh --test [...]   run all tests            other options go to app.py, see ./launch.sh --help
 # Keeps to bash 3.2, which is what macOS has.
+if [ -z "${BASH_VERSION:-}" ]; then # started as `sh launch.sh`, which may be another shell
+    command -v bash >/dev/null || { echo "LoRA Studio is started by bash, which was not found. Install bash and start again." >&2; exit 1; }
+    exec bash "$0" "$@"
+fi
+set +o posix # bash 3.2 as sh does not read all that stands below
 set -euo pipefail
 unset CDPATH
 
@@ -20,6 +25,7 @@ case "${LORA_GUI_HOME:-/}" in
     [/~\$\"]*) ;;
     *) export LORA_GUI_HOME="$PWD/$LORA_GUI_HOME" ;; # as it is meant where it was typed
 esac
+from="$PWD"
 cd "$(folder_of "${BASH_SOURCE[0]}")"
 
 # What is set for other Pythons would lead ours astray, in the app and in all that it starts.
@@ -160,6 +166,16 @@ ensure requirements
 case "${1:-}" in
     --demo)
         shift
+        before=""
+        for word in "$@"; do # a folder is meant where it was typed
+            shift
+            case "$before $word" in
+                "--out "[!/-]*) set -- "$@" "$from/$word" ;;
+                *" --out="[!/]*) set -- "$@" "--out=$from/${word#--out=}" ;;
+                *) set -- "$@" "$word" ;;
+            esac
+            before="$word"
+        done
         exec .venv/bin/python -m lora_gui demo --json "$@"
         ;;
     --do) # any command, as packed runs are started

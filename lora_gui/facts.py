@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from lora_gui.settings import DrawSettings, TrainSettings
+from lora_gui.settings import DrawSettings, Layers, TrainSettings
 
 # Checkpoint path of a layer to the base's own, `#` standing for a number; several where the checkpoint fuses them.
 # A path of the base ends in SWAPPED where the checkpoint has the halves of the layer's outputs the other way round.
@@ -90,6 +90,7 @@ class Facts:
     pipeline: str  # `_class_name` in the base's model_index.json
     resolution: int  # px, native
     train_defaults: dict[str, Any]  # over the fields of TrainSettings
+    layers_of_dora: tuple[Layers, ...] = field(default=get_args(Layers), kw_only=True)  # that its files can say it of
     draw_defaults: dict[str, Any]  # over the fields of DrawSettings
     size_step: int  # px; width and height of drawings are multiples of it
     cell: float  # px; sides that pictures are learnt at are whole numbers of it: of the autoencoder, patches, halvings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
@@ -52,6 +52,12 @@ class Framing:
             int((side - to) * share) for side, to, share in zip(self.scaled, self.bucket, self.place, strict=True)
         )
         return left, top
+
+    @property
+    def mirrored(self) -> Framing:
+        """That of the mirrored picture, whose left was the right."""
+        left, top = self.place
+        return replace(self, place=(1 - left, top))
 
     @property
     def cropped(self) -> float:

@@ -101,7 +101,12 @@ def test_what_is_installed_already_is_not_installed_again_and_the_options_reach_
     assert launch(folder, path, "--port", "7999", "--no-browser").stdout.strip() == "['--port', '7999', '--no-browser']"
     (folder / "lora_gui").mkdir()
     (folder / "lora_gui/__main__.py").write_text("import sys; print(sys.argv[1:])")
-    assert launch(folder, path, "--demo", "--out", "a b").stdout.strip() == "['demo', '--json', '--out', 'a b']"
+    out = str(Path.cwd() / "a b")  # where it was typed
+    for typed, told in (
+        (["--out", "a b"], ["--out", out]), (["--json", "--out=a b"], ["--json", f"--out={out}"]),
+        (["--out", "/a b"], ["--out", "/a b"]), (["--out"], ["--out"]), ([], []),
+    ):  # fmt: skip
+        assert launch(folder, path, "--demo", *typed).stdout.strip() == str(["demo", "--json", *told])
 
 
 def test_uv_installs_what_the_lock_file_says_once_for_each_content_of_it(recorded):
@@ -241,6 +246,27 @@ def test_without_a_lock_file_what_is_installed_is_said(recorded):
     shown, asked = start()
     assert shown.returncode == 0 and "requirements.lock is not there" in shown.stderr
     assert "requirements.lock" not in asked[1]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh"])
+def test_started_by_another_shell_it_goes_on_as_bash_or_says_so(recorded, shell):
+    folder, _ = recorded
+    program, *options = shell.split()
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not here")
+    (folder.parent / "asked").write_text("")
+    (folder.parent / "conf").touch()
+    given = {"RECORD": str(folder.parent / "asked"), "CONFIG": str(folder.parent / "conf")}
+
+    def start(path: Path) -> subprocess.CompletedProcess:
+        command = [shutil.which(program), *options, str(folder / "launch.sh"), "a b"]
+        return subprocess.run(command, env=given | {"PATH": str(path)}, capture_output=True, text=True, timeout=60)
+
+    shown = start(folder.parent / "bin")
+    assert shown.returncode == 0, shown.stderr
+    assert (folder.parent / "asked").read_text().splitlines()[-1].startswith("app.py a b (")
+    if program != "bash":
+        assert start(folder).stderr.strip().endswith("Install bash and start again.")
 
 
 def test_a_folder_in_which_no_environment_can_be_made_is_said(copy):

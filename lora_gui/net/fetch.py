@@ -164,4 +164,4 @@ def _compare(response: httpx2.Response, part: _Part) -> None:
         raise UserError(f"The server does not say how large {part.path.stem} is.", "Download it in a browser instead.")
     if size not in (-1, part.size):
         what = f"The server says two sizes of {part.path.stem}: {part.size} and {size} bytes."
-        raise UserError(what, "Try again later; nothing that was fetched is lost.")
+        raise UserError(what, trouble.LATER)

@@ -12,7 +12,7 @@ import httpx2
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import get_token, parse_ratelimit_headers
 
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, shown
 from lora_gui.protocol.events import Phase
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)  # seconds between tries that brought nothing at all
@@ -20,7 +20,8 @@ LONGEST = 900.0  # seconds that a server may ask to be left alone for, before th
 TIMEOUT = httpx2.Timeout(30.0, connect=15.0)
 SIGN_IN, LICENCE = "sign in", "licence"  # causes
 RESUME = "Check your connection and resume; nothing that was fetched is lost."
-DROPPED = (httpx2.TransportError, httpx2.InvalidURL, OfflineModeIsEnabled)
+LATER = "Try again later; nothing that was fetched is lost."
+DROPPED = (httpx2.RequestError, httpx2.InvalidURL, OfflineModeIsEnabled)
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 520, 522, 524}
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def patiently(work: Callable[[], Iterator[T]], tries: int = 0) -> Iterator[T | P
                 failures = 0
                 yield one
             return
-        except (httpx2.TransportError, OfflineModeIsEnabled, PassingError) as error:
+        except (httpx2.RequestError, OfflineModeIsEnabled, PassingError) as error:
             passing = _passing(error)
             wait = WAITS[failures] if passing.wait is None else passing.wait
             if failures + 1 >= tries or wait > LONGEST:
@@ -77,6 +78,11 @@ def _passing(error: Exception) -> PassingError:
         case OfflineModeIsEnabled():
             what = "HF_HUB_OFFLINE is set on this computer, so nothing is fetched from the Hub."
             raise UserError(what, "Unset it and start the app again.") from error
+        case httpx2.UnsupportedProtocol() if error.request.url.scheme not in ("http", "https"):
+            what = f"The server leads on to {shown(str(error.request.url))}, which is no address of the web."
+            raise UserError(what, LATER) from error
+        case httpx2.TooManyRedirects():
+            raise UserError(f"{error.request.url.host} leads on and on, and to no file.", LATER) from error
         case httpx2.UnsupportedProtocol() | httpx2.ProxyError():
             what = f"The proxy of this computer does not work ({error})."
             raise UserError(what, "Check HTTP_PROXY and HTTPS_PROXY, or the system's settings.") from error
@@ -85,6 +91,8 @@ def _passing(error: Exception) -> PassingError:
             return PassingError(f"{host} cannot be reached")
         case httpx2.TimeoutException():
             return PassingError("Nothing came for a while")
+        case httpx2.DecodingError():
+            return PassingError("What came cannot be unpacked")
     return PassingError("The connection dropped")
 
 
@@ -130,7 +138,7 @@ def refused(response: httpx2.Response, repo: str = "") -> UserError:
         return GoneError(f"A file of {repo} is not on {page} any more.", "Start the download again.")
     if status < 400:  # a page to log in to a network, as a rule
         return UserError(f"{page} answers with a page instead of a file.", "Check your connection in a browser.")
-    return UserError(f"{page} refuses this ({status}).", "Try again later; nothing that was fetched is lost.")
+    return UserError(f"{page} refuses this ({status}).", LATER)
 
 
 class GoneError(UserError):

@@ -89,7 +89,7 @@ def told(studio: Studio, drawer: Drawer, run: runs.Run, again: bool) -> Report:
         home = run.files.insight
         drawn = sheets.plan(studio, run, home)
         grids = {name: _there(one) for name, one in drawn.grids.items()}
-        found = report.judged(studio, run, home, replace(drawn, grids=grids))
+        found = report.judged(studio, run, home, replace(drawn, grids=grids), report.compared_with(run.job))
         files.write_json(home / report.REPORT, found.to_json())
     elif not found:
         for _ in report.make(studio, drawer, run, lambda: False):

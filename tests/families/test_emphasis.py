@@ -33,6 +33,9 @@ CPU = torch.device("cpu")
         ("at 5:30 pm: a [dog]", [("at 5:30 pm: a ", 1.0), ("dog", 1 / 1.1)]),
         ("(a:1.2.3) (b:99)", [("a ", 1.0), ("b", 10.0)]),
         ("", [(" ", 1.0)]),
+        (r"frog \m/ (\o/)", [("frog m/ ", 1.0), ("o/", 1.1)]),
+        (r"a \\ b", [(r"a \ b", 1.0)]),
+        ("\\", [(" ", 1.0)]),
     ],
 )  # fmt: skip
 def test_a_prompt_is_taken_apart_as_a1111_does(prompt, pieces):

@@ -72,6 +72,22 @@ def test_the_blocks_of_wuerstchen():
     alike(lambda x: (plain[1](x, level),), lambda x: (quick[1](x, level),), random(2, 12, 5, 3))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("channel", "factor"), [(2, 0), (slice(None), 1e-5)])
+def test_a_unit_that_is_silent_or_nearly_so_has_a_gradient_in_every_precision(dtype, channel, factor):
+    plain = network(wuerstchen.GlobalResponseNorm(8)).to(dtype).requires_grad_(False)
+    quick = copy.deepcopy(plain)
+    wuerstchen_blocks.fuse(quick)
+    x = random(1, 3, 3, 8)
+    x[..., channel] *= factor
+    found = []
+    for one in (plain, quick):
+        own = x.to(dtype, copy=True).requires_grad_()
+        one[0](own).backward(random(1, 3, 3, 8, seed=2).to(dtype))
+        found.append(own.grad)
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=20 * torch.finfo(dtype).eps)
+
+
 def test_queries_and_keys_are_turned_together_as_apart():
     one, other = random(2, 9, 3, 8), random(2, 9, 3, 8, seed=2)
     turns = fused.turns(*ANGLES)

@@ -1,6 +1,8 @@
 """Every family in every dialect: read back exactly, known by its names, and refused by other families' bases."""
 
+import contextlib
 import re
+from typing import get_args
 
 import pytest
 import safetensors.torch
@@ -15,6 +17,7 @@ from lora_gui.formats.factors import read_factors
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer
+from lora_gui.settings import Layers
 from tests.tiny_families import MAKERS
 
 KNOWN = list(families.facts().values())
@@ -148,6 +151,21 @@ def test_a_dora_on_query_key_and_value_is_put_together_and_taken_apart_exactly(s
     some = {n: Layer(o.down, o.up, o.alpha, None if n.endswith("to_k") else o.magnitude) for n, o in layers.items()}
     with pytest.raises(UserError, match="some of query, key and value"):
         dialects.build(some, facts, "kohya")
+
+
+@pytest.mark.parametrize("key", FAMILIES)
+def test_the_layers_of_which_a_familys_files_can_say_a_dora_are_those_that_its_facts_name(shapes, key):
+    own, said = FAMILIES[key], []
+    for which in get_args(Layers):
+        layers = {
+            name: Layer(one.down, one.up, one.alpha, torch.ones(one.up.shape[0]))
+            for name, one in layers_for(key, shapes).items()
+            if re.fullmatch(own.targets(name.partition(".")[0], which), name.partition(".")[2])
+        }
+        with contextlib.suppress(UserError):
+            dialects.build(layers, own.facts)
+            said.append(which)
+    assert own.facts.layers_of_dora == tuple(said)
 
 
 def test_a_dora_over_inputs_is_refused_plainly(shapes):

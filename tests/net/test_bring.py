@@ -156,6 +156,37 @@ def test_a_preview_that_is_no_picture_is_left_out(civitai, studio, lora):
     assert not take_in(studio, run(studio, f"{civitai.url}/models/12")[0]).pictured
 
 
+@pytest.mark.parametrize("reply", [
+    Reply(302, headers={"Location": "/picture/again.jpeg"}), Reply(302, headers={"Location": "file:///x"}),
+    Reply(200, b"not packed", {"Content-Encoding": "gzip"}),
+])  # fmt: skip
+def test_a_preview_that_cannot_be_had_is_left_out(civitai, studio, lora, picture, reply):
+    civitai.add(12, 34, lora, picture)
+    civitai.fault("GET /picture", times=99, reply=reply)
+    assert not take_in(studio, run(studio, f"{civitai.url}/models/12")[0]).pictured
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(302, headers={"Location": "/storage/again"}), "leads on and on"),
+        (Reply(302, headers={"Location": "file:///x"}), "leads on to 'file://.*no address of the web"),
+    ],
+)
+def test_a_file_that_is_somewhere_else_for_ever_or_nowhere_is_one_sentence(civitai, studio, lora, reply, says):
+    civitai.add(12, 34, lora)
+    civitai.fault("GET /storage", times=99, reply=reply)
+    with pytest.raises(UserError, match=says):
+        run(studio, f"{civitai.url}/models/12")
+
+
+def test_an_answer_that_cannot_be_unpacked_is_asked_for_again(civitai, studio, lora):
+    civitai.add(12, 34, lora)
+    civitai.fault("GET /api/v1", reply=Reply(200, b"not packed", {"Content-Encoding": "gzip"}))
+    _, said = run(studio, f"{civitai.url}/models/12")
+    assert any("What came cannot be unpacked" in one.name for one in said if isinstance(one, events.Phase))
+
+
 def test_a_checkpoint_is_no_lora(civitai, studio, lora):
     civitai.add(12, 34, lora, model={"name": "X", "type": "Checkpoint"})
     with pytest.raises(UserError, match="no LoRA but a Checkpoint"):

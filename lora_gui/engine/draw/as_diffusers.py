@@ -12,6 +12,7 @@ import safetensors.torch
 from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
+from lora_gui.formats import lycoris
 from lora_gui.formats.dialects import is_text_layer
 
 _WRONG = (ValueError, KeyError, IndexError, RuntimeError, TypeError, AttributeError)  # what its readers raise
@@ -20,13 +21,17 @@ _WRONG = (ValueError, KeyError, IndexError, RuntimeError, TypeError, AttributeEr
 def add(parts: lora.Parts, path: Path, facts: Facts, name: str, texts: bool) -> None:
     """Inject the LoRA in a file under `name`, as diffusers reads it, its weights in fp32.
 
-    Without `texts`, what it changes in text encoders is left out. Raises UserError where diffusers reads nothing of it.
+    Without `texts`, what it changes in text encoders is left out. Raises UserError where diffusers reads nothing of it,
+    and of a LoKr, whose layers are none that are drawn with here and would stay in the base.
     """
     tensors = {
         key: tensor.float()
         for key, tensor in safetensors.torch.load_file(path).items()
         if texts or not is_text_layer(key)
     }
+    if lycoris.of_lokr(tensors):
+        what = f"{path.stem} is a LoKr, with which nothing is drawn here by diffusers' own reader."
+        raise UserError(what, "Convert it first: the copy is a plain LoRA, which diffusers reads.")
     kind = getattr(diffusers, facts.pipeline)
     remedy = "Choose another program that reads LoRAs of this family."
     try:

@@ -131,15 +131,15 @@ class Stack:
                     as_diffusers.add(self.parts, path, self.facts, name, self.texts)
                 else:
                     lora.add(self.parts, layers, name)
+                self._applied.changed()
+                found = _Lora(
+                    hash=weights_hash(path, header),
+                    note=dialects.left_out(path, lora.shapes(self.parts), self.facts, self.texts),
+                    groups=frozenset(map(group_of, layers)),
+                    is_dora=any(layer.magnitude is not None for layer in layers.values()),
+                )
                 undo.pop_all()
-            self._applied.changed()
-            self.loaded[key] = name
-            self.loras[name] = _Lora(
-                hash=weights_hash(path, header),
-                note=dialects.left_out(path, lora.shapes(self.parts), self.facts, self.texts),
-                groups=frozenset(map(group_of, layers)),
-                is_dora=any(layer.magnitude is not None for layer in layers.values()),
-            )
+            self.loaded[key], self.loras[name] = name, found
         return self.loaded[key], not self.texts and any(map(dialects.is_text_layer, header.tensors))
 
     def _remove(self, name: str) -> None:

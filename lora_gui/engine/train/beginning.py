@@ -32,12 +32,14 @@ def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: st
     if not job.begin_from:
         lora.add_new(parts, family, job.settings, name)
         if job.settings.dora:
-            _sayable(lora.get_weights(parts, name), family)
+            _sayable(lora.get_weights(parts, name), family, _remedy(job.settings.layers, family))
         if job.settings.adapter == "lokr":
             _drawable(lora.get_weights(parts, name))
         return
     layers = _read(job, TaskFolder(folder), family, parts)
     _check(job, layers)
+    if job.settings.dora:
+        _sayable(layers, family, "Begin anew, from the base alone.")
     for root in parts.values():
         root.requires_grad_(False)
     lora.add(parts, layers, name)
@@ -82,12 +84,18 @@ def _check(job: TrainJob, layers: Layers) -> None:
         _compare(name, "alpha", settings, Counter(layer.alpha for layer in counted))
 
 
-def _sayable(layers: Layers, family: Family) -> None:
+def _remedy(layers: str, family: Family) -> str:
+    """How a DoRA comes to have all layers that its file fuses."""
+    whole = layers in family.facts.layers_of_dora
+    return f"{'L' if whole else 'Set Layers to linear and l'}eave 'Only layers named' empty, or switch DoRA off."
+
+
+def _sayable(layers: Layers, family: Family, remedy: str) -> None:
     """Raises UserError where the file that comes out could not say such a DoRA."""
     try:
         dialects.build(layers, family.facts)
     except UserError as error:
-        raise UserError(error.what, "Leave 'Only layers named' empty, or switch DoRA off.") from None
+        raise UserError(error.what, remedy) from None
 
 
 def _drawable(layers: Layers) -> None:

@@ -51,12 +51,13 @@ class Cache:
 
         Of these only a `share`, where processes train together: each draws for the whole batch.
         """
-        chosen = [rng.choice(self.pictures[n]) for n in numbers][share]
+        which = [(n, rng.randrange(len(self.pictures[n]))) for n in numbers][share]
         rows = [-1 if rng.random() < dropout else _one_of(self.captions_of[n], rng) for n in numbers][share]
+        chosen = [self.pictures[n][variant] for n, variant in which]
         return Batch(
             pictures={key: self._stacked([one[key] for one in chosen]) for key in chosen[0]},
             captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
-            framings=[self.framings[n] for n in numbers[share]],
+            framings=[self.framings[n].mirrored if variant else self.framings[n] for n, variant in which],
         )
 
     def at(self, batch: Batch, row: int) -> Batch:
@@ -163,7 +164,7 @@ def _encode_pictures(
     shown = [job.pictures[number] for number in seen]
     groups = _groups(framings)[ranks.rank :: ranks.count]
     made: Tensors = {}
-    done, masked, flip = 0, masks.wanted(job), job.settings.flip
+    done, masked, flip, outside = 0, masks.wanted(job), job.settings.flip, job.settings.unmasked_weight
     for some in groups:
         yield Phase("Encoding pictures", done, len(shown))
         pixels = torch.stack([_pixels(Path(shown[n].path), framings[n]) for n in some])
@@ -171,7 +172,7 @@ def _encode_pictures(
             for key, value in family.encode_pictures(encoders, variant).items():
                 made |= {f"{n} {number} {key}": value[row].clone() for row, n in enumerate(some)}
             for n in some if masked else ():
-                made[f"{n} {number} {masks.KEY}"] = masks.kept(shown[n], framings[n], bool(number))
+                made[f"{n} {number} {masks.KEY}"] = masks.kept(shown[n], framings[n], bool(number), outside)
         done += len(some) * ranks.count
     yield Phase("Encoding pictures", len(shown), len(shown))
     found: list[list[Tensors]] = [[{} for _ in range(1 + flip)] for _ in shown]

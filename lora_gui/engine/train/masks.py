@@ -41,10 +41,11 @@ def notes(job: TrainJob) -> Iterator[Note]:
             yield Note(f"The mask of {_called(path)} was changed since this run began; it is learnt by as it is now.")
 
 
-def kept(picture: TrainPicture, framing: Framing, mirrored: bool) -> torch.Tensor:
+def kept(picture: TrainPicture, framing: Framing, mirrored: bool, outside: float = 1) -> torch.Tensor:
     """A picture's mask, framed as the picture is: (1, H/8, W/8) in [0, 1], the mean of each cell; one without is white.
 
-    Raises UserError where it is not there any more.
+    Raises UserError where it is not there any more, or where nothing of the picture would count, as what is black
+    counts `outside`.
     """
     width, height = framing.bucket
     pixels = torch.ones((1, 1, height, width))
@@ -52,6 +53,11 @@ def kept(picture: TrainPicture, framing: Framing, mirrored: bool) -> torch.Tenso
         pixels[0, 0] = torch.from_numpy(np.array(_opened(Path(picture.path), framing))) / 255
     size = max(1, round(height / _CELL)), max(1, round(width / _CELL))
     found = torch.nn.functional.interpolate(pixels, size, mode="area")[0]
+    if not outside and not bool(found.any()):
+        raise UserError(
+            f"The mask of {_called(Path(picture.path))} has no white where the picture is learnt: nothing would count.",
+            "Paint on its mask or move its frame, leave the picture out, or set Outside of masks above 0.",
+        )
     return found.flip(-1) if mirrored else found
 
 

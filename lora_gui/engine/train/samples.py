@@ -19,7 +19,7 @@ from lora_gui.protocol.events import Event, Note, Phase, Sample
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.learnt import filled_in, with_trigger
 from lora_gui.protocol.task_folder import TaskFolder
-from lora_gui.settings import DrawSettings
+from lora_gui.settings import DrawSettings, check
 
 _CHOSEN = 4  # prompts, where none are given
 _SHARE = 0.03  # of the passes through the base that training makes may go into samples
@@ -48,10 +48,10 @@ def left_out(job: TrainJob, drawn: list[str]) -> Iterator[Note]:
 
 
 def as_the_base_is_drawn(job: TrainJob, family: Family) -> DrawSettings:
-    """By default, at most as large as it is trained or as wished."""
+    """By default, at most as large as it is trained or as wished. Raises SettingError where that is too small."""
     defaults = DrawSettings(**family.facts.draw_defaults_of(job.base.known))
     side = min(job.settings.resolution, defaults.width, job.settings.sample_resolution or defaults.width)
-    return defaults.model_copy(update={"width": side, "height": side})
+    return check(DrawSettings, defaults.model_dump() | {"width": side, "height": side})
 
 
 def prompts_of(job: TrainJob) -> list[str]:

@@ -88,6 +88,7 @@ FACTS = Facts(
         "precision": "bf16",
         "gradient_checkpointing": "blocks",
     },
+    layers_of_dora=("linear", "all"),  # its files fuse the attention of single blocks with their feed-forward
     draw_defaults={"width": 1024, "height": 1024, "steps": 28, "guidance": 3.5},
     reads_with="tokenizer_2",
     caption_tokens=511,

@@ -29,12 +29,11 @@ from lora_gui.families.base import (
 )
 from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.families.kandinsky_2_2.facts import FACTS, QKV, RESNET, UNET_ATTENTION
-from lora_gui.families.shared import autoencoder, preview, token_limit
+from lora_gui.families.shared import autoencoder, preview, schedulers, token_limit
 from lora_gui.families.shared.clip import TOKENS
 from lora_gui.families.shared.latent import Config, dtype_of, empty, require_channels
 from lora_gui.families.shared.noising import Diffusion, first_noise, uniform
 from lora_gui.families.shared.over import begun
-from lora_gui.families.shared.schedulers import scheduler_of
 from lora_gui.settings import DrawSettings, TrainSettings
 
 _TARGETS = {
@@ -115,7 +114,7 @@ class Kandinsky22(Family):
             parts=parts,
             encoders=encoders,
             vae=movq,
-            schedulers={"prior": prior.scheduler(base), "unet": scheduler_of(base)},
+            schedulers={"prior": prior.scheduler(base), "unet": schedulers.scheduler_of(base)},
             noising=self.noising(base, device),
             colours=preview.fitted(lambda pixels: movq.encode(pixels.to(device, dtype)).latents),
         )
@@ -159,14 +158,14 @@ class Kandinsky22(Family):
         wanted, unwanted = prior.sample_embeds(kit, settings, captions, generator, sample)
         unet, scheduler = kit.parts["unet"], kit.schedulers["unet"]
         guided, dtype = settings.guidance > 1, dtype_of(unet)
-        scheduler.set_timesteps(settings.steps, device=wanted.device)
+        timesteps = schedulers.set_timesteps(scheduler, settings.steps, wanted.device)
         height, width = (-(-side // _STEP) * _STEP // _CELL for side in (settings.height, settings.width))
         shape = (1, unet.config.in_channels, height, width)
         noise = first_noise(shape, settings, generator, wanted.device, dtype)
         stage = Stage(
             predict=partial(self._predict_for, scheduler, unet),
             scheduler=scheduler,
-            timesteps=scheduler.timesteps,
+            timesteps=timesteps,
             latents=noise * scheduler.init_noise_sigma,
             noising=kit.noising["unet"],
             conditions=({"embeds": (torch.cat([unwanted, wanted]) if guided else wanted).to(dtype)},),

@@ -45,7 +45,7 @@ def segments(prompt: str) -> list[Segment]:
     for sign in _SIGN.finditer(prompt):
         piece, weight = sign[0], sign[1]
         if piece.startswith("\\"):
-            found.append(Segment(piece[1:]))
+            found += [Segment(piece[1:])] * (len(piece) > 1)  # a lone one is dropped; no text is a BREAK
         elif piece in opened:
             opened[piece].append(len(found))
         elif weight is not None and opened["("]:

@@ -11,7 +11,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from lora_gui.families.base import Kit, Noising, Reader, Tensors
-from lora_gui.families.shared import emphasis, token_limit
+from lora_gui.families.shared import emphasis, schedulers, token_limit
 from lora_gui.families.shared.emphasis import Chunk
 from lora_gui.families.shared.latent import Config, LatentFamily, empty
 from lora_gui.families.shared.noising import Diffusion
@@ -78,8 +78,7 @@ class UNetFamily(LatentFamily):
         return {self.part: Diffusion.of(DDPMScheduler.from_pretrained(base / "scheduler"), device)}
 
     def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
-        scheduler.set_timesteps(settings.steps, device=latents.device)
-        return scheduler.timesteps
+        return schedulers.set_timesteps(scheduler, settings.steps, latents.device)
 
     def guide(
         self, kit: Kit, settings: DrawSettings, unconditional: torch.Tensor, conditional: torch.Tensor

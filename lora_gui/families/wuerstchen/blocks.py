@@ -55,5 +55,5 @@ class _ResponseNorm(torch.autograd.Function):
         x, gamma, norm, mean, response, factor = ctx.saved_tensors
         of_response = (grads[0] * x).sum((1, 2), keepdim=True).mul_(gamma)
         of_norm = of_response.sub_((of_response * response).mean(-1, keepdim=True))
-        along = of_norm.div_((mean * norm).clamp_(min=_SMALL**2))
+        along = of_norm.div_(mean).div_(norm).masked_fill_(norm == 0, 0)  # their product would be 0 in fp16
         return (grads[0] * factor).addcmul_(x, along), None, None

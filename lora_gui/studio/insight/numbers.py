@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -95,13 +94,13 @@ def near(drawing: Picture, pictures: Sequence[Picture]) -> Near:
     return Near(drawing, pictures[number], number + 1, each[number])
 
 
-def measured(grids: dict[str, Grid], pictures: Sequence[Path]) -> Numbers:
-    """Read all that was drawn. Raises OSError or ValueError where a picture cannot be read, KeyError where it lacks."""
+def measured(grids: dict[str, Grid], pictures: Sequence[Picture]) -> Numbers:
+    """Read all that was drawn. Raises OSError or ValueError where a drawing cannot be read, KeyError where it lacks."""
     read = {name: _read(one) for name, one in grids.items()}
     strengths, plain, seeds = read["strengths"], read["plain"], read["seeds"]
     steps = {int(row): read["steps"][n] for n, row in enumerate(grids["steps"].rows.values)} if "steps" in grids else {}
     return Numbers(
-        pictures=tuple(Picture.read(path) for path in pictures),
+        pictures=tuple(pictures),
         asked=_pairs(grids["strengths"], strengths),
         plain=_pairs(grids["plain"], plain),
         seeds=_pairs(grids["seeds"], seeds),

@@ -17,6 +17,7 @@ from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.insight import best, mended, numbers, pictured, sheets, verdicts
 from lora_gui.studio.insight.best import Best
 from lora_gui.studio.insight.finding import KINDS, Finding
+from lora_gui.studio.insight.measures import Picture
 from lora_gui.studio.insight.numbers import Numbers, near
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
@@ -59,6 +60,14 @@ class Report:
         return asdict(self) | {"findings": [one.to_json() for one in self.findings]}
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The pictures that drawings are compared with, and what is to be said where that is not all of them."""
+
+    pictures: tuple[Picture, ...]
+    notes: tuple[str, ...]
+
+
 _REPORTS = TypeAdapter(Report)
 
 
@@ -68,8 +77,8 @@ def make(
     """Draw, measure and judge; how many are drawn of how many, then the report lies in the run's folder in place of an
     earlier one.
 
-    `order` goes to `Drawer.order`. Raises UserError where the run goes on, where its base or LoRA cannot be used, where
-    nothing can be drawn, and once `is_stopped`.
+    `order` goes to `Drawer.order`. Raises UserError where the run goes on, where its base, LoRA or pictures cannot be
+    used, where nothing can be drawn, and once `is_stopped`.
     """
     status = run.status()
     if not status.ended:
@@ -78,6 +87,7 @@ def make(
         told = Report(status.step, "", tuple(_failed(studio, run.job, status)), None)
         files.write_json(run.files.insight / REPORT, told.to_json())
         return
+    compared = compared_with(run.job)  # before all is drawn: without them that tells nothing
     files.sweep(run.folder)
     home = files.half_made(run.files.insight)
     try:
@@ -89,7 +99,7 @@ def make(
             raise STOPPED
         if problem := next((cell.problem for one in drawn.grids.values() for cell in one.cells if cell.problem), ""):
             raise UserError("Not all could be drawn.", problem)
-        files.write_json(home / REPORT, judged(studio, run, home, drawn).to_json())
+        files.write_json(home / REPORT, judged(studio, run, home, drawn, compared).to_json())
         files.remove_folder(run.files.insight)
         files.move(home, run.files.insight)
     finally:
@@ -112,14 +122,13 @@ def read(run: Run) -> Report | None:
     return found if all(_OURS.fullmatch(name) for name in names) else None
 
 
-def judged(studio: Studio, run: Run, home: Path, drawn: sheets.Sheets) -> Report:
+def judged(studio: Studio, run: Run, home: Path, drawn: sheets.Sheets, compared: Compared) -> Report:
     """By what was drawn into `home`, which the pictures of the findings are written into, too."""
     job, status = run.job, run.status()
-    chosen, notes = _compared_with(job)
     try:
-        measured = numbers.measured(drawn.grids, chosen)
+        measured = numbers.measured(drawn.grids, compared.pictures)
     except (OSError, ValueError) as error:
-        raise UserError("A picture of this run cannot be read.", "Check the disk, then look again.") from error
+        raise UserError("What was drawn cannot be read.", "Check the disk, then look again.") from error
     case = verdicts.Case(job, measured, status.measured)
     found = [*_failed(studio, job, status), *verdicts.findings(studio, case)]
     pictures = pictured.draw(home, case, found)
@@ -128,18 +137,32 @@ def judged(studio: Studio, run: Run, home: Path, drawn: sheets.Sheets) -> Report
     prompts = tuple((p.prompt, _name(home, p.base.path), _name(home, p.learnt.path)) for p in measured.asked)
     said = verdicts.praise(case) if not any(one.severity != "low" for one in found) else ""
     told = _pictures(job, measured, status.measured[-1].pictures if status.measured else {})
-    return Report(status.step, said, tuple(pictures), proposed, told, prompts, notes)
+    return Report(status.step, said, tuple(pictures), proposed, told, prompts, compared.notes)
 
 
-def _compared_with(job: TrainJob) -> tuple[list[Path], tuple[str, ...]]:
-    """The pictures that drawings are compared with, and what is to be said where that is not all of them."""
+def compared_with(job: TrainJob) -> Compared:
+    """Raises UserError where none is there any more, or one of them cannot be read."""
+    paths, notes = _chosen(job)
+    return Compared(tuple(map(_read, paths)), notes)
+
+
+def _read(path: Path) -> Picture:
+    try:
+        return Picture.read(path)
+    except (OSError, ValueError) as error:
+        what = f"The picture {path.name} of this run cannot be read."
+        raise UserError(what, f"Put it back, or take {path} away, then look again.") from error
+
+
+def _chosen(job: TrainJob) -> tuple[list[Path], tuple[str, ...]]:
     paths, count = [Path(one.path) for one in job.pictures], len(job.pictures)
     there = [path for path in paths if path.is_file()]
     if not there:
         raise UserError("The pictures of this run are not on this computer any more.", "Bring them back.")
     if len(there) <= MOST_PICTURES:
         left = count - len(there)
-        return there, (f"{left} of its pictures are not there any more.",) if left else ()
+        gone = f"{left} of its pictures {'is' if left == 1 else 'are'} not there any more."
+        return there, (gone,) if left else ()
     spread = [there[n * len(there) // MOST_PICTURES] for n in range(MOST_PICTURES)]
     return spread, (f"Drawings were compared with {MOST_PICTURES} of your {count} pictures.",)
 

@@ -146,8 +146,9 @@ def _too_few(case: Case) -> Said:
     count = len(case.job.pictures)
     if count >= FEW or not case.measured:
         return None
+    few = f"{count} pictures are" if count > 1 else "One picture is"
     return (
-        f"{count} pictures are too few to tell by their losses whether it learnt more than these.",
+        f"{few} too few for losses to tell whether it learnt more than that.",
         "Go by the drawings; with eight pictures or more the losses tell, too.",
     )
 

@@ -37,7 +37,7 @@ def prepared(studio: Studio, base: Base, settings: DrawSettings) -> tuple[DrawSe
 def shots(studio: Studio, settings: DrawSettings) -> tuple[DrawSettings, ...]:
     """Each drawing of prepared settings by itself, with its seed and one of each choice in its prompts.
 
-    Raises UserError where a list that a prompt asks for cannot be read.
+    Raises UserError where a list that a prompt asks for cannot be read, or names a LoRA.
     """
     return tuple(_shot(studio, settings, number) for number in range(settings.count))
 
@@ -54,6 +54,8 @@ def _shot(studio: Studio, settings: DrawSettings, number: int) -> DrawSettings:
     stays = settings.seeds == "fixed" or bool(settings.variation)
     dice = f"{seed} {number if stays else 0}"
     texts = {name: wildcards.chosen(studio, getattr(settings, name), dice) for name in ("prompt", "negative_prompt")}
+    for text in texts.values():
+        prompt.check_words(text)
     own = {"seed": seed, "variation_seed": variation, "count": 1, "seeds": "walk"}
     return check(DrawSettings, settings.model_dump() | own | texts)
 

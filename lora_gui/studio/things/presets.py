@@ -15,8 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 import lora_gui
 from lora_gui import families, files, typed
 from lora_gui.errors import SettingError, UserError, nearest, shown
+from lora_gui.facts import Facts
 from lora_gui.protocol.jobs import Base
-from lora_gui.refusals import told
+from lora_gui.refusals import bounds, told
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
@@ -113,6 +114,7 @@ def fill(
     chosen = bases.train_defaults(base) | _with_what_prodigy_needs(values) | _with_what_prodigy_needs(hand)
     settings = check(TrainSettings, chosen)
     _require_learning(settings, hand)
+    _require_family(settings, families.facts_of(base.family))
     return settings
 
 
@@ -144,6 +146,20 @@ def _require_combining(settings: TrainSettings) -> None:
         if getattr(settings, name) != info.default:
             what = f"{info.title} is for LoRAs, and this run makes a LoKr."
             raise SettingError(what, f"Set it to {info.default or 'off'}, or make a LoRA.", name, info.default)
+
+
+def _require_family(settings: TrainSettings, facts: Facts) -> None:
+    """Raises SettingError where bases of the family cannot learn so, or draw no such samples."""
+    if settings.dora and settings.layers not in facts.layers_of_dora and not settings.only_layers:
+        what = f"The files of {facts.title} cannot say a DoRA of its attention layers alone."
+        raise SettingError(what, "Set Layers to linear, or switch DoRA off.", "layers", facts.layers_of_dora[0])
+    side, step = settings.sample_resolution, facts.size_step
+    least = max(step, bounds(TrainSettings.model_fields["resolution"])["ge"])
+    if side and (side < least or side % step):
+        what = f"{facts.title} draws samples of {least} pixels or more, in steps of {step}, and none of {side}."
+        near = max(round(side / step) * step, least)
+        remedy = f"Set Size of samples to {near}, or to 0 for as large as the pictures are learnt."
+        raise SettingError(what, remedy, "sample_resolution", near)
 
 
 def read(path: Path, studio: Studio) -> PresetFile:

@@ -34,6 +34,7 @@ _OTHERS = (
     r"|\b\w+(?:\+\+|--)(?!\w)"
 )
 _NAMED = 5  # of these signs, in one sentence
+_OUT_OF_IT = "Take it out and write it into the prompt itself; a grid draws LoRAs one after another."
 _WEIGHED = "(word:1.2) makes a word count more and [word] less; BREAK begins a thought anew; a prompt may be long."
 _UNWEIGHED = "{} reads plain words: signs such as (word:1.2) change nothing and are read as words."
 _CHOSEN = "{{red|blue}} takes one of them at each drawing, and __colours__ a line of colours.txt in your folder {}."
@@ -44,8 +45,10 @@ def resolved(studio: Studio, settings: DrawSettings, family: str = "") -> tuple[
 
     `family` is the base's; where it heeds weights, they are no plain words.
 
-    Raises UserError where a tag names no LoRA of the studio, or a strength that there is none of.
+    Raises UserError where a tag names no LoRA of the studio, or a strength that there is none of, or is to be chosen.
     """
+    if len(TAG.findall(wildcards.certain(settings.prompt))) < len(TAG.findall(settings.prompt)):
+        raise UserError("A LoRA stands in a choice like {a|b}, which chooses words alone.", _OUT_OF_IT)
     notes: list[str] = []
     entries = [_entry(studio, tag, notes) for tag in TAG.finditer(settings.prompt)]
     texts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
@@ -62,6 +65,12 @@ def resolved(studio: Studio, settings: DrawSettings, family: str = "") -> tuple[
         notes.append("Where a LoRA is in the prompt and in the stack, the strength in the prompt counts.")
     changed = {"stack": [entry.model_dump() for entry in (*stack, *entries)]}
     return check(DrawSettings, settings.model_dump() | plain | changed), notes
+
+
+def check_words(text: str) -> None:
+    """Of a prompt as it is drawn. Raises UserError where a list put the tag of a LoRA into it."""
+    if tag := TAG.search(text):
+        raise UserError(f"{shown(tag[0])} stands in a list, which gives words alone.", _OUT_OF_IT)
 
 
 def read_as_words(texts: Iterable[str], family: str = "", wildcards: bool = False) -> str:

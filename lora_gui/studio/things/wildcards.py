@@ -33,6 +33,13 @@ def chosen(studio: Studio, text: str, seed: str) -> str:
     raise UserError(f"The prompt has more than {_MOST} choices, or lists that name each other.", "Take some out.")
 
 
+def certain(text: str) -> str:
+    """What stands in the text whatever is chosen of its choices."""
+    while (less := _CHOICE.sub("", text)) != text:
+        text = less
+    return text
+
+
 def _lines(studio: Studio, name: str) -> list[str]:
     """The lines of a list, empty ones and those that begin with # left out."""
     path = folder(studio) / f"{name}.txt"

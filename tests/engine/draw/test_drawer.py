@@ -14,8 +14,9 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPTextModel
 
-from lora_gui.engine.draw import stack
+from lora_gui.engine.draw import as_diffusers, stack
 from lora_gui.engine.draw.drawer import Drawer
+from lora_gui.engine.load import lora
 from lora_gui.engine.load.quantize import Nf4Linear
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
@@ -322,6 +323,28 @@ def test_a_refused_lora_leaves_nothing_behind_and_the_next_is_drawn_with(order, 
     for _ in range(2):
         (picture,), _, _ = drawn(drawer, order({finished.lora: 1.0}))
         assert np.array_equal(picture, expected)
+
+
+def test_a_lora_that_fails_when_it_is_already_in_the_base_is_taken_out_again(order, finished, monkeypatch):
+    def failing(*_):
+        raise OSError
+
+    drawer = Drawer()
+    (expected,), _, _ = drawn(Drawer(), order({finished.lora: 1.0}))
+    monkeypatch.setattr(stack, "weights_hash", failing)
+    with pytest.raises(OSError):
+        drawn(drawer, order({finished.lora: 1.0}))
+    assert not any(layer.lora_A for _, layer in lora.wrappers(drawer.opened.pipeline.parts))
+    monkeypatch.undo()
+    (picture,), _, _ = drawn(drawer, order({finished.lora: 1.0}))
+    assert np.array_equal(picture, expected)
+
+
+def test_a_lokr_is_refused_before_the_reader_of_diffusers_puts_its_layers_into_a_base(tmp_path):
+    path = tmp_path / "fox.safetensors"
+    safetensors.torch.save_file({"transformer.x.lokr_w1": torch.ones(2, 2)}, path)
+    with pytest.raises(UserError, match=r"fox is a LoKr.*Convert it first"):
+        as_diffusers.add({}, path, family("klein").facts, "one", texts=True)
 
 
 def test_the_name_of_an_adapter_is_never_used_again(order, finished, tmp_path, monkeypatch):

@@ -151,6 +151,18 @@ def test_a_base_that_begins_at_noise_alone_is_drawn_with_by_those_that_know_it(t
         pipeline.draw(DrawSettings(**QUICK, steps=3, sampler="PLMS"), 1)
 
 
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "steps", "said"),
+    [
+        ("DPM2 a", "Normal", 2, "over 2 steps. Choose more steps"),
+        ("LCM", "base", 51, "50 steps at most. Choose fewer steps"),
+    ],
+)
+def test_steps_that_a_sampler_cannot_share_the_noise_out_over_are_a_sentence(discrete, sampler, schedule, steps, said):
+    with pytest.raises(UserError, match=said):
+        discrete[0].draw(DrawSettings(**QUICK, steps=steps, sampler=sampler, schedule=schedule), 1)
+
+
 def test_what_a_base_is_not_drawn_with_is_refused_naming_what_it_is_drawn_with(discrete, flow):
     with pytest.raises(UserError, match="DDIM does not draw with this kind of base. Choose one of Euler, Heun"):
         flow[0].draw(DrawSettings(**QUICK, sampler="DDIM"), 1)

@@ -4,19 +4,22 @@ import shutil
 
 import pytest
 import safetensors.torch
+import torch
 
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import checkpoint, publish
+from lora_gui.engine.train import beginning, checkpoint, publish
 from lora_gui.engine.train.loop import _prepare, train
 from lora_gui.engine.train.ranks import ALONE
 from lora_gui.engine.train.step import NAME
 from lora_gui.errors import UserError
+from lora_gui.families import family
+from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
 from lora_gui.protocol.events import Done, Note, Saved, Started
 from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.studio.library import bin, notes
 from lora_gui.studio.paths import Studio
-from tests import tiny
+from tests import tiny, tiny_flux_1
 
 FAMILY = tiny.QuickStableDiffusion1()
 
@@ -73,6 +76,23 @@ def test_it_keeps_its_own_layers_and_says_so_where_others_are_asked_for(base, fi
     found = lora.get_weights(state.parts, NAME)
     assert said[-1] == f"It learns the {len(found)} layers that this LoRA has, not those that 'Layers' names."
     assert len(found) == read_header(finished.lora).layers
+
+
+def test_a_dora_that_its_file_could_not_say_is_refused_new_or_trained_further(tmp_path):
+    flux, cpu = family("flux1"), torch.device("cpu")
+    base = tiny_flux_1.flux_1(tmp_path / "base")
+    job = tiny.job(tmp_path / "run", base, dora=True)
+    job = job.model_copy(update={"base": job.base.model_copy(update={"family": "flux1"})})
+    parts = flux.denoisers(base, cpu, torch.float32)
+    with pytest.raises(UserError, match=r"which this kind of file cannot say. Set Layers to linear"):
+        beginning.add(job, tmp_path / "run", flux, parts, NAME)
+    file = tmp_path / "begun.safetensors"
+    tensors = dialects.build(lora.get_weights(parts, NAME), flux.facts, "diffusers")
+    safetensors.torch.save_file({key: one.contiguous() for key, one in tensors.items()}, file)
+    job = job.model_copy(update={"begin_from": str(file)})
+    TaskFolder(tmp_path / "run").write_job(job)
+    with pytest.raises(UserError, match=r"which this kind of file cannot say. Begin anew"):
+        beginning.add(job, tmp_path / "run", flux, flux.denoisers(base, cpu, torch.float32), NAME)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("rank", 8), ("alpha", 1.0)])

@@ -30,6 +30,20 @@ def test_everything_is_encoded_once_and_mirrored_where_wished(base, tmp_path):
     assert events[-1] == Phase("Encoding pictures", 4, 4)
 
 
+def test_a_mirrored_picture_is_told_what_of_the_mirrored_one_was_cropped(base, tmp_path):
+    job = tiny.job(tmp_path, base, flip=True)
+    (wide,) = tiny.pictures(tmp_path / "wide", 1, (1600, 64))
+    wide = wide.model_copy(update={"crop": (0.0, 0.5)})
+    encoded, _ = build(job.model_copy(update={"pictures": (wide,)}))
+    own, rng = encoded.framings[0], random.Random(1)
+    over, corners = own.scaled[0] - own.bucket[0], set()
+    for _ in range(10):
+        batch = encoded.batch([0], 0.0, rng)
+        mirrored = torch.equal(batch.pictures["mean"][0], encoded.pictures[0][1]["mean"])
+        corners.add((mirrored, batch.framings[0].corner[0]))
+    assert over and corners == {(False, 0), (True, over)}
+
+
 def test_captions_that_are_cut_are_told_once_before_they_are_encoded(base, tmp_path):
     job = tiny.job(tmp_path, base)
     assert list(cache.unread(job, family("sd1"))) == []

@@ -109,6 +109,19 @@ def test_masks_change_what_is_learnt_only_where_they_are_learnt_by(base, tmp_pat
     assert by_masks != plain and "Pictures with a mask: 1 of 4. What is white in it is learnt." in told
 
 
+def test_a_mask_without_white_where_the_picture_is_learnt_is_named_unless_its_black_counts_too(base, tmp_path):
+    framing = Framing((128, 64), (64, 64), (1.0, 0.5))  # its left half is cropped
+    made = job(tmp_path, base, [(0, 0, 20, 64)]).pictures[0]
+    masked(made, (0, 0, 60, 64), (128, 64))
+    with pytest.raises(UserError, match=r"The mask of picture 0 has no white where the picture is learnt"):
+        masks.kept(made, framing, False, 0)
+    assert not masks.kept(made, framing, False, 0.1).any()
+    assert masks.kept(made, framing.mirrored, False, 0).any()
+    with pytest.raises(UserError, match="has no white"):
+        tiny.outcome(cache.build(job(tmp_path, base, [(0, 0, 0, 0)], masked_loss=True, unmasked_weight=0),
+                                 family("sd1"), [], CPU, torch.float32))  # fmt: skip
+
+
 def test_a_mask_that_changed_is_said_and_one_that_is_gone_ends_the_run_with_its_sentence(base, tmp_path):
     made = job(tmp_path, base, [(0, 0, 20, 64)], masked_loss=True)
     path = mask_beside(Path(made.pictures[0].path))

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 
 from lora_gui.engine.train.samples import Samples, left_out, planned, prompts_of
+from lora_gui.errors import SettingError
 from lora_gui.families import family
 from lora_gui.protocol.task_folder import TaskFolder
 from tests import tiny
@@ -54,6 +56,11 @@ def test_a_sample_takes_few_steps_and_all_sets_of_a_run_that_was_extended_the_sa
                    for steps in (10, 100_000))  # fmt: skip
     assert [planned(one, known)[1].steps for one in (short, long)] == [8, 12]
     assert planned(long.model_copy(update={"extended_at": (10,)}), known) == planned(short, known)
+
+
+def test_a_sample_that_no_base_draws_as_small_is_a_sentence(base, tmp_path):
+    with pytest.raises(SettingError, match="Width must be at least 64"):
+        planned(tiny.job(tmp_path, base, sample_resolution=8), FAMILY)
 
 
 def test_prompts_that_were_asked_for_and_are_not_drawn_are_told(base, tmp_path):

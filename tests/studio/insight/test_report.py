@@ -1,6 +1,7 @@
 """The report of a run, drawn by the real child with the starter as small as can be; read again, kept and mended."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -13,12 +14,13 @@ from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainJob, TrainPicture
 from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, Reached
-from lora_gui.settings import TrainSettings
+from lora_gui.settings import DrawSettings, TrainSettings, check
 from lora_gui.studio.insight import best, mended, report, sheets
 from lora_gui.studio.insight.at_work import AtWork
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import queue, runs
 from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.tasks.order import check_size
 from lora_gui.studio.tasks.run import QUEUE
 from lora_gui.studio.things import bases
 from tests import tiny
@@ -153,6 +155,32 @@ def test_two_are_not_made_at_once_and_how_the_one_stands_is_known(studio, drawn,
     while work.standing.goes_on:
         pass
     assert work.standing.problem.what == "No." and work.standing.run == run.folder.name
+
+
+@pytest.mark.parametrize(
+    ("family", "trained", "samples", "side"),
+    [("flux1", 72, 0, 64), ("flux1", 584, 0, 576), ("sd1", 72, 0, 72), ("sd1", 72, 32, 64), ("wuerstchen", 64, 0, 128)],
+)
+def test_a_run_is_drawn_as_large_as_its_base_draws(studio, drawn, family, trained, samples, side):
+    base = drawn[0].job.base.model_copy(update={"family": family})
+    learnt_at = drawn[0].job.settings.model_copy(update={"resolution": trained, "sample_resolution": samples})
+    job = drawn[0].job.model_copy(update={"base": base, "settings": learnt_at})
+    settings = sheets._settings(job, studio.loras / "ink.safetensors")
+    assert (settings.width, settings.height) == (side, side)
+    check_size(base, check(DrawSettings, settings.model_dump()))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says"), [(range(9), "not on this computer any more"), ([4], "The picture 0004.png of this run cannot")]
+)
+def test_pictures_that_are_gone_or_damaged_are_told_before_anything_is_drawn(studio, spoilt, says):
+    run = made(studio, f"spoilt-{len(spoilt)}", events.Stopped(STEPS))
+    for number in spoilt:
+        path = Path(run.job.pictures[number].path)
+        path.unlink() if len(spoilt) > 1 else path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=says):
+        list(report.make(studio, None, run, lambda: False))
+    assert not list(run.folder.glob("*.tmp*")) and not run.files.insight.exists()
 
 
 def test_a_run_that_goes_on_is_not_looked_at(studio, drawer):

@@ -146,7 +146,8 @@ def test_losses_above_the_bases_are_molten_and_of_few_pictures_tell_nothing(foun
     fine = Measured(0, 1.0, 1.0), Measured(100, 0.3, 1.36)  # as a good look of the starter had it
     assert found(good(), measured=fine) == []
     few = found(good(pictures=good().pictures[:5]), measured=fine)
-    assert kinds(few) == ["too few"] and few[0].severity == "low" and "5 pictures" in few[0].says
+    assert kinds(few) == ["too few"] and few[0].severity == "low" and few[0].says.startswith("5 pictures are too few")
+    assert found(good(pictures=good().pictures[:1]), measured=fine)[0].says.startswith("One picture is too few")
 
 
 def test_pictures_kept_back_that_turned_far_away_say_that_the_others_are_known_by_heart(found):

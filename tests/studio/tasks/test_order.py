@@ -5,13 +5,14 @@ import os
 
 import pytest
 
-from lora_gui import families
+from lora_gui import families, files
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.order import prepared, shots
+from lora_gui.studio.things import wildcards
 
 
 def base(family):
@@ -65,6 +66,14 @@ def test_a_choice_in_a_prompt_follows_from_the_seed_of_its_drawing_alone(tmp_pat
     assert all(one.count == 1 for one in three)
     fixed = shots(Studio(tmp_path), DrawSettings(prompt=prompt, count=8, seed=7, seeds="fixed"))
     assert len({one.prompt for one in fixed}) > 1
+
+
+@pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
+def test_a_list_that_puts_a_lora_into_a_prompt_is_refused_and_never_read_as_words(name, tmp_path):
+    studio = Studio(tmp_path)
+    files.write_text(wildcards.folder(studio) / "w.txt", "<lora:one:1> red\n")
+    with pytest.raises(UserError, match="'<lora:one:1>' stands in a list"):
+        shots(studio, DrawSettings(**{name: "a frog __w__"}))
 
 
 def test_what_a_family_cannot_do_is_said_before_it_is_loaded(tmp_path):

@@ -291,6 +291,27 @@ def test_what_only_the_halves_of_a_lora_have_is_refused_beside_a_lokr(studio, be
     assert fill(studio, "style", STARTER, 20, {"adapter": "lokr", "max_norm": 1, "ema_decay": 0.9}).adapter == "lokr"
 
 
+def test_a_dora_that_its_file_could_not_say_is_refused_before_anything_is_encoded(studio):
+    flux = Base(key="flux1-dev", title="FLUX.1 dev", family="flux1", known="flux1-dev", path="")
+    hand = {"dora": True, "layers": "attention"}
+    with pytest.raises(SettingError, match="Set Layers to linear, or switch DoRA off") as refused:
+        fill(studio, "style", flux, 20, hand)
+    assert (refused.value.setting, refused.value.instead) == ("layers", "linear")
+    for further in ({"layers": "linear"}, {"only_layers": ("ff",)}):
+        assert fill(studio, "style", flux, 20, hand | further).dora
+    assert fill(studio, "style", STARTER, 20, hand).dora
+
+
+@pytest.mark.parametrize(("family", "asked", "near"), [("sd1", 8, 64), ("flux1", 72, 64), ("wuerstchen", 64, 128)])
+def test_samples_are_as_large_as_the_family_draws_or_refused(studio, family, asked, near):
+    base = Base(key="own", title="Own", family=family, path="")
+    with pytest.raises(SettingError, match=f"none of {asked}") as refused:
+        fill(studio, "style", base, 20, {"sample_resolution": asked})
+    assert (refused.value.setting, refused.value.instead) == ("sample_resolution", near)
+    for good in (0, near, 512):
+        assert fill(studio, "style", base, 20, {"sample_resolution": good}).sample_resolution == good
+
+
 def test_further_resolutions_are_smaller_than_the_resolution(studio):
     with pytest.raises(SettingError, match="smaller than the resolution, which is 128") as refused:
         fill(studio, "style", STARTER, 20, {"resolution": 128, "further_resolutions": (64, 128)})

@@ -86,6 +86,13 @@ def test_a_tag_that_names_nothing_or_no_strength_is_refused_in_a_sentence(studio
         used(studio, f"<lora:{elsewhere / 'cat.safetensors'}:1>")
 
 
+@pytest.mark.parametrize("choice", ["{<lora:cat:1>|<lora:Red Fox:1>}", "{b|{<lora:cat:1>|d}}", "{<lora:cat> {b|c}|d}"])
+def test_a_tag_in_a_choice_is_refused_and_beside_one_it_counts(studio, choice):
+    with pytest.raises(UserError, match="stands in a choice"):
+        used(studio, f"a <lora:cat:0.5> {choice}")
+    assert used(studio, "a {b|{c|d}} {e} <lora:cat:0.5>")[:2] == ("a {b|{c|d}} {e}", [("cat", 0.5)])
+
+
 def test_a_tag_in_the_negative_prompt_is_left_out_and_that_is_said(studio):
     settings, notes = resolved(studio, DrawSettings(prompt="a", negative_prompt="grey <lora:cat:1>"))
     assert (settings.negative_prompt, settings.stack) == ("grey", ()) and "negative prompt" in notes[0]
