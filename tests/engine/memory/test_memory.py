@@ -256,6 +256,10 @@ def test_fewer_pictures_are_looked_at_at_once_before_anything_else_is_given_up(k
     assert plan.settings.batch_size * parts == 64 and "32 pictures of a step" in plan.notes[0]
     more = planned("sd15", kept, vram=6, batch_size=2 * plan.settings.batch_size, resolution=512)
     assert more.changed  # it is as many as fit
+
+
+@pytest.mark.soak
+def test_where_one_picture_at_a_time_is_too_much_the_rest_is_given_up_and_the_step_stays(kept):
     little = planned("sd15", kept, vram=2.5, batch_size=8, resolution=512)
     assert little.settings.batch_size * little.settings.accumulation == 8 and "precision" in little.changed
 

@@ -76,6 +76,7 @@ def test_a_copy_that_draws_something_else_is_refused_and_nothing_is_left(
     assert not list(studio.cache.glob(".test-drawings*"))
 
 
+@pytest.mark.soak
 def test_a_name_that_no_drive_takes_is_a_sentence_and_leaves_nothing(studio, drawer, lora, tmp_path):
     place = tmp_path / ("n" * 300)
     for give in (
