@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from lora_gui.refusals import bounds
 from lora_gui.settings import DrawSettings, Layers, TrainSettings
 
 # Checkpoint path of a layer to the base's own, `#` standing for a number; several where the checkpoint fuses them.
@@ -124,6 +125,12 @@ class Facts:
     joint_blocks: dict[int, int] = field(default_factory=dict)  # hidden size to how many blocks with joint attention
     texts_alone: str = ""  # a regular expression: a name of a file that changes text encoders only
     texts_tell: int = 0  # how much that tells; of several families the one with most
+
+    @property
+    def least_side(self) -> int:
+        """Px; no drawing of its bases is smaller."""
+        least: int = bounds(DrawSettings.model_fields["width"])["ge"]
+        return max(self.size_step, least)
 
     def train_defaults_of(self, base: str) -> dict[str, Any]:
         """How the base with the key `base` is trained unless told otherwise; `steps` and `seed` of a base are for

@@ -167,6 +167,14 @@ class TrainSettings(FewPictures, Refinements):
         """How many passes forward and back a step makes, whose gradients are added up."""
         return self.accumulation * self.passes
 
+    def warmup_in(self, steps: int) -> int:
+        """Steps of the rise in a run of so many: those that are set, or a tenth of one that would be over before."""
+        return self.warmup_steps if self.warmup_steps < steps else steps // 10
+
+    def side_of_samples(self, usual: int) -> int:
+        """Px of sample drawings: at most as large as it is trained, as wished, or as the base is `usual`ly drawn."""
+        return min(self.resolution, usual, self.sample_resolution or usual)
+
     @property
     def up_ratio(self) -> float:
         """How many times the rate of lower halves upper ones learn at. Prodigy has one for all."""

@@ -319,17 +319,17 @@ window.studio = (() => {
 
   // The open tab stands in the address, so that a reload and the browser's Back come to it.
   let isPlaced = false;
+  const named = () => { // the tab that the address names, else the first
+    const tabs = [...document.querySelectorAll('#tabs [role=tab]')];
+    return tabs.find(one => one.dataset.tabId === location.hash.slice(1)) ?? tabs[0];
+  };
+  const openTab = () => named()?.click();
   function place() {
-    const tabs = [...document.querySelectorAll('#tabs [role=tab]')], open = tabs.find(one => one.ariaSelected === 'true');
+    const open = document.querySelector('#tabs [role=tab][aria-selected=true]');
     if (!open) return;
-    const { tabId } = open.dataset, asked = location.hash.slice(1) || tabs[0].dataset.tabId;
     if (!isPlaced) openTab();
-    else if (asked !== tabId) history.pushState(null, '', `#${tabId}`);
+    else if (named() !== open) history.pushState(null, '', `#${open.dataset.tabId}`);
     isPlaced = true;
-  }
-  function openTab() {
-    const tabs = [...document.querySelectorAll('#tabs [role=tab]')], asked = location.hash.slice(1);
-    (tabs.find(one => one.dataset.tabId === asked) ?? tabs[0])?.click();
   }
   window.addEventListener('popstate', openTab);
 

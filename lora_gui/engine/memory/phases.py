@@ -146,7 +146,7 @@ class Planner:
 
     def side_of_samples(self, settings: TrainSettings) -> int:
         drawn = int(self.family.facts.draw_defaults.get("width", settings.resolution))
-        return min(settings.resolution, drawn, settings.sample_resolution or drawn)
+        return settings.side_of_samples(drawn)
 
     def train(self, settings: TrainSettings) -> Trace:
         """One optimizer step with the LoRA of these settings, with gradient checkpointing or without."""

@@ -109,9 +109,8 @@ SCHEDULES: dict[str, Callable[[float, int], float]] = {
 
 
 def warmup(settings: TrainSettings, extended_at: Sequence[int] = ()) -> int:
-    """Steps of the rise: those that are set, or a tenth of a run that would be over before."""
-    steps = (*extended_at, settings.steps)[0]
-    return settings.warmup_steps if settings.warmup_steps < steps else steps // 10
+    """Steps of the rise, which a run keeps that is extended."""
+    return settings.warmup_in((*extended_at, settings.steps)[0])
 
 
 def shortened_warmup(settings: TrainSettings, extended_at: Sequence[int] = ()) -> str:

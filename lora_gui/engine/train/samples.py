@@ -50,7 +50,7 @@ def left_out(job: TrainJob, drawn: list[str]) -> Iterator[Note]:
 def as_the_base_is_drawn(job: TrainJob, family: Family) -> DrawSettings:
     """By default, at most as large as it is trained or as wished. Raises SettingError where that is too small."""
     defaults = DrawSettings(**family.facts.draw_defaults_of(job.base.known))
-    side = min(job.settings.resolution, defaults.width, job.settings.sample_resolution or defaults.width)
+    side = job.settings.side_of_samples(defaults.width)
     return check(DrawSettings, defaults.model_dump() | {"width": side, "height": side})
 
 

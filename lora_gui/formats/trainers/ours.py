@@ -58,9 +58,7 @@ def text(said: dict[str, Any], settings: TrainSettings) -> str:
 
     A warm-up that does not fit into the run, which a preset may ask for and nobody's hand, is written as it is trained.
     """
-    values = settings.model_dump()
-    if settings.warmup_steps >= settings.steps:
-        values["warmup_steps"] = settings.steps // 10  # as engine/train/optimizers.py takes it
+    values = settings.model_dump() | {"warmup_steps": settings.warmup_in(settings.steps)}
     return _HEAD + toml({MARK: VERSION} | said) + "\n[settings]\n" + toml(values)
 
 

@@ -21,7 +21,6 @@ from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import bases
 
-_LEAST = 64  # px of a drawing; samples may be smaller
 MOST_STEPS = 12  # as many as the samples of a run take at most
 SEED, SEEDS = 11, 4  # the first of each sheet; of the one prompt that is drawn again and again
 # What any base draws, one thing on one plain colour: a colour that was asked for can be measured.
@@ -152,9 +151,8 @@ def _settings(job: TrainJob, lora: Path) -> DrawSettings:
     """As the samples of a run are drawn, in few steps: at most as large as it was trained, as far as its base draws
     that."""
     usual = check(DrawSettings, bases.draw_defaults(job.base))
-    side = min(job.settings.resolution, usual.width, job.settings.sample_resolution or usual.width)
-    step = families.facts_of(job.base.family).size_step
-    side = max(_LEAST, step, side // step * step)
+    side, facts = job.settings.side_of_samples(usual.width), families.facts_of(job.base.family)
+    side = max(facts.least_side, side // facts.size_step * facts.size_step)
     return usual.model_copy(
         update={
             "width": side, "height": side, "steps": min(usual.steps, MOST_STEPS), "seed": SEED, "count": 1,

@@ -17,7 +17,7 @@ from lora_gui import families, files, typed
 from lora_gui.errors import SettingError, UserError, nearest, shown
 from lora_gui.facts import Facts
 from lora_gui.protocol.jobs import Base
-from lora_gui.refusals import bounds, told
+from lora_gui.refusals import told
 from lora_gui.settings import TrainSettings, check
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
@@ -153,8 +153,7 @@ def _require_family(settings: TrainSettings, facts: Facts) -> None:
     if settings.dora and settings.layers not in facts.layers_of_dora and not settings.only_layers:
         what = f"The files of {facts.title} cannot say a DoRA of its attention layers alone."
         raise SettingError(what, "Set Layers to linear, or switch DoRA off.", "layers", facts.layers_of_dora[0])
-    side, step = settings.sample_resolution, facts.size_step
-    least = max(step, bounds(TrainSettings.model_fields["resolution"])["ge"])
+    side, step, least = settings.sample_resolution, facts.size_step, facts.least_side
     if side and (side < least or side % step):
         what = f"{facts.title} draws samples of {least} pixels or more, in steps of {step}, and none of {side}."
         near = max(round(side / step) * step, least)

@@ -207,12 +207,10 @@ def _not_copied(name: str, why: str) -> str:
 
 def _kept(found: pictures.PictureSet) -> str:
     """Where a set is that was put away, with a button that takes it back."""
-    back = f'<button type="button" class="chip" data-set="{markup.text(found.folder.name)}">Take them back</button>'
     many = len(found.pictures)
-    said = f"Your {many} pictures and their captions are kept under Runs."
-    if many == 1:
-        said, back = "Your picture and its caption are kept under Runs.", back.replace("them", "it")
-    return f'<p class="chips" role="status">{said} {back}</p>'
+    what, them = (f"{many} pictures and their captions", "them") if many > 1 else ("picture and its caption", "it")
+    back = f'<button type="button" class="chip" data-set="{markup.text(found.folder.name)}">Take {them} back</button>'
+    return f'<p class="chips" role="status">Your {what} are kept under Runs. {back}</p>'
 
 
 def _remarks(found: pictures.PictureSet, failed: Sequence[str] = ()) -> str:
