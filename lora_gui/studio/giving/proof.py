@@ -1,6 +1,5 @@
 """Prove that a copy of a LoRA is the same one: read back, it draws the same test drawing as the original."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +125,7 @@ class Prover:
             for status in self._drawer.wait(id, beat=True):
                 self._say(status.phase if status.phase.startswith("Waiting") else "")
         finally:
-            with contextlib.suppress(UserError):
-                self._drawer.cancel(id)
+            self._drawer.give_up(id)
         if status.state != "done":
             raise UserError(status.what or "The drawing was stopped.", status.remedy or "Try again.")
         return status.drawings[0]

@@ -153,16 +153,19 @@ def _drawn(
     except UserError as error:
         yield replace(cell, problem=f"{error.what} {error.remedy}")
         return
-    for status in drawer.wait(id):
-        if is_stopped() and not status.ended:
-            drawer.cancel(id)
-        if status.drawings:
-            yield replace(cell, drawing=status.drawings[0])
-            return
-        if status.state == "failed":
-            yield replace(cell, problem=f"{status.what} {status.remedy}")
-            return
-        yield (status.step, status.steps)
+    try:
+        for status in drawer.wait(id):
+            if is_stopped() and not status.ended:
+                drawer.cancel(id)
+            if status.drawings:
+                yield replace(cell, drawing=status.drawings[0])
+                return
+            if status.state == "failed":
+                yield replace(cell, problem=f"{status.what} {status.remedy}")
+                return
+            yield (status.step, status.steps)
+    finally:  # whoever closes this may remove the folder next
+        drawer.give_up(id)
 
 
 def labels(axis: Axis) -> tuple[str, ...]:

@@ -191,6 +191,11 @@ class Drawer:
             child.send({"cancel": id})
             threading.Thread(target=self._insist, args=(child, id), daemon=True).start()
 
+    def give_up(self, id: str) -> None:
+        """As `cancel`, and return once the order writes nothing more, so that its folder can be removed."""
+        self.cancel(id)
+        self.await_end(id, 2 * UNANSWERED)
+
     def release(self) -> None:
         """End the child, the only sure way to give its memory back; the next order starts a new one."""
         with self._changed:

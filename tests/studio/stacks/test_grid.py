@@ -53,6 +53,14 @@ def test_a_grid_of_200_stopped_at_57_keeps_57_and_each_can_be_drawn_again(studio
     assert "A grid by rows: seed 0, 1" in sheet.text["parameters"] and sheet.width > 640
 
 
+def test_whoever_closes_a_grid_while_it_draws_can_remove_its_folder(studio, drawer):
+    planned = grid.plan(studio, bases.find(studio, "starter"), settings(studio, steps=30))
+    drawing = grid.draw(drawer, planned, lambda: False)
+    next(now for now in drawing if now.step[0])
+    drawing.close()
+    assert not drawer.waiting() and not list(planned.folder.glob("*preview*"))
+
+
 def test_rows_and_columns_change_what_they_say(studio):
     base, asked = bases.find(studio, "starter"), settings(studio, "ink")
     planned = grid.plan(studio, base, asked, axes.read("lora:none,ink,owl"), axes.read("words:red fox|blue, tall owl"))
