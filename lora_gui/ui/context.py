@@ -12,6 +12,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.task_folder import ASKS
 from lora_gui.studio.insight.at_work import AtWork
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import queue
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.tasks.run import queued
 from lora_gui.studio.tasks.runs import Run, all_runs
@@ -48,7 +49,7 @@ class Context:
     def __post_init__(self) -> None:
         self.drafts = Drafts(self.studio)
         self.insight = AtWork(self.studio, self.drawer)
-        self.waits.append(lambda: self.insight.standing.goes_on)
+        self.waits += [lambda: self.insight.standing.goes_on, lambda: queue.stirs(self.studio)]
 
     def run(self, name: str) -> Run:
         """The run in the folder `name`; kept, because it reads its events from where it stopped reading."""

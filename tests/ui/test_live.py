@@ -5,6 +5,11 @@ import json
 import gradio as gr
 import pytest
 
+from lora_gui import files
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import launching, queue
+from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.ui.context import Context
 from lora_gui.ui.live import Live, Standing
 
 
@@ -42,3 +47,23 @@ def test_what_ends_or_begins_while_the_views_look_is_looked_at_once_more(looks, 
 
 def test_once_it_has_ended_nobody_looks_on(looks):
     assert json.loads(looks(False, False, looks(True, False)))["every"] == 0
+
+
+def test_a_run_that_is_about_to_come_is_looked_for_unless_it_is_held(tmp_path):
+    studio = Studio(tmp_path)
+    with gr.Blocks():
+        context = Context(studio, Drawer(studio))
+
+    def is_looked():
+        context._stirred = -1e9  # what was seen before lingers
+        return context.standing().lives
+
+    assert not is_looked()
+    with launching.starting(studio):
+        assert is_looked()
+        files.write_json(studio.runs / "queue.json", {"order": ["one"]})
+    assert is_looked()
+    queue.hold(studio, True)
+    assert not is_looked()
+    queue.hold(studio, False)
+    assert is_looked()

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import TrainJob
-from lora_gui.protocol.lock import Lock
+from lora_gui.protocol.lock import Lock, is_held
 from lora_gui.protocol.task_folder import VERSION
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
 from lora_gui.studio.tasks.launching import LOCK_WAIT, alone, check_disk, launch
-from lora_gui.studio.tasks.run import QUEUE, Run, is_queue_held, queued
+from lora_gui.studio.tasks.run import QUEUE, START_LOCK, Run, is_queue_held, queued
 
 EDIT_LOCK = ".queue.lock"  # among the runs
 SECONDS = 2.0  # between two looks whether the next one's turn has come
@@ -33,6 +33,12 @@ def add(studio: Studio, job: TrainJob) -> Run:
 def waiting(studio: Studio) -> list[Run]:
     """The runs whose turn has not come, in order."""
     return [Run(studio.runs / name) for name in queued(studio.runs) if (studio.runs / name / "job.json").is_file()]
+
+
+def stirs(studio: Studio) -> bool:
+    """Whether a run is about to come by itself: some wait and nobody holds them, or one is just being started."""
+    waits = bool(queued(studio.runs)) and not is_queue_held(studio.runs)
+    return waits or is_held(studio.runs / START_LOCK)
 
 
 def move(studio: Studio, run: Run, place: int) -> None:

@@ -97,13 +97,15 @@ class Run:
     def summary(self) -> Summary:
         """In short; of a run that has ended, without reading what it said on the way."""
         known = self._result() or self._remembered()
+        of = known.of
         try:
             job = self.job
             named = job.name, job.preset, job.base.title
+            of = of or (job.settings.steps if known.step else 0)  # a start that only published names none
         except UserError:
             named = self.folder.name, "", ""
         return Summary(
-            self.folder, *named, known.state, known.step, known.of, known.lora, known.seconds, known.first, known.what
+            self.folder, *named, known.state, known.step, of, known.lora, known.seconds, known.first, known.what
         )
 
     def wait(self, pause: float = 0.25) -> Iterator[events.Event]:

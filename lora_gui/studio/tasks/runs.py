@@ -102,6 +102,7 @@ def resume(
         raise UserError("This run waits for its turn.", "Move it to the first place of the queue: queue move RUN 1.")
     with alone(studio):
         job = _continued(run, steps, changes or {})
+        _remember_lora(studio, run)
         go_on(studio, run, job, "train", watch(studio), processes=processes)
     return Run(run.folder)
 
@@ -149,6 +150,8 @@ def stop(studio: Studio, run: Run) -> None:
     elif status.resumable and run.checkpoint():
         with alone(studio):
             go_on(studio, run, run.job, "publish", watch(studio))
+    elif status.resumable and not status.lora:
+        raise UserError("This run ended before it had learnt anything.", "Resume it, or delete it.")
     else:
         raise UserError("This run has ended already.", "What it learnt is among your LoRAs.")
 
@@ -213,13 +216,18 @@ def delete(studio: Studio, run: Run) -> None:
     """Move a run's folder to the system's bin; its LoRA stays. Raises UserError while it goes on or waits."""
     if not run.status().ended:
         raise UserError("This run is going on.", "Stop it first.")
-    made = Path(run.status().lora or "none")
-    if made.parent == studio.loras and made.is_file():  # that it was made here is known without the run, too
-        notes.change(studio, made.stem, run=run.folder.name)
+    _remember_lora(studio, run)
     try:
         send2trash(run.folder)
     except OSError:
         raise UserError("The run could not be moved to the bin.", f"Delete {run.folder} by hand.") from None
+
+
+def _remember_lora(studio: Studio, run: Run) -> None:
+    """Let its LoRA be known as made here where the run will not say so any more. Raises UserError on a full disk."""
+    made = Path(run.status().lora or "none")
+    if made.parent == studio.loras and made.is_file():
+        notes.change(studio, made.stem, run=run.folder.name)
 
 
 def _continued(run: Run, steps: int | None, changes: dict[str, Any]) -> TrainJob:

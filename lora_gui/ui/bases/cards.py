@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lora_gui.errors import UserError
+from lora_gui.studio.finding import found as remembered
 from lora_gui.studio.finding import overview
 from lora_gui.studio.finding.overview import Card, Everything, Held
 from lora_gui.studio.tasks.download_words import progress
@@ -15,11 +16,12 @@ from lora_gui.ui.widgets import markup
 _STATES = {
     overview.SHIPPED: ("\u2713", "Comes with the app"),
     overview.HERE: ("\u2713", "Here"),
-    overview.ELSEWHERE: ("\u2713", "Here, with {program}"),
+    overview.ELSEWHERE: ("\u2713", "Here, {whose}"),
     overview.FETCHING: ("\u2193", "Being downloaded"),
     overview.PERMISSION: ("\u25cb", "Needs permission"),
     overview.AWAY: ("\u2193", "To download"),
 }
+_STOPPED = "Not whole yet"  # a download that does not go on
 _DRAWS = {"full": "Draws in full.", "fewer bits": "Draws in fewer bits."}
 MOST, MOST_GONE = 8, 3  # of the user's own bases that are in sight, and of those that are gone
 NARROW = "\u00a0"  # a space that keeps a number and its unit on one line
@@ -54,9 +56,9 @@ def _folded(rows: Sequence[str], most: int) -> str:
 
 def result(found: Everything) -> str:
     """What the last look came to, in a sentence, with what was passed over."""
-    count = len([one for one in (*found.own, *(card.held for card in found.cards)) if one and one.program])
-    programs = sorted({one.program for one in found.own if one.program}
-                      | {card.held.program for card in found.cards if card.held and card.held.program})  # fmt: skip
+    held = [one for one in (*found.own, *(card.held for card in found.cards)) if one]
+    named = [one.program for one in held if one.program not in ("", remembered.BY_HAND)]
+    count, programs = len(named), sorted(set(named))
     where = "it lies" if count == 1 else "they lie"
     what = "No base of another program was found."
     if count:
@@ -71,7 +73,8 @@ def result(found: Everything) -> str:
 def _card(card: Card, gib: float, counting: bool) -> str:
     known = card.known
     sign, words = _STATES[card.state]
-    words = words.format(program=(card.held.program if card.held else "") or "another program")
+    words = words.format(whose=_whose(card.held.program if card.held else ""))
+    words = _STOPPED if card.fetch and card.state == overview.FETCHING and not card.fetch.goes_on else words
     state = f'<span class="state {card.state}"><i aria-hidden="true">{sign}</i> {markup.text(words)}</span>'
     unfit = bool(card.verdict and not card.verdict.trains and not card.verdict.draws)
     parts = [
@@ -143,7 +146,7 @@ def _buttons(card: Card) -> str:
 
 def _own(held: Held) -> str:
     base = held.base
-    whose = f", with {held.program}: {base.path}" if held.program else f", {Path(base.path).name}"
+    whose = f", {_whose(held.program)}: {base.path}" if held.program else f", {Path(base.path).name}"
     asking = _button("ask", "Remove", f"Remove {base.title}") if held.removal else ""
     buttons = [_button("train", "Train with it", f"Train with it: {base.title}"),
                _button("draw", "Draw with it", f"Draw with it: {base.title}"), asking]  # fmt: skip
@@ -152,6 +155,11 @@ def _own(held: Held) -> str:
         f'<span class="quiet">{markup.text(held.family + whose)}</span></span><span>{size(held.size)}</span>'
         f'<span class="buttons">{"".join(buttons)}</span>{_asking(held)}</li>'
     )
+
+
+def _whose(program: str) -> str:
+    """What a base lies with, unless its user named the place."""
+    return program if program == remembered.BY_HAND else f"with {program or 'another program'}"
 
 
 def _gone(path: str) -> str:

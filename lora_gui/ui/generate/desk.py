@@ -1,6 +1,7 @@
 """What the parts of the drawing desk need of it: its form, how what it asks is changed, and what is asked."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ class Desk:
     change: Callable[[Callable[[DrawDraft], DrawDraft]], UserError | None]
     shows: Callable[..., Changes]  # how everything stands, with a problem if there is one
     asked: Callable[[], tuple[Base, DrawSettings]]  # what is to be drawn; raises UserError where it cannot be
+    still: AbstractContextManager[Any]  # within it nothing is typed into the draft from elsewhere
 
     @property
     def draft(self) -> DrawDraft:

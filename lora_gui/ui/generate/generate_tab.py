@@ -1,6 +1,7 @@
 """The tab where one draws: what to see, the stack, Draw; the picture grows while one watches, and stays."""
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from lora_gui.ui.generate.wrong import wrong
 from lora_gui.ui.widgets import base_list, markup
 from lora_gui.ui.widgets.base_list import BaseList
 from lora_gui.ui.widgets.draft_form import DraftForm
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
 from lora_gui.ui.widgets.parts import html
 
 DESK = Path(__file__).with_name("desk.js")
@@ -45,6 +46,7 @@ def build(context: Context, tab: gr.Tab) -> None:
         with gr.Column(scale=3, min_width=360):
             gallery = Gallery(context, order.remark)
     order.connect(gallery)
+    order.revisit(tab)
     gallery.connect(tab)
 
 
@@ -53,6 +55,7 @@ class _Order:
 
     def __init__(self, context: Context) -> None:
         self._context, self._studio, self._draft = context, context.studio, context.drafts.draw
+        self._still = threading.RLock()  # what is typed waits while an order is made of what was typed before
         self._prompt = gr.Textbox(
             "", label="What do you want to see?", lines=3, max_lines=8, elem_id="prompt",
             placeholder="zxy_style red apple on a blue background",
@@ -115,7 +118,8 @@ class _Order:
             (self._stack.acts.select, self._acted),
         ):
             self._form.filled(press(answer, [shown], outputs, **carried))
-        desk = Desk(self._context, self._form, outputs, self._take, self._change, self._restacked, self.asked)
+        desk = Desk(self._context, self._form, outputs, self._take, self._change, self._restacked, self.asked,
+                    self._still)  # fmt: skip
         self._together.connect(desk)
         gallery.sheets.connect(desk)
         self._grids.connect(desk, gallery.sheets)
@@ -124,6 +128,13 @@ class _Order:
             draw = functools.partial(self._drawn, gallery, next_seed=is_next)
             every = carried | {"trigger_mode": "multiple"}  # a second press is a second order
             live.after(self._form.filled(button.click(draw, [shown], [*outputs, *gallery.sheets.outputs], **every)))
+
+    def revisit(self, tab: gr.Tab) -> None:
+        """Let whoever comes to the tab see what became of the LoRAs of the stack meanwhile."""
+        self._form.filled(tab.select(self._revisited, None, [*self._form.outputs, *self._stack.outputs], **LIGHT))
+
+    def _revisited(self) -> Any:
+        return self._restacked(pressed=False) if self._draft.value.stack else gr.skip()
 
     def _look(self, shown: dict[str, Any]) -> Changes:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
@@ -164,7 +175,8 @@ class _Order:
             after = stack.in_step(self._studio, bare, change(bare))
             return draft if after == bare else after
 
-        return self._draft.change(changed)
+        with self._still:
+            return self._draft.change(changed)
 
     def _shows(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """How all the fields stand."""
@@ -251,9 +263,10 @@ class _Order:
         return self._changing(lambda draft: quick.pressed(draft, self._base(draft), act, word))(shown)
 
     def _drawn(self, gallery: Gallery, shown: dict[str, Any], next_seed: bool = False) -> Changes:
-        self._take(shown.get("changes"))
         try:
-            self._begin(next_seed)
+            with self._still:
+                self._take(shown.get("changes"))
+                self._begin(next_seed)
         except UserError as error:
             return self._restacked(error)
         return self._restacked() | gallery.sheets.aside()
@@ -266,7 +279,7 @@ class _Order:
 
     def asked(self, next_seed: bool = False) -> tuple[Base, DrawSettings]:
         """What the draft asks to be drawn. Raises UserError where it cannot be."""
-        draft = self._draft.value
+        draft = stack.found_again(self._studio, self._draft.value)
         if not draft.prompt.strip():
             raise SettingError("The prompt is empty.", "Write what you want to see.", "prompt")
         base = self._base(draft)

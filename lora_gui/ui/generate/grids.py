@@ -93,9 +93,10 @@ class Grids:
 
     def _begun(self, shown: dict[str, Any], plan: Callable[[], Grid]) -> Changes:
         desk = self._desk
-        problem = desk.take(shown.get("changes"))
         try:
-            planned = plan()
+            with desk.still:
+                problem = desk.take(shown.get("changes"))
+                planned = plan()
             began = self._view.begin(planned, desk.draft.on_processor)
         except UserError as error:
             return desk.shows(error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ class Opened:
 
     def __init__(self, context: Context, listed: gr.Column) -> None:
         self._context, self._studio, self._listed = context, context.studio, listed
+        self._noting = threading.Lock()  # notes are read, changed and written
         self.page = gr.JSON({}, visible=False)
         with gr.Column(visible=False, elem_id="lora", elem_classes="run") as self._panel:
             self._back = _button("All LoRAs", "lora-back", 120, "sm")
@@ -115,9 +118,10 @@ class Opened:
         asking = self._delete.click(noticed(self._notice, self._asked), [self.page], self.outputs, **HIDDEN)
         asking.then(None, js="() => studio.after(['#lora-keep'])", **HIDDEN)
         self._keep.click(lambda: gr.update(visible=False), None, self._asking, **HIDDEN)
-        for field in (self._notes, self._tags):
-            noted = noticed(self._kept, self._noted)
-            field.change(noted, [self.page, self._notes, self._tags], [self._kept], **LIGHT)
+        # Each alone: while a LoRA is opened, the other one may still hold what is noted of the LoRA before it.
+        for name, field, read in (("text", self._notes, str), ("tags", self._tags, notes.tags)):
+            noted = noticed(self._kept, partial(self._noted, name, read))
+            field.change(noted, [self.page, field], [self._kept], **LIGHT)
         for section in self._sections:
             section.connect()
         for part in (self._head, self._versions):
@@ -184,16 +188,18 @@ class Opened:
         words = f"It is called {path.stem} now." if path != card.path else ""
         return self.show(path) | {self._named: markup.notice(words, kind="note")}
 
-    def _noted(self, page: Page, text: str, tags: str) -> Changes:
+    def _noted(self, name: str, read: Callable[[str], Any], page: Page, typed: str) -> Changes:
         if page and Path(page["path"]).is_file():
-            changes.note(self._studio, self._card(page), text=text or "", tags=notes.tags(tags or ""))
+            with self._noting:
+                changes.note(self._studio, self._card(page), **{name: read(typed or "")})
         return {}
 
     def _chosen(self, event: gr.EventData, page: Page) -> Changes:
         """A star given or taken, or a version opened or put into use."""
         act, card = str(event.act), self._card(page)
         if act == "star":
-            changes.note(self._studio, card, star=not card.notes.star)
+            with self._noting:
+                changes.note(self._studio, card, star=not card.notes.star)
             return self._headed(self._card(page))
         if act == "use":
             made = put_into_use(self._studio, card, int(event.name))

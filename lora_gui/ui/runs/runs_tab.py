@@ -54,7 +54,7 @@ class _Lists:
 
     def connect(self, tab: gr.Tab, past: PastRun) -> None:
         live, context = self._context.live, self._context
-        tab.select(self._listed, None, self._outputs, **LIGHT)
+        tab.select(lambda: {self._notice: ""} | self._listed(), None, self._outputs, **LIGHT)
         live.watch(self._look, [self._page], self._outputs)
         outputs = [*self._outputs, *past.outputs, context.tabs, *context.setup]
 
@@ -81,7 +81,6 @@ class _Lists:
         address = Thumbnails(self._studio, SIDE)
         sets = lists.sets(pictures.sets(self._studio), address)
         return {
-            self._notice: "",
             self._runs: lists.waiting(waiting, is_queue_held(self._studio.runs)) + lists.past(rest),
             self._sets: sets + address.remark(),
             self._page: {"mark": mark},

@@ -158,7 +158,7 @@ class RunView:
             self._pause: gr.update(visible=not status.ended, interactive=ends),
             self._stop: gr.update(
                 value="End it now" if overdue else "Stop",
-                visible=not status.ended or status.state == "paused",
+                visible=not status.ended or bool(status.state == "paused" and kept),
                 interactive=ends or overdue,
             ),
             self._resume: gr.update(

@@ -102,7 +102,7 @@ def go_on(run: Run, status: RunStatus) -> str:
         pass
     if status.state == "elsewhere":
         return "Go on here"
-    return "Resume" if run.checkpoint() else "Try again"
+    return "Resume" if run.checkpoint() or status.state == "paused" else "Try again"
 
 
 def more(steps: int) -> int:

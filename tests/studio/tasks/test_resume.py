@@ -9,10 +9,13 @@ import pytest
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
+from lora_gui.protocol.task_folder import Reached
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import gpu
+from lora_gui.studio.library import shelf
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, retries, runs
+from tests import making
 from tests.studio.tasks.test_runs import UNRULY, at_once, job, wait_until
 
 
@@ -96,6 +99,21 @@ def test_a_finished_run_is_extended_and_remembers_where_it_had_ended(studio):
     runs.resume(studio, run, steps=70)
     assert (run.job.settings.steps, run.job.extended_at) == (70, (50,))
     run.stop()
+
+
+def test_while_a_run_goes_on_its_lora_is_known_as_made_here_still(studio):
+    studio.loras.mkdir(parents=True)
+    lora = making.lora(studio, "fox")
+    run = ended(studio, events.Done(str(lora), "ab", 50, 9.0), steps=50)
+    runs.resume(studio, run, steps=70)
+    assert [card.run for card in shelf.shelf(studio).cards] == [run.folder.name]
+    run.stop()
+
+
+def test_a_run_that_was_stopped_once_paused_says_of_how_many_steps(studio):
+    run = ended(studio, events.Paused(3), events.Resumed(), events.Stopped(3, "/x.safetensors", "ab"))
+    run.files.write_result(events.Stopped(3, "/x.safetensors", "ab"), Reached(0, 0, 0))  # by a child that only saved
+    assert (run.summary().step, run.summary().of) == (3, 100)
 
 
 def test_only_a_finished_run_is_extended(studio):

@@ -138,7 +138,8 @@ def test_a_base_is_added_by_its_path_and_what_is_none_is_refused_in_a_sentence(v
     path = sparse(tmp_path / "elsewhere" / "mine.safetensors", like.SDXL)
     answer = view._added(f' "{path}" ')
     assert "mine.safetensors" in answer[view._notice] and answer[view._path] == ""
-    assert "added by hand" in answer[view._own] and "mine" in {base.key for base in bases.list_bases(studio)}
+    assert f", added by hand: {path}" in answer[view._own] and "No base of another" in view.find()[view._notice]
+    assert "mine" in {base.key for base in bases.list_bases(studio)}
     lora = sparse(tmp_path / "a.safetensors", like.LORA)
     for wrong, what in {
         "": "Write where the base lies", "mine.safetensors": "no whole path", str(lora): "a.safetensors",

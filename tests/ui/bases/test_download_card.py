@@ -46,7 +46,9 @@ def test_a_base_is_downloaded_on_its_card_paused_gone_on_with_and_removed(view):
     assert card(view).state == overview.FETCHING and 'data-act="pause"' in page[view._cards] and view._is_going_on()
     assert until(lambda: card(view).fetch.done > 0, 60)
     view._acts["pause"]("sd15")
-    assert until(lambda: not card(view).fetch.goes_on, 60) and ">Go on</button>" in view._listed()[view._cards]
+    assert until(lambda: not card(view).fetch.goes_on, 60)
+    held = view._listed()[view._cards]
+    assert ">Go on</button>" in held and "Not whole yet" in held and "Being downloaded" not in held
     view._acts["download"]("sd15")
     assert until(lambda: not downloads.begun(view._studio), 120)
     answer = view._look(page[view._page])  # a page that shows an older state hears of it

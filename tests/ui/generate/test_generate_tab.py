@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats import png
 from lora_gui.formats.generation import Made
 from lora_gui.settings import DrawSettings, check
-from lora_gui.studio.library import history
+from lora_gui.studio.library import bin, changes, history, shelf
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.drawing import Drawer
@@ -142,6 +143,24 @@ def test_what_is_drawn_is_what_was_typed_last_and_its_seed_is_shown(page):
     assert page.gallery._look(changes[page.gallery._page], "", False)[page.gallery._easel]["visible"] is False
 
 
+def test_what_is_typed_once_draw_was_pressed_is_not_drawn(page, monkeypatch):
+    begin, edits = page.setup._begin, []
+
+    def late(next_seed):
+        typed = SimpleNamespace(changes={"prompt": "a re"})
+        edits.append(threading.Thread(target=page.setup._edited, args=(typed, page.shown)))
+        edits[0].start()
+        edits[0].join(0.3)
+        begin(next_seed)
+
+    monkeypatch.setattr(page.setup, "_begin", late)
+    draw(page, prompt="a blue boat")
+    edits[0].join()
+    drawer = page.context.drawer
+    assert [one.prompt for one in (*drawer.waiting(), *drawer.ended())] == ["a blue boat"]
+    assert page.context.drafts.draw.value.prompt == "a re"
+
+
 def test_a_new_seed_is_taken_each_time_and_then_stands_in_its_field(page):
     seeds = []
     for _ in range(2):
@@ -259,6 +278,19 @@ def test_a_lora_that_was_deleted_meanwhile_keeps_its_row_and_nothing_is_drawn_wi
     lora(page, "fox")
     shown = page.take(page.setup._look({}))
     assert "not there any more" not in shown["about-0"] and stack(page)[0].lora == path
+
+
+def test_a_lora_that_was_renamed_or_deleted_meanwhile_is_drawn_with_or_told_of(page):
+    lora(page, "fox")
+    add(page, "fox", prompt="fox on a hill")
+    renamed = changes.rename(page.studio, shelf.shelf(page.studio).cards[0], "red-fox")
+    draw(page)
+    drawn(page)
+    assert stack(page)[0].lora == str(renamed) and page.context.drawer.ended()
+    gone = bin.delete(page.studio, renamed)
+    assert "not there any more" in page.take(page.setup._revisited())["about-0"]
+    bin.restore(page.studio, gone)
+    assert "not there any more" not in page.take(page.setup._revisited())["about-0"]
 
 
 def test_what_the_prompt_says_of_loras_and_the_rows_stay_in_step_both_ways(page):

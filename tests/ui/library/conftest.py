@@ -16,9 +16,9 @@ from lora_gui.ui.library.opened import Opened
 def library(tmp_path):
     studio = Studio(tmp_path / "studio")
     studio.loras.mkdir(parents=True)
-    with gr.Blocks():
+    with gr.Blocks() as window:
         context = Context(studio, Drawer(studio))
         with gr.Tabs() as context.tabs, gr.Tab("Library"), gr.Column() as listed:
             view = library_tab._Shelf(context)
         opened = Opened(context, listed)
-    return SimpleNamespace(studio=studio, context=context, view=view, opened=opened)
+    return SimpleNamespace(studio=studio, context=context, view=view, opened=opened, window=window)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from lora_gui.errors import UserError
@@ -51,14 +52,26 @@ def test_saving_renaming_and_noting_change_what_they_say(fox):
     renamed = view._renamed(fox.page, "Red Fox")
     assert "red-fox now" in renamed[view._named] and renamed[view._written] == ""
     page = renamed[view.page]
-    view._noted(page, "mine", "a, b")
-    assert notes.of(fox.studio, "red-fox").tags == ("a", "b")
-    view._noted(fox.page, "of a LoRA that has gone", "")
+    view._noted("tags", notes.tags, page, "a, b")
+    view._noted("text", str, page, "mine")
+    noted = notes.of(fox.studio, "red-fox")
+    assert (noted.text, noted.tags) == ("mine", ("a", "b"))
+    view._noted("text", str, fox.page, "of a LoRA that has gone")
     assert not notes.place(fox.studio, "fox").exists()
     with pytest.raises(UserError):
         view._renamed(page, "a/b")
     with pytest.raises(UserError, match="The best strength is between 0 and 2"):
         view._saved(page, "A fox", "inkfox", 5, "")
+
+
+def test_of_another_lora_that_was_open_before_nothing_is_noted(fox):
+    """While one is opened its notes and its tags come one after the other; each is told with nothing but itself."""
+    view = fox.opened
+    with fox.window:
+        view.connect(gr.HTML())
+    told = {field: one.inputs for one in fox.window.fns.values() for field in (view._notes, view._tags)
+            if (field._id, "change") in one.targets}  # fmt: skip
+    assert told == {view._notes: [view.page, view._notes], view._tags: [view.page, view._tags]}
 
 
 def test_drawing_with_it_brings_its_best_strength_and_a_base_that_it_fits(fox, monkeypatch):

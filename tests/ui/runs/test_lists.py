@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.tasks.run import Summary
 from lora_gui.studio.things.pictures import SetSummary
-from lora_gui.ui.runs import lists
+from lora_gui.ui.context import Context
+from lora_gui.ui.runs import lists, runs_tab
 
 EVIL = "<img src=x onerror=alert(1)> ${alert(1)} {{value}}"
 
@@ -54,3 +58,11 @@ def test_sizes_are_said_as_people_say_them(size, words):
 def test_the_time_in_a_folders_name_is_told_and_a_strange_name_has_none():
     assert ":32" in lists.when("20261128-143200-abcd") and "Nov 2026" in lists.when("20261128-143200-abcd")
     assert lists.when("my run") == ""
+
+
+def test_what_was_refused_stays_said_when_the_lists_come_anew(tmp_path):
+    studio = Studio(tmp_path)
+    with gr.Blocks():
+        view = runs_tab._Lists(Context(studio, Drawer(studio)))
+    anew = view._look({"mark": "older"})
+    assert view._runs in anew and view._notice not in anew

@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from lora_gui import files
+from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.protocol.lock import Lock
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import runs
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import pictures
 from lora_gui.ui import context
@@ -206,6 +208,16 @@ def test_a_paused_run_offers_to_resume_to_stop_and_to_draw(window):
     assert "Paused at step 820 of 1,400." in shown["_state"]
     assert shown["_resume"]["value"] == "Resume" and shown["_resume"]["visible"]
     assert shown["_stop"]["visible"] and shown["_draw"]["visible"] and not shown["_pause"]["visible"]
+
+
+def test_a_run_paused_before_it_learnt_anything_offers_to_resume_alone(window):
+    window.say(events.Started(1400), events.Paused(0))
+    window.life.release()
+    shown = window.shown()
+    assert "Paused" in shown["_state"] and shown["_resume"]["value"] == "Resume"
+    assert not shown["_stop"]["visible"] and not shown["_draw"]["visible"]
+    with pytest.raises(UserError, match="before it had learnt anything"):
+        runs.stop(window.studio, runs.Run(window.folder))
 
 
 def test_a_run_that_was_cut_short_says_where_and_offers_to_resume(window):
