@@ -63,7 +63,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any, private: bool = False) -> None:
     """As `write_bytes`."""
-    write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8"), private)
+    write_bytes(path, to_json(value, 1).encode("utf-8"), private)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON that UTF-8 can hold: bytes of a path that are no letters stand escaped in it, and are read back the same."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def overwrite(path: Path, text: str) -> None:

@@ -24,6 +24,7 @@ SENTENCES = {
     "too_long": "can be at most {max_length}.",
     "string_too_long": "can be at most {max_length} characters long.",
     "string_type": "must be text.",
+    "string_unicode": "holds bytes that are no letters.",
     "tuple_type": "must be a list.",
 }
 MOST_SHOWN = 1_000_000  # up to here the two steps beside a number are named

@@ -137,7 +137,7 @@ def test_folders_without_pictures_and_bases_that_are_none_are_refused(studio, co
 
 def test_families_lists_every_base_with_its_licence_and_the_ways_of_writing(studio, capsys):
     assert cli.main(["families", "--json"]) == 0
-    found = {family["key"]: family for family in json.loads(capsys.readouterr().out)}
+    found = {family["key"]: family for family in json.loads(capsys.readouterr().out)["families"]}
     keys = {base["key"] for family in found.values() for base in family["bases"]}
     assert keys >= set("starter sd15 sdxl sd35-medium sd35-large flux1-dev flux1-schnell klein-4b klein-9b "
                        "kandinsky22 wuerstchen".split())  # fmt: skip

@@ -105,6 +105,7 @@ def test_seeds_of_drawings_are_those_of_other_programs():
         (TrainSettings, "alpha", 0, "Alpha must be above 0. Use 16 instead of 0.", 16),
         (TrainSettings, "learning_rate", float("nan"), "Learning rate must be a number.", 1e-4),
         (TrainSettings, "optimizer", "adan", "Optimizer must be 'adamw', 'adamw8bit', 'adafactor' or", "adamw"),
+        (DrawSettings, "picture", "caf\udce9.png", "Begin with holds bytes that are no letters.", None),
         (TrainSettings, "flip", "maybe", "Mirror pictures is either on or off.", None),
         (TrainSettings, "sample_prompts", ("x",) * 9, "Sample prompts can be at most 8. It has 9.", None),
     ],

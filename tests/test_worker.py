@@ -15,7 +15,7 @@ import psutil
 import pytest
 from safetensors import SafetensorError
 
-from lora_gui import drive, worker
+from lora_gui import drive, files, worker
 from lora_gui.engine.load.opening import opening
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
@@ -24,6 +24,7 @@ from lora_gui.protocol import events
 from lora_gui.protocol.events import Done, Drawn, Failed, Started, Stopped
 from lora_gui.protocol.jobs import Base
 from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.studio.tasks import status
 from tests import forkserver, tiny
 
 ROOT = Path(__file__).parent.parent
@@ -178,6 +179,21 @@ def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_pat
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
+@pytest.mark.parametrize("asked", ["publish", "pause"])
+def test_a_start_that_ends_before_its_first_step_says_how_far_those_before_it_came(base, tmp_path, asked):
+    folder = run_folder(tmp_path, base, steps=40)
+    task = TaskFolder(folder)
+    steps = [events.Step(step, 40, 0.5, 1e-4, 1.0) for step in (20, 30)]
+    for event in (Started(40), *steps, events.Paused(31), Started(40, 31), events.Step(32, 40, 0.5, 1e-4, 1.0)):
+        files.append_line(task.events, events.to_line(event))
+    if asked == "pause":
+        task.ask(asked)
+    _, said, _ = child("train" if asked == "pause" else asked, folder)
+    before = status.brief(task.events)
+    (last, reached) = task.read_result()
+    assert last == said[-1] and (reached.first, reached.of) == (before.first, before.of) == (31, 40)
+
+
 def test_a_full_disk_under_the_log_ends_no_work_and_no_words():
     """Progress bars, warnings and tracebacks are printed there, by us and by libraries."""
     code = (

@@ -19,6 +19,7 @@ def add(commands: Any, register: Register) -> None:
     draw = register(commands, "draw", run_draw, "draw, with LoRAs or without")
     draw.set_defaults(makes_studio=True)
     arguments(draw)
+    draw.add_argument("--count", type=int, default=1, help="how many drawings, each with the next seed (default: 1)")
     draw.add_argument("--out", type=Path, metavar="DIR", help="where the drawings go (default: your studio)")
 
 
@@ -46,7 +47,6 @@ def arguments(draw: argparse.ArgumentParser) -> None:
     )
     draw.add_argument("--on-processor", action="store_true", help="beside whatever has the card, and slower")
     draw.add_argument("--seed", type=int, default=1, help="-1 takes a new one (default: 1)")
-    draw.add_argument("--count", type=int, default=1)
     draw.add_argument("--ratio", metavar="W:H", help="of the sides, such as 2:3, at the size that the base likes")
     draw.add_argument("--picture", type=Path, metavar="FILE", help="draw over this one, as large as it is")
     draw.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture is drawn anew")

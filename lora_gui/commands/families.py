@@ -13,16 +13,16 @@ def add(commands: Any, register: Register) -> None:
     families.set_defaults(show=_lines)
 
 
-def run_families(options: argparse.Namespace, studio: Studio) -> list[dict[str, Any]]:
+def run_families(options: argparse.Namespace, studio: Studio) -> dict[str, list[dict[str, Any]]]:
     """Each family with its bases, their licences and sizes, and its dialects."""
     from lora_gui.studio.things.catalogue import catalogue
 
-    return catalogue()
+    return {"families": catalogue()}
 
 
-def _lines(found: list[dict[str, Any]]) -> list[str]:
+def _lines(found: dict[str, list[dict[str, Any]]]) -> list[str]:
     lines = []
-    for family in found:
+    for family in found["families"]:
         lines.append(f"{family['title']}, {family['resolution']} px; LoRA files: {', '.join(family['dialects'])}")
         for base in family["bases"]:
             origin = f"{base['repo']}, {base['gb']:g} GB" if base["repo"] else "ships with the app"

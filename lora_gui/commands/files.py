@@ -56,5 +56,5 @@ def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio.library import bin
     from lora_gui.studio.things import loras
 
-    gone = bin.delete(studio, loras.find(studio, options.name).path)
+    gone = bin.delete(studio, loras.path_of(studio, options.name))  # a broken one can be thrown away, too
     return {"in_the_bin": str(gone.path), "bytes": gone.size}

@@ -131,7 +131,16 @@ def _progress() -> Callable[[str], None]:
 
 
 def _strength(options: argparse.Namespace, lora: "LoraInfo") -> float:
-    return (lora.strength if options.strength is None else options.strength) or 1.0
+    from lora_gui.refusals import bounds
+    from lora_gui.settings import StackEntry
+
+    if options.strength is None:
+        return lora.strength or 1.0
+    strongest = bounds(StackEntry.model_fields["strength"])["le"]
+    if not 0 < options.strength <= strongest:
+        what = f"A strength to be recommended is above 0 and at most {strongest:g}."
+        raise UserError(what, "Leave --strength out for what its file says, or 1.")
+    return float(options.strength)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def add(commands: Any, register: Register) -> None:
     travel.add_argument("--stations", type=int, default=10, help="(default: 10)")
     compare = register(commands, "compare", run_compare, "the base, each LoRA alone, all together; how much is kept")
     for command in (grid, travel, compare):
-        command.set_defaults(makes_studio=True)
+        command.set_defaults(makes_studio=True, count=1)
         arguments(command)
 
 

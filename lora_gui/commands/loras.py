@@ -146,9 +146,7 @@ def _card(options: argparse.Namespace, studio: Studio) -> Card:
 
 
 def _short(card: Card) -> dict[str, Any]:
-    from lora_gui.studio.library.scan import SUFFIX
-
-    told: dict[str, Any] = {"name": card.path.name.removesuffix(SUFFIX), "family": card.family, "came": card.came}
+    told: dict[str, Any] = {"name": card.path.stem, "family": card.family, "came": card.came}
     told |= {"star": card.notes.star, "tags": [*card.notes.tags], "made_here": bool(card.run), "used": card.used}
     if not card.info:
         return told | {"problem": card.what, "remedy": card.remedy}

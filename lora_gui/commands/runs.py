@@ -51,6 +51,9 @@ def run_resume(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     run = runs.find(studio, options.run)
     if run.lives():
+        if options.steps or options.less_memory or options.processes:
+            what = f"The run {run.folder.name} is going on, and nothing of it is changed meanwhile."
+            raise UserError(what, "Pause it or wait for its end first; resume alone follows it.")
         note("It is going on already, and is followed now.")
         return followed(studio, run)
     if run.status().state == "elsewhere" and not options.here:

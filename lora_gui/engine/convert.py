@@ -10,17 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load as from_bytes
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from lora_gui import families, files
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
-from lora_gui.formats import dialects, peft_settings
+from lora_gui.formats import all_tensors, dialects, peft_settings
 from lora_gui.formats.architecture import FIELDS
-from lora_gui.formats.header import checked, read_header
+from lora_gui.formats.header import checked, entries, read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.formats.metadata import with_hashes, with_trigger
@@ -35,7 +33,7 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     header, known = read_header(source), families.facts()
     key, dialect = identify(header, known.values())
     fields = with_trigger(_fields(source) if job.fields is None else job.fields)
-    tensors = load_file(source)
+    tensors = all_tensors.read(source)
     layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
     dtype = Counter(value.dtype for value in tensors.values() if value.ndim > 1).most_common(1)[0][0]
     written = _in_one_dtype(dialects.build(layers, known[key], job.to), dtype)
@@ -52,8 +50,9 @@ def convert(job: ConvertJob) -> Iterator[Event]:
 
 def _fields(source: Path) -> dict[str, str]:
     """The header fields of a file that are true in any dialect."""
-    with safe_open(source, "pt") as file:
-        return {name: value for name, value in (file.metadata() or {}).items() if name != peft_settings.FIELD}
+    with open(source, "rb") as file:
+        _, said, _ = entries(file, source.name, source.stat().st_size)
+    return {name: value for name, value in said.items() if name != peft_settings.FIELD and isinstance(value, str)}
 
 
 def _file(tensors: dict[str, torch.Tensor], fields: dict[str, str], facts: Facts, dialect: str) -> bytes:

@@ -31,6 +31,7 @@ from lora_gui.settings import StackEntry
 _COMMON = ("modelspec.architecture", "modelspec.resolution", "modelspec.prediction_type", "ss_base_model_version",
            "ss_sd_model_name", "ss_v2", "lora_studio.base")  # fmt: skip
 
+_PROBES = 8  # a layer of rank 1 hardly answers one that happens to stand at a right angle to it
 _KINDS = ((torch.float16, 2e-3), (torch.float32, 1e-5))  # of values in a file, and how far it may be off
 
 
@@ -139,7 +140,7 @@ def _is_same(layers: Layers, data: bytes, facts: Facts, tolerance: float) -> boo
     """Whether the file maps random inputs as the mix does."""
     back = dialects.parse(from_bytes(data), {}, facts.dialects[0], None, facts)
     for name, layer in layers.items():
-        probe = torch.randn(layer.down[0].numel(), generator=torch.Generator().manual_seed(0))
+        probe = torch.randn(layer.down[0].numel(), _PROBES, generator=torch.Generator().manual_seed(0))
         wanted = layer.up.flatten(1) @ (layer.down.flatten(1) @ probe)
         other = back.get(name)
         got = torch.zeros_like(wanted) if other is None else other.delta().flatten(1) @ probe

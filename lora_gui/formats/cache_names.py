@@ -33,7 +33,8 @@ def quantised(source: Path, precision: str, dtype: str = _DTYPES[0]) -> str:
 
 def class_pictures(base: Path, told: str) -> str:
     """The name for what the base in a folder draws as it is `told`; with other weights it has another."""
-    return _digest([told, *(value for file in sorted(base.rglob("*.safetensors")) for value in _state(file))])
+    weights = (file for file in sorted(base.rglob("*")) if file.suffix.lower() == base_files.SUFFIX)
+    return _digest([told, *(value for file in weights for value in _state(file))])
 
 
 def is_quantised(cache: Path, source: Path, precision: str) -> bool:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import files
+from lora_gui.protocol.task_folder import PEFT_SETTINGS, PEFT_WEIGHTS
 
 FIELD = "lora_adapter_metadata"  # peft's LoraConfig of each part, as JSON; without its part where names have none
 LONGEST = 500_000  # characters of these settings, which may name every layer
-_WEIGHTS, BESIDE = "adapter_model.safetensors", "adapter_config.json"  # as peft calls them in a folder
 
 
 def alpha_of(name: str, metadata: Mapping[str, str], rank: int) -> float | None:
@@ -58,7 +58,7 @@ def state_beside(path: Path) -> tuple[int, ...]:
 
 
 def _place(path: Path) -> Path | None:
-    return path.with_name(BESIDE) if path.name == _WEIGHTS else None
+    return path.with_name(PEFT_SETTINGS) if path.name == PEFT_WEIGHTS else None
 
 
 @functools.lru_cache(maxsize=4)  # each layer of a file asks

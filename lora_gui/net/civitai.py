@@ -88,7 +88,8 @@ def _offer(said: dict[str, Any]) -> Offer:
 def _files(version: dict[str, Any]) -> Iterator[tuple[str, Remote]]:
     for one in map(_dict, _list(version.get("files"))):
         name, url = str(one.get("name", "")), str(one.get("downloadUrl", ""))
-        if one.get("type") == "Model" and name.endswith(".safetensors") and url.startswith(f"{links.civitai_site()}/"):
+        is_file = one.get("type") == "Model" and name.lower().endswith(".safetensors")
+        if is_file and url.startswith(f"{links.civitai_site()}/"):
             size = one.get("sizeKB")
             exact = isinstance(size, int | float) and size > 0 and abs(size * 1024 - round(size * 1024)) < 0.01
             # an address of another site is passed over: Civitai's own alone may see the user's key

@@ -26,7 +26,7 @@ def offer(repo: str, revision: str, file: str) -> Iterator[Offer | Phase]:
 
 
 def _offer(listing: hub.Listing, file: str) -> Offer:
-    found = {name: one for name, one in listing.files.items() if name.endswith(base_files.SUFFIX)}
+    found = {name: one for name, one in listing.files.items() if name.lower().endswith(base_files.SUFFIX)}
     if _BASE & listing.files.keys():
         raise UserError(f"{listing.repo} is no LoRA but a whole base.", "Choose one in the list of bases instead.")
     if file and file not in found:

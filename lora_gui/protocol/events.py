@@ -11,6 +11,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from lora_gui import files
+
 _READ = ConfigDict(extra="ignore")
 
 
@@ -209,7 +211,7 @@ _CAUSES = {"calm": "diverged"}  # likewise
 
 def to_line(event: Event) -> str:
     """One line of JSON without its line break."""
-    return json.dumps({"event": type(event).__name__} | asdict(event), ensure_ascii=False)
+    return files.to_json({"event": type(event).__name__} | asdict(event))
 
 
 def from_line(line: str) -> Event | None:

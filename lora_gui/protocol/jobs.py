@@ -3,13 +3,15 @@
 Readers ignore fields they do not know. `version` is that of the writer's protocol, see `task_folder.VERSION`.
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from lora_gui.files import to_json
 from lora_gui.framing import MIDDLE
 from lora_gui.settings import SEEDS, DrawSettings, Precision, StackEntry, TrainSettings
 
@@ -33,7 +35,20 @@ def mask_beside(picture: Path) -> Path:
 
 
 class _Job(BaseModel):
+    """Its JSON holds any path: pydantic's own neither writes nor reads one with bytes that are no letters."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        return to_json(self.model_dump(mode="json", **options), indent)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        try:
+            said = json.loads(json_data)
+        except (ValueError, RecursionError):
+            return super().model_validate_json(json_data, **options)  # refuses it in its own words
+        return cls.model_validate(said, **options)
 
 
 class Base(_Job):

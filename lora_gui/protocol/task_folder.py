@@ -26,6 +26,7 @@ ASKS = {"stop": "stopping", "pause": "pausing"}  # files by which a task is aske
 ADAPTER, MANIFEST = "adapter.safetensors", "MANIFEST.json"  # in the folder of a checkpoint
 LAST = "learning.safetensors"  # likewise: the last weights, where the adapter is an average of them
 BEGIN = "begin"  # folder in a task's that holds the LoRA it begins with
+PEFT_WEIGHTS, PEFT_SETTINGS = "adapter_model.safetensors", "adapter_config.json"  # as peft calls them in a folder
 RUNS, DOWNLOADS = "runs", "downloads"  # folders of the studio that hold tasks
 _APP = Path(lora_gui.__file__).parent
 _IN_APP = "app:"  # begins a path within the program's own folder
@@ -162,11 +163,14 @@ class TaskFolder:
         return job.model_copy(update={"base": base, "pictures": pictures, **begin, **inside})
 
     def write_job(self, job: TrainJob) -> None:
-        """Write the order with its paths as they stand in a folder, and copy the LoRA that it begins with; leaves an
-        equal file as it is."""
+        """Write the order with its paths as they stand in a folder, and copy the LoRA that it begins with and what peft
+        says of it; leaves an equal file as it is."""
         studio = self.studio
         begin = self.beginning(job)
         if begin and not begin.is_file() and os.path.isfile(job.begin_from):
+            beside = Path(job.begin_from).with_name(PEFT_SETTINGS)
+            if begin.name == PEFT_WEIGHTS and beside.is_file():
+                files.copy(beside, begin.with_name(PEFT_SETTINGS))
             files.copy(Path(job.begin_from), begin)
         base = job.base.moved(lambda path: placed(path, studio))
         pictures = tuple(one.model_copy(update={"path": placed(one.path, studio)}) for one in job.pictures)

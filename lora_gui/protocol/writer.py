@@ -7,12 +7,17 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import IO, Any
 
 from lora_gui import drive
 from lora_gui.errors import UserError
-from lora_gui.protocol.events import Event, Failed, Last, Started, Step, relocated, to_line
+from lora_gui.protocol.events import Event, Failed, Last, Paused, Started, Step, Stopped, from_line, relocated, to_line
 from lora_gui.protocol.task_folder import Reached, TaskFolder, placed
+
+_NOWHERE = Reached(0, 0, 0)
+_STEP = b'{"event": "Step"'
+_REACHING = tuple(f'{{"event": "{kind}"'.encode() for kind in ("Started", "Paused", "Stopped"))
 
 
 class _Log(io.FileIO):
@@ -42,7 +47,7 @@ class EventWriter:
     def __init__(self, task: TaskFolder | None = None, to: IO[bytes] | None = None) -> None:
         self._out = to or os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)
-        self._task, self._reached = task, Reached(0, 0, 0)
+        self._task, self._reached = task, _before(task.events) if task else _NOWHERE
         self._lock = threading.Lock()
         self._mend = b""  # a line break, where half a line was written
 
@@ -51,11 +56,8 @@ class EventWriter:
         with self._lock:
             task = self._task
             self._write(to_line(relocated(event, lambda path: placed(path, task.studio)) if task else event))
-            if isinstance(event, Started):
-                self._reached = Reached(event.first_step, event.first_step, event.steps)
-            elif isinstance(event, Step):
-                self._reached = replace(self._reached, step=event.step)
-            elif task and isinstance(event, Last):
+            self._reached = _further(self._reached, event)
+            if task and isinstance(event, Last):
                 self._keep(task, event)
 
     def _write(self, line: str) -> None:
@@ -73,6 +75,31 @@ class EventWriter:
             task.write_result(last, self._reached)
         except UserError as error:  # a full disk; the events say it too
             print(error, file=sys.stderr)
+
+
+def _before(events: Path) -> Reached:
+    """How far the starts before this one came, which may end before it says that itself."""
+    reached, step = _NOWHERE, b""
+    if not events.is_file():
+        return reached
+    with open(events, "rb") as lines:
+        for line in lines:
+            if line.startswith(_STEP):
+                step = line  # the last one counts, of very many
+            elif line.startswith(_REACHING):
+                for one in (step, line):
+                    reached = _further(reached, from_line(one.decode("utf-8", "replace")))
+                step = b""
+    return _further(reached, from_line(step.decode("utf-8", "replace")))
+
+
+def _further(reached: Reached, event: Event | None) -> Reached:
+    match event:
+        case Started(steps, first):
+            return Reached(first, first, steps)
+        case Step(step) | Paused(step) | Stopped(step):
+            return replace(reached, step=step)
+    return reached
 
 
 class Teller:

@@ -56,9 +56,8 @@ def _everything(studio: Studio) -> Iterator[Thing]:
         yield from _listed(folder, _of_run(Run(folder)))
     if os.path.lexists(studio.runs / QUEUE):
         yield studio.runs / QUEUE, partial(_queue, studio)
-    for path in sorted(studio.loras.glob("*.safetensors")):
-        if not path.name.startswith("."):
-            yield path, partial(_lora, path)
+    for path in loras.lying_in(studio.loras):
+        yield path, partial(_lora, path)
     for folder in pictures.picture_sets(studio):
         yield folder / picture_index.FILE, partial(picture_index.check, folder)
         for path in sorted(folder.glob("[0-9]*.png")):

@@ -113,7 +113,8 @@ def fates(names: list[str], made: PictureSet) -> dict[str, str]:
     for name in names:
         reason = next((why for file, why in left.items() if file == name or name.startswith(f"{file}/")), "")
         mine = learnt.get(name.rsplit("/", 1)[-1]) or learnt.get(name.rsplit("/", 1)[-1].replace("\u200c", " "))
-        found[name] = reason or (mine.pop(0) if mine else "a caption that is used")
+        used = "a mask that is used" if name.endswith("-masklabel.png") else "a caption that is used"
+        found[name] = reason or (mine.pop(0) if mine else used)
     return found
 
 

@@ -46,6 +46,7 @@ def test_loras_are_listed_edited_starred_renamed_deleted_and_restored(studio, co
     assert command("restore")[1] == {"bin": [{"name": "bad", "bytes": 8}]}
     assert Path(command("restore", "bad")[1]["lora"]).read_bytes() == b"nonsense"
     assert command("restore", "bad")[0] == 1
+    assert main(["delete", "bad"]) == 0 and not (studio.loras / "bad.safetensors").exists()
 
 
 @pytest.mark.parametrize(

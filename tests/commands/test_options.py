@@ -57,6 +57,13 @@ def test_a_command_defines_every_option_that_it_reads(line):
     assert read(parser.get_default("command")) <= defined
 
 
+@pytest.mark.parametrize("sheet", ["grid --columns seed:1,2", "travel", "compare"])
+def test_how_many_is_not_asked_of_a_sheet_which_has_as_many_drawings_as_cells(sheet):
+    assert cli.parser().parse_args([*sheet.split(), "--prompt", "x"]).count == 1
+    with pytest.raises(cli.UsageError, match="--count"):
+        cli.parser().parse_args([*sheet.split(), "--prompt", "x", "--count", "2"])
+
+
 def test_what_is_looked_for_is_found():
     assert {"pictures", "ground", "vram", "processes"} <= read(COMMANDS["settings", "train"].get_default("command"))
 

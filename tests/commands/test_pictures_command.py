@@ -80,5 +80,5 @@ def test_a_command_without_a_studio_that_can_be_made_says_so(tmp_path, monkeypat
     for line in ("pictures", "verify", "families", "plan --base sd15 --preset style", *refused):
         code = main([*line.split(), "--json"])
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert code == (line in refused), line
+        assert code == (line in refused) and isinstance(told, dict), line
         assert line not in refused or (told["error"] and told["remedy"]), line

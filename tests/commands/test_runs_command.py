@@ -25,6 +25,10 @@ def test_a_pause_holds_those_that_wait_and_a_resume_lets_them_go_on(studio, monk
     monkeypatch.setattr(commands, "followed", lambda studio, run: {})
     first, second = (queue.add(studio, job(studio, name)) for name in ("one", "two"))
     wait_until(lambda: first.status().state == "running")
+    assert cli.main(["resume", "one"]) == 0
+    for change in (["--steps", "900"], ["--less-memory"], ["--processes", "2"]):
+        assert cli.main(["resume", "one", *change]) == 1
+        assert "nothing of it is changed meanwhile" in capsys.readouterr().err
     assert cli.main(["pause", "one"]) == 0 and is_queue_held(studio.runs)
     assert cli.main(["resume", "two"]) == 1 and is_queue_held(studio.runs)
     assert "This run waits for its turn." in capsys.readouterr().err

@@ -1,9 +1,14 @@
 """A LoRA written in another dialect: in one dtype, and known for what it was."""
 
+import os
+import shutil
+import sys
+
 import pytest
 import safetensors.torch
 import torch
 
+from lora_gui import families
 from lora_gui.engine import convert as conversion
 from lora_gui.engine.convert import convert
 from lora_gui.errors import UserError
@@ -11,7 +16,9 @@ from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
 from lora_gui.formats.lora_file import Layer
 from lora_gui.protocol.jobs import ConvertJob
+from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
+from tests import making
 from tests.formats.test_foreign_files import FLUX, KNOWN, same, save
 
 
@@ -47,6 +54,17 @@ def test_what_is_converted_is_known_for_the_same_family_again(tmp_path, module, 
     again = tmp_path / "d.safetensors"
     list(convert(ConvertJob(file=str(named), to=to, out=str(again))))
     assert loras.describe(again).family == family
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text here")
+def test_a_lora_at_a_path_whose_bytes_are_no_letters_is_read_as_any_other(tmp_path):
+    folder = tmp_path / os.fsdecode(b"f\xfcchse")
+    folder.mkdir()
+    path = making.lora(Studio(tmp_path), "fox").rename(folder / "fox.safetensors")
+    list(convert(ConvertJob(file=str(path), to="diffusers", out=str(folder / "out.safetensors"))))
+    plain = shutil.copy(path, tmp_path / "plain.safetensors")
+    facts = families.facts_of("sd1")
+    same(dialects.read(plain, None, facts, KNOWN), dialects.read(folder / "out.safetensors", None, facts, KNOWN))
 
 
 def test_what_would_be_taken_for_another_kind_is_not_written(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lora_gui import families
 from lora_gui.engine.draw.drawer import Drawer
-from lora_gui.engine.mix import _scaled, compressed, concatenated, mix
+from lora_gui.engine.mix import _file, _scaled, compressed, concatenated, mix
 from lora_gui.errors import UserError
 from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
@@ -169,3 +169,17 @@ def test_a_dora_a_mix_of_nothing_and_too_large_a_rank_are_sentences(tmp_path, pa
             assert not (tmp_path / "mix-0.safetensors").exists()
         else:
             assert mixed(tmp_path, stack)[1].rank == 32
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_mix_of_many_layers_is_rounded_to_the_smallest_ranks_in_16_bits(rank):
+    """Each layer is compared by what it does to random inputs, of which one may be all but lost on a rank of 1."""
+    random = torch.Generator().manual_seed(0)
+    layers = {
+        f"unet.down_blocks.{n % 3}.attentions.{n // 3 % 2}.transformer_blocks.{n // 6}.attn1.to_q": Layer(
+            torch.randn(rank, 320, generator=random) / 18, torch.randn(320, rank, generator=random) / 18, float(rank)
+        )
+        for n in range(144)
+    }
+    made = safetensors.torch.load(_file(layers, {}, SD1, True))
+    assert len(made) == 3 * len(layers) and {one.dtype for one in made.values()} == {torch.float16}

@@ -202,14 +202,14 @@ def test_a_lora_of_the_hub_comes_with_its_trigger_and_base(hub, civitai, studio,
 
 
 def test_several_loras_are_to_be_chosen_from(hub, civitai, studio, lora):
-    hub.add("ada/two", {"a.safetensors": lora, "b.safetensors": lora})
+    hub.add("ada/two", {"a.safetensors": lora, "b.SAFETENSORS": lora})
     folder = studio.downloads / "lora-x"
     folder.mkdir(parents=True)
     said = []
     with pytest.raises(UserError, match="holds 2 files") as caught:
         said += bring(BringJob(link="ada/two"), folder)
-    assert caught.value.cause == "choose" and "a.safetensors, b.safetensors" in caught.value.remedy
-    assert take_in(studio, run(studio, "ada/two", "b.safetensors")[0]).lora.name == "b"
+    assert caught.value.cause == "choose" and "a.safetensors, b.SAFETENSORS" in caught.value.remedy
+    assert take_in(studio, run(studio, "ada/two", "b.SAFETENSORS")[0]).lora.name == "b"
 
 
 @pytest.mark.parametrize(

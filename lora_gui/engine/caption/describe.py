@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from lora_gui.engine.caption.room import Room, room
 from lora_gui.engine.load import device
+from lora_gui.engine.load.opening import require_text
 from lora_gui.errors import UserError
 from lora_gui.formats import captioners
 from lora_gui.protocol import events
@@ -52,6 +53,7 @@ def describe(job: CaptionJob) -> Iterator[events.Event]:
     A picture that is not there any more is left out, with a sentence.
     """
     found = captioners.told(Path(job.model), job.title)
+    require_text(found.path, found.title)
     yield events.Phase(f"Opening {found.title}")
     where = room(found, job.on_processor)
     if where.note:

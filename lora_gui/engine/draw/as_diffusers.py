@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import safetensors.torch
 
 from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
-from lora_gui.formats import lycoris
+from lora_gui.formats import all_tensors, lycoris
 from lora_gui.formats.dialects import is_text_layer
 
 _WRONG = (ValueError, KeyError, IndexError, RuntimeError, TypeError, AttributeError)  # what its readers raise
@@ -26,7 +25,7 @@ def add(parts: lora.Parts, path: Path, facts: Facts, name: str, texts: bool) -> 
     """
     tensors = {
         key: tensor.float()
-        for key, tensor in safetensors.torch.load_file(path).items()
+        for key, tensor in all_tensors.read(path).items()
         if texts or not is_text_layer(key)
     }
     if lycoris.of_lokr(tensors):

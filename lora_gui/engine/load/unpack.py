@@ -18,7 +18,7 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from lora_gui import families, files
 from lora_gui.engine.load import assemble, tokenizers
-from lora_gui.engine.load.opening import opening
+from lora_gui.engine.load.opening import opening, require_text
 from lora_gui.errors import UserError
 from lora_gui.formats import cache_names, noise_kind, single_file
 from lora_gui.protocol.events import Event, Note, Phase
@@ -34,12 +34,14 @@ _SPARE = 500_000_000  # bytes
 def as_folder(base: Base, cache: str) -> Generator[Event, None, Base]:
     """The base as it is, or where it is one file, its folder in `cache`, made unless it is there and whole.
 
-    Raises UserError where the file is damaged or not whole, or where the disk has no room.
+    Raises UserError where the file is damaged or not whole, its path is no text, or the disk has no room.
     """
     source = Path(base.path)
+    require_text(source, base.title)
     if not source.is_file():
         return base
     folder = Path(cache) / cache_names.UNPACKED / _name(base)
+    require_text(folder, base.title)
     if not _is_whole(folder):
         if folder.exists():
             yield Note(f"The unpacked copy of {base.title} was damaged, so it is made again.")

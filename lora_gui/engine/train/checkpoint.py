@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from lora_gui import files
+from lora_gui.formats import all_tensors
 from lora_gui.formats.dialects import diffusers
 from lora_gui.formats.lora_file import Layers
 from lora_gui.formats.metadata import with_hashes
@@ -159,7 +159,7 @@ def is_whole(folder: Path) -> bool:
 def restore(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer, join: Join = list) -> dict[str, Any]:
     """Give the optimizer its state back; returns what else `save` was given. For `join` see `unpack`."""
     state = json.loads((checkpoint.folder / _STATE).read_text(encoding="utf-8"))
-    tensors = load_file(checkpoint.folder / _OPTIMIZER)
+    tensors = all_tensors.read(checkpoint.folder / _OPTIMIZER)
     unpack(optimizer, tensors, state.pop("optimizer"), join)
     return state
 

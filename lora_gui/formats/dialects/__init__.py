@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import SWAPPED
-from lora_gui.formats import lycoris
+from lora_gui.formats import all_tensors, lycoris
 from lora_gui.formats.dialects import comfy, diffusers, kohya, lokr, onetrainer
 from lora_gui.formats.header import Header, read_header
 from lora_gui.formats.identify import identify
@@ -39,8 +39,6 @@ def read(
     Without `texts`, what it changes in text encoders is left out. One that `learns` is not multiplied out if a LoKr.
     Raises UserError where the file is damaged, of another family, of another base or holds what is not a number.
     """
-    import safetensors.torch  # here, as in `parse`: names alone are told without torch
-
     header = read_header(path)
     families = {one.key: one for one in known}
     key, dialect = identify(header, families.values())
@@ -50,7 +48,7 @@ def read(
             f"Take it out of the stack, or draw with a base of {families[key].title}.",
         )
     try:
-        tensors = _spelt_anew(safetensors.torch.load_file(path))
+        tensors = _spelt_anew(all_tensors.read(path))
         wanted = {name: tensor for name, tensor in tensors.items() if texts or not is_text_layer(name)}
         return parse(wanted, header.metadata, dialect, shapes, facts, learns)
     except UserError as error:

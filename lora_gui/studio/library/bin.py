@@ -14,6 +14,7 @@ from lora_gui.formats.header import plain
 from lora_gui.studio.library import notes
 from lora_gui.studio.library.beside import beside
 from lora_gui.studio.paths import Studio, new_id
+from lora_gui.studio.things.loras import lying_in
 
 _NOTES = "notes.json"  # in the folder of a LoRA; its own files keep their names
 
@@ -48,7 +49,7 @@ def delete(studio: Studio, path: Path) -> Binned:
 def binned(studio: Studio) -> list[Binned]:
     """Every LoRA in the bin, the latest first."""
     folders = sorted(studio.bin.iterdir(), reverse=True) if studio.bin.is_dir() else []
-    found = ((folder, next(folder.glob("*.safetensors"), None)) for folder in folders if folder.is_dir())
+    found = ((folder, next(iter(lying_in(folder)), None)) for folder in folders if folder.is_dir())
     return [Binned(folder, path, _size(folder)) for folder, path in found if path]
 
 
@@ -57,7 +58,7 @@ def find(studio: Studio, name: str) -> Binned:
     there = binned(studio)
     wanted = name.removesuffix(".safetensors")
     for one in there:
-        if wanted in (one.path.stem, one.folder.name):
+        if wanted in (one.path.stem, one.path.name, one.folder.name):
             return one
     hint = nearest(wanted, [one.path.stem for one in there]) if there else "It is empty."
     raise UserError(f"There is no {name!r} in the bin.", hint)

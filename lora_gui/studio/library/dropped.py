@@ -12,14 +12,14 @@ from lora_gui.errors import UserError
 from lora_gui.files import DiskFullError
 from lora_gui.formats import peft_settings
 from lora_gui.formats.header import plain, read_header
+from lora_gui.protocol.task_folder import PEFT_SETTINGS
 from lora_gui.studio.library.beside import PICTURES
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.things import loras
 from lora_gui.studio.things.intake import Incoming, gather
-from lora_gui.studio.things.loras import LoraInfo
+from lora_gui.studio.things.loras import SUFFIX, LoraInfo
 
-SUFFIX = ".safetensors"
 _NOTHING = "There is no LoRA in what was dropped.", "LoRAs are files that end in .safetensors."
 MOST_NAMED = 5  # files that are no LoRAs and are named one by one
 _OLD = {".ckpt", ".pt", ".pth", ".bin"}
@@ -45,7 +45,7 @@ def take(studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), ski
     dropped.left += [f"{plain(name)[:100]} is in an old format that can carry programs." for name in old]
     if not wanted:
         raise UserError(dropped.left[0] if old else _NOTHING[0], "Get it as .safetensors." if old else _NOTHING[1])
-    pictures = {one.name: one.path for one in found if one.name.name.endswith(PICTURES)}
+    pictures = {_small(one.name): one.path for one in found if one.name.name.lower().endswith(PICTURES)}
     dropped.left += _others(found, wanted)
     with Decoder() as decoder:
         for one in wanted:
@@ -58,10 +58,10 @@ def take(studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), ski
 def _others(found: Sequence[Incoming], wanted: Sequence[Incoming]) -> list[str]:
     """What of the files that were chosen is neither a LoRA nor belongs to one, in a sentence; none where all does."""
     theirs = {one.name.with_name(one.name.stem + ending) for one in wanted for ending in PICTURES}
-    theirs |= {one.name.with_name(peft_settings.BESIDE) for one in wanted if peft_settings.beside(one.path)}
+    theirs |= {one.name.with_name(PEFT_SETTINGS) for one in wanted if peft_settings.beside(one.path)}
     names = [
         plain(one.name.name)[:100] for one in found
-        if one.given and one.name not in theirs and one.name.suffix.lower() not in (SUFFIX, *_OLD)
+        if one.given and _small(one.name) not in theirs and one.name.suffix.lower() not in (SUFFIX, *_OLD)
     ]  # fmt: skip
     if len(names) < 2:
         return [f"{name} is no LoRA." for name in names]
@@ -90,7 +90,7 @@ def _same(studio: Studio, path: Path) -> Path | None:
         return _same_of_peft(studio, path)
     with contextlib.suppress(OSError):
         size = path.stat().st_size
-        there = [one for one in studio.loras.glob(f"*{SUFFIX}") if one.is_file() and one.stat().st_size == size]
+        there = [one for one in loras.lying_in(studio.loras) if one.is_file() and one.stat().st_size == size]
         digest = files.sha256(path) if there else ""
         return next((one for one in there if files.sha256(one) == digest), None)
     return None
@@ -102,11 +102,16 @@ def _same_of_peft(studio: Studio, path: Path) -> Path | None:
         return loras.fingerprint(one), read_header(one).metadata.get(peft_settings.FIELD, "")
 
     wanted = known(path)
-    for one in studio.loras.glob(f"*{SUFFIX}"):
+    for one in loras.lying_in(studio.loras):
         with contextlib.suppress(UserError):  # one of the studio that is damaged
             if known(one) == wanted:
                 return one
     return None
+
+
+def _small(name: PurePosixPath) -> PurePosixPath:
+    """The name with its ending in small letters."""
+    return name.with_suffix(name.suffix.lower())
 
 
 def _picture(name: PurePosixPath, pictures: dict[PurePosixPath, Path]) -> Path | None:

@@ -17,9 +17,9 @@ from lora_gui.studio.library.notes import Notes
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import drawings
-from lora_gui.studio.things.loras import LoraInfo, describe
+from lora_gui.studio.things.loras import SUFFIX as SUFFIX
+from lora_gui.studio.things.loras import LoraInfo, describe, place
 
-SUFFIX = ".safetensors"
 _TAG = re.compile(r"<lora:([^:>\n]+):")
 
 
@@ -55,7 +55,7 @@ def loras(studio: Studio, seconds: float | None) -> tuple[dict[str, Any], dict[s
     """What is told of each LoRA file by its name without suffix, and its state; those still being written left out."""
     states = scanned(studio.loras, SUFFIX)
     marks = {name: _mark(stat) for name, stat in states.items()}
-    told, left = index.told_of(studio, "lora", marks, lambda name: _told(studio.loras / f"{name}{SUFFIX}"), seconds)
+    told, left = index.told_of(studio, "lora", marks, lambda name: _told(place(studio, name)), seconds)
     return told, states, left
 
 
@@ -65,10 +65,11 @@ def scanned(folder: Path, suffix: str, links: bool = True) -> dict[str, os.stat_
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith(suffix) and not entry.name.startswith(".") and (links or not entry.is_symlink()):
+                name, ending = os.path.splitext(entry.name)
+                if ending.lower() == suffix and not name.startswith(".") and (links or not entry.is_symlink()):
                     stat = _stat(entry)
-                    if stat is not None:
-                        found[entry.name.removesuffix(suffix)] = stat
+                    if stat is not None and (ending == suffix or name not in found):
+                        found[name] = stat
     except OSError:  # there is no such folder, or it cannot be listed, which "Check my studio" says
         return {}
     return found
@@ -102,7 +103,7 @@ def info(studio: Studio, name: str, said: dict[str, Any]) -> LoraInfo | None:
     if "info" not in said:
         return None
     fields = {**said["info"], "odd": tuple(said["info"]["odd"])}
-    return LoraInfo(path=studio.loras / f"{name}{SUFFIX}", **fields)
+    return LoraInfo(path=place(studio, name), **fields)
 
 
 def runs(studio: Studio, seconds: float | None) -> tuple[dict[str, str], int]:

@@ -123,7 +123,7 @@ def shelf(studio: Studio, seconds: float | None = None) -> Shelf:
 
 def named(studio: Studio, found: Shelf, name: str) -> Card:
     """The card of the LoRA that `name` means, also of a broken one. Raises UserError where there is none."""
-    if exact := found.find(studio.loras / f"{name.removesuffix(SUFFIX)}{SUFFIX}"):
+    if exact := found.find(loras.place(studio, name.removesuffix(SUFFIX))):
         return exact
     lora = loras.find(studio, name)
     if card := found.find(lora.path):
@@ -181,7 +181,7 @@ def _card(
     names = dict.fromkeys((name, *noted.formerly))
     found = sorted((drawing for one in names for drawing in drawn.get(one, ())), reverse=True)
     return Card(
-        path=studio.loras / f"{name}{SUFFIX}",
+        path=loras.place(studio, name),
         came=noted.came or came,
         info=scan.info(studio, name, said),
         notes=noted,

@@ -181,7 +181,7 @@ class _Taking:
             digest = files.sha256(staged)
             if digest != event.sha256:
                 raise UserError(f"{name} is not the LoRA that the run has published.", "Copy the folder back again.")
-            for path in self._studio.loras.glob("*.safetensors"):  # it was taken before
+            for path in loras.lying_in(self._studio.loras):  # it was taken before
                 if path.is_file() and path.stat().st_size == staged.stat().st_size and files.sha256(path) == digest:
                     return str(path)
             return str(loras.import_lora(self._studio, staged).path)

@@ -32,11 +32,16 @@ _MOST_LISTED = 16 << 20  # bytes of the list of members
 _UNPACK = "Unpack it and drop the folder."
 
 
+class _UnusableError(UserError):
+    """It is the archive that is at fault, and not the disk that it is unpacked to."""
+
+
 @contextmanager
 def unpacked(intake: Intake, within: Path) -> Iterator[Intake]:
     """The same with the members of its archives in their place, for as long as it is needed.
 
-    They lie in a folder below `within`. Raises UserError where an archive is damaged, locked or beyond the limits.
+    They lie in a folder below `within`. One that is damaged, locked or beyond the limits is left out as a whole. Raises
+    UserError where nothing else was given.
     """
     archives = [one for one in intake.files if one.given and one.path.name and is_archive(one.path)]
     if not archives:
@@ -44,12 +49,21 @@ def unpacked(intake: Intake, within: Path) -> Iterator[Intake]:
         return
     rest = [one for one in intake.files if one not in archives]
     alone = len(archives) == 1 and not any(one.given for one in rest)
-    folder, left = files.half_made(within / "archive"), list(intake.left)
+    folder, left, wrong = files.half_made(within / "archive"), list(intake.left), list[_UnusableError]()
     try:
         for number, one in enumerate(archives):
-            within_name = PurePosixPath() if alone else one.name.with_suffix("")
-            for path, name in _members(one, folder / str(number), left):
-                rest.append(Incoming(path, within_name / name))
+            within_name, lost = PurePosixPath() if alone else one.name.with_suffix(""), list[LeftOut]()
+            try:
+                members = list(_members(one, folder / str(number), lost))
+            except _UnusableError as error:
+                wrong.append(error)
+                left.append(left_out(one.name, "other", str(error)))
+                files.remove_folder(folder / str(number))
+                continue
+            rest += [Incoming(path, within_name / name) for path, name in members]
+            left += lost
+        if wrong and not any(one.given for one in rest):
+            raise wrong[0]
         title = archives[0].name.stem if alone else intake.title
         yield replace(intake, loose=False, title=title, files=rest, left=left)
     finally:
@@ -78,7 +92,7 @@ def _members(archive: Incoming, folder: Path, left: list[LeftOut]) -> Iterator[t
                 if member.is_dir() or called is None:
                     continue
                 if member.flag_bits & _ENCRYPTED:
-                    raise UserError(f"{name} is locked with a password.", _UNPACK)
+                    raise _UnusableError(f"{name} is locked with a password.", _UNPACK)
                 if stat.S_ISLNK(member.external_attr >> 16):
                     left.append(left_out(called, "other", "links in an archive are not followed"))
                 elif called in seen:
@@ -94,7 +108,7 @@ def _members(archive: Incoming, folder: Path, left: list[LeftOut]) -> Iterator[t
 
 
 def _damaged(name: str, error: Exception) -> UserError:
-    return UserError(f"{name} is damaged, or packed in a way that cannot be read here.", _UNPACK)
+    return _UnusableError(f"{name} is damaged, or packed in a way that cannot be read here.", _UNPACK)
 
 
 def _check_list(path: Path, name: str) -> None:
@@ -108,7 +122,7 @@ def _check_list(path: Path, name: str) -> None:
         raise _damaged(name, EOFError())
     count, listed = struct.unpack_from("<H", end, at + 10)[0], struct.unpack_from("<I", end, at + 12)[0]
     if count > MOST_MEMBERS or listed > _MOST_LISTED:
-        raise UserError(f"{name} holds more than {MOST_MEMBERS} files.", "Pack the pictures that matter alone.")
+        raise _UnusableError(f"{name} holds more than {MOST_MEMBERS} files.", "Pack the pictures that matter alone.")
 
 
 def _called(filename: str) -> PurePosixPath | None:
@@ -125,5 +139,6 @@ def _read(held: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, room: int) 
         while chunk := source.read(_CHUNK):
             read += len(chunk)
             if read > most or read > room:
-                raise UserError(f"{name} unpacks to far more than pictures take.", "Unpack it and drop what you need.")
+                what = f"{name} unpacks to far more than pictures take."
+                raise _UnusableError(what, "Unpack it and drop what you need.")
             yield chunk

@@ -21,6 +21,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things.names import safe_name
 
+SUFFIX = ".safetensors"
 _END = 65_536  # bytes
 
 
@@ -93,7 +94,7 @@ def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
     describe(path)
     if not is_finite(path):
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
-    target = files.free_name(studio.loras, safe_name(name or Path(path).stem), ".safetensors")
+    target = files.free_name(studio.loras, safe_name(name or Path(path).stem), SUFFIX)
     settings = peft_settings.beside(Path(path))
     if settings and peft_settings.FIELD not in edit.metadata(path):
         edit.edit(path, {peft_settings.FIELD: settings}, target)
@@ -105,25 +106,34 @@ def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
 def find(studio: Studio, name: str) -> LoraInfo:
     """The LoRA called `name`, or the one in the file `name`; a link is itself and not what it points to.
 
-    Raises UserError where there is none, or where it may be one of several.
+    Raises UserError where there is none, where it may be one of several, or where its file is not usable.
     """
+    return describe(path_of(studio, name))
+
+
+def path_of(studio: Studio, name: str) -> Path:
+    """As `find`, also of a file that is not usable."""
     path = Path(os.path.abspath(os.path.expanduser(name)))
     if not name or not os.path.isfile(path):
-        return named(studio, name)
+        return _named(studio, name)
     if os.path.dirname(name) or not (called := _called(studio, name)) or path in called:
-        return describe(path)
+        return path
     raise _ambiguous(name, [path, *called])
 
 
 def named(studio: Studio, name: str) -> LoraInfo:
     """The LoRA of the studio called exactly `name`, whatever files lie elsewhere; upper and lower case are alike where
     that leaves no doubt. Raises UserError otherwise."""
+    return describe(_named(studio, name))
+
+
+def _named(studio: Studio, name: str) -> Path:
     called = _called(studio, name)
     if len(called) > 1:
         raise _ambiguous(name, called)
     if called:
-        return describe(called[0])
-    wanted, names = name.removesuffix(".safetensors"), {found.stem for found in _files(studio)}
+        return called[0]
+    wanted, names = name.removesuffix(SUFFIX), {found.stem for found in _files(studio)}
     hint = nearest(wanted, names) if names else "Train one first, or give the path of a file."
     raise UserError(f"There is no LoRA {name!r}.", hint)
 
@@ -170,10 +180,21 @@ def is_finite(path: Path) -> bool:
     return all_finite(path, read_header(path))
 
 
+def lying_in(folder: Path) -> list[Path]:
+    """What is called a LoRA file in a folder, by name, also with its ending in capitals; what is half made is not."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in there if path.suffix.lower() == SUFFIX and not path.name.startswith("."))
+
+
+def place(studio: Studio, name: str) -> Path:
+    """The file of the LoRA called exactly `name`, whether it is there or not."""
+    usual = studio.loras / f"{name}{SUFFIX}"
+    return usual if os.path.lexists(usual) else next((p for p in lying_in(studio.loras) if p.stem == name), usual)
+
+
 def _files(studio: Studio) -> list[Path]:
     """Every LoRA file of the studio, the newest first; what is still being written begins with a dot."""
-    found = [p for p in studio.loras.glob("*.safetensors") if not p.name.startswith(".") and p.is_file()]
-    return sorted(found, key=_changed, reverse=True)
+    return sorted(filter(os.path.isfile, lying_in(studio.loras)), key=_changed, reverse=True)
 
 
 def _changed(path: Path) -> int:

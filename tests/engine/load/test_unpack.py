@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,14 @@ def test_the_tokenizer_of_t5_reads_as_that_which_flux_came_with():
 def test_a_folder_stays_where_it_is(base, tmp_path):
     found, events = as_folder(Base(key="tiny", title="Tiny", family="sd1", path=str(base)), tmp_path)
     assert found == base and not [event for event in events if isinstance(event, Phase)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text here")
+def test_a_folder_whose_path_holds_bytes_that_are_no_letters_is_refused_as_that(base, tmp_path):
+    odd = tmp_path / os.fsdecode(b"f\xfcchse")
+    odd.symlink_to(base)
+    with pytest.raises(UserError, match="Tiny cannot be opened: the path of its folder holds bytes"):
+        as_folder(Base(key="tiny", title="Tiny", family="sd1", path=str(odd)), tmp_path)
 
 
 def scheduler(folder):

@@ -16,7 +16,7 @@ from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
 from lora_gui.protocol.events import Done, Note, Saved, Started
-from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.protocol.task_folder import PEFT_SETTINGS, PEFT_WEIGHTS, TaskFolder
 from lora_gui.studio.library import bin, notes
 from lora_gui.studio.paths import Studio
 from tests import tiny, tiny_flux_1
@@ -68,6 +68,20 @@ def test_it_learns_on_from_there_also_once_the_file_is_gone(base, finished, tmp_
     ups = [key for key in after if "lora_up" in key]
     assert kept.step == 3 and not any(before[key].equal(after[key]) for key in ups)
     assert all((before[key] - after[key]).abs().max() < 0.2 for key in ups)  # near where it began, not anew
+
+
+def test_the_alpha_that_peft_says_beside_a_file_goes_with_it(base, finished, tmp_path):
+    by_peft = tmp_path / "peft"
+    by_peft.mkdir()
+    layers = dialects.read(finished.lora, None, FAMILY.facts, [FAMILY.facts])
+    tensors = dialects.build(layers, FAMILY.facts, "diffusers")
+    safetensors.torch.save_file({k: t for k, t in tensors.items() if not k.endswith("alpha")}, by_peft / PEFT_WEIGHTS)
+    (by_peft / PEFT_SETTINGS).write_text('{"lora_alpha": 3}')
+    folder = tmp_path / "run"
+    further(folder, base, by_peft / PEFT_WEIGHTS)
+    shutil.rmtree(by_peft)
+    read = dialects.read(folder / "begin" / PEFT_WEIGHTS, None, FAMILY.facts, [FAMILY.facts])
+    assert {layer.alpha for layer in read.values()} == {3.0}
 
 
 def test_it_keeps_its_own_layers_and_says_so_where_others_are_asked_for(base, finished, tmp_path):

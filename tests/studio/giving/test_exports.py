@@ -103,7 +103,8 @@ def test_the_command_gives_for_a_program_and_refuses_what_reads_no_such_lora(stu
     assert cli.main(["give", "fox", "--for", "invokeai", "--json"]) == 0
     said = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert said["drawn"] and said["file"] == str(studio.given / "fox-invokeai.safetensors")
-    for wrong in (["fox"], ["fox", "--for", "paint"], ["fox", "share", "--for", "forge"], ["nobody", "share"]):
+    odd = [["fox", way, "--strength", value] for way in ("share", "civitai") for value in ("nan", "5", "-1", "0")]
+    for wrong in (["fox"], ["fox", "--for", "paint"], ["fox", "share", "--for", "forge"], ["nobody", "share"], *odd):
         assert cli.main(["give", *wrong, "--json"]) == 1
         assert "error" in json.loads(capsys.readouterr().out.strip().splitlines()[-1])
 

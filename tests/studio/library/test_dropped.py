@@ -24,7 +24,7 @@ def theirs(tmp_path):
 
 def test_a_folder_is_taken_in_with_covers_and_the_rest_is_named(studio, theirs):
     one, two = making.lora(theirs, "one"), making.lora(theirs, "two", 0.25)
-    Image.new("RGB", (96, 80), "teal").save(one.with_name("one.preview.png"))
+    Image.new("RGB", (96, 80), "teal").save(one.with_name("one.preview.PNG"))
     Image.new("RGB", (96, 80), "red").save(two.with_name("notes.png"))
     below = theirs.loras / "below"
     below.mkdir()

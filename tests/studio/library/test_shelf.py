@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from lora_gui.errors import UserError
-from lora_gui.studio.library import notes, scan, shelf
+from lora_gui.studio import verify
+from lora_gui.studio.library import bin, dropped, notes, scan, shelf
 from lora_gui.studio.library.shelf import Wish
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
+from lora_gui.studio.things import loras
 from tests import making
 
 
@@ -51,6 +53,21 @@ def test_fifty_broken_files_are_named_and_nothing_else_suffers(studio, tell):
         with row:
             assert card.what.endswith(".") and card.remedy and "\u202e" not in card.name + card.what
     assert names(shelf.wanted(found.cards, Wish(origin="brought"))) == ["fox"]
+
+
+def test_an_ending_in_capitals_is_that_of_a_lora_too(studio):
+    path = making.lora(studio, "Fox")
+    path = path.rename(path.with_suffix(".SAFETENSORS"))
+    making.lora(studio, "owl")
+    found = shelf.shelf(studio)
+    assert sorted(names(found.cards)) == ["Fox", "owl"]
+    for name in ("Fox", "Fox.safetensors", "Fox.SAFETENSORS", "fox"):
+        assert shelf.named(studio, found, name).path == path == loras.find(studio, name).path
+    assert {info.path for info in scan.usable(studio)} == {path, studio.loras / "owl.safetensors"}
+    assert path in [one for one, _ in verify._everything(studio)]
+    assert [one.name for one in dropped.take(studio, [path]).taken] == [] and len(shelf.shelf(studio).cards) == 2
+    gone = bin.delete(studio, path)
+    assert [one.path for one in bin.binned(studio)] == [gone.path] and bin.restore(studio, gone) == path
 
 
 @pytest.mark.parametrize("letters", ["x" * 240, "\u00e9" * 120])

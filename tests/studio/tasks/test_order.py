@@ -4,10 +4,12 @@ import json
 import os
 
 import pytest
+from pydantic import ValidationError
 
 from lora_gui import families, files
 from lora_gui.errors import UserError
-from lora_gui.protocol.jobs import Base
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import DrawSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
@@ -94,6 +96,19 @@ def test_a_line_to_the_child_that_draws_carries_a_path_whose_bytes_are_no_letter
     path = os.fsdecode(b"/tmp/studio \xff")
     line = process.to_line({"folder": path, "prompt": "ein Fuchs, größer"})
     assert line.count(b"\n") == 1 and json.loads(line) == {"folder": path, "prompt": "ein Fuchs, größer"}
+
+
+def test_jobs_and_events_carry_a_path_whose_bytes_are_no_letters_there_and_back(tmp_path):
+    path = os.fsdecode(b"/tmp/st\xfcdio \xff/gr\xc3\xb6\xc3\x9fer")
+    job = ConvertJob(file=path, to="kohya", out=path)
+    said = job.model_dump_json()
+    assert ConvertJob.model_validate_json(said.encode()) == job and "größer" in said
+    done = events.Done(lora=path)
+    assert events.from_line(events.to_line(done).encode().decode()) == done
+    files.write_json(tmp_path / "a.json", [path])
+    assert files.read_json(tmp_path / "a.json") == [path]
+    with pytest.raises(ValidationError):
+        ConvertJob.model_validate_json('{"file":')
 
 
 def test_a_child_is_not_told_to_leave_out_what_its_libraries_need(monkeypatch):

@@ -9,6 +9,7 @@ import zlib
 import pytest
 from PIL import Image
 
+from lora_gui import drive, files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import archives
@@ -131,6 +132,30 @@ def test_a_locked_or_damaged_archive_is_a_sentence(studio, tmp_path, tell):
         (tmp_path / "a.zip").write_bytes(data)
         with pytest.raises(UserError, match="locked with a password" if at == 0 else "a.zip is damaged"):
             import_pictures(studio, [tmp_path / "a.zip"])
+
+
+def test_an_archive_that_cannot_be_used_stops_nothing_that_came_with_it(studio, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(png())
+    (tmp_path / "in" / "b.png").write_bytes(b"PK\3\4" + bytes(60))
+    packed(tmp_path / "in" / "c.zip", [("c.png", png("red")), ("d.png", png("blue"))])
+    (tmp_path / "in" / "d.zip").write_bytes((tmp_path / "in" / "c.zip").read_bytes()[:-30])
+    made, refused = import_pictures(studio, [tmp_path / "in"])
+    assert [one.label for one in made.pictures] == ["a.png", "c.png", "d.png"] and refused == []
+    for name in ("b.png", "d.zip"):
+        said = f"{name} is damaged, or packed in a way that cannot be read here. Unpack it and drop the folder."
+        assert said in made.notes
+    assert "2 other files" in made.sentence and not list(studio.cache.glob("*archive*"))
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(studio, tmp_path, monkeypatch):
+    def full(path, chunks):
+        raise files.DiskFullError(*drive.FULL)
+
+    (tmp_path / "a.png").write_bytes(png())
+    monkeypatch.setattr(files, "write_chunks", full)
+    with pytest.raises(files.DiskFullError):
+        import_pictures(studio, [tmp_path / "a.png", packed(tmp_path / "a.zip", [("c.png", png("red"))])])
 
 
 def test_an_archive_within_an_archive_is_no_picture(studio, tmp_path, tell):
