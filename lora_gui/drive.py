@@ -27,6 +27,12 @@ class DiskFullError(UserError):
     """There is no room left; nothing older was changed."""
 
 
+def require_new(path: Path) -> None:
+    """Raises UserError where something lies at `path`, and be it a broken link."""
+    if os.path.lexists(path):
+        raise UserError(f"{path.name} is there already.", "Give another name; nothing is overwritten.")
+
+
 def cannot(error: OSError) -> bool:
     """Whether the drive does not know the call, rather than having failed at it."""
     return error.errno in _UNKNOWN

@@ -33,7 +33,7 @@ def offer(link: str) -> Iterator[Offer | Phase]:
     """What a link leads to. Raises UserError where that is nothing that can be brought."""
     model, version = links.civitai(link)
     path = f"model-versions/{version}" if version else f"models/{model}"
-    for said in trouble.patiently(lambda: iter([_asked(path)]), _TRIES):
+    for said in trouble.patiently(lambda: iter([_asked(path)]), _TRIES, trouble.AGAIN):
         yield said if isinstance(said, Phase) else _offer(said)
 
 

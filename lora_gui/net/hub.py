@@ -66,7 +66,7 @@ def sign_in(token: str) -> str:
     Raises UserError where the Hub does not know it.
     """
     found = ""
-    for said in trouble.patiently(lambda: iter([_signed_in(token)]), _TRIES):
+    for said in trouble.patiently(lambda: iter([_signed_in(token)]), _TRIES, trouble.AGAIN):
         found = said if isinstance(said, str) else found
     return found
 

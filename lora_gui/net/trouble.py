@@ -20,6 +20,7 @@ LONGEST = 900.0  # seconds that a server may ask to be left alone for, before th
 TIMEOUT = httpx2.Timeout(30.0, connect=15.0)
 SIGN_IN, LICENCE = "sign in", "licence"  # causes
 RESUME = "Check your connection and resume; nothing that was fetched is lost."
+AGAIN = "Check your connection and try again."
 LATER = "Try again later; nothing that was fetched is lost."
 DROPPED = (httpx2.RequestError, httpx2.InvalidURL, OfflineModeIsEnabled)
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 520, 522, 524}
@@ -27,18 +28,19 @@ T = TypeVar("T")
 
 
 class PassingError(Exception):
-    """Something that may be over in a moment; `wait` seconds where the server says when, `remedy` if it is not."""
+    """Something that may be over in a moment; `wait` seconds where the server says when, `remedy` if it is not and not
+    the usual one."""
 
-    def __init__(self, what: str, wait: float | None = None, remedy: str = RESUME) -> None:
+    def __init__(self, what: str, wait: float | None = None, remedy: str = "") -> None:
         super().__init__(what)
         self.what, self.wait, self.remedy = what, wait, remedy
 
 
-def patiently(work: Callable[[], Iterator[T]], tries: int = 0) -> Iterator[T | Phase]:
+def patiently(work: Callable[[], Iterator[T]], tries: int = 0, remedy: str = RESUME) -> Iterator[T | Phase]:
     """What `work` yields, begun again where it breaks off; whatever it yields shows that it gets on.
 
-    Raises UserError once it has broken off so often in a row (0 is as often as there are `WAITS`) without having got
-    on, or must not be tried again.
+    Raises UserError with `remedy` once it has broken off so often in a row (0 is as often as there are `WAITS`) without
+    having got on, or must not be tried again.
     """
     failures, tries = 0, tries or len(WAITS)
     while True:
@@ -51,7 +53,7 @@ def patiently(work: Callable[[], Iterator[T]], tries: int = 0) -> Iterator[T | P
             passing = _passing(error)
             wait = WAITS[failures] if passing.wait is None else passing.wait
             if failures + 1 >= tries or wait > LONGEST:
-                raise UserError(f"{passing.what}.", passing.remedy, "line") from error
+                raise UserError(f"{passing.what}.", passing.remedy or remedy, "line") from error
             yield Phase(f"{passing.what}; it is tried again in {wait:.0f} s")
             time.sleep(wait)
             failures += 1

@@ -42,13 +42,13 @@ def upload(job: UploadJob) -> Iterator[Event]:
     commit = ""
     yield Phase("Uploading")
     going = _Upload(job, found)
-    for said in trouble.patiently(going.once, _TRIES):
+    for said in trouble.patiently(going.once, _TRIES, trouble.AGAIN):
         if isinstance(said, str):
             commit = said
         else:
             yield said
     yield Phase("Reading it back")
-    for said in trouble.patiently(lambda: iter([_read_back(job, found, commit)]), _TRIES):
+    for said in trouble.patiently(lambda: iter([_read_back(job, found, commit)]), _TRIES, trouble.AGAIN):
         if isinstance(said, Phase):
             yield said
     yield Done(lora=f"{hub.site()}{job.repo}", sha256=commit)

@@ -11,6 +11,7 @@ import pytest
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.net.download import download
+from lora_gui.net.hub import sign_in
 from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import unfinished
 from tests.net.conftest import NEEDED, PINNED, REPO, repository
@@ -227,3 +228,10 @@ def test_a_disk_that_fills_keeps_what_came_and_the_rest_comes_once_there_is_room
     run(job)
     resumed = hub.requests("GET /cdn/")[asked:]
     assert resumed[0].headers["range"] == "bytes=50000-" and here(job)[UNET] == FILES[UNET]
+
+
+def test_who_signs_in_while_the_hub_is_out_of_order_is_told_nothing_of_what_was_fetched(hub):
+    hub.fault("GET .*whoami", times=9, reply=Reply(503))
+    with pytest.raises(UserError) as refused:
+        sign_in("hf_of_ada")
+    assert refused.value.remedy == "Check your connection and try again."

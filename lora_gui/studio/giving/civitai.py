@@ -1,6 +1,5 @@
 """A zip for Civitai: the LoRA, drawings whose text Civitai reads, and a list of what to look at before uploading."""
 
-import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lora_gui import families, files
-from lora_gui.errors import UserError
+from lora_gui.drive import require_new
 from lora_gui.formats.contract import IN_WORDS, PEOPLE, Contract
 from lora_gui.studio.giving import card
 from lora_gui.studio.giving.proof import Say, aloud
@@ -50,8 +49,7 @@ def pack(
     """
     contracts.require_publishable(lora.path)
     target = target or files.free_name(studio.given, f"{lora.name}-civitai", ".zip")
-    if os.path.lexists(target):
-        raise UserError(f"{target.name} is there already.", "Name a file that is not there; nothing is overwritten.")
+    require_new(target)
     folder = files.half_made(target)
     try:
         shared = share(studio, drawer, lora, drawings, strength, folder, say)

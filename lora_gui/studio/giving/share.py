@@ -5,7 +5,6 @@ prompt is a caption stays here.
 """
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from lora_gui import families, files
+from lora_gui.drive import require_new
 from lora_gui.errors import UserError
 from lora_gui.formats import contract, edit, png, private
 from lora_gui.formats.contract import Contract
@@ -67,8 +67,7 @@ def share(
     Raises UserError, and leaves nothing, where a copy draws something else or a drawing is none of ours.
     """
     target = folder or files.free_name(studio.given, lora.name, "")
-    if os.path.lexists(target):
-        raise UserError(f"{target.name} is there already.", "Name a folder that is not there; nothing is overwritten.")
+    require_new(target)
     partial = files.half_made(target)
     try:
         with Prover(studio, drawer, lora, say) as prover:

@@ -11,6 +11,7 @@ from typing import Any
 
 import lora_gui
 from lora_gui import __version__, files
+from lora_gui.drive import require_new
 from lora_gui.errors import UserError
 from lora_gui.formats import base_files
 from lora_gui.protocol import events
@@ -98,8 +99,7 @@ def base_differs(studio: Studio, base: Base) -> list[str]:
 
 def _packed(job: TrainJob, name: str, to: Path, with_base: bool, run: Run | None = None) -> dict[str, Any]:
     to = Path(os.path.abspath(to))
-    if os.path.lexists(to):
-        raise UserError(f"{to.name} is there already.", "Name a folder that is not there; nothing is overwritten.")
+    require_new(to)
     if job.base.parts:
         what = f"{job.base.title} is made of several files of other programs, which cannot be packed."
         raise UserError(what, "Get the base as a diffusers folder, and train with that.")

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lora_gui import families, files
+from lora_gui.drive import require_new
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats import dialects, edit, metadata, peft_settings, programs
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
@@ -167,8 +168,7 @@ def convert(
     `fields` are those of its header, where they are to be others than it has.
     """
     describe(path)
-    if os.path.lexists(out):
-        raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
+    require_new(out)
     here = os.path.abspath(path)  # not where a link leads, as peft's settings lie beside the link
     job = ConvertJob(file=here, to=dialect, out=str(out.resolve()), fields=fields)
     process.done("convert", job, studio.cache / "convert.txt")

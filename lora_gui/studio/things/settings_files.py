@@ -1,11 +1,10 @@
 """Settings files of other trainers and of ours in this studio: read for a draft, written for a run."""
 
-import os
 import tomllib
 from pathlib import Path
 
 from lora_gui import files
-from lora_gui.errors import UserError
+from lora_gui.drive import require_new
 from lora_gui.formats import trainers
 from lora_gui.formats.trainers import ours
 from lora_gui.formats.trainers.carried import Carried
@@ -35,8 +34,7 @@ def read(studio: Studio, file: Path) -> Carried:
 
 def write(job: TrainJob, out: Path) -> Path:
     """The settings of a run as one file. Raises UserError where something is there already."""
-    if os.path.lexists(out):
-        raise UserError(f"{out.name} is there already.", "Give another name; nothing is overwritten.")
+    require_new(out)
     files.write_text(out, ours.written(job))
     return out
 
