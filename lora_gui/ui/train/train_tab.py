@@ -114,7 +114,8 @@ class _Setup:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
         if not shown:
             return self._presets.choices() | self._shows(shown, pressed=False)
-        if shown.get("number") == self._draft.get()[0]:
+        number, draft = self._draft.get()
+        if shown.get("number") == number and shown.get("waits", "") == self._waits(draft):
             return {}
         return self._shows(shown, pressed=False)
 
@@ -158,11 +159,11 @@ class _Setup:
         shown: dict[str, Any],
         problem: UserError | None = None,
         fresh: bool = False,
-        note: str = "",
         pressed: bool = True,
     ) -> Changes:
         """The draft as it stands, for a page that `shown` says what it shows of it."""
         number, draft = self._draft.get()
+        waits = self._waits(draft)
         found = planned.chosen_pictures(self._studio, draft)
         count = len(found.pictures) if found else 0
         values: dict[str, Any] = {"trigger": draft.trigger, "name": draft.name, "ground": draft.ground or "white"}
@@ -181,12 +182,13 @@ class _Setup:
         if isinstance(problem, SettingError):
             wrong, focus = {problem.setting: problem} | wrong, problem.setting
         values["verdict"] = "" if "trigger" in wrong else planned.verdict(self._studio, draft, found)
-        values["notice"] = markup.problem(problem) if problem else markup.notice(note or draft.note, kind="note")
+        values["notice"] = markup.problem(problem) if problem else markup.notice(waits or draft.note, kind="note")
         values["beginning"] = beginning.words(draft)
         folder = found.folder.name if found else ""
         aim = self._pictures.aim(plan)
         mark, was = aim.mark(found) if found else "", shown or {}
-        answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder, desk=mark)
+        answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder, desk=mark,
+                                   waits=waits)  # fmt: skip
         answer |= self._pictures.doctor.hangs(draft)
         anew = folder != was.get("folder", "")
         return answer | (self._pictures.show(found, aim, anew) if anew or mark != was.get("desk", "") else {})
@@ -218,8 +220,19 @@ class _Setup:
         except UserError as error:
             return self._shows(shown, error)
         if run.status().state == "waiting":
-            return self._shows(shown, note=_waits(self._context, run))
+            return self._shows(shown)
         return self._shows(shown) | view.show(run.folder.name)
+
+    def _waits(self, draft: TrainDraft) -> str:
+        """For whom the run waits that was begun of a draft, and where that can be changed; empty where none does."""
+        run, context = self._context.run(draft.started) if draft.started else None, self._context
+        if run is None or not run.folder.is_dir() or run.status().state != "waiting":
+            return ""
+        names = [one.folder.name for one in queue.waiting(self._studio)]
+        place = names.index(run.folder.name) + 1 if run.folder.name in names else 1
+        going_on = context.running()
+        whom = f"for {context.title(going_on)}" if going_on else "its turn"
+        return f"{context.title(run.folder.name)} waits {whom}; place {place} in Runs."
 
     def _begin(self) -> Run:
         """The run of the draft as it stands; pressed twice, it is the same one."""
@@ -235,15 +248,6 @@ class _Setup:
         run = queue.add(self._studio, job)
         self._draft.change(lambda now: replace(now, started=run.folder.name) if now == draft else now)
         return run
-
-
-def _waits(context: Context, run: Run) -> str:
-    """For whom a run waits, and where that can be changed."""
-    names = [one.folder.name for one in queue.waiting(context.studio)]
-    place = names.index(run.folder.name) + 1 if run.folder.name in names else 1
-    going_on = context.running()
-    whom = f"for {context.title(going_on)}" if going_on else "its turn"
-    return f"{context.title(run.folder.name)} waits {whom}; place {place} in Runs."
 
 
 def _name() -> gr.Textbox:

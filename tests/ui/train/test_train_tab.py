@@ -110,6 +110,10 @@ def test_start_takes_along_what_was_just_typed_waits_its_turn_and_pressed_twice_
         assert "place 1 in Runs." in page.starts()
         assert "zxy_two waits for" in (said := page.starts(trigger="zxy_two")) and "place 2 in Runs." in said
         assert [run.job.name for run in queue.waiting(studio)] == ["zxy_one", "zxy_two"]
+        assert page.setup._look(page.shown) == {}
+        queue.remove(studio, queue.waiting(studio)[0])
+        page.takes(page.setup._look(page.shown))
+        assert "zxy_two waits for" in (said := page.values["notice"]) and "place 1 in Runs." in said
     finally:
         life.release()
 
