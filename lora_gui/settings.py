@@ -77,7 +77,7 @@ class TrainSettings(FewPictures, Refinements):
         "cosine", title="Schedule", description="How the learning rate runs out: evenly, in a curve, in a curve with restarts, or straight down.",
     )
     restarts: int = Field(
-        3, ge=1, le=20, title="Restarts", description="How often the curve begins anew. Only for the schedule with restarts.",
+        3, ge=1, le=20, title="Restarts", description="How many times the curve is run through, each from the full rate down; 1 never begins anew. Only for the schedule with restarts.",
     )
     warmup_steps: int = Field(
         0, ge=0, le=10_000, title="Warm-up steps", description="Steps in which the learning rate rises from zero. Up: a gentler beginning.",
@@ -126,7 +126,7 @@ class TrainSettings(FewPictures, Refinements):
         False, title="Mirror pictures", description="Also learn every picture mirrored. Good for few pictures; wrong for faces, lettering and logos.",
     )
     caption_dropout: float = Field(
-        0.05, ge=0, le=1, title="Caption dropout", description="Share of steps without a caption. Up: the look is tied less to the words.",
+        0.05, ge=0, le=1, title="Caption dropout", description="How often a picture is learnt without its caption, its trigger word included; 0.1 is one time in ten. Up: the look is tied less to the words.",
     )
     min_snr_gamma: float = Field(
         0, ge=0, le=20, title="Min-SNR", description="Balances coarse and fine steps; 5 is usual, 0 switches it off. Not used by flow models.",
@@ -136,7 +136,7 @@ class TrainSettings(FewPictures, Refinements):
     )
     keep_back: bool = Field(
         True, title="Keep pictures back",
-        description="On: of ten pictures or more, one in ten, at least two, is not learnt, so that it shows when the others are learnt by heart. Off: all are learnt.",
+        description="On: of ten pictures or more, one in ten, at least two and at most ten, is not learnt, so that it shows when the others are learnt by heart. Off: all are learnt.",
     )
     train_text_encoder: bool = Field(
         False, title="Also train the text encoder", description="On: the trigger word can learn more, the file works in fewer programs.",
@@ -149,11 +149,11 @@ class TrainSettings(FewPictures, Refinements):
         100, ge=1, le=10_000, title="Checkpoint every", description="Steps between two states that a run can go on from.",
     )
     sample_every: int = Field(
-        100, ge=0, le=10_000, title="Sample every", description="Steps between two sets of sample drawings. 0 draws none until the end.",
+        100, ge=0, le=10_000, title="Sample every", description="Steps between two sets of sample drawings. 0 draws them only before the first step and after the last.",
     )
     sample_resolution: int = Field(
         0, ge=0, le=2048, multiple_of=8, title="Size of samples",
-        description="In pixels; 0 is as large as the pictures are learnt. Down: less memory and time, what is learnt stays the same.",
+        description="In pixels; 0 is as large as the pictures are learnt, and at most as the base is drawn. Down: less memory and time, what is learnt stays the same.",
     )
     sample_prompts: tuple[str, ...] = Field(
         (), max_length=8, title="Sample prompts", description="What the samples show, as many as take little time. Empty: chosen from your captions.",
@@ -221,7 +221,7 @@ class DrawSettings(Frozen):
         0, ge=0, le=1, title="Variation", description="How far the noise goes towards that of the variation seed. Up: less alike; 0 is not at all, 1 all the way.",
     )
     variation_seed: int = Field(1, ge=0, le=SEEDS - 1, title="Variation seed", description="Where a variation goes to.")
-    count: int = Field(1, ge=1, le=16, title="How many", description="Drawings at once, each with the next seed.")
+    count: int = Field(1, ge=1, le=16, title="How many", description="How many drawings are made. Each has the next seed, unless 'Seeds of several' says otherwise.")
     width: int = Field(512, ge=64, le=2048, multiple_of=8, title="Width", description="In pixels.")
     height: int = Field(512, ge=64, le=2048, multiple_of=8, title="Height", description="In pixels.")
     steps: int = Field(25, ge=1, le=200, title="Steps", description="Up: cleaner and slower, with less and less difference.")

@@ -10,7 +10,8 @@ from lora_gui.studio.paths import Studio
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line; without a further word the bases are listed."""
-    top = register(commands, "bases", run_list, "the bases on this computer: list, find, add, download, remove")
+    what = "the bases on this computer: list, find, add, download, remove, sign in to the hub"
+    top = register(commands, "bases", run_list, what)
     top.set_defaults(show=_here)
     further = top.add_subparsers(metavar="ACT", parser_class=type(top))
     here = register(further, "list", run_list, "say which bases are on this computer, and what cannot be used")

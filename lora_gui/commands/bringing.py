@@ -12,6 +12,10 @@ from lora_gui.commands.downloads import follow
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
+_LINK = (
+    "owner/name on the hub, the address of a page there or on Civitai, or a path here; HF_ENDPOINT and LORA_GUI_CIVITAI"
+    " name mirrors"
+)
 _KEY = "python -m lora_gui loras civitai-key"
 _SIGN_IN = {True: f"Keep one with: {_KEY}", False: "Sign in with: python -m lora_gui bases sign-in"}
 
@@ -19,7 +23,7 @@ _SIGN_IN = {True: f"Keep one with: {_KEY}", False: "Sign in with: python -m lora
 def add(topics: Any, register: Register) -> None:
     """Put the commands of this file behind `loras`."""
     bring = register(topics, "bring", run_bring, "bring a LoRA from the hub, from Civitai or from a file or folder")
-    bring.add_argument("link", help="owner/name on the hub, the address of a page there or on Civitai, or a path here")
+    bring.add_argument("link", help=_LINK)
     bring.add_argument("--file", default="", metavar="NAME", help="which, where there are several")
     bring.set_defaults(makes_studio=True)
     key = register(topics, "civitai-key", run_key, "keep your key for Civitai, which is asked for or read from input")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import EndedEarly, Register, note
+from lora_gui.commands.check import GOAL
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -24,7 +25,7 @@ def add(commands: Any, register: Register) -> None:
     caption.set_defaults(show=_lines)
     caption.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with pictures")
     caption.add_argument("--trigger", default="", help="the word that is to call the LoRA")
-    caption.add_argument("--goal", choices=("style", "character", "concept"), default="style", help="what it is to be")
+    caption.add_argument("--goal", choices=("style", "character", "concept"), default="style", help=GOAL)
     caption.add_argument("--from", dest="source", metavar="SOURCE", default="filename", help=_FROM)
     caption.add_argument("--question", default="", help="what a captioner is asked that is asked in words (Qwen-VL)")
     for name, usual, what in (("general", 0.35, "tag"), ("character", 0.85, "character's name")):

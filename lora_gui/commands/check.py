@@ -7,6 +7,8 @@ from typing import Any
 from lora_gui.commands import Register, note
 from lora_gui.studio.paths import Studio
 
+GOAL = "what it is to be (default: style)"
+
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
@@ -16,7 +18,7 @@ def add(commands: Any, register: Register) -> None:
     check.add_argument("--base", help="the base that is to learn them (default: one of Stable Diffusion 1.5)")
     check.add_argument("--resolution", type=int, default=0, metavar="PX", help="default: the base's own")
     check.add_argument("--trigger", default="", help="the word that is to call the LoRA")
-    check.add_argument("--goal", choices=("style", "character", "concept"), default="style", help="what it is to be")
+    check.add_argument("--goal", choices=("style", "character", "concept"), default="style", help=GOAL)
 
 
 def run_check(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def arguments(draw: argparse.ArgumentParser) -> None:
     draw.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture is drawn anew")
     draw.add_argument("--sampler", metavar="NAME", help="such as 'Euler a' or 'DPM++ 2M' (default: the base's own)")
     draw.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as guidance=5"
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change a setting, such as guidance=5; may be repeated",
     )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +37,10 @@ def add(commands: Any, register: Register) -> None:
 
 def run_give(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """What was made, and how it was proven to be the same LoRA."""
-    if bool(options.way) == bool(options.program):
+    if not (options.way or options.program):
         raise UserError("Nobody is named to give it to.", "Add --for PROGRAM, or one of: " + ", ".join(_WAYS) + ".")
+    if options.way and options.program:
+        raise UserError("A LoRA is given in one way at a time.", f"Leave out --for, or {options.way}.")
     return _WAYS[options.way](options, studio) if options.way else _for_program(options, studio)
 
 
@@ -106,7 +109,8 @@ def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     what = publish.shown(folder, name, options.repo, not options.public)
     said = {"folder": str(folder), "repo": what.repo, "private": what.private, "files": what.sizes, "card": what.card}
     if not options.yes:
-        again = f"give {options.name} publish --folder {folder} --repo {what.repo} --yes"
+        exactly = ["give", options.name, "publish", "--folder", str(folder), "--repo", what.repo]
+        again = shlex.join([*exactly, *(["--public"] if options.public else []), "--yes"])
         note(f"Nothing was sent. To publish exactly this, say: {again}")
         return said | {"address": ""}
     return said | {"address": publish.publish(studio, what, _progress())}

@@ -10,18 +10,23 @@ from lora_gui.studio.paths import Studio
 if TYPE_CHECKING:
     from lora_gui.studio.stacks.grid import Grid
 
+_ROWS = (
+    "what changes and its values: strength, checkpoint, lora, seed, words, steps, guidance or sampler, such as"
+    " strength:0,0.5,1 or words:fox|red fox; | parts values that hold commas"
+)
+
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     from lora_gui.commands.draw import arguments
 
     grid = register(commands, "grid", run_grid, "draw a grid: what changes from row to row and from column to column")
-    grid.add_argument("--rows", metavar="AXIS:VALUES", help="such as strength:0,0.5,1 or words:fox|red fox")
-    grid.add_argument("--columns", metavar="AXIS:VALUES", required=True, help="such as seed:1,2,3")
+    grid.add_argument("--rows", metavar="AXIS:VALUES", help=_ROWS)
+    grid.add_argument("--columns", metavar="AXIS:VALUES", required=True, help="the same across, such as seed:1,2,3")
     travel = register(commands, "travel", run_travel, "one seed over many strengths, as a strip that also moves")
-    travel.add_argument("--from", dest="first", type=float, default=0.0, help="(default: 0)")
-    travel.add_argument("--to", dest="last", type=float, default=1.0, help="(default: 1)")
-    travel.add_argument("--stations", type=int, default=10, help="(default: 10)")
+    travel.add_argument("--from", dest="first", type=float, default=0.0, help="the first strength (default: 0)")
+    travel.add_argument("--to", dest="last", type=float, default=1.0, help="the last one (default: 1)")
+    travel.add_argument("--stations", type=int, default=10, help="how many drawings (default: 10)")
     compare = register(commands, "compare", run_compare, "the base, each LoRA alone, all together; how much is kept")
     for command in (grid, travel, compare):
         command.set_defaults(makes_studio=True, count=1)

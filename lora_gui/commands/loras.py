@@ -16,7 +16,8 @@ WHICH = "its name, or its file"
 
 
 def add(commands: Any, register: Register) -> None:
-    parser = register(commands, "loras", run_list, "your LoRAs: list, show, rename, edit, star, delete, restore, bring")
+    what = "your LoRAs: list, show, rename, edit, star, delete, restore, bring; your key for Civitai"
+    parser = register(commands, "loras", run_list, what)
     parser.set_defaults(show=_lines, **_EVERYTHING)
     topics = parser.add_subparsers(metavar="WHAT", parser_class=type(parser))
     listed = register(topics, "list", run_list, "list your LoRAs")
@@ -40,10 +41,10 @@ def add(commands: Any, register: Register) -> None:
 def _wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search", dest="words", default="", metavar="WORDS", help="only those that hold these words")
     parser.add_argument("--family", default="", help="only those of this family, such as sdxl")
-    parser.add_argument("--origin", default="", choices=("made", "brought"), help="made here, or brought")
+    parser.add_argument("--origin", default="", choices=("made", "brought"), help="only those made here, or brought")
     parser.add_argument("--star", action="store_true", help="only those with a star")
     parser.add_argument("--tag", default="", help="only those with this tag")
-    parser.add_argument("--sort", default="newest", choices=("newest", "name", "used"))
+    parser.add_argument("--sort", default="newest", choices=("newest", "name", "used"), help="(default: newest)")
 
 
 _EVERYTHING = {"words": "", "family": "", "origin": "", "star": False, "tag": "", "sort": "newest"}

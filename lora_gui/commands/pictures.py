@@ -7,10 +7,14 @@ from typing import Any
 from lora_gui.commands import Register, set_captions
 from lora_gui.studio.paths import Studio
 
+SOURCES = "folders, pictures, captions or zip archives"
+_NUMBERS = "as their files are called, such as 3 for 003.png"
+
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
-    pictures = register(commands, "pictures", run_list, "list the picture sets of your studio, or delete one")
+    what = "your picture sets: list, rename, add to, split, repeat, caption, undo, delete"
+    pictures = register(commands, "pictures", run_list, what)
     pictures.set_defaults(show=_lines)
     actions = pictures.add_subparsers(metavar="ACTION")
     register(actions, "list", run_list, "list the picture sets of your studio").set_defaults(show=_lines)
@@ -21,16 +25,16 @@ def add(commands: Any, register: Register) -> None:
     rename.add_argument("title", metavar="NAME")
     more = register(actions, "add", run_add, "bring more pictures into a picture set")
     more.add_argument("set", metavar="SET")
-    more.add_argument("sources", metavar="PATH", type=Path, nargs="+", help="folders, pictures or zip archives")
+    more.add_argument("sources", metavar="PATH", type=Path, nargs="+", help=SOURCES)
     add_ground(more)
     split = register(actions, "split", run_split, "move some pictures of a set into a new one")
     split.add_argument("set", metavar="SET")
     split.add_argument("title", metavar="NAME", help="of the new set")
-    split.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help="as their files are called")
+    split.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help=_NUMBERS)
     repeat = register(actions, "repeat", run_repeat, "let some pictures of a set be learnt more often than others")
     repeat.add_argument("set", metavar="SET")
     repeat.add_argument("times", metavar="TIMES", type=int, help="how often each counts; 1 as any other")
-    repeat.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help="as their files are called")
+    repeat.add_argument("--numbers", type=int, nargs="+", required=True, metavar="N", help=_NUMBERS)
     set_captions.add(actions, register)
 
 

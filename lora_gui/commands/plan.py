@@ -18,13 +18,15 @@ def add(commands: Any, register: Register) -> None:
     plan.add_argument("--base", help="a base or the folder of one (default: all that are known)")
     plan.add_argument("--preset", help="style, character, concept or one of yours (default: each of them)")
     plan.add_argument(
-        "--pictures", nargs="+", metavar="DIR", help="say what of these is cropped: folders, files, or a picture set"
+        "--pictures", nargs="+", metavar="DIR",
+        help="say what of these is cropped: folders, pictures, zip archives, or a picture set",
     )
     plan.add_argument("--resolution", type=int, metavar="PX", help="of the pictures (default: the preset's)")
     plan.add_argument("--vram", type=gigabytes, default=12.0, metavar="GB", help="memory of the card (default: 12)")
     plan.add_argument("--ram", type=gigabytes, metavar="GB", help="memory of the computer (default: what this one has)")
     plan.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as precision=int8"
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change a setting, such as precision=int8; may be repeated",
     )
     plan.set_defaults(show=_lines)
 

@@ -20,17 +20,18 @@ def add(commands: Any, register: Register) -> None:
     save = register(topics, "save", run_save, "keep settings of your own as a preset")
     save.set_defaults(makes_studio=True)
     save.add_argument("title")
-    save.add_argument("--from", dest="start", default="style", metavar="PRESET", help="what it begins from")
+    save.add_argument("--from", dest="start", default="style", metavar="PRESET",
+                      help="what it begins from (default: style)")  # fmt: skip
     save.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="what differs; may be repeated")
     rename = register(topics, "rename", run_rename, "give one of your own another name")
     rename.add_argument("preset")
     rename.add_argument("title")
     share = register(topics, "share", run_share, "copy a preset for somebody else")
     share.add_argument("preset")
-    share.add_argument("--out", type=Path, metavar="FOLDER")
+    share.add_argument("--out", type=Path, metavar="FOLDER", help="where it is put (default: in your studio)")
     bring = register(topics, "add", run_add, "take in a preset of somebody else")
     bring.set_defaults(makes_studio=True)
-    bring.add_argument("file", type=Path)
+    bring.add_argument("file", type=Path, help="a .toml file, as `presets share` makes one")
     delete = register(topics, "delete", run_delete, "move one of your own to the system's bin")
     delete.add_argument("preset")
 

@@ -13,19 +13,21 @@ from lora_gui.studio.paths import Studio
 if TYPE_CHECKING:
     from lora_gui.formats.trainers.carried import Carried
 
+_FILE = "of kohya's sd-scripts, OneTrainer, ai-toolkit, LyCORIS or this app: TOML, JSON or YAML"
+
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     parser = register(commands, "settings", _nothing, "settings of other trainers and of ours, in one file")
     topics = parser.add_subparsers(metavar="WHAT", parser_class=type(parser), required=True)
     read = register(topics, "read", run_read, "say what of a settings file would be carried over, and what not")
-    read.add_argument("file", type=Path)
+    read.add_argument("file", type=Path, help=_FILE)
     read.set_defaults(show=_lines)
     write = register(topics, "write", run_write, "write the settings of a run as a file that starts it elsewhere")
     write.add_argument("run", metavar="RUN", help=WHICH)
     write.add_argument("--out", type=Path, required=True, metavar="FILE", help="nothing is overwritten")
     train = register(topics, "train", run_train, "train with a settings file")
-    train.add_argument("file", type=Path)
+    train.add_argument("file", type=Path, help=_FILE)
     add_pictures(train)
     for option in ("trigger", "name", "preset", "base"):
         train.add_argument(f"--{option}", help="in place of what the file says")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.commands import Register, gigabytes, note, say, settings_of
-from lora_gui.commands.pictures import add_ground
+from lora_gui.commands.pictures import SOURCES, add_ground
 from lora_gui.commands.runs import add_processes, followed
 from lora_gui.studio.paths import Studio
 
@@ -41,7 +41,7 @@ def add_order(train: argparse.ArgumentParser) -> None:
 def add_pictures(train: argparse.ArgumentParser) -> None:
     """The options that say of what."""
     train.set_defaults(makes_studio=True)
-    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help="folders or single files")
+    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help=SOURCES)
     add_ground(train)
 
 
@@ -61,7 +61,8 @@ def add_hand(train: argparse.ArgumentParser) -> None:
         help="fill the preset for a card of this memory (default: this computer's)",
     )  # fmt: skip
     train.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, such as steps=300"
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change a setting, such as steps=300; may be repeated",
     )
 
 

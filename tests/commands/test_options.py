@@ -3,11 +3,14 @@
 import ast
 import importlib.util
 import inspect
+import re
 import textwrap
 
 import pytest
 
 from lora_gui import __main__ as cli
+from lora_gui.formats import trainers
+from lora_gui.studio.stacks import axes
 
 
 def leaves(parser, line=()):
@@ -62,6 +65,33 @@ def test_how_many_is_not_asked_of_a_sheet_which_has_as_many_drawings_as_cells(sh
     assert cli.parser().parse_args([*sheet.split(), "--prompt", "x"]).count == 1
     with pytest.raises(cli.UsageError, match="--count"):
         cli.parser().parse_args([*sheet.split(), "--prompt", "x", "--count", "2"])
+
+
+def helps(line, name):
+    """What the help says of an option."""
+    (found,) = (one.help for one in COMMANDS[line]._actions if one.dest == name or name in one.option_strings)
+    return found
+
+
+def test_the_help_of_a_grid_names_every_axis_and_that_of_settings_files_every_trainer():
+    for axis in axes.AXES:
+        assert re.search(rf"\b{axis}\b", helps(("grid",), "rows")), axis
+    for trainer in ("kohya", "OneTrainer", "ai-toolkit", "LyCORIS", "this app"):
+        assert trainer in helps(("settings", "read"), "file") and trainer in trainers.KNOWN
+
+
+def test_the_help_names_what_is_taken_where_nothing_is_said():
+    assert all("default: style" in helps((one,), "goal") for one in ("check", "caption"))
+    for line in (("train",), ("pictures", "add")):
+        assert "zip" in helps(line, "pictures" if line == ("train",) else "sources")
+
+
+@pytest.mark.parametrize("topic", ["pictures", "loras", "bases", "presets", "queue"])
+def test_the_help_of_a_topic_speaks_of_each_of_its_actions(topic):
+    said = cli.parser()._actions[-1].choices[topic].description.replace("your key for Civitai", "civitai-key")
+    inner = [line[1] for line in COMMANDS if line[0:1] == (topic,) and len(line) > 1]
+    for action in inner:
+        assert {"captions": "caption", "redo": "undo", "sign-in": "sign in"}.get(action, action) in said, action
 
 
 def test_what_is_looked_for_is_found():

@@ -34,14 +34,15 @@ def checks(
 def _size(name: str, look: Look, facts: Facts, resolution: int, batch: int) -> Iterator[Finding]:
     size = look.width, look.height
     side = float(np.sqrt(look.width * look.height))
-    if side < _SMALL * resolution:
-        says = f"{name} is {size[0]} x {size[1]}: it would have to be enlarged x {resolution / side:.1f} for this base."
-        yield Finding("small", says, "Use a larger copy of it, or leave it out: what it lacks in detail is learnt too.")
     try:
         framed = framing.frame(size, resolution, facts, batch)
     except UserError as error:
         yield Finding("small", f"{name}: {error.what}", error.remedy)
         return
+    if side < _SMALL * resolution:
+        full = f"{resolution} x {resolution}"
+        says = f"{name} is {size[0]} x {size[1]}: it is learnt about that small, larger ones at {full}."
+        yield Finding("small", says, "Use a larger copy of it, or leave it out: what it lacks in detail is learnt too.")
     if framed.cropped > _CROPPED:
         says = f"{framed.cropped * 100:.0f} % of {name} is cut off, which is {size[0]} x {size[1]}."
         yield Finding("cropped", says, "Cut out the part that matters, less long and narrow, and add that instead.")

@@ -18,7 +18,7 @@ from lora_gui.studio.insight.numbers import Numbers, Pair, near
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import learning
 
-FEW = 8  # pictures; with fewer what their losses say is chance
+FEW = 10  # pictures; of fewer none are kept back while they are learnt, whose losses could tell
 TRACED, VARIED = 0.8, 0.8  # of a training picture's edges in drawings of captions; and of the base's spread over seeds
 COPIED = 0.6  # of a training picture's edges, where something else was asked
 NOTHING = 2.5  # of 255, mean change that is no effect
@@ -149,7 +149,7 @@ def _too_few(case: Case) -> Said:
     few = f"{count} pictures are" if count > 1 else "One picture is"
     return (
         f"{few} too few for losses to tell whether it learnt more than that.",
-        "Go by the drawings; with eight pictures or more the losses tell, too.",
+        "Go by the drawings; of ten or more some are kept back, and their losses tell, too.",
     )
 
 

@@ -10,6 +10,7 @@ from lora_gui.engine.train import loop, meter
 from lora_gui.protocol.events import Measured, Note
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.settings import TrainSettings
+from lora_gui.studio.insight import verdicts
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
@@ -21,6 +22,7 @@ def test_one_picture_in_ten_is_kept_back_and_always_the_same(count, back):
     assert len(found) == back == len(set(found)) and set(found) <= set(range(count))
     assert meter.kept_back(count, TrainSettings()) == found
     assert meter.kept_back(count, TrainSettings(keep_back=False)) == []
+    assert bool(back) == (count >= verdicts.FEW)  # of fewer it is said that losses tell less
 
 
 def test_a_run_of_an_earlier_version_goes_on_with_all_its_pictures(base, tmp_path):

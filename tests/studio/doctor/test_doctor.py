@@ -107,10 +107,12 @@ def test_size_and_shape_are_held_against_the_base(sets):
     found = judged(looks)
     assert small.size == (300, 300)
     assert [one.says for one in found.pictures["0"]] == [
-        "0 is 300 x 300: it would have to be enlarged x 1.7 for this base."
+        "0 is 300 x 300: it is learnt about that small, larger ones at 512 x 512."
     ]
     assert any(one.kind == "cropped" and "% of 1 is cut off" in one.says for one in found.pictures["1"])
     assert not named(judged(looks, resolution=256), "small")
+    (tiny,) = judged([look.look(Image.fromarray(noise[:4, :4]))]).pictures["0"]
+    assert tiny.kind == "small" and "is too small" in tiny.says
 
 
 def test_a_jpeg_that_was_squeezed_hard_is_known_by_its_tables_and_later_by_its_blocks(tmp_path, sets):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -158,7 +159,12 @@ def test_publishing_shows_first_what_would_be_uploaded_and_sends_it_only_then(
         hub.allow("hf_write", "ada")
         for name, value in hub.environment().items():
             monkeypatch.setenv(name, value)
-        code, said = told(*chosen)
+        code = cli.main(["give", "fox", "publish", "--repo", "ada/fox", "--public", *chosen, "--json"])
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        again = cli.parser().parse_args(shlex.split(line.partition("say: ")[2]))
+        assert code == 0 and again.public and again.yes and again.folder.is_dir()
+        assert told("--for", "kohya")[1]["error"] == "A LoRA is given in one way at a time."
+        code, said = told("--folder", str(again.folder))
         assert code == 0 and said["address"] == "" and said["private"] and not hub.asked
         assert set(said["files"]) == {"fox.safetensors", "README.md", "cover.png", "images/1.png"}
         folder = ["--folder", said["folder"], "--yes"]

@@ -41,7 +41,7 @@ def good(**changes):
     """A run that learnt outlines and nothing else."""
     pairs = tuple(pair(seed, colour) for seed, colour in enumerate(COLOURS))
     usual = {
-        "pictures": tuple(picture(painted(100 + n, COLOURS[n], 4)) for n in range(8)),
+        "pictures": tuple(picture(painted(100 + n, COLOURS[n % 8], 4)) for n in range(10)),
         "asked": pairs[:4], "plain": pairs, "seeds": tuple(pair(50 + n, "white") for n in range(4)),
         "own": tuple(picture(painted(60 + n, COLOURS[n], 4)) for n in range(3)),
         "travels": tuple(
@@ -145,6 +145,7 @@ def test_losses_above_the_bases_are_molten_and_of_few_pictures_tell_nothing(foun
     assert "60 %" in found(good(), measured=worse)[0].says
     fine = Measured(0, 1.0, 1.0), Measured(100, 0.3, 1.36)  # as a good look of the starter had it
     assert found(good(), measured=fine) == []
+    assert kinds(found(good(pictures=good().pictures[:9]), measured=fine)) == ["too few"]
     few = found(good(pictures=good().pictures[:5]), measured=fine)
     assert kinds(few) == ["too few"] and few[0].severity == "low" and few[0].says.startswith("5 pictures are too few")
     assert found(good(pictures=good().pictures[:1]), measured=fine)[0].says.startswith("One picture is too few")
