@@ -56,6 +56,10 @@ class FewPictures(Frozen):
         0, ge=0, le=1, title="Tag dropout",
         description="Share of tags that are left out each time. Up: what is learnt hangs less on single tags; 0 leaves none out.",
     )
+    moved_views: int = Field(
+        1, ge=1, le=16, title="Moved views",
+        description="Each picture is learnt in so many places, up to four pixels apart. Up: cleaner lines from few pictures, and as many times longer to encode them; pixel art stays where it lies. 1: as it is.",
+    )
     further_resolutions: tuple[Annotated[int, Field(ge=64, le=2048)], ...] = Field(
         (), max_length=4, title="Further resolutions",
         description="Smaller sizes in pixels at which each picture is learnt as well, such as 512 beside 768, so that what is learnt holds in small and large drawings. Empty: none.",
@@ -63,6 +67,11 @@ class FewPictures(Frozen):
     timestep_bias: TimestepBias = Field(
         "balanced", title="Noise learnt more often",
         description="Content: noisy steps, in which shapes and layout settle. Style: clear ones, in which line, colour and texture do. Balanced: as the base was made.",
+    )
+
+    learn_below: float = Field(
+        1, ge=0.1, le=1, title="Learn below",
+        description="The share of the noise up to which the pictures are learnt, such as 0.9. Down: more of the layout, which settles first, stays as the base has it, most so where the base is held; less of the look comes out. 1: all.",
     )
 
     @property

@@ -61,14 +61,19 @@ def drawn(
     noising: dict[str, Noising],
     settings: TrainSettings,
     generator: torch.Generator,
+    within: timestep_bias.Within | None = None,
 ) -> dict[str, Drawn]:
-    """What each part learns from; its latents, noise, timesteps and conditions come from `generator` in this order."""
+    """What each part learns from; its latents, noise, timesteps and conditions come from `generator` in this order.
+
+    `within` is of the noise levels; as the settings say where it is None.
+    """
+    within = within or (0.0, settings.learn_below)
     found = {}
     for part, process in noising.items():
         latents = family.latents(part, parts[part], batch, generator)
         noise = process.noise(latents, settings.noise_offset, generator)
         timesteps = process.timesteps(latents, generator)
-        timesteps = timestep_bias.applied(settings.timestep_bias, timesteps, process.noisiest)
+        timesteps = timestep_bias.applied(settings.timestep_bias, timesteps, process.noisiest, within)
         conditions = family.conditions(part, parts, batch, settings, generator)
         found[part] = Drawn(latents, noise, timesteps, conditions, masks.counts(batch, latents, settings))
     return found

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import losses
+from lora_gui.engine.train import losses, timestep_bias
 from lora_gui.engine.train.cache import Cache
 from lora_gui.families.base import Batch, Conditions, Family, Noising
 from lora_gui.protocol.jobs import TrainJob
@@ -40,19 +40,26 @@ class Preservation:
         self._layers = [layer for _, layer in lora.adapter_layers(parts, name)]
         # a decoder that is told pictures and no captions is told none, or it would be held to the user's own
         self._blank = job.settings.model_copy(update={"caption_dropout": 1.0, "timestep_bias": "balanced"})
+        self._own = job.settings.model_copy(update={"timestep_bias": "balanced"})
 
     def class_batch(self, numbers: list[int], rng: random.Random, share: slice) -> Batch:
         """As many pictures of the class as there are `numbers`, with their own words."""
         chosen = [rng.choice(self._cache.of_class) for _ in numbers]
         return self._cache.batch(chosen, 0.0, rng, share)
 
-    def held(self, batch: Batch, generator: torch.Generator) -> dict[str, Held]:
-        """What each part is held to the base by: the pictures of a batch, noised anew, at other words."""
-        other = self._cache.at(batch, self._cache.held_at)
-        given = losses.drawn(self._family, self._parts, other, self._noising, self._blank, generator)
+    def held(self, batch: Batch, generator: torch.Generator, turn: int) -> dict[str, Held]:
+        """What each part is held to the base by: the pictures of a batch, noised anew, at other words.
+
+        Where only clearer steps are learnt, in every second `turn` at their own words, as noisy as is not learnt.
+        """
+        below = self._job.settings.learn_below
+        noisy = below < 1 and turn % 2 == 0
+        settings, within = (self._own, (below, 1.0)) if noisy else (self._blank, timestep_bias.ALL)
+        held = batch if noisy else self._cache.at(batch, self._cache.held_at)
+        given = losses.drawn(self._family, self._parts, held, self._noising, settings, generator, within)
         with torch.no_grad(), self._without_adapter():
             return {
-                part: Held(one, self._family.conditions(part, self._parts, other, self._blank, generator))
+                part: Held(one, self._family.conditions(part, self._parts, held, settings, generator))
                 for part, one in given.items()
             }
 

@@ -12,7 +12,18 @@ from typing import Any
 import torch
 
 from lora_gui.engine.load import lora, prediction
-from lora_gui.engine.train import adapter, beginning, cache, checkpoint, graphs, losses, meter, optimizers, publish
+from lora_gui.engine.train import (
+    adapter,
+    beginning,
+    cache,
+    checkpoint,
+    graphs,
+    losses,
+    meter,
+    optimizers,
+    publish,
+    timestep_bias,
+)
 from lora_gui.engine.train.average import Average
 from lora_gui.engine.train.dropout import Dropout
 from lora_gui.engine.train.norm_limit import NormLimit
@@ -67,7 +78,7 @@ class TrainState:
     def _measured(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
         """The losses of a batch over all noise levels alike, whichever are learnt more often."""
         even = self.job.settings.model_copy(update={"timestep_bias": "balanced"})
-        return self.loss(losses.drawn(self.family, self.parts, batch, self.noising, even, generator))
+        return self.loss(losses.drawn(self.family, self.parts, batch, self.noising, even, generator, timestep_bias.ALL))
 
     def loss(self, given: dict[str, losses.Drawn]) -> torch.Tensor:
         """Loss of each picture of a batch, (B,) fp32."""
@@ -106,7 +117,7 @@ class TrainState:
             beside = self.preservation.class_batch(numbers, rng, self.ranks.rows(len(numbers)))
             self.graphs.play(self._learn, self.drawn(beside, self.generator), settings.class_weight)
         if settings.preservation and at % HELD_EVERY == 0:
-            self.graphs.play(self._hold, self.preservation.held(batch, self.generator))
+            self.graphs.play(self._hold, self.preservation.held(batch, self.generator, at // HELD_EVERY))
 
     def _learn(self, given: dict[str, losses.Drawn], weight: float = 1.0) -> torch.Tensor:
         """Add the gradients of one batch; its mean loss, ()."""

@@ -19,12 +19,17 @@ BIASES: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
 }
 
 
-def applied(bias: str, timesteps: torch.Tensor, noisiest: float) -> torch.Tensor:
-    """Timesteps (B,) as `bias` moves them, in the base's own units and dtype; of whole numbers none is left out."""
-    move = BIASES[bias]
-    if move is None:
+Within = tuple[float, float]  # shares of the noisiest timestep
+ALL: Within = (0.0, 1.0)
+
+
+def applied(bias: str, timesteps: torch.Tensor, noisiest: float, within: Within = ALL) -> torch.Tensor:
+    """Timesteps (B,) as `bias` moves them, then evenly brought `within` some; in the base's own units and dtype. Of
+    whole numbers none of those is left out."""
+    move, (least, most) = BIASES[bias], within
+    if move is None and within == ALL:
         return timesteps
-    if timesteps.is_floating_point():
-        return move(timesteps / noisiest) * noisiest
-    moved = move((timesteps + 0.5) / noisiest) * noisiest
-    return moved.floor().clamp(0, noisiest - 1).to(timesteps.dtype)
+    whole = not timesteps.is_floating_point()
+    shares = (timesteps + 0.5 * whole) / noisiest
+    moved = (least + (most - least) * (move(shares) if move else shares)) * noisiest
+    return moved.floor().clamp(0, noisiest - 1).to(timesteps.dtype) if whole else moved

@@ -15,11 +15,11 @@ from tests import soak, tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
 WAYS = {
-    "masks": {"masked_loss": True, "flip": True},
+    "masks": {"masked_loss": True, "flip": True, "moved_views": 3},
     "class pictures": {"class_words": "thing", "class_pictures": 2, "class_weight": 0.7},
     "class and words": {"class_words": "thing", "class_pictures": 1, "preservation": 1, "accumulation": 2},
     "blank words": {"preservation": 0.5, "train_text_encoder": True, "caption_dropout": 0.5},
-    "timesteps": {"timestep_bias": "style"},
+    "timesteps": {"timestep_bias": "style", "learn_below": 0.8, "preservation": 1},
     "resolutions": {"resolution": 128, "further_resolutions": (64, 96)},
     "variants": {"caption_lines": True, "shuffle_tags": True, "tag_dropout": 0.3, "caption_dropout": 0.3},
 }

@@ -64,7 +64,7 @@ def test_the_distance_from_the_base_is_that_of_two_plain_networks_and_so_is_its_
         one.flat.data.normal_(std=0.05)
         one.refresh()
     batch = made.cache.batch([0, 2], 0.0, random.Random(1))
-    held = made.preservation.held(batch, torch.Generator().manual_seed(3))
+    held = made.preservation.held(batch, torch.Generator().manual_seed(3), 0)
     found = made.preservation.distance(held)
     found.backward()
 
@@ -96,6 +96,19 @@ def test_the_distance_from_the_base_is_that_of_two_plain_networks_and_so_is_its_
     slope = float(distance(little) - distance(-little)) / (2 * little)
     assert slope == pytest.approx(squared, rel=0.05) and squared > 0
     assert not any(layer.disable_adapters for _, layer in lora.adapter_layers(made.parts, NAME))
+
+
+def test_noise_that_is_not_learnt_is_held_to_the_base_at_the_pictures_own_words_in_every_second_turn(base, tmp_path):
+    made = state(tiny.job(tmp_path, base, preservation=1, learn_below=0.7, batch_size=4), tmp_path)
+    batch = made.cache.batch([0, 1, 2, 3], 0.0, random.Random(1))
+    own, none = batch.captions["text"], made.cache.captions["text"][-1].expand(4, -1, -1)
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        assert made.drawn(batch, generator)["unet"].timesteps.max() < 700
+        noisy, blank = (made.preservation.held(batch, generator, turn)["unet"] for turn in (0, 1))
+        assert noisy.drawn.timesteps.min() >= 700
+        for held, words in ((noisy, own), (blank, none)):
+            assert torch.equal(held.drawn.conditions["text"], words) and torch.equal(held.of_base["text"], words)
 
 
 def test_the_base_is_held_beside_each_second_batch_at_twice_the_weight(base, tmp_path):
@@ -149,6 +162,6 @@ def test_a_base_that_is_held_drifts_less_at_other_words(base, tmp_path):
             made.one_step(iter([[0, 1]]))
         batch = made.cache.batch([2, 3], 0.0, random.Random(1))
         with torch.no_grad():
-            return float(made.preservation.distance(made.preservation.held(batch, torch.Generator().manual_seed(5))))
+            return float(made.preservation.distance(made.preservation.held(batch, torch.Generator().manual_seed(5), 1)))
 
     assert drift(5) < 0.5 * drift(0)

@@ -44,3 +44,12 @@ def test_continuous_timesteps_keep_what_the_base_draws_and_are_moved(process):
     np.testing.assert_allclose(style.numpy(), share**3 * process.noisiest, rtol=1e-4, atol=1e-5)
     assert float(style.mean()) < float(plain.mean()) < float(content.mean()) <= process.noisiest
     assert float(content.max()) <= process.noisiest and float(style.min()) >= 0
+
+
+@pytest.mark.parametrize("bias", ["balanced", "style"])
+def test_only_noise_within_is_learnt_and_all_of_it(bias):
+    found = timestep_bias.applied(bias, drawn(DIFFUSION), DIFFUSION.noisiest, (0.5, 0.8))
+    assert found.dtype == torch.int64 and set(found.tolist()) == set(range(500, 800))
+    plain = drawn(RectifiedFlow(lambda cells: 3.0))
+    moved = timestep_bias.applied(bias, plain, 1000, (0.0, 0.8))
+    torch.testing.assert_close(moved, timestep_bias.applied(bias, plain, 1000) * 0.8)
