@@ -56,10 +56,6 @@ class FewPictures(Frozen):
         0, ge=0, le=1, title="Tag dropout",
         description="Share of tags that are left out each time. Up: what is learnt hangs less on single tags; 0 leaves none out.",
     )
-    moved_views: int = Field(
-        1, ge=1, le=16, title="Moved views",
-        description="Each picture is learnt in so many places, up to four pixels apart. Up: cleaner lines from few pictures, and as many times longer to encode them; pixel art stays where it lies. 1: as it is.",
-    )
     further_resolutions: tuple[Annotated[int, Field(ge=64, le=2048)], ...] = Field(
         (), max_length=4, title="Further resolutions",
         description="Smaller sizes in pixels at which each picture is learnt as well, such as 512 beside 768, so that what is learnt holds in small and large drawings. Empty: none.",

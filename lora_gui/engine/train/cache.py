@@ -17,7 +17,7 @@ from lora_gui.engine.draw.pipeline import encoded
 from lora_gui.engine.load import loading
 from lora_gui.engine.load.device import empty_cache
 from lora_gui.engine.load.opening import opening
-from lora_gui.engine.train import buckets, masks, moved, variants, views
+from lora_gui.engine.train import buckets, masks, variants, views
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch, Family, Tensors
@@ -35,7 +35,7 @@ class Cache:
     """Everything a step needs of pictures and captions, in the computer's own memory; captions can be large."""
 
     framings: list[Framing]  # of each picture; behind them of the same at further resolutions
-    pictures: list[list[Tensors]]  # for each of these its variants: as it is, mirrored and moved where wished
+    pictures: list[list[Tensors]]  # for each of these its variants: as it is, and mirrored where wished
     captions: Tensors  # (captions + 1, ...), the empty one last
     captions_of: list[list[int]]  # for each of these the rows of its captions, one or several variants
     prompts: list[Tensors]  # for each sample prompt, the prompt and the empty one; (2, ...)
@@ -43,7 +43,6 @@ class Cache:
     of_class: list[int] = field(default_factory=list)  # numbers of the pictures that the base drew of the class
     held_at: int = -1  # row of the words at which the base is held: those of the class, or none
     views: dict[int, tuple[views.View, ...]] = field(default_factory=dict)  # of each picture that has several
-    flip: bool = False  # every second variant is mirrored
 
     def batch(
         self, numbers: list[int], dropout: float, rng: random.Random, share: slice = slice(None)
@@ -58,12 +57,8 @@ class Cache:
         return Batch(
             pictures={key: self._stacked([one[key] for one in chosen]) for key in chosen[0]},
             captions={key: self._stacked([value[row] for row in rows]) for key, value in self.captions.items()},
-            framings=[self._framing(n, variant) for n, variant in which],
+            framings=[self.framings[n].mirrored if variant else self.framings[n] for n, variant in which],
         )
-
-    def _framing(self, number: int, variant: int) -> Framing:
-        own = self.framings[number]
-        return own.mirrored if self.flip and variant % 2 else own
 
     def at(self, batch: Batch, row: int) -> Batch:
         """The same pictures, all with the caption of a row."""
@@ -144,7 +139,7 @@ def build(
     rows = {text: row for row, text in enumerate(known)}
     captions_of = [[rows[text] for text in texts[number]] for number in seen]
     of_class = [number for number, picture in enumerate(job.pictures) if picture.of_class]
-    further = of_class, rows[held[0]] if held else -1, views.several(seen, framings), job.settings.flip
+    further = of_class, rows[held[0]] if held else -1, views.several(seen, framings)
     return Cache(framings, pictures, captions, captions_of, pairs, device, *further)
 
 
@@ -166,32 +161,25 @@ def _encode_pictures(
     job: TrainJob, framings: list[Framing], seen: list[int], family: Family, encoders: Any, ranks: Ranks
 ) -> Generator[Event, None, list[list[Tensors]]]:
     """Each framing of a picture, whose number is `seen`; those of one size are encoded together."""
-    settings, shown = job.settings, [job.pictures[number] for number in seen]
+    shown = [job.pictures[number] for number in seen]
     groups = _groups(framings)[ranks.rank :: ranks.count]
     made: Tensors = {}
-    done, masked = 0, masks.wanted(job)
+    done, masked, flip, outside = 0, masks.wanted(job), job.settings.flip, job.settings.unmasked_weight
     for some in groups:
         yield Phase("Encoding pictures", done, len(shown))
-        pixels = {n: _pixels(Path(shown[n].path), framings[n]) for n in some}
-        ways = {n: moved.ways(settings, seen[n], pixels[n]) for n in some}
-        for number in range(max(map(len, ways.values()))):
-            there = [n for n in some if number < len(ways[n])]
-            variant = torch.stack([ways[n][number].of(pixels[n]) for n in there])
+        pixels = torch.stack([_pixels(Path(shown[n].path), framings[n]) for n in some])
+        for number, variant in enumerate((pixels, pixels.flip(-1)) if flip else (pixels,)):
             for key, value in family.encode_pictures(encoders, variant).items():
-                made |= {f"{n} {number} {key}": value[row].clone() for row, n in enumerate(there)}
-            for n in there if masked else ():
-                mask = masks.kept(shown[n], framings[n], ways[n][number], settings.unmasked_weight)
-                made[f"{n} {number} {masks.KEY}"] = mask
+                made |= {f"{n} {number} {key}": value[row].clone() for row, n in enumerate(some)}
+            for n in some if masked else ():
+                made[f"{n} {number} {masks.KEY}"] = masks.kept(shown[n], framings[n], bool(number), outside)
         done += len(some) * ranks.count
     yield Phase("Encoding pictures", len(shown), len(shown))
-    found: list[dict[int, Tensors]] = [{} for _ in shown]
+    found: list[list[Tensors]] = [[{} for _ in range(1 + flip)] for _ in shown]
     for name, tensor in ranks.exchanged(made).items():
         picture, which, part = name.split(" ", 2)
-        found[int(picture)].setdefault(int(which), {})[part] = tensor
-    asked = settings.moved_views * (1 + settings.flip)
-    if still := len({n for n, one in zip(seen, found, strict=True) if len(one) < asked}):
-        yield Note(f"Pixel art is learnt where it lies, not moved: {still} of {len(job.pictures)} pictures.")
-    return [[one[which] for which in sorted(one)] for one in found]
+        found[int(picture)][int(which)][part] = tensor
+    return found
 
 
 def _groups(framings: list[Framing]) -> list[list[int]]:

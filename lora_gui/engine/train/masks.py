@@ -11,7 +11,6 @@ from PIL import Image
 
 from lora_gui import files
 from lora_gui.engine.train import buckets
-from lora_gui.engine.train.moved import Way
 from lora_gui.errors import UserError
 from lora_gui.families.base import Batch
 from lora_gui.framing import Framing
@@ -42,26 +41,24 @@ def notes(job: TrainJob) -> Iterator[Note]:
             yield Note(f"The mask of {_called(path)} was changed since this run began; it is learnt by as it is now.")
 
 
-def kept(picture: TrainPicture, framing: Framing, way: Way, outside: float = 1) -> torch.Tensor:
-    """A picture's mask, shown as the picture is: (1, H/8, W/8) in [0, 1], the mean of each cell; one without is white.
+def kept(picture: TrainPicture, framing: Framing, mirrored: bool, outside: float = 1) -> torch.Tensor:
+    """A picture's mask, framed as the picture is: (1, H/8, W/8) in [0, 1], the mean of each cell; one without is white.
 
     Raises UserError where it is not there any more, or where nothing of the picture would count, as what is black
     counts `outside`.
     """
     width, height = framing.bucket
-    pixels = torch.ones((1, height, width))
+    pixels = torch.ones((1, 1, height, width))
     if picture.mask:
-        pixels[0] = torch.from_numpy(np.array(_opened(Path(picture.path), framing))) / 255
-    if not outside and not bool(pixels.any()):
+        pixels[0, 0] = torch.from_numpy(np.array(_opened(Path(picture.path), framing))) / 255
+    size = max(1, round(height / _CELL)), max(1, round(width / _CELL))
+    found = torch.nn.functional.interpolate(pixels, size, mode="area")[0]
+    if not outside and not bool(found.any()):
         raise UserError(
             f"The mask of {_called(Path(picture.path))} has no white where the picture is learnt: nothing would count.",
             "Paint on its mask or move its frame, leave the picture out, or set Outside of masks above 0.",
         )
-    size = max(1, round(height / _CELL)), max(1, round(width / _CELL))
-    shown = way.of(pixels)
-    if not outside and not bool(shown.any()):  # what counts lies at the edge and was moved out
-        shown = Way(way.mirrored).of(pixels)
-    return torch.nn.functional.interpolate(shown[None], size, mode="area")[0]
+    return found.flip(-1) if mirrored else found
 
 
 def counts(batch: Batch, latents: torch.Tensor, settings: TrainSettings) -> torch.Tensor | None:

@@ -90,6 +90,7 @@ def carried(table: Table) -> Carried:
             found.take(_OURS[theirs], _number_in(value) if theirs in _SIZES else value, theirs)
     found.alpha(given.get("network_dim"), given.get("network_alpha"), "network_alpha")
     _keep_tokens(given.get("keep_tokens"), found)
+    _noise(given.get("max_timestep"), found)
     _precision(given, found)
     _text_encoder(given, found)
     _optimizer_args(given, found)
@@ -119,6 +120,14 @@ def _keep_tokens(kept: Any, found: Carried) -> None:
         found.take("keep_first_tags", int(kept) - 1, "keep_tokens")
     else:
         found.leave("keep_tokens", kept)
+
+
+def _noise(most: Any, found: Carried) -> None:
+    """Up to which of the thousand timesteps is learnt; all where none is said."""
+    if str(most).isdecimal():
+        found.take("learn_below", int(most) / 1000, "max_timestep")
+    else:
+        found.leave("max_timestep", most)
 
 
 def _precision(given: Table, found: Carried) -> None:
@@ -207,7 +216,7 @@ def _pairs(args: Any) -> list[tuple[str, str]]:
 def _rest(given: Table, found: Carried) -> None:
     settled = {*_OURS, *_NETWORK, "network_alpha", "network_args", "network_dropout", "loss_type", "huber_c",
                "huber_schedule", "huber_scale", "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr",
-               "optimizer_args", "keep_tokens", "network_train_unet_only", "output_name",
+               "optimizer_args", "keep_tokens", "max_timestep", "network_train_unet_only", "output_name",
                "pretrained_model_name_or_path", "factor"}  # fmt: skip
     for theirs, value in given.items():
         if theirs in settled or is_off(value):

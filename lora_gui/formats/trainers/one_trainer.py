@@ -23,6 +23,7 @@ _OURS = {
     "offset_noise_weight": "noise_offset",
     "masked_training": "masked_loss",
     "unmasked_weight": "unmasked_weight",
+    "max_noising_strength": "learn_below",
     "seed": "seed",
     "lora_decompose": "dora",
 }
@@ -57,7 +58,6 @@ _SAMPLED = "noise is sampled here as the base was trained with it"
 _USUAL: dict[str, tuple[Any, str]] = {
     "mse_strength": (1.0, NOTHING_LIKE_IT),
     "min_noising_strength": (0.0, _SAMPLED),
-    "max_noising_strength": (1.0, _SAMPLED),
     "timestep_distribution": (None, _SAMPLED),
     "lora_layer_preset": ("full", NOTHING_LIKE_IT),
     "concepts": (None, "the pictures are chosen here, with what is done to them"),

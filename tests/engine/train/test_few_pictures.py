@@ -15,7 +15,7 @@ from tests import soak, tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
 WAYS = {
-    "masks": {"masked_loss": True, "flip": True, "moved_views": 3},
+    "masks": {"masked_loss": True, "flip": True},
     "class pictures": {"class_words": "thing", "class_pictures": 2, "class_weight": 0.7},
     "class and words": {"class_words": "thing", "class_pictures": 1, "preservation": 1, "accumulation": 2},
     "blank words": {"preservation": 0.5, "train_text_encoder": True, "caption_dropout": 0.5},

@@ -11,7 +11,6 @@ from PIL import Image
 from lora_gui import files
 from lora_gui.engine.train import cache, losses, masks
 from lora_gui.engine.train.loop import train
-from lora_gui.engine.train.moved import Way
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.families.base import Batch
@@ -46,14 +45,14 @@ def test_a_mask_is_scaled_and_cropped_with_its_picture_and_each_cell_is_the_mean
     picture = TrainPicture(path=str(tmp_path / "a.png"), mask="there")
     framing = frame((520, 300), 256, family("sd1").facts)
     assert framing.scale < 1 and framing.corner != (0, 0)
-    kept = masks.kept(picture, framing, Way())
+    kept = masks.kept(picture, framing, False)
     width, height = framing.bucket
     scaled = np.asarray(Image.fromarray(original).resize(framing.scaled, Image.Resampling.BOX), np.float64) / 255
     left, top = framing.corner
     cells = scaled[top : top + height, left : left + width].reshape(height // 8, 8, width // 8, 8).mean((1, 3))
     np.testing.assert_allclose(kept[0].numpy(), cells, atol=1e-6)
-    torch.testing.assert_close(masks.kept(picture, framing, Way(mirrored=True)), kept.flip(-1))
-    white = masks.kept(TrainPicture(path="none.png"), framing, Way())
+    torch.testing.assert_close(masks.kept(picture, framing, True), kept.flip(-1))
+    white = masks.kept(TrainPicture(path="none.png"), framing, False)
     assert white.shape == kept.shape and bool((white == 1).all())
 
 
@@ -94,16 +93,6 @@ def test_masks_are_kept_beside_the_latents_of_each_variant_only_where_they_are_l
     assert all(masks.KEY not in one for variants in built().pictures for one in variants)
 
 
-def test_a_mask_moves_with_its_picture_unless_all_that_counts_would_be_moved_out(tmp_path):
-    (picture,) = tiny.pictures(tmp_path, 1)
-    made = masked(picture, (0, 0, 3, 64))
-    framing, cells = Framing((64, 64), (64, 64)), torch.tensor([3, 2, 0]) / 8
-    right, left, out = (masks.kept(made, framing, Way(by=(by, 0)), 0)[0, 0, 0] for by in (2, -1, -4))
-    assert (right, left, out) == (5 / 8, cells[1], cells[0])
-    assert masks.kept(made, framing, Way(by=(-4, 0)), 0.1).sum() == 0
-    assert masks.kept(made, framing, Way(True, (-1, 0)), 0)[0, 0, -1] == cells[1]
-
-
 @pytest.mark.soak
 def test_masks_change_what_is_learnt_only_where_they_are_learnt_by(base, tmp_path):
     def learnt(name, boxes, **settings):
@@ -125,9 +114,9 @@ def test_a_mask_without_white_where_the_picture_is_learnt_is_named_unless_its_bl
     made = job(tmp_path, base, [(0, 0, 20, 64)]).pictures[0]
     masked(made, (0, 0, 60, 64), (128, 64))
     with pytest.raises(UserError, match=r"The mask of picture 0 has no white where the picture is learnt"):
-        masks.kept(made, framing, Way(), 0)
-    assert not masks.kept(made, framing, Way(), 0.1).any()
-    assert masks.kept(made, framing.mirrored, Way(), 0).any()
+        masks.kept(made, framing, False, 0)
+    assert not masks.kept(made, framing, False, 0.1).any()
+    assert masks.kept(made, framing.mirrored, False, 0).any()
     with pytest.raises(UserError, match="has no white"):
         tiny.outcome(cache.build(job(tmp_path, base, [(0, 0, 0, 0)], masked_loss=True, unmasked_weight=0),
                                  family("sd1"), [], CPU, torch.float32))  # fmt: skip
@@ -140,4 +129,4 @@ def test_a_mask_that_changed_is_said_and_one_that_is_gone_ends_the_run_with_its_
     assert "The mask of picture 0 was changed since this run began" in list(masks.notes(made))[-1].text
     path.unlink()
     with pytest.raises(UserError, match=r"The mask of picture 0 cannot be read"):
-        masks.kept(made.pictures[0], Framing((64, 64), (64, 64)), Way())
+        masks.kept(made.pictures[0], Framing((64, 64), (64, 64)), False)
