@@ -178,7 +178,6 @@ def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_pat
     assert again[-1].sha256 == undisturbed[-1].sha256
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
 @pytest.mark.parametrize("asked", ["publish", "pause"])
 def test_a_start_that_ends_before_its_first_step_says_how_far_those_before_it_came(base, tmp_path, asked):
     folder = run_folder(tmp_path, base, steps=40)
@@ -194,6 +193,7 @@ def test_a_start_that_ends_before_its_first_step_says_how_far_those_before_it_ca
     assert last == said[-1] and (reached.first, reached.of) == (before.first, before.of) == (31, 40)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
 def test_a_full_disk_under_the_log_ends_no_work_and_no_words():
     """Progress bars, warnings and tracebacks are printed there, by us and by libraries."""
     code = (

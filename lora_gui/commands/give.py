@@ -3,6 +3,8 @@
 import argparse
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,7 +112,7 @@ def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     said = {"folder": str(folder), "repo": what.repo, "private": what.private, "files": what.sizes, "card": what.card}
     if not options.yes:
         exactly = ["give", options.name, "publish", "--folder", str(folder), "--repo", what.repo]
-        again = shlex.join([*exactly, *(["--public"] if options.public else []), "--yes"])
+        again = _in_shell([*exactly, *(["--public"] if options.public else []), "--yes"])
         note(f"Nothing was sent. To publish exactly this, say: {again}")
         return said | {"address": ""}
     return said | {"address": publish.publish(studio, what, _progress())}
@@ -119,6 +121,11 @@ def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 def _say(words: str) -> None:
     if words:
         note(words)
+
+
+def _in_shell(words: list[str]) -> str:
+    """A command as it is typed; to the shell of Windows a single quote is a letter."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def _progress() -> Callable[[str], None]:

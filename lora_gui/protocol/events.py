@@ -4,8 +4,9 @@ Readers pass over kinds and fields they do not know, so that an older app reads 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -207,6 +208,8 @@ _READERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for ki
 _PLACES = ("path", "lora")  # fields that name a file
 _FORMERLY = {"lacking": "cause"}  # field names of version 0 to today's
 _CAUSES = {"calm": "diverged"}  # likewise
+_STEP = b'{"event": "Step"'
+_ON_THE_WAY = tuple(f'{{"event": "{name}"'.encode() for name in ("Phase", "Sample", "Measured", "Note", "Saved"))
 
 
 def to_line(event: Event) -> str:
@@ -221,6 +224,27 @@ def from_line(line: str) -> Event | None:
         return from_fields(said) if isinstance(said, dict) else None
     except (ValueError, RecursionError):
         return None
+
+
+def in_short(path: Path) -> Iterator[Event]:
+    """The events in a file, without what is only said on the way, and of Steps in a row the last; quick."""
+    if not path.is_file():
+        return
+    step = b""
+    with open(path, "rb") as file:
+        for line in file:
+            if line.startswith(_STEP):
+                step = line
+            elif line.endswith(b"\n") and not line.startswith(_ON_THE_WAY):
+                yield from _in_lines(step, line)
+                step = b""
+    yield from _in_lines(step)
+
+
+def _in_lines(*lines: bytes) -> Iterator[Event]:
+    for line in lines:
+        if event := from_line(line.decode("utf-8", errors="replace")):
+            yield event
 
 
 def from_fields(said: dict[str, Any]) -> Event | None:

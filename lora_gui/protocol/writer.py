@@ -12,12 +12,10 @@ from typing import IO, Any
 
 from lora_gui import drive
 from lora_gui.errors import UserError
-from lora_gui.protocol.events import Event, Failed, Last, Paused, Started, Step, Stopped, from_line, relocated, to_line
+from lora_gui.protocol.events import Event, Failed, Last, Paused, Started, Step, Stopped, in_short, relocated, to_line
 from lora_gui.protocol.task_folder import Reached, TaskFolder, placed
 
 _NOWHERE = Reached(0, 0, 0)
-_STEP = b'{"event": "Step"'
-_REACHING = tuple(f'{{"event": "{kind}"'.encode() for kind in ("Started", "Paused", "Stopped"))
 
 
 class _Log(io.FileIO):
@@ -77,23 +75,15 @@ class EventWriter:
             print(error, file=sys.stderr)
 
 
-def _before(events: Path) -> Reached:
+def _before(path: Path) -> Reached:
     """How far the starts before this one came, which may end before it says that itself."""
-    reached, step = _NOWHERE, b""
-    if not events.is_file():
-        return reached
-    with open(events, "rb") as lines:
-        for line in lines:
-            if line.startswith(_STEP):
-                step = line  # the last one counts, of very many
-            elif line.startswith(_REACHING):
-                for one in (step, line):
-                    reached = _further(reached, from_line(one.decode("utf-8", "replace")))
-                step = b""
-    return _further(reached, from_line(step.decode("utf-8", "replace")))
+    reached = _NOWHERE
+    for event in in_short(path):
+        reached = _further(reached, event)
+    return reached
 
 
-def _further(reached: Reached, event: Event | None) -> Reached:
+def _further(reached: Reached, event: Event) -> Reached:
     match event:
         case Started(steps, first):
             return Reached(first, first, steps)

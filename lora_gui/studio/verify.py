@@ -56,8 +56,7 @@ def _everything(studio: Studio) -> Iterator[Thing]:
         yield from _listed(folder, _of_run(Run(folder)))
     if os.path.lexists(studio.runs / QUEUE):
         yield studio.runs / QUEUE, partial(_queue, studio)
-    for path in loras.lying_in(studio.loras):
-        yield path, partial(_lora, path)
+    yield from _listed(studio.loras, _of_loras(studio.loras))
     for folder in pictures.picture_sets(studio):
         yield folder / picture_index.FILE, partial(picture_index.check, folder)
         for path in sorted(folder.glob("[0-9]*.png")):
@@ -95,6 +94,11 @@ def _of_run(run: Run) -> Iterator[Thing]:
             yield folder / name, partial(_checkpoint, folder, name)
     for path in sorted(run.files.samples.glob("*.png")):
         yield path, partial(_picture, path, "Delete it; resuming the run draws it again where it still can.")
+
+
+def _of_loras(folder: Path) -> Iterator[Thing]:
+    for path in loras.lying_in(folder):
+        yield path, partial(_lora, path)
 
 
 def _say(error: Exception) -> None:

@@ -38,9 +38,10 @@ class Preservation:
         """`name` is the adapter's, without which the base predicts."""
         self._job, self._cache, self._family, self._parts, self._noising = job, encoded, family, parts, noising
         self._layers = [layer for _, layer in lora.adapter_layers(parts, name)]
-        # a decoder that is told pictures and no captions is told none, or it would be held to the user's own
-        self._blank = job.settings.model_copy(update={"caption_dropout": 1.0, "timestep_bias": "balanced"})
-        self._own = job.settings.model_copy(update={"timestep_bias": "balanced"})
+        even = job.settings.model_copy(update={"timestep_bias": "balanced"})
+        # a decoder that is told pictures and no captions is told none, or it would be held to the user's own; and at
+        # those it is told all, as the base beside it is
+        self._blank, self._own = (even.model_copy(update={"caption_dropout": share}) for share in (1.0, 0.0))
 
     def class_batch(self, numbers: list[int], rng: random.Random, share: slice) -> Batch:
         """As many pictures of the class as there are `numbers`, with their own words."""

@@ -53,20 +53,22 @@ def noted(studio: Studio) -> dict[str, Notes]:
 
 def loras(studio: Studio, seconds: float | None) -> tuple[dict[str, Any], dict[str, os.stat_result], int]:
     """What is told of each LoRA file by its name without suffix, and its state; those still being written left out."""
-    states = scanned(studio.loras, SUFFIX)
+    states = scanned(studio.loras, SUFFIX, capitals=True)
     marks = {name: _mark(stat) for name, stat in states.items()}
     told, left = index.told_of(studio, "lora", marks, lambda name: _told(place(studio, name)), seconds)
     return told, states, left
 
 
-def scanned(folder: Path, suffix: str, links: bool = True) -> dict[str, os.stat_result]:
-    """The files of a folder that end so, each with its state; without what is still being written, or without links."""
+def scanned(folder: Path, suffix: str, links: bool = True, capitals: bool = False) -> dict[str, os.stat_result]:
+    """The files of a folder that end so, or so in capitals too, each with its state; without what is still being
+    written, or without links."""
     found = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name, ending = os.path.splitext(entry.name)
-                if ending.lower() == suffix and not name.startswith(".") and (links or not entry.is_symlink()):
+                fits = (ending.lower() if capitals else ending) == suffix and not name.startswith(".")
+                if fits and (links or not entry.is_symlink()):
                     stat = _stat(entry)
                     if stat is not None and (ending == suffix or name not in found):
                         found[name] = stat

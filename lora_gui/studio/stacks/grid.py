@@ -157,7 +157,7 @@ def _drawn(
         for status in drawer.wait(id):
             if is_stopped() and not status.ended:
                 drawer.cancel(id)
-            if status.drawings:
+            if status.drawings and status.ended:
                 yield replace(cell, drawing=status.drawings[0])
                 return
             if status.state == "failed":

@@ -10,8 +10,6 @@ from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import TaskFolder, located
 
 _BEGINNING = 4096  # bytes by which a file of events is known again
-_STEP = b'{"event": "Step"'
-_ON_THE_WAY = tuple(f'{{"event": "{name}"'.encode() for name in ("Phase", "Sample", "Measured", "Note", "Saved"))
 ENDED = ("paused", "stopped", "finished", "failed")
 
 
@@ -140,20 +138,10 @@ class Follower:
 
 def brief(path: Path) -> RunStatus:
     """The status after everything that stands in a file, without what is long in it; quick."""
-    if not path.is_file():
-        return RunStatus()
-    status, step, studio = RunStatus(), b"", TaskFolder(path.parent).studio
-    with open(path, "rb") as file:
-        for line in file:
-            if line.startswith(_STEP):
-                step = line
-            elif line.endswith(b"\n") and not line.startswith(_ON_THE_WAY):
-                for one in (step, line):
-                    if event := events.from_line(one.decode("utf-8", errors="replace")):
-                        status = after(status, events.relocated(event, lambda path: located(path, studio)))
-                step = b""
-    event = events.from_line(step.decode("utf-8", errors="replace")) if step else None
-    return after(status, event) if event else status
+    status, studio = RunStatus(), TaskFolder(path.parent).studio
+    for event in events.in_short(path):
+        status = after(status, events.relocated(event, lambda path: located(path, studio)))
+    return status
 
 
 def after(status: RunStatus, event: events.Event) -> RunStatus:

@@ -181,8 +181,13 @@ def is_finite(path: Path) -> bool:
 
 
 def lying_in(folder: Path) -> list[Path]:
-    """What is called a LoRA file in a folder, by name, also with its ending in capitals; what is half made is not."""
-    there = folder.iterdir() if folder.is_dir() else ()
+    """What is called a LoRA file in a folder, by name, also with its ending in capitals; what is half made is not.
+
+    Raises UserError where the folder cannot be listed."""
+    try:
+        there = [*folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"{folder} could not be read ({error.strerror}).", "Check that you may read it.") from None
     return sorted(path for path in there if path.suffix.lower() == SUFFIX and not path.name.startswith("."))
 
 

@@ -96,8 +96,8 @@ class Grids:
         try:
             with desk.still:
                 problem = desk.take(shown.get("changes"))
-                planned = plan()
-            began = self._view.begin(planned, desk.draft.on_processor)
+                planned, on_processor = plan(), desk.draft.on_processor
+            began = self._view.begin(planned, on_processor)
         except UserError as error:
             return desk.shows(error)
         return desk.shows(problem) | began

@@ -190,8 +190,9 @@ class Opened:
 
     def _noted(self, name: str, read: Callable[[str], Any], page: Page, typed: str) -> Changes:
         if page and Path(page["path"]).is_file():
+            card = self._card(page)
             with self._noting:
-                changes.note(self._studio, self._card(page), **{name: read(typed or "")})
+                changes.note(self._studio, card, **{name: read(typed or "")})
         return {}
 
     def _chosen(self, event: gr.EventData, page: Page) -> Changes:

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from lora_gui import __main__ as cli
+from lora_gui.commands import give
 from lora_gui.errors import UserError
 from lora_gui.formats import contract, edit, generation, png
 from lora_gui.formats.contract import Contract
@@ -141,6 +142,14 @@ def test_a_card_names_the_base_and_its_licence_as_the_hub_calls_them(lora, base,
     assert "fox \\*bold\\*" in read.text and "Nobody has recorded whose the pictures are" in read.text
 
 
+def test_the_line_to_publish_with_is_one_for_the_shell_of_this_system(monkeypatch):
+    words = ["give", "red fox", "--folder", "C:\\fox"]
+    lines = {"linux": "give 'red fox' --folder 'C:\\fox'", "win32": 'give "red fox" --folder C:\\fox'}
+    for system, line in lines.items():
+        monkeypatch.setattr(sys, "platform", system)
+        assert give._in_shell(words) == line
+
+
 def test_publishing_shows_first_what_would_be_uploaded_and_sends_it_only_then(
     studio, lora, tmp_path, monkeypatch, capsys
 ):
@@ -161,7 +170,7 @@ def test_publishing_shows_first_what_would_be_uploaded_and_sends_it_only_then(
             monkeypatch.setenv(name, value)
         code = cli.main(["give", "fox", "publish", "--repo", "ada/fox", "--public", *chosen, "--json"])
         line = capsys.readouterr().err.strip().splitlines()[-1]
-        again = cli.parser().parse_args(shlex.split(line.partition("say: ")[2]))
+        again = cli.parser().parse_args(shlex.split(line.partition("say: ")[2], posix=sys.platform != "win32"))
         assert code == 0 and again.public and again.yes and again.folder.is_dir()
         assert told("--for", "kohya")[1]["error"] == "A LoRA is given in one way at a time."
         code, said = told("--folder", str(again.folder))

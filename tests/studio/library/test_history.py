@@ -20,6 +20,7 @@ def studio(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png.encode(Image.new("RGB", (8, 8)), record))
     (studio.drawings / "2026-01-02" / "b-preview.png").write_bytes(b"")
+    (studio.drawings / "2026-01-02" / "photo.PNG").write_bytes(b"")  # none of ours
     return studio
 
 

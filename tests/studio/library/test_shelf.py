@@ -149,6 +149,19 @@ def test_damaged_notes_are_none_and_what_a_newer_app_notes_stays(studio):
         notes.tags("x" * 41)
 
 
+def test_a_folder_that_cannot_be_listed_is_what_is_wrong(studio, monkeypatch):
+    making.lora(studio, "fox")
+
+    def refused(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    (wrong,) = [one for one in verify.verify(studio)["wrong"] if one["path"] == str(studio.loras)]
+    assert wrong["what"] == f"{studio.loras} could not be read (Permission denied)."
+    with pytest.raises(UserError, match="could not be read"):
+        loras.find(studio, "fox")
+
+
 def test_a_folder_that_is_not_there_is_an_empty_library(tmp_path):
     found = shelf.shelf(Studio(tmp_path / "none"))
     assert (found.cards, found.left, found.tags, found.families) == ([], 0, [], {})
