@@ -167,7 +167,7 @@ def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, wind
     assert page.locator("#past-samples img").bounding_box()["width"] > 80
     for width in (390, 768, 1024, 1440):
         page.set_viewport_size({"width": width, "height": 844})
-        page.locator("#past-stop").click(trial=True)  # nothing lies over it
+        page.locator("#past-resume").click(trial=True)  # nothing lies over it
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
