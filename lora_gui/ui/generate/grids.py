@@ -130,7 +130,8 @@ class Grids:
         return self._lists() if mark and mark != self._view.last else {}
 
     def _lists(self) -> Changes:
-        return {self._before: self._listed(), self._mark: self._view.last}
+        last = self._view.last  # first: what changes meanwhile is looked at once more
+        return {self._before: self._listed(), self._mark: last}
 
     def _listed(self) -> str:
         """The sheets that were drawn before."""

@@ -89,9 +89,10 @@ class SheetView:
 
     def changes(self) -> Changes:
         """How everything stands."""
+        mark = self._seen()  # first: what changes meanwhile is looked at once more
         sheet, latest = self._now(), self._sheets.latest
         line = _line(latest) if latest and latest.goes_on and not sheet else _back(self._binned)
-        return {self._state: self._told(sheet) if sheet else "", self._mark: self._seen(), self._line: line}
+        return {self._state: self._told(sheet) if sheet else "", self._mark: mark, self._line: line}
 
     def _look(self, mark: list[Any]) -> Changes:
         return {} if mark == self._seen() else self.changes()

@@ -99,6 +99,7 @@ class _Shelf:
 
     def listed(self, *wish: Any, number: int = 1, seconds: float | None = AT_ONCE) -> Changes:
         """The cards that fit, as the folders are now."""
+        mark = self._mark()  # first: what comes meanwhile is looked at once more
         there = shelf.shelf(self._studio, seconds)
         found = shelf.wanted(there.cards, _wish(wish))
         address = Thumbnails(self._studio)
@@ -110,7 +111,7 @@ class _Shelf:
         return {
             self._cards: shown + address.remark(),
             self._bin: cards.bin(bin.binned(self._studio), bin.size(self._studio)),
-            self._page: {"mark": self._mark(), "number": number, "left": there.left},
+            self._page: {"mark": mark, "number": number, "left": there.left},
             self._family: gr.update(choices=[ALL_FAMILIES, *((title, key) for key, title in there.families.items())]),
             self._tag: gr.update(choices=[ALL_TAGS, *((tag, tag) for tag in there.tags)]),
         }

@@ -89,8 +89,9 @@ class InsightView:
 
     def changes(self, run: Run, status: RunStatus) -> Changes:
         """Everything there is to see of a run."""
+        mark = self._marked(run)  # first: what changes meanwhile is looked at once more
         if not status.ended or not (status.lora or status.state == "failed"):
-            return {self._hero: "", self._panel: gr.update(visible=False), self._mark: self._marked(run)}
+            return {self._hero: "", self._panel: gr.update(visible=False), self._mark: mark}
         found, now = report.read(run), self._work.standing
         ours = now.run == run.folder.name
         goes_on, stale = ours and now.goes_on, found is not None and found.step != status.step
@@ -102,7 +103,7 @@ class InsightView:
             self._state: (insight_words.stands(now) if ours else "")
             + (markup.quiet(f"This is of step {found.step}; it has learnt more since.") if found and stale else ""),
             self._found: self._told(run, found) if found else "",
-            self._mark: self._marked(run),
+            self._mark: mark,
         }
 
     def _told(self, run: Run, found: Report) -> str:

@@ -103,6 +103,21 @@ def test_a_grid_is_drawn_cell_by_cell_and_each_cell_can_be_used_again(page):
     assert sheet(page)["name"] == shown["name"] and page.changes[page.view._line] == ""
 
 
+def test_a_sheet_that_ends_while_a_page_is_told_of_it_is_told_at_the_next_look(page, monkeypatch):
+    told = page.view._told
+
+    def late(sheet):
+        page.view._sheets.join()  # how it stood was read before
+        return told(sheet)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(page.view, "_told", late)
+        page.take(page.grids._begun(page.shown | {"changes": {"rows_kind": "seed", "rows": "1, 2"}}, page.grids._grid))
+    assert sheet(page)["draws"]
+    page.changes = page.view._look(page.changes[page.view._mark])
+    assert not sheet(page)["draws"]
+
+
 def test_a_grid_goes_on_while_something_else_is_drawn_and_keeps_what_there_is_when_it_is_stopped(page):
     type_in(page, columns_kind="seed", columns=", ".join(map(str, range(90))))
     page.take(page.grids._begun(page.shown, page.grids._grid))
