@@ -106,7 +106,7 @@ def _busy(response: httpx2.Response) -> PassingError:
     if wait is None or wait <= LONGEST:
         return PassingError(f"{host} asks not to be asked so often", wait)
     what = f"{host} asks to be left alone for {wait / 60:.0f} minutes"
-    return PassingError(what, wait, "Try again after that.")
+    return PassingError(what, wait, "Resume after that; nothing that was fetched is lost.")
 
 
 def _wait(response: httpx2.Response) -> float | None:
