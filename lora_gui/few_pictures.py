@@ -1,6 +1,6 @@
 """The settings by which more is learnt from few pictures, a part of those of a training: each off until asked for."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,6 +69,11 @@ class FewPictures(Frozen):
         1, ge=0.1, le=1, title="Learn below",
         description="The share of the noise up to which the pictures are learnt, such as 0.9. Down: more of the layout, which settles first, stays as the base has it, most so where the base is held; less of the look comes out. 1: all.",
     )
+
+    @property
+    def evenly(self) -> Self:
+        """The same settings, over all noise levels alike, whichever are learnt more often or not at all."""
+        return self.model_copy(update={"timestep_bias": "balanced", "learn_below": 1.0})
 
     @property
     def passes(self) -> float:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lora_gui.engine.load import lora
-from lora_gui.engine.train import losses, timestep_bias
+from lora_gui.engine.train import losses
 from lora_gui.engine.train.cache import Cache
 from lora_gui.families.base import Batch, Conditions, Family, Noising
 from lora_gui.protocol.jobs import TrainJob
@@ -38,10 +38,11 @@ class Preservation:
         """`name` is the adapter's, without which the base predicts."""
         self._job, self._cache, self._family, self._parts, self._noising = job, encoded, family, parts, noising
         self._layers = [layer for _, layer in lora.adapter_layers(parts, name)]
-        even = job.settings.model_copy(update={"timestep_bias": "balanced"})
         # a decoder that is told pictures and no captions is told none, or it would be held to the user's own; and at
         # those it is told all, as the base beside it is
-        self._blank, self._own = (even.model_copy(update={"caption_dropout": share}) for share in (1.0, 0.0))
+        self._blank, self._own = (
+            job.settings.evenly.model_copy(update={"caption_dropout": share}) for share in (1.0, 0.0)
+        )
 
     def class_batch(self, numbers: list[int], rng: random.Random, share: slice) -> Batch:
         """As many pictures of the class as there are `numbers`, with their own words."""
@@ -55,7 +56,7 @@ class Preservation:
         """
         below = self._job.settings.learn_below
         noisy = below < 1 and turn % 2 == 0
-        settings, within = (self._own, (below, 1.0)) if noisy else (self._blank, timestep_bias.ALL)
+        settings, within = (self._own, (below, 1.0)) if noisy else (self._blank, None)
         held = batch if noisy else self._cache.at(batch, self._cache.held_at)
         given = losses.drawn(self._family, self._parts, held, self._noising, settings, generator, within)
         with torch.no_grad(), self._without_adapter():

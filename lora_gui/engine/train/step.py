@@ -12,18 +12,7 @@ from typing import Any
 import torch
 
 from lora_gui.engine.load import lora, prediction
-from lora_gui.engine.train import (
-    adapter,
-    beginning,
-    cache,
-    checkpoint,
-    graphs,
-    losses,
-    meter,
-    optimizers,
-    publish,
-    timestep_bias,
-)
+from lora_gui.engine.train import adapter, beginning, cache, checkpoint, graphs, losses, meter, optimizers, publish
 from lora_gui.engine.train.average import Average
 from lora_gui.engine.train.dropout import Dropout
 from lora_gui.engine.train.norm_limit import NormLimit
@@ -77,8 +66,8 @@ class TrainState:
 
     def _measured(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
         """The losses of a batch over all noise levels alike, whichever are learnt more often."""
-        even = self.job.settings.model_copy(update={"timestep_bias": "balanced"})
-        return self.loss(losses.drawn(self.family, self.parts, batch, self.noising, even, generator, timestep_bias.ALL))
+        even = self.job.settings.evenly
+        return self.loss(losses.drawn(self.family, self.parts, batch, self.noising, even, generator))
 
     def loss(self, given: dict[str, losses.Drawn]) -> torch.Tensor:
         """Loss of each picture of a batch, (B,) fp32."""

@@ -13,6 +13,7 @@ from lora_gui import families, files
 from lora_gui.drive import require_new
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats import dialects, edit, metadata, peft_settings, programs
+from lora_gui.formats.base_files import SUFFIX as SUFFIX
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
 from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
 from lora_gui.formats.strengths import OF_GROUP, group_of
@@ -22,7 +23,6 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things.names import safe_name
 
-SUFFIX = ".safetensors"
 _END = 65_536  # bytes
 
 
