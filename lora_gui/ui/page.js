@@ -4,6 +4,7 @@ window.studio = (() => {
   const PATIENCE = 5000; // ms after which an answer counts as lost
   const TRIES = 3;
   const SETTLED = 60; // ms in which an answer is drawn
+  const OPENS = 3000; // ms in which the first look is to be answered
   const RESTS = 500, WAITS = 10000; // ms without a key; ms between two looks while there are keys
   const LOST = 'LoRA Studio was closed. Start it again; nothing is lost.';
   const UNFORESEEN = 'That did not work. Try it again; what went wrong stands where LoRA Studio was started.';
@@ -50,19 +51,39 @@ window.studio = (() => {
     one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])) });
   }
 
+  // A look takes long: what was answered to a press meanwhile is newer, and must not be drawn over. Nothing is lost by
+  // passing such a look over, since it is the page that says what it was told: it looks again. An edit needs no such
+  // care, since the fields know which answer is newer.
+  const LOOK = '"event_data":{"look":', EDIT = '"event_data":{"changes":', SAME = { __type__: 'update' };
+  const fetched = window.fetch;
+  let answers = 0;
+  window.fetch = async (where, how) => {
+    const isEvent = typeof how?.body === 'string' && /\/(run\/predict|queue\/join)/.test(where), before = answers;
+    const answer = await fetched(where, how);
+    if (!isEvent || how.body.includes(EDIT)) return answer;
+    if (!how.body.includes(LOOK)) answers += 1;
+    else if (before !== answers && answer.ok) {
+      wanted = true;
+      const told = await answer.json();
+      return Response.json({ ...told, data: told.data.map(() => SAME) });
+    }
+    return answer;
+  };
+
   // What a script asks for by itself goes past gradio, which for every answer looks through all parts of the page; what
   // cannot be done is an answer that says so. None, where it was lost.
   const asked = {}, leavers = {};
   function asks(key, fn) { asked[key] = fn; }
   function post(key, event, more) {
     const body = JSON.stringify({ data: [null], event_data: event, fn_index: asked[key], session_hash: 'page' });
-    return fetch('gradio_api/run/predict', { method: 'POST', headers: { 'content-type': 'application/json' }, body, ...more });
+    return fetched('gradio_api/run/predict', { method: 'POST', headers: { 'content-type': 'application/json' }, body, ...more });
   }
   async function ask(key, event) {
     while (!(key in asked)) await new Promise(done => setTimeout(done, SETTLED)); // the page is still being made
     const answer = await post(key, event).catch(() => null);
-    if (answer?.ok) return (await answer.json()).data[0];
-    say(answer ? UNFORESEEN : LOST);
+    const told = answer?.ok ? await answer.json().catch(() => null) : null; // it may break off half way
+    if (told) return told.data[0];
+    say(answer && !answer.ok ? UNFORESEEN : LOST);
     return null;
   }
 
@@ -215,6 +236,11 @@ window.studio = (() => {
     if (tries) setTimeout(go, SETTLED, one, name, tries - 1);
   }
 
+  // The first look may bring the welcome, or a run in place of the form: what it moves is not seen before. Where its
+  // answer does not come, the page is seen as it is.
+  const root = document.documentElement, opened = () => root.classList.remove('opening');
+  root.classList.add('opening');
+
   // Looks happen while something lives and somebody sees the page, and once whenever it comes into sight again.
   function live(props, trigger, watch) {
     let timer = 0, told = null, looked = comes ? performance.now() : -Infinity;
@@ -231,7 +257,7 @@ window.studio = (() => {
       if (wanted) return;
       comes = true;
       looked = now;
-      trigger('tick', {});
+      trigger('tick', { look: true });
     };
     // Its answer holds the page up: what nobody pressed for gives way to keys that are being pressed, but not for ever.
     let pressed = -Infinity, again = 0;
@@ -258,6 +284,7 @@ window.studio = (() => {
       told = now.words ?? null;
     }
     watch('value', arrange);
+    setTimeout(opened, OPENS);
     document.addEventListener('visibilitychange', () => { arrange(); seen(); });
     window.addEventListener('focus', seen);
     others.onmessage = () => { if (!document.hidden) look(); };
@@ -266,6 +293,7 @@ window.studio = (() => {
   function arrived() {
     comes = false;
     if (wanted) looks();
+    setTimeout(requestAnimationFrame, SETTLED, opened);
   }
 
   // A button's work is done: look at what it began. Where the button is gone, the focus goes to the first of these.

@@ -11,6 +11,7 @@ from lora_gui.ui.generate import generate_tab
 from lora_gui.ui.library import library_tab
 from lora_gui.ui.runs import runs_tab
 from lora_gui.ui.train import train_tab
+from lora_gui.ui.widgets.handlers import in_replies
 from lora_gui.ui.widgets.parts import html
 
 TABS = (
@@ -38,6 +39,7 @@ def build(studio: Studio, drawer: Drawer) -> gr.Blocks:
         check_view.build(studio)
         learning.build(studio)
         context.live.connect(window.load, context.standing)
+    in_replies(window)
     window.queue(api_open=False, max_size=32, default_concurrency_limit=1)
     window._queue.sleep_when_free = NAP
     window._queue.progress_update_sleep_when_free = 1.0  # seconds; of gradio's own progress bars there is none

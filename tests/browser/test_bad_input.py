@@ -255,6 +255,41 @@ def test_a_file_that_is_no_lora_is_refused(page, window, tmp_path):
     assert window.complaints == []
 
 
+def test_a_look_older_than_the_answer_to_a_press_is_passed_over(page, browser, window, tmp_path):
+    held, context = [], browser.new_context()
+
+    def hold_the_look(route):
+        if '"look":' in (route.request.post_data or "") and not held:
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    other = context.new_page()
+    other.goto(window.address)
+    drop(other, painted(tmp_path, "first.png"))
+    expect(other.locator(".pictures img")).to_have_count(1)
+    page.wait_for_timeout(1100)  # it looks no oftener when it comes into sight
+    page.route("**/run/predict", hold_the_look)
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    for _ in range(100):
+        if held:
+            break
+        page.wait_for_timeout(50)
+    fake = tmp_path / "notes.png"
+    fake.write_text("not a picture at all")
+    drop(page, painted(tmp_path, "second.png", "teal"), fake)
+    expect(page.locator("#chosen")).to_contain_text("notes.png is a text file")
+    route, answer = held[0]
+    assert "first.png" in answer.text()  # the page would show what it was told before
+    with page.expect_request(lambda one: '"look":' in (one.post_data or "")):  # it looks again at once
+        route.fulfill(response=answer)
+    page.wait_for_timeout(500)
+    expect(page.locator("#chosen")).to_contain_text("notes.png is a text file")
+    expect(page.locator(".pictures img")).to_have_count(2)
+    assert window.complaints == []
+    context.close()
+
+
 def test_two_starts_at_once_make_one_run_and_both_windows_show_it(page, browser, window):
     if not bases.list_bases(Studio(window.home)):
         pytest.skip("This copy of the app has no starter, the base to train on.")

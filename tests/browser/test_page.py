@@ -52,6 +52,23 @@ def until(page, true):
     raise AssertionError("it did not come true")
 
 
+MOVED = """
+  window.moved = [];
+  new PerformanceObserver(seen => window.moved.push(...seen.getEntries().filter(one => one.value > 0.01).map(one =>
+    `${one.value} ${one.sources.map(of => of.node?.id)}`))).observe({ type: 'layout-shift', buffered: true });
+"""
+
+
+def test_nothing_that_is_seen_moves_while_the_page_opens_on_a_slow_computer(page, window):
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    page.add_init_script(MOVED)
+    page.reload()
+    page.locator("#start").wait_for()
+    expect(page.locator("#welcome")).to_be_visible()  # it came with the first look
+    page.wait_for_timeout(1500)
+    assert page.evaluate("moved") == []
+
+
 @pytest.mark.soak
 def test_after_three_bases_in_turn_the_plan_says_what_the_fields_hold(page, window):
     page.get_by_text("Use the example pictures").click()

@@ -37,6 +37,15 @@ def until(page, true):
     raise AssertionError("it did not come true")
 
 
+def stroke(page, board):
+    canvas = board.locator("canvas")
+    canvas.hover(position={"x": 20, "y": 20})  # once it has been scrolled to and lies still
+    box = canvas.bounding_box()
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 60, steps=5)
+    page.mouse.up()
+
+
 @pytest.mark.soak  # first, since captions that others type are remembered with their pictures
 def test_a_picture_is_taken_out_put_back_and_both_are_undone(desk, page, window):
     cells = desk.locator("figure")
@@ -104,12 +113,7 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
     desk.locator("figure").first.focus()
     desk.get_by_role("button", name="Mask").click()
     board = desk.locator(".easel .board")
-    expect(board.locator("img")).to_be_visible()
-    board.hover(position={"x": 20, "y": 20})  # once it has been scrolled to and lies still
-    box = board.bounding_box()
-    page.mouse.down()
-    page.mouse.move(box["x"] + 90, box["y"] + 60, steps=5)
-    page.mouse.up()
+    stroke(page, board)
     expect(desk.locator(".history")).to_have_text("A mask was put on 0.png.")
     expect(desk.locator("figure").first).to_have_class("cell masked")
     with Image.open(mask_beside(found(window).pictures[0].path)) as mask:
@@ -120,6 +124,50 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
         page.wait_for_timeout(300)
     expect(desk.locator(".history")).to_have_text("")
     assert found(window).pictures[1].crop == MIDDLE and not mask_beside(found(window).pictures[0].path).is_file()
+    assert window.complaints == []
+
+
+def test_nothing_is_painted_on_a_picture_that_has_not_come_and_no_older_answer_wipes_a_stroke(desk, page, window):
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    def hold_the_answer(route):
+        event = route.request.post_data_json.get("event_data") or {}
+        if event.get("board") and not held:
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    mask, board = desk.get_by_role("button", name="Mask"), desk.locator(".easel .board")
+    desk.locator("figure").nth(2).focus()
+    mask.click()
+    expect(board.locator("canvas")).to_be_visible()
+    small = "[...document.querySelectorAll('#picture-desk figure img')]"
+    page.wait_for_function(f"() => {small}.every(one => one.complete)")
+    page.route("**/gradio_api/file=**", hold, times=1)
+    desk.locator("figure").first.focus()
+    mask.click()
+    until(page, lambda: held)
+    expect(board.locator("canvas")).to_be_hidden()  # under it there is the picture before
+    held.pop().continue_()
+    expect(board.locator("canvas")).to_be_visible()
+    page.route("**/gradio_api/run/predict", hold_the_answer)
+    mask.click()
+    mask.click()  # closed, and opened again: its mask is looked for
+    until(page, lambda: held)
+    stroke(page, board)
+    page.wait_for_timeout(1200)  # it has settled, and is told after what was asked before it
+    route, answer = held.pop()
+    route.fulfill(response=answer)
+    expect(desk.locator(".history")).to_have_text("A mask was put on 0.png.")
+    page.wait_for_timeout(300)
+    painted = "board => board.getContext('2d').getImageData(0, 0, board.width, board.height).data.some(Boolean)"
+    assert board.locator("canvas").evaluate(painted)
+    page.unroute("**/gradio_api/run/predict")
+    desk.get_by_role("button", name="Learn all of it").click()
+    expect(desk.locator(".history")).to_have_text("The mask of 0.png was taken away.")
     assert window.complaints == []
 
 

@@ -30,6 +30,15 @@ def test_every_tab_of_the_list_is_there(config):
     assert labels == [title for _, title, _ in TABS] == ["Train", "Generate", "Library", "Bases", "Runs"]
 
 
+def test_only_what_says_several_things_in_turn_is_answered_over_the_stream(window, config):
+    """It is closed once nothing is pending, and what is pressed at that moment is never answered."""
+    queued = {event.name: event for event in window.fns.values() if event.fn and event.queue}
+    assert queued and all(event.types_generator for event in queued.values())
+    assert sum(bool(one["queue"]) for one in config["dependencies"]) == sum(
+        event.types_generator for event in window.fns.values()
+    )
+
+
 def test_no_two_components_have_one_name(config):
     names = [name for one in config["components"] if (name := one["props"].get("elem_id"))]
     assert len(names) == len(set(names))

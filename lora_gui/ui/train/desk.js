@@ -90,10 +90,10 @@ let isWanting = false;
 async function want() {
   if (isWanting || !wanted.size) return;
   isWanting = true;
-  const numbers = [...wanted].slice(0, TOGETHER);
-  const kept = await studio.ask('desk', { act: 'look', set: state.set, numbers });
+  const { set } = state, numbers = [...wanted].slice(0, TOGETHER);
+  const kept = await studio.ask('desk', { act: 'look', set, numbers });
   isWanting = false;
-  if (kept) for (const n of numbers) wanted.delete(n);
+  if (kept && set === state.set) for (const n of numbers) wanted.delete(n); // those of another set are wanted still
   heard(kept);
   setTimeout(want, kept ? 0 : PATIENCE);
 }

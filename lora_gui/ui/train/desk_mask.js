@@ -2,7 +2,7 @@
 const ALL = 'Nothing is painted: all of it is learnt. Paint what matters, and the rest counts little.';
 const PART = 'What is painted is learnt; the rest counts little once Learn by masks is on in Details.';
 const easel = part('easel'), painter = studio.painter(easel, painted);
-let open_ = 0; // whose mask it is
+let open_ = 0, untold = 0; // whose mask it is; strokes that the window has not answered yet
 
 function open(n) {
   if (!cells.has(n)) return;
@@ -13,7 +13,7 @@ function open(n) {
     board(n);
   } else close();
 }
-async function board(n) { heard(await studio.ask('desk', { act: 'look', set: state.set, numbers: [], board: n })); }
+const board = n => send('look', { numbers: [], board: n });
 function close() {
   if (painter.isBusy()) painter.settle();
   open_ = 0;
@@ -22,18 +22,22 @@ function close() {
 function shown({ n, picture, mask }) {
   if (n !== open_) return;
   const isNew = painter.image.getAttribute('src') !== picture;
+  if (!isNew && (painter.isBusy() || untold)) return; // what is painted is newer
   easel.querySelector('.whose').textContent = `Mask of ${cells.get(n).data.name}`;
   painter.image.alt = cells.get(n).data.name;
   easel.querySelector('.says').textContent = mask ? PART : ALL;
-  if (isNew) { painter.expect(mask); painter.image.src = picture; }
-  else if (!painter.isBusy()) painter.draw(mask);
+  if (isNew) painter.show(picture, mask);
+  else painter.draw(mask);
   easel.scrollIntoView({ block: 'nearest' });
 }
 const sent = mask => ({ n: open_, png: mask?.toDataURL('image/png') ?? '' });
-function painted(mask) {
+async function painted(mask) {
   easel.querySelector('.says').textContent = mask ? PART : ALL;
   const cell = cells.get(open_), painting = sent(mask);
-  if (cell) tellOf(cell, () => ({ act: 'mask', ...painting }));
+  if (!cell) return;
+  untold += 1;
+  await tellOf(cell, () => ({ act: 'mask', ...painting }));
+  untold -= 1;
 }
 function left() { // the page, before a stroke has settled
   if (open_ && painter.isBusy()) studio.beacon('desk', { act: 'mask', set: state.set, ...sent(painter.painted()) });

@@ -1,6 +1,7 @@
 """How the window answers: a handler gives the components it changes; what the user can mend becomes a quiet notice."""
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,5 +43,30 @@ def while_kept(place: gr.HTML, handler: Callable[..., Changes], is_kept: Callabl
     def call(*inputs: Any) -> Iterator[Any]:
         yield meanwhile(*inputs)
         yield answer(*inputs)
+
+    return call
+
+
+def in_replies(window: gr.Blocks) -> None:
+    """Let each press that has one answer be answered by the reply to its own request.
+
+    Gradio's queue answers over one stream of the page, which it closes as soon as nothing is pending: what is pressed
+    at that moment is never answered. Only what says several things in turn is left there. As in the queue, a handler
+    runs once at a time, or as often as its `concurrency_limit` says.
+    """
+    turns: dict[str, threading.Semaphore] = {}
+    for function in window.fns.values():
+        if function.fn is None or function.types_generator or not function.queue:
+            continue
+        limit = function.concurrency_limit
+        turn = turns.setdefault(function.concurrency_id, threading.Semaphore(limit if isinstance(limit, int) else 1))
+        function.fn, function.queue = _in_turn(function.fn, turn), False
+
+
+def _in_turn(handler: Callable[..., Any], turn: threading.Semaphore) -> Callable[..., Any]:
+    @functools.wraps(handler)
+    def call(*inputs: Any) -> Any:
+        with turn:
+            return handler(*inputs)
 
     return call

@@ -12,18 +12,27 @@ studio.painter = (place, settled, loaded = () => {}) => {
     const scale = Math.min(1, LONGEST / Math.max(image.naturalWidth, image.naturalHeight));
     canvas.width = Math.max(1, Math.round(image.naturalWidth * scale));
     canvas.height = Math.max(1, Math.round(image.naturalHeight * scale));
-    draw(shown).then(loaded);
+    draw(shown).then(() => { canvas.hidden = false; loaded(); });
   });
 
-  // A mask, white where it counts, as paint over the picture.
+  // Another picture and its mask. Before both are there nothing can be painted, or they would wipe it away.
+  function show(picture, mask) {
+    stop();
+    last = null;
+    shown = mask;
+    canvas.hidden = true;
+    image.src = picture;
+  }
+
+  // A mask, white where it counts, as paint over the picture; what is being painted meanwhile stays.
   async function draw(address) {
     shown = address;
-    brush.clearRect(0, 0, canvas.width, canvas.height);
-    if (!address) return;
     const mask = new Image();
-    mask.src = address;
-    await mask.decode().catch(() => {});
-    if (address !== shown || !mask.naturalWidth) return;
+    if (address) mask.src = address;
+    if (address) await mask.decode().catch(() => {});
+    if (address !== shown || later) return;
+    brush.clearRect(0, 0, canvas.width, canvas.height);
+    if (!mask.naturalWidth) return;
     brush.globalCompositeOperation = 'source-over';
     brush.drawImage(mask, 0, 0, canvas.width, canvas.height);
     const pixels = brush.getImageData(0, 0, canvas.width, canvas.height);
@@ -102,5 +111,5 @@ studio.painter = (place, settled, loaded = () => {}) => {
     tool = chosen.dataset.tool;
     for (const one of place.querySelectorAll('[data-tool]')) one.setAttribute('aria-pressed', one === chosen);
   });
-  return { image, draw, settle, stop, painted, restore, isBusy: () => later !== 0, data: () => canvas.toDataURL(), expect: mask => { shown = mask; } };
+  return { image, draw, settle, stop, painted, restore, isBusy: () => later !== 0, data: () => canvas.toDataURL(), show };
 };
