@@ -51,23 +51,31 @@ window.studio = (() => {
     one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])) });
   }
 
-  // A look takes long: what was answered to a press meanwhile is newer, and must not be drawn over. Nothing is lost by
-  // passing such a look over, since it is the page that says what it was told: it looks again. An edit needs no such
-  // care, since the fields know which answer is newer.
+  // What is pressed is told after what was typed before it. A look takes long: what was answered to a press meanwhile is
+  // newer, and must not be drawn over. Nothing is lost by passing such a look over, since it is the page that says what
+  // it was told: it looks again. Of answers to edits the fields know themselves which is newer.
   const LOOK = '"event_data":{"look":', EDIT = '"event_data":{"changes":', SAME = { __type__: 'update' };
   const fetched = window.fetch;
-  let answers = 0;
+  let answers = 0, editing = Promise.resolve();
   window.fetch = async (where, how) => {
-    const isEvent = typeof how?.body === 'string' && /\/(run\/predict|queue\/join)/.test(where), before = answers;
-    const answer = await fetched(where, how);
-    if (!isEvent || how.body.includes(EDIT)) return answer;
-    if (!how.body.includes(LOOK)) answers += 1;
-    else if (before !== answers && answer.ok) {
-      wanted = true;
-      const told = await answer.json();
-      return Response.json({ ...told, data: told.data.map(() => SAME) });
+    const isEvent = typeof how?.body === 'string' && /\/(run\/predict|queue\/join)/.test(where);
+    if (isEvent && how.body.includes(EDIT)) {
+      const answer = fetched(where, how), late = new Promise(done => setTimeout(done, PATIENCE));
+      editing = Promise.race([Promise.allSettled([editing, answer]), late]);
+      return answer;
     }
-    return answer;
+    if (!isEvent) return fetched(where, how);
+    if (!how.body.includes(LOOK)) {
+      await editing;
+      const answer = await fetched(where, how);
+      answers += 1;
+      return answer;
+    }
+    const before = answers, answer = await fetched(where, how);
+    if (before === answers || !answer.ok) return answer;
+    wanted = true;
+    const told = await answer.json();
+    return Response.json({ ...told, data: told.data.map(() => SAME) });
   };
 
   // What a script asks for by itself goes past gradio, which for every answer looks through all parts of the page; what

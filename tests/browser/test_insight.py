@@ -44,6 +44,7 @@ def test_a_finished_run_shows_each_prompt_and_what_was_found_also_after_a_refres
         expect(found.locator(".finding .mend")).to_contain_text("Learning rate 1e-05 instead of 0.0001")
         expect(found.locator(".best")).to_contain_text("The last step at strength 0.7")
         expect(hero.locator(".quiet")).to_have_text("a red fox")
+    expect(hero.locator(".strip")).to_be_visible()
     hero.locator(".strip button").nth(1).focus()
     page.keyboard.press("Enter")
     expect(hero.locator(".quiet")).to_have_text("a blue fox")

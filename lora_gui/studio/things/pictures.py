@@ -172,9 +172,11 @@ def _index(
 
 def load(folder: Path) -> PictureSet:
     """Read a set of the studio again. Raises UserError where it is not there any more or its list is damaged."""
-    began = time.time()
-    set_changes.repair(folder)
-    index = picture_index.read(folder)
+    return set_changes.between(folder, lambda: _read(folder))
+
+
+def _read(folder: Path) -> PictureSet:
+    began, index = time.time(), picture_index.read(folder)
     pictures: list[Picture] = []
     remarks = list(index.notes)
     for number, (label, counts) in enumerate(zip(index.labels, index.counts(), strict=False), start=1):

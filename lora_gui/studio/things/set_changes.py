@@ -6,10 +6,10 @@ is brought to its end by the next who looks.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from lora_gui import files
 from lora_gui.drive import refused
@@ -26,6 +26,7 @@ _PATIENCE = 10.0  # seconds; no exchange takes longer
 _STEPS = (("set", "away"), ("held", "set"), ("away", "held"))
 
 
+T = TypeVar("T")
 Contents = Mapping[str, bytes | Path | None]  # of files by name; a file is moved here, None is no file
 
 
@@ -103,11 +104,27 @@ def redo(folder: Path) -> str:
         return undone[0].says
 
 
-def repair(folder: Path) -> None:
-    """Bring to its end what a crash has cut short; costs nothing where nothing was. Raises UserError as `do`."""
-    if (folder / FOLDER / _BEGUN).is_file():
-        with _alone(folder):
-            pass
+def between(folder: Path, read: Callable[[], T]) -> T:
+    """What `read` finds while no change is under way, nor one that a crash has cut short, which is brought to its end.
+
+    Raises UserError as `do`.
+    """
+    while True:
+        if (folder / FOLDER / _BEGUN).is_file():
+            with _alone(folder):
+                pass
+        before = _stirred(folder)
+        found = read()
+        if before == _stirred(folder) and not (folder / FOLDER / _BEGUN).is_file():
+            return found
+
+
+def _stirred(folder: Path) -> int:
+    """When a change was begun or ended last; ns."""
+    try:
+        return (folder / FOLDER).stat().st_mtime_ns
+    except OSError:  # nothing was ever changed
+        return 0
 
 
 @contextmanager

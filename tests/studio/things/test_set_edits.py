@@ -1,5 +1,8 @@
 """What is done to single pictures of a set stands on the disk at once, and each can be taken back."""
 
+import threading
+import time
+
 import pytest
 from PIL import Image
 
@@ -97,3 +100,24 @@ def test_pictures_added_after_a_change_survive_that_it_is_taken_back(studio, fol
     set_changes.redo(folder)
     set_changes.redo(folder)
     assert [one.label for one in pictures.load(folder).pictures] == ["green.png", "red.png", "orange.png"]
+
+
+def test_a_set_that_is_read_while_it_is_changed_is_as_it_was_before_or_after(folder, monkeypatch):
+    set_changes.do(folder, "All were changed.", {f"{n:04}.txt": b"now" for n in (1, 2, 3)})
+    ended, read = threading.Event(), pictures.read_lines
+    monkeypatch.setattr(pictures, "read_lines", lambda path: (time.sleep(0.002), read(path))[1])  # as of a slow disk
+
+    def back_and_forth():
+        for _ in range(15):
+            for step in (set_changes.undo, set_changes.redo):
+                step(folder)
+                time.sleep(0.01)
+        ended.set()
+
+    other = threading.Thread(target=back_and_forth)
+    other.start()
+    found = set()
+    while not ended.is_set():
+        found.add(tuple(captions(folder)))
+    other.join()
+    assert found <= {("now", "now", "now"), ("it is blue", "it is green", "it is red")}
