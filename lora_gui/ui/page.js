@@ -112,8 +112,9 @@ window.studio = (() => {
 
   // What a button takes along, since the window may not have heard of it yet.
   function unsent(key, shown) {
-    const changes = Object.entries(form(key).typed).map(([name, typed]) => [name, typed.value]);
-    return { ...shown, changes: Object.fromEntries(changes) };
+    const one = form(key), changes = Object.entries(one.typed).map(([name, typed]) => [name, typed.value]);
+    one.carried = Object.fromEntries(changes);
+    return { ...shown, changes: one.carried };
   }
 
   // Each answer is heard once, and passed over where a newer one came first; what is being typed is never written over.
@@ -126,6 +127,9 @@ window.studio = (() => {
     const stays = one.pressed && !told.pressed && told.number === one.number ? ['notice', 'verdict'] : [];
     one.number = told.number;
     if (told.fresh) one.typed = {};
+    for (const [name, value] of Object.entries(told.took && one.carried || {})) { // what was done to it since is newer
+      if (!isEmpty(value) && same(one.typed[name]?.value, value)) delete one.typed[name];
+    }
     if (!stays.length) Object.assign(one, { wrong: told.wrong, pressed: told.pressed });
     one.names = told.names;
     const stay = Object.fromEntries(stays.filter(name => name in one.values).map(name => [name, one.values[name]]));

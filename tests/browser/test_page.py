@@ -144,6 +144,26 @@ def test_of_two_answers_that_come_at_once_both_are_heard(page):
     expect(page.locator("#name input")).to_be_focused()
 
 
+@pytest.mark.parametrize(("later", "stands"), [("", "zxy_style a fox"), ("two foxes", None)])
+def test_what_a_press_made_of_what_was_typed_stands_but_for_what_is_typed_after_it(page, later, stands):
+    found = page.evaluate(
+        """later => {
+      const props = {};
+      let heard;
+      studio.open('spare', props, () => {}, (value, act) => { heard = act; }, { prompt: 'prompt' }, 'details');
+      studio.edit('spare', 'prompt', 'a fox'); // and its answer is not heard yet
+      const carried = studio.unsent('spare', {}).changes.prompt;
+      if (later) studio.edit('spare', 'prompt', later);
+      const values = { prompt: `zxy_style ${carried}` };
+      props.value = JSON.stringify({ number: 2, names: ['prompt'], wrong: {}, values, pressed: true, took: true });
+      heard();
+      return studio.fill('spare', props.value, [later || 'a fox']);
+    }""",
+        later,
+    )
+    assert found == [stands]
+
+
 def test_a_refresh_brings_back_every_field_of_both_tabs(page, window):
     def typed():
         shown = [page.locator(f"{name} :is(input, textarea)").first.input_value() for name in fields]

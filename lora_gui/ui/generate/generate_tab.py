@@ -205,7 +205,7 @@ class _Order:
         said = follow.missing(self._studio, draft) or draft.note
         at_field = focus in ("prompt", *self._details.fields, *self._stack.fields)  # where it stands already
         values["notice"] = markup.problem(problem) if problem and not at_field else markup.notice(said, kind="note")
-        return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed)
+        return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed, took=pressed)
 
     def _restacked(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
         """The fields and the rows of the stack."""

@@ -17,7 +17,7 @@ from lora_gui.ui.context import Context
 from lora_gui.ui.draft import TrainDraft
 from lora_gui.ui.train import planned
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes, takes_long
 from lora_gui.ui.widgets.parts import html
 
 Wanted = Callable[[], tuple[pictures.PictureSet, Base, TrainSettings, str, str] | None]
@@ -69,7 +69,7 @@ class DoctorView:
             found = (self._wanted() or (None,))[0]
             return shows(shown) | (self._draws(found, None) if found else {}) | self._look({})
 
-        events = [one.select(pressed, [shown], outputs, **HIDDEN) for one in (self.line, self._rest)]
+        events = [one.select(takes_long(pressed), [shown], outputs, **HIDDEN) for one in (self.line, self._rest)]
         for event in events:
             self._context.live.after(event, "#doctor button", "#picture-desk button")
         return events

@@ -21,7 +21,7 @@ from lora_gui.ui.train.desk_view import DeskView
 from lora_gui.ui.train.doctor_view import DoctorView
 from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes, takes_long
 from lora_gui.ui.widgets.parts import html
 
 TAKES_BACK = """
@@ -90,7 +90,7 @@ class PicturesView:
         self.described.connect()
         for part in self._many.parts:
             quickly = carried | {"trigger_mode": "multiple"}  # the next is pressed before the last was answered
-            changed = part.select(tried(self._changed, False), [form.shown], outputs, **quickly)
+            changed = part.select(takes_long(tried(self._changed, False)), [form.shown], outputs, **quickly)
             self._live.after(changed, "#bulk summary")
         others = self.desk.board.select(tried(self._none_else, False), [form.shown], outputs, **carried)
         self._live.after(others)

@@ -48,19 +48,27 @@ def while_kept(place: gr.HTML, handler: Callable[..., Changes], is_kept: Callabl
 
 
 def in_replies(window: gr.Blocks) -> None:
-    """Let each press that has one answer be answered by the reply to its own request.
+    """Let each press that has one answer, and soon, be answered by the reply to its own request.
 
     Gradio's queue answers over one stream of the page, which it closes as soon as nothing is pending: what is pressed
-    at that moment is never answered. Only what says several things in turn is left there. As in the queue, a handler
-    runs once at a time, or as often as its `concurrency_limit` says.
+    at that moment is never answered. Left there is what says several things in turn and what may take minutes, which
+    browsers do not wait for: uploads, and what `takes_long`. As in the queue, a handler runs once at a time, or as
+    often as its `concurrency_limit` says.
     """
     turns: dict[str, threading.Semaphore] = {}
     for function in window.fns.values():
-        if function.fn is None or function.types_generator or not function.queue:
+        is_long = getattr(function.fn, "takes_long", False) or any(event == "upload" for _, event in function.targets)
+        if function.fn is None or function.types_generator or not function.queue or is_long:
             continue
         limit = function.concurrency_limit
         turn = turns.setdefault(function.concurrency_id, threading.Semaphore(limit if isinstance(limit, int) else 1))
         function.fn, function.queue = _in_turn(function.fn, turn), False
+
+
+def takes_long(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a handler that may take minutes, such as one that writes each picture of a set."""
+    handler.takes_long = True  # type: ignore[attr-defined]
+    return handler
 
 
 def _in_turn(handler: Callable[..., Any], turn: threading.Semaphore) -> Callable[..., Any]:
