@@ -109,7 +109,7 @@ def order(options: argparse.Namespace, studio: Studio, chosen: "PictureSet", pro
     from lora_gui.studio.capacity import gpu
     from lora_gui.studio.library import scan
     from lora_gui.studio.tasks import runs
-    from lora_gui.studio.things import bases, framings, presets, prompt, triggers
+    from lora_gui.studio.things import bases, framings, masks, presets, prompt, triggers
 
     base = bases.find(studio, options.base)
     hand = settings_of(options.set, TrainSettings)
@@ -124,6 +124,7 @@ def order(options: argparse.Namespace, studio: Studio, chosen: "PictureSet", pro
     each = framings.framed(framings.sizes(chosen.pictures), base.family, together)
     for sentence in (framings.sentence(each, settings.resolution), *framings.losing(each)):
         note(sentence)
-    if signs := prompt.read_as_words(settings.sample_prompts, base.family):
-        note(signs)
+    for sentence in (masks.unused(chosen, settings), prompt.read_as_words(settings.sample_prompts, base.family)):
+        if sentence:
+            note(sentence)
     return runs.new_job(studio, options.name, options.trigger, options.preset, base, chosen.pictures, settings)

@@ -116,6 +116,7 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
     stroke(page, board)
     expect(desk.locator(".history")).to_have_text("A mask was put on 0.png.")
     expect(desk.locator("figure").first).to_have_class("cell masked")
+    expect(page.locator("#plan")).to_contain_text("The mask of 1 picture is not looked at")
     with Image.open(mask_beside(found(window).pictures[0].path)) as mask:
         assert mask.size == (96, 96) and 0.02 < np.asarray(mask).mean() / 255 < 0.9
     desk.get_by_role("button", name="Done").click()

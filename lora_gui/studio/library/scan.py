@@ -35,13 +35,13 @@ def triggers(studio: Studio) -> dict[str, str]:
     return {lora.trigger: lora.name for lora in usable(studio) if lora.trigger}
 
 
-def renamed(studio: Studio) -> dict[str, str]:
-    """The paths that LoRAs of the studio had under earlier names, each with the one it has now."""
-    found = {}
-    for name, one in noted(studio).items():
-        for old in one.formerly:
-            found[str(studio.loras / f"{old}{SUFFIX}")] = str(studio.loras / f"{name}{SUFFIX}")
-    return found
+def now_at(studio: Studio, path: str) -> str:
+    """The path that the LoRA at `path` has since it was renamed; empty where none of the studio had that name."""
+    was, ending = os.path.splitext(path)
+    if ending.lower() != SUFFIX or Path(was).parent != studio.loras:
+        return ""
+    there = (name for name, one in noted(studio).items() if Path(was).name in one.formerly)
+    return next((str(place(studio, name)) for name in there), "")
 
 
 def noted(studio: Studio) -> dict[str, Notes]:

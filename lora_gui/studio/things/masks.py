@@ -10,6 +10,7 @@ from PIL import Image
 
 from lora_gui import files
 from lora_gui.protocol.jobs import mask_beside
+from lora_gui.settings import TrainSettings
 from lora_gui.studio.things import mask_files, set_changes
 from lora_gui.studio.things.pictures import Picture, PictureSet
 
@@ -18,6 +19,15 @@ def mask_of(found: PictureSet, picture: Picture) -> Path | None:
     """The mask of a picture of a set, a grey PNG as large as the picture; None where it has none."""
     path = mask_beside(found.folder / picture.path.name)
     return path if path.is_file() else None
+
+
+def unused(found: PictureSet, settings: TrainSettings) -> str:
+    """That the pictures have masks which are not learnt by, in a sentence; empty where none has, or they are."""
+    many = sum(mask_of(found, one) is not None for one in found.pictures)
+    if not many or settings.masked_loss:
+        return ""
+    whose = "The mask of 1 picture is" if many == 1 else f"The masks of {many} pictures are"
+    return f"{whose} not looked at: Learn by masks is off."
 
 
 def put_mask(found: PictureSet, picture: Picture, png: bytes) -> None:

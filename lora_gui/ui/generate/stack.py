@@ -132,8 +132,8 @@ def found_again(studio: Studio, draft: DrawDraft) -> DrawDraft:
     there = {str(lora.path) for lora in scan.usable(studio)}
     if all(entry.lora in there for entry in draft.stack):
         return draft
-    known = scan.renamed(studio)
-    stack = (one if one.lora in there else one._replace(lora=known.get(one.lora, one.lora)) for one in draft.stack)
+    at = {one.lora: scan.now_at(studio, one.lora) for one in draft.stack if one.lora not in there}
+    stack = (one._replace(lora=at.get(one.lora) or one.lora) for one in draft.stack)
     return replace(draft, stack=tuple(stack))
 
 

@@ -38,6 +38,7 @@ async function painted(mask) {
   untold += 1;
   await tellOf(cell, () => ({ act: 'mask', ...painting }));
   untold -= 1;
+  others(); // whether masks are learnt by is said beside Start
 }
 function left() { // the page, before a stroke has settled
   if (open_ && painter.isBusy()) studio.beacon('desk', { act: 'mask', set: state.set, ...sent(painter.painted()) });

@@ -13,7 +13,7 @@ from lora_gui.studio.capacity.estimate import estimate
 from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
-from lora_gui.studio.things import framings, names, pictures, presets, triggers
+from lora_gui.studio.things import framings, masks, names, pictures, presets, triggers
 from lora_gui.ui.draft import TrainDraft
 from lora_gui.ui.widgets import base_list, form, markup
 
@@ -92,7 +92,7 @@ def begin_from(studio: Studio, draft: TrainDraft) -> str:
     """Where the LoRA lies now that the draft trains further; empty where it begins anew. Raises UserError if gone."""
     path = draft.begin_from
     if path and not os.path.isfile(path):
-        path = scan.renamed(studio).get(path, "")
+        path = scan.now_at(studio, path)
         if not path:
             name = Path(draft.begin_from).stem
             raise UserError(f"{name}, which this goes on from, is not among your LoRAs any more.", "Begin anew.")
@@ -150,6 +150,8 @@ def in_words(studio: Studio, plan: Planned, found: pictures.PictureSet | None) -
     if not found or not found.pictures:
         return markup.quiet(ALL_IT_NEEDS)
     counted = f'<p class="quiet" data-count>{markup.text(tally(found))}</p>'  # which the desk keeps true
+    if masked := masks.unused(found, plan.settings):
+        counted += markup.quiet(masked)
     if plan.wrong:  # what the preset would take is not what was asked for
         first, *more = plan.wrong.values()
         what = f"{1 + len(more)} settings are wrong. Mend them" if more else f"{first.what} Mend it"

@@ -127,13 +127,16 @@ def test_search_and_filters_leave_what_fits(studio, wish):
     assert sorted(names(shelf.wanted(shelf.shelf(studio).cards, asked))) == expected
 
 
-def test_notes_follow_a_file_that_was_renamed_by_hand(studio):
-    path = making.lora(studio, "fox", sshs_model_hash="abc")
+@pytest.mark.parametrize("ending", [".safetensors", ".SAFETENSORS"])
+def test_notes_follow_a_file_that_was_renamed_by_hand(studio, ending):
+    made = making.lora(studio, "fox", sshs_model_hash="abc")
+    path = made.rename(made.with_suffix(ending))
     notes.change(studio, "fox", text="mine", digest="abc")
-    path.rename(path.with_name("renamed.safetensors"))
+    path.rename(path.with_name(f"renamed{ending}"))
     (card,) = shelf.shelf(studio).cards
     assert (card.name, card.notes.text, card.notes.formerly) == ("renamed", "mine", ("fox",))
-    assert scan.renamed(studio) == {str(path): str(card.path)}
+    assert scan.now_at(studio, str(path)) == str(card.path)
+    assert scan.now_at(studio, str(path.parent.parent / path.name)) == scan.now_at(studio, str(card.path)) == ""
 
 
 def test_damaged_notes_are_none_and_what_a_newer_app_notes_stays(studio):

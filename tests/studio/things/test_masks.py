@@ -174,3 +174,11 @@ def test_what_is_transparent_in_a_picture_that_comes_in_is_its_mask(tmp_path):
     with Image.open(there[0]) as mask:
         assert (mask.mode, mask.size) == ("L", (96, 80)) and np.asarray(mask).mean() == 255 / 2
     assert any(remark.startswith("1 picture came with a mask") for remark in found.remarks)
+
+
+def test_masks_that_are_not_learnt_by_are_said(made):
+    assert masks.unused(made, TrainSettings()) == ""
+    for number, whose in enumerate(("The mask of 1 picture is", "The masks of 2 pictures are")):
+        masks.put_mask(made, made.pictures[number], painted((96 + 8 * number, 80), (0, 0, 48, 80)))
+        assert masks.unused(made, TrainSettings()).startswith(f"{whose} not looked at")
+    assert masks.unused(made, TrainSettings(masked_loss=True)) == ""
