@@ -5,7 +5,7 @@ import gradio as gr
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.verify import verify
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, takes_long
 from lora_gui.ui.widgets.parts import html
 
 
@@ -15,7 +15,7 @@ def build(studio: Studio) -> None:
         button = gr.Button("Check my studio", size="sm", scale=0, min_width=150, elem_id="check-studio")
         found = html(elem_id="check-found")
     started = button.click(lambda: markup.quiet("Everything is being read again."), None, found, **LIGHT)
-    started.then(lambda: _shown(verify(studio)), None, found, **HIDDEN)
+    started.then(takes_long(lambda: _shown(verify(studio))), None, found, **HIDDEN)
 
 
 def _shown(found: dict) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from lora_gui import files
-from lora_gui.errors import UserError
+from lora_gui.errors import SettingError, UserError
 from lora_gui.settings import StackEntry
 from lora_gui.studio.paths import Studio
 
@@ -190,6 +190,15 @@ def _read(plain: Kind, kept: Any) -> Kind:
         elif type(value) is type(usual) and is_typed(value):
             found[one.name] = value
     return type(plain)(**found)
+
+
+def typed_in(changes: Any) -> tuple[dict[str, Any], SettingError | None]:
+    """What of the `changes` of a page its fields can give, and why the rest is not kept."""
+    given = {str(name): value for name, value in dict(changes or {}).items()}
+    typed = {name: value for name, value in given.items() if value is None or is_typed(value)}
+    long = next((name for name, value in given.items() if isinstance(value, str) and len(value) > LONGEST), "")
+    what = f"This text has more than {LONGEST:,} characters, and is not kept."
+    return typed, SettingError(what, "Shorten it.", long) if long else None
 
 
 def is_typed(value: Any) -> bool:

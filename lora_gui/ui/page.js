@@ -51,7 +51,7 @@ window.studio = (() => {
     one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])) });
   }
 
-  // What is pressed is told after what was typed before it. A look takes long: what was answered to a press meanwhile is
+  // What is pressed is told after what was typed before it. A look takes long: what a press was replied meanwhile is
   // newer, and must not be drawn over. Nothing is lost by passing such a look over, since it is the page that says what
   // it was told: it looks again. Of answers to edits the fields know themselves which is newer.
   const LOOK = '"event_data":{"look":', EDIT = '"event_data":{"changes":', SAME = { __type__: 'update' };
@@ -74,8 +74,8 @@ window.studio = (() => {
     const before = answers, answer = await fetched(where, how);
     if (before === answers || !answer.ok) return answer;
     wanted = true;
-    const told = await answer.json();
-    return Response.json({ ...told, data: told.data.map(() => SAME) });
+    const told = await answer.json().catch(() => null); // it may break off half way
+    return told ? Response.json({ ...told, data: told.data.map(() => SAME) }) : new Response('{}', { status: 500 });
   };
 
   // What a script asks for by itself goes past gradio, which for every answer looks through all parts of the page; what
@@ -112,9 +112,8 @@ window.studio = (() => {
 
   // What a button takes along, since the window may not have heard of it yet.
   function unsent(key, shown) {
-    const one = form(key), changes = Object.entries(one.typed).map(([name, typed]) => [name, typed.value]);
-    one.carried = Object.fromEntries(changes);
-    return { ...shown, changes: one.carried };
+    const changes = Object.entries(form(key).typed).map(([name, typed]) => [name, typed.value]);
+    return { ...shown, changes: Object.fromEntries(changes) };
   }
 
   // Each answer is heard once, and passed over where a newer one came first; what is being typed is never written over.
@@ -127,7 +126,7 @@ window.studio = (() => {
     const stays = one.pressed && !told.pressed && told.number === one.number ? ['notice', 'verdict'] : [];
     one.number = told.number;
     if (told.fresh) one.typed = {};
-    for (const [name, value] of Object.entries(told.took && one.carried || {})) { // what was done to it since is newer
+    for (const [name, value] of Object.entries(told.took || {})) { // what a press made of it is newer
       if (!isEmpty(value) && same(one.typed[name]?.value, value)) delete one.typed[name];
     }
     if (!stays.length) Object.assign(one, { wrong: told.wrong, pressed: told.pressed });
@@ -252,6 +251,7 @@ window.studio = (() => {
   // answer does not come, the page is seen as it is.
   const root = document.documentElement, opened = () => root.classList.remove('opening');
   root.classList.add('opening');
+  setTimeout(opened, 10 * OPENS); // whatever becomes of the rest of the page
 
   // Looks happen while something lives and somebody sees the page, and once whenever it comes into sight again.
   function live(props, trigger, watch) {

@@ -243,6 +243,20 @@ def test_generate_tells_what_is_wrong_at_its_fields_too(page, window):
     assert window.complaints == []
 
 
+def test_a_text_that_is_too_long_to_be_kept_is_said_and_stays(page, window):
+    page.get_by_role("tab", name="Generate").click()
+    prompt = page.locator("#prompt textarea")
+    prompt.fill("a fox " * 4000)
+    expect(page.locator("#prompt .wrong")).to_contain_text("This text has more than 20,000 characters")
+    page.locator("#draw").click()
+    expect(page.locator("#prompt .wrong")).to_contain_text("This text has more than 20,000 characters")
+    page.wait_for_timeout(500)
+    expect(prompt).to_have_value("a fox " * 4000)
+    prompt.fill("a fox")
+    expect(page.locator("#prompt .wrong")).to_have_count(0)
+    assert window.complaints == []
+
+
 def test_a_file_that_is_no_lora_is_refused(page, window, tmp_path):
     page.get_by_role("tab", name="Generate").click()
     fake = tmp_path / "fake.safetensors"

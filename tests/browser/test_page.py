@@ -154,8 +154,8 @@ def test_what_a_press_made_of_what_was_typed_stands_but_for_what_is_typed_after_
       studio.edit('spare', 'prompt', 'a fox'); // and its answer is not heard yet
       const carried = studio.unsent('spare', {}).changes.prompt;
       if (later) studio.edit('spare', 'prompt', later);
-      const values = { prompt: `zxy_style ${carried}` };
-      props.value = JSON.stringify({ number: 2, names: ['prompt'], wrong: {}, values, pressed: true, took: true });
+      const values = { prompt: `zxy_style ${carried}` }, took = { prompt: carried };
+      props.value = JSON.stringify({ number: 2, names: ['prompt'], wrong: {}, values, pressed: true, took });
       heard();
       return studio.fill('spare', props.value, [later || 'a fox']);
     }""",

@@ -172,6 +172,20 @@ def test_nothing_is_painted_on_a_picture_that_has_not_come_and_no_older_answer_w
     assert window.complaints == []
 
 
+def test_a_picture_that_did_not_come_is_said_and_comes_when_it_is_opened_again(desk, page, window):
+    mask, board = desk.get_by_role("button", name="Mask"), desk.locator(".easel .board")
+    small = "[...document.querySelectorAll('#picture-desk figure img')]"
+    page.wait_for_function(f"() => {small}.length === 5 && {small}.every(one => one.complete)")
+    page.route("**/gradio_api/file=**", lambda route: route.abort(), times=1)
+    desk.locator("figure").nth(3).focus()
+    mask.click()
+    expect(page.locator("#voice")).to_contain_text("The picture could not be shown.")
+    expect(board.locator("canvas")).to_be_hidden()
+    mask.click()
+    mask.click()
+    expect(board.locator("canvas")).to_be_visible()
+
+
 def test_the_learning_path_opens_at_the_card_that_is_asked_for(page, window):
     page.locator("[data-learn=trigger]").click()
     dialog = page.locator("#learning dialog")

@@ -8,7 +8,7 @@ import pytest
 
 from lora_gui import files
 from lora_gui.studio.paths import Studio
-from lora_gui.ui.draft import FILE, Drafts, DrawDraft, Entry, TrainDraft, with_lora, with_word
+from lora_gui.ui.draft import FILE, Drafts, DrawDraft, Entry, TrainDraft, typed_in, with_lora, with_word
 
 TRAIN = TrainDraft("style", "starter", "20260101-000000-abcd", "zxy_style", "foxes", {"rank": 9999, "flip": True}, "x")
 STACK = (Entry(True, "/a.safetensors", 0.35), Entry(False, "/b.safetensors", 1.0))
@@ -95,3 +95,9 @@ def test_a_lora_is_taken_to_the_front_of_the_stack_with_its_trigger_word():
     again = with_lora(draft, "/a", "zxy")
     assert [entry.lora for entry in again.stack] == ["/a", "/b"] and again.prompt == "qrs zxy a boat"
     assert with_word("", "zxy") == "zxy "
+
+
+def test_a_text_that_is_too_long_is_not_taken_and_said_and_the_rest_is():
+    typed, problem = typed_in({"prompt": "a" * 20_001, "count": 2, "seed": None, "stack": []})
+    assert typed == {"count": 2, "seed": None} and problem.setting == "prompt"
+    assert typed_in(None) == ({}, None)

@@ -113,9 +113,14 @@ def between(folder: Path, read: Callable[[], T]) -> T:
         if (folder / FOLDER / _BEGUN).is_file():
             with _alone(folder):
                 pass
-        before = _stirred(folder)
-        found = read()
+        before, missed = _stirred(folder), None
+        try:
+            found = read()
+        except UserError as error:  # perhaps since what it is about was on its way
+            missed = error
         if before == _stirred(folder) and not (folder / FOLDER / _BEGUN).is_file():
+            if missed:
+                raise missed
             return found
 
 
@@ -123,7 +128,7 @@ def _stirred(folder: Path) -> int:
     """When a change was begun or ended last; ns."""
     try:
         return (folder / FOLDER).stat().st_mtime_ns
-    except OSError:  # nothing was ever changed
+    except (OSError, ValueError):  # nothing was ever changed; or there can be no such folder
         return 0
 
 

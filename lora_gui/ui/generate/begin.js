@@ -15,7 +15,7 @@ function arrange() {
   shown = now;
   none.hidden = Boolean(now.picture);
   held.hidden = !now.picture;
-  if (now.picture && now.picture !== before.picture) painter.show(now.picture, now.mask);
+  if (now.picture && (now.picture !== before.picture || !painter.image.getAttribute('src'))) painter.show(now.picture, now.mask);
   else if (now.mask !== before.mask && !painter.isBusy() && !coming) painter.draw(now.mask);
   says.textContent = now.lost || (now.mask ? PART : ALL);
   element.closest('#begin').classList.toggle('masked', Boolean(now.mask));

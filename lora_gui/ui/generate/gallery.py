@@ -13,7 +13,7 @@ from lora_gui.ui.context import Context
 from lora_gui.ui.generate import quick, under_way, wall
 from lora_gui.ui.generate.sheets import SheetView
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed, takes_long
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -124,6 +124,7 @@ class Gallery:
     def _sought(self, page: dict[str, Any], words: str, star: bool) -> Changes:
         return self._listed(page or {}, words, star)
 
+    @takes_long
     def _read_on(self, page: dict[str, Any], words: str, star: bool) -> Any:
         """The rest of the drawings, where there was no time for all of them."""
         page = page or {}

@@ -14,7 +14,7 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, check
 from lora_gui.studio.things import bases
 from lora_gui.ui.context import Context
-from lora_gui.ui.draft import DrawDraft, is_typed
+from lora_gui.ui.draft import DrawDraft, typed_in
 from lora_gui.ui.generate import axis_words, begin, brought, details, follow, parts, quick, rows, stack, together
 from lora_gui.ui.generate.begin import Begin
 from lora_gui.ui.generate.brought import Brought
@@ -151,7 +151,7 @@ class _Order:
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied number is the base's own again."""
-        typed = {str(name): value for name, value in dict(changes or {}).items() if value is None or is_typed(value)}
+        typed, problem = typed_in(changes)
 
         def taken(draft: DrawDraft) -> DrawDraft:
             hand = draft.hand | {name: typed[name] for name in HAND if name in typed}
@@ -162,7 +162,8 @@ class _Order:
             changed = replace(draft, **words, **others, hand=hand, desk=desk, stack=stack.taken(draft.stack, typed))  # type: ignore[arg-type]
             return axis_words.filled(self._studio, draft, changed)
 
-        return self._change(taken)
+        kept = self._change(taken)
+        return problem or kept
 
     def _change(self, change: Callable[[DrawDraft], DrawDraft]) -> UserError | None:
         """Put `change` of the draft in its place, the rows of the stack and the words of the prompt in step.
@@ -178,8 +179,8 @@ class _Order:
         with self._still:
             return self._draft.change(changed)
 
-    def _shows(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
-        """How all the fields stand."""
+    def _shows(self, problem: UserError | None = None, pressed: bool = True, took: Any = None) -> Changes:
+        """How all the fields stand; `took` is what was typed and came along with what was pressed."""
         try:
             problem = self._draft.change(functools.partial(follow.followed, self._studio)) or problem
         except UserError as error:  # there is no base at all
@@ -205,20 +206,20 @@ class _Order:
         said = follow.missing(self._studio, draft) or draft.note
         at_field = focus in ("prompt", *self._details.fields, *self._stack.fields)  # where it stands already
         values["notice"] = markup.problem(problem) if problem and not at_field else markup.notice(said, kind="note")
-        return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed, took=pressed)
+        return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed, took=typed_in(took)[0])
 
-    def _restacked(self, problem: UserError | None = None, pressed: bool = True) -> Changes:
+    def _restacked(self, problem: UserError | None = None, pressed: bool = True, took: Any = None) -> Changes:
         """The fields and the rows of the stack."""
         problem = self._draft.change(functools.partial(stack.found_again, self._studio)) or problem
-        return self._shows(problem, pressed) | self._stack.show(self._draft.value.stack)
+        return self._shows(problem, pressed, took) | self._stack.show(self._draft.value.stack)
 
     def _changing(self, change: Callable[..., DrawDraft]) -> Callable[..., Changes]:
         """A handler that puts `change` of the draft in its place."""
 
         def call(shown: dict[str, Any], *given: Any) -> Changes:
-            self._take(shown.get("changes"))
+            self._take(took := shown.get("changes"))
             try:
-                return self._restacked(self._change(lambda draft: stack.checked(change(draft, *given))))
+                return self._restacked(self._change(lambda draft: stack.checked(change(draft, *given))), took=took)
             except UserError as error:
                 return self._restacked(error)
 
@@ -233,13 +234,12 @@ class _Order:
             return self._restacked(error)
 
     def _picked(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        self._take(shown.get("changes"))
-        name = str(event.pick)
+        self._take(took := shown.get("changes"))
         try:
-            added = self._change(lambda draft: stack.checked(self._picker.added(draft, name)))
+            added = self._change(lambda draft: stack.checked(self._picker.added(draft, str(event.pick))))
         except UserError as error:
             return self._restacked(error)
-        return self._restacked(added) | self._picker.hidden()
+        return self._restacked(added, took=took) | self._picker.hidden()
 
     def _imported(self, draft: DrawDraft, path: str) -> DrawDraft:
         return brought.imported(self._studio, draft, Path(path))
@@ -265,7 +265,8 @@ class _Order:
     def _drawn(self, gallery: Gallery, shown: dict[str, Any], next_seed: bool = False) -> Changes:
         try:
             with self._still:
-                self._take(shown.get("changes"))
+                if isinstance(problem := self._take(shown.get("changes")), SettingError):
+                    raise problem
                 self._begin(next_seed)
         except UserError as error:
             return self._restacked(error)

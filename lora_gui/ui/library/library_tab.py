@@ -15,7 +15,7 @@ from lora_gui.ui.library import cards, learnt_view
 from lora_gui.ui.library.bring_view import BringView
 from lora_gui.ui.library.opened import Opened
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed, takes_long
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -116,6 +116,7 @@ class _Shelf:
             self._tag: gr.update(choices=[ALL_TAGS, *((tag, tag) for tag in there.tags)]),
         }
 
+    @takes_long
     def _read_on(self, page: dict[str, Any], *wish: Any) -> Any:
         """The rest of the files, and the covers that strangers' files bring, which take longer."""
         there = shelf.shelf(self._studio)

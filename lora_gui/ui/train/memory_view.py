@@ -12,7 +12,7 @@ from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import fit, gpu, plans
 from lora_gui.ui.context import Context
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, Changes
+from lora_gui.ui.widgets.handlers import HIDDEN, Changes, takes_long
 from lora_gui.ui.widgets.parts import html
 
 _KEPT = 64  # plans
@@ -32,6 +32,7 @@ class MemoryView:
     def connect(self, wanted: Callable[[], tuple[Base, TrainSettings]]) -> None:
         """Whenever the bar changes, count what is `wanted` by then: once it is known, the bar changes no more."""
 
+        @takes_long
         def count() -> Any:
             try:
                 base, settings = wanted()

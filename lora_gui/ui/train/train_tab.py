@@ -17,7 +17,7 @@ from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.things import presets
 from lora_gui.ui.bases import welcome
 from lora_gui.ui.context import Context
-from lora_gui.ui.draft import TrainDraft, is_typed
+from lora_gui.ui.draft import TrainDraft, typed_in
 from lora_gui.ui.train import beginning, planned
 from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
@@ -124,7 +124,7 @@ class _Setup:
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied setting is the preset's again."""
-        typed = {str(name): value for name, value in dict(changes or {}).items() if value is None or is_typed(value)}
+        typed, problem = typed_in(changes)
 
         def taken(draft: TrainDraft) -> TrainDraft:
             asked = {name: str(value or "") for name, value in typed.items() if name in ASKED}
@@ -133,7 +133,8 @@ class _Setup:
             changed = replace(draft, **asked, hand=hand)  # type: ignore[arg-type]
             return draft if changed == draft else replace(changed, started="", note="")
 
-        return self._draft.change(taken)
+        kept = self._draft.change(taken)
+        return problem or kept
 
     def _back_to_preset(self, shown: dict[str, Any]) -> Changes:
         self._take(shown.get("changes"))
@@ -213,8 +214,9 @@ class _Setup:
         return plan.base, plan.settings
 
     def _started(self, view: RunView, shown: dict[str, Any]) -> Changes:
-        self._take(shown.get("changes"))
         try:
+            if isinstance(problem := self._take(shown.get("changes")), SettingError):
+                raise problem
             with self._starting:
                 run = self._begin()
         except UserError as error:

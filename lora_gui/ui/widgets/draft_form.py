@@ -71,18 +71,18 @@ class DraftForm:
         wrong: dict[str, SettingError] | None = None,
         focus: str = "",
         pressed: bool = False,
-        took: bool = False,
+        took: dict[str, Any] | None = None,
         **more: Any,
     ) -> Changes:
         """How the fields stand in the draft of this number; those without a value stay as they are.
 
         `fresh` forgets what is being typed, where all of it comes anew. What is `wrong` stands under its field, and
-        the field that `focus` names is gone to, because something was `pressed` that has to wait for it. Where what
-        was typed came along with it and is in the draft (`took`), `values` is what has become of that.
+        the field that `focus` names is gone to, because something was `pressed` that has to wait for it. `took` is what
+        was typed and came along with what was pressed, of which `values` is what has become.
         """
         faults = {name: _fault(error) for name, error in (wrong or {}).items()}
         told = {"number": number, "answer": next(self._answers), "names": list(self._fields), "values": values}
-        told |= {"fresh": fresh, "wrong": faults, "focus": focus, "pressed": pressed, "took": took}
+        told |= {"fresh": fresh, "wrong": faults, "focus": focus, "pressed": pressed, "took": took or {}}
         return {self._kept: json.dumps(told), self.shown: {"number": number} | more}
 
     def _in_browser(self, act: str) -> dict[str, Any]:

@@ -15,6 +15,12 @@ studio.painter = (place, settled, loaded = () => {}) => {
     draw(shown).then(() => { canvas.hidden = false; loaded(); });
   });
 
+  image.addEventListener('error', () => {
+    if (!image.getAttribute('src')) return;
+    image.removeAttribute('src'); // it is asked for again when it is opened again
+    studio.say('The picture could not be shown. Open it again.');
+  });
+
   // Another picture and its mask. Before both are there nothing can be painted, or they would wipe it away.
   function show(picture, mask) {
     stop();

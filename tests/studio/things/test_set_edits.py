@@ -103,7 +103,9 @@ def test_pictures_added_after_a_change_survive_that_it_is_taken_back(studio, fol
 
 
 def test_a_set_that_is_read_while_it_is_changed_is_as_it_was_before_or_after(folder, monkeypatch):
-    set_changes.do(folder, "All were changed.", {f"{n:04}.txt": b"now" for n in (1, 2, 3)})
+    index = folder / "set.json"  # which is changed with them, as by a crop
+    contents = {f"{n:04}.txt": b"now" for n in (1, 2, 3)} | {index.name: index.read_bytes() + b"\n"}
+    set_changes.do(folder, "All were changed.", contents)
     ended, read = threading.Event(), pictures.read_lines
     monkeypatch.setattr(pictures, "read_lines", lambda path: (time.sleep(0.002), read(path))[1])  # as of a slow disk
 
