@@ -243,6 +243,7 @@ def test_generate_tells_what_is_wrong_at_its_fields_too(page, window):
     assert window.complaints == []
 
 
+@pytest.mark.soak
 def test_a_text_that_is_too_long_to_be_kept_is_said_and_stays(page, window):
     page.get_by_role("tab", name="Generate").click()
     prompt = page.locator("#prompt textarea")

@@ -172,6 +172,7 @@ def test_nothing_is_painted_on_a_picture_that_has_not_come_and_no_older_answer_w
     assert window.complaints == []
 
 
+@pytest.mark.soak
 def test_a_picture_that_did_not_come_is_said_and_comes_when_it_is_opened_again(desk, page, window):
     mask, board = desk.get_by_role("button", name="Mask"), desk.locator(".easel .board")
     small = "[...document.querySelectorAll('#picture-desk figure img')]"
