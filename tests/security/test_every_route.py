@@ -93,7 +93,7 @@ def test_no_preflight_and_no_odd_method_is_answered_by_anything_but_the_guard(wi
     everyone = strangers(window.port) | keyless(window.port) | {"its own page": own}
     asked = {"access_control_request_method": "POST", "access_control_request_headers": "content-type"}
     methods = ("OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "CONNECT", "PROPFIND", "get", "QUERY")
-    paths = ("/", "/config", guard.UPLOAD, "/gradio_api/queue/join", "/nowhere", "*")
+    paths = ("/", "/config", guard.UPLOAD, "/gradio_api/queue/join", "/gradio_api/run/predict", "/nowhere", "*")
     for method, path, (name, headers) in itertools.product(methods, paths, everyone.items()):
         with row:
             given = {"origin": "http://evil.example"} | headers if name not in ("its own page",) else headers

@@ -184,8 +184,9 @@ def test_what_the_page_has_no_need_of_is_shut_even_for_itself(guard, behind, coo
 
 
 def test_a_request_that_is_too_large_or_does_not_say_is_refused_before_it_is_read(guard, behind, cookie):
-    join, upload = "/gradio_api/queue/join", "/gradio_api/upload"
-    assert ask(guard, "POST", join, cookie=cookie, content_length=str(guarding.LARGEST_CALL + 1))["status"] == 413
+    upload, too_large = "/gradio_api/upload", str(guarding.LARGEST_CALL + 1)
+    for path in ("/gradio_api/queue/join", "/gradio_api/run/predict"):
+        assert ask(guard, "POST", path, cookie=cookie, content_length=too_large)["status"] == 413
     assert ask(guard, "POST", upload, cookie=cookie, content_length=str(guarding.LARGEST_UPLOAD + 1))["status"] == 413
     assert ask(guard, "POST", upload, cookie=cookie, content_length=None)["status"] == 411
     assert ask(guard, "POST", upload, cookie=cookie, content_length="-5")["status"] == 411
