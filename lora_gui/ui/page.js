@@ -72,10 +72,12 @@ window.studio = (() => {
       return answer;
     }
     const before = answers, answer = await fetched(where, how);
-    if (before === answers || !answer.ok) return answer;
+    if (!answer.ok) return answer;
+    const told = await answer.json().catch(() => null); // it is long, and may break off half way
+    if (!told) return new Response('{}', { status: 500 });
+    if (before === answers) return Response.json(told);
     wanted = true;
-    const told = await answer.json().catch(() => null); // it may break off half way
-    return told ? Response.json({ ...told, data: told.data.map(() => SAME) }) : new Response('{}', { status: 500 });
+    return Response.json({ ...told, data: told.data.map(() => SAME) });
   };
 
   // What a script asks for by itself goes past gradio, which for every answer looks through all parts of the page; what

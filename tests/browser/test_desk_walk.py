@@ -157,6 +157,7 @@ def test_words_are_weighed_and_a_drawing_varies_and_comes_again_by_its_file(desk
     desk.locator("#history-star input").check()
     expect(desk.locator("#gallery .thumbnail-item")).to_have_count(1)
     desk.locator("#history-star input").uncheck()
+    expect(desk.locator("#gallery .thumbnail-item")).not_to_have_count(1)
     desk.locator("#history-search input").fill("blue fish")
     expect(desk.locator("#gallery .thumbnail-item")).to_have_count(1)
     desk.locator("#gallery .thumbnail-item").click()
