@@ -59,12 +59,12 @@ window.studio = (() => {
   let answers = 0, editing = Promise.resolve();
   window.fetch = async (where, how) => {
     const isEvent = typeof how?.body === 'string' && /\/(run\/predict|queue\/join)/.test(where);
-    if (isEvent && how.body.includes(EDIT)) {
+    if (!isEvent) return fetched(where, how);
+    if (how.body.includes(EDIT)) {
       const answer = fetched(where, how), late = new Promise(done => setTimeout(done, PATIENCE));
       editing = Promise.race([Promise.allSettled([editing, answer]), late]);
       return answer;
     }
-    if (!isEvent) return fetched(where, how);
     if (!how.body.includes(LOOK)) {
       await editing;
       const answer = await fetched(where, how);

@@ -286,10 +286,7 @@ def test_a_look_older_than_the_answer_to_a_press_is_passed_over(page, browser, w
     page.wait_for_timeout(1100)  # it looks no oftener when it comes into sight
     page.route("**/run/predict", hold_the_look)
     page.evaluate("window.dispatchEvent(new Event('focus'))")
-    for _ in range(100):
-        if held:
-            break
-        page.wait_for_timeout(50)
+    kept(page, lambda: held)
     fake = tmp_path / "notes.png"
     fake.write_text("not a picture at all")
     drop(page, painted(tmp_path, "second.png", "teal"), fake)

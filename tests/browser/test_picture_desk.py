@@ -37,6 +37,11 @@ def until(page, true):
     raise AssertionError("it did not come true")
 
 
+def until_all_are_seen(page):
+    small = "[...document.querySelectorAll('#picture-desk figure img')]"
+    page.wait_for_function(f"() => {small}.length === 5 && {small}.every(one => one.complete)")
+
+
 def stroke(page, board):
     canvas = board.locator("canvas")
     canvas.hover(position={"x": 20, "y": 20})  # once it has been scrolled to and lies still
@@ -145,8 +150,7 @@ def test_nothing_is_painted_on_a_picture_that_has_not_come_and_no_older_answer_w
     desk.locator("figure").nth(2).focus()
     mask.click()
     expect(board.locator("canvas")).to_be_visible()
-    small = "[...document.querySelectorAll('#picture-desk figure img')]"
-    page.wait_for_function(f"() => {small}.every(one => one.complete)")
+    until_all_are_seen(page)
     page.route("**/gradio_api/file=**", hold, times=1)
     desk.locator("figure").first.focus()
     mask.click()
@@ -175,8 +179,7 @@ def test_nothing_is_painted_on_a_picture_that_has_not_come_and_no_older_answer_w
 @pytest.mark.soak
 def test_a_picture_that_did_not_come_is_said_and_comes_when_it_is_opened_again(desk, page, window):
     mask, board = desk.get_by_role("button", name="Mask"), desk.locator(".easel .board")
-    small = "[...document.querySelectorAll('#picture-desk figure img')]"
-    page.wait_for_function(f"() => {small}.length === 5 && {small}.every(one => one.complete)")
+    until_all_are_seen(page)
     page.route("**/gradio_api/file=**", lambda route: route.abort(), times=1)
     desk.locator("figure").nth(3).focus()
     mask.click()

@@ -132,8 +132,8 @@ def found_again(studio: Studio, draft: DrawDraft) -> DrawDraft:
     there = {str(lora.path) for lora in scan.usable(studio)}
     if all(entry.lora in there for entry in draft.stack):
         return draft
-    at = {one.lora: scan.now_at(studio, one.lora) for one in draft.stack if one.lora not in there}
-    stack = (one._replace(lora=at.get(one.lora) or one.lora) for one in draft.stack)
+    moved_to = (one.lora if one.lora in there else scan.now_at(studio, one.lora) for one in draft.stack)
+    stack = (one._replace(lora=path or one.lora) for one, path in zip(draft.stack, moved_to, strict=True))
     return replace(draft, stack=tuple(stack))
 
 

@@ -34,8 +34,10 @@ studio.painter = (place, settled, loaded = () => {}) => {
   async function draw(address) {
     shown = address;
     const mask = new Image();
-    if (address) mask.src = address;
-    if (address) await mask.decode().catch(() => {});
+    if (address) {
+      mask.src = address;
+      await mask.decode().catch(() => {});
+    }
     if (address !== shown || later) return;
     brush.clearRect(0, 0, canvas.width, canvas.height);
     if (!mask.naturalWidth) return;
