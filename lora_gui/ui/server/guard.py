@@ -88,11 +88,11 @@ class Guard:
         elif (scope["method"], scope["path"]) == ("GET", STARTED) and not self._has_started:
             self._has_started = True  # launch() asks for this once, without a cookie
             await self._app(scope, receive, _with_headers(send))
-        elif self._has_cookie(scope):
-            await self._let_in(scope, receive, send)
-        elif self._has_token(scope):
+        elif self._has_token(scope):  # before the cookie: no key is left unused in the address and the history
             cookie = f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={YEAR}"
             await _answer(send, *_onwards(scope), (b"set-cookie", cookie.encode()))
+        elif self._has_cookie(scope):
+            await self._let_in(scope, receive, send)
         else:
             await _answer(send, 401, NO_KEY)
 

@@ -164,6 +164,12 @@ def test_a_key_opens_once_and_the_next_one_opens_again(guard, cookie):
     assert ask(guard, path="/", query=f"token={TOKEN}", cookie=cookie)["status"] == 200, "the page's own reload"
 
 
+def test_where_the_window_is_open_already_a_key_leaves_the_address_too(guard, cookie):
+    query = f"token={TOKEN}%2B"
+    assert ask(guard, path="/", query=query, cookie=cookie)["status"] == 303
+    assert ask(guard, path="/", query=query)["status"] == 401, "it was used"
+
+
 def test_a_key_of_a_private_page_opens_once_and_leaves_the_printed_one_good(guard):
     """Whoever comes along a link, as from that page, goes on by a page of the window's own, which keeps the cookie."""
     link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
