@@ -69,6 +69,19 @@ def test_nothing_that_is_seen_moves_while_the_page_opens_on_a_slow_computer(page
     assert page.evaluate("moved") == []
 
 
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_tab_is_seen_once_what_it_lists_has_come_or_after_some_seconds(page, comes):
+    held = []
+    page.route("**/run/predict", lambda route: held.append(route))
+    page.get_by_role("tab", name="Library").click()
+    until(page, lambda: held)
+    expect(page.locator("#bring")).to_be_hidden()
+    if comes:
+        page.unroute("**/run/predict")  # which lets go of what is held
+        expect(page.locator("#library-cards")).not_to_have_text("")
+    expect(page.locator("#bring")).to_be_visible()
+
+
 @pytest.mark.soak
 def test_after_three_bases_in_turn_the_plan_says_what_the_fields_hold(page, window):
     page.get_by_text("Use the example pictures").click()
