@@ -9,6 +9,8 @@ if not exist "%~dp0requirements.txt" (
     exit /b 1
 )
 if defined LORA_GUI_HOME call :absolute
+rem Where folders that are typed are meant.
+set "LORA_GUI_FROM=%CD%"
 pushd "%~dp0"
 
 rem What is set for other Pythons would lead ours astray, in the app and in all that it starts.

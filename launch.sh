@@ -25,7 +25,7 @@ case "${LORA_GUI_HOME:-/}" in
     [/~\$\"]*) ;;
     *) export LORA_GUI_HOME="$PWD/$LORA_GUI_HOME" ;; # as it is meant where it was typed
 esac
-from="$PWD"
+export LORA_GUI_FROM="$PWD" # where folders that are typed are meant
 cd "$(folder_of "${BASH_SOURCE[0]}")"
 
 # What is set for other Pythons would lead ours astray, in the app and in all that it starts.
@@ -166,16 +166,6 @@ ensure requirements
 case "${1:-}" in
     --demo)
         shift
-        before=""
-        for word in "$@"; do # a folder is meant where it was typed
-            shift
-            case "$before $word" in
-                "--out "[!/-]*) set -- "$@" "$from/$word" ;;
-                *" --out="[!/]*) set -- "$@" "--out=$from/${word#--out=}" ;;
-                *) set -- "$@" "$word" ;;
-            esac
-            before="$word"
-        done
         exec .venv/bin/python -m lora_gui demo --json "$@"
         ;;
     --do) # any command, as packed runs are started

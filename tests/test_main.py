@@ -295,3 +295,11 @@ def test_the_command_line_starts_without_torch_and_without_the_window():
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[] []"
+
+
+def test_the_demonstration_lies_where_its_folder_was_typed(monkeypatch, tmp_path):
+    """Its launchers go to the program's folder first."""
+    asked = lambda *typed: cli.parser().parse_args(["demo", *typed]).out  # noqa: E731
+    assert [asked(), asked("--out", "a b")] == [Path("demo"), Path("a b")]
+    monkeypatch.setenv("LORA_GUI_FROM", str(tmp_path))
+    assert [asked(), asked("--out", "a b"), asked("--out=/a")] == [Path("demo"), tmp_path / "a b", Path("/a")]

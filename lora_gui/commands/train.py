@@ -1,6 +1,7 @@
 """Train a LoRA: of your own pictures, or of the example pictures as a demonstration."""
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ def add(commands: Any, register: Register) -> None:
     demo = register(commands, "demo", run_demo, "train on the example pictures and draw with and without the LoRA")
     demo.set_defaults(makes_studio=True)
     demo.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
+        "--out", type=_typed, default=Path("demo"), metavar="DIR", help="where the pictures go (default: demo)"
     )
 
     train = register(commands, "train", run_train, "train a LoRA")
@@ -64,6 +65,11 @@ def add_hand(train: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="change a setting, such as steps=300; may be repeated",
     )
+
+
+def _typed(folder: str) -> Path:
+    """As it is meant where it was typed, which the launchers say, since they go to the program's folder."""
+    return Path(os.environ.get("LORA_GUI_FROM", ""), folder)
 
 
 def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

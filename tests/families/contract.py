@@ -4,6 +4,7 @@ A family's test file makes a class of this one; `test_<family>.py` then adds wha
 """
 
 import math
+import random
 import re
 from dataclasses import replace
 from functools import cache
@@ -180,6 +181,26 @@ class Contract:
             for group, olds in zip(optimizer.param_groups, before, strict=True)
         ]
         assert moved == pytest.approx([5e-4, 2.5e-4], rel=0.01)  # AdamW's first step is as large as its rate
+
+    def test_a_step_on_a_card_computes_with_nothing_that_lies_with_the_host(self, base):
+        """On the device `meta`, which has shapes alone and, as a card does, refuses what lies elsewhere."""
+        own, card, generator = family(self.key), torch.device("meta"), torch.Generator().manual_seed(1)
+        parts = own.denoisers(base, CPU, torch.float32) | own.text_encoders(base, CPU, torch.float32)
+        job = tiny_job(
+            self.key, base, rank=4, alpha=4, preservation=1, caption_dropout=0.5, noise_offset=0.1, min_snr_gamma=5,
+            timestep_bias="style", unmasked_weight=0.5,
+        )  # fmt: skip
+        lora.add_new(parts, own, job.settings, "new")
+        for part in parts.values():
+            part.to(card)
+        encoded, noising = replace(cache_of(self.key, base), device=card), own.noising(base, card)
+        for picture in encoded.pictures:
+            picture[0][masks.KEY] = torch.ones((1, 8, 8))
+        batch = encoded.batch([0, 1], 0.5, random.Random(1))
+        assert losses.loss(own, parts, batch, noising, job.settings, generator).device == card
+        preservation = Preservation(job, encoded, own, parts, noising, "new")
+        for turn in (0, 1):
+            assert preservation.distance(preservation.held(batch, generator, turn)).device == card
 
     def test_the_loss_of_each_picture_is_its_own_and_recomputing_changes_nothing(self, base, monkeypatch):
         monkeypatch.setattr(activations, "_SMALLEST", 1024)  # bytes; nothing tiny is worth a copy

@@ -127,7 +127,7 @@ def test_steps_are_spread_as_the_base_is_drawn_with_by_default():
     for steps in (1, 2, 3, 10, 60):
         spread = stages.timesteps(steps)
         assert len(spread) == steps + 1
-        assert spread[0] == 1
+        assert (spread[0], spread[-1]) == (1, 0)
         assert spread == sorted(spread, reverse=True)
 
 

@@ -41,7 +41,9 @@ def _require_start(found: Solver, own: Any) -> None:
 
 def _config(own: Any, found: Solver) -> dict[str, Any]:
     """The base's own, with what a class calls otherwise, and without what it would read wrongly."""
-    config = dict(own.config)
+    config, known = dict(own.config), getattr(diffusers, found.kind)().config
+    if "clip_sample" in known:  # done unless told, which is right for pixels alone
+        config.setdefault("clip_sample", False)
     if "use_flow_sigmas" in found.told:
         config.setdefault("flow_shift", config.get("shift", 1.0))
     if found.kind != type(own).__name__ and config.get("variance_type") in ("learned", "learned_range"):

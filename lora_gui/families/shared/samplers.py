@@ -51,7 +51,8 @@ DIFFUSION: dict[Sampler, Solver] = {
     "LCM": Solver("LCMScheduler"),
 }
 _FLOW_SIGMAS = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
-# The last need flow sigmas, which leave no room for another schedule.
+# The last need flow sigmas, which leave no room for another schedule. Of DEIS the last step would do nothing: diffusers
+# repeats the last flow sigma there, where the others end at 0.
 FLOW: dict[Sampler, Solver] = {
     "Euler": Solver("FlowMatchEulerDiscreteScheduler", _SIGMAS),
     "Heun": Solver("FlowMatchHeunDiscreteScheduler"),
@@ -60,7 +61,6 @@ FLOW: dict[Sampler, Solver] = {
     "DPM++ 2M SDE": Solver("DPMSolverMultistepScheduler", told=_FLOW_SIGMAS | _SDE),
     "DPM++ 2S": Solver("DPMSolverSinglestepScheduler", told=_FLOW_SIGMAS | _LAST_FIRST_ORDER),
     "UniPC": Solver("UniPCMultistepScheduler", told=_FLOW_SIGMAS),
-    "DEIS": Solver("DEISMultistepScheduler", told=_FLOW_SIGMAS),
 }
 
 

@@ -36,6 +36,8 @@ def set_timesteps(scheduler: Any, steps: int, device: torch.device) -> torch.Ten
     if steps > most:
         raise UserError(f"This sampler takes {most} steps at most.", "Choose fewer steps, or another sampler.")
     scheduler.set_timesteps(steps, device=device)
+    if hasattr(scheduler, "set_begin_index"):  # of the first sigmas two may fall on one timestep
+        scheduler.set_begin_index(0)
     timesteps: torch.Tensor = scheduler.timesteps
     if not bool(timesteps.isfinite().all()):  # DPM2 a takes a root that rounds below 0
         raise UserError(

@@ -99,7 +99,7 @@ def _embedded(text_encoders: dict[str, Any], tokens: Tensors, weights: torch.Ten
     first, _ = clip.states(text_encoders["text_encoder"], tokens["ids"])
     second, pooled = clip.states(text_encoders["text_encoder_2"], tokens["ids_2"])
     first, second = clip.weighted(first, weights), clip.weighted(second, weights)
-    said = tokens["said"]
+    said = tokens["said"].to(first.device)  # single numbers of a batch stay with the host
     return {"text": torch.cat([first, second], dim=-1) * said.view(-1, 1, 1), "pooled": pooled * said.view(-1, 1)}
 
 

@@ -66,7 +66,9 @@ class Cosine(Noising):
 
 def timesteps(steps: int) -> list[float]:
     """From 1 to 0, closer together in the noisiest third; at 29 steps diffusers' DEFAULT_STAGE_C_TIMESTEPS."""
-    many = max(1, round(steps * _NOISIEST))
+    if steps == 1:
+        return [1.0, 0.0]
+    many = round(steps * _NOISIEST)
     return [*np.linspace(1.0, 2 / 3, many + 1), *np.linspace(2 / 3, 0.0, steps - many + 1)[1:]]
 
 

@@ -18,6 +18,9 @@ from lora_gui.settings import DrawSettings
 
 _LAYERS = 35  # of the 36 of Qwen3-4B: the state before its last layer is read
 _DISTILLED_SHIFT = 3.0  # of the scheduler of Turbo; that of the base is 6
+# Of the logit-normal noise levels that are learnt, as musubi-tuner's docs/zimage.md has it. By the shift of 6 that is
+# drawn with, one step in 250 would learn below a sigma of 0.3, where textures and faces are.
+_LEARNT_SHIFT = 2.0
 
 _BLOCKS = r"(layers|noise_refiner|context_refiner)\.\d+"
 _ATTENTION = r"attention\.(to_q|to_k|to_v|to_out\.0)"
@@ -59,7 +62,7 @@ class ZImage(qwen3.Qwen3Family):
         return {"text": states[-1] * mask[..., None].to(states[-1].dtype), "length": mask.sum(dim=1)}
 
     def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
-        return {self.part: RectifiedFlow(flow.static_shift(base))}
+        return {self.part: RectifiedFlow(lambda cells: _LEARNT_SHIFT)}
 
     def timesteps(self, scheduler: Any, settings: DrawSettings, latents: torch.Tensor) -> torch.Tensor:
         return flow.set_timesteps(scheduler, settings.steps, latents)

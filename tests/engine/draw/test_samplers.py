@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+from pathlib import Path
 from typing import get_args
 
 import diffusers
@@ -14,9 +15,15 @@ from PIL import Image
 from lora_gui import families
 from lora_gui.engine.draw.picture import Beginning
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
+from lora_gui.engine.draw.samplers import _config
+from lora_gui.engine.draw.sampling import sample
 from lora_gui.errors import UserError
 from lora_gui.families import family
+from lora_gui.families.base import Stage
 from lora_gui.families.shared import samplers
+from lora_gui.families.shared.flow import set_timesteps as flow_timesteps
+from lora_gui.families.shared.noising import Diffusion, RectifiedFlow
+from lora_gui.families.shared.schedulers import set_timesteps
 from lora_gui.settings import DrawSettings, Sampler, Schedule
 from tests import (
     tiny,
@@ -28,6 +35,7 @@ from tests import (
 )
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[3]
 QUICK = {"prompt": "a thing", "negative_prompt": "grey", "width": 64, "height": 64, "guidance": 4.0}
 
 
@@ -107,7 +115,6 @@ def test_a_sampler_of_discrete_diffusion_draws_what_diffusers_does(discrete, sam
         ("DPM++ 2M", "DPMSolverMultistepScheduler", {}),
         ("DPM++ 2M SDE", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
         ("UniPC", "UniPCMultistepScheduler", {}),
-        ("DEIS", "DEISMultistepScheduler", {}),
     ],
 )
 def test_a_sampler_of_rectified_flow_draws_what_diffusers_does(flow, sampler, kind, told):
@@ -169,6 +176,63 @@ def test_what_a_base_is_not_drawn_with_is_refused_naming_what_it_is_drawn_with(d
     with pytest.raises(UserError, match="does not take the noise schedule Karras .* It takes SGM Uniform, Normal"):
         discrete[0].draw(DrawSettings(**QUICK, sampler="Euler a", schedule="Karras"), 1)
     assert families.samplers("wuerstchen") == {}
+
+
+def schedulers(table, own):
+    """Each sampler of a table on each schedule that it takes, made of a base's own scheduler."""
+    for name, one in table.items():
+        for schedule in ("base", *one.schedules):
+            told = one.told | samplers.SCHEDULES.get(schedule, {})
+            yield name, schedule, getattr(diffusers, one.kind).from_config(_config(own, one), **told)
+
+
+def missed(scheduler, timesteps, noising, predict, x0):
+    """How far a drawing by a network that is never wrong ends from the picture: the deviation of the difference."""
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(x0.shape, generator=generator) * getattr(scheduler, "init_noise_sigma", 1.0)
+    stage = Stage(predict, scheduler, timesteps, noise, noising, conditions=({},))
+    return float((sample(stage, generator) - x0).std())
+
+
+@pytest.mark.parametrize("steps", [8, 25])
+@pytest.mark.parametrize("config", [{}, {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}])
+def test_with_a_perfect_network_every_sampler_of_discrete_diffusion_ends_at_the_picture(config, steps):
+    """Made of the configuration of single files, which says little."""
+    said = json.loads((ROOT / "lora_gui/families/stable_diffusion_xl/configs/sdxl.json").read_text())["scheduler"]
+    own = getattr(diffusers, said["class"]).from_config(said["config"] | config)
+    noising = Diffusion.of(diffusers.DDPMScheduler.from_config(own.config), CPU)
+    x0 = 0.9 * torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    levels = noising.alphas_cumprod
+
+    def predict(noisy, timesteps, conditions):
+        low = timesteps.float().clamp(0, 999).floor().long()
+        abar = torch.lerp(levels[low], levels[(low + 1).clamp(max=999)], timesteps.float() - low).view(-1, 1, 1, 1)
+        noise = (noisy - abar.sqrt() * x0) / (1 - abar).sqrt()
+        is_velocity = own.config.prediction_type == "v_prediction"
+        return abar.sqrt() * noise - (1 - abar).sqrt() * x0 if is_velocity else noise
+
+    for name, schedule, scheduler in schedulers(samplers.DIFFUSION, own):
+        if config and "rescale_betas_zero_snr" not in getattr(diffusers, samplers.DIFFUSION[name].kind)().config:
+            continue  # such a base is not drawn with it
+        timesteps = set_timesteps(scheduler, steps, CPU)
+        assert missed(scheduler, timesteps, noising, predict, x0) < 0.06, (name, schedule)
+
+
+@pytest.mark.parametrize("steps", [8, 28])
+@pytest.mark.parametrize("key", ["sd3", "flux1", "zimage"])
+def test_with_a_perfect_network_every_sampler_of_rectified_flow_ends_at_the_picture(key, steps):
+    own = diffusers.FlowMatchEulerDiscreteScheduler(
+        shift=6.0 if key == "zimage" else 3.0, use_dynamic_shifting=key == "flux1"
+    )
+    x0 = torch.randn(1, 16, 32, 32, generator=torch.Generator().manual_seed(0))
+    for name, schedule, scheduler in schedulers(samplers.FLOW, own):
+        timesteps = flow_timesteps(scheduler, steps, x0, even=key != "sd3")
+
+        def predict(noisy, timesteps, conditions):
+            return (noisy - x0) / (timesteps / 1000).view(-1, 1, 1, 1).clamp(min=1e-3)
+
+        noising = RectifiedFlow(lambda cells: 1.0)
+        assert missed(scheduler, timesteps, noising, predict, x0) < 0.02, (name, schedule)
 
 
 def test_the_tables_are_those_of_the_settings_and_all_their_classes_are_of_diffusers():
