@@ -96,8 +96,8 @@ def _base(studio: Studio, found: Recalled, left: list[str]) -> Base:
             return base
     named = found.base or found.base_key
     if not named:
-        raise UserError("The picture does not say which base it was drawn with.", "Name one with --base.")
-    raise UserError(f"The base {shown(named)} is not here.", "Get it, or name another with --base.")
+        raise UserError("The picture does not say which base it was drawn with.", "Choose the base yourself.")
+    raise UserError(f"The base {shown(named)} is not here.", "Get it, or choose another base.")
 
 
 def _same_file(base: Base, found: Recalled) -> bool:

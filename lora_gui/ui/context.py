@@ -79,6 +79,12 @@ class Context:
         """The folder name of the run that is going on; empty where none is."""
         return next((run.folder.name for run in all_runs(self.studio) if self._goes_on(run)), "")
 
+    def give_way(self) -> None:
+        """To a training that was let in and has the computer for itself: drawings end, and a held queue goes on."""
+        self.drawer.release()
+        queue.hold(self.studio, False)
+        queue.advance(self.studio)
+
     def standing(self) -> Standing:
         """What lives at the moment; where nothing does, how the newest run ended."""
         if any(one() for one in self.waits):

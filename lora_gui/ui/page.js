@@ -61,24 +61,34 @@ window.studio = (() => {
     const isEvent = typeof how?.body === 'string' && /\/(run\/predict|queue\/join)/.test(where);
     if (!isEvent) return fetched(where, how);
     if (how.body.includes(EDIT)) {
-      const answer = fetched(where, how), late = new Promise(done => setTimeout(done, PATIENCE));
+      const answer = heard(fetched(where, how)), late = new Promise(done => setTimeout(done, PATIENCE));
       editing = Promise.race([Promise.allSettled([editing, answer]), late]);
       return answer;
     }
     if (!how.body.includes(LOOK)) {
       await editing;
-      const answer = await fetched(where, how);
+      const answer = await heard(fetched(where, how));
       answers += 1;
       return answer;
     }
-    const before = answers, answer = await fetched(where, how);
+    const before = answers, answer = await heard(fetched(where, how));
     if (!answer.ok) return answer;
+    if (voice()?.firstChild.textContent === LOST) voice().remove(); // it is there again
     const told = await answer.json().catch(() => null); // it is long, and may break off half way
     if (!told) return new Response('{}', { status: 500 });
     if (before === answers) return Response.json(told);
     wanted = true;
     return Response.json({ ...told, data: told.data.map(() => SAME) });
   };
+
+  // Gradio keeps quiet about an answer that is none. What the window refuses before it comes to gradio is a sentence.
+  async function heard(asked) {
+    const answer = await asked;
+    if (answer.ok) return answer;
+    const words = await answer.clone().text().catch(() => '');
+    say(answer.status < 500 && words && !words.startsWith('{') ? words : UNFORESEEN);
+    return answer;
+  }
 
   // What a script asks for by itself goes past gradio, which for every answer looks through all parts of the page; what
   // cannot be done is an answer that says so. None, where it was lost.
@@ -322,17 +332,19 @@ window.studio = (() => {
     return [];
   }
 
+  const voice = () => document.getElementById('voice');
   function say(words) {
-    let line = document.getElementById('voice');
+    let line = voice();
     if (!line) {
-      line = document.createElement('div');
-      line.id = 'voice';
-      line.setAttribute('role', 'alert');
-      line.addEventListener('click', () => line.remove());
+      line = Object.assign(document.createElement('div'), { id: 'voice', role: 'alert' });
+      const close = Object.assign(document.createElement('button'), { type: 'button', className: 'chip', textContent: 'Close' });
+      close.addEventListener('click', () => line.remove());
+      line.append(document.createElement('span'), close);
       document.body.append(line);
     }
-    line.textContent = words;
+    line.firstChild.textContent = words;
   }
+  document.addEventListener('keydown', ({ key }) => { if (key === 'Escape') voice()?.remove(); });
 
   // The path of a copy on the other side; where it is refused, the window's own sentence is thrown.
   async function copied(file) {

@@ -69,6 +69,21 @@ def test_nothing_that_is_seen_moves_while_the_page_opens_on_a_slow_computer(page
     assert page.evaluate("moved") == []
 
 
+def test_a_press_that_fails_is_said_and_what_is_said_can_be_put_away_by_keys(page):
+    said = page.locator("#voice span")
+    page.route("**/run/predict", lambda route: route.fulfill(status=500, body='{"error": null}'), times=1)
+    page.get_by_role("tab", name="Runs").click()
+    expect(said).to_contain_text("That did not work. Try it again")
+    page.keyboard.press("Escape")
+    expect(said).to_have_count(0)
+    page.route("**/run/predict", lambda route: route.fulfill(status=413, body="This is too large."), times=1)
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("tab", name="Runs").click()
+    expect(said).to_have_text("This is too large.")
+    page.locator("#voice").get_by_role("button", name="Close").press("Enter")
+    expect(said).to_have_count(0)
+
+
 @pytest.mark.parametrize("comes", [True, False])
 def test_a_tab_is_seen_once_what_it_lists_has_come_or_after_some_seconds(page, comes):
     held = []
@@ -288,5 +303,5 @@ def test_ten_tabs_all_work_and_an_own_word_is_said_when_the_window_is_closed(pag
     window.process.terminate()
     window.process.wait(60)
     page.locator("#start").click()
-    expect(page.locator("#voice")).to_have_text("LoRA Studio was closed. Start it again; nothing is lost.")
+    expect(page.locator("#voice span")).to_have_text("LoRA Studio was closed. Start it again; nothing is lost.")
     assert not page.locator("[data-testid=toast-body]").is_visible()

@@ -32,10 +32,17 @@ def passed_over(studio: Studio) -> list[tuple[Path, UserError]]:
 
 
 def both(studio: Studio) -> tuple[list[Base], list[tuple[Path, UserError]]]:
-    """The bases, and what is passed over."""
-    entries = list(_entries(studio))
-    usable = [base for _, base in entries if isinstance(base, Base)]
-    return usable, [(path, why) for path, why in entries if isinstance(why, UserError)]
+    """The bases, and what is passed over; the path of what has no name in UTF-8 with a ? for each other byte."""
+    usable, wrong = list[Base](), list[tuple[Path, UserError]]()
+    for path, one in _entries(studio):
+        legible = Path(str(path).encode(errors="replace").decode())
+        if legible != path:  # no page and no JSON can hold it
+            wrong.append((legible, UserError(f"The name of {legible.name} is not in UTF-8.", "Rename it.")))
+        elif isinstance(one, Base):
+            usable.append(one)
+        else:
+            wrong.append((path, one))
+    return usable, wrong
 
 
 def mark(studio: Studio) -> tuple[int, ...]:

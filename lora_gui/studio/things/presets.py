@@ -83,7 +83,7 @@ def presets(studio: Studio) -> dict[str, Preset]:
     """Every preset by its key, the file name without suffix; a file of the user's replaces one of ours."""
     found = {path.stem: path for folder in (SHIPPED, studio.presets) for path in sorted(folder.glob("*.toml"))}
     keys = sorted(found, key=lambda key: (ORDER.index(key) if key in ORDER else len(ORDER), key))
-    return {key: _describe(found[key], studio) for key in keys}
+    return {one.key: one for one in (_describe(found[key], studio) for key in keys)}
 
 
 def fill(
@@ -182,6 +182,9 @@ def card_of(gib: float) -> int:
 
 
 def _describe(path: Path, studio: Studio) -> Preset:
+    legible = path.stem.encode(errors="replace").decode()
+    if legible != path.stem:  # no page and no JSON can hold it
+        return Preset(legible, legible, "", path, "Its file has no name in UTF-8. Rename it.")
     try:
         content = read(path, studio)
     except UserError as error:

@@ -1,10 +1,12 @@
 """What this computer can do, and which base to fetch first: shown once, above the form of Train; later on Bases."""
 
+import contextlib
 from typing import Any
 
 import gradio as gr
 
 from lora_gui import files
+from lora_gui.errors import UserError
 from lora_gui.studio.capacity import computer, gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.bases import cards
@@ -33,7 +35,8 @@ def build(context: Context) -> None:
         return {told: {"told": True}, panel: gr.update(visible=True), said: _words(context.studio)}
 
     def closed() -> Changes:
-        files.write_json(context.studio.home / _SEEN, {"seen": True})
+        with contextlib.suppress(UserError):  # on a full or read-only disk it comes again
+            files.write_json(context.studio.home / _SEEN, {"seen": True})
         return {panel: gr.update(visible=False), told: {"told": True}}
 
     context.live.watch(look_at, [told], [told, panel, said])

@@ -15,7 +15,7 @@ from lora_gui.studio.things import bases
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.widgets import base_list, markup
-from lora_gui.ui.widgets.handlers import LIGHT, Changes
+from lora_gui.ui.widgets.handlers import LIGHT, Changes, noticed
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -44,7 +44,8 @@ class Picker:
         self.outputs = [self._panel, self.picks]
 
     def connect(self) -> None:
-        self._words.change(lambda words: {self.picks: self._listed(words)}, [self._words], self.outputs, **LIGHT)
+        listed = noticed(self.picks, lambda words: {self.picks: self._listed(words)})
+        self._words.change(listed, [self._words], self.outputs, **LIGHT)
         self._context.live.after(self._close.click(self.hidden, None, self.outputs, **LIGHT), "#add-lora")
 
     def shown(self) -> Changes:

@@ -9,7 +9,6 @@ from lora_gui.errors import UserError
 from lora_gui.studio.insight import mended, report, sheets
 from lora_gui.studio.insight.best import at_full_strength, keep
 from lora_gui.studio.insight.report import Report
-from lora_gui.studio.tasks import queue
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.tasks.status import RunStatus
 from lora_gui.ui.context import Context
@@ -168,10 +167,10 @@ class InsightView:
         finding = next((one for one in found.findings if one.kind == event.word), None)
         if finding is None:
             return {}
-        if not self._context.running():
-            self._context.drawer.release()
-            queue.hold(studio, False)
+        comes_next = not self._context.running()
         begun = mended.start(studio, run, finding.changes)
+        if comes_next:
+            self._context.give_way()
         if begun.status().state == "waiting":
             return {self._state: markup.notice(f"{begun.job.name} waits its turn; it is in Runs.", kind="good")}
         shown: Changes = shows(begun.folder.name)

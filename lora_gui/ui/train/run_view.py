@@ -1,5 +1,6 @@
 """A run as it is seen: built from its folder alone, so that a refreshed page or a second window shows the same."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from lora_gui import files
+from lora_gui.errors import UserError
 from lora_gui.protocol.task_folder import ASKS
 from lora_gui.studio.tasks import keeping, queue, retries, runs
 from lora_gui.studio.tasks.diagnostics import report
@@ -233,20 +235,21 @@ class RunView:
         run, studio = self._context.run(page["run"]), self._context.studio
         job, status = run.job, run.status()
         runs.require_none_running(studio)
-        queue.hold(studio, False)
-        self._context.drawer.release()
         if status.state == "finished":
             runs.resume(studio, run, job.settings.steps + run_words.more(job.settings.steps))
         else:
             runs.resume(studio, run, changes=retries.changes(job, status.cause))
+        self._context.give_way()
         return self.show(page["run"])
 
     def _put_away(self, page: Page) -> Changes:
         """Make room for what is asked; a run that is going on stays away from this page alone."""
         name = (page or {}).get("run", "")
         goes_on = bool(name) and not self._context.run(name).status().ended
-        if name and self._aside and not goes_on:
-            files.touch(self._context.run(name).files.seen)
+        seen = self._context.run(name).files.seen
+        if name and self._aside and not goes_on and seen.parent.is_dir():  # or its deleted folder came again
+            with contextlib.suppress(UserError):  # on a full or read-only disk it is shown again
+                files.touch(seen)
         return self.away(name if goes_on else "")
 
     def away(self, name: str = "") -> Changes:

@@ -244,10 +244,10 @@ class _Setup:
             return begun
         job = planned.job(self._studio, draft)
         fit.require(self._studio, job.base, job.settings)
-        if not self._context.running():
-            self._context.drawer.release()
-            queue.hold(self._studio, False)
+        comes_next = not self._context.running()
         run = queue.add(self._studio, job)
+        if comes_next:
+            self._context.give_way()
         self._draft.change(lambda now: replace(now, started=run.folder.name) if now == draft else now)
         return run
 

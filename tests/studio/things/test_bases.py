@@ -8,7 +8,7 @@ import pytest
 
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import bases
+from lora_gui.studio.things import bases, presets
 from tests.studio.things.base_folders import make, weights
 
 
@@ -155,3 +155,14 @@ def test_two_bases_of_one_name_are_told_apart_by_a_sentence(studio):
     assert [base.key for base in bases.list_bases(studio)] == ["starter"]
     ((path, why),) = bases.passed_over(studio)
     assert path.name == "starter" and why.remedy == "Give starter another name."
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text on Windows")
+def test_a_base_or_preset_whose_name_no_page_can_hold_is_passed_over_with_a_sentence(studio):
+    make(studio.bases / os.fsdecode(b"bad\xff"))
+    studio.presets.mkdir()
+    (studio.presets / os.fsdecode(b"odd\xff.toml")).write_text("", encoding="utf-8")
+    found = [str(found) for found in (bases.both(studio), presets.presets(studio))]
+    assert "The name of bad? is not in UTF-8." in found[0] and "Its file has no name in UTF-8" in found[1]
+    for one in (*presets.presets(studio).values(), *bases.list_bases(studio)):
+        json.dumps([one.key, one.title], ensure_ascii=False).encode("utf-8")
