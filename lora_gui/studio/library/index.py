@@ -55,7 +55,8 @@ def told_of(
             left -= 1
             if (said := read(name)) is not None:
                 fresh[name] = said
-        rows = [(kind, name, states[name], json.dumps(said)) for name, said in fresh.items()]
+        named = [name for name in fresh if name.isascii() or name.encode(errors="replace").decode() == name]  # in UTF-8
+        rows = [(kind, name, states[name], json.dumps(fresh[name])) for name in named]
         _write(base, kind, known.keys() - states.keys(), rows)
     return told | fresh, left
 

@@ -92,6 +92,6 @@ def rename(studio: Studio, old: str, new: str) -> None:
     noted = of(studio, old)
     formerly = tuple(dict.fromkeys((*(one for one in noted.formerly if one != new), old)))
     changed = noted.model_copy(update={"formerly": formerly[-20:]})
+    if place(studio, old).is_file():  # moved first: where a drive tells no capitals, both are one file
+        files.move(place(studio, old), place(studio, new))
     files.write_text(place(studio, new), changed.model_dump_json(indent=1, exclude_defaults=True))
-    if place(studio, old) != place(studio, new):
-        files.remove(place(studio, old))

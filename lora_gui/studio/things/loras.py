@@ -1,10 +1,12 @@
 """The LoRAs of the user: describe, import, find, convert; only headers are read here, never a tensor."""
 
+import contextlib
 import functools
 import hashlib
 import math
 import os
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +21,13 @@ from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
 from lora_gui.formats.strengths import OF_GROUP, group_of
 from lora_gui.formats.summary import summary
 from lora_gui.protocol.jobs import ConvertJob
+from lora_gui.protocol.lock import Lock
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things.names import safe_name
 
 _END = 65_536  # bytes
+PATIENCE = 120.0  # seconds that whoever brings a LoRA waits for others who do
 
 
 @dataclass(frozen=True)
@@ -95,13 +99,27 @@ def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
     describe(path)
     if not is_finite(path):
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
-    target = files.free_name(studio.loras, safe_name(name or Path(path).stem), SUFFIX)
     settings = peft_settings.beside(Path(path))
-    if settings and peft_settings.FIELD not in edit.metadata(path):
-        edit.edit(path, {peft_settings.FIELD: settings}, target)
-    else:
-        files.copy(Path(path), target)
+    with _alone(studio):  # from the choice of the name until the file has it, which takes long
+        target = files.free_name(studio.loras, safe_name(name or Path(path).stem), SUFFIX)
+        if settings and peft_settings.FIELD not in edit.metadata(path):
+            edit.edit(path, {peft_settings.FIELD: settings}, target)
+        else:
+            files.copy(Path(path), target)
     return describe(target)
+
+
+@contextlib.contextmanager
+def _alone(studio: Studio) -> Iterator[None]:
+    files.make_folder(studio.cache)
+    lock = Lock(studio.cache / "bring.lock")
+    with contextlib.suppress(OSError):  # where nothing can be written, which is said by what is written next
+        if not lock.hold(PATIENCE):
+            raise UserError("Other LoRAs are just being brought here.", "Try again in a moment.")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def find(studio: Studio, name: str) -> LoraInfo:

@@ -33,6 +33,12 @@ def test_only_what_is_new_or_changed_is_read_and_what_is_gone_is_forgotten(studi
     assert asked(studio, STATES)[2] == ["thing-0", "thing-2", "thing-3", "thing-4"]
 
 
+def test_a_name_that_is_not_in_utf_8_is_told_of_and_read_each_time(studio):
+    odd = {"caf\udce9": "1"}
+    assert asked(studio, odd | STATES)[1:] == (0, [*odd, *STATES])
+    assert asked(studio, odd | STATES)[1:] == (0, [*odd])
+
+
 def test_what_there_is_no_time_for_is_counted_and_read_the_next_time(studio):
     told, left, read = asked(studio, STATES, seconds=0)
     assert (told, left, read) == ({}, 5, [])

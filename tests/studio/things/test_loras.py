@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
+from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.library import bin, scan
 from lora_gui.studio.paths import Studio
@@ -89,6 +90,17 @@ def test_import_copies_under_a_safe_and_free_name(studio, tmp_path):
     first, second = loras.import_lora(studio, source), loras.import_lora(studio, source)
     assert (first.path.name, second.path.name) == ("my-cat-v2.safetensors", "my-cat-v2-2.safetensors")
     assert source.read_bytes() == first.path.read_bytes()
+
+
+def test_two_that_come_at_once_under_one_name_are_both_kept(studio, tmp_path, monkeypatch):
+    copy = files.copy
+    monkeypatch.setattr(files, "copy", lambda *given: (time.sleep(0.3), copy(*given)))  # as of large files
+    for n in range(2):
+        (tmp_path / str(n)).mkdir()
+    sources = [lora(tmp_path / str(n) / "same.safetensors", SAYS | {"n": str(n)}) for n in range(2)]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda path: loras.import_lora(studio, path), sources))
+    assert [one.path.read_bytes() for one in found] == [path.read_bytes() for path in sources]
 
 
 @pytest.mark.parametrize(
