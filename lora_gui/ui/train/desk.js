@@ -128,9 +128,11 @@ async function tellOf(cell, what) {
   cell.told = kept?.at ?? 0;
 }
 
+let complained = ''; // what was said already, of what is tried again and again
 function heard(kept) {
   if (!kept || kept.set !== state.set) return;
-  if (kept.problem) studio.say(kept.problem);
+  if (kept.problem && kept.problem !== complained) studio.say(kept.problem);
+  complained = kept.problem || '';
   if (kept.small) came(kept.small);
   if (kept.board) shown(kept.board);
   if (kept.state) arrange(JSON.parse(kept.state));

@@ -115,7 +115,9 @@ class _Setup:
         if not shown:
             return self._presets.choices() | self._shows(shown, pressed=False)
         number, draft = self._draft.get()
-        if shown.get("number") == number and shown.get("waits", "") == self._waits(draft):
+        folder = shown.get("folder", "")
+        is_there = not folder or (self._studio.pictures / folder).is_dir()  # or it was deleted meanwhile
+        if is_there and shown.get("number") == number and shown.get("waits", "") == self._waits(draft):
             return {}
         return self._shows(shown, pressed=False)
 

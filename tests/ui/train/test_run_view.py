@@ -187,6 +187,21 @@ def test_a_run_whose_folder_was_deleted_gives_way_to_the_setup(window):
     assert changes[window.view.page]["run"] == "" and changes[window.setup]["visible"]
 
 
+def test_a_run_that_was_deleted_elsewhere_or_whose_disk_is_full_can_be_put_away(window, monkeypatch):
+    window.say(events.Started(20), events.Stopped(0))
+    window.life.release()
+    page = window.view.show(NAME)[window.view.page]
+    monkeypatch.setattr(files, "touch", refuse)
+    assert window.view._put_away(page)[window.setup]["visible"]
+    shutil.rmtree(window.folder)
+    monkeypatch.undo()
+    assert window.view._put_away(page)[window.setup]["visible"] and not window.folder.exists()
+
+
+def refuse(*asked):
+    raise UserError("The disk is full.", "Make some space.")
+
+
 def keep_checkpoint(window):
     kept = window.folder / "checkpoints" / "ckpt-000005"
     kept.mkdir(parents=True)

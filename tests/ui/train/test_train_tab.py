@@ -1,6 +1,7 @@
 """What is asked before a run: every answer depends on the draft alone."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from lora_gui.errors import UserError
 from lora_gui.protocol.lock import Lock
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import queue, runs
@@ -40,6 +42,10 @@ class Page:
     def starts(self, **unsent):
         self.takes(self.setup._started(self.view, self.shown | {"changes": unsent}))
         return self.values["notice"]
+
+
+def refuse(*asked):
+    raise UserError("The disk is full.", "Make some space.")
 
 
 @pytest.fixture
@@ -96,6 +102,22 @@ def test_a_page_is_sent_the_pictures_only_where_it_shows_others(page):
     page.types(resolution=64)  # they are framed otherwise
     (cell,) = json.loads(page.changes[grid])["cells"]
     assert (cell["size"], cell["learnt"], cell["crop"]) == ([96, 96], [64, 64], [0.5, 0.5])
+
+
+def test_pictures_that_are_deleted_elsewhere_go_from_the_page(page):
+    shutil.rmtree(page.context.studio.pictures / page.shown["folder"])
+    page.takes(page.setup._look(page.shown))
+    assert page.shown["folder"] == "" and not page.changes[page.setup._pictures._chosen]["visible"]
+    assert page.setup._look(page.shown) == {}
+
+
+def test_a_start_that_is_refused_ends_no_drawing_and_lets_no_queue_go_on(page, monkeypatch):
+    ended = []
+    monkeypatch.setattr(page.context.drawer, "release", lambda: ended.append(True))
+    monkeypatch.setattr(queue, "check_disk", refuse)
+    queue.hold(page.context.studio, True)
+    assert "The disk is full." in page.starts(trigger="zxy_one") and not ended
+    assert runs.all_runs(page.context.studio) == []
 
 
 def test_start_takes_along_what_was_just_typed_waits_its_turn_and_pressed_twice_is_one_run(page):
