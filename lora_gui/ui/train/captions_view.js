@@ -22,7 +22,7 @@ function settle(act, rows) {
   for (const row of rows) row.remove();
   if (next) next.querySelector('button').focus();
   else if (!element.querySelector('li')) element.querySelector('[data-set]').remove();
-  trigger('select', { act, set, rows: chosen });
+  trigger('select', { act, set, rows: chosen, left: element.querySelectorAll('li').length });
 }
 
 element.addEventListener('change', fit);

@@ -1,6 +1,7 @@
 """Many captions changed at once: what each would become stands beside what it is, to accept, to edit or to reject."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,8 +46,9 @@ class CaptionsView:
             would = caption_edits.suggested(found, _edit(event, trigger, goal))
             return {self.list: self.suggestions(found, would)}, False
         self.settled([str(row[0]) for row in event.rows])
+        listed = {} if event.left else self.cleared()  # or they stood there again wherever the page is drawn anew
         if event.act == "reject":
-            return {}, False
+            return listed, False
         chosen = [Suggestion(*(str(part) for part in row)) for row in event.rows]
         with self._writing:  # several are pressed before the first is answered
             written, left = caption_edits.accept(pictures.load(found.folder), chosen)
@@ -55,7 +57,7 @@ class CaptionsView:
             if not written:
                 raise UserError(what, "Look at what would change once more.")
             return {self.list: markup.notice(what, kind="note")}, True
-        return {}, bool(written)
+        return listed, bool(written)
 
     def suggestions(self, found: pictures.PictureSet, would: list[Suggestion]) -> str:
         """Each beside its picture, with what it is and what it would become, the latter to be edited."""
@@ -115,4 +117,5 @@ def _suggestions(name: str, rows: list[str], of: int) -> str:
         '<p><button type="button" class="chip" data-act="all">Accept all</button> '
         '<button type="button" class="chip" data-act="none">Reject all</button></p>'
     )
-    return f'<div data-set="{markup.text(name)}">{head}<ul>{"".join(rows)}</ul></div>'
+    anew = time.monotonic_ns()  # what was settled is gone from the page, which knows it as what it was told before
+    return f'<div data-set="{markup.text(name)}" data-turn="{anew}">{head}<ul>{"".join(rows)}</ul></div>'

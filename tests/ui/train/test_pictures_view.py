@@ -113,12 +113,15 @@ def test_many_captions_are_changed_as_they_were_accepted_and_a_list_of_other_pic
     assert "2 captions would change" in shown[many.list] and "&lt;b&gt;drawing" in shown[many.list]
     assert {one.caption for one in page.pictures()} == {"not a picture at all"}
     row = ["0001.png", "one.jpg", "not a picture at all", "a fox"]
-    accepted = SimpleNamespace(act="accept", set=folder, rows=[row])
-    assert "a fox" in view._changed(accepted)[view.desk.board]
+    accepted = SimpleNamespace(act="accept", set=folder, rows=[row], left=1)
+    changes = view._changed(accepted)
+    assert "a fox" in changes[view.desk.board] and many.list not in changes
+    rejected = SimpleNamespace(act="reject", set=folder, rows=[row], left=0)
+    assert view._changed(rejected) == {many.list: ""}, "or it stood there again once the page is drawn anew"
     assert [one.caption for one in page.pictures()] == ["a fox", "not a picture at all"]
     for wrong, says in (
         (accepted, "changed meanwhile"),
-        (SimpleNamespace(act="accept", set="another", rows=[row]), "not in the window any more"),
+        (SimpleNamespace(act="accept", set="another", rows=[row], left=1), "not in the window any more"),
         (SimpleNamespace(act="show", way="find", one=" ", other=""), "nothing to change"),
     ):
         with pytest.raises(UserError, match=says):
