@@ -44,16 +44,17 @@ def rename(studio: Studio, card: Card, name: str) -> Path:
     path, new = card.path, check_name(name)
     if new == path.stem:
         return path
-    taken = {other.name.casefold() for other in studio.loras.iterdir()} - {path.name.casefold()}
-    if f"{new}{path.suffix}".casefold() in taken:
-        raise UserError(f"There is a LoRA called {new} already.", "Choose another name.")
+    target = path.with_name(f"{new}{path.suffix}")
+    moves = {path: target} | {one: path.with_name(new + one.name.removeprefix(path.stem)) for one in beside(path)}
+    taken = {one.name.casefold() for one in studio.loras.iterdir()} - {one.name.casefold() for one in moves}
+    for there in (one.name for one in moves.values() if one.name.casefold() in taken):
+        what = f"There is a LoRA called {new} already." if there == target.name else f"There is a file {there} already."
+        raise UserError(what, "Choose another name.")
     if not path.is_file():
         raise UserError(f"{card.name} is not there any more.", "It was taken away or renamed meanwhile.")
-    target, others = path.with_name(f"{new}{path.suffix}"), beside(path)
     notes.rename(studio, path.stem, new)
-    files.move(path, target)
-    for other in others:
-        files.move(other, path.with_name(new + other.name.removeprefix(path.stem)))
+    for one, place in moves.items():
+        files.move(one, place)
     _tell_run(studio, card, target)
     return target
 

@@ -104,6 +104,11 @@ def restore(studio: Studio, binned: str) -> str:
     return f"{day}/{target.name}"
 
 
+def prompt_of(drawing: Path) -> str:
+    """The prompt of a drawing, without the LoRAs that it names; empty where it says none."""
+    return str(_told(drawing)["prompt"])
+
+
 def _told(path: Path) -> dict[str, Any]:
     record = drawings.record(path)
     said, _, last = record.rpartition("\n")

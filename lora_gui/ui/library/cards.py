@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from lora_gui.studio.library.bin import Binned
+from lora_gui.studio.library.bin import KINDS, OTHER, Binned
 from lora_gui.studio.library.shelf import Card
 from lora_gui.ui.runs.lists import size
 from lora_gui.ui.widgets import markup
@@ -73,20 +73,17 @@ def star(one: Card) -> str:
     )
 
 
-def bin(binned: Sequence[Binned], total: int) -> str:
+def bin(binned: Sequence[Binned]) -> str:
     """What is in the bin, each to be had back, and what emptying it frees; nothing where it is empty."""
-    if not binned and not total:
+    if not binned:
         return ""
-    rows = "".join(
-        f'<li data-name="{markup.text(one.folder.name)}"><b>{markup.text(one.name)}</b><span>{size(one.size)}</span>'
-        f'<span class="buttons">{_button("restore", "Put back", f"Put {one.name} back")}</span></li>'
-        for one in binned
-    )
-    freed = size(total)
+    rows, freed = "".join(map(_binned, binned)), size(sum(one.size for one in binned))
     buttons = _button("empty", "Empty it") + _button("keep", "Keep them")
     asking = f'<span class="asking">Frees {freed}, for good. {buttons}</span>'
     last = f'<li data-name="-"><span>{_button("ask", f"Empty the bin, {freed}")}</span>{asking}</li>'
-    title = f"Bin: {markup.counted(len(binned), 'LoRA')}, {freed}"
+    kinds = [one.kind for one in binned]
+    counts = [markup.counted(kinds.count(kind), kind) for kind in (*KINDS, OTHER) if kind in kinds]
+    title = f"Bin: {', '.join([*counts, freed])}"
     return f'<details class="bin"><summary>{title}</summary><ol class="rows waiting">{rows}{last}</ol></details>'
 
 
@@ -96,6 +93,14 @@ def deleted(one: Binned) -> str:
     folder = markup.text(one.folder.name)
     undo = f'<button type="button" class="chip" data-act="restore" data-name="{folder}">Undo</button>'
     return f'<div class="notice note" role="status">{markup.text(said)} {undo}</div>'
+
+
+def _binned(one: Binned) -> str:
+    back = _button("restore", "Put back", f"Put the {one.kind} {one.name} back") if one.kind in KINDS else ""
+    return (
+        f'<li data-name="{markup.text(one.folder.name)}"><b>{markup.text(one.name)}</b>'
+        f'<span>{one.kind}, {size(one.size)}</span><span class="buttons">{back}</span></li>'
+    )
 
 
 def _broken(one: Card) -> str:

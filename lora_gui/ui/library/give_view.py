@@ -3,7 +3,7 @@
 `build` lays it out within the page of a LoRA; whoever owns that page calls `shown` with the LoRA's file.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from lora_gui.studio.library import scan
 from lora_gui.studio.things import drawings, loras
 from lora_gui.studio.things.loras import LoraInfo
 from lora_gui.ui.context import Context
-from lora_gui.ui.library.publish_view import PublishView
+from lora_gui.ui.library.publish_view import PublishView, Told, lora_of
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes
-from lora_gui.ui.widgets.long_work import Say, Works, shown
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
+from lora_gui.ui.widgets.long_work import Say
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -44,8 +44,9 @@ class GiveView:
     """Lays itself out where it is made; `key` begins the ids of its parts. Hidden until a LoRA is shown."""
 
     def __init__(self, context: Context, key: str) -> None:
-        self._context, self._studio, self._works = context, context.studio, Works()
-        self.page = gr.JSON({}, visible=False)  # the path of the LoRA, and the drawings that were picked
+        self._context, self._studio = context, context.studio
+        self.page = gr.JSON({}, visible=False)  # {"lora": its path}
+        self._picks = gr.JSON([], visible=False)  # the drawings that were picked, within the folder of drawings
         self._buttons: dict[str, gr.Button] = {}
         with gr.Accordion("Give it away", open=False, visible=False, elem_id=f"{key}give") as self.panel:
             html(markup.quiet(WHY))
@@ -58,21 +59,22 @@ class GiveView:
             with gr.Row(elem_classes="under"):
                 self._share = gr.Button("Share folder", size="sm", scale=0, min_width=130, elem_id=f"{key}share")
                 self._civitai = gr.Button("For Civitai", size="sm", scale=0, min_width=130, elem_id=f"{key}civitai")
-            self._told = html(elem_id=f"{key}give-told")
-            self._cancel = gr.Button("Cancel", size="sm", visible=False, scale=0, min_width=100,
-                                     elem_id=f"{key}give-cancel")  # fmt: skip
-            self._publish = PublishView(context, self.page, key)
-        self.outputs: list[Any] = [self.page, self.panel, self._drawings, self._told, self._cancel]
+            self._told = Told(context, f"{key}give-")
+            self._publish = PublishView(context, self.page, self._picks, key)
+        self.outputs: list[Any] = [self.page, self.panel, self._picks, self._drawings, *self._told.outputs]
         self.outputs += [*self._buttons.values(), *self._publish.outputs]
 
     def connect(self) -> None:
         self._publish.connect()
-        self._drawings.select(self._picked, [self.page], [self.page], **HIDDEN)
+        live, told = self._context.live, self._told
+        live.watch(self._look, [self.page, told.page], told.outputs)
+        self._drawings.select(self._picked, None, [self._picks], **HIDDEN)
         works: list[tuple[gr.Button, Work]] = [(self._share, _shared), (self._civitai, _packed)]
         works += [(button, partial(_for_program, program=one)) for one, button in self._buttons.items()]
         for button, work in works:
-            button.click(partial(self._worked, work), [self.page], [self._told, self._cancel], **HIDDEN)
-        self._cancel.click(lambda page: self._works.cancel((page or {}).get("lora", "")), [self.page], None, **LIGHT)
+            worked = noticed(told.place, partial(self._worked, work))
+            live.after(button.click(worked, [self.page, self._picks], told.outputs, **HIDDEN))
+        live.after(told.cancel.click(told.give_up, [self.page], None, **LIGHT))
 
     def shown(self, lora: str) -> Changes:
         """What can be done with the LoRA in a file; hidden where there is none, or none that can be read."""
@@ -84,13 +86,16 @@ class GiveView:
             return {self.page: {}, self.panel: gr.update(visible=False)}
         read_by = exports.programs_for(found)
         buttons: Changes = {one: gr.update(visible=name in read_by) for name, one in self._buttons.items()}
-        return buttons | self._publish.away() | {
-            self.page: {"lora": lora, "picked": []},
+        return buttons | self._told.shown(lora) | self._publish.shown(lora) | {
+            self.page: {"lora": lora},
             self.panel: gr.update(visible=True),
+            self._picks: [],
             self._drawings: self._strip(found),
-            self._told: "",
-            self._cancel: gr.update(visible=self._works.goes_on(lora)),
         }
+
+    def _look(self, page: dict[str, Any], mark: list[Any]) -> Changes:
+        lora = lora_of(page)
+        return {} if mark == self._told.mark(lora) else self._told.shown(lora)
 
     def _strip(self, lora: LoraInfo) -> str:
         """The newest drawings with it, to choose from."""
@@ -103,19 +108,15 @@ class GiveView:
         why = markup.quiet("Drawings that go with it; none chosen: two are made for it.")
         return f'{why}<div class="picks" role="group" aria-label="Drawings that go with it">{cells}</div>'
 
-    def _picked(self, event: gr.EventData, page: dict[str, Any]) -> Changes:
+    def _picked(self, event: gr.EventData) -> Changes:
         given = [Path(str(name)) for name in event.picked] if isinstance(event.picked, list) else []
         names = [f"{one.parent.name}/{one.name}" for one in given][:MOST]  # nothing outside the folder of drawings
-        return {self.page: (page or {}) | {"picked": names}}
+        return {self._picks: names}
 
-    def _worked(self, work: Work, page: dict[str, Any]) -> Iterator[Changes]:
-        page = page or {}
-        chosen = [self._studio.drawings / name for name in page.get("picked", ())]
-
-        def run(say: Say) -> str:
-            return work(self, loras.describe(Path(page.get("lora", ""))), chosen, say)
-
-        yield from shown(self._works.told(page.get("lora", ""), run), self._told, self._cancel)
+    def _worked(self, work: Work, page: dict[str, Any], picks: list[str]) -> Changes:
+        lora, chosen = lora_of(page), [self._studio.drawings / name for name in picks or ()]
+        self._told.begin(lora, lambda say: work(self, loras.describe(Path(lora)), chosen, say))
+        return self._told.shown(lora)
 
 
 def _for_program(view: GiveView, lora: LoraInfo, _: list[Path], say: Say, program: str) -> str:

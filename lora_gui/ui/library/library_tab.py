@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,9 @@ class _Shelf:
     def listed(self, *wish: Any, number: int = 1, seconds: float | None = AT_ONCE) -> Changes:
         """The cards that fit, as the folders are now."""
         mark = self._mark()  # first: what comes meanwhile is looked at once more
-        there = shelf.shelf(self._studio, seconds)
-        found = shelf.wanted(there.cards, _wish(wish))
+        there, chosen = shelf.shelf(self._studio, seconds), _wish(wish)
+        fitting = _possible(there, chosen)
+        found = shelf.wanted(there.cards, fitting)
         address = Thumbnails(self._studio)
         if there.cards or there.left:
             shown = cards.page(found, number, lambda one: self._cover(one, address), there.left)
@@ -110,10 +112,10 @@ class _Shelf:
             shown = cards.place(self._studio.loras)
         return {
             self._cards: shown + address.remark(),
-            self._bin: cards.bin(bin.binned(self._studio), bin.size(self._studio)),
+            self._bin: cards.bin(bin.everything(self._studio)),
             self._page: {"mark": mark, "number": number, "left": there.left},
-            self._family: gr.update(choices=[ALL_FAMILIES, *((title, key) for key, title in there.families.items())]),
-            self._tag: gr.update(choices=[ALL_TAGS, *((tag, tag) for tag in there.tags)]),
+            self._family: _offered(ALL_FAMILIES, there.families, chosen.family, fitting.family),
+            self._tag: _offered(ALL_TAGS, {tag: tag for tag in there.tags}, chosen.tag, fitting.tag),
         }
 
     @takes_long
@@ -121,8 +123,9 @@ class _Shelf:
         """The rest of the files, and the covers that strangers' files bring, which take longer."""
         there = shelf.shelf(self._studio)
         number = int((page or {}).get("number", 1))
-        found = shelf.wanted(there.cards, _wish(wish))[(number - 1) * cards.A_PAGE : number * cards.A_PAGE]
-        if covers.decode(self._studio, found) or (page or {}).get("left"):
+        found = shelf.wanted(there.cards, _possible(there, _wish(wish)))
+        shown = found[(number - 1) * cards.A_PAGE : number * cards.A_PAGE]
+        if covers.decode(self._studio, shown) or (page or {}).get("left"):
             return self.listed(*wish, number=number)
         return gr.skip()
 
@@ -153,8 +156,10 @@ class _Shelf:
         return {self.notice: cards.deleted(bin.delete(self._studio, self._studio.loras / Path(name).name))}
 
     def _restored(self, name: str) -> Changes:
-        path = bin.restore(self._studio, bin.find(self._studio, name))
-        return {self.notice: markup.notice(f"{path.stem} is back.", kind="note")}
+        one = bin.find(self._studio, name, bin.KINDS)
+        path = bin.restore(self._studio, one)
+        words = path.stem if one.kind == bin.LORA else f"The {one.kind}"
+        return {self.notice: markup.notice(f"{words} is back.", kind="note")}
 
     def _emptied(self, _: str) -> Changes:
         bin.empty(self._studio)
@@ -162,9 +167,25 @@ class _Shelf:
 
 
 def _choice(choices: list[tuple[str, str]], label: str, id: str) -> gr.Dropdown:
+    # What a page still asks for may be gone, and gradio refuses every event that brings a value it does not offer.
     return gr.Dropdown(
-        choices, value=choices[0][1], label=label, show_label=False, scale=1, min_width=136, elem_id=id
-    )
+        choices, value=choices[0][1], label=label, show_label=False, scale=1, min_width=136, elem_id=id,
+        allow_custom_value=True,
+    )  # fmt: skip
+
+
+def _offered(every: tuple[str, str], there: dict[str, str], chosen: str, possible: str) -> Any:
+    """The choices of a filter, by what each is called; another one is chosen only where what was is not possible."""
+    value: Changes = {} if possible == chosen else {"value": possible}
+    return gr.update(choices=[every, *((title, key) for key, title in there.items())], **value)
+
+
+def _possible(there: Shelf, wish: Wish) -> Wish:
+    """Without a family or a tag that no LoRA has; one that a file which is still to be read may have stays."""
+    if there.left:
+        return wish
+    family = wish.family if wish.family in there.families else ""
+    return replace(wish, family=family, tag=wish.tag if wish.tag in there.tags else "")
 
 
 def _wish(given: tuple[Any, ...]) -> Wish:

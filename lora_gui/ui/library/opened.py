@@ -14,7 +14,7 @@ import gradio as gr
 
 from lora_gui import files
 from lora_gui.studio.library import bin, changes, covers, folder, notes, shelf
-from lora_gui.studio.library.shelf import Card
+from lora_gui.studio.library.shelf import Card, Shelf
 from lora_gui.studio.library.versions import put_into_use, versions
 from lora_gui.ui.context import Context
 from lora_gui.ui.library import cards, onward
@@ -141,28 +141,38 @@ class Opened:
         card = shelf.named(self._studio, there, path.name)
         if not card.info:
             raise shelf.broken(card)
-        said = changes.says(card)
-        shown = {
+        shown = self._headed(card) | self._called(card, there) | self._says(card) | {
             self._listed: gr.update(visible=False),
             self._panel: gr.update(visible=True),
-            self.page: {"path": str(card.path)},
             **dict.fromkeys(self._notices, ""),
             self._drawings: words.drawings(card, Thumbnails(self._studio, 128), self._studio.drawings),
-            self._versions: words.versions(versions(self._studio, card, there), card),
             self._run: gr.update(visible=bool(card.run) and (self._studio.runs / card.run).is_dir()),
             self._asking: gr.update(visible=False),
-            self._frees: words.asked(card),
-            self._name: card.name,
-            self._title: said.title,
-            self._trigger: said.trigger,
-            self._strength: said.strength,
-            self._description: said.description,
             self._notes: card.notes.text,
             self._tags: ", ".join(card.notes.tags),
         }
         for section in self._sections:
             shown |= section.shown(str(card.path))
-        return shown | self._headed(card)
+        return shown
+
+    def _called(self, card: Card, there: Shelf) -> Changes:
+        """What goes by its name, besides the head."""
+        return {
+            self.page: {"path": str(card.path)},
+            self._name: card.name,
+            self._versions: words.versions(versions(self._studio, card, there), card),
+            self._frees: words.asked(card),
+        }
+
+    def _says(self, card: Card) -> Changes:
+        """The fields of what its file says of itself."""
+        said = changes.says(card)
+        return {
+            self._title: said.title,
+            self._trigger: said.trigger,
+            self._strength: said.strength,
+            self._description: said.description,
+        }
 
     def away(self) -> Changes:
         """Back to the cards."""
@@ -180,13 +190,19 @@ class Opened:
     def _saved(self, page: Page, title: str, trigger: str, strength: Any, description: str) -> Changes:
         said = changes.Says(title or "", trigger or "", float(strength or 0), description or "")
         changes.say(self._studio, self._card(page), said)
-        return self.show(Path(page["path"])) | {self._written: markup.notice("Saved in the file.", kind="note")}
+        card = self._card(page)
+        saved = {self._written: markup.notice("Saved in the file.", kind="note")}
+        return self._headed(card) | self._says(card) | saved
 
     def _renamed(self, page: Page, name: str) -> Changes:
         card = self._card(page)
         path = changes.rename(self._studio, card, name or "")
         words = f"It is called {path.stem} now." if path != card.path else ""
-        return self.show(path) | {self._named: markup.notice(words, kind="note")}
+        there = shelf.shelf(self._studio)
+        card = shelf.named(self._studio, there, path.name)
+        renamed: Changes = {section.page: {"lora": str(path)} for section in self._sections}
+        renamed |= {self._named: markup.notice(words, kind="note")}
+        return self._headed(card) | self._called(card, there) | renamed
 
     def _noted(self, name: str, read: Callable[[str], Any], page: Page, typed: str) -> Changes:
         if page and Path(page["path"]).is_file():

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lora_gui import days
+from lora_gui.studio.library.history import prompt_of
 from lora_gui.studio.library.shelf import Card
 from lora_gui.studio.library.versions import Version
 from lora_gui.ui.library.cards import star
 from lora_gui.ui.runs.lists import size
 from lora_gui.ui.widgets import markup
+
+LONGEST = 120  # characters of a prompt that are read out
 
 
 def head(card: Card, cover: str) -> str:
@@ -37,11 +40,16 @@ def drawings(card: Card, address: Callable[[Path], str], folder: Path) -> str:
     """The newest drawings with it."""
     if not card.drawn:
         return ""
-    shown = "".join(f"<span>{markup.image(address(folder / one), '')}</span>" for one in card.drawn)
+    shown = "".join(f"<span>{markup.image(address(folder / one), _alt(folder / one))}</span>" for one in card.drawn)
     return (
-        f'<h3 class="group">{markup.counted(card.times, "drawing")} with it</h3><div class="strip" tabindex="0" '
-        f'aria-label="Drawings with it">{shown}</div>'
+        f'<h3 class="group">{markup.counted(card.times, "drawing")} with it</h3><div class="strip" role="group" '
+        f'tabindex="0" aria-label="Drawings with it">{shown}</div>'
     )
+
+
+def _alt(drawing: Path) -> str:
+    prompt = prompt_of(drawing)
+    return f"{prompt[:LONGEST]}\u2026" if len(prompt) > LONGEST else prompt or "A drawing"
 
 
 def versions(found: Sequence[Version], card: Card) -> str:

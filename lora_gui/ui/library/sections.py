@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import gradio as gr
+
 from lora_gui.ui.context import Context
 from lora_gui.ui.library import give_view
 from lora_gui.ui.library.contract_form import ContractForm
@@ -20,6 +22,7 @@ KEY = "lora-"  # begins the ids of their parts
 class Section(Protocol):
     """One section of the page of a LoRA."""
 
+    page: gr.JSON  # {"lora": the path of the LoRA that it shows}
     outputs: list[Any]  # the components that `shown` changes
 
     def connect(self) -> None:

@@ -4,11 +4,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-import gradio as gr
-
 from lora_gui.errors import UserError
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import Changes
 
 LOOK = 0.2  # seconds between two looks at what it says
 CANCELLED = "Cancelled; nothing of it was kept."
@@ -74,18 +71,6 @@ class Works:
         thread.start()
         yield from _bars(thread, said, given_up)
         yield ended[0] if ended else problem(UserError("This ended without a word.", "Try it again."))
-
-
-def shown(told: Iterator[str], place: gr.HTML, cancel: gr.Button) -> Iterator[Changes]:
-    """What is told, in its place, and the button to cancel with for as long as there is anything to cancel."""
-    last: str | None = None
-    for words in told:
-        if last is None:
-            yield {place: words, cancel: gr.update(visible=True)}
-        elif words != last:
-            yield {place: words}
-        last = words
-    yield {cancel: gr.update(visible=False)}
 
 
 def _bars(thread: threading.Thread, said: queue.SimpleQueue[str], given_up: threading.Event) -> Iterator[str]:

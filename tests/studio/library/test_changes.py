@@ -44,6 +44,26 @@ def test_a_name_that_is_taken_or_cannot_be_one_changes_nothing(studio, name):
     assert {path.stem for path in studio.loras.iterdir()} == {"fox", "owl"}
 
 
+def test_a_new_name_writes_over_no_file_that_is_called_so(studio):
+    old = making.lora(studio, "fox")
+    old.with_name("fox.txt").write_text("of the fox")
+    old.with_name("owl.TXT").write_text("of nobody")
+    with pytest.raises(UserError, match="There is a file owl.txt already."):
+        changes.rename(studio, card(studio, "fox"), "owl")
+    assert {path.name for path in studio.loras.iterdir()} == {"fox.safetensors", "fox.txt", "owl.TXT"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no colons on Windows")
+def test_what_comes_back_from_the_bin_writes_over_nothing_and_may_be_called_as_no_new_one_can(studio):
+    old = making.lora(studio, "a:b")
+    old.with_name("a:b.txt").write_text("of the LoRA")
+    delete(studio, old)
+    old.with_name("A:B.txt").write_text("of nobody")
+    assert restore(studio, find(studio, "a:b")).name == "a:b-2.safetensors"
+    assert old.with_name("a:b-2.txt").read_text() == "of the LoRA"
+    assert old.with_name("A:B.txt").read_text() == "of nobody"
+
+
 def test_what_a_file_says_is_changed_in_it_and_its_run_knows_the_file_again(studio):
     path = making.lora(studio, "fox")
     made = making.run(studio, "fox", path)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lora_gui.studio.library import notes
+from lora_gui.studio.library import history, notes
 from lora_gui.ui.library import cards
 from tests import making
 
@@ -81,6 +81,42 @@ def test_a_deleted_lora_can_be_had_back_and_the_bin_says_what_it_frees(library):
     assert "fox is back" in view._restored(folder)[view.notice] and path.exists()
     view._deleted("fox.safetensors")
     assert view._emptied("") == {} and view.listed()[view._bin] == ""
+
+
+def test_drawings_in_the_bin_are_counted_as_such_and_put_back(library):
+    view, drawing = library.view, making.drawing(library.studio, "a")
+    making.lora(library.studio, "fox")
+    view._deleted("fox.safetensors")
+    folder = history.delete(library.studio, "2026-01-01/a.png")
+    bin = view.listed()[view._bin]
+    assert "Bin: 1 LoRA, 1 drawing, 0.1 MB" in bin and 'aria-label="Put the drawing a fox back"' in bin
+    assert "The drawing is back" in view._restored(folder)[view.notice] and drawing.is_file()
+    assert "Bin: 1 LoRA, 0.1 MB" in view.listed()[view._bin]
+
+
+@pytest.mark.parametrize(("place", "wished"), [("_tag", "ink"), ("_family", "sd1")])
+def test_a_filter_whose_last_lora_goes_falls_back_to_all_and_nothing_is_refused(library, place, wished):
+    view = library.view
+    field, wish = getattr(view, place), ["", "", "", False, "", "name"]
+    wish[view._wish.index(field)] = wished
+    making.lora(library.studio, "fox")
+    notes.change(library.studio, "fox", tags=["ink"])
+    (library.studio.loras / "owl.safetensors").write_bytes(b"nonsense" * 3)  # without a family or a tag
+    listed = view.listed(*wish)
+    assert names(listed[view._cards]) == ["fox.safetensors"] and "value" not in listed[field]
+    view._deleted("fox.safetensors")
+    listed = view.listed(*wish)
+    assert names(listed[view._cards]) == ["owl.safetensors"] and listed[field]["value"] == ""
+    assert field.preprocess(wished) == wished, "an event that was on its way brings the older value"
+
+
+def test_a_filter_stays_while_files_are_still_to_be_read(library):
+    view = library.view
+    making.lora(library.studio, "fox")
+    notes.change(library.studio, "fox", tags=["ink"])
+    assert "value" not in view.listed("", "", "", False, "ink", "name", seconds=0)[view._tag]
+    read = view._read_on({"left": 1, "number": 1}, "", "", "", False, "ink", "name")
+    assert names(read[view._cards]) == ["fox.safetensors"] and "value" not in read[view._tag]
 
 
 def test_a_star_is_given_and_taken(library):

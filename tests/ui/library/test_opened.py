@@ -1,9 +1,12 @@
 """One LoRA that was opened: its fields, its buttons, and where they lead."""
 
+import re
 from pathlib import Path
 
 import gradio as gr
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lora_gui.errors import UserError
 from lora_gui.studio.library import changes, notes
@@ -50,7 +53,7 @@ def test_saving_renaming_and_noting_change_what_they_say(fox):
     shown = view._saved(fox.page, "A fox", "inkfox", 0.7, "Ink.")
     assert "Saved in the file" in shown[view._written] and shown[view._title] == "A fox"
     renamed = view._renamed(fox.page, "Red Fox")
-    assert "red-fox now" in renamed[view._named] and renamed[view._written] == ""
+    assert "red-fox now" in renamed[view._named] and renamed[view._name] == "red-fox"
     page = renamed[view.page]
     view._noted("tags", notes.tags, page, "a, b")
     view._noted("text", str, page, "mine")
@@ -62,6 +65,34 @@ def test_saving_renaming_and_noting_change_what_they_say(fox):
         view._renamed(page, "a/b")
     with pytest.raises(UserError, match="The best strength is between 0 and 2"):
         view._saved(page, "A fox", "inkfox", 5, "")
+
+
+def test_saving_and_renaming_leave_what_is_typed_elsewhere_on_the_page(fox):
+    view = fox.opened
+    sections = {output for section in view._sections for output in section.outputs}
+    file = {view._title, view._trigger, view._strength, view._description}
+    saved = view._saved(fox.page, "A fox", "inkfox", 0.7, "Ink.")
+    assert saved.keys() == file | {view._head, view._written}
+    renamed = view._renamed(fox.page, "owl")
+    pages = {section.page for section in view._sections}
+    assert not renamed.keys() & file and renamed.keys() & sections == pages
+    assert not renamed.keys() & {view._notes, view._tags}
+    owl = str(fox.studio.loras / "owl.safetensors")
+    assert [renamed[page] for page in pages] == [{"lora": owl}] * 2 and renamed[view.page] == {"path": owl}
+    assert 'data-name="owl.safetensors"' in renamed[view._head] and "owl goes to the bin" in renamed[view._frees]
+
+
+def test_each_drawing_with_it_says_what_it_shows(fox):
+    making.drawing(fox.studio, "a", "fox")
+    long = making.drawing(fox.studio, "b", "fox")
+    told = PngInfo()
+    told.add_text("parameters", f'a "red" {"very " * 60}fox <lora:fox:1>\nSteps: 2, Seed: 1')
+    Image.new("RGB", (16, 16)).save(long, pnginfo=told)
+    strip = fox.opened.show(Path(fox.page["path"]))[fox.opened._drawings]
+    assert re.search(r'<div class="strip" role="group" tabindex="0" aria-label="Drawings with it">', strip)
+    alts = re.findall(r'alt="([^"]*)"', strip)
+    assert alts[1] == "a fox" and alts[0].startswith("a &quot;red&quot; very") and alts[0].endswith("\u2026")
+    assert len(alts[0]) < 150
 
 
 def test_of_another_lora_that_was_open_before_nothing_is_noted(fox):
