@@ -46,7 +46,10 @@ TOPICS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Says a wrong command line like every other mistake of the user."""
+    """Says a wrong command line like every other mistake of the user, and takes no option for another."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"The command line is not right: {message}.", f"See: {self.prog} --help")

@@ -5,6 +5,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_gui.errors import UserError, shown
@@ -25,6 +26,13 @@ class EndedEarly(UserError):
     def __init__(self, what: str, remedy: str, saved: dict[str, Any]) -> None:
         super().__init__(what, remedy)
         self.saved = saved
+
+
+def as_path(text: str) -> Path:
+    """The path that an option is given, as argparse wants it; an empty one would be the folder one happens to be in."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; write . for this folder")
+    return Path(text)
 
 
 def gigabytes(text: str) -> float:

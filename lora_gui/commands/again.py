@@ -1,10 +1,9 @@
 """Draw again what a picture shows, by what it says of itself."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, note
+from lora_gui.commands import Register, as_path, note
 from lora_gui.studio.paths import Studio
 
 
@@ -12,10 +11,10 @@ def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     again = register(commands, "again", run_again, "draw again what a PNG of ours, A1111, Forge or ComfyUI shows")
     again.set_defaults(makes_studio=True)
-    again.add_argument("file", type=Path)
+    again.add_argument("file", type=as_path)
     again.add_argument("--base", help="draw with this one (default: the one that the picture names)")
     again.add_argument("--read", action="store_true", help="only say what the picture says, and draw nothing")
-    again.add_argument("--out", type=Path, metavar="DIR", help="where the drawing goes (default: your studio)")
+    again.add_argument("--out", type=as_path, metavar="DIR", help="where the drawing goes (default: your studio)")
 
 
 def run_again(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """The bases of this computer: list them, find those of other programs, add and remove."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, downloads, note
+from lora_gui.commands import Register, as_path, downloads, note
 from lora_gui.studio.paths import Studio
 
 
@@ -20,7 +19,7 @@ def add(commands: Any, register: Register) -> None:
     find = register(further, "find", run_find, f"look for bases of other programs {drives}")
     find.set_defaults(show=_found, makes_studio=True)
     one = register(further, "add", run_add, "use a base where it lies: a folder or a file")
-    one.add_argument("path", type=Path, help="a diffusers folder, a checkpoint, or a network that one of them lacks")
+    one.add_argument("path", type=as_path, help="a diffusers folder, a checkpoint, or a network that one of them lacks")
     one.set_defaults(makes_studio=True)
     gone = register(further, "remove", run_remove, "forget a base; only what the app itself has made is deleted")
     gone.add_argument("base", help="its name, as `bases list` says it")

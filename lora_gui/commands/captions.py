@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import EndedEarly, Register, note
+from lora_gui.commands import EndedEarly, Register, as_path, note
 from lora_gui.commands.check import GOAL
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
@@ -23,7 +23,7 @@ def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     caption = register(commands, "caption", run_caption, "suggest captions for the pictures of a folder")
     caption.set_defaults(show=_lines)
-    caption.add_argument("folder", type=Path, metavar="FOLDER", help="a folder with pictures")
+    caption.add_argument("folder", type=as_path, metavar="FOLDER", help="a folder with pictures")
     caption.add_argument("--trigger", default="", help="the word that is to call the LoRA")
     caption.add_argument("--goal", choices=("style", "character", "concept"), default="style", help=GOAL)
     caption.add_argument("--from", dest="source", metavar="SOURCE", default="filename", help=_FROM)
@@ -33,7 +33,7 @@ def add(commands: Any, register: Register) -> None:
         caption.add_argument(f"--{name}", type=float, default=usual, metavar="SHARE", help=help)
     caption.add_argument("--on-processor", action="store_true", help="with the processor, beside what has the card")
     caption.add_argument("--write", action="store_true", help="write them where there is no caption yet")
-    caption.add_argument("--replace", action="store_true", help="with --write: in place of others, too")
+    caption.add_argument("--replace", action="store_true", help="with --write: in place of others, too, in their files")
 
 
 def run_caption(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -47,13 +47,18 @@ def run_caption(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     pictures = doctor.of_folder(options.folder)
     descriptions, ended = _descriptions(options, studio, pictures)
-    found, written = [], 0
+    where = _Places(options.folder) if options.write else None
+    found, written, left = [], 0, 0
     for one, said in zip(pictures, descriptions, strict=True):
         suggestion = goals.shortened(said, options.goal, options.trigger) if said else ""
         found.append({"file": one.file, "was": one.caption, "suggestion": suggestion, "said": said})
-        if options.write and suggestion and (options.replace or not one.caption):
-            files.write_text(one.path.with_suffix(".txt"), suggestion)
-            written += 1
+        if where and suggestion and (options.replace or not one.caption):
+            places = where.of(one, options.replace)
+            for place in places:
+                files.write_text(place, suggestion)
+            written, left = written + bool(places), left + (not places)
+    if left:
+        note(f"{left} have a caption in a table, or several that differ, and keep them. Change those by hand.")
     result = {"captions": found, "written": written}
     if ended:
         raise EndedEarly(ended.what, ended.remedy, result)
@@ -61,6 +66,48 @@ def run_caption(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     if silent:
         note(f"{silent} of {len(found)} say nothing that a caption could be made of.")
     return result
+
+
+class _Places:
+    """The files that the captions of a folder stand in, so that none says another thing beside a new one."""
+
+    def __init__(self, folder: Path) -> None:
+        from lora_gui.studio.things.captions import Captions
+        from lora_gui.studio.things.intake import gather
+        from lora_gui.studio.things.picture_names import PictureNames
+        from lora_gui.studio.things.sorting import TEXTS, sort
+
+        there = gather([folder])
+        pictures, captions, _ = sort(there.files)
+        names = PictureNames([one.name for one in pictures], there.loose)
+        self._texts: dict[Path, list[tuple[Path, str]]] = {one.path: [] for one in pictures}
+        tables = []
+        for caption in captions:
+            owners = names.of_caption(caption.name) if caption.name.suffix.lower() in TEXTS else []
+            for owner in owners:
+                self._texts[pictures[owner].path].append((caption.path, _text(caption.path)))
+            tables += [] if owners else [caption]
+        paths = (one.path for one in pictures)
+        self._tables = dict(zip(paths, Captions(pictures, tables, there.loose).texts, strict=True))
+
+    def of(self, one: "Patient", replace: bool) -> list[Path]:
+        """Where the caption of a picture stands, or would; none where a table says it or it is not to be replaced."""
+        texts = [(path, said) for path, said in self._texts.get(one.path, []) if said]
+        table = self._tables.get(one.path, "")
+        here = [path for path, said in texts if said == one.caption or not one.caption]
+        if table and one.caption in ("", table) or one.caption and not here or texts and not replace:
+            return []
+        return here or [one.path.with_suffix(".txt")]
+
+
+def _text(path: Path) -> str:
+    """What a file says as a caption; one that is no text says something that is not known."""
+    from lora_gui.studio.things.names import read_lines
+
+    try:
+        return "\n".join(read_lines(path))
+    except UserError:
+        return "?"
 
 
 def _descriptions(

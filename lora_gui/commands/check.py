@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, note
+from lora_gui.commands import Register, as_path, note
 from lora_gui.studio.paths import Studio
 
 GOAL = "what it is to be (default: style)"
@@ -14,7 +14,8 @@ def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
     check = register(commands, "check", run_check, "say what is wrong with pictures and captions")
     check.set_defaults(show=_lines)
-    check.add_argument("folder", metavar="FOLDER", help="a folder with pictures, or a picture set of your studio")
+    folder = "a folder with pictures, or a picture set of your studio"
+    check.add_argument("folder", type=as_path, metavar="FOLDER", help=folder)
     check.add_argument("--base", help="the base that is to learn them (default: one of Stable Diffusion 1.5)")
     check.add_argument("--resolution", type=int, default=0, metavar="PX", help="default: the base's own")
     check.add_argument("--trigger", default="", help="the word that is to call the LoRA")
@@ -31,17 +32,17 @@ def run_check(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         size = presets.fill(studio, options.goal, base, 1).resolution
     asked = doctor.Asked(base, options.trigger, options.goal, size)
     known = {place.name: place for place in pictures.picture_sets(studio)}
-    name = Path(options.folder).name if _is_ours(options.folder, studio) else options.folder
+    name = options.folder.name if _is_ours(options.folder, studio) else str(options.folder)
     place = known.get(name)
-    patients = doctor.of_set(pictures.load(place)) if place else doctor.of_folder(Path(options.folder))
+    patients = doctor.of_set(pictures.load(place)) if place else doctor.of_folder(options.folder)
     found, refused = doctor.judge(studio, patients, asked)
     for sentence in refused:
         note(sentence)
     return found.told() | {"refused": refused}
 
 
-def _is_ours(folder: str, studio: Studio) -> bool:
-    return Path(folder).absolute().parent == studio.pictures.absolute()
+def _is_ours(folder: Path, studio: Studio) -> bool:
+    return folder.absolute().parent == studio.pictures.absolute()
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -2,10 +2,9 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register
+from lora_gui.commands import Register, as_path
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -27,7 +26,7 @@ def add(commands: Any, register: Register) -> None:
                       help="name each picture by its digest, so that anybody can ask for one")  # fmt: skip
     card.set_defaults(show=_card)
     learnt = register(commands, "learnt", run_learnt, "say which LoRAs learnt from a picture")
-    learnt.add_argument("picture", type=Path)
+    learnt.add_argument("picture", type=as_path)
     learnt.set_defaults(show=_learnt)
 
 

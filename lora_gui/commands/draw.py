@@ -1,11 +1,12 @@
 """Draw with a base and a stack of LoRAs."""
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from lora_gui.commands import EndedEarly, Register, note, settings_of
+from lora_gui.commands import EndedEarly, Register, as_path, note, settings_of
 from lora_gui.errors import UserError, nearest
 from lora_gui.studio.paths import Studio
 
@@ -20,7 +21,7 @@ def add(commands: Any, register: Register) -> None:
     draw.set_defaults(makes_studio=True)
     arguments(draw)
     draw.add_argument("--count", type=int, default=1, help="how many drawings, each with the next seed (default: 1)")
-    draw.add_argument("--out", type=Path, metavar="DIR", help="where the drawings go (default: your studio)")
+    draw.add_argument("--out", type=as_path, metavar="DIR", help="where the drawings go (default: your studio)")
 
 
 def arguments(draw: argparse.ArgumentParser) -> None:
@@ -48,8 +49,8 @@ def arguments(draw: argparse.ArgumentParser) -> None:
     draw.add_argument("--on-processor", action="store_true", help="beside whatever has the card, and slower")
     draw.add_argument("--seed", type=int, default=1, help="-1 takes a new one (default: 1)")
     draw.add_argument("--ratio", metavar="W:H", help="of the sides, such as 2:3, at the size that the base likes")
-    draw.add_argument("--picture", type=Path, metavar="FILE", help="draw over this one, as large as it is")
-    draw.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture is drawn anew")
+    draw.add_argument("--picture", type=as_path, metavar="FILE", help="draw over this one, as large as it is")
+    draw.add_argument("--mask", type=as_path, metavar="FILE", help="white where the picture is drawn anew")
     draw.add_argument("--sampler", metavar="NAME", help="such as 'Euler a' or 'DPM++ 2M' (default: the base's own)")
     draw.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -117,7 +118,7 @@ def _size(base: "Base", options: argparse.Namespace) -> dict[str, Any]:
     """The size that a ratio or a picture to begin with asks for, and the pictures."""
     from lora_gui.studio.things import inputs, ratios
 
-    found = {name: str(path.resolve()) for name in ("picture", "mask") if (path := getattr(options, name))}
+    found = {name: os.path.realpath(path) for name in ("picture", "mask") if (path := getattr(options, name))}
     size = ratios.size(base, options.ratio) if options.ratio else None
     if size is None and options.picture:
         size = ratios.like(base, inputs.size(options.picture))

@@ -1,10 +1,9 @@
 """What can be done with LoRA files: say what one is, write it in another dialect, and throw it away."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register
+from lora_gui.commands import Register, as_path
 from lora_gui.studio.paths import Studio
 
 WHICH = "a LoRA of your studio, or its file"
@@ -21,7 +20,8 @@ def add(commands: Any, register: Register) -> None:
     way.add_argument("--for", dest="program", metavar="PROGRAM",
                      help="that is to read all of it: comfyui, forge, diffusers, invokeai or kohya")  # fmt: skip
     way.add_argument("--to", choices=("kohya", "diffusers", "comfy", "comfyui"), help="how it is to be written")
-    convert.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file; nothing is overwritten")
+    new = "the new file; nothing is overwritten"
+    convert.add_argument("--out", type=as_path, required=True, metavar="FILE", help=new)
 
     delete = register(commands, "delete", run_delete, "move a LoRA of your studio to its bin")
     delete.add_argument("name", help=WHICH)

@@ -10,13 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, note
+from lora_gui.commands import Register, as_path, note
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
     from lora_gui.studio.tasks.drawing import Drawer
     from lora_gui.studio.things.loras import LoraInfo
+
+_OUT = (
+    "where it is put (default: in your studio). A folder that is there gets it under a name of its own. A new name is,"
+    " for a program, that of a folder to hold it; to share, of the folder itself; for civitai, of the zip, with .zip"
+)
 
 
 def add(commands: Any, register: Register) -> None:
@@ -27,13 +32,13 @@ def add(commands: Any, register: Register) -> None:
     give.add_argument("way", nargs="?", choices=tuple(_WAYS), help="how it is given, if not for a program")
     give.add_argument("--for", dest="program", metavar="PROGRAM",
                       help="comfyui, forge, diffusers, invokeai or kohya")  # fmt: skip
-    give.add_argument("--out", type=Path, metavar="FOLDER", help="where it is put (default: in your studio)")
-    give.add_argument("--drawing", type=Path, action="append", default=[], metavar="FILE",
+    give.add_argument("--out", type=as_path, metavar="FOLDER", help=_OUT)
+    give.add_argument("--drawing", type=as_path, action="append", default=[], metavar="FILE",
                       help="a drawing to go with it; may be repeated (default: some are made)")  # fmt: skip
     give.add_argument("--strength", type=float, help="that it is recommended at (default: what its file says, or 1)")
     give.add_argument("--repo", metavar="YOU/NAME", help="to publish: its place on the Hugging Face Hub")
     give.add_argument("--public", action="store_true", help="to publish: for everybody (default: for you alone)")
-    give.add_argument("--folder", type=Path, help="to publish: a folder that was shared before, as it is")
+    give.add_argument("--folder", type=as_path, help="to publish: a folder that was shared before, as it is")
     give.add_argument("--yes", action="store_true", help="to publish: upload; without it, what would be is shown")
 
 
@@ -69,7 +74,8 @@ def _share(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        made = share.share(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, _say)
+        place = _place(options, lora.name)
+        made = share.share(studio, drawer, lora, options.drawing, _strength(options, lora), place, _say)
     for sentence in made.notes:
         note(sentence)
     return {
@@ -87,7 +93,8 @@ def _civitai(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        made = civitai.pack(studio, drawer, lora, options.drawing, _strength(options, lora), options.out, _say)
+        place = _place(options, f"{lora.name}-civitai", ".zip")
+        made = civitai.pack(studio, drawer, lora, options.drawing, _strength(options, lora), place, _say)
     for sentence in made.notes:
         note(sentence)
     checklist = [line for line in made.checklist.splitlines() if line]
@@ -116,6 +123,16 @@ def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         note(f"Nothing was sent. To publish exactly this, say: {again}")
         return said | {"address": ""}
     return said | {"address": publish.publish(studio, what, _progress())}
+
+
+def _place(options: argparse.Namespace, name: str, suffix: str = "") -> Path | None:
+    """What is made: under a free name in a folder that is there, else called as --out says; None in the studio."""
+    from lora_gui import files
+
+    out: Path | None = options.out
+    if out and out.is_dir():
+        return files.free_name(out, name, suffix)
+    return out.with_name(out.name + suffix) if out and not out.name.lower().endswith(suffix) else out
 
 
 def _say(words: str) -> None:

@@ -1,10 +1,9 @@
 """Runs on other computers: packed into one folder here, trained there, taken back."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, note
+from lora_gui.commands import Register, as_path, note
 from lora_gui.commands.train import add_settings, order
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
@@ -15,14 +14,14 @@ def add(commands: Any, register: Register) -> None:
     pack = register(commands, "pack", run_pack, "put a training into one folder, for another computer to do")
     pack.set_defaults(makes_studio=True)
     pack.add_argument("what", metavar="RUN|SET", help="a run that is not going on, or a picture set: see pictures list")
-    pack.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the folder that is made")
+    pack.add_argument("--to", type=as_path, required=True, metavar="FOLDER", help="the folder that is made")
     pack.add_argument("--with-base", action="store_true", help="put the base into it, too, which may be large")
     pack.add_argument("--trigger", help="of a set: the word that calls the LoRA")
     pack.add_argument("--name", help="of a set: the name of the LoRA")
     add_settings(pack)
     take = register(commands, "take", run_take, "take back what a packed training has become: LoRA, samples, events")
     take.set_defaults(makes_studio=True)
-    take.add_argument("folder", type=Path, metavar="FOLDER", help="the packed folder, copied back")
+    take.add_argument("folder", type=as_path, metavar="FOLDER", help="the packed folder, copied back")
 
 
 def run_pack(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -44,4 +43,6 @@ def run_take(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     found = taking.take(studio, options.folder)
     for name in found["left"]:
         note(f"{name} is not what it should be, so it was left there.")
+    for sentence in found["notes"]:
+        note(sentence)
     return found

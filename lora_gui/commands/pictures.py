@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, set_captions
+from lora_gui.commands import Register, as_path, set_captions
 from lora_gui.studio.paths import Studio
 
 SOURCES = "folders, pictures, captions or zip archives"
@@ -25,7 +25,7 @@ def add(commands: Any, register: Register) -> None:
     rename.add_argument("title", metavar="NAME")
     more = register(actions, "add", run_add, "bring more pictures into a picture set")
     more.add_argument("set", metavar="SET")
-    more.add_argument("sources", metavar="PATH", type=Path, nargs="+", help=SOURCES)
+    more.add_argument("sources", metavar="PATH", type=as_path, nargs="+", help=SOURCES)
     add_ground(more)
     split = register(actions, "split", run_split, "move some pictures of a set into a new one")
     split.add_argument("set", metavar="SET")

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lora_gui.commands import Register, gigabytes, note, settings_of
+from lora_gui.commands import Register, as_path, gigabytes, note, settings_of
 from lora_gui.studio.paths import Studio
 
 _PICTURES = 20  # they set the steps, which cost time and no memory
@@ -18,7 +18,7 @@ def add(commands: Any, register: Register) -> None:
     plan.add_argument("--base", help="a base or the folder of one (default: all that are known)")
     plan.add_argument("--preset", help="style, character, concept or one of yours (default: each of them)")
     plan.add_argument(
-        "--pictures", nargs="+", metavar="DIR",
+        "--pictures", type=as_path, nargs="+", metavar="DIR",
         help="say what of these is cropped: folders, pictures, zip archives, or a picture set",
     )
     plan.add_argument("--resolution", type=int, metavar="PX", help="of the pictures (default: the preset's)")
@@ -60,15 +60,15 @@ def run_plan(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     return found[0] if options.base and options.preset else {"plans": found}
 
 
-def _sizes(given: list[str], studio: Studio) -> list[tuple[str, Any]]:
+def _sizes(given: list[Path], studio: Studio) -> list[tuple[str, Any]]:
     """Name and size of each picture of a set of the studio, or of folders and files, copied for no longer than that."""
     from lora_gui.studio.things import framings, pictures
 
     known = {place.name: place for place in pictures.picture_sets(studio)}
-    if len(given) == 1 and given[0] in known:
-        return framings.sizes(pictures.load(known[given[0]]).pictures)
+    if len(given) == 1 and (place := known.get(str(given[0]))):
+        return framings.sizes(pictures.load(place).pictures)
     with tempfile.TemporaryDirectory() as folder:
-        found, refused = pictures.import_pictures(Studio(Path(folder)), [Path(one) for one in given])
+        found, refused = pictures.import_pictures(Studio(Path(folder)), given)
         for sentence in refused:
             note(sentence)
         return framings.sizes(found.pictures)

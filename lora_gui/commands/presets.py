@@ -1,10 +1,9 @@
 """Presets: list them, and keep, rename, share, bring and delete your own."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, settings_of
+from lora_gui.commands import Register, as_path, settings_of
 from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
@@ -28,10 +27,10 @@ def add(commands: Any, register: Register) -> None:
     rename.add_argument("title")
     share = register(topics, "share", run_share, "copy a preset for somebody else")
     share.add_argument("preset")
-    share.add_argument("--out", type=Path, metavar="FOLDER", help="where it is put (default: in your studio)")
+    share.add_argument("--out", type=as_path, metavar="FOLDER", help="where it is put (default: in your studio)")
     bring = register(topics, "add", run_add, "take in a preset of somebody else")
     bring.set_defaults(makes_studio=True)
-    bring.add_argument("file", type=Path, help="a .toml file, as `presets share` makes one")
+    bring.add_argument("file", type=as_path, help="a .toml file, as `presets share` makes one")
     delete = register(topics, "delete", run_delete, "move one of your own to the system's bin")
     delete.add_argument("preset")
 

@@ -2,13 +2,16 @@
 
 import argparse
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, note
+from lora_gui.commands import EndedEarly, Register, note
 from lora_gui.commands.runs import WHICH, followed
 from lora_gui.commands.train import add_order, ordered
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
+
+if TYPE_CHECKING:
+    from lora_gui.studio.tasks.runs import Run
 
 LOOK = 0.5  # seconds between two looks at a run that another window began
 
@@ -70,21 +73,36 @@ def run_remove(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_run(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """What became of each run; one that fails does not stop the next."""
+    """What became of each run; one that fails does not stop the next, but Ctrl-C does.
+
+    Raises EndedEarly where one did not come to its last step.
+    """
     from lora_gui.studio.tasks import queue, runs
 
     queue.hold(studio, False)
-    ended = []
-    while queue.waiting(studio):
-        if run := queue.advance(studio) or runs.running(studio):
+    ended, by_hand = list[dict[str, Any]](), False
+    while queue.waiting(studio) and not by_hand:
+        if found := queue.advance(studio) or runs.running(studio):
+            run = queue.Followed(found.folder)
             note(f"Training {run.job.name}")
             try:
                 ended.append({"run": str(run.folder)} | followed(studio, run))
             except UserError as error:
                 note(f"{error.what} {error.remedy}")
                 ended.append({"run": str(run.folder), "error": error.what})
+            by_hand = run.by_hand
         else:
             time.sleep(LOOK)
+    return _all_well(ended, queue.waiting(studio))
+
+
+def _all_well(ended: list[dict[str, Any]], left: list["Run"]) -> dict[str, Any]:
+    """What became of the runs. Raises EndedEarly with it where one did not come to its last step."""
+    last = {one["run"]: one for one in ended}.values()  # one that was paused may have gone on
+    if wrong := sum("error" in one for one in last):
+        again = "Go on with those that wait by: python -m lora_gui queue run"
+        what = f"{wrong} of {len(last)} trainings did not come to the last step."
+        raise EndedEarly(what, again if left else "Why is said above.", {"ended": ended})
     return {"ended": ended}
 
 

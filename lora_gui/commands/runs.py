@@ -82,7 +82,7 @@ def run_stop(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio.tasks import runs
 
     run = runs.find(studio, options.run)
-    if options.force:
+    if options.force and run.lives():
         run.stop()
         runs.end(studio, run)
     else:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, note
+from lora_gui.commands import Register, as_path, note
 from lora_gui.commands.runs import WHICH, add_processes
 from lora_gui.commands.train import add_hand, add_pictures
 from lora_gui.errors import UserError
@@ -21,13 +21,13 @@ def add(commands: Any, register: Register) -> None:
     parser = register(commands, "settings", _nothing, "settings of other trainers and of ours, in one file")
     topics = parser.add_subparsers(metavar="WHAT", parser_class=type(parser), required=True)
     read = register(topics, "read", run_read, "say what of a settings file would be carried over, and what not")
-    read.add_argument("file", type=Path, help=_FILE)
+    read.add_argument("file", type=as_path, help=_FILE)
     read.set_defaults(show=_lines)
     write = register(topics, "write", run_write, "write the settings of a run as a file that starts it elsewhere")
     write.add_argument("run", metavar="RUN", help=WHICH)
-    write.add_argument("--out", type=Path, required=True, metavar="FILE", help="nothing is overwritten")
+    write.add_argument("--out", type=as_path, required=True, metavar="FILE", help="nothing is overwritten")
     train = register(topics, "train", run_train, "train with a settings file")
-    train.add_argument("file", type=Path, help=_FILE)
+    train.add_argument("file", type=as_path, help=_FILE)
     add_pictures(train)
     for option in ("trigger", "name", "preset", "base"):
         train.add_argument(f"--{option}", help="in place of what the file says")

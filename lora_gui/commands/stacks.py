@@ -62,8 +62,13 @@ def entry(studio: Studio, text: str) -> "StackEntry":
     from lora_gui.studio.things import loras
 
     name, equals, strength = text.rpartition("=")
-    value = typed.number(strength) if equals else 1.0
-    if isinstance(value, str):
-        raise UserError(f"The strength in {text!r} is not a number.", "Write it as NAME=0.8.")
-    path = loras.find(studio, name if equals else text).path
-    return check(StackEntry, {"lora": str(path), "strength": value})
+    value: float | str = 1.0
+    try:
+        name = str(loras.path_of(studio, text))  # a name may hold the sign, too
+    except UserError:
+        if not equals:
+            raise
+        value = typed.number(strength)
+        if isinstance(value, str):
+            raise UserError(f"The strength in {text!r} is not a number.", "Write it as NAME=0.8.") from None
+    return check(StackEntry, {"lora": str(loras.find(studio, name).path), "strength": value})

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, gigabytes, note, say, settings_of
+from lora_gui.commands import Register, as_path, gigabytes, note, say, settings_of
 from lora_gui.commands.pictures import SOURCES, add_ground
 from lora_gui.commands.runs import add_processes, followed
 from lora_gui.studio.paths import Studio
@@ -42,7 +42,7 @@ def add_order(train: argparse.ArgumentParser) -> None:
 def add_pictures(train: argparse.ArgumentParser) -> None:
     """The options that say of what."""
     train.set_defaults(makes_studio=True)
-    train.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="DIR", help=SOURCES)
+    train.add_argument("--pictures", type=as_path, nargs="+", required=True, metavar="DIR", help=SOURCES)
     add_ground(train)
 
 
@@ -69,7 +69,7 @@ def add_hand(train: argparse.ArgumentParser) -> None:
 
 def _typed(folder: str) -> Path:
     """As it is meant where it was typed, which the launchers say, since they go to the program's folder."""
-    return Path(os.environ.get("LORA_GUI_FROM", ""), folder)
+    return Path(os.environ.get("LORA_GUI_FROM", ""), as_path(folder))
 
 
 def run_demo(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

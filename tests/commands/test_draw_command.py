@@ -1,6 +1,7 @@
 """Drawing on the command line with the real child: what it takes, what it says, and the same drawing made again."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,17 @@ def test_what_a_drawing_cannot_be_is_said_before_anything_is_loaded(draw, tmp_pa
         assert code == 1 and told["error"].startswith(error), told
     code, told = draw("--prompt", "__nowhere__")
     assert code == 1 and "no list called nowhere" in told["error"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets only some users make links")
+def test_links_in_a_circle_are_a_sentence(draw, tmp_path):
+    for name, to in (("a", "b"), ("b", "a")):
+        (tmp_path / name).symlink_to(tmp_path / to)
+    for option in ("--picture", "--mask", "--out"):
+        code, told = draw("--prompt", "x", option, str(tmp_path / "a"))
+        assert code == 1 and told["error"] and told["remedy"], option
+
+
+def test_stations_without_end_are_refused_before_they_are_counted(studio, base, capsys):
+    assert cli.main(["travel", "--prompt", "x", "--base", str(base), "--stations", "2000000000"]) == 1
+    assert "This grid has 2000000000 drawings." in capsys.readouterr().err

@@ -1,14 +1,17 @@
 """Each command defines the options that it reads, and those that are numbers refuse what is none."""
 
+import argparse
 import ast
 import importlib.util
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from lora_gui import __main__ as cli
+from lora_gui.commands import as_path
 from lora_gui.formats import trainers
 from lora_gui.studio.stacks import axes
 
@@ -103,3 +106,31 @@ def test_what_is_looked_for_is_found():
 def test_memory_is_a_number_above_nothing(line, text, capsys):
     assert cli.main([*line.split(), text]) == 2
     assert f"memory is a number of GB above 0, such as 12, and not '{text}'" in capsys.readouterr().err
+
+
+PATHS = {
+    line: [one for one in parser._actions if one.type is as_path] for line, parser in COMMANDS.items() if line
+}
+
+
+@pytest.mark.parametrize("line", [line for line, found in PATHS.items() if found], ids=" ".join)
+def test_an_empty_path_is_refused_and_not_taken_for_the_folder_one_is_in(line):
+    for action in PATHS[line]:
+        with pytest.raises(argparse.ArgumentTypeError, match="the path is empty"):
+            action.type("")
+
+
+def test_every_option_that_is_a_path_refuses_an_empty_one(capsys):
+    for line, parser in COMMANDS.items():
+        for action in parser._actions:
+            assert action.type is not Path, (line, action.dest)
+    for words in ("caption _ --write", "check _", "train --pictures _ --trigger x --name y", "draw --prompt x --out _",
+                  "pack x --to _", "demo --out _", "give x --for forge --out _", "plan --pictures _"):  # fmt: skip
+        assert cli.main(["" if one == "_" else one for one in words.split()]) == 2, words
+        assert "the path is empty; write . for this folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["families --js", "bases list --jso", "queue --j", "plan --vra 1", "check . --t x"])
+def test_an_option_is_written_out_since_programs_read_what_it_changes(line, capsys):
+    assert cli.main(line.split()) == 2
+    assert "unrecognized arguments" in capsys.readouterr().err

@@ -49,3 +49,11 @@ def test_what_cannot_be_done_is_a_sentence(studio, command, arguments):
     making.lora(studio, "fox")
     code, said = command(*arguments)
     assert code == 1 and said["error"].endswith(".") and said["remedy"].endswith((".", "?"))
+
+
+def test_a_lora_whose_name_looks_like_a_strength_is_meant_by_its_name(studio, command):
+    for name in ("style_lr=1e-4", "fox"):
+        making.lora(studio, name)
+    for line in (("style_lr=1e-4",), ("style_lr=1e-4=0.5", "fox=0.5")):
+        code, made = command("mix", *line, "--out", f"mix of {len(line)}")
+        assert code == 0 and Path(made["lora"]).is_file(), made

@@ -87,10 +87,14 @@ def count(rows: Axis, columns: Axis) -> int:
     """How many drawings a grid has. Raises UserError where its sides do not go together, or it has too many."""
     if rows.kind and rows.kind == columns.kind:
         raise UserError(f"Rows and columns both change {rows.kind}.", "Choose two that differ.")
-    found = len(rows.values) * len(columns.values)
-    if found > MOST:
-        raise UserError(f"This grid has {found} drawings.", f"Use at most {MOST}.")
-    return found
+    return _few(len(rows.values) * len(columns.values))
+
+
+def _few(drawings: int) -> int:
+    """So many. Raises UserError where they are too many."""
+    if drawings > MOST:
+        raise UserError(f"This grid has {drawings} drawings.", f"Use at most {MOST}.")
+    return drawings
 
 
 def plan(studio: Studio, base: Base, settings: DrawSettings, rows: Axis = ONE, columns: Axis = ONE) -> Grid:
@@ -208,8 +212,8 @@ def animate(grid: Grid) -> Path:
 
 
 def travel(count: int = 10, first: float = 0.0, last: float = 1.0) -> Axis:
-    """The axis of a strength that travels. Raises UserError for less than two stations."""
+    """The axis of a strength that travels. Raises UserError for less than two stations, or too many."""
     if count < 2:
         raise UserError("A strength travels over at least two drawings.", "Use 10, for example.")
-    steps = [first + (last - first) * n / (count - 1) for n in range(count)]
+    steps = [first + (last - first) * n / (count - 1) for n in range(_few(count))]
     return Axis("strength", tuple(dict.fromkeys(f"{value:.3g}" for value in steps)))

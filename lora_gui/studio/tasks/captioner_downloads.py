@@ -19,17 +19,18 @@ class CaptionerDownload(Fetching):
     command = "download"
 
     def __init__(self, studio: Studio, key: str) -> None:
+        """Raises UserError for one that is not known, since folders are called by its key."""
+        if key not in KNOWN:
+            raise UserError(f"There is no captioner {key!r}.", nearest(key, KNOWN))
         super().__init__(studio.downloads / f"{_PREFIX}{key}", studio.captioners / key)
         self.key = key
 
 
 def start(studio: Studio, key: str) -> CaptionerDownload:
     """Begin a download, or go on with it; one that goes on already is shared. Raises UserError where it is here."""
-    if key not in KNOWN:
-        raise UserError(f"There is no captioner {key!r}.", nearest(key, KNOWN))
+    download = CaptionerDownload(studio, key)
     if any(one.title == KNOWN[key].title for one in captioners.here(studio)):
         raise UserError(f"{KNOWN[key].title} is on this computer already.", "Use it.")
-    download = CaptionerDownload(studio, key)
     if (studio.captioners / key).exists():
         what = f"There is a folder {studio.captioners / key} that is no whole captioner."
         raise UserError(what, "Move it away or delete it, and try again.")

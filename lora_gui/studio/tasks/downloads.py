@@ -21,6 +21,10 @@ class Download(Fetching):
     command = "download"
 
     def __init__(self, studio: Studio, base: str) -> None:
+        """Raises UserError for one that is not known, since folders are called by its key."""
+        known = bases.known_bases()
+        if base not in known:
+            raise UserError(f"There is no base {base!r}.", nearest(base, known))
         super().__init__(studio.downloads / base, studio.bases / base)
         self.base = base
 
@@ -30,8 +34,8 @@ def start(studio: Studio, base: str) -> Download:
 
     Raises UserError where there is no such base to be had, or it is here.
     """
-    _require_wanted(studio, base)
     download = Download(studio, base)
+    _require_wanted(studio, base)
     download.begin(DownloadJob(base=base, into=placed(str(studio.bases), studio.home)))
     return download
 
@@ -59,8 +63,6 @@ def sign_in(studio: Studio, token: str) -> str:
 
 def _require_wanted(studio: Studio, base: str) -> None:
     known = bases.known_bases()
-    if base not in known:
-        raise UserError(f"There is no base {base!r}.", nearest(base, known))
     if not known[base].repo:
         raise UserError(f"{known[base].title} comes with the app.", "Get the app again where it is missing.")
     here = {one.key: one for one in bases.list_bases(studio)}

@@ -1,5 +1,6 @@
 """The parent side of the resident child that draws: orders, their turns, and what becomes of them if it dies."""
 
+import os
 import queue
 import subprocess
 import threading
@@ -103,7 +104,7 @@ class Drawer:
         """
         settings, notes = prepared(self._studio, base, settings)
         each = shots(self._studio, settings)
-        place = (folder or self._studio.drawings / f"{datetime.now():%Y-%m-%d}").resolve()
+        place = Path(os.path.realpath(folder or self._studio.drawings / f"{datetime.now():%Y-%m-%d}"))
         files.make_folder(place)
         job = DrawJob(
             id=self._new_id(place),

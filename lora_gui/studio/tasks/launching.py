@@ -111,9 +111,9 @@ def _require_own(run: Run) -> None:
             what = f"{path.name} in the run {run.folder.name} is a link or a device, which may lead to other places."
             raise UserError(what, "Start a new training instead.")
     studio = run.files.studio
-    homes = [home.resolve() for home in (studio, studio / "pictures", process.ROOT)]
+    homes = [os.path.realpath(home) for home in (studio, studio / "pictures", process.ROOT)]
     for picture in run.job.pictures:
-        if not any(Path(picture.path).resolve().is_relative_to(home) for home in homes):
+        if not any(Path(os.path.realpath(picture.path)).is_relative_to(home) for home in homes):
             what = f"The run {run.folder.name} learns from a picture outside of your studio, {picture.path}."
             raise UserError(what, "Start a new training with your own pictures.")
 

@@ -32,7 +32,7 @@ def add(studio: Studio, job: TrainJob) -> Run:
 
 def waiting(studio: Studio) -> list[Run]:
     """The runs whose turn has not come, in order."""
-    return [Run(studio.runs / name) for name in queued(studio.runs) if (studio.runs / name / "job.json").is_file()]
+    return [Run(studio.runs / name) for name in _order(studio)]
 
 
 def stirs(studio: Studio) -> bool:
@@ -74,12 +74,22 @@ def advance(studio: Studio) -> Run | None:
             with alone(studio):
                 with _editing(studio) as order:
                     name = order.pop(0) if order else ""
-                run = Run(studio.runs / name)
-                if name and run.files.job.is_file():
-                    return launch(run, "train", runs.watch(studio))
+                if name:
+                    return launch(Run(studio.runs / name), "train", runs.watch(studio))
         except UserError:  # one is running, or is just being started
             return None
     return None
+
+
+class Followed(Run):
+    """A run that is followed here, and knows whether Ctrl-C has stopped it: all others ask its folder."""
+
+    by_hand = False
+
+    def stop(self) -> None:
+        """As ever, and remembered."""
+        self.by_hand = True
+        super().stop()
 
 
 class Attendant:
@@ -105,12 +115,17 @@ def _editing(studio: Studio, held: bool | None = None) -> Iterator[list[str]]:
     if not lock.hold(LOCK_WAIT):
         raise UserError("Another window is just changing the queue.", "Try again in a moment.")
     try:
-        order = queued(studio.runs)
+        order = _order(studio)
         yield order
         keep = is_queue_held(studio.runs) if held is None else held
         files.write_json(studio.runs / QUEUE, {"version": VERSION, "held": keep and bool(order), "order": order})
     finally:
         lock.release()
+
+
+def _order(studio: Studio) -> list[str]:
+    """The folder names of the waiting runs, without those whose folder is gone."""
+    return [name for name in queued(studio.runs) if (studio.runs / name / "job.json").is_file()]
 
 
 def _require(order: list[str], run: Run) -> None:

@@ -1,6 +1,7 @@
 """Parent side of runs: start, resume, stop, end by force, find, keep and delete them."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import threading
@@ -33,7 +34,7 @@ from lora_gui.studio.tasks.launching import (
     starting,
     until,
 )
-from lora_gui.studio.tasks.run import Run, Summary
+from lora_gui.studio.tasks.run import Run, Summary, queued
 from lora_gui.studio.tasks.status import RunStatus
 from lora_gui.studio.things import presets, triggers
 from lora_gui.studio.things.names import check_name
@@ -134,7 +135,11 @@ def follow(studio: Studio, run: Run, say: Callable[[events.Event], None]) -> Run
 
 
 def pause(studio: Studio, run: Run) -> None:
-    """Ask a run to keep everything and give its memory back; one that hangs is ended by force."""
+    """Ask a run to keep everything and give its memory back; one that hangs is ended by force.
+
+    Raises UserError for one that waits for its turn.
+    """
+    _require_begun(run)
     if not run.status().ended:
         _insist(studio, run, "pause")
 
@@ -142,8 +147,9 @@ def pause(studio: Studio, run: Run) -> None:
 def stop(studio: Studio, run: Run) -> None:
     """End a run and save what it has learnt; one that is paused or failed publishes its checkpoint.
 
-    A child whose heart does not beat is ended by force. Raises UserError for a run that has ended already.
+    A child whose heart does not beat is ended by force. Raises UserError for a run that has ended already, or waits.
     """
+    _require_begun(run)
     status = run.status()
     if not status.ended:
         _insist(studio, run, "stop")
@@ -176,9 +182,9 @@ def end(studio: Studio, run: Run) -> None:
 
 def find(studio: Studio, name: str) -> Run:
     """The run called `name`: its folder, the folder's name, or the newest for a LoRA of that name."""
-    known = all_runs(studio)
+    known, place = all_runs(studio), os.path.realpath(name) if name else ""
     for run in known:
-        if name in (run.folder.name, str(run.folder)) or run.folder == Path(name).resolve():
+        if name in (run.folder.name, str(run.folder)) or os.path.realpath(run.folder) == place:
             return run
     for run in known:
         with contextlib.suppress(UserError):
@@ -214,6 +220,7 @@ def size(run: Run) -> int:
 
 def delete(studio: Studio, run: Run) -> None:
     """Move a run's folder to the system's bin; its LoRA stays. Raises UserError while it goes on or waits."""
+    _require_begun(run)
     if not run.status().ended:
         raise UserError("This run is going on.", "Stop it first.")
     _remember_lora(studio, run)
@@ -245,8 +252,15 @@ def _continued(run: Run, steps: int | None, changes: dict[str, Any]) -> TrainJob
         raise UserError(f"This run has {job.settings.steps} steps already.", "Choose a larger number.")
     else:
         job = job.model_copy(update={"extended_at": (*job.extended_at, job.settings.steps)})
-        changes = {"steps": steps}
+        changes = changes | {"steps": steps}
     return job.model_copy(update={"settings": check(TrainSettings, job.settings.model_dump() | changes)})
+
+
+def _require_begun(run: Run) -> None:
+    """Raises UserError while it waits for its turn: nobody is there yet who would do what it is asked."""
+    if run.folder.name in queued(run.folder.parent):
+        remedy = f"Take it out under Runs, or with: python -m lora_gui queue remove {run.folder.name}"
+        raise UserError("This run waits for its turn.", remedy)
 
 
 def _insist(studio: Studio, run: Run, what: str) -> None:

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import files
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, shown
 from lora_gui.protocol import events
+from lora_gui.protocol.jobs import Base
 from lora_gui.protocol.task_folder import ADAPTER, LAST, MANIFEST, TaskFolder, step_of
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.tasks.launching import all_runs, starting
 from lora_gui.studio.tasks.packing import MARK, STUDIO, entry_of
 from lora_gui.studio.tasks.run import Run
-from lora_gui.studio.things import loras
+from lora_gui.studio.things import bases, loras
 
 NO_PACK = "It has to be a folder that 'pack' made, whole but for program/.venv."
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4,5}")
@@ -52,6 +53,7 @@ class _Taking:
         self._place = f"{STUDIO}/runs/{name}"
         self._said = _plain(folder, f"{self._place}/events.jsonl", _EVENTS).read_bytes()
         self._left: list[str] = []  # names of what was not taken
+        self._notes: list[str] = []  # sentences about its base
         self.run = self._own()
 
     def done(self) -> dict[str, Any]:
@@ -62,8 +64,8 @@ class _Taking:
             what = "It had not ended on the other computer when it was taken back."
             said.append(events.Paused(self.run.files.reached(), what, "Resume it to go on here."))
         self._write(said)
-        shown = {"run": str(self.run.folder), "lora": lora, "samples": samples, "checkpoint": checkpoint}
-        return shown | {"left": self._left}
+        told = {"run": str(self.run.folder), "lora": lora, "samples": samples, "checkpoint": checkpoint}
+        return told | {"left": self._left, "notes": self._notes}
 
     def _published(self, said: list[events.Event]) -> str:
         """The path here of the LoRA that was published last, put into its event; earlier ones are not looked for."""
@@ -96,15 +98,26 @@ class _Taking:
         theirs = TaskFolder(self._folder / self._place)
         _plain(self._folder, f"{self._place}/job.json", 50_000_000)
         job = theirs.read_job()
-        path = job.base.path.replace(str(theirs.studio), str(self._studio.home))
-        base = job.base.model_copy(update={"path": path, "parts": {}})  # where they lay there says nothing of here
         pictures = tuple(
             one.model_copy(update={"path": one.path.replace(str(theirs.studio), str(self._studio.home))})
             for one in job.pictures
         )
         places = {"publish_to": str(self._studio.loras), "cache": str(self._studio.cache)}
+        base = self._base(job.base.path.replace(str(theirs.studio), str(self._studio.home)), job.base)
         run.files.write_job(job.model_copy(update={"base": base, "pictures": pictures, **places}))
         return run
+
+    def _base(self, path: str, there: Base) -> Base:
+        """The base at a path here; else the one of this studio that is called as it was there."""
+        if os.path.exists(path):
+            return there.model_copy(update={"path": path, "parts": {}})  # where they lay there says nothing of here
+        alike = (one for one in bases.list_bases(self._studio) if (one.key, one.family) == (there.key, there.family))
+        if found := next(alike, None):
+            self._notes.append(f"Here it goes on with the base {found.key}, in {found.path}.")
+            return found
+        place = shown(path, 200)
+        self._notes.append(f"The base {shown(there.key)} is not here. To go on on this computer, put it at {place}.")
+        return there.model_copy(update={"path": path, "parts": {}})
 
     def _samples(self) -> int:
         source, taken = self._folder / self._place / "samples", 0

@@ -188,7 +188,7 @@ def convert(
     describe(path)
     require_new(out)
     here = os.path.abspath(path)  # not where a link leads, as peft's settings lie beside the link
-    job = ConvertJob(file=here, to=dialect, out=str(out.resolve()), fields=fields)
+    job = ConvertJob(file=here, to=dialect, out=os.path.realpath(out), fields=fields)
     process.done("convert", job, studio.cache / "convert.txt")
     return describe(out)
 

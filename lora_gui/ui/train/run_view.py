@@ -218,8 +218,8 @@ class RunView:
 
     def _paused(self, page: Page) -> Changes:
         """Whoever pauses wants the computer back: those that wait do not come up instead."""
-        queue.hold(self._context.studio, True)
         runs.pause(self._context.studio, self._context.run(page["run"]))
+        queue.hold(self._context.studio, True)
         return self.show(page["run"])
 
     def _stopped(self, page: Page) -> Changes:

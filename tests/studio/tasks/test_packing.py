@@ -15,12 +15,13 @@ from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainPicture
 from lora_gui.protocol.task_folder import LAST
+from lora_gui.studio.finding import look
 from lora_gui.studio.paths import HOME, Studio
 from lora_gui.studio.tasks import packing, runs, taking
 from lora_gui.studio.tasks.packing import pack
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.tasks.taking import take
-from lora_gui.studio.things import loras
+from lora_gui.studio.things import bases, loras
 from tests import tiny
 from tests.studio.things.test_loras import SAYS, lora
 
@@ -271,3 +272,31 @@ def test_a_folder_that_is_no_pack_is_refused(studio, tmp_path):
         with pytest.raises(UserError):
             take(studio, tmp_path / "x")
     assert taking.take is take and not studio.runs.exists()
+
+
+def test_a_run_whose_base_lay_elsewhere_is_taken_back_with_the_base_of_its_name(studio, base, tmp_path, light, capsys,
+                                                                               monkeypatch):
+    run = made(studio, base)
+    there = bases.at(studio, base)
+    run.files.write_job(run.job.model_copy(update={"base": there}))
+    place = pack(studio, run, tmp_path / "p")["folder"]
+    has_come_back(studio, tmp_path / "p", run)
+    shutil.rmtree(run.folder)  # as of a picture set, which is no run here yet
+    monkeypatch.setenv(HOME, str(studio.home))
+    assert main(["take", place, "--json"]) == 0
+    assert "is not here. To go on on this computer, put it at" in capsys.readouterr().err
+    shutil.rmtree(run.folder)
+    look.add(studio, base)
+    assert main(["take", place, "--json"]) == 0
+    assert f"Here it goes on with the base {there.key}, in {base}." in capsys.readouterr().err
+    assert Run(run.folder).job.base.path == str(base)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are bytes on other systems alone")
+@pytest.mark.parametrize("kind", ["name", "error"])
+def test_what_cannot_be_packed_leaves_nothing_whatever_the_reason(studio, base, tmp_path, light, monkeypatch, kind):
+    if kind == "error":
+        monkeypatch.setattr(packing, "_texts", lambda *_: {}["a fault of ours"])
+    with pytest.raises((UserError, KeyError), match="not in UTF-8" if kind == "name" else "a fault"):
+        pack(studio, made(studio, base), tmp_path / "there" / ("pk\udce9" if kind == "name" else "pk"))
+    assert not list((tmp_path / "there").iterdir())

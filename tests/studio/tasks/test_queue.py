@@ -1,10 +1,13 @@
 """Runs wait their turn, are reordered and removed, survive the app, and one that fails does not stop the next."""
 
+import shutil
+
 import pytest
 
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process, queue, runs
+from lora_gui.studio.tasks.run import queued
 from tests.studio.tasks.test_runs import UNRULY, job, wait_until
 
 
@@ -66,3 +69,20 @@ def test_an_odd_queue_file_is_an_empty_queue(studio, text):
     assert queue.waiting(studio) == [] and queue.advance(studio) is None
     run = queue.add(studio, job(studio))
     wait_until(lambda: run.status().state == "running")
+
+
+def test_a_run_whose_folder_is_gone_is_in_no_queue_once_that_is_changed(studio):
+    first, *others = [queue.add(studio, job(studio, name)) for name in ("one", "two", "three")]
+    wait_until(lambda: first.status().state == "running")
+    shutil.rmtree(others[0].folder)
+    queue.hold(studio, True)
+    assert queued(studio.runs) == [others[1].folder.name]
+
+
+def test_a_run_that_waits_is_not_asked_for_what_nobody_would_do(studio):
+    first, waits = (queue.add(studio, job(studio, name)) for name in ("one", "two"))
+    wait_until(lambda: first.status().state == "running")
+    for act in (runs.pause, runs.stop, runs.delete):
+        with pytest.raises(UserError, match="waits for its turn"):
+            act(studio, waits)
+    assert waits.status().state == "waiting" and not waits.files.asked()
