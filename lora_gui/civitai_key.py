@@ -13,15 +13,19 @@ _LONGEST = 200  # characters
 
 
 def place() -> Path:
-    """Where it is kept."""
-    return platformdirs.user_config_path("lora-studio", appauthor=False) / "civitai-key"
+    """Where it is kept. Raises UserError where no home folder is known."""
+    try:
+        return platformdirs.user_config_path("lora-studio", appauthor=False) / "civitai-key"
+    except RuntimeError:
+        what = "The key cannot be kept, since no home folder is known."
+        raise UserError(what, f"Set {VARIABLE} to the key instead.") from None
 
 
 def read() -> str:
     """The key; empty where there is none."""
     try:
         kept = files.read_small(place(), 4 * _LONGEST).decode("ascii", "replace")
-    except OSError:
+    except (OSError, UserError):
         kept = ""
     return os.environ.get(VARIABLE, "").strip() or kept.strip()
 

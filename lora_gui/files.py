@@ -28,7 +28,6 @@ _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
 _SELF = uuid.uuid4().hex[:8]
 LONGEST_NAME = 255  # bytes of a file's name, as most file systems have it
-_FORMER = ".tmp"  # how versions before called a folder that was half made or half deleted
 
 
 def about_to(act: str, path: Path) -> None:
@@ -48,7 +47,7 @@ def write_chunks(path: Path, chunks: Iterable[bytes], private: bool = False) -> 
     with _saving(path) as partial:
         _make(path.parent)
         about_to("open", partial)
-        with open(partial, "wb", opener=_private if private else None) as file:
+        with open(partial, "wb", opener=(lambda at, flags: os.open(at, flags, 0o600)) if private else None) as file:
             for chunk in chunks:
                 about_to("write", partial)
                 file.write(chunk)
@@ -58,7 +57,16 @@ def write_chunks(path: Path, chunks: Iterable[bytes], private: bool = False) -> 
 
 def write_text(path: Path, text: str) -> None:
     """As `write_bytes`, in UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """In UTF-8. Raises UserError where that cannot be, as of a name that came in bytes of another encoding."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        what = "A name or a text that was given is not in UTF-8."
+        raise UserError(what, "Type it anew, or give the file or folder another name.") from None
 
 
 def write_json(path: Path, value: Any, private: bool = False) -> None:
@@ -84,7 +92,7 @@ def append_line(path: Path, line: str) -> None:
         with open(path, "a+b") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
             ending = b"" if file.read(1) in (b"", b"\n") else b"\n"
-            file.write(ending + line.encode("utf-8") + b"\n")
+            file.write(ending + encoded(line) + b"\n")
             _flush(file, path)
 
 
@@ -205,14 +213,12 @@ def sweep(folder: Path, alone: bool = False) -> None:
             mine = int(ours[2]) == os.getpid()
             if (alone or ours[3] != _SELF) if mine else not psutil.pid_exists(int(ours[2])):
                 _drop(stray)
-        elif alone and stray.suffix == _FORMER and stray.is_dir():
+        elif alone and stray.suffix == ".tmp" and stray.is_dir():
             remove_folder(stray)
 
 
 def free_name(folder: Path, name: str, suffix: str) -> Path:
-    """A path in `folder` that does not exist yet: name, name-2 ...; upper and lower case count as the same.
-
-    Raises UserError where the name is a path."""
+    """A new path in `folder`: name, name-2 ...; case does not count. Raises UserError where the name is a path."""
     if re.search(r"[/\\:\0]|^\.*$", name):
         raise UserError(f"The name {shown(name)} looks like a path.", "Use a plain name.")
     taken = {p.name.casefold() for p in folder.iterdir()} if os.path.isdir(folder) else set()
@@ -230,8 +236,7 @@ def sha256(path: Path) -> str:
 
 def read_small(path: Path, most: int = SMALL) -> bytes:
     """All of a small file. Raises OSError where it is larger, or none: a pipe or an endless device is never opened."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(path.stat().st_mode):
         raise IsADirectoryError(errno.EISDIR, "not a file", str(path))
     with open(path, "rb") as file:
         data = file.read(most + 1)
@@ -261,12 +266,11 @@ def _saving(path: Path) -> Iterator[Path]:
     partial = _beside(path)
     try:
         yield partial
-    except UserError:
+    except (UserError, OSError) as error:
         _drop(partial)
+        if isinstance(error, OSError):
+            raise refused(path, error) from error
         raise
-    except OSError as error:
-        _drop(partial)
-        raise refused(path, error) from error
 
 
 def _make(folder: Path) -> None:
@@ -293,7 +297,3 @@ def _drop(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -11,7 +11,7 @@ from pathlib import Path
 import lora_gui
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.studio.paths import HOME, Studio
+from lora_gui.studio.paths import HOME, Studio, home_folder
 
 NAME = "LoRA Studio"
 ANSWER = "menu.json"  # in the studio folder, once the user has answered
@@ -26,7 +26,8 @@ _SHORTCUT = (
 
 def is_to_ask(studio: Studio) -> bool:
     """Whether the user was never asked, and there is something to ask."""
-    return not (studio.home / ANSWER).exists() and launcher().is_file() and not entry().exists()
+    place = _place()
+    return place is not None and not ((studio.home / ANSWER).exists() or place.exists()) and launcher().is_file()
 
 
 def answer(studio: Studio, wanted: bool) -> Path | None:
@@ -37,13 +38,23 @@ def answer(studio: Studio, wanted: bool) -> Path | None:
 
 
 def entry() -> Path:
-    """Where the entry is, if there is one."""
+    """Where the entry is, if there is one. Raises UserError where no home folder is known."""
+    place = _place()
+    if place is None:
+        what = "The menu lies in your home folder, and none is known."
+        raise UserError(what, "Set HOME to your home folder, and try again.")
+    return place
+
+
+def _place() -> Path | None:
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA", "")) / "Microsoft/Windows/Start Menu/Programs" / f"{NAME}.lnk"
+    user = home_folder()
     if sys.platform == "darwin":
-        return Path.home() / "Applications" / f"{NAME}.command"
+        return user and user / "Applications" / f"{NAME}.command"
     given = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".local/share") / "applications" / "lora-studio.desktop"
+    data = given if given.is_absolute() else user and user / ".local/share"
+    return data and data / "applications" / "lora-studio.desktop"
 
 
 def launcher() -> Path:

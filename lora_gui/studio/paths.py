@@ -19,7 +19,7 @@ FOLDERS = (
 )  # fmt: skip
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _SECOND = "%Y%m%d-%H%M%S"
-_NAME_ONE = f"Set {HOME} to a folder, such as ~/lora-studio, and start again."
+_NAME_ONE = f"Set {HOME} to the whole path of a folder, and start again."
 _CLOSED = "Other users of this computer could look into {}; from now on only you can."
 
 
@@ -64,7 +64,7 @@ class Studio:
         """Shut out other users; whether they could look in. In a folder that has other things, only what is new."""
         others = {path.name for path in self.home.iterdir()} - {MARK}
         is_shared = bool(others) and others.isdisjoint(FOLDERS)
-        if is_shared or self.home == Path.home() or os.path.ismount(self.home):
+        if is_shared or self.home == home_folder() or os.path.ismount(self.home):
             for name in set(FOLDERS) - others:
                 files.make_private_folder(self.home / name)
             return False
@@ -87,7 +87,7 @@ class Studio:
 
     @property
     def bin(self) -> Path:
-        """What of the LoRAs was deleted, and can be had back."""
+        """LoRAs, drawings and sheets that were deleted, and can be had back."""
         return self.home / "bin"
 
     @property
@@ -123,6 +123,14 @@ class Studio:
     def cache(self) -> Path:
         """Can be deleted at any time."""
         return self.home / "cache"
+
+
+def home_folder() -> Path | None:
+    """The user's home folder; None where none is known, as of an account that a container made up."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def _usual() -> Path:

@@ -64,7 +64,7 @@ def _everything(studio: Studio) -> Iterator[Thing]:
             yield path, partial(_picture, path, f"Delete it, and {again}.")
             if path.stem.isdecimal():
                 yield path.with_suffix(".txt"), partial(_caption, path.with_suffix(".txt"))
-    for path in sorted(studio.drawings.rglob("*.png")):
+    for path in _pngs(studio.drawings.rglob("*.png")):
         yield path, partial(_drawing, path)
     for path, why in bases.passed_over(studio):
         if path.is_relative_to(studio.bases):  # those of other programs are theirs
@@ -92,8 +92,13 @@ def _of_run(run: Run) -> Iterator[Thing]:
         manifest = files.read_json(folder / MANIFEST)
         for name in manifest if isinstance(manifest, dict) and manifest else (MANIFEST,):
             yield folder / name, partial(_checkpoint, folder, name)
-    for path in sorted(run.files.samples.glob("*.png")):
+    for path in _pngs(run.files.samples.glob("*.png")):
         yield path, partial(_picture, path, "Delete it; resuming the run draws it again where it still can.")
+
+
+def _pngs(found: Iterable[Path]) -> list[Path]:
+    """Without what macOS puts beside others on drives that are not its own, `._x.png`, which is no picture."""
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _of_loras(folder: Path) -> Iterator[Thing]:

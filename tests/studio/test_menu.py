@@ -116,3 +116,13 @@ def test_the_icon_is_drawn_alike_in_both_kinds():
     with Image.open(io.BytesIO(drawn)) as one, Image.open(Path(menu.PACKAGE / "icon.png")) as other:
         small = [image.convert("RGBA").resize((8, 8)).tobytes() for image in (one, other)]
         assert max(abs(a - b) for a, b in zip(*small, strict=True)) < 16
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are bytes on other systems alone")
+def test_a_studio_whose_name_is_in_another_encoding_cannot_be_in_the_menu_and_is_told_so(studio, tmp_path, monkeypatch):
+    odd = Studio(Path(f"{tmp_path}/caf\udce9"))
+    for platform in ("linux", "darwin"):
+        monkeypatch.setattr(sys, "platform", platform)
+        with pytest.raises(UserError, match="not in UTF-8"):
+            menu.add(odd)
+        assert not menu.entry().exists()

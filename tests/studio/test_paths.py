@@ -2,12 +2,20 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
+from lora_gui import civitai_key
 from lora_gui.errors import UserError
-from lora_gui.studio.paths import FOLDERS, MARK, Studio
+from lora_gui.studio import menu
+from lora_gui.studio.finding import places
+from lora_gui.studio.finding.settings_files import is_too_wide, named_in
+from lora_gui.studio.paths import FOLDERS, MARK, Studio, home_folder
+from lora_gui.studio.tasks import diagnostics
+from lora_gui.studio.tasks.run import Run
+from lora_gui.ui.server import keys
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such modes")
 
@@ -50,7 +58,7 @@ def test_a_file_a_link_to_nowhere_and_an_unknown_user_are_said_with_what_to_do(n
     for value, what in (("file", "is a file"), ("link", "leads nowhere"), ("~nobody-of-this-name/x", "~nobody")):
         with pytest.raises(UserError, match=what) as caught:
             named(value)
-        assert "Set LORA_GUI_HOME to a folder" in caught.value.remedy
+        assert "Set LORA_GUI_HOME to the whole path of a folder" in caught.value.remedy
 
 
 def test_what_lies_below_a_file_is_said_when_it_is_to_be_made(named, tmp_path):
@@ -111,3 +119,46 @@ def test_a_studio_that_is_for_reading_only_is_said_at_once(named, monkeypatch):
     with pytest.raises(UserError, match="read-only") as caught:
         studio.prepare()
     assert str(studio.home) in caught.value.what and (studio.home / MARK).is_file()
+
+
+@pytest.fixture
+def nobody(monkeypatch, tmp_path):
+    """An account without a home, as a container makes up; and its studio."""
+    import pwd
+
+    def unknown(*_):
+        raise KeyError("no such user")
+
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "CIVITAI_API_KEY", "LORA_GUI_DRIVES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    return Studio(tmp_path / "studio")
+
+
+@posix
+def test_without_a_home_nothing_is_looked_for_there(nobody, monkeypatch):
+    assert nobody.prepare() == "" and home_folder() is None
+    drives, usual, caches = places.drives(), list(places.usual()), list(places.hub_caches())
+    assert not [one for one in (*drives, *usual, *caches) if "~" in str(one)]
+    assert not is_too_wide(Path("/mnt/models/a")) and is_too_wide(Path("/mnt"))
+    assert named_in(nobody.home / "no.yaml", "x", nobody.home) == []
+    assert keys.folder(nobody) == nobody.cache / "keys"
+    assert diagnostics.without_private(f"in {nobody.home}", [], Run(nobody.home)) == "in <path>"
+    assert civitai_key.read() == "" and not menu.is_to_ask(nobody)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not menu.is_to_ask(nobody)
+
+
+@posix
+def test_without_a_home_what_would_be_put_there_is_said_with_what_to_do(nobody, monkeypatch):
+    for ask, remedy in (
+        (lambda: civitai_key.keep("abc"), "Set CIVITAI_API_KEY to the key"), (menu.entry, "Set HOME"),
+        (menu.remove, "Set HOME"), (lambda: menu.add(nobody), "Set HOME"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="no home folder is known|and none is known") as caught:
+            ask()
+        assert remedy in caught.value.remedy
+    monkeypatch.delenv("LORA_GUI_HOME", raising=False)
+    with pytest.raises(UserError) as caught:
+        Studio.default()
+    assert "Set LORA_GUI_HOME to the whole path of a folder" in caught.value.remedy

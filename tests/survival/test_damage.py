@@ -304,3 +304,14 @@ def bomb(side):
     """A PNG that says it is `side` pixels wide and high."""
     size = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
+
+
+def test_what_macos_puts_beside_things_is_none_of_them(studio):
+    beside = [next((studio.runs / NAME / "samples").glob("*.png")), studio.drawings / "a day" / "one.png",
+              studio.presets / "mine.toml", *studio.pictures.glob("*/0001.png"), *studio.loras.glob("*"),
+              studio.bases / "b.safetensors"]  # fmt: skip
+    before = verify(studio)
+    for path in beside:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f"._{path.name}").write_bytes(b"\0\x05\x16\x07" * 20)
+    assert verify(studio) == before and not before["wrong"]

@@ -19,14 +19,18 @@ Contents = dict[str, bytes | Path | None]
 
 def mend(studio: Studio, found: PictureSet, line: Line) -> None:
     """Do what the line's button says. Raises UserError where nothing can be done, or a run needs the pictures."""
-    names = dict(zip([one.file for one in doctor.of_set(found)], found.pictures, strict=True))
-    meant = [names[file] for file in line.files if file in names]
-    says, contents = _ACTS[line.kind](found, meant, line)
-    if not contents:
-        raise UserError("There is nothing left to mend here.", "It was done already.")
-    if any(name.endswith(".png") for name in contents):
-        pictures.require_free(studio, found.folder)
-    set_changes.do(found.folder, says, contents)
+    paths = {one.path for one in doctor.of_set(found) if one.file in line.files}
+
+    def made() -> set_changes.Made:
+        now = pictures.load(found.folder)
+        says, contents = _ACTS[line.kind](now, [one for one in now.pictures if one.path in paths], line)
+        if not contents:
+            raise UserError("There is nothing left to mend here.", "It was done already.")
+        if any(name.endswith(".png") for name in contents):
+            pictures.require_free(studio, found.folder)
+        return says, contents
+
+    set_changes.make(found.folder, made)
 
 
 def remove(found: PictureSet, meant: Sequence[Picture], line: Line | None = None) -> tuple[str, Contents]:
@@ -64,7 +68,8 @@ def _rewritten(found: PictureSet, meant: Sequence[Picture], line: Line) -> tuple
     change = wording.CHANGES[line.kind]
     contents: Contents = {}
     for one in found.pictures:
-        if one.caption and (new := change(one.caption, line.word)) != one.caption:
+        new = "\n".join(said for each in one.lines or (one.caption,) if (said := each and change(each, line.word)))
+        if new != one.written:
             contents[f"{one.path.stem}.txt"] = new.encode("utf-8")
     return f"{len(contents)} {'caption was' if len(contents) == 1 else 'captions were'} changed.", contents
 

@@ -4,6 +4,7 @@ Nothing is copied, moved or opened further than its header. A drive that does no
 """
 
 import functools
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -49,7 +50,7 @@ def look(studio: Studio) -> Generator[Progress, None, Found]:
 
 def add(studio: Studio, path: Path) -> Thing:
     """Remember a base, or a network of one, that the user names. Raises UserError where it is neither."""
-    place = path.expanduser().absolute()
+    place = Path(os.path.expanduser(path)).absolute()
     what = _told(place) if base_places.is_checkpoint(place) and place.is_file() else ""
     if isinstance(what, str):  # no base of one file: a folder, or something that `at` says what it is
         base = bases.at(studio, place)

@@ -12,6 +12,7 @@ import psutil
 
 from lora_gui.studio.finding.programs import HUB, HUB_CACHES, PASSED, PROGRAMS, Program
 from lora_gui.studio.finding.settings_files import is_too_wide, named_in
+from lora_gui.studio.paths import home_folder
 
 DRIVES = "LORA_GUI_DRIVES"  # the variable that names the drives to look on, in place of all
 _DEPTH = 4  # folders below a drive or a home, in which programs are looked for
@@ -30,10 +31,13 @@ class Place:
 
 
 def drives() -> list[Path]:
-    """Where to look for programs: the user's home, then every drive; or those alone that LORA_GUI_DRIVES names."""
+    """Where to look for programs: the user's home, then every drive; or those alone that LORA_GUI_DRIVES names.
+
+    Each is absolute, since what is found there is used from other folders too.
+    """
     if given := os.environ.get(DRIVES, "").strip():
-        return [Path(one).expanduser() for one in given.split(os.pathsep) if one.strip()]
-    found = [Path.home()]
+        return [Path(os.path.expanduser(one)).absolute() for one in given.split(os.pathsep) if one.strip()]
+    found = [user] if (user := home_folder()) else []
     for part in psutil.disk_partitions(all=True):
         path = Path(part.mountpoint)
         known = os.name == "nt" or part.device.startswith("/dev/") or part.fstype in _PROGRAMS_ON_NETWORKS
@@ -119,8 +123,5 @@ def _filled(text: str) -> Path | None:
     filled = re.sub(r"%(\w+)%", lambda match: os.environ.get(match[1], "\0"), text)
     if "\0" in filled or (filled[1:2] == ":" and os.name != "nt"):
         return None
-    try:
-        path = Path(filled).expanduser()
-    except RuntimeError:  # nobody's home is known
-        return None
+    path = Path(os.path.expanduser(filled))  # `~` stays where nobody's home is known
     return path if path.is_absolute() and not is_too_wide(path) else None

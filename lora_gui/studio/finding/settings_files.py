@@ -4,6 +4,7 @@ They are read as data, never run; what they name counts only where it is there, 
 """
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from lora_gui import files
+from lora_gui.studio.paths import home_folder
 
 _MOST = 200  # paths of one file
 _ENOUGH = 10_000  # values that are looked at
@@ -67,12 +69,13 @@ def _path(named: tuple[str, str], beside: Path) -> Path | None:
     if len(text) > 1000 or "\0" in text or text.lower() in ("true", "false"):
         return None
     try:
-        path = beside / Path(base).expanduser() / Path(text).expanduser()
+        path = beside / os.path.expanduser(base) / os.path.expanduser(text)
         return None if is_too_wide(path) else path
-    except (RuntimeError, ValueError):
+    except ValueError:
         return None
 
 
 def is_too_wide(path: Path) -> bool:
     """Whether a folder is a whole drive, somebody's home, or above one."""
-    return len(path.parts) < 3 or path == Path.home() or path in Path.home().parents
+    user = home_folder()
+    return len(path.parts) < 3 or (user is not None and (path == user or path in user.parents))

@@ -33,14 +33,19 @@ class Shown:
 def shown(folder: Path, lora: str, repo: str, is_private: bool = True) -> Shown:
     """What publishing the shared `folder`, whose LoRA is the file `lora`, as `repo` uploads; nothing is sent.
 
-    Raises UserError where rights are not known or `repo` is no name.
+    Raises UserError where rights are not known, `repo` is no name or the card cannot be read.
     """
     contracts.require_publishable(folder / lora)
     repo = require_place(repo)
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     sizes = {name: path.stat().st_size for name, path in found.items()}
     sums = {name: files.sha256(path) for name, path in found.items()}
-    return Shown(folder, repo, is_private, sizes, sums, (folder / CARD).read_text(encoding="utf-8"))
+    try:
+        card = files.read_small(folder / CARD).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        what = f"{folder.name}/{CARD} cannot be read."
+        raise UserError(what, "Save it as a short text in UTF-8, or share the LoRA once more.") from None
+    return Shown(folder, repo, is_private, sizes, sums, card)
 
 
 def require_place(repo: str) -> str:

@@ -164,6 +164,8 @@ class _Folder:
     def _take(self, path: Path, record: str, prompt: str) -> None:
         """The pixels and how they were made, and nothing else that the file may hold."""
         try:
+            if not path.is_file():  # a pipe would be waited for
+                raise FileNotFoundError(path)
             with Image.open(path, formats=("PNG",)) as image:
                 pixels = image.convert("RGB")
         except DAMAGED:

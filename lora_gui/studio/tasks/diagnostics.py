@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lora_gui
 from lora_gui.errors import UserError
+from lora_gui.studio.paths import home_folder
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.runs import Run
 
@@ -46,14 +47,15 @@ def report(run: Run) -> str:
 
 def without_private(text: str, words: list[str], run: Run) -> str:
     """The text without the user's words and without paths but for the names of programs' files."""
-    for known in (run.folder, Path(sys.prefix), process.ROOT, Path.home()):
-        text = text.replace(str(known), "<path>")
+    user = home_folder()
+    for known in (run.folder, Path(sys.prefix), process.ROOT, user):
+        text = text.replace(str(known), "<path>") if known else text
     text = QUOTED.sub(lambda path: f"{path[1]}{_place(path[2])}{path[1]}", text)
     text = BARE.sub(lambda path: _place(re.split(r"[/\\]", path[0])[-1]), text)
     for word in sorted(filter(None, map(str.strip, words)), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "<private>", text, flags=re.IGNORECASE)
-    if len(Path.home().name) > 2:
-        text = text.replace(Path.home().name, "<user>")
+    if user and len(user.name) > 2:
+        text = text.replace(user.name, "<user>")
     return TOKEN.sub("<token>", text)
 
 

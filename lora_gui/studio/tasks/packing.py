@@ -116,11 +116,10 @@ def _packed(job: TrainJob, name: str, to: Path, with_base: bool, run: Run | None
             files.write_text(partial / file, text)
         files.write_json(partial / MARK, {"version": VERSION, "run": name, "program": __version__, "base": told})
         files.move(partial, to)
-    except (UserError, OSError) as error:
-        files.remove_folder(partial)
-        if isinstance(error, OSError):
-            raise UserError(f"The run could not be packed ({error.strerror}).", "Check the disk.") from error
-        raise
+    except OSError as error:
+        raise UserError(f"The run could not be packed ({error.strerror}).", "Check the disk.") from error
+    finally:
+        files.remove_folder(partial)  # what was packed has its name by then
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
     return {"folder": str(to), "run": name, "bytes": size, "start": "bash start.sh"}
 

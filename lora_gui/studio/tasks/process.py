@@ -75,11 +75,15 @@ def _environment(command: str, processes: int) -> dict[str, str]:
 
 
 def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE) -> list[events.Event]:
-    """Everything a child that works off `lines` says until it ends. Raises UserError where it failed or took longer."""
+    """Everything a child that works off `lines` says until it ends.
+
+    Raises UserError where it failed or took longer, or the lines cannot be said.
+    """
+    asked = files.encoded("".join(line + "\n" for line in lines))
     with open_log(log) as errors:
         child = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         try:
-            said, _ = child.communicate("".join(line + "\n" for line in lines).encode("utf-8"), timeout=seconds)
+            said, _ = child.communicate(asked, timeout=seconds)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
@@ -108,6 +112,7 @@ def follow(
     What `hear` raises ends the child. Raises UserError where it failed, ended without a word or took longer.
     """
     said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
+    asked = files.encoded(line + "\n")
     with open_log(log) as errors:
         child = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
     assert child.stdin and child.stdout
@@ -116,7 +121,7 @@ def follow(
     last, until = None, time.monotonic() + seconds
     try:
         with contextlib.suppress(OSError), child.stdin as given:  # one that has died says so in its log
-            given.write((line + "\n").encode("utf-8"))
+            given.write(asked)
         while reader.is_alive() or not said.empty():
             event = None
             with contextlib.suppress(queue.Empty):

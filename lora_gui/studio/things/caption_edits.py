@@ -3,13 +3,14 @@
 Nothing is written over silently: what somebody has typed meanwhile stays, and is counted.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lora_gui.protocol.learnt import filled_in
 from lora_gui.studio.doctor import wording
-from lora_gui.studio.things import goals, set_changes
+from lora_gui.studio.things import goals, pictures, set_changes
 from lora_gui.studio.things.names import clean_caption
 from lora_gui.studio.things.pictures import PictureSet
 
@@ -28,7 +29,7 @@ class Edit:
 
 
 class Suggestion(NamedTuple):
-    """A caption that would be another; `file` is the picture's in the set, `label` what the user calls it."""
+    """A caption with its lines that would be another; `file` is the picture's in the set, `label` what it is called."""
 
     file: str
     label: str
@@ -37,7 +38,11 @@ class Suggestion(NamedTuple):
 
 
 def edited(caption: str, edit: Edit) -> str:
-    """A caption as `edit` makes it; one that says nothing only gains what is put around it."""
+    """A caption as `edit` makes it, line by line; one that says nothing only gains what is put around it."""
+    return "\n".join(line for one in caption.splitlines() or [""] if (line := _edited(one, edit)))
+
+
+def _edited(caption: str, edit: Edit) -> str:
     if edit.goal and caption:
         caption = _to_goal(caption, edit.goal, edit.trigger) or caption
     for word in edit.remove:
@@ -45,15 +50,16 @@ def edited(caption: str, edit: Edit) -> str:
     if edit.find:
         caption = caption.replace(edit.find, edit.replace)
     prefix, suffix = edit.prefix.strip(), edit.suffix.strip()
-    before = [prefix] if prefix and not caption.startswith(prefix) else []
-    behind = [suffix] if suffix and not caption.endswith(suffix) else []
+    # What only goes on with the same letters is another word.
+    before = [] if re.match(rf"{re.escape(prefix)}(?!(?<=\w)[\w-])", caption) else [prefix]
+    behind = [] if re.search(rf"(?<![\w-](?=\w)){re.escape(suffix)}\Z", caption) else [suffix]
     return clean_caption(" ".join([*before, caption, *behind]))
 
 
 def suggested(found: PictureSet, edit: Edit) -> list[Suggestion]:
     """What would change, and nothing else; nothing is written."""
-    pairs = [(one, edited(one.caption, edit)) for one in found.pictures]
-    return [Suggestion(one.path.name, one.label, one.caption, new) for one, new in pairs if new != one.caption]
+    pairs = [(one, edited(one.written, edit)) for one in found.pictures]
+    return [Suggestion(one.path.name, one.label, one.written, new) for one, new in pairs if new != one.written]
 
 
 def described(
@@ -69,7 +75,7 @@ def described(
         new = _to_goal(text, goal, trigger) if text else ""
         silent += not new
         if new and new != was:
-            would.append(Suggestion(one.path.name, one.label, was, new))
+            would.append(Suggestion(one.path.name, one.label, one.written, new))
     return would, silent
 
 
@@ -83,16 +89,19 @@ def accept(found: PictureSet, chosen: Iterable[Suggestion]) -> tuple[int, int]:
 
     It can be taken back as one. Raises UserError where the disk refuses.
     """
-    now = {one.path.name: one for one in found.pictures}
-    contents: dict[str, bytes | None] = {}
+    contents: dict[str, bytes] = {}
     left = 0
-    for one in chosen:
-        picture, caption = now.get(one.file), clean_caption(one.becomes)
-        if picture is None or picture.caption != one.was:
-            left += 1
-        elif caption != picture.caption:
-            contents[f"{picture.path.stem}.txt"] = caption.encode("utf-8")
-    if contents:
-        says = "1 caption was changed." if len(contents) == 1 else f"{len(contents)} captions were changed."
-        set_changes.do(found.folder, says, contents)
+
+    def made() -> set_changes.Made:
+        nonlocal left
+        now = {one.path.name: one for one in pictures.load(found.folder).pictures}
+        for one in chosen:
+            picture, caption = now.get(one.file), edited(one.becomes, Edit())
+            if picture is None or picture.written != one.was:
+                left += 1
+            elif caption != picture.written:
+                contents[f"{picture.path.stem}.txt"] = caption.encode("utf-8")
+        return "1 caption was changed." if len(contents) == 1 else f"{len(contents)} captions were changed.", contents
+
+    set_changes.make(found.folder, made)
     return len(contents), left

@@ -36,8 +36,8 @@ def find(studio: Studio, name: str) -> Captioner:
     for one in there:
         if one.kind == name or (wanted and one.title == wanted.title):
             return one
-    if os.path.isdir(path := Path(name).expanduser()):
-        return captioners.told(path.absolute())
+    if os.path.isdir(path := os.path.expanduser(name)):
+        return captioners.told(Path(path).absolute())
     known = wanted or next((one for one in KNOWN.values() if one.kind == name), None)
     if known:
         what = f"{KINDS[known.kind].title if wanted is None else known.title} is not on this computer."
@@ -60,7 +60,7 @@ def named(typed: str) -> Captioner:
     path = typed.strip().strip('"')
     if not path:
         raise UserError("No folder is named.", "Type the folder of a captioner, with its config.json.")
-    return captioners.told(Path(path).expanduser().absolute())
+    return captioners.told(Path(os.path.expanduser(path)).absolute())
 
 
 def is_asked(one: Captioner) -> bool:

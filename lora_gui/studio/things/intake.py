@@ -75,35 +75,45 @@ def _named(files: list[Incoming]) -> Intake:
 
 
 def _listed(sources: Sequence[Path]) -> Intake:
-    """What lies on this disk; what is named twice, as by a folder and the files in it, comes once."""
-    sources = list(dict.fromkeys(source.absolute() for source in sources))
-    if len(sources) == 1 and sources[0].is_dir():
-        name = sources[0].name
-        intake = Intake(False, name, name, name)
-        _walk(sources[0], PurePosixPath(), intake)
+    """What lies on this disk; what is named twice, as by a folder and the files in it, or by a link, comes once."""
+    named: dict[Path, Path] = {}  # where each lies, and how it was named first
+    for source in sources:
+        named.setdefault(_place(source), Path(os.path.abspath(source)))
+    first = next(iter(named.values()), Path())
+    folders = {place for place in named if place.is_dir()}
+    if folders and len(named) == 1:
+        intake = Intake(False, first.name, first.name, first.name)
+        _walk(next(iter(folders)), PurePosixPath(), intake)
         return intake
-    folders = {source for source in sources if source.is_dir()}
-    intake = Intake(not folders, sources[0].name if sources else "", sources[0].stem if len(sources) == 1 else "")
-    homes = _called([source if source in folders else source.parent for source in sources])
+    intake = Intake(not folders, first.name, first.stem if len(named) == 1 else "")
+    homes = _called([pair if pair[0] in folders else (pair[0].parent, pair[1].parent) for pair in named.items()])
     # What lies in another of them comes after it, so that it has that one's name and is beside its captions.
-    for source in sorted(sources, key=lambda source: len(folders.intersection(source.parents))):
-        if source in intake.seen:
+    for place in sorted(named, key=lambda place: len(folders.intersection(place.parents))):
+        if place in intake.seen:
             continue
-        if source in folders:
-            _walk(source, homes[source], intake)
+        if place in folders:
+            _walk(place, homes[place], intake)
         else:
-            intake.seen.add(source)
-            intake.files.append(Incoming(source, homes[source.parent] / source.name))
+            intake.seen.add(place)
+            intake.files.append(Incoming(place, homes[place.parent] / place.name))
     if not folders:
-        _beside(sources, homes, intake)
+        _beside(homes, intake)
     return intake
 
 
-def _called(folders: Sequence[Path]) -> dict[Path, PurePosixPath]:
-    """What each folder is called: its own name where no other has the same, and nothing where it is the only one."""
+def _place(source: Path) -> Path:
+    """The one path of a folder, however it is named; of a file, which may be a link with a caption of its own, too."""
+    real = Path(os.path.realpath(source))
+    return real if real.is_dir() else Path(os.path.realpath(source.parent), source.name)
+
+
+def _called(folders: Sequence[tuple[Path, Path]]) -> dict[Path, PurePosixPath]:
+    """What each folder is called: its name as named where no other has the same, and nothing where it is the only."""
     called: dict[Path, PurePosixPath] = {}
-    for folder in dict.fromkeys(folders):
-        own = folder.absolute().name or "folder"
+    for folder, named in folders:
+        if folder in called:
+            continue
+        own = named.name or "folder"
         name, number = PurePosixPath(own), 2
         while name in called.values():
             name, number = PurePosixPath(f"{own} ({number})"), number + 1
@@ -158,12 +168,11 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return "file" if stat.S_ISREG(mode) else "special"
 
 
-def _beside(sources: Sequence[Path], homes: dict[Path, PurePosixPath], intake: Intake) -> None:
+def _beside(homes: dict[Path, PurePosixPath], intake: Intake) -> None:
     """Add what lies beside files that were chosen by themselves, and may be a caption of theirs."""
-    chosen = {source.absolute() for source in sources}
     for folder, home in homes.items():
         for path in _files_of(folder):
-            if path.absolute() not in chosen:
+            if path not in intake.seen:
                 intake.files.append(Incoming(path, home / path.name, given=False))
 
 

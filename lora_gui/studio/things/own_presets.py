@@ -61,7 +61,8 @@ def rename(studio: Studio, key: str, title: str) -> Preset:
         raise UserError("The preset has no name.", "Type one, such as Ink drawings.")
     content = tomllib.loads(files.read_small(found.path).decode("utf-8-sig")) | {"title": title}
     others = {one: preset for one, preset in presets.presets(studio).items() if one != key}
-    target = studio.presets / f"{_free(others, title)}.toml"
+    new = _free(others, title)
+    target = found.path if new == key.casefold() else studio.presets / f"{new}.toml"  # on many drives the same file
     files.write_text(target, written(content))
     if target != found.path:
         files.remove(found.path)
@@ -131,11 +132,12 @@ def _without(content: dict[str, Any], hand: dict[str, Any]) -> dict[str, Any]:
 
 
 def _free(known: dict[str, Preset], title: str, numbered: bool = False) -> str:
-    key = safe_name(title)
-    if key in known and not numbered:
-        raise UserError(f"There is a preset {known[key].title} already.", "Give this one another name.")
+    """The key for a title, which no preset has; upper and lower case are the same, as they are on many drives."""
+    key, taken = safe_name(title), {one.casefold(): preset for one, preset in known.items()}
+    if key in taken and not numbered:
+        raise UserError(f"There is a preset {taken[key].title} already.", "Give this one another name.")
     number = 2
-    while key in known:
+    while key in taken:
         key, number = f"{safe_name(title)}-{number}", number + 1
     return key
 

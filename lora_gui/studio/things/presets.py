@@ -81,7 +81,8 @@ class Preset:
 
 def presets(studio: Studio) -> dict[str, Preset]:
     """Every preset by its key, the file name without suffix; a file of the user's replaces one of ours."""
-    found = {path.stem: path for folder in (SHIPPED, studio.presets) for path in sorted(folder.glob("*.toml"))}
+    there = (path for folder in (SHIPPED, studio.presets) for path in sorted(folder.glob("*.toml")))
+    found = {path.stem: path for path in there if not path.name.startswith(".")}  # as macOS puts beside others
     keys = sorted(found, key=lambda key: (ORDER.index(key) if key in ORDER else len(ORDER), key))
     return {one.key: one for one in (_describe(found[key], studio) for key in keys)}
 

@@ -15,19 +15,21 @@ from lora_gui import files
 from lora_gui.drive import refused
 from lora_gui.errors import UserError
 from lora_gui.protocol.lock import Lock
+from lora_gui.studio.things import picture_index
 
 FOLDER = ".changes"
 _TOLD = "change.json"
 _NAME = re.compile(r"(set\.json|\d{4,5}(-masklabel)?\.png|\d{4,5}\.txt)")  # of what can be changed
 _AWAY = ".away"  # behind a name: on its way out of the set
 _BEGUN, _LOCK = "begun.json", ".lock"
-_PATIENCE = 10.0  # seconds; no exchange takes longer
+_PATIENCE = 10.0  # seconds; few changes take longer, and who waits for one of them is told
 # The ways of an exchange. Each is over for all files before the next, so that its number says where each file is.
 _STEPS = (("set", "away"), ("held", "set"), ("away", "held"))
 
 
 T = TypeVar("T")
 Contents = Mapping[str, bytes | Path | None]  # of files by name; a file is moved here, None is no file
+Made = tuple[str, Contents]  # what is done, in a sentence, and by which contents
 
 
 class Change(NamedTuple):
@@ -54,12 +56,21 @@ def history(folder: Path) -> list[Change]:
 
 
 def do(folder: Path, says: str, contents: Contents, within: str = "") -> None:
-    """Put these contents in place of the files of a set, None for no file; what was taken back before is forgotten.
+    """As `make`, of contents that follow from nothing that is in the set."""
+    make(folder, lambda: (says, contents), within)
 
-    What goes on `within` the same as the change before, such as the typing of a caption, is one with it. Raises
-    UserError where the disk refuses.
+
+def make(folder: Path, made: Callable[[], Made], within: str = "") -> None:
+    """Put the contents of `made` in place of the files of a set, None for no file; what was taken back is forgotten.
+
+    `made` is called while nobody else changes the set, so that what it reads there, such as the list, is what it
+    changes; where it has no contents, nothing is done. What goes on `within` the same as the change before, such as
+    the typing of a caption, is one with it. Raises UserError as `made`, or where the disk refuses.
     """
     with _alone(folder):
+        says, contents = made()
+        if not contents:
+            return
         past = history(folder)
         if within and past and past[-1].done and past[-1].within == within and past[-1].names == tuple(contents):
             _put(folder, contents)
@@ -84,22 +95,24 @@ def _put(place: Path, contents: Contents) -> None:
             files.write_bytes(place / name, data)
 
 
-def undo(folder: Path) -> str:
-    """Take the last change back; what it was. Raises UserError where there is none."""
+def undo(folder: Path, ask: Callable[[Change], None] = lambda change: None) -> str:
+    """Take the last change back; what it was. Raises UserError where there is none, or as `ask`, which is told it."""
     with _alone(folder):
         done = [change for change in history(folder) if change.done]
         if not done:
             raise UserError("There is nothing to take back.", "What you change from now on can be.")
+        ask(done[-1])
         _exchange(done[-1])
         return done[-1].says
 
 
-def redo(folder: Path) -> str:
-    """Do the change again that was taken back last; what it was. Raises UserError where there is none."""
+def redo(folder: Path, ask: Callable[[Change], None] = lambda change: None) -> str:
+    """Do the change again that was taken back last; what it was. Raises UserError as `undo`."""
     with _alone(folder):
         undone = [change for change in history(folder) if not change.done]
         if not undone:
             raise UserError("There is nothing to do again.", "Take something back first.")
+        ask(undone[0])
         _exchange(undone[0])
         return undone[0].says
 
@@ -134,8 +147,10 @@ def _stirred(folder: Path) -> int:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """While nobody else changes the set, and once all that was begun is done."""
+    """While nobody else changes the set, and once all that was begun is done. Raises UserError."""
     home = folder / FOLDER
+    if not home.is_dir():
+        picture_index.read(folder)  # so that nothing is made where there is no set
     files.make_folder(home)
     lock = Lock(home / _LOCK)
     try:

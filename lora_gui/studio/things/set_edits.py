@@ -27,48 +27,53 @@ def caption(folder: Path, number: int, words: str, within: str = "") -> str:
     Each of its lines stays one, since each can be learnt as a caption of its own. Raises UserError where there
     is no such picture, or the disk refuses.
     """
-    label, path = _picture(folder, number)
     clean = "\n".join(line for one in words.splitlines() if (line := clean_caption(one)))
-    text = path.with_suffix(".txt")
-    try:
-        was: str | None = "\n".join(read_lines(text))
-    except UserError:  # deleted, or no text any more
-        was = None
-    if was != clean:
-        says = f"The caption of {label} was changed."
-        set_changes.do(folder, says, {text.name: clean.encode("utf-8")}, f"{number} {within}" if within else "")
+
+    def made() -> set_changes.Made:
+        label, path = _picture(folder, number)
+        text = path.with_suffix(".txt")
+        try:
+            was: str | None = "\n".join(read_lines(text))
+        except UserError:  # deleted, or no text any more
+            was = None
+        return f"The caption of {label} was changed.", {text.name: clean.encode("utf-8")} if was != clean else {}
+
+    set_changes.make(folder, made, f"{number} {within}" if within else "")
     return clean
 
 
 def crop(folder: Path, number: int, place: Place, within: str = "") -> None:
     """Say what stays of a picture where it is cropped. Raises UserError as `caption`, or where `place` is outside."""
-    label, _ = _picture(folder, number)
-    if not all(0 <= share <= 1 for share in place):
-        raise UserError(f"{label} cannot be cropped there.", "Move the frame within the picture.")
-    index = picture_index.read(folder)
-    crops = {**index.crops, number: place}
-    if place == MIDDLE:
-        del crops[number]
-    if crops == index.crops:
-        return
-    new = picture_index.written(index.model_copy(update={"crops": crops}))
-    says, mark = f"The crop of {label} was moved.", f"crop {number} {within}" if within else ""
-    set_changes.do(folder, says, {picture_index.FILE: new}, mark)
+
+    def made() -> set_changes.Made:
+        label, _ = _picture(folder, number)
+        if not all(0 <= share <= 1 for share in place):
+            raise UserError(f"{label} cannot be cropped there.", "Move the frame within the picture.")
+        index = picture_index.read(folder)
+        crops = {**index.crops, number: place}
+        if place == MIDDLE:
+            del crops[number]
+        new = picture_index.written(index.model_copy(update={"crops": crops}))
+        return f"The crop of {label} was moved.", {picture_index.FILE: new} if crops != index.crops else {}
+
+    set_changes.make(folder, made, f"crop {number} {within}" if within else "")
 
 
 def take_out(studio: Studio, folder: Path, numbers: Sequence[int]) -> None:
     """Take pictures out of a set. Raises UserError where none is there, none would stay, or a run needs the set."""
-    found = pictures.load(folder)
-    meant = [one for one in found.pictures if int(one.path.stem) in set(numbers)]
-    if not meant:
-        raise UserError("That picture is not in this set any more.", "Look at what is there now.")
-    if len(meant) == len(found.pictures):
-        raise UserError("A set needs one picture at least.", "Choose other pictures instead.")
-    pictures.require_free(studio, folder)
-    says, contents = remedies.remove(found, meant)
-    if len(meant) == 1:
-        says = f"{meant[0].label} was taken out."
-    set_changes.do(folder, says, contents)
+
+    def made() -> set_changes.Made:
+        found = pictures.load(folder)
+        meant = [one for one in found.pictures if int(one.path.stem) in set(numbers)]
+        if not meant:
+            raise UserError("That picture is not in this set any more.", "Look at what is there now.")
+        if len(meant) == len(found.pictures):
+            raise UserError("A set needs one picture at least.", "Choose other pictures instead.")
+        pictures.require_free(studio, folder)
+        says, contents = remedies.remove(found, meant)
+        return f"{meant[0].label} was taken out." if len(meant) == 1 else says, contents
+
+    set_changes.make(folder, made)
 
 
 def taken_out(folder: Path) -> list[TakenOut]:
@@ -82,15 +87,19 @@ def taken_out(folder: Path) -> list[TakenOut]:
 
 def put_back(folder: Path, number: int) -> None:
     """Put a picture back that was taken out, with its caption and its mask. Raises UserError where it is gone."""
-    one = next((one for one in taken_out(folder) if one.number == number), None)
-    if one is None:
-        raise UserError("That picture cannot be put back any more.", "Add it again.")
-    index = picture_index.read(folder)
-    removed = tuple(other for other in index.removed if other != number)
-    beside = (one.path, one.path.with_suffix(".txt"), mask_beside(one.path))
-    contents = {path.name: path.read_bytes() for path in beside if path.is_file()}
-    contents[picture_index.FILE] = picture_index.written(index.model_copy(update={"removed": removed}))
-    set_changes.do(folder, f"{one.label} was put back.", contents)
+
+    def made() -> set_changes.Made:
+        one = next((one for one in taken_out(folder) if one.number == number), None)
+        if one is None:
+            raise UserError("That picture cannot be put back any more.", "Add it again.")
+        index = picture_index.read(folder)
+        removed = tuple(other for other in index.removed if other != number)
+        beside = (one.path, one.path.with_suffix(".txt"), mask_beside(one.path))
+        contents = {path.name: path.read_bytes() for path in beside if path.is_file()}
+        contents[picture_index.FILE] = picture_index.written(index.model_copy(update={"removed": removed}))
+        return f"{one.label} was put back.", contents
+
+    set_changes.make(folder, made)
 
 
 def step(studio: Studio, folder: Path, way: str) -> None:
@@ -98,11 +107,12 @@ def step(studio: Studio, folder: Path, way: str) -> None:
 
     Raises UserError where there is none, or where it changes which pictures a run that needs the set learns from.
     """
-    past = set_changes.history(folder)
-    next_one = next((one for one in (past[::-1] if way == "undo" else past) if one.done == (way == "undo")), None)
-    if next_one and any(name[:-4].isdecimal() and name.endswith(".png") for name in next_one.names):
-        pictures.require_free(studio, folder)
-    {"undo": set_changes.undo, "redo": set_changes.redo}[way](folder)
+
+    def ask(change: set_changes.Change) -> None:
+        if any(name[:-4].isdecimal() and name.endswith(".png") for name in change.names):
+            pictures.require_free(studio, folder)
+
+    {"undo": set_changes.undo, "redo": set_changes.redo}[way](folder, ask)
 
 
 def _picture(folder: Path, number: int) -> tuple[str, Path]:

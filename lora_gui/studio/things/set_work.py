@@ -22,8 +22,12 @@ def rename(folder: Path, title: str) -> None:
     name = " ".join(plain(title).split())
     if not name or len(name) > LONGEST:
         raise UserError(f"A picture set needs a name of 1 to {LONGEST} letters.", "Type another one.")
-    renamed = picture_index.read(folder).model_copy(update={"title": name})
-    set_changes.do(folder, f"The set was named {name}.", {picture_index.FILE: picture_index.written(renamed)})
+
+    def made() -> set_changes.Made:
+        renamed = picture_index.read(folder).model_copy(update={"title": name})
+        return f"The set was named {name}.", {picture_index.FILE: picture_index.written(renamed)}
+
+    set_changes.make(folder, made)
 
 
 def add(
@@ -40,31 +44,35 @@ def add(
     """
     came, refused = pictures.import_pictures(studio, sources, names, skipped, ground)
     try:
-        index, more = picture_index.read(folder), picture_index.read(came.folder)
-        begin = len(index.labels)
-        if begin + len(more.labels) > MOST:
-            raise UserError(f"That would be more than {MOST} pictures.", "Make a set of their own of them.")
-        contents: dict[str, bytes | Path | None] = {}
-        for number in range(1, len(more.labels) + 1):
-            source, target = came.folder / f"{number:04}.png", folder / f"{begin + number:04}.png"
-            contents |= {target.name: source, f"{target.stem}.txt": source.with_suffix(".txt")}
-            if mask_beside(source).is_file():
-                contents[mask_beside(target).name] = mask_beside(source)
-        digests = [*index.digests, *[""] * (begin - len(index.digests)), *more.digests]
-        changed = {
-            "labels": (*index.labels, *more.labels),
-            "notes": (*index.notes, *more.notes),
-            "repeats": picture_index.repeats(index.counts() + more.counts()),
-            "digests": tuple(digests),
-            "opted_out": (*index.opted_out, *(begin + number for number in more.opted_out)),
-            "left": (*index.left, *more.left),
-        }
-        contents[picture_index.FILE] = picture_index.written(index.model_copy(update=changed))
-        count = len(more.labels)
-        set_changes.do(folder, f"{count} {'picture was' if count == 1 else 'pictures were'} added.", contents)
+        set_changes.make(folder, lambda: _joined(folder, came.folder))
     finally:
         files.remove_folder(came.folder)
     return pictures.load(folder), refused
+
+
+def _joined(folder: Path, came: Path) -> set_changes.Made:
+    """A set with the pictures of another behind its own."""
+    index, more = picture_index.read(folder), picture_index.read(came)
+    begin, count = len(index.labels), len(more.labels)
+    if begin + count > MOST:
+        raise UserError(f"That would be more than {MOST} pictures.", "Make a set of their own of them.")
+    contents: dict[str, bytes | Path | None] = {}
+    for number in range(1, count + 1):
+        source, target = came / f"{number:04}.png", folder / f"{begin + number:04}.png"
+        contents |= {target.name: source, f"{target.stem}.txt": source.with_suffix(".txt")}
+        if mask_beside(source).is_file():
+            contents[mask_beside(target).name] = mask_beside(source)
+    digests = [*index.digests, *[""] * (begin - len(index.digests)), *more.digests]
+    changed = {
+        "labels": (*index.labels, *more.labels),
+        "notes": (*index.notes, *more.notes),
+        "repeats": picture_index.repeats(index.counts() + more.counts()),
+        "digests": tuple(digests),
+        "opted_out": (*index.opted_out, *(begin + number for number in more.opted_out)),
+        "left": (*index.left, *more.left),
+    }
+    contents[picture_index.FILE] = picture_index.written(index.model_copy(update=changed))
+    return f"{count} {'picture was' if count == 1 else 'pictures were'} added.", contents
 
 
 def repeat(folder: Path, numbers: Sequence[int], times: int) -> PictureSet:
@@ -72,18 +80,22 @@ def repeat(folder: Path, numbers: Sequence[int], times: int) -> PictureSet:
 
     Raises UserError where there is no such picture, or `times` is out of bounds.
     """
-    found, index = pictures.load(folder), picture_index.read(folder)
-    if not numbers or set(numbers) - {int(one.path.stem) for one in found.pictures}:
-        raise UserError("There is no picture of that number in this set.", "Name some as their files are called.")
-    if not 1 <= times <= MOST_REPEATS:
-        raise UserError(f"A picture can count 1 to {MOST_REPEATS} times.", "Name another number.")
-    counts = index.counts()
-    for number in numbers:
-        counts[number - 1] = times
-    changed = index.model_copy(update={"repeats": picture_index.repeats(counts)})
-    count = len(set(numbers))
-    says = f"{count} {'picture counts' if count == 1 else 'pictures count'} {times} times now."
-    set_changes.do(folder, says, {picture_index.FILE: picture_index.written(changed)})
+
+    def made() -> set_changes.Made:
+        found, index = pictures.load(folder), picture_index.read(folder)
+        if not numbers or set(numbers) - {int(one.path.stem) for one in found.pictures}:
+            raise UserError("There is no picture of that number in this set.", "Name some as their files are called.")
+        if not 1 <= times <= MOST_REPEATS:
+            raise UserError(f"A picture can count 1 to {MOST_REPEATS} times.", "Name another number.")
+        counts = index.counts()
+        for number in numbers:
+            counts[number - 1] = times
+        changed = index.model_copy(update={"repeats": picture_index.repeats(counts)})
+        count = len(set(numbers))
+        says = f"{count} {'picture counts' if count == 1 else 'pictures count'} {times} times now."
+        return says, {picture_index.FILE: picture_index.written(changed)}
+
+    set_changes.make(folder, made)
     return pictures.load(folder)
 
 
@@ -92,9 +104,16 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
 
     Raises UserError where there is no such picture, where all are meant, or while a run needs the set.
     """
+    place = studio.pictures / new_id(studio.pictures)
+    set_changes.make(folder, lambda: _moved(studio, folder, set(numbers), title, place))
+    return pictures.load(place)
+
+
+def _moved(studio: Studio, folder: Path, numbers: set[int], title: str, place: Path) -> set_changes.Made:
+    """A set without the pictures of these numbers, copies of which are the set `place` then."""
     found = pictures.load(folder)
-    meant = [one for one in found.pictures if int(one.path.stem) in set(numbers)]
-    if not meant or len(meant) < len(set(numbers)) or len(meant) == len(found.pictures):
+    meant = [one for one in found.pictures if int(one.path.stem) in numbers]
+    if not meant or len(meant) < len(numbers) or len(meant) == len(found.pictures):
         raise UserError("A set is split into two by naming some of its pictures.", "Name some, and not all of them.")
     pictures.require_free(studio, folder)
     kept = picture_index.read(folder).model_copy(
@@ -110,17 +129,13 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
             "title": " ".join(plain(title).split())[:LONGEST] or f"{len(meant)} pictures",
         }
     )
-    made = _filled(studio, found, meant, kept)
-    says, contents = remedies.remove(found, meant)
-    set_changes.do(folder, says, contents)
-    return pictures.load(made)
+    _fill(place, found, meant, kept)
+    return remedies.remove(found, meant)
 
 
-def _filled(
-    studio: Studio, found: PictureSet, meant: Sequence[pictures.Picture], index: picture_index.Index
-) -> Path:
-    """A new set of copies of these pictures."""
-    partial, made = files.half_made(studio.pictures / "new"), studio.pictures / new_id(studio.pictures)
+def _fill(place: Path, found: PictureSet, meant: Sequence[pictures.Picture], index: picture_index.Index) -> None:
+    """Make a new set of copies of these pictures."""
+    partial = files.half_made(place)
     try:
         for at, one in enumerate(meant, start=1):
             files.copy(one.path, partial / f"{at:04}.png")
@@ -128,7 +143,6 @@ def _filled(
             if mask := masks.mask_of(found, one):
                 files.copy(mask, mask_beside(partial / f"{at:04}.png"))
         picture_index.write(partial, index)
-        files.move(partial, made)
+        files.move(partial, place)
     finally:
         files.remove_folder(partial)
-    return made

@@ -1,9 +1,11 @@
 """Words that change from drawing to drawing: `{a|b|c}`, and `__name__` for a line of a list of the user's."""
 
+import errno
 import random
 import re
 from pathlib import Path
 
+from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -44,10 +46,10 @@ def _lines(studio: Studio, name: str) -> list[str]:
     """The lines of a list, empty ones and those that begin with # left out."""
     path = folder(studio) / f"{name}.txt"
     try:
-        if path.stat().st_size > _LARGEST:
-            raise UserError(f"The list {path.name} is too long.", "Keep it under a megabyte.")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError:
+        text = files.read_small(path, _LARGEST).decode("utf-8-sig", errors="replace")
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise UserError(f"The list {path.name} is too long.", "Keep it under a megabyte.") from None
         what = f"There is no list called {name}, which the prompt asks for."
         raise UserError(what, f"Put its words into {path}, one a line, or write {{a|b|c}}.") from None
     lines = [line.strip() for line in text.splitlines()]

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from lora_gui import files
-from lora_gui.studio.paths import Studio
+from lora_gui.studio.paths import Studio, home_folder
 
 LIFE = 600.0  # seconds a browser gets to come up; then its key is worth nothing, and its page is deleted
 LOOK = 30.0  # seconds between two looks for pages that nobody came with
@@ -25,13 +25,10 @@ def folder(studio: Studio) -> Path:
 
     They may read no hidden folder, and a studio lies in one as a rule.
     """
-    try:
-        is_confined = (Path.home() / "snap").is_dir()
-    except RuntimeError:  # nobody's home is known
-        is_confined = False
-    if not is_confined:
+    user = home_folder()
+    if user is None or not (user / "snap").is_dir():
         return studio.cache / "keys"
-    return Path.home() / f"lora-studio-opens-{hashlib.sha256(str(studio.home.resolve()).encode()).hexdigest()[:8]}"
+    return user / f"lora-studio-opens-{hashlib.sha256(str(studio.home.resolve()).encode()).hexdigest()[:8]}"
 
 
 def page(studio: Studio, window: str) -> Path:

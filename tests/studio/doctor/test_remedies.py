@@ -148,3 +148,18 @@ def test_a_half_written_change_is_forgotten_and_its_files_come_to_nothing(ill, m
     assert not first.path.with_suffix(".txt").exists()
     set_changes.undo(folder)
     assert state(folder) == before
+
+
+def test_each_line_of_a_caption_is_mended_and_stays_one(ill):
+    studio, folder = ill
+    (folder / "0001.txt").write_text("watercolor, a fox\na fox in watercolor")
+    remedies.mend(studio, *line(studio, folder, "words"))
+    assert (folder / "0001.txt").read_text() == "a fox\na fox in"
+
+
+def test_what_was_typed_since_the_pictures_were_judged_is_mended_and_not_written_over(ill):
+    studio, folder = ill
+    found, wrong = line(studio, folder, "words")
+    (folder / "0001.txt").write_text(f"{wrong.word}, typed since")
+    remedies.mend(studio, found, wrong)
+    assert (folder / "0001.txt").read_text() == "typed since"

@@ -14,6 +14,7 @@ from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.finding import found, look, patience, places, walk
+from lora_gui.studio.finding.settings_files import named_in
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.run import QUEUE
 from lora_gui.studio.things import base_removal, bases
@@ -209,3 +210,19 @@ def test_a_list_that_is_damaged_or_of_others_shows_what_is_whole_of_it(studio, d
     assert found.remembered(studio).things == (known,)
     studio.home.joinpath(found.FILE).write_text("{")
     assert found.remembered(studio).things == ()
+
+
+def test_drives_are_named_as_people_name_folders_and_what_is_there_is_a_base(studio, drive, tmp_path, monkeypatch):
+    path = sparse(layouts.marked(drive / "ComfyUI", "comfy/sd.py") / "models" / "a.safetensors", like.SDXL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(places.DRIVES, os.pathsep.join(["drive", "~nobody-of-this-name/x"]))
+    assert [one.path for one in looked(studio).bases] == [str(path)]
+    assert str(path) in {base.path for base in bases.list_bases(studio)}
+
+
+def test_a_home_that_nobody_has_is_a_path_like_any_other(studio, drive):
+    with pytest.raises(UserError, match="~nobody-of-this-name"):
+        look.add(studio, Path("~nobody-of-this-name/model.safetensors"))
+    settings = drive / "extra.yaml"
+    settings.write_text("a: {base_path: ~nobody-of-this-name/x, checkpoints: models}")
+    assert named_in(settings, "checkpoints", drive) == [drive / "~nobody-of-this-name/x/models"]

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import shlex
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from lora_gui.formats import contract, edit, generation, png
 from lora_gui.formats.contract import Contract
 from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.settings import DrawSettings, TrainSettings
-from lora_gui.studio.giving import card, share
+from lora_gui.studio.giving import card, publish, share
 from lora_gui.studio.giving.card import Content, Shown
+from lora_gui.studio.library import contracts
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import loras
@@ -184,3 +187,31 @@ def test_publishing_shows_first_what_would_be_uploaded_and_sends_it_only_then(
         assert code == 0 and said["address"] == f"{hub.url}/ada/fox", said
         assert set(hub.repos["ada/fox"].at("main")[1]) == {*said["files"], ".gitattributes"}
         assert hub.repos["ada/fox"].private
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_a_pipe_in_place_of_a_drawing_hangs_nobody(tmp_path, lora, studio):
+    os.mkfifo(tmp_path / "pipe.png")
+    folder = share._Folder(studio, lora, tmp_path / "made", None)
+    said = []
+
+    def chosen():
+        with pytest.raises(UserError, match="no whole drawing") as caught:
+            folder.write_samples([tmp_path / "pipe.png"])
+        said.append(caught.value)
+
+    thread = threading.Thread(target=chosen, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert said
+
+
+def test_a_card_in_another_encoding_is_told_before_anything_is_uploaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(contracts, "require_publishable", lambda path: None)
+    for text, right in (("# caf\xe9".encode("latin-1"), False), ("\ufeff# caf\xe9".encode(), True)):
+        (tmp_path / "README.md").write_bytes(text)
+        if right:
+            assert publish.shown(tmp_path, "fox.safetensors", "ada/fox").card == "# caf\xe9"
+        else:
+            with pytest.raises(UserError, match="README.md cannot be read"):
+                publish.shown(tmp_path, "fox.safetensors", "ada/fox")

@@ -183,3 +183,12 @@ def test_the_lock_of_a_child_is_freed_by_its_death_alone(studio):
     psutil.Process(run.beat()[0]).kill()
     wait_until(lambda: not task.lives())
     assert task.lock.exists()
+
+
+def test_a_token_in_another_encoding_is_refused_before_a_child_starts_and_shown_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "start", None)
+    for ask in (lambda: process.ask("sign_in", ["hf_\udcff"], tmp_path / "log"),
+                lambda: process.follow("upload", '{"folder": "caf\udce9"}', tmp_path / "log", print)):  # fmt: skip
+        with pytest.raises(UserError, match="not in UTF-8") as caught:
+            ask()
+        assert "hf_" not in str(caught.value) and "caf" not in str(caught.value)

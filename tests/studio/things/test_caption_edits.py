@@ -71,3 +71,21 @@ def test_the_command_shows_writes_only_when_told_and_goes_back_and_forth(made, c
     assert ran("redo")["set"] == made.folder.name and captions(made) == after
     assert main(["pictures", "redo", made.folder.name, "--json"]) == 1
     assert "nothing to do again" in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+
+
+def test_what_only_begins_or_ends_with_the_same_letters_is_another_word():
+    words = {"mandarin": "man mandarin man", "man-made": "man man-made man", "a woman": "man a woman man"}
+    words |= {"man": "man", "man, a man": "man, a man", "a snowman": "man a snowman man"}
+    assert {one: edited(one, Edit(prefix="man", suffix="man")) for one in words} == words
+    assert edited("red,dish", Edit(prefix="red,")) == "red,dish" and edited("x.jpg", Edit(suffix=".jpg")) == "x.jpg"
+
+
+def test_each_line_of_a_caption_is_changed_and_stays_one(made, capsys):
+    text = made.pictures[0].path.with_suffix(".txt")
+    text.write_text("a fox\noil\na red fox\n")
+    assert main(["pictures", "captions", made.folder.name, "--prefix", "zxy", "--remove", "oil", "--write"]) == 0
+    assert text.read_text() == "zxy a fox\nzxy\nzxy a red fox"
+    first = suggested(pictures.load(made.folder), Edit(remove=["zxy"]))[0]
+    assert first.becomes == "a fox\na red fox"
+    assert accept(made, [first._replace(becomes="my own\n\n two  lines")]) == (1, 0)
+    assert text.read_text() == "my own\ntwo lines"

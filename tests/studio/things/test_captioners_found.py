@@ -56,3 +56,9 @@ def test_a_folder_that_is_named_says_what_is_wrong_with_it(studio, tmp_path):
     assert captioners.find(studio, str(put(tmp_path / "there"))).title == "there"
     with pytest.raises(UserError, match="no captioner that is known"):
         captioners.find(studio, str(put(tmp_path / "other", "bert")))
+
+
+def test_the_home_of_nobody_is_no_folder(studio):
+    for ask in (captioners.named, lambda path: captioners.find(studio, path)):
+        with pytest.raises(UserError, match="~nobody-of-this-name"):
+            ask("~nobody-of-this-name/x")

@@ -99,11 +99,16 @@ def test_a_mask_is_one_where_a_picture_of_its_name_is_there_or_others_are_called
 
 @pytest.mark.parametrize("given", [
     ["in", "in"], ["in", "in/."], ["in", "in/a.png", "in/a.txt"], ["in/a.png", "in"], ["in/sub/a.png", "in", "in/sub"],
-    ["in/sub", "in"], ["in", "in/sub", "in/sub/a.png"],
+    ["in/sub", "in"], ["in", "in/sub", "in/sub/a.png"], ["in", "in/../in"], ["in/../in", "in/sub/../a.png", "in"],
+    ["in", "link"], ["link", "in/sub"], ["link/sub", "in"], ["link/a.png", "in/sub/a.png", "in/a.png"],
 ])  # fmt: skip
 def test_what_is_given_twice_comes_once_and_has_its_caption(studio, tmp_path, given):
     files = [("a.png", None), ("a.txt", "a fox"), ("sub/a.png", None), ("sub/a.txt", "a bear")]
     filled_with(tmp_path / "in", files)
+    if any(one.startswith("link") for one in given):
+        if os.name == "nt":
+            pytest.skip("Windows lets only administrators make links")
+        (tmp_path / "link").symlink_to(tmp_path / "in")
     made, refused = import_pictures(studio, [tmp_path / one for one in given])
     assert sorted(one.caption for one in made.pictures) == ["a bear", "a fox"] and not (refused or made.left)
 
@@ -197,3 +202,14 @@ def test_a_folder_of_repeats_that_is_dropped_alone_changes_nothing_and_says_so(s
 def test_a_sentence_names_twenty_files_and_counts_the_others():
     left = [left_out(f"{n}.png", "mask") for n in range(25)]
     assert counted(left) == "25 masks" and details(left)[0].endswith("19.png and 5 more.")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets only administrators make links")
+def test_what_is_named_by_a_link_is_called_as_it_was_named_and_a_linked_file_has_its_own_caption(studio, tmp_path):
+    filled_with(tmp_path / "in", [("a.png", None), ("a.txt", "a fox"), ("b.txt", "a hat")])
+    (tmp_path / "in" / "b.png").symlink_to(tmp_path / "in" / "a.png")
+    (tmp_path / "my foxes").symlink_to(tmp_path / "in")
+    made, _ = import_pictures(studio, [tmp_path / "my foxes", tmp_path / "in"])
+    assert made.title == "my foxes"
+    made, _ = import_pictures(studio, [tmp_path / "in" / "a.png", tmp_path / "in" / "b.png"])
+    assert [(one.label, one.caption) for one in made.pictures] == [("a.png", "a fox"), ("b.png", "a hat")]

@@ -78,3 +78,23 @@ def test_the_commands_keep_list_and_share_presets(studio, monkeypatch, capsys, t
     assert told("share", "ink", "--out", str(tmp_path))[1]["file"] == str(tmp_path / "ink-preset.toml")
     assert told("rename", "ink", "Brush")[1]["preset"] == "brush" and told("rename", "ink", "x")[0] == 1
     assert cli.main(["presets"]) == 0 and "Brush, yours" in capsys.readouterr().out
+
+
+def test_a_name_that_differs_in_case_alone_is_the_same_as_it_is_on_many_drives(studio, tmp_path):
+    mine = studio.presets / "Sketch.toml"  # put there by hand, or by another program
+    mine.parent.mkdir(parents=True)
+    mine.write_text('title = "Sketch"\n[all]\nrank = 9\n')
+    with pytest.raises(UserError, match="There is a preset Sketch already"):
+        own_presets.save(studio, "sketch", "style", {"rank": 5})
+    (tmp_path / "from bea.toml").write_text('title = "Sketch"\n[all]\nrank = 7\n')
+    assert own_presets.bring(studio, tmp_path / "from bea.toml").key == "sketch-2"
+    made = own_presets.rename(studio, "Sketch", "SKETCH")
+    assert (made.path, made.title) == (mine, "SKETCH") and "rank = 9" in mine.read_text()
+    assert own_presets.rename(studio, "sketch-2", "Pencil").key == "pencil"
+    assert sorted(path.name for path in studio.presets.iterdir()) == ["Sketch.toml", "pencil.toml"]
+
+
+def test_a_title_in_another_encoding_is_refused_and_leaves_nothing(studio):
+    with pytest.raises(UserError, match="not in UTF-8"):
+        own_presets.save(studio, "caf\udce9", "style", {"rank": 5})
+    assert not own_presets.own(studio) and not [*studio.presets.glob("*"), *studio.presets.glob(".*")]

@@ -319,3 +319,9 @@ def test_further_resolutions_are_smaller_than_the_resolution(studio):
     assert fill(studio, "style", STARTER, 20, {"further_resolutions": (64,)}).further_resolutions
     with pytest.raises(SettingError, match="Further resolutions can be at most 2,048. It was 5000."):
         fill(studio, "style", STARTER, 20, {"further_resolutions": (5000,)})
+
+
+def test_what_macos_puts_beside_a_preset_is_none(studio):
+    mine(studio, "[all]\nrank = 5\n")
+    (studio.presets / "._mine.toml").write_bytes(b"\0\x05\x16\x07" * 20)
+    assert list(presets(studio)) == ["style", "character", "concept", "mine"]

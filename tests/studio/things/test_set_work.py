@@ -1,5 +1,8 @@
 """Picture sets are named, added to and split, and stay folders that any program can read."""
 
+import threading
+import time
+
 import pytest
 from PIL import Image
 
@@ -80,3 +83,57 @@ def test_a_set_is_split_in_two_and_that_can_be_taken_back(studio, tmp_path):
     for wrong in ([], [9], [1, 2, 3]):
         with pytest.raises(UserError, match="split into two"):
             set_work.split(studio, made.folder, wrong, "x")
+
+
+def meanwhile(monkeypatch, mine, others):
+    """Do `mine`, and `others` from other threads, which begin once the list that `mine` will write is made."""
+    written, begun = picture_index.written, []
+    threads = [threading.Thread(target=one) for one in others]
+
+    def slow(index):
+        if not begun and len(index.labels) > 4:  # and not that of a new set
+            begun.append(index)
+            for thread in threads:
+                thread.start()
+            time.sleep(0.5)  # as of a disk that wakes up; without a lock the others are through by then
+        return written(index)
+
+    with monkeypatch.context() as during:
+        during.setattr(picture_index, "written", slow)
+        mine()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("mine", [
+    lambda studio, folder, more: set_work.rename(folder, "foxes"),
+    lambda studio, folder, more: set_work.repeat(folder, [1], 3),
+    lambda studio, folder, more: set_work.add(studio, folder, [more]),
+    lambda studio, folder, more: set_work.split(studio, folder, [1], "one"),
+    lambda studio, folder, more: set_edits.take_out(studio, folder, [1]),
+    lambda studio, folder, more: set_edits.put_back(folder, 4),
+    lambda studio, folder, more: set_edits.crop(folder, 1, (0.0, 0.25)),
+], ids=["rename", "repeat", "add", "split", "take out", "put back", "crop"])  # fmt: skip
+def test_changes_at_the_same_time_are_one_after_the_other_and_none_is_lost(studio, tmp_path, monkeypatch, mine):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue", "green", "gold", "white")])
+    more, other = inbox(tmp_path, "b", "black"), inbox(tmp_path, "c", "pink", "cyan")
+    folder = made.folder
+    set_edits.take_out(studio, folder, [4])
+    before = len(set_changes.history(folder))
+    others = [lambda: set_work.repeat(folder, [2], 7), lambda: set_work.add(studio, folder, [other])]
+    meanwhile(monkeypatch, lambda: mine(studio, folder, more), others)
+    picture_index.check(folder)
+    found = {one.label: one for one in pictures.load(folder).pictures}
+    assert found["gold.png"].repeats == 7 and {"pink.png", "cyan.png"} <= set(found)
+    assert len(set_changes.history(folder)) == before + 3
+    assert len(found) + len(picture_index.read(folder).removed) == len(picture_index.read(folder).labels)
+    for _ in range(3):
+        set_changes.undo(folder)
+    left = {one.label for one in pictures.load(folder).pictures}
+    assert left == {"blue.png", "gold.png", "green.png", "white.png"}
+
+
+def test_a_set_that_is_not_there_is_not_made_by_a_change(studio):
+    with pytest.raises(UserError, match="not in your studio any more"):
+        set_work.rename(studio.pictures / "gone", "foxes")
+    assert not (studio.pictures / "gone").exists()

@@ -1,5 +1,8 @@
 """Words that change from drawing to drawing."""
 
+import os
+import threading
+
 import pytest
 
 from lora_gui.errors import UserError
@@ -46,3 +49,22 @@ def test_a_list_that_is_gone_empty_or_names_itself_is_said(studio):
     listed(studio, "round", "__round__ __round__")
     with pytest.raises(UserError, match="name each other"):
         chosen(studio, "__round__", "1")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_a_list_that_is_a_pipe_hangs_nobody_and_one_that_is_too_long_is_said(studio):
+    os.mkfifo(wildcards.folder(studio) / "pipe.txt")
+    said = []
+
+    def drawn():
+        with pytest.raises(UserError, match="no list called pipe") as caught:
+            chosen(studio, "__pipe__", "1")
+        said.append(caught.value)
+
+    thread = threading.Thread(target=drawn, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert said
+    listed(studio, "long", "red\n" * 300_000)
+    with pytest.raises(UserError, match="too long"):
+        chosen(studio, "__long__", "1")
