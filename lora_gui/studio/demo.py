@@ -54,7 +54,8 @@ def demo(studio: Studio, out: Path, say: Say) -> dict[str, Any]:
     before, after = _draw(studio, base, Path(status.lora), out, say)
     picture = out / "before-after.png"
     files.write_bytes(picture, _png(grid(before, after)))
-    shown = {"lora": status.lora, "before_after": os.path.realpath(picture), "seconds": round(time.monotonic() - began, 1)}
+    seconds = round(time.monotonic() - began, 1)
+    shown = {"lora": status.lora, "before_after": os.path.realpath(picture), "seconds": seconds}
     figures = shown | {
         "train_seconds": round(trained - began, 1),
         "draw_seconds": round(time.monotonic() - trained, 1),

@@ -61,6 +61,7 @@ def test_a_run_that_is_about_to_come_is_looked_for_unless_it_is_held(tmp_path):
     assert not is_looked()
     with launching.starting(studio):
         assert is_looked()
+        files.write_json(studio.runs / "one" / "job.json", {})
         files.write_json(studio.runs / "queue.json", {"order": ["one"]})
     assert is_looked()
     queue.hold(studio, True)

@@ -37,7 +37,7 @@ def waiting(studio: Studio) -> list[Run]:
 
 def stirs(studio: Studio) -> bool:
     """Whether a run is about to come by itself: some wait and nobody holds them, or one is just being started."""
-    waits = bool(queued(studio.runs)) and not is_queue_held(studio.runs)
+    waits = bool(_order(studio)) and not is_queue_held(studio.runs)
     return waits or is_held(studio.runs / START_LOCK)
 
 

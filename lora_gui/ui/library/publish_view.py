@@ -34,7 +34,8 @@ class Told:
         self.cancel = gr.Button("Cancel", size="sm", visible=False, scale=0, min_width=100, elem_id=f"{key}cancel")
         self.page = gr.JSON([], visible=False)  # the mark of what this page shows
         self.outputs: list[Any] = [self.place, self.cancel, self.page]
-        context.waits.append(lambda: any(map(self._works.goes_on, [*self._said])))
+        self._ends = set[str]()  # LoRAs of whose work the end is not said yet
+        context.waits.append(lambda: bool(self._ends))
 
     def begin(
         self,
@@ -44,7 +45,7 @@ class Told:
         cancelled: Callable[[], str] = lambda: CANCELLED,
     ) -> None:
         """Let `work` be done in a thread, as `Works.told` does it. Raises UserError where something is already."""
-        if self._works.goes_on(lora):
+        if lora in self._ends:
             raise GOES_ON
         told = self._works.told(lora, work, problem, cancelled)
         self._say(lora, next(told))
@@ -52,7 +53,9 @@ class Told:
         def follow() -> None:
             for words in told:
                 self._say(lora, words)
+            self._ends.discard(lora)
 
+        self._ends.add(lora)
         threading.Thread(target=follow, daemon=True).start()
 
     def give_up(self, page: dict[str, Any]) -> None:
@@ -60,11 +63,11 @@ class Told:
 
     def is_done(self, lora: str) -> bool:
         """Whether something came of the work on a LoRA that is as it was then."""
-        return bool(self._now(lora)[0]) and not self._works.goes_on(lora)
+        return bool(self._now(lora)[0]) and lora not in self._ends
 
     def mark(self, lora: str) -> list[Any]:
         """Changes whenever what there is to be seen of a LoRA does."""
-        return [lora, self._now(lora)[0], self._works.goes_on(lora)]
+        return [lora, self._now(lora)[0], lora in self._ends]
 
     def shown(self, lora: str) -> Changes:
         mark = self.mark(lora)  # first: what is said meanwhile is looked at once more
