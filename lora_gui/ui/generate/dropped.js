@@ -1,8 +1,8 @@
-// What is dropped outside of a place of its own: on Generate the whole page takes it, elsewhere the zone in sight does;
-// nowhere does the browser open it in place of the window.
+// What is dropped outside of a place of its own while Generate is open: the whole page takes it.
 const isHere = () => document.querySelector('#prompt')?.checkVisibility();
-const brings = event => event.dataTransfer?.types.includes('Files');
-const cover = on => document.body.classList.toggle('dropping', Boolean(on && isHere()));
+const brings = event => event.dataTransfer?.types.includes('Files') && isHere();
+let sending = Promise.resolve(); // one drop after the other
+const cover = on => document.body.classList.toggle('dropping', Boolean(on));
 
 window.addEventListener('dragover', event => {
   if (!brings(event)) return;
@@ -10,17 +10,19 @@ window.addEventListener('dragover', event => {
   event.preventDefault();
 });
 window.addEventListener('dragleave', event => { if (!event.relatedTarget) cover(false); });
-window.addEventListener('drop', async event => {
+window.addEventListener('drop', event => {
   cover(false);
   if (!brings(event) || event.defaultPrevented) return;
   event.preventDefault();
-  if (!isHere()) {
-    const zone = [...document.querySelectorAll('.zone')].find(one => one.checkVisibility());
-    zone?.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: event.dataTransfer }));
-    return;
-  }
-  const file = event.dataTransfer.files[0];
-  if (!file) return;
-  const copy = await studio.copied(file).catch(error => ({ why: error.why || '' }));
-  trigger('upload', { paths: copy.why === undefined ? [copy] : [], names: [file.name], why: copy.why || '' });
+  const files = [...event.dataTransfer.files], work = () => send(files);
+  if (files.length) sending = sending.then(work, work);
 });
+
+async function send(files) {
+  const paths = [];
+  let why = '';
+  for (const file of files) {
+    paths.push(await studio.copied(file).catch(error => { why ||= error.why || ''; return null; }));
+  }
+  trigger('upload', { paths, names: files.map(file => file.name), why });
+}

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from lora_gui.errors import UserError
 from lora_gui.studio import again
 from lora_gui.studio.library import folder, history
 from lora_gui.studio.tasks.drawing import Waiting
@@ -13,7 +14,7 @@ from lora_gui.ui.context import Context
 from lora_gui.ui.generate import quick, under_way, wall
 from lora_gui.ui.generate.sheets import SheetView
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed, takes_long
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, takes_long
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
@@ -65,9 +66,8 @@ class Gallery:
         self._words.change(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
         self._star.change(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
         for part in (self.stage, self._gallery, self._said, self._behind):
-            acted = noticed(self._said, self._acted)
             each: dict[str, Any] = HIDDEN | {"trigger_mode": "multiple"}  # each press counts
-            live.after(part.select(acted, [self._page, *self._wish], self.outputs, **each), "#cancel", "#draw")
+            live.after(part.select(self._acted, [self._page, *self._wish], self.outputs, **each), "#cancel", "#draw")
 
     def _look(self, page: dict[str, Any], words: str, star: bool) -> Changes:
         """What has changed since this page last looked; a page that was just opened gets all there is.
@@ -89,7 +89,8 @@ class Gallery:
         # an answer to what was pressed a moment before a search may come after the search's own
         is_new = page.get("drawn") != drawn or page.get("wish") != mark["wish"]
         if is_new:
-            changes = self._listed(page | mark, words, star, int(page.get("number", 1)))
+            has_ended = not {*ended} <= {*page.get("drawn", [])}  # then what was just drawn stands first
+            changes = self._listed(page | mark, words, star, 1 if has_ended else int(page.get("number", 1)))
         else:
             changes = {self._page: page | mark}
         # drawn anew only then, so that its buttons can be pressed; a quick order may have come and gone between looks
@@ -111,18 +112,31 @@ class Gallery:
         return "".join(problems) + markup.sentences("Worth knowing", [*notes])
 
     def _listed(
-        self, page: dict[str, Any], words: str, star: bool, number: int = 1, seconds: float | None = AT_ONCE
+        self,
+        page: dict[str, Any],
+        words: str,
+        star: bool,
+        number: int = 1,
+        seconds: float | None = AT_ONCE,
+        pressed: str | None = "",
     ) -> Changes:
-        """One page of the drawings that fit, as the folders are now."""
+        """One page of the drawings that fit, as the folders are now.
+
+        Whatever is looked for, the newest drawing and the one that was `pressed` are told of too, so that they stay
+        where they are shown large; not where another page or search was asked for (None), of which the first is shown.
+        """
         there, left = history.history(self._studio, seconds)
         found = history.wanted(there, words or "", bool(star))
         shown = wall.page(found, number, Thumbnails(self._studio), self._studio.drawings)
         if there and not found:
             shown = markup.quiet(wall.NONE_FIT)
+        if pressed is not None and (there or pressed):
+            kept = [one for one in there if one.name == pressed]
+            shown += wall.beside([*there[:1], *kept], "" if kept else pressed, self._studio.drawings)
         return {self._gallery: shown, self._page: page | {"number": number, "left": left, "wish": _wish(words, star)}}
 
     def _sought(self, page: dict[str, Any], words: str, star: bool) -> Changes:
-        return self._listed(page or {}, words, star)
+        return self._listed(page or {}, words, star, pressed=None)
 
     @takes_long
     def _read_on(self, page: dict[str, Any], words: str, star: bool) -> Any:
@@ -136,9 +150,14 @@ class Gallery:
         """What was pressed at a drawing, or a page that was turned."""
         act, name, page = str(event.act), str(event.name), page or {}
         if act == "turn":
-            return self._listed(page, words, star, int(name) if name.isdecimal() else 1)
-        said = self._acts[act](name)
-        return self._listed(page, words, star, int(page.get("number", 1))) | {self._said: said}
+            return self._listed(page, words, star, int(name) if name.isdecimal() else 1, pressed=None) | {
+                self._said: ""
+            }
+        try:
+            said = self._acts[act](name)
+        except UserError as error:  # mostly because the drawing is not there any more, which the wall then shows
+            said = markup.problem(error)
+        return self._listed(page, words, star, int(page.get("number", 1)), pressed=name) | {self._said: said}
 
     def _starred(self, name: str) -> str:
         history.star(self._studio, name)

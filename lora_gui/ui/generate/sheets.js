@@ -160,6 +160,7 @@ function arrange() {
 document.addEventListener('keydown', event => {
   if (!sheet || !root.checkVisibility() || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.target.matches('input, textarea, select, [role=tab], [role=option]')) return;
+  if (document.querySelector('dialog[open]')) return; // it stands in front, and Escape is its own
   if (event.key === 'Escape') { if (large === null) close(); else back(); }
   else if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') turn(event.key === 'ArrowLeft' ? -1 : 1);
   else return;

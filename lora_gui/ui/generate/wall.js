@@ -5,38 +5,40 @@ const frame = figure.querySelector('.frame'), told = figure.querySelector('.told
 const items = () => [...wall.querySelectorAll('.thumbnail-item')];
 const button = act => figure.querySelector(`[data-do=${act}]`);
 const APART = ['', 'Base | LoRA', 'Base | A | B | A+B', 'Base | each | all'];
-let shown = '', newest = '', compares = false, turned = 0;
+let shown = null, newest = '', compares = false, turned = 0; // `shown` is what is told of a drawing, listed or not
 
 // Comes into the place once its size is known, so that it does not jump; at twice that size at most.
-async function picture(item) {
+async function picture(one) {
   const image = new Image();
-  image.alt = item.getAttribute('aria-label');
-  image.src = item.dataset.whole;
+  image.alt = one.words;
+  image.src = one.whole;
   await image.decode().catch(() => {}); // one that is damaged is shown as such
   image.style.maxWidth = `min(100%, ${2 * image.naturalWidth || 200}px)`;
   image.style.maxHeight = `min(100%, ${2 * image.naturalHeight || 200}px)`;
   return image;
 }
 
-function show(item) {
-  const was = items().find(one => one.dataset.name === shown);
-  for (const one of items()) one.toggleAttribute('aria-current', one === item);
-  if (compares && was && was !== item) { beside(was, item); return; }
-  const changed = shown !== item.dataset.name;
-  shown = item.dataset.name;
-  if (changed || compares) {
-    picture(item).then(image => { if (shown === item.dataset.name) frame.replaceChildren(image); });
+function show(one) {
+  if (compares && shown && shown.name !== one.name) { beside(shown, one); return; }
+  if (compares || shown?.name !== one.name) {
+    picture(one).then(image => { if (shown?.name === one.name) frame.replaceChildren(image); });
     told.textContent = '';
     compare(false);
   }
+  tell(one);
+}
+
+function tell(one) {
+  shown = one;
+  for (const item of items()) item.toggleAttribute('aria-current', item.dataset.name === one.name);
   for (const part of ['words', 'facts']) {
     const line = figure.querySelector(`.${part}`);
-    line.textContent = line.title = item.dataset[part]; // it may be cut
+    line.textContent = line.title = one[part]; // it may be cut
   }
-  const apart = figure.querySelector('[data-use=apart]'), count = Number(item.dataset.loras);
+  const apart = figure.querySelector('[data-use=apart]'), count = Number(one.loras);
   apart.hidden = !count;
   apart.textContent = APART[Math.min(count, 3)];
-  button('star').setAttribute('aria-pressed', item.classList.contains('starred'));
+  button('star').setAttribute('aria-pressed', Boolean(one.star));
 }
 
 function compare(on) {
@@ -57,29 +59,30 @@ function beside(one, other) {
     both.append(...images, range);
     frame.replaceChildren(both);
   });
-  told.textContent = `Left: ${one.dataset.facts || one.dataset.words}. Right: ${other.dataset.facts || other.dataset.words}.`;
+  told.textContent = `Left: ${one.facts || one.words}. Right: ${other.facts || other.words}.`;
   compare(false);
-  shown = one.dataset.name;
 }
 
+// What is shown stays while none fits what is looked for, and goes once it is no more.
 function arrange() {
-  const there = items(), first = there[0];
-  figure.hidden = !there.length && !shown;
-  element.querySelector('#no-drawings').hidden = !figure.hidden;
-  if (!there.length) return; // none fits what is looked for; what is shown stays
-  const isNew = first.dataset.name > newest;
-  if (isNew) newest = first.dataset.name;
-  const by = turned;
+  const { there, gone } = JSON.parse(wall.querySelector('[data-beside]')?.dataset.beside || '{"there":[]}');
+  const known = [...items().map(item => ({ ...item.dataset })), ...there], by = turned;
   turned = 0;
-  if (by && !there.some(one => one.dataset.name === shown)) { show(by > 0 ? first : there.at(-1)); return; }
-  const kept = there.find(one => one.dataset.name === shown);
-  if (isNew || !kept) show(first);
-  else if (!frame.querySelector('.compared')) show(kept);
+  if (shown?.name === gone) shown = null;
+  const kept = known.find(one => one.name === shown?.name);
+  const latest = known.reduce((one, other) => (one.name >= other.name ? one : other), { name: newest });
+  if (latest.name > newest) {
+    newest = latest.name;
+    show(latest);
+  } else if (kept) tell(kept);
+  else if (known.length) show(known.at(by < 0 ? -1 : 0));
+  figure.hidden = !shown;
+  element.querySelector('#no-drawings').hidden = Boolean(shown);
 }
 
-async function copy(item) {
+async function copy(one) {
   try {
-    const blob = await (await fetch(item.dataset.whole)).blob();
+    const blob = await (await fetch(one.whole)).blob();
     await navigator.clipboard.write([new ClipboardItem({ 'image/png': blob })]);
     told.textContent = 'Copied.';
   } catch { told.textContent = 'This browser does not let it be copied; show it in its folder.'; }
@@ -87,30 +90,34 @@ async function copy(item) {
 
 wall.addEventListener('click', event => {
   const item = event.target.closest('.thumbnail-item');
-  if (item) show(item);
+  if (item) show({ ...item.dataset });
 });
 element.addEventListener('click', event => {
-  const pressed = event.target.closest('button'), item = items().find(one => one.dataset.name === shown);
+  const pressed = event.target.closest('button');
   if (!pressed || !shown) return;
-  if (pressed.dataset.use) trigger('input', { act: pressed.dataset.use, name: shown });
+  if (pressed.dataset.use) trigger('input', { act: pressed.dataset.use, name: shown.name });
   else if (pressed.dataset.do === 'compare') compare(!compares);
-  else if (pressed.dataset.do === 'copy') { if (item) copy(item); }
-  else trigger('select', { act: pressed.dataset.do, name: shown });
+  else if (pressed.dataset.do === 'copy') copy(shown);
+  else trigger('select', { act: pressed.dataset.do, name: shown.name });
 });
 document.addEventListener('keydown', event => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key], there = items();
   if (!by || !there.length || !wall.checkVisibility() || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.target.matches('input, textarea, select, [role=tab], [role=option]')) return;
-  const next = there[there.findIndex(one => one.dataset.name === shown) + by];
+  if (document.querySelector('dialog[open]')) return;
+  const next = there[there.findIndex(one => one.dataset.name === shown?.name) + by];
   if (!next) { // on to the next page, where there is one
-    turned = by;
-    wall.querySelectorAll('.pager button')[by > 0 ? 1 : 0]?.click();
+    const turn = wall.querySelectorAll('.pager button')[by > 0 ? 1 : 0];
+    turned = turn && !turn.disabled ? by : 0;
+    turn?.click();
     return;
   }
   event.preventDefault();
-  show(next);
+  show({ ...next.dataset });
   if (wall.contains(document.activeElement)) next.focus();
   next.scrollIntoView({ block: 'nearest' });
 });
-new MutationObserver(arrange).observe(wall, { childList: true, subtree: true });
+// Gradio changes what stands there into what comes, so that often nothing but attributes and texts are others.
+const WHAT = ['data-name', 'data-star', 'data-beside', 'aria-current'];
+new MutationObserver(arrange).observe(wall, { childList: true, subtree: true, attributeFilter: WHAT });
 arrange();

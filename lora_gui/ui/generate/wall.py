@@ -1,7 +1,8 @@
 """The drawings as they are seen: small ones by day and in pages, and the place for a large one; knows no component."""
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -63,16 +64,30 @@ def deleted(binned: str) -> str:
     )
 
 
-def _item(one: Drawn, small: str, large: str) -> str:
-    words = one.prompt or one.name.partition("/")[2]
+def beside(drawings: Iterable[Drawn], gone: str, folder: Path) -> str:
+    """What the page is told of drawings that it may not list, and the name of one that is not there any more."""
+    told = json.dumps({"there": [_told(one, whole(folder / one.name)) for one in drawings], "gone": gone})
+    return f'<i hidden data-beside="{markup.text(told)}"></i>'
+
+
+def _told(one: Drawn, large: str) -> dict[str, str]:
+    """A drawing as wall.js takes it."""
     loras = ", ".join(f"{_short(name)} {strength}" for name, strength in one.loras)
     facts = " · ".join(part for part in (f"seed {one.seed}" if one.seed else "", one.base, loras) if part)
-    label = markup.text(words + (f", seed {one.seed}" if one.seed else "") + (", starred" if one.star else ""))
+    return {
+        "name": one.name, "whole": large, "words": one.prompt or one.name.partition("/")[2], "facts": facts,
+        "loras": str(len(one.loras)), "star": "1" if one.star else "",
+    }  # fmt: skip
+
+
+def _item(one: Drawn, small: str, large: str) -> str:
+    told = _told(one, large)
+    seed, star = f", seed {one.seed}" if one.seed else "", ", starred" if one.star else ""
+    label = markup.text(told["words"] + seed + star)
+    data = " ".join(f'data-{key}="{markup.text(value)}"' for key, value in told.items())
     return (
         f'<button type="button" class="thumbnail-item{" starred" if one.star else ""}" aria-label="{label}" '
-        f'title="{label}" data-name="{markup.text(one.name)}" data-whole="{large}" data-words="{markup.text(words)}" '
-        f'data-loras="{len(one.loras)}" '
-        f'data-facts="{markup.text(facts)}"><img src="{small}" alt="{label}" loading="lazy"></button>'
+        f'title="{label}" {data}><img src="{small}" alt="{label}" loading="lazy"></button>'
     )
 
 

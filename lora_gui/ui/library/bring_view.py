@@ -86,7 +86,8 @@ class BringView:
         live.after(self._rows.select(noticed(self._notice, pressed), None, outputs, **HIDDEN), "#bring-link input")
         fresh = lambda: {self._zone: str(time.time_ns())}  # noqa: E731
         drop = noticed(self._notice, self._dropped, fresh)
-        live.after(self._zone.upload(drop, None, outputs, **HIDDEN), "#lora-dropzone button")
+        each: dict[str, Any] = HIDDEN | {"trigger_mode": "multiple"}  # also while another drop is looked at
+        live.after(self._zone.upload(drop, None, outputs, **each), "#lora-dropzone button")
         self._keep.click(noticed(self._kept, self._key_kept), [self._key], [self._kept, self._key], **HIDDEN)
 
     def is_going_on(self) -> bool:

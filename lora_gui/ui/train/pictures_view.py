@@ -1,6 +1,7 @@
 """The first question, which pictures: dropped, chosen or the examples; then they lie on the desk, and more can come."""
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -38,6 +39,8 @@ class PicturesView:
 
     def __init__(self, context: Context) -> None:
         self._studio, self._draft, self._live = context.studio, context.drafts.train, context.live
+        self._one = threading.Lock()  # one drop after the other: the first makes the set, all others join it
+        context.last.append(dropzone.anywhere)
         with gr.Column(elem_id="pictures"):
             html(f'<h2 class="ask">Pictures {markup.learn("set", "a good set")}</h2>')
             with gr.Column(visible=False, elem_id="chosen") as self._chosen:
@@ -81,8 +84,10 @@ class PicturesView:
 
         outputs = [*form.outputs, *self.outputs]
         carried: dict[str, Any] = {"js": form.carries, "concurrency_limit": 4} | HIDDEN
+        # each drop, also while another one is looked at, in the order in which they came
+        each: dict[str, Any] = carried | {"trigger_mode": "multiple", "concurrency_limit": 1}
         events = [
-            self._zone.upload(tried(self._uploaded), [form.shown], outputs, **carried),
+            self._zone.upload(tried(self._uploaded), [form.shown], outputs, **each),
             self._zone.select(tried(self._examples), [form.shown], outputs, **carried),
             self._others.click(tried(self._none), [form.shown], outputs, **carried),
             self._kept.select(tried(self._taken_back), [form.shown], outputs, **carried),
@@ -119,12 +124,13 @@ class PicturesView:
     ) -> Changes:
         if not sources and failed:
             raise UserError(failed[0], pictures.DROP)
-        there, ground = planned.chosen_pictures(self._studio, self._draft.value), self._draft.value.ground
-        if there is None:
-            found, _ = pictures.import_pictures(self._studio, sources, names, skipped, ground)
-            self._choose(found.folder.name)
-            return {self._remarks: _remarks(found, failed)}
-        found, _ = set_work.add(self._studio, there.folder, sources, names, skipped, ground)
+        with self._one:
+            there, ground = planned.chosen_pictures(self._studio, self._draft.value), self._draft.value.ground
+            if there is None:
+                found, _ = pictures.import_pictures(self._studio, sources, names, skipped, ground)
+                self._choose(found.folder.name)
+                return {self._remarks: _remarks(found, failed)}
+            found, _ = set_work.add(self._studio, there.folder, sources, names, skipped, ground)
         self._touched()
         return self._again(found) | {self._remarks: _remarks(found, failed)}
 

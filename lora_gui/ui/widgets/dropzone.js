@@ -1,7 +1,10 @@
 // Where pictures come in: dropped files and folders, or chosen ones; copied one by one, then named to the window.
 const TOGETHER = 4, MOST = 5000;
+const TYPED = 'input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable]';
+let sending = Promise.resolve(), busy = 0, said = []; // `busy`: how many drops are not taken in yet; what was said last
 
 function say(words, share) {
+  said = [words, share];
   const line = element.querySelector('.zone-busy');
   element.querySelector('.zone').classList.toggle('busy', words !== '');
   line.querySelector('span').textContent = words;
@@ -28,7 +31,14 @@ function hidden({ name }) {
   return parts.slice(parts.length > 1 ? 1 : 0).some(part => part.startsWith('.') || part === 'Thumbs.db' || part === '@eaDir');
 }
 
-async function send(files) {
+// One drop after the other, in the order in which they came.
+function send(files) {
+  const work = async () => copy(await files);
+  busy += 1;
+  sending = sending.then(work, work);
+}
+
+async function copy(files) {
   const wanted = files.filter(one => !hidden(one)), skipped = files.filter(hidden).map(one => one.name).slice(0, MOST);
   const sent = [], failed = [], why = [];
   let next = 0, done = 0;
@@ -42,10 +52,20 @@ async function send(files) {
   }
   if (!wanted.length && files.length) failed.push(files[0].name);
   await Promise.all(Array.from({ length: TOGETHER }, work));
-  say(element.querySelector('.zone').dataset.looking, 1);
+  look();
   const came = sent.filter(Boolean);
   trigger('upload', { paths: came.map(one => one[0]), names: came.map(one => one[1]), skipped, failed, why });
 }
+
+function look() {
+  say(element.querySelector('.zone').dataset.looking, 1);
+}
+
+// A new value makes the zone idle again; it is not, where another drop is on its way.
+watch('value', () => {
+  busy = Math.max(busy - 1, 0);
+  if (busy) say(...said);
+});
 
 function chosen(files) {
   return Array.from(files, file => ({ name: file.webkitRelativePath || file.name, file }));
@@ -53,7 +73,7 @@ function chosen(files) {
 
 element.addEventListener('click', event => {
   const kind = event.target.closest('[data-pick]')?.dataset.pick;
-  if (kind === 'examples') { say(element.querySelector('.zone').dataset.looking, 1); trigger('select', {}); }
+  if (kind === 'examples') { busy += 1; look(); trigger('select', {}); }
   else if (kind) element.querySelector(`input.${kind}`).click();
 });
 element.addEventListener('change', event => {
@@ -68,17 +88,17 @@ element.addEventListener('dragover', event => {
 element.addEventListener('dragleave', event => {
   if (!element.contains(event.relatedTarget)) element.querySelector('.zone').classList.remove('over');
 });
-element.addEventListener('drop', async event => {
+element.addEventListener('drop', event => {
   event.preventDefault();
   element.querySelector('.zone').classList.remove('over');
   const entries = Array.from(event.dataTransfer.items).map(item => item.webkitGetAsEntry?.()).filter(Boolean);
   const files = chosen(event.dataTransfer.files);
-  send(entries.length ? (await Promise.all(entries.map(inside))).flat() : files);
+  send(entries.length ? Promise.all(entries.map(inside)).then(found => found.flat()) : files);
 });
 // Pictures that are pasted, where the zone for pictures is seen and nothing is being typed.
 document.addEventListener('paste', event => {
   const files = event.clipboardData?.files ?? [], wants = element.querySelector('input.files')?.accept.startsWith('image');
-  if (!files.length || !wants || element.offsetParent === null) return;
+  if (!files.length || !wants || element.offsetParent === null || event.target.closest?.(TYPED)) return;
   event.preventDefault();
   send(chosen(files));
 });

@@ -32,6 +32,45 @@ MARKUP = """
   <input class="folder" type="file" webkitdirectory hidden aria-label="Folder with {things}">
 </div>
 """
+_ANYWHERE = """
+const ELSEWHERE = 'Nothing is taken in here. Drop pictures on the form in Train, and LoRAs on the list in Library.';
+const PATIENCE = 3000; // ms until what is unfolded stands there
+const isStray = event => event.dataTransfer?.types.includes('Files') && !event.defaultPrevented
+  && !document.querySelector('#prompt')?.checkVisibility(); // Generate takes it everywhere
+const inSight = () => [...document.querySelectorAll('.zone')].find(one => one.checkVisibility());
+let unfolding = null; // one for all that is dropped meanwhile: a second press would fold it again
+
+async function unfold() {
+  const fold = document.querySelector('#bring'), until = performance.now() + PATIENCE;
+  if (!fold?.checkVisibility()) return null;
+  fold.querySelector('.label-wrap').click();
+  while (!inSight() && performance.now() < until) await new Promise(requestAnimationFrame);
+  return inSight();
+}
+// What is dropped can be read only now, and the zone may come later.
+function held({ items, files }) {
+  const entries = Array.from(items, item => item.webkitGetAsEntry?.());
+  return { types: [], files: [...files], items: entries.map(entry => ({ webkitGetAsEntry: () => entry })) };
+}
+window.addEventListener('dragover', event => { if (isStray(event)) event.preventDefault(); });
+window.addEventListener('drop', async event => {
+  if (!isStray(event)) return;
+  event.preventDefault();
+  const dataTransfer = held(event.dataTransfer);
+  const zone = inSight() ?? await (unfolding ??= unfold().finally(() => { unfolding = null; }));
+  if (zone) zone.dispatchEvent(Object.assign(new Event('drop', { bubbles: true, cancelable: true }), { dataTransfer }));
+  else studio.say(ELSEWHERE);
+});
+"""
+
+
+def anywhere() -> None:
+    """Let the zone in sight take what is dropped beside it, or that for LoRAs, which may be folded; where there is
+    none, a sentence says where to. Never does the browser open it in place of the window.
+
+    Make it outside of the tabs: gradio begins with the open one alone.
+    """
+    html(js_on_load=_ANYWHERE)
 
 
 def build() -> gr.HTML:

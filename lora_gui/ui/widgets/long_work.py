@@ -24,10 +24,6 @@ class Works:
         self._given_up: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
-    def goes_on(self, key: str) -> bool:
-        """Whether anything is worked on for `key`."""
-        return key in self._given_up
-
     def cancel(self, key: str) -> None:
         """Give up what is worked on for `key`, as soon as it tells of itself again."""
         with self._lock:

@@ -1,5 +1,7 @@
 """The question which pictures, asked as the page asks it."""
 
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +30,22 @@ def test_pictures_come_in_and_what_is_none_is_named(page):
     shown = page.take(page.setup._look({}))
     assert page.shown["folder"] and "1 picture," in shown["plan"]
     assert page.changes[page.setup._pictures._chosen]["visible"] is True
+
+
+def test_pictures_that_come_while_others_are_looked_at_join_them(page, monkeypatch):
+    taken = pictures.import_pictures
+
+    def slowly(*given):
+        time.sleep(0.3)
+        return taken(*given)
+
+    monkeypatch.setattr(pictures, "import_pictures", slowly)
+    others = threading.Thread(target=upload, args=(page, "one.jpg", "two.jpg"))
+    others.start()
+    time.sleep(0.1)
+    upload(page, "three.jpg")
+    others.join()
+    assert [picture.label for picture in page.pictures()] == ["one.jpg", "two.jpg", "three.jpg"]
 
 
 def test_what_was_not_used_is_said_in_one_sentence_that_unfolds(page):
