@@ -81,6 +81,16 @@ def test_whatever_is_dropped_comes_in_and_where_nothing_is_taken_a_sentence_says
     assert window.complaints == []
 
 
+def test_each_lora_that_is_dropped_on_generate_joins_the_stack(page, window, tmp_path):
+    loras = [making.lora(Studio(tmp_path), name) for name in ("fox", "owl", "cat")]
+    page.get_by_role("tab", name="Generate").click()
+    expect(page.locator("#stack")).to_be_visible()
+    drop(page, "#stack", loras[:2], loras[2:])
+    for row, name in enumerate(("fox", "owl", "cat")):
+        expect(page.locator(f"#stack-{row} input[role=combobox]")).to_have_value(name)
+    assert window.complaints == []
+
+
 def opened(page, window):
     """The desk, with little to wait for a drawing."""
     if not bases.list_bases(Studio(window.home)):

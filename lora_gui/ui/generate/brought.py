@@ -1,5 +1,6 @@
 """What is brought to the desk: a drawing's settings, a picture to begin with, a file that is dropped on the page."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ class Brought:
         which changes `more`."""
         self._desk, self._apart = desk, apart
         desk.press(stage.input, self._used, more)
-        desk.press(self._page.upload, self._dropped, [])
+        desk.press(self._page.upload, self._dropped, [], trigger_mode="multiple")  # also while others are taken in
         desk.press(self._begin.board.upload, self._begun, [])
         desk.press(self._begin.board.select, self._begun_otherwise, [])
 
@@ -51,35 +52,44 @@ class Brought:
                 return self._begin.changing(draft, self._base(draft), name)
             return once_more.used(self._studio, draft, self._base(draft), history.place(self._studio, name))
 
-        return self._changed(change, shown)
+        return self._changed(shown, change)
 
     def _dropped(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        """A file that was dropped anywhere on the page: a LoRA is imported, the settings of a picture are used."""
+        """Files that were dropped anywhere on the page: LoRAs are imported, the settings of a picture are used."""
 
-        def change(draft: DrawDraft) -> DrawDraft:
-            path = dropzone.one(event)
+        def change(at: int, draft: DrawDraft) -> DrawDraft:
+            path = dropzone.one(event, at)
             if path.suffix.lower() == scan.SUFFIX:
                 return imported(self._studio, draft, path)
             return once_more.used(self._studio, draft, self._base(draft), path)
 
-        return self._changed(change, shown)
+        count = len(event.names) if isinstance(event.names, list) else 1
+        return self._changed(shown, *(functools.partial(change, at) for at in range(count)))
 
     def _begun(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        return self._changed(lambda draft: self._begin.came(draft, self._base(draft), event), shown)
+        return self._changed(shown, lambda draft: self._begin.came(draft, self._base(draft), event))
 
     def _begun_otherwise(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        return self._changed(lambda draft: self._begin.acted(draft, str(event.act)), shown)
+        return self._changed(shown, lambda draft: self._begin.acted(draft, str(event.act)))
 
-    def _changed(self, change: Callable[[DrawDraft], DrawDraft], shown: dict[str, Any]) -> Changes:
-        problem = self._desk.take(shown.get("changes"))
-        try:
-            problem = self._desk.change(lambda draft: stack.checked(change(draft))) or problem
-        except UserError as error:
-            problem = error
+    def _changed(self, shown: dict[str, Any], *changes: Callable[[DrawDraft], DrawDraft]) -> Changes:
+        """Each change for itself: one that cannot be made keeps none of the others away, and is told of."""
+        problem, failed = self._desk.take(shown.get("changes")), list[UserError]()
+        for change in changes:
+            try:
+                problem = self._desk.change(functools.partial(_checked, change)) or problem
+            except UserError as error:
+                failed.append(error)
+        if failed:
+            problem = UserError(" ".join(one.what for one in failed), failed[-1].remedy) if failed[1:] else failed[0]
         return self._desk.shows(problem) | self._begin.unfolded(self._desk.draft)
 
     def _base(self, draft: DrawDraft) -> Base:
         return base_list.chosen(self._studio, draft.base)
+
+
+def _checked(change: Callable[[DrawDraft], DrawDraft], draft: DrawDraft) -> DrawDraft:
+    return stack.checked(change(draft))
 
 
 def imported(studio: Studio, draft: DrawDraft, path: Path) -> DrawDraft:

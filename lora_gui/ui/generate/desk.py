@@ -31,8 +31,8 @@ class Desk:
     def draft(self) -> DrawDraft:
         return self.context.drafts.draw.value
 
-    def press(self, event: Any, handler: Callable[..., Any], more: list[Any], *focus: str) -> None:
+    def press(self, event: Any, handler: Callable[..., Any], more: list[Any], *focus: str, **options: Any) -> None:
         """Let `handler` answer a press: it is given `shown`, and changes the form and `more`."""
-        carried: dict[str, Any] = {"js": self.form.carries} | HIDDEN
+        carried: dict[str, Any] = {"js": self.form.carries} | HIDDEN | options
         answered = event(handler, [self.form.shown], [*self.outputs, *more], **carried)
         self.context.live.after(self.form.filled(answered), *focus)

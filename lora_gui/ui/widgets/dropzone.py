@@ -106,12 +106,15 @@ def uploaded(paths: Sequence[object], names: Sequence[object]) -> tuple[list[Pat
     return [path for path, _ in kept], [name for _, name in kept]
 
 
-def one(event: Any) -> Path:
-    """The file that the page has just copied and names in `event`. Raises UserError where none came, or no such one."""
+def one(event: Any, at: int = 0) -> Path:
+    """The file that the page has just copied and names in `event`, as the first of them or the one `at` that place.
+
+    Raises UserError where none came, or no such one.
+    """
     paths = event.paths if isinstance(event.paths, list) else []
     names = [str(name) for name in event.names] if isinstance(event.names, list) else []
-    found, _ = uploaded(paths, names)
+    found, _ = uploaded(paths[at : at + 1], names[at : at + 1])
     if not found:
-        what = f"{shown(names[0]) if names else 'The file'} could not be copied."
+        what = f"{shown(names[at]) if names else 'The file'} could not be copied."
         raise UserError(what, str(event.why)[:300] or "Try it again.")
     return found[0]

@@ -491,6 +491,20 @@ def test_a_picture_that_is_dropped_fills_the_form_and_no_other_path_is_read(page
     assert [Path(entry.lora).stem for entry in stack(page)] == ["my-fox"]
 
 
+def test_of_several_files_that_are_dropped_all_come_but_those_that_cannot(page, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(page.home / "uploads"))
+    paths = [page.home / "uploads" / f"{name}.safetensors" for name in ("fox", "none", "lost", "owl")]
+    paths[0].parent.mkdir()
+    for path in (paths[0], paths[3]):
+        shutil.move(lora(page, path.stem), path)
+    paths[1].write_bytes(b"no tensors here")
+    given, names = [None if path.stem == "lost" else str(path) for path in paths], [path.name for path in paths]
+    event = SimpleNamespace(paths=given, names=names, why="The disk is nearly full.")
+    notice = page.take(page.setup._brought._dropped(event, page.shown))["notice"]
+    assert "none.safetensors holds a text" in notice and "could not be copied.</b> The disk is nearly full." in notice
+    assert [Path(entry.lora).stem for entry in stack(page)] == ["fox", "owl"]
+
+
 def test_a_drawing_is_enlarged_behind_what_is_being_drawn(page):
     drawing(page, size=(128, 128))
     draw(page, prompt="wait")
