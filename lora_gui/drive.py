@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from lora_gui.errors import UserError
@@ -31,6 +31,15 @@ def require_new(path: Path) -> None:
     """Raises UserError where something lies at `path`, and be it a broken link."""
     if os.path.lexists(path):
         raise UserError(f"{path.name} is there already.", "Give another name; nothing is overwritten.")
+
+
+def free_stem(folder: Path, stem: str, endings: Collection[str]) -> str:
+    """`stem`, or stem-2 ..., that no file in `folder` has with any of these endings; many drives know no capitals."""
+    taken = {path.name.casefold() for path in folder.iterdir()} if os.path.isdir(folder) else set()
+    name, number = stem, 2
+    while not taken.isdisjoint(f"{name}{ending}".casefold() for ending in endings):
+        name, number = f"{stem}-{number}", number + 1
+    return name
 
 
 def cannot(error: OSError) -> bool:

@@ -42,6 +42,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known)}."
 
 
+def legible(text: str) -> str:
+    """A text as pages and JSON can hold it: a ? for each byte of a name that is not UTF-8, and each half letter."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def shown(value: Any, most: int = 60) -> str:
     """A value as it stands in a sentence: quoted where it is text, and cut short."""
     try:

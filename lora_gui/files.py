@@ -221,11 +221,7 @@ def free_name(folder: Path, name: str, suffix: str) -> Path:
     """A new path in `folder`: name, name-2 ...; case does not count. Raises UserError where the name is a path."""
     if re.search(r"[/\\:\0]|^\.*$", name):
         raise UserError(f"The name {shown(name)} looks like a path.", "Use a plain name.")
-    taken = {p.name.casefold() for p in folder.iterdir()} if os.path.isdir(folder) else set()
-    candidate, number = f"{name}{suffix}", 2
-    while candidate.casefold() in taken:
-        candidate, number = f"{name}-{number}{suffix}", number + 1
-    return folder / candidate
+    return folder / f"{drive.free_stem(folder, name, [suffix])}{suffix}"
 
 
 def sha256(path: Path) -> str:

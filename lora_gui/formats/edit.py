@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lora_gui import files
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, legible
 from lora_gui.formats.header import ANOTHER_COPY, HEADER_LIMIT, entries, read_header
 from lora_gui.formats.metadata import hashes_of, packed
 
@@ -31,7 +31,7 @@ def edit(path: Path, changes: Mapping[str, str | None], to: Path | None = None) 
     """
     path = path.resolve()
     tensors, fields, first = _opened(path)
-    fields = {_clean(key): _clean(text) for key, text in {**fields, **changes}.items() if text}
+    fields = {legible(key): legible(text) for key, text in {**fields, **changes}.items() if text}
     with _reading(path), open(path, "rb") as file:
         digest = hashlib.sha256()
         for chunk in _from(file, first):
@@ -65,11 +65,6 @@ def _reading(path: Path) -> Iterator[None]:
         raise UserError(f"The header of {path.name} is damaged.", ANOTHER_COPY) from None
     except OSError as error:
         raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
-
-
-def _clean(text: str) -> str:
-    """Without halves of letters, which cannot be written."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _from(file: IO[bytes], start: int, length: int = -1) -> Iterator[bytes]:

@@ -2,25 +2,11 @@
 
 import json
 
-import pytest
-
 from lora_gui import __main__ as cli
 from lora_gui.commands import runs as commands
 from lora_gui.protocol import events
-from lora_gui.studio.paths import HOME, Studio
-from lora_gui.studio.tasks import process, queue, runs
-from tests.studio.tasks.test_runs import UNRULY, job, wait_until
-
-
-@pytest.fixture
-def studio(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME, str(tmp_path / "studio"))
-    monkeypatch.setattr(process, "COMMAND", UNRULY)
-    found = Studio.default()
-    yield found
-    for run in runs.all_runs(found):
-        if beat := run.beat():
-            process.kill(beat[0])
+from lora_gui.studio.tasks import queue
+from tests.studio.tasks.test_runs import job, wait_until
 
 
 def worked_off(capsys):

@@ -11,21 +11,10 @@ from lora_gui.commands import runs as commands
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
 from lora_gui.protocol.task_folder import ADAPTER
-from lora_gui.studio.paths import HOME, Studio
-from lora_gui.studio.tasks import process, queue, runs
+from lora_gui.studio.paths import Studio
+from lora_gui.studio.tasks import queue, runs
 from lora_gui.studio.tasks.run import is_queue_held
-from tests.studio.tasks.test_runs import UNRULY, job, wait_until
-
-
-@pytest.fixture
-def studio(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME, str(tmp_path / "studio"))
-    monkeypatch.setattr(process, "COMMAND", UNRULY)
-    found = Studio.default()
-    yield found
-    for run in runs.all_runs(found):
-        if beat := run.beat():
-            process.kill(beat[0])
+from tests.studio.tasks.test_runs import job, wait_until
 
 
 def test_a_pause_holds_those_that_wait_and_a_resume_lets_them_go_on(studio, monkeypatch, capsys):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lora_gui import files
+from lora_gui import drive, files
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats.header import plain
 from lora_gui.studio.library import history, index, notes
@@ -94,7 +93,7 @@ def restore(studio: Studio, one: Binned) -> Path:
     if not os.path.lexists(one.path):
         raise UserError(f"{one.name} is not in the bin any more.", "Look into the bin again.")
     parts = {path: path.name.removeprefix(one.path.stem) for path in (*beside(one.path), one.path)}  # the LoRA last
-    stem = _free(studio.loras, one.path.stem, parts.values())
+    stem = drive.free_stem(studio.loras, one.path.stem, [*parts.values()])
     if (noted := one.folder / _NOTES).is_file():
         files.move(noted, notes.place(studio, stem))
     for path, ending in parts.items():
@@ -102,13 +101,6 @@ def restore(studio: Studio, one: Binned) -> Path:
     with contextlib.suppress(OSError):
         one.folder.rmdir()
     return studio.loras / f"{stem}{one.path.suffix}"
-
-
-def _free(folder: Path, stem: str, endings: Iterable[str]) -> str:
-    """`stem`, or the first like it, by which nothing in `folder` is called with any of these endings."""
-    taken = {path.name.casefold() for path in folder.iterdir()} if folder.is_dir() else set()
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    return next(name for name in names if not any(f"{name}{ending}".casefold() in taken for ending in endings))
 
 
 def empty(studio: Studio) -> int:

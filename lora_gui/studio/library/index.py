@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import __version__, files
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, legible
 from lora_gui.studio.paths import Studio
 
 FILE = "library.sqlite3"  # in the cache
@@ -55,8 +55,7 @@ def told_of(
             left -= 1
             if (said := read(name)) is not None:
                 fresh[name] = said
-        named = [name for name in fresh if name.isascii() or name.encode(errors="replace").decode() == name]  # in UTF-8
-        rows = [(kind, name, states[name], json.dumps(fresh[name])) for name in named]
+        rows = [(kind, name, states[name], json.dumps(said)) for name, said in fresh.items() if legible(name) == name]
         _write(base, kind, known.keys() - states.keys(), rows)
     return told | fresh, left
 

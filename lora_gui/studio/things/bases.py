@@ -9,7 +9,7 @@ from typing import Any
 
 import lora_gui
 from lora_gui import families, files
-from lora_gui.errors import UserError, nearest
+from lora_gui.errors import UserError, legible, nearest
 from lora_gui.facts import KnownBase
 from lora_gui.formats import base_files, noise_kind, single_file
 from lora_gui.protocol.jobs import Base
@@ -35,9 +35,8 @@ def both(studio: Studio) -> tuple[list[Base], list[tuple[Path, UserError]]]:
     """The bases, and what is passed over; the path of what has no name in UTF-8 with a ? for each other byte."""
     usable, wrong = list[Base](), list[tuple[Path, UserError]]()
     for path, one in _entries(studio):
-        legible = Path(str(path).encode(errors="replace").decode())
-        if legible != path:  # no page and no JSON can hold it
-            wrong.append((legible, UserError(f"The name of {legible.name} is not in UTF-8.", "Rename it.")))
+        if (named := Path(legible(str(path)))) != path:
+            wrong.append((named, UserError(f"The name of {named.name} is not in UTF-8.", "Rename it.")))
         elif isinstance(one, Base):
             usable.append(one)
         else:

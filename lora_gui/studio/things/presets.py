@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 import lora_gui
 from lora_gui import families, files, typed
-from lora_gui.errors import SettingError, UserError, nearest, shown
+from lora_gui.errors import SettingError, UserError, legible, nearest, shown
 from lora_gui.facts import Facts
 from lora_gui.protocol.jobs import Base
 from lora_gui.refusals import told
@@ -183,9 +183,8 @@ def card_of(gib: float) -> int:
 
 
 def _describe(path: Path, studio: Studio) -> Preset:
-    legible = path.stem.encode(errors="replace").decode()
-    if legible != path.stem:  # no page and no JSON can hold it
-        return Preset(legible, legible, "", path, "Its file has no name in UTF-8. Rename it.")
+    if (name := legible(path.stem)) != path.stem:
+        return Preset(name, name, "", path, "Its file has no name in UTF-8. Rename it.")
     try:
         content = read(path, studio)
     except UserError as error:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, legible
 from lora_gui.protocol.events import Sample
 
 Address = Callable[[Path], str]  # where the browser finds a picture
@@ -12,7 +12,7 @@ Address = Callable[[Path], str]  # where the browser finds a picture
 
 def text(words: str) -> str:
     """Escaped; also the signs with which gradio's HTML component would begin a template, and half letters."""
-    whole = words.encode("utf-8", "replace").decode("utf-8")
+    whole = legible(words)
     return escape(whole).replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")
 
 
