@@ -27,7 +27,7 @@ from lora_gui.protocol.lock import Lock
 from lora_gui.protocol.orders import Orders
 from lora_gui.protocol.task_folder import TaskFolder
 from lora_gui.protocol.whereabouts import Launched
-from lora_gui.protocol.writer import EventWriter, Teller, log_what_fits
+from lora_gui.protocol.writer import EventWriter, Teller, log_what_fits, own_input
 
 LOOK = 0.2  # seconds between two looks at what the task is asked
 BEAT = 10  # looks between two heartbeats
@@ -226,7 +226,7 @@ def _draw() -> int:
     """Work off orders until the input ends, or until another task waits for the device and there is nothing to do."""
     writer = EventWriter()
     odd = "This drawing was ordered in a way that is not known here."
-    orders = Orders(sys.stdin.buffer, lambda id: writer.say(events.Failed(odd, "Start the app again.", id)))
+    orders = Orders(own_input(), lambda id: writer.say(events.Failed(odd, "Start the app again.", id)))
     with lean.importing():
         from lora_gui.engine.draw.drawer import Drawer
 

@@ -88,6 +88,20 @@ def test_a_drawing_child_works_off_orders_until_its_input_ends(base, tmp_path):
     assert len([event for event in said if isinstance(event, Drawn) and event.id == "four"]) == 2
 
 
+def test_no_library_meets_the_pipe_that_a_drawing_child_reads():
+    """On Windows one that asks about standard input waits for as long as a thread reads it: nothing was ever drawn."""
+    code = """if 1:
+        import os, sys
+        from lora_gui import worker
+        def orders(lines, refused):
+            print(os.read(0, 9), lines.readline(), file=sys.stderr, flush=True)
+            raise SystemExit
+        worker.Orders = orders
+        worker.main(["draw"])"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=b"an order\n", capture_output=True, timeout=60)
+    assert ended.stderr.splitlines()[0] == b"b'' b'an order\\n'"
+
+
 def test_a_planning_child_that_is_asked_nothing_starts_and_ends():
     code, said, log = child("plan", text="", command=STARTED)
     assert (code, said, "Traceback" in log) == (0, [], False)

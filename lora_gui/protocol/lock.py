@@ -12,12 +12,13 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from lora_gui import drive
+from lora_gui import drive, files
 from lora_gui.errors import UserError
 
 PROBES = 3  # on Windows a probe takes the lock for an instant, so another probe may meet it
@@ -49,6 +50,24 @@ class Lock:
                 raise
             return self._hold_stand_in(seconds)
         return True
+
+    @contextlib.contextmanager
+    def alone(self, seconds: float, otherwise: str, remedy: str = "Try again in a moment.") -> Iterator[None]:
+        """While this process holds the lock, in a folder that is made for it.
+
+        Raises UserError: `otherwise` where somebody else holds it for so many seconds, or what the drive refuses.
+        """
+        files.make_folder(self.path.parent)
+        try:
+            held = self.hold(seconds)
+        except OSError as error:
+            raise drive.refused(self.path.parent, error) from error
+        if not held:
+            raise UserError(otherwise, remedy)
+        try:
+            yield
+        finally:
+            self.release()
 
     def release(self) -> None:
         self._lock.release(force=True)

@@ -1,4 +1,4 @@
-"""The child's end of the protocol: its real standard output, taken before any library can print, and its result."""
+"""The child's end of the protocol: its real standard streams, taken before any library has them, and its result."""
 
 import contextlib
 import io
@@ -33,6 +33,19 @@ def log_what_fits() -> None:
         io.TextIOWrapper(_Log(number, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
         for number in (1, 2)
     )
+
+
+def own_input() -> IO[bytes]:
+    """The real standard input, to be read in a thread; nothing stands in its place.
+
+    On Windows numpy's and torch's libraries ask about each standard handle as they are loaded, and that would wait for
+    as long as the pipe is being read.
+    """
+    lines = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return lines
 
 
 class EventWriter:

@@ -127,17 +127,9 @@ class Fetching:
         until(lambda: task.lives() or child.poll() is not None, _COMES)
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> contextlib.AbstractContextManager[None]:
     """While nobody else starts or ends one in a folder. Raises UserError where another window does so for long."""
-    files.make_folder(folder)
-    lock = Lock(folder / _START_LOCK)
-    if not lock.hold(_WAIT):
-        raise UserError("Another window is just starting a download.", "Try again in a moment.")
-    try:
-        yield
-    finally:
-        lock.release()
+    return Lock(folder / _START_LOCK).alone(_WAIT, "Another window is just starting a download.")
 
 
 def _status(run: RunStatus) -> FetchStatus:

@@ -54,23 +54,10 @@ def check_disk(studio: Studio, job: TrainJob) -> None:
         )
 
 
-@contextlib.contextmanager
-def starting(studio: Studio) -> Iterator[None]:
+def starting(studio: Studio) -> contextlib.AbstractContextManager[None]:
     """While nobody else starts, resumes or ends a run. Raises UserError where another window does so for long."""
-    files.make_folder(studio.runs)
-    lock = Lock(studio.runs / START_LOCK)
-    try:
-        if not lock.hold(LOCK_WAIT):
-            what = "Another window is just starting a training."
-            raise UserError(what, "Look at it there, or try again in a moment.")
-    except OSError as error:
-        raise UserError(
-            f"The training could not be started ({error.strerror}).", f"Check that {studio.runs} can be written to."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    otherwise = "Another window is just starting a training."
+    return Lock(studio.runs / START_LOCK).alone(LOCK_WAIT, otherwise, "Look at it there, or try again in a moment.")
 
 
 @contextlib.contextmanager

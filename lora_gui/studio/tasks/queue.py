@@ -110,17 +110,11 @@ class Attendant:
 @contextlib.contextmanager
 def _editing(studio: Studio, held: bool | None = None) -> Iterator[list[str]]:
     """The order of the waiting runs, to be changed in place while nobody else changes it; then written down."""
-    files.make_folder(studio.runs)
-    lock = Lock(studio.runs / EDIT_LOCK)
-    if not lock.hold(LOCK_WAIT):
-        raise UserError("Another window is just changing the queue.", "Try again in a moment.")
-    try:
+    with Lock(studio.runs / EDIT_LOCK).alone(LOCK_WAIT, "Another window is just changing the queue."):
         order = _order(studio)
         yield order
         keep = is_queue_held(studio.runs) if held is None else held
         files.write_json(studio.runs / QUEUE, {"version": VERSION, "held": keep and bool(order), "order": order})
-    finally:
-        lock.release()
 
 
 def _order(studio: Studio) -> list[str]:

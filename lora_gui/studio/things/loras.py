@@ -1,12 +1,10 @@
 """The LoRAs of the user: describe, import, find, convert; only headers are read here, never a tensor."""
 
-import contextlib
 import functools
 import hashlib
 import math
 import os
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -100,26 +98,14 @@ def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
     if not is_finite(path):
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
     settings = peft_settings.beside(Path(path))
-    with _alone(studio):  # from the choice of the name until the file has it, which takes long
+    lock = Lock(studio.cache / "bring.lock")  # from the choice of the name until the file has it, which takes long
+    with lock.alone(PATIENCE, "Other LoRAs are just being brought here."):
         target = files.free_name(studio.loras, safe_name(name or Path(path).stem), SUFFIX)
         if settings and peft_settings.FIELD not in edit.metadata(path):
             edit.edit(path, {peft_settings.FIELD: settings}, target)
         else:
             files.copy(Path(path), target)
     return describe(target)
-
-
-@contextlib.contextmanager
-def _alone(studio: Studio) -> Iterator[None]:
-    files.make_folder(studio.cache)
-    lock = Lock(studio.cache / "bring.lock")
-    with contextlib.suppress(OSError):  # where nothing can be written, which is said by what is written next
-        if not lock.hold(PATIENCE):
-            raise UserError("Other LoRAs are just being brought here.", "Try again in a moment.")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def find(studio: Studio, name: str) -> LoraInfo:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from lora_gui import files
-from lora_gui.drive import refused
 from lora_gui.errors import UserError
 from lora_gui.protocol.lock import Lock
 from lora_gui.studio.things import picture_index
@@ -151,19 +150,10 @@ def _alone(folder: Path) -> Iterator[None]:
     home = folder / FOLDER
     if not home.is_dir():
         picture_index.read(folder)  # so that nothing is made where there is no set
-    files.make_folder(home)
-    lock = Lock(home / _LOCK)
-    try:
-        held = lock.hold(_PATIENCE)
-    except OSError as error:
-        raise refused(home, error) from error
-    if not held:
-        raise UserError("These pictures are being changed in another window.", "Wait a moment, and try it again.")
-    try:
+    otherwise = "These pictures are being changed in another window."
+    with Lock(home / _LOCK).alone(_PATIENCE, otherwise, "Wait a moment, and try it again."):
         _finish(home)
         yield
-    finally:
-        lock.release()
 
 
 def _exchange(change: Change) -> None:
