@@ -36,7 +36,7 @@ def lines(studio: Studio) -> list[str]:
     ram = psutil.virtual_memory().total / _GIB
     tight = " That is little: large bases may not load." if ram < _LITTLE_RAM else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [first, f"{ram:.0f} GB of memory, {cores} processor cores.{tight}",
+    return [first, f"{ram:.0f} GB of memory, {cores} processor {'cores' if cores > 1 else 'core'}.{tight}",
             f"{free:.0f} GB are free on the disk of your studio."]  # fmt: skip
 
 

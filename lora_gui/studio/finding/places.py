@@ -1,5 +1,6 @@
 """Which folders of this computer may hold bases: the hub's cache, and the models of every program that is found."""
 
+import contextlib
 import os
 import re
 import time
@@ -7,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -38,12 +40,17 @@ def drives() -> list[Path]:
     if given := os.environ.get(DRIVES, "").strip():
         return [Path(os.path.expanduser(one)).absolute() for one in given.split(os.pathsep) if one.strip()]
     found = [user] if (user := home_folder()) else []
-    for part in psutil.disk_partitions(all=True):
+    for part in _mounted():
         path = Path(part.mountpoint)
         known = os.name == "nt" or part.device.startswith("/dev/") or part.fstype in _PROGRAMS_ON_NETWORKS
         if known and path not in found and not part.mountpoint.startswith(("/boot", "/snap", "/etc", "/proc", "/sys")):
             found.append(path)
     return found
+
+
+def _mounted() -> Iterator[Any]:
+    with contextlib.suppress(OSError):  # a system that does not tell: the home is looked at all the same
+        yield from psutil.disk_partitions(all=True)
 
 
 def hub_caches() -> Iterator[Place]:

@@ -220,6 +220,16 @@ def test_drives_are_named_as_people_name_folders_and_what_is_there_is_a_base(stu
     assert str(path) in {base.path for base in bases.list_bases(studio)}
 
 
+def test_a_system_that_names_no_drives_leaves_the_home(monkeypatch, tmp_path):
+    def nothing(all):
+        raise OSError("a reader without a card")
+
+    monkeypatch.delenv(places.DRIVES, raising=False)
+    monkeypatch.setattr(places.psutil, "disk_partitions", nothing)
+    monkeypatch.setattr(places, "home_folder", lambda: tmp_path)
+    assert places.drives() == [tmp_path]
+
+
 def test_a_home_that_nobody_has_is_a_path_like_any_other(studio, drive):
     with pytest.raises(UserError, match="~nobody-of-this-name"):
         look.add(studio, Path("~nobody-of-this-name/model.safetensors"))
