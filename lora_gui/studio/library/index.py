@@ -50,7 +50,7 @@ def told_of(
         new, fresh, until = [name for name in states if name not in told], dict[str, Told](), _after(seconds)
         left = len(new)
         for name in new:
-            if time.monotonic() > until:
+            if time.monotonic() >= until:  # a clock may stand still for 16 ms
                 break
             left -= 1
             if (said := read(name)) is not None:
@@ -90,32 +90,41 @@ def _sound(path: Path) -> sqlite3.Connection | None:
         files.make_folder(path.parent)
         if not path.exists():
             return _made(path)
-        base = _connected(path)
-        if base.execute("SELECT version FROM made_by").fetchone() != (_version(),):
-            base.close()
-            return None
-        base.execute("SELECT kind, name, state, told FROM seen LIMIT 1")
+        return _connected(path, _is_sound)
     except (sqlite3.Error, UserError, OSError) as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
             raise
         return None
-    return base
+
+
+def _is_sound(base: sqlite3.Connection) -> None:
+    """Raises sqlite3.Error where it is no index, or one of another version."""
+    if base.execute("SELECT version FROM made_by").fetchone() != (_version(),):
+        raise sqlite3.DataError("an index of another version")
+    base.execute("SELECT kind, name, state, told FROM seen LIMIT 1")
 
 
 def _made(path: Path | str) -> sqlite3.Connection:
-    base = _connected(path)
+    return _connected(path, _make)
+
+
+def _make(base: sqlite3.Connection) -> None:
     with base:
         base.execute("BEGIN IMMEDIATE")
         if not base.execute("SELECT 1 FROM sqlite_master").fetchone():  # another window may have just made it
             for one in _TABLE:
                 base.execute(one)
             base.execute("INSERT INTO made_by VALUES (?)", (_version(),))
-    return base
 
 
-def _connected(path: Path | str) -> sqlite3.Connection:
+def _connected(path: Path | str, begin: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """A connection that `begin` has tried; closed where that fails, since Windows deletes no file that is open."""
     base = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
-    base.execute("PRAGMA synchronous = OFF")  # what is lost is read again
+    with contextlib.ExitStack() as failed:
+        failed.callback(base.close)
+        base.execute("PRAGMA synchronous = OFF")  # what is lost is read again
+        begin(base)
+        failed.pop_all()
     return base
 
 

@@ -2,7 +2,10 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
+import psutil
 import pytest
 
 from lora_gui.studio.library import index
@@ -52,12 +55,12 @@ def test_what_could_not_be_told_is_asked_again(studio):
 
 def foreign(path):
     path.unlink()
-    with sqlite3.connect(path) as base:
+    with closing(sqlite3.connect(path, isolation_level=None)) as base:
         base.execute("CREATE TABLE seen (other TEXT)")
 
 
 def older(path):
-    with sqlite3.connect(path) as base:
+    with closing(sqlite3.connect(path, isolation_level=None)) as base:
         base.execute("UPDATE made_by SET version = '0.0.1 0'")
         base.execute("UPDATE seen SET told = '{\"is\": \"old\"}'")
 
@@ -69,7 +72,7 @@ def broken_within(path):
 
 
 def no_json(path):
-    with sqlite3.connect(path) as base:
+    with closing(sqlite3.connect(path, isolation_level=None)) as base:
         base.execute("UPDATE seen SET told = 'x'")
 
 
@@ -92,6 +95,8 @@ def test_an_index_that_is_damaged_foreign_or_old_is_made_anew(studio, damage, te
     DAMAGES[damage](studio.cache / index.FILE)
     assert asked(studio, STATES)[:2] == (TOLD, 0)
     assert asked(studio, STATES) == (TOLD, 0, [])  # and it is whole again
+    # Windows would not delete one that is open
+    assert index.FILE not in {Path(one.path).name for one in psutil.Process().open_files()}
 
 
 def test_where_no_index_can_be_written_everything_is_read_each_time(studio):
