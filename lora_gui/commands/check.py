@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lora_gui import settings
 from lora_gui.commands import Register, as_path, note
 from lora_gui.studio.paths import Studio
 
@@ -17,7 +18,7 @@ def add(commands: Any, register: Register) -> None:
     folder = "a folder with pictures, or a picture set of your studio"
     check.add_argument("folder", type=as_path, metavar="FOLDER", help=folder)
     check.add_argument("--base", help="the base that is to learn them (default: one of Stable Diffusion 1.5)")
-    check.add_argument("--resolution", type=int, default=0, metavar="PX", help="default: the base's own")
+    check.add_argument("--resolution", type=int, metavar="PX", help="default: the base's own")
     check.add_argument("--trigger", default="", help="the word that is to call the LoRA")
     check.add_argument("--goal", choices=("style", "character", "concept"), default="style", help=GOAL)
 
@@ -27,7 +28,9 @@ def run_check(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio.doctor import doctor
     from lora_gui.studio.things import bases, pictures, presets
 
-    base, size = bases.find(studio, options.base) if options.base else None, options.resolution
+    if options.resolution is not None:
+        settings.check(settings.TrainSettings, {"resolution": options.resolution})
+    base, size = bases.find(studio, options.base) if options.base else None, options.resolution or 0
     if base and not size:  # the starter learns at another size than its family
         size = presets.fill(studio, options.goal, base, 1).resolution
     asked = doctor.Asked(base, options.trigger, options.goal, size)

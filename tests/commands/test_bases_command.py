@@ -46,6 +46,7 @@ def test_bases_are_found_listed_added_and_removed(studio, said, tmp_path, capsys
     assert not before["done"] and "stay where they lie" in before["said"]
     assert said("remove", "b", "--yes")[1]["done"] and mine.is_file()
     assert said("remove", "b")[1]["error"] == "There is no base 'b'."
+    assert said("remove", str(mine), "--yes")[1]["error"] == "b is not among your bases."
 
     path.unlink()
     assert said("list")[1]["gone"] == [{"path": str(path), "program": "ComfyUI", "silent": False}]

@@ -33,6 +33,8 @@ def test_what_is_wrong_is_printed_for_programs_and_for_people(folder, capsys):
     assert {one["kind"] for one in found["set"]} == {"few", "uncaptioned", "trigger"}
     assert main(["check", str(folder), "--goal", "character", "--base", "starter"]) == 0
     assert "shows the same as" in capsys.readouterr().out
+    assert main(["check", str(folder), "--resolution", "-5", "--json"]) == 1
+    assert told(capsys)["error"] == "Resolution must be at least 64."
 
 
 def test_a_folder_without_pictures_is_a_sentence(tmp_path, capsys, monkeypatch):

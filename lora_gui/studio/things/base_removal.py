@@ -42,6 +42,8 @@ def of(studio: Studio, base: Base) -> Removal:
         if not folders:
             raise UserError(f"You put {base.title} into your studio yourself.", f"Delete {base.path} by hand.")
         return Removal(base, folders, size, f"{made}It is made again when you use the base.")
+    if not folders and all(one.path != base.path for one in found.remembered(studio).things):
+        raise UserError(f"{base.title} is not among your bases.", "It stays where it lies; nothing of it is kept here.")
     return Removal(base, folders, size, f"{made}It is forgotten here; its own files stay where they lie.")
 
 
