@@ -44,16 +44,17 @@ def run_caption(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui import files
     from lora_gui.studio.doctor import doctor
     from lora_gui.studio.things import goals
+    from lora_gui.studio.things.caption_places import CaptionPlaces
 
     pictures = doctor.of_folder(options.folder)
     descriptions, ended = _descriptions(options, studio, pictures)
-    where = _Places(options.folder) if options.write else None
+    where = CaptionPlaces(options.folder) if options.write else None
     found, written, left = [], 0, 0
     for one, said in zip(pictures, descriptions, strict=True):
         suggestion = goals.shortened(said, options.goal, options.trigger) if said else ""
         found.append({"file": one.file, "was": one.caption, "suggestion": suggestion, "said": said})
         if where and suggestion and (options.replace or not one.caption):
-            places = where.of(one, options.replace)
+            places = where.of(one.path, one.caption, options.replace)
             for place in places:
                 files.write_text(place, suggestion)
             written, left = written + bool(places), left + (not places)
@@ -66,48 +67,6 @@ def run_caption(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     if silent:
         note(f"{silent} of {len(found)} say nothing that a caption could be made of.")
     return result
-
-
-class _Places:
-    """The files that the captions of a folder stand in, so that none says another thing beside a new one."""
-
-    def __init__(self, folder: Path) -> None:
-        from lora_gui.studio.things.captions import Captions
-        from lora_gui.studio.things.intake import gather
-        from lora_gui.studio.things.picture_names import PictureNames
-        from lora_gui.studio.things.sorting import TEXTS, sort
-
-        there = gather([folder])
-        pictures, captions, _ = sort(there.files)
-        names = PictureNames([one.name for one in pictures], there.loose)
-        self._texts: dict[Path, list[tuple[Path, str]]] = {one.path: [] for one in pictures}
-        tables = []
-        for caption in captions:
-            owners = names.of_caption(caption.name) if caption.name.suffix.lower() in TEXTS else []
-            for owner in owners:
-                self._texts[pictures[owner].path].append((caption.path, _text(caption.path)))
-            tables += [] if owners else [caption]
-        paths = (one.path for one in pictures)
-        self._tables = dict(zip(paths, Captions(pictures, tables, there.loose).texts, strict=True))
-
-    def of(self, one: "Patient", replace: bool) -> list[Path]:
-        """Where the caption of a picture stands, or would; none where a table says it or it is not to be replaced."""
-        texts = [(path, said) for path, said in self._texts.get(one.path, []) if said]
-        table = self._tables.get(one.path, "")
-        here = [path for path, said in texts if said == one.caption or not one.caption]
-        if table and one.caption in ("", table) or one.caption and not here or texts and not replace:
-            return []
-        return here or [one.path.with_suffix(".txt")]
-
-
-def _text(path: Path) -> str:
-    """What a file says as a caption; one that is no text says something that is not known."""
-    from lora_gui.studio.things.names import read_lines
-
-    try:
-        return "\n".join(read_lines(path))
-    except UserError:
-        return "?"
 
 
 def _descriptions(
