@@ -133,6 +133,15 @@ def test_why_a_drive_refuses_is_said_with_what_to_do(tmp_path, code, what, remed
     assert what.format(tmp_path) in said.what and remedy.format(tmp_path) in said.remedy
 
 
+@pytest.mark.parametrize("name", ["n" * 256, "folder/" * 40 + "file"])
+def test_what_windows_says_of_a_path_that_is_too_long_is_said_as_that(tmp_path, name):
+    class WindowsError(OSError):
+        winerror = 3  # no such path
+
+    assert "too long" in drive.refused(tmp_path / name, WindowsError(errno.ENOENT, "not found")).what
+    assert "too long" not in drive.refused(Path("/short/file"), WindowsError(errno.ENOENT, "not found")).what
+
+
 @pytest.mark.parametrize("inside", ["", "/README.md"])
 def test_what_is_half_made_is_told_by_the_name_that_it_is_to_have(tmp_path, inside):
     half = files.half_made(tmp_path / "my.fox")
