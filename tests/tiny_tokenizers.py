@@ -17,7 +17,8 @@ QWEN = (
 
 def clip() -> Tokenizer:
     """CLIP's own, with every piece that it has."""
-    merges = [tuple(line.split()) for line in (families.CLIP_TOKENIZER / "merges.txt").read_text().splitlines()]
+    text = (families.CLIP_TOKENIZER / "merges.txt").read_text(encoding="utf-8")
+    merges = [tuple(line.split()) for line in text.splitlines()]
     letters = pre_tokenizers.ByteLevel.alphabet()
     pieces = [*sorted(letters), *(f"{letter}</w>" for letter in sorted(letters)), *map("".join, merges)]
     found = Tokenizer(models.BPE({piece: n for n, piece in enumerate(pieces)}, merges, end_of_word_suffix="</w>"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -58,7 +59,7 @@ def ended(studio, last, **settings):
 def test_to_stop_by_force_what_does_not_live_is_to_stop_it(studio, capsys):
     paused = ended(studio, events.Paused(3))
     assert cli.main(["stop", str(paused.folder), "--force", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["lora"] == "/published.safetensors"
+    assert json.loads(capsys.readouterr().out)["lora"] == str(Path("/published.safetensors"))
     finished = ended(studio, events.Done("x", "x", 5, 1.0))
     assert cli.main(["stop", str(finished.folder), "--force"]) == 1 and not finished.files.asked()
     assert "has ended already" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """A look over drives laid out as other programs do it: every base once, told by its header, used where it lies."""
 
 import hashlib
+import json
 import os
 import threading
 import time
@@ -204,8 +205,8 @@ def test_a_list_that_is_damaged_or_of_others_shows_what_is_whole_of_it(studio, d
     known = found.remembered(studio).things[0]
     studio.home.joinpath(found.FILE).write_text(
         '{"things": [{"path": "../x", "family": "sdxl"}, 7, {"path": "rel", "family": "sdxl", "like": "", "size": 1,'
-        f' "time": 1, "program": ""}}, {{"path": "{path}", "family": "sdxl", "like": "sdxl", "size": {known.size},'
-        f' "time": {known.time}, "program": "ComfyUI"}}]}}'
+        f' "time": 1, "program": ""}}, {{"path": {json.dumps(str(path))}, "family": "sdxl", "like": "sdxl",'
+        f' "size": {known.size}, "time": {known.time}, "program": "ComfyUI"}}]}}'
     )
     assert found.remembered(studio).things == (known,)
     studio.home.joinpath(found.FILE).write_text("{")

@@ -1,5 +1,7 @@
 """What is pasted into a prompt: tags of LoRAs, and signs of other programs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -27,7 +29,7 @@ def studio(tmp_path):
 
 def used(studio, prompt, **more):
     settings, notes = resolved(studio, DrawSettings(prompt=prompt, **more))
-    stack = [(entry.lora.rpartition("/")[2].removesuffix(".safetensors"), entry.strength) for entry in settings.stack]
+    stack = [(Path(entry.lora).stem, entry.strength) for entry in settings.stack]
     return settings.prompt, stack, notes
 
 
