@@ -33,7 +33,8 @@ TOO_LITTLE_MEMORY = (
     "Close other programs, or choose a smaller resolution or batch size, and try again.",
 )
 FOR_OTHERS = {*LAUNCHER, "PYTHONOPTIMIZE"}  # variables; libraries of ours need what the latter leaves out
-NEW_PROCESS_GROUP, DETACHED = 0x200, 0x8  # Windows: no Ctrl-C and no console window from us
+# Windows: no Ctrl-C from us, and a console that nobody sees; without one, each program that the child starts shows one
+NEW_PROCESS_GROUP, NO_WINDOW = 0x200, 0x8000000
 
 
 def start(
@@ -44,7 +45,7 @@ def start(
     Where there are to be several `processes`, torch's launcher starts them, and ends them all with any of them.
     """
     apart: dict[str, Any] = (
-        {"creationflags": NEW_PROCESS_GROUP | DETACHED} if os.name == "nt" else {"start_new_session": True}
+        {"creationflags": NEW_PROCESS_GROUP | NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
     )
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
     child = subprocess.Popen(
