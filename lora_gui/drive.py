@@ -15,6 +15,7 @@ _UNKNOWN = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 # Some let nobody open or flush a folder, which costs no more than that a new name is not durable at once.
 _UNKNOWN_OF_FOLDERS = _UNKNOWN | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
 _TOO_LONG = {3, 123, 206}  # WinError: no such path, no such name, name or path too long
+_IN_USE = {32, 33, 1224}  # WinError: a file, a part of one, or what is mapped of one, is in use
 _LONGEST = 259  # characters of a path, where Windows was not told to take longer ones
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_IN_WORDS = [os.strerror(number) for number in _FULL]
@@ -112,8 +113,10 @@ def refused(path: Path, error: OSError) -> UserError:
     path = Path(*(half[1] if (half := HALF_MADE.fullmatch(part)) else part for part in path.parts))
     if error.errno in _FULL:
         return _full(path)
-    beyond = len(path.name) > 255 or len(str(path)) > _LONGEST
-    too_long = beyond and getattr(error, "winerror", 0) in _TOO_LONG
+    of_windows = getattr(error, "winerror", 0)
+    if of_windows in _IN_USE:
+        return UserError(f"{path.name} is open in another program.", "Close it there, and try again.")
+    too_long = of_windows in _TOO_LONG and (len(path.name) > 255 or len(str(path)) > _LONGEST)
     say = _too_long if too_long else _REFUSED.get(error.errno or 0, _otherwise)
     because, remedy = say(path, error)
     return UserError(f"{path.name} could not be saved{because}.", remedy)

@@ -10,7 +10,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +24,7 @@ from lora_gui.errors import UserError, shown
 SMALL = 1 << 20  # bytes; more is not read of a file that is meant to be a short text
 # What reading one strange entry of a list may raise; whoever reads a list passes over such an entry and goes on.
 STRANGE = (UserError, OSError, ValueError, TypeError, RecursionError)
-_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows refuses a rename while a scanner holds the file
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows renames and deletes no file that a scanner holds
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
 _SELF = uuid.uuid4().hex[:8]
 LONGEST_NAME = 255  # bytes of a file's name, as most file systems have it
@@ -98,16 +98,20 @@ def append_line(path: Path, line: str) -> None:
 
 def replace(source: Path, target: Path) -> None:
     """Rename within one folder and make the rename durable, retrying where Windows refuses it for a moment."""
+    about_to("rename", target)
+    _patiently(lambda: os.replace(source, target))
+    sync_folder(target.parent)
+
+
+def _patiently(act: Callable[[], None]) -> None:
     for wait in (*_WAITS, None):
         try:
-            about_to("rename", target)
-            os.replace(source, target)
-            break
+            act()
+            return
         except OSError as error:
             if wait is None or getattr(error, "winerror", None) not in _BUSY:
                 raise
             time.sleep(wait)
-    sync_folder(target.parent)
 
 
 def move(source: Path, target: Path) -> None:
@@ -185,7 +189,7 @@ def remove(path: Path) -> None:
     """Delete a file that may not be there. Raises UserError when the disk refuses."""
     with _saving(path):
         about_to("remove", path)
-        path.unlink(missing_ok=True)
+        _patiently(lambda: path.unlink(missing_ok=True))
 
 
 def half_made(target: Path) -> Path:

@@ -133,13 +133,41 @@ def test_why_a_drive_refuses_is_said_with_what_to_do(tmp_path, code, what, remed
     assert what.format(tmp_path) in said.what and remedy.format(tmp_path) in said.remedy
 
 
+class NoSuchPath(OSError):
+    winerror = 3  # as Windows has it
+
+
+class InUse(OSError):
+    winerror = 32
+
+
 @pytest.mark.parametrize("name", ["n" * 256, "folder/" * 40 + "file"])
 def test_what_windows_says_of_a_path_that_is_too_long_is_said_as_that(tmp_path, name):
-    class WindowsError(OSError):
-        winerror = 3  # no such path
+    assert "too long" in drive.refused(tmp_path / name, NoSuchPath(errno.ENOENT, "not found")).what
+    assert "too long" not in drive.refused(Path("/short/file"), NoSuchPath(errno.ENOENT, "not found")).what
 
-    assert "too long" in drive.refused(tmp_path / name, WindowsError(errno.ENOENT, "not found")).what
-    assert "too long" not in drive.refused(Path("/short/file"), WindowsError(errno.ENOENT, "not found")).what
+
+@pytest.mark.parametrize(("busy", "held"), [(3, False), (99, True)])
+def test_a_file_that_another_program_holds_is_tried_again_and_then_said_to_be_open(monkeypatch, tmp_path, busy, held):
+    """Windows renames and deletes none; a scanner of viruses lets go in a moment."""
+    path, real, left = tmp_path / "fox", Path.unlink, [busy]
+
+    def unlink(self, missing_ok=False):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise InUse(errno.EACCES, "in use")
+        real(self, missing_ok)
+
+    path.touch()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    if held:
+        with pytest.raises(UserError, match="fox is open in another program"):
+            files.remove(path)
+    else:
+        files.remove(path)
+    monkeypatch.undo()
+    assert path.exists() == held
 
 
 @pytest.mark.parametrize("inside", ["", "/README.md"])
