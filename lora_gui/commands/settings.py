@@ -13,7 +13,7 @@ from lora_gui.studio.paths import Studio
 if TYPE_CHECKING:
     from lora_gui.formats.trainers.carried import Carried
 
-_FILE = "of kohya's sd-scripts, OneTrainer, ai-toolkit, LyCORIS or this app: TOML, JSON or YAML"
+_FILE = "of kohya's sd-scripts, OneTrainer, ai-toolkit, SimpleTuner, LyCORIS or this app: TOML, JSON or YAML"
 
 
 def add(commands: Any, register: Register) -> None:

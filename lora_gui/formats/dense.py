@@ -37,9 +37,8 @@ def halved(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             rank, *_ = lycoris.size({role: tuple(tensor.shape) for role, tensor in roles.items()})
         except ValueError:
             raise _torn() from None
-        whole = "diff" in roles or {"lokr_w1", "lokr_w2"} <= roles.keys()  # LyCORIS scales neither
         alpha = rest.pop(f"{module}.alpha", None)
-        scale = 1.0 if whole or alpha is None else float(alpha) / rank
+        scale = 1.0 if alpha is None or lycoris.is_whole(roles) else float(alpha) / rank
         down, up = _halves(roles)
         rest[f"{module}.lora_down.weight"] = down
         rest[f"{module}.lora_up.weight"] = up.view(*up.shape, *[1] * (down.ndim - 2))

@@ -23,6 +23,7 @@ HEADER_LIMIT = 8_000_000  # bytes
 TENSOR_LIMIT = 20_000
 FIELDS_LIMIT, FIELD_LIMIT = 1_000, 2_000  # metadata fields, and characters of each, that are kept
 RANK_LIMIT = 1536  # fused qkv layers carry three times the rank
+_FUSED_LIMIT = 2048  # those of FLUX.1 that fuse the feed-forward with it carry four times the rank
 FACTORED_LIMIT = 6_000_000_000  # values of all LyCORIS layers of a file as plain halves
 SIDE_LIMIT = 65_536  # largest size of a dimension
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # bytes of one value
@@ -31,6 +32,7 @@ _ONE = WIDTHS | INTEGERS
 ANOTHER_COPY = "Download it again, or ask its maker for a whole .safetensors file."
 
 DOWN = re.compile(r"(.+)\.lora_(?:down|A)\.weight")  # what the first half of a module's adapter is called
+_FUSED = re.compile(r"single_blocks[._]\d+[._]linear1$")
 _UP = re.compile(r"(.+)\.lora_(?:up|B)\.weight")
 
 
@@ -222,7 +224,7 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
         down, up = downs.get(module), ups.get(module)
         if not down or not up or len(down.shape) < 2 or len(up.shape) < 2 or down.shape[0] != up.shape[1]:
             raise UserError(f"In {name} the two halves of a layer do not belong together.", ANOTHER_COPY)
-        if down.shape[0] > RANK_LIMIT:
+        if down.shape[0] > (_FUSED_LIMIT if _FUSED.search(module) else RANK_LIMIT):
             raise UserError(f"{name} claims rank {down.shape[0]}, more than any LoRA has.", ANOTHER_COPY)
 
 
@@ -241,8 +243,10 @@ def _check_factors(modules: dict[str, dict[str, tuple[int, ...]]], name: str) ->
 
 
 def all_finite(path: Path, header: Header) -> bool:
-    """Whether every value is finite: no NaN, no infinity. Reads the whole file once, in chunks."""
+    """Whether every value that counts is finite: no NaN, no infinity. Reads the whole file once, in chunks."""
     import numpy as np
+
+    idle = lycoris.idle_alphas({name: tensor.shape for name, tensor in header.tensors.items()})
 
     exponents = {
         "F64": ("<u8", 0x7FF << 52),
@@ -253,8 +257,8 @@ def all_finite(path: Path, header: Header) -> bool:
         "F8_E5M2": ("u1", 0x7C),
     }  # all set: no number
     with open(path, "rb") as file:
-        for tensor in sorted(header.tensors.values(), key=lambda t: t.start):
-            if tensor.dtype in INTEGERS:
+        for name, tensor in sorted(header.tensors.items(), key=lambda one: one[1].start):
+            if tensor.dtype in INTEGERS or name in idle:
                 continue
             kind, exponent = exponents[tensor.dtype]
             file.seek(tensor.start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 Shape = tuple[int, ...]
 
@@ -29,6 +29,16 @@ def other_kind(names: Mapping[str, object]) -> str:
 def of_lokr(names: Iterable[str]) -> bool:
     """Whether some of these tensors are a LoKr's."""
     return any(".lokr_" in name for name in names)
+
+
+def is_whole(roles: Collection[str]) -> bool:
+    """Whether no factor of a layer is a product, so that LyCORIS scales it by nothing, whatever its alpha says."""
+    return "diff" in roles or {"lokr_w1", "lokr_w2"} <= {*roles}
+
+
+def idle_alphas(shapes: Mapping[str, Shape]) -> set[str]:
+    """The alphas that count for nothing. A rank of 100,000 asks LyCORIS for whole factors; as fp16 it is infinite."""
+    return {f"{module}.alpha" for module, roles in layers(shapes).items() if is_whole(roles)}
 
 
 def role_of(name: str, dimensions: int) -> tuple[str, str]:

@@ -56,14 +56,15 @@ def summary(path: Path, header: Header, families: Iterable[Facts]) -> Summary:
 
 
 def alphas(path: Path, header: Header) -> dict[str, float]:
-    """The alpha of each module that the file holds one for, read from the tensors."""
-    found = {}
+    """The alpha of each module that the file holds one for, read from the tensors; the rank where none counts."""
+    found, ranks = {}, header.ranks
+    idle = lycoris.idle_alphas({name: tensor.shape for name, tensor in header.tensors.items()})
     with open(path, "rb") as file:
         for name, tensor in header.tensors.items():
             if name.endswith(".alpha") and math.prod(tensor.shape) == 1:
                 file.seek(tensor.start)
                 found[name.removesuffix(".alpha")] = _scalar(tensor.dtype, file.read(tensor.end - tensor.start))
-    return found
+    return found | {module: float(ranks[module]) for module in ranks if module in found and f"{module}.alpha" in idle}
 
 
 def _by_settings(header: Header, facts: Facts, dialect: str) -> dict[str, float]:
@@ -71,11 +72,14 @@ def _by_settings(header: Header, facts: Facts, dialect: str) -> dict[str, float]
     if peft_settings.FIELD not in header.metadata:
         return {}
     own, ranks = DIALECTS[dialect], header.ranks
-    found = {}
+    found: dict[str, float | None] = {}
     for key, (names, _) in own.places(header.tensors, facts).items():
         if match := DOWN.fullmatch(key):
             name = in_base(names[0].rstrip(SWAPPED), None)
             found[match[1]] = own.alpha_of(name, header.metadata, ranks[match[1]])
+    for module in lycoris.layers({name: tensor.shape for name, tensor in header.tensors.items()}):
+        scale = peft_settings.scale_of(module, header.metadata)
+        found[module] = None if scale is None else scale * ranks[module]
     return {module: alpha for module, alpha in found.items() if alpha is not None}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ class Tokenizer(ABC):
     def pieces(self, text: str) -> tuple[str, ...]:
         """What `text` is read as, spaces left out; what is less than a letter is UNREADABLE."""
 
+    def count(self, text: str) -> int:
+        """How many pieces `text` is read as, spaces that are one of their own among them."""
+        return len(self.pieces(text))
+
 
 @dataclass(frozen=True, eq=False)
 class BytePairs(Tokenizer):
@@ -40,6 +45,7 @@ class BytePairs(Tokenizer):
     lower: bool = True
 
     def pieces(self, text: str) -> tuple[str, ...]:
+        text = unicodedata.normalize("NFC", text)  # as CLIP and Qwen have it
         words = (_CLIP_WORDS if self.end else _GPT_WORDS).findall(text.lower() if self.lower else text)
         found = [piece for word in words for piece in _joined(self, word)]
         return tuple(piece.strip() for piece in found if piece.strip())
@@ -53,7 +59,13 @@ class Unigram(Tokenizer):
     longest: int  # letters of a piece
 
     def pieces(self, text: str) -> tuple[str, ...]:
-        text = SPACE + text.replace(" ", SPACE)
+        return tuple(piece for piece in self._cut(text) if piece)
+
+    def count(self, text: str) -> int:
+        return len(self._cut(text))
+
+    def _cut(self, text: str) -> list[str]:
+        text = SPACE + unicodedata.normalize("NFKC", text).replace(" ", SPACE)  # as SentencePiece has it for T5
         unknown = min(self.scores.values(), default=0.0) - 10
         best: list[tuple[float, int]] = [(0.0, 0)]  # of the text up to each letter: its score, and where its end begins
         for end in range(1, len(text) + 1):
@@ -69,7 +81,7 @@ class Unigram(Tokenizer):
             if known or found[-1:] != [UNREADABLE]:  # letters without a piece become one that says nothing
                 found.append(text[begin:end].replace(SPACE, "") if known else UNREADABLE)
             end = begin
-        return tuple(piece for piece in reversed(found) if piece)
+        return found[::-1]
 
 
 def of_base(folder: Path) -> tuple[tuple[Tokenizer, ...], tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +19,7 @@ from lora_gui.protocol.jobs import BringJob
 from lora_gui.protocol.task_folder import BROUGHT
 
 _MOST = 20_000_000_000  # bytes of a LoRA
-_PICTURE = 30_000_000  # bytes of a preview
+_PICTURE, _PATIENCE = 30_000_000, 60.0  # bytes of a preview, and seconds after which the LoRA comes without it
 CHOOSE = "choose"  # the cause of a failure where one of several files is to be named
 
 
@@ -35,13 +36,13 @@ def bring(job: BringJob, folder: Path) -> Iterator[events.Event]:
             yield said
     assert offer is not None
     refused: Refused = trouble.refused
-    headers = hub.headers(offer.gated)
+    headers, site = hub.headers(offer.gated), hub.site()
     if links.is_civitai(job.link.strip()):
-        headers, refused = civitai.headers(), civitai.refused
+        headers, site, refused = civitai.headers(), f"{links.civitai_site()}/", civitai.refused
     yield events.Found({"title": offer.title, "files": {name: one.size for name, one in offer.files.items()}})
     name = _chosen(offer, job.file)
     yield from _fetched(offer, name, folder, headers, refused)
-    _picture(offer, folder / BROUGHT.picture, headers)
+    _picture(offer, folder / BROUGHT.picture, headers if offer.picture.startswith(site) else {})
     about = {"title": offer.title, "page": offer.page, "base": offer.base, "words": offer.words, "file": name,
              "sha256": files.sha256(folder / BROUGHT.lora)}  # fmt: skip
     files.write_json(folder / BROUGHT.about, about)
@@ -87,14 +88,12 @@ def _picture(offer: Offer, target: Path, headers: dict[str, str]) -> None:
     """Fetch the preview as it is; it is nobody's picture before the sandbox has decoded it. None is no misfortune."""
     if not offer.picture:
         return
-    own = offer.picture.startswith((f"{links.civitai_site()}/", hub.site()))
-    asked = headers if own else {}
     try:
-        with get_session().stream("GET", offer.picture, headers=asked, timeout=trouble.TIMEOUT) as response:
-            data = b""
+        with get_session().stream("GET", offer.picture, headers=headers, timeout=trouble.TIMEOUT) as response:
+            data, until = b"", time.monotonic() + _PATIENCE
             for piece in response.iter_bytes():
                 data += piece
-                if len(data) > _PICTURE:
+                if len(data) > _PICTURE or time.monotonic() > until:
                     return
             if response.status_code == 200:
                 files.write_bytes(target, data)

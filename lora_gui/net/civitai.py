@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from lora_gui.protocol.events import Phase
 _KINDS = {"LORA", "LoCon", "DoRA"}
 _CALM = 2  # the highest level of a preview that is taken over: what is fit for everybody, or for teenagers
 _TRIES = 4
+_MOST = 30_000_000  # bytes of an answer; a model of a hundred versions has a few million
 _MOST_WORDS, _LONGEST_WORD = 20, 300
 
 
@@ -52,13 +54,18 @@ def refused(response: httpx2.Response, _: str = "") -> UserError:
 
 def _asked(path: str) -> dict[str, Any]:
     """The answer of the API. Raises PassingError or UserError."""
-    response = get_session().get(f"{links.civitai_site()}/api/v1/{path}", headers=headers(), timeout=trouble.TIMEOUT)
-    trouble.check_passing(response)
-    if response.status_code >= 400:
-        raise refused(response)
+    address, data = f"{links.civitai_site()}/api/v1/{path}", b""
+    with get_session().stream("GET", address, headers=headers(), timeout=trouble.TIMEOUT) as response:
+        trouble.check_passing(response)
+        if response.status_code >= 400:
+            raise refused(response)
+        for piece in response.iter_bytes():
+            data += piece
+            if len(data) > _MOST:
+                raise UserError("Civitai gave an answer that is far too long.", trouble.LATER)
     try:
-        said = response.json()
-    except ValueError:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise trouble.PassingError("Civitai gave an answer that is not understood")

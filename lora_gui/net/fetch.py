@@ -22,7 +22,7 @@ from lora_gui.net import trouble
 from lora_gui.protocol.events import Note, Phase
 
 PART = ".part"  # ends the name of what is not whole
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")  # the star is a size that the server does not know
 _READ = 1 << 20  # bytes
 Refused = Callable[[httpx2.Response, str], UserError]  # (answer, the repository) -> what is said of it
 
@@ -155,7 +155,8 @@ def _stream(part: _Part, headers: dict[str, str], refused: Refused) -> Iterator[
 def _compare(response: httpx2.Response, part: _Part) -> None:
     """Raises UserError where a server gives another part or another size than it said before."""
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    first, size = (int(found[1]), int(found[2])) if found else (0, int(response.headers.get("Content-Length") or -1))
+    said = (found[1], found[2].replace("*", "-1")) if found else (0, response.headers.get("Content-Length") or -1)
+    first, size = map(int, said)
     if first != part.held:
         raise trouble.PassingError("The server gave another part than was asked for")
     if part.size < 0:

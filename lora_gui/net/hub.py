@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_session, hf_hub_url, login
+from huggingface_hub import HfApi, ModelInfo, constants, get_session, hf_hub_url, login
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_token
 
@@ -17,7 +17,7 @@ from lora_gui.net import trouble
 from lora_gui.net.fetch import Remote
 from lora_gui.protocol.events import Phase
 
-_NAME = re.compile(r"[\w-][\w .+()-]*(/[\w-][\w .+()-]*)*", re.ASCII)  # nothing hidden, no way out of a folder
+_FORBIDDEN = {*'<>:"\\|?*'}  # in names, by Windows
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TRIES = 4  # until it is said that there is no way to the Hub
 
@@ -88,19 +88,26 @@ def _signed_in(token: str) -> str:
 def _listed(repo: str, revision: str) -> Listing:
     for token in (False, None) if get_token() else (False,):
         try:
-            told = HfApi().model_info(repo, revision=revision or None, files_metadata=True, timeout=30, token=token)
-            break
+            return _understood(repo, HfApi().model_info(
+                repo, revision=revision or None, files_metadata=True, timeout=30, token=token
+            ))  # fmt: skip
         except HfHubHTTPError as error:
             if error.response.status_code not in (401, 403, 404) or token is None or not get_token():
                 trouble.check(error.response, repo)
                 raise trouble.PassingError("The Hub gave an answer that is not understood") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # a page to log in to a network, as a rule
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            # a page to log in to a network, as a rule; or a mirror that says what it should not
             raise trouble.PassingError("The Hub gave an answer that is not understood") from error
+    raise trouble.PassingError("The Hub does not say what it has")
+
+
+def _understood(repo: str, told: ModelInfo) -> Listing:
+    """What an answer of the Hub says. Raises TypeError and the like where it is none."""
     if not told.sha or not _COMMIT.fullmatch(told.sha):
         raise trouble.PassingError("The Hub does not say which state of this it has")
     found = {}
     for one in told.siblings or ():
-        if _NAME.fullmatch(one.rfilename) and isinstance(one.size, int) and one.size >= 0:
+        if _is_name(one.rfilename) and isinstance(one.size, int) and one.size >= 0:
             url = hf_hub_url(repo, one.rfilename, revision=told.sha)
             sha256 = one.lfs.sha256 if one.lfs else ""
             git = "" if one.lfs else (one.blob_id or "")
@@ -108,3 +115,12 @@ def _listed(repo: str, revision: str) -> Listing:
     says = vars(told.card_data) if told.card_data else {}
     card = {name: value for name, value in says.items() if isinstance(value, str)}
     return Listing(repo, told.sha, found, bool(told.gated) or bool(told.private), card)
+
+
+def _is_name(path: str) -> bool:
+    """Whether a path is one that any drive takes, with nothing hidden and no way out of a folder."""
+    parts = path.split("/")
+    shown = path.replace("\u3000", "")  # the space of Chinese and Japanese, which counts as no printable sign
+    return shown.isprintable() and not _FORBIDDEN & {*path} and all(
+        part and not part.startswith((".", " ")) and not part.endswith(" ") for part in parts
+    )

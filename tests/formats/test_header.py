@@ -180,3 +180,12 @@ def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path, length):
     with open(path, "rb") as file:
         found, _, first = entries(file, path.name, path.stat().st_size)
     assert list(found) == ["x.lora_down.weight"] and first == 8 + length
+
+
+def test_a_layer_that_fuses_four_may_have_four_times_the_rank(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save(tensors(rank=4 * 512, layer="lora_unet_single_blocks_3_linear1")))
+    assert read_header(path).rank == 2048
+    path.write_bytes(save(tensors(rank=4 * 512 + 1, layer="lora_unet_single_blocks_3_linear1")))
+    with pytest.raises(UserError, match="claims rank 2049"):
+        read_header(path)

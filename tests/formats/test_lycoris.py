@@ -1,11 +1,13 @@
 """LyCORIS files change every layer exactly as its own formulas say; what is not read is named for what it is."""
 
+import copy
 import json
 import struct
 
 import pytest
 import safetensors.torch
 import torch
+from diffusers import StableDiffusionPipeline
 
 from lora_gui import families
 from lora_gui.engine.convert import convert
@@ -15,11 +17,13 @@ from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.studio.things import loras
+from tests import tiny
 
 FACTS = family("sd1").facts
 KNOWN = list(families.facts().values())
 LINEAR = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
 CONV = "unet.down_blocks.0.resnets.0.conv1"
+SQUEEZED = "unet.mid_block.attentions.0.proj_in"
 ALPHA = 3.0
 
 
@@ -85,9 +89,10 @@ KINDS = {
 }  # fmt: skip
 
 
-def made(path, kind, shapes, **more):
+def made(path, kind, shapes, place="", **more):
     torch.manual_seed(5)
     make, name, rank = KINDS[kind]
+    name = place or name
     weight = shapes[name]
     roles, delta = make(weight[0], weight[1], weight[2] if len(weight) > 2 else 1, rank)
     module = f"lora_unet_{name.partition('.')[2].replace('.', '_')}"
@@ -110,6 +115,52 @@ def test_every_kind_is_read_as_its_formula_says_and_changes_the_base_so(tmp_path
     found = dict(lora.adapter_layers(parts, "a"))
     torch.testing.assert_close(found[name].get_delta_weight("a"), delta, rtol=1e-4, atol=1e-4)
     lora.remove(parts, "a")
+
+
+@pytest.mark.parametrize("kind", ["LoKr full", "diff conv"])
+def test_an_alpha_that_is_infinite_as_16_bits_spoils_no_file_where_it_counts_for_nothing(tmp_path, shapes, kind):
+    path, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    name, delta = made(path, kind, shapes)
+    tensors = safetensors.torch.load_file(path)
+    alpha = next(key for key in tensors if key.endswith(".alpha"))
+    safetensors.torch.save_file(tensors | {alpha: torch.tensor(100_000.0).half()}, path)
+    info = loras.describe(path)
+    assert info.alpha == info.rank and loras.is_finite(path)
+    list(convert(ConvertJob(file=str(path), to="kohya", out=str(out))))
+    for file in (path, out):
+        layers = dialects.read(file, shapes, FACTS, KNOWN)
+        torch.testing.assert_close(layers[name].delta(), delta, rtol=1e-4, atol=1e-4)
+    if kind == "LoKr full":
+        learnt = dialects.read(path, shapes, FACTS, KNOWN, learns=True)[name]
+        torch.testing.assert_close(learnt.delta(), delta, rtol=1e-4, atol=1e-4)
+        assert learnt.alpha == learnt.rank
+
+
+@pytest.mark.parametrize("kind", ["LoHa", "LoKr", "LoKr small"])
+def test_an_alpha_that_is_infinite_is_refused_where_it_counts(tmp_path, shapes, kind):
+    path = tmp_path / "a.safetensors"
+    made(path, kind, shapes)
+    tensors = safetensors.torch.load_file(path)
+    alpha = next(key for key in tensors if key.endswith(".alpha"))
+    safetensors.torch.save_file(tensors | {alpha: torch.tensor(torch.inf)}, path)
+    assert not loras.is_finite(path)
+    with pytest.raises(UserError, match="not numbers"):
+        dialects.read(path, shapes, FACTS, KNOWN)
+
+
+@pytest.mark.parametrize("kind", ["LoHa conv", "LoKr conv", "LoKr full conv"])
+@pytest.mark.parametrize("place", [CONV, "unet.up_blocks.0.resnets.0.conv_shortcut", SQUEEZED])
+@pytest.mark.parametrize("dialect", ["kohya", "diffusers"])
+def test_a_convolution_is_one_in_a_converted_file_as_diffusers_wants_it(tmp_path, parts, shapes, kind, place, dialect):
+    path, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    _, delta = made(path, kind, shapes, place)
+    list(convert(ConvertJob(file=str(path), to=dialect, out=str(out))))
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        tiny.stable_diffusion_1(tmp_path / "base"), unet=copy.deepcopy(parts["unet"]), safety_checker=None
+    )
+    pipeline.load_lora_weights(str(out), adapter_name="a")
+    found = pipeline.unet.get_submodule(place.removeprefix("unet.")).get_delta_weight("a")
+    torch.testing.assert_close(found.detach(), delta, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["LoHa", "LoKr", "LoCon with mid", "diff conv"])

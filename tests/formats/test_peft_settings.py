@@ -6,12 +6,13 @@ import os
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoHaConfig, LoKrConfig, LoraConfig, get_peft_model
 
 from lora_gui import families
 from lora_gui.engine.convert import convert
+from lora_gui.errors import UserError
 from lora_gui.families import family
-from lora_gui.formats import dialects
+from lora_gui.formats import dialects, peft_settings
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
@@ -37,7 +38,14 @@ def by_peft(tmp_path, parts):
 
 
 @pytest.mark.parametrize(
-    "says", [{}, {"use_rslora": True}, {"alpha_pattern": {"attn1.to_q": 3}, "rank_pattern": {"attn2.to_q": 2}}]
+    "says",
+    [
+        {},
+        {"use_rslora": True},
+        {"alpha_pattern": {"attn1.to_q": 3}, "rank_pattern": {"attn2.to_q": 2}},
+        {"alpha_pattern": {r"down_blocks.*attn1\.to_q": 3, "^mid_block.+": 5, "to_out.0$": 1}},
+        {"alpha_pattern": {"^mid_block.attentions.0.transformer_blocks.0.attn1.to_q": 3, "to_q": 5}},
+    ],
 )
 def test_what_peft_saves_is_as_strong_as_in_peft_here_in_a_copy_and_converted(tmp_path, shapes, by_peft, says):
     path, expected = by_peft(**says)
@@ -51,6 +59,39 @@ def test_what_peft_saves_is_as_strong_as_in_peft_here_in_a_copy_and_converted(tm
         info = loras.describe(file)
         assert info.alpha in {layer.alpha for layer in found.values()}
         assert not any("its alpha" in one for one in info.odd)
+
+
+@pytest.mark.parametrize(
+    "kind, says",
+    [
+        (LoHaConfig, {"r": 2, "alpha": 16}),
+        (LoHaConfig, {"r": 2, "alpha": 3, "alpha_pattern": {"attn1.to_q": 1}, "rank_pattern": {"attn2.to_q": 1}}),
+        (LoKrConfig, {"r": 1, "alpha": 16}),
+        (LoKrConfig, {"r": 500, "alpha": 16}),
+        (LoKrConfig, {"r": 1, "alpha": 3, "decompose_both": True}),
+    ],
+)
+def test_a_loha_or_lokr_that_peft_saves_is_as_strong_as_in_peft(tmp_path, parts, shapes, kind, says):
+    model = get_peft_model(copy.deepcopy(parts["unet"]), kind(target_modules=["to_q"], init_weights=False, **says))
+    model.save_pretrained(tmp_path / "peft")
+    path, out = tmp_path / "peft" / "adapter_model.safetensors", tmp_path / "b.safetensors"
+    list(convert(ConvertJob(file=str(path), to="kohya", out=str(out))))
+    learnable = "decompose_both" not in says
+    for file, learns in ((path, False), (path, learnable), (out, False)):
+        found = dialects.read(file, shapes, SD1, KNOWN, learns=learns)
+        for name, layer in model.named_modules():
+            if hasattr(layer, "get_delta_weight"):
+                mine = found[f"unet.{name.removeprefix('base_model.model.')}"].delta()
+                torch.testing.assert_close(mine, layer.get_delta_weight("default").detach(), rtol=1e-3, atol=1e-5)
+    assert not any("its alpha" in one for one in loras.describe(path).odd)
+
+
+def test_a_pattern_that_is_not_read_is_refused_and_none_takes_long(tmp_path, by_peft):
+    path, _ = by_peft(alpha_pattern={"(down|up)_blocks.*": 3})
+    with pytest.raises(UserError, match="not read here"):
+        loras.describe(path)
+    settings = json.dumps({"lora_alpha": 1, "alpha_pattern": {".*" * 100 + "z": 2}})
+    assert peft_settings.alpha_of("unet." + "a.b" * 100, {peft_settings.FIELD: settings}, 4) == 1
 
 
 @pytest.mark.parametrize("config", [None, "", "[1]", "[" * 100_000, " " * 600_000 + "{}", "{}"])

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lora_gui.engine.load import tokenizers
 from lora_gui.formats import tokenizer
 from lora_gui.studio.things.bases import SHIPPED
 from tests import tiny_tokenizers
@@ -69,3 +70,20 @@ def test_every_tokenizer_of_a_base_is_read_those_of_its_further_folders_too(tmp_
     (tmp_path / "tokenizer_2").mkdir()
     found, unread = tokenizer.of_base(tmp_path)
     assert {type(one) for one in found} == {tokenizer.BytePairs, tokenizer.Unigram} and unread == ("tokenizer_2",)
+
+
+CAPTIONS = (
+    "a photo of a cat, 4k (masterpiece:1.2)", "1girl, snake_case, __wild__ [trigger] {a|b}", "x² m³ ½ cup ① Ⅷ 10٪ ٣",
+    "e\u0301 na\u00efve caf\u00e9 ﬁn ＡＢＣ ｶﾅ ㎏ №5", "日本語の女の子、桜 हिन्दी में ไทยแลนด์", "…—–“”‘’«» don't it's I'D",
+    "http://a.b/c?d=e#f <lora:x:1>", "a" * 40, "a cat, " * 60,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["clip", "t5"])
+def test_as_many_pieces_are_counted_as_the_base_reads(kind, tmp_path):
+    reference = tokenizers.clip_tokenizer("tokenizer") if kind == "clip" else tokenizers.t5_tokenizer()
+    reference.save_pretrained(tmp_path)
+    ours = tokenizer.of_folder(tmp_path)
+    for caption in CAPTIONS:
+        read = reference(caption.strip(), add_special_tokens=False, truncation=False)["input_ids"]
+        assert ours.count(caption.strip()) == len(read), caption

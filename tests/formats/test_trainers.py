@@ -164,7 +164,7 @@ def test_kohyas_front_end_is_read_and_what_is_out_of_bounds_or_unknown_is_named(
 def test_onetrainers_json_becomes_a_run_and_says_what_does_not(tmp_path):
     found = read(tmp_path, ONE_TRAINER)
     assert found.values == {
-        "rank": 16, "alpha": 8.0, "learning_rate": 3e-4, "scheduler": "cosine", "warmup_steps": 200, "batch_size": 2,
+        "rank": 16, "alpha": 8.0, "learning_rate": 3e-4, "scheduler": "cosine", "warmup_steps": 100, "batch_size": 2,
         "accumulation": 2, "max_grad_norm": 1.0, "resolution": 768, "gradient_checkpointing": "blocks",
         "precision": "nf4", "optimizer": "adamw8bit", "weight_decay": 0.02, "train_text_encoder": True,
         "text_encoder_learning_rate": 3e-5,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError, nearest
 from lora_gui.facts import SWAPPED
-from lora_gui.formats import all_tensors, lycoris
+from lora_gui.formats import all_tensors, lycoris, peft_settings
 from lora_gui.formats.dialects import comfy, diffusers, kohya, lokr, onetrainer
 from lora_gui.formats.header import Header, read_header
 from lora_gui.formats.identify import identify
@@ -102,14 +102,26 @@ def parse(
     """
     from lora_gui.formats.dense import halved
 
-    tensors = {name: tensor.float() for name, tensor in _spelt_anew(tensors).items()}
-    finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+    tensors = _scaled({name: tensor.float() for name, tensor in _spelt_anew(tensors).items()}, metadata)
+    idle = lycoris.idle_alphas({name: tensor.shape for name, tensor in tensors.items()})
+    finite = all(bool(tensor.isfinite().all()) for name, tensor in tensors.items() if name not in idle)
     layers = lokr.taken(tensors, DIALECTS[dialect], facts, shapes) if learns else {}
     if tensors:
         layers |= DIALECTS[dialect].parse(_spelt_anew(halved(tensors)), metadata, facts, shapes)
     if not finite:
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
     return layers
+
+
+def _scaled(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> dict[str, torch.Tensor]:
+    """The tensors with the scale of a LoHa or LoKr in its first factor, where peft's settings alone give it."""
+    found = dict(tensors)
+    for module, roles in lycoris.layers({name: tuple(tensor.shape) for name, tensor in tensors.items()}).items():
+        scale = None if f"{module}.alpha" in tensors else peft_settings.scale_of(module, metadata)
+        first = next((role for role in ("hada_w1_a", "lokr_w1", "lokr_w1_a") if role in roles), "")
+        if scale is not None and (key := f"{module}.{first}") in found:
+            found[key] = found[key] * scale
+    return found
 
 
 def own(facts: Facts, of_lokr: bool) -> str:

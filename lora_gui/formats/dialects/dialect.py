@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
     from lora_gui.facts import Facts
 
+_SQUARE = re.compile(r"unet\.(?:.+\.)?(?:conv[12]?|conv_in|conv_out)")  # kernels of 3 x 3
+_POINT = re.compile(r"unet\..+\.conv_shortcut")
+_ENDS = re.compile(r"unet\..+\.attentions\.\d+\.proj_(?:in|out)")
 Place = tuple[tuple[str, ...], str]  # the layers a tensor is for, and its role in them
 Prefixes = dict[str, tuple[str, ...]]  # part to the prefixes of its layers' names, the written one first
 
@@ -67,7 +72,7 @@ class Dialect:
             own = [in_base(name.rstrip(SWAPPED), shapes) for name in names]
             stored = layer_from(roles, partial(self.alpha_of, own[0], metadata))
             stored = _swapped(stored) if names[0].endswith(SWAPPED) else stored
-            stored = _reshaped(stored, shapes[own[0]]) if shapes else stored
+            stored = _reshaped(stored, shapes[own[0]][1:] if shapes else _inputs_by_name(stored, own[0], facts))
             for name, layer in _split(own, stored, facts, shapes):
                 if name in layers:
                     raise _twice(name)
@@ -180,13 +185,31 @@ def _split(
             yield name, part
 
 
-def _reshaped(layer: Layer, weight: torch.Size) -> Layer:
-    """The layer for a convolution where a file has its kernel flattened, as LyCORIS does."""
-    same = layer.down.ndim == len(weight) or layer.down[0].numel() != weight[1:].numel()
+def _kernel(name: str, facts: Facts) -> int:
+    """Side of a layer's kernel where no base is at hand, by what its name says in a U-Net; 0 is none, or not known.
+
+    Of the U-Nets of Stable Diffusion that whose kohya files have diffusers' names goes in and out of its transformers
+    by convolutions.
+    """
+    if _SQUARE.fullmatch(name):
+        return 3
+    convolved = bool(facts.prefixes) and not facts.kohya_has_checkpoint_names and _ENDS.fullmatch(name)
+    return 1 if convolved or _POINT.fullmatch(name) else 0
+
+
+def _inputs_by_name(layer: Layer, name: str, facts: Facts) -> Sequence[int]:
+    """The shape of a layer's weight without its outputs, as far as the layer and its name tell."""
+    inputs, side = layer.down.shape[1:], _kernel(name, facts)
+    return (inputs[0] // side**2, side, side) if side and len(inputs) == 1 and not inputs[0] % side**2 else inputs
+
+
+def _reshaped(layer: Layer, inputs: Sequence[int]) -> Layer:
+    """The layer for a weight of these inputs, (in, k, k), where a file has its kernel flattened, as LyCORIS does."""
+    same = layer.down.ndim == len(inputs) + 1 or layer.down[0].numel() != math.prod(inputs)
     if same or layer.up[0, 0].numel() != 1:
         return layer
-    up = layer.up.reshape(*layer.up.shape[:2], *[1] * (len(weight) - 2))
-    return replace(layer, down=layer.down.reshape(-1, *weight[1:]), up=up)
+    up = layer.up.reshape(*layer.up.shape[:2], *[1] * (len(inputs) - 1))
+    return replace(layer, down=layer.down.reshape(-1, *inputs), up=up)
 
 
 def _out(name: str, layer: Layer, facts: Facts) -> int:

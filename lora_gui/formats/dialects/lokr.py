@@ -34,7 +34,8 @@ def taken(tensors: dict[str, torch.Tensor], dialect: Dialect, facts: Facts, shap
     for key, (names, _) in dialect.places(modules, facts, shapes).items():
         module = modules[key]
         alpha = tensors.pop(f"{module}.alpha", None)
-        layer = Kronecker.of(found.pop(module), None if alpha is None else float(alpha))
+        known = alpha is not None and bool(alpha.isfinite())  # what is infinite counts for nothing, see `idle_alphas`
+        layer = Kronecker.of(found.pop(module), float(alpha) if alpha is not None and known else None)
         if layer is None or len(names) > 1 or names[0].endswith(SWAPPED):
             raise _unlearnable()
         name = in_base(names[0], shapes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lora_gui.errors import UserError
@@ -11,16 +12,23 @@ from lora_gui.formats.recall.chunks import texts
 from lora_gui.formats.recall.recalled import Recalled
 
 # the chunks that programs write, the one that says most first; each with who reads it
-READERS = (((EXACT,), ours.read), (("prompt",), comfy.read), (("parameters",), a1111.read))
+READERS = ((EXACT, ours.read), ("prompt", comfy.read), ("parameters", a1111.read))
 
 
 def recall(path: Path) -> Recalled:
     """How the picture in a PNG was made. Raises UserError where it is none, is damaged, or does not say."""
-    said = texts(path)
-    for names, read in READERS:
-        for name in names:
-            if name in said:
-                return read(said[name])
+    said, problem = texts(path), None
+    for name, read in READERS:
+        if name in said:
+            try:
+                found = read(said[name])
+            except UserError as error:
+                problem = problem or error
+                continue
+            left = (f"{problem.what} The text beside it is read instead.",) if problem else ()
+            return replace(found, left=left + found.left)
+    if problem:
+        raise problem
     if "workflow" in said:
         raise UserError(
             f"{path.name} holds the layout of a ComfyUI workflow, but not what was drawn.",

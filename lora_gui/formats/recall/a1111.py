@@ -12,7 +12,7 @@ from typing import Any
 
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
-from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, number, sampling, whole
+from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, besides, number, sampling, whole
 
 _FIELD = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]{1,300})>", re.IGNORECASE)
@@ -30,8 +30,9 @@ def read(text: str) -> Recalled:
     prompt, negative, fields = _parsed(text[:_LONGEST])
     if not fields:
         raise UserError("What this picture says of itself is not known here.", "Choose a picture of another program.")
-    loras = _loras(prompt, _hashes(fields.get("Lora hashes", "")))
+    loras, unknown = _loras(prompt, _hashes(fields.get("Lora hashes", "")))
     kept, left = _settings(fields)
+    left += unknown
     others = [key for key in fields if key not in _CARRIED | _SILENT]
     if others:
         left.append(f"Not carried over: {', '.join(f'{key} {fields[key][:40]}' for key in others[:8])}.")
@@ -50,19 +51,26 @@ def read(text: str) -> Recalled:
 
 
 def _parsed(text: str) -> tuple[str, str, dict[str, str]]:
-    """Prompt, negative prompt, and the fields of the last line."""
-    *lines, last = text.strip().split("\n")
-    if len(_FIELD.findall(last)) < 3:
-        lines.append(last)
-        last = ""
+    """Prompt, negative prompt, and the fields of the last line, or of one that extensions have put lines behind."""
+    lines = text.strip().split("\n")
+    ends = len(lines) - 1
+    if not _has_fields(lines[-1]):
+        begun = (n for n, line in enumerate(lines) if line.startswith("Steps: ") and _has_fields(line))
+        ends = max(begun, default=len(lines))
     prompt: list[str] = []
     negative: list[str] = []
     into = prompt
-    for line in map(str.strip, lines):
+    for line in map(str.strip, lines[:ends]):
         if line.startswith("Negative prompt:"):
             into, line = negative, line.removeprefix("Negative prompt:").strip()
         into.append(line)
-    return "\n".join(prompt), "\n".join(negative), {key: _unquoted(value) for key, value in _FIELD.findall(last)}
+    found = {key: _unquoted(value) for line in lines[ends : ends + 1] for key, value in _FIELD.findall(line)}
+    behind = (line.strip().partition(": ") for line in lines[ends + 1 :])
+    return "\n".join(prompt), "\n".join(negative), {key: value for key, _, value in behind if value} | found
+
+
+def _has_fields(line: str) -> bool:
+    return len(_FIELD.findall(line)) >= 3
 
 
 def _unquoted(value: str) -> str:
@@ -78,16 +86,24 @@ def _hashes(text: str) -> dict[str, str]:
     return {name.strip(): digest for name, digest in re.findall(r"([^:,]{1,300}):\s*([0-9a-fA-F]{8,64})", text)}
 
 
-def _loras(prompt: str, hashes: dict[str, str]) -> tuple[Lora, ...]:
-    found = []
+def _loras(prompt: str, hashes: dict[str, str]) -> tuple[tuple[Lora, ...], list[str]]:
+    """Those that tags name, and what else the tags say. Strengths stand in order, text encoders first, or by name."""
+    found, left = [], []
     for tag in _TAG.finditer(prompt):
         name, *given = (part.strip() for part in tag[1].split(":"))
-        texts = number(given[0]) if given else 1.0
-        rest = number(given[1]) if len(given) > 1 else texts
-        strength = 1.0 if rest is None else rest
-        parts = {"text_strength": texts} if texts is not None and texts != strength else {}
+        named = dict(part.split("=", 1) for part in given if "=" in part)
+        first, second, *further = (*(part for part in given if "=" not in part), "", "")
+        said = named.pop("te", first), named.pop("unet", second)
+        texts = number(said[0] or 1)
+        rest = number(said[1]) if said[1] else texts
+        odd = [one for one, strength in zip(said, (texts, rest), strict=True) if strength is None]
+        texts = 1.0 if texts is None else texts
+        strength = texts if rest is None else rest
+        parts = {"text_strength": texts} if texts != strength else {}
         found.append(Lora(plain(name), strength, hashes.get(name, "").lower(), parts))
-    return tuple(found[:MOST])
+        if odd := [*odd, *filter(None, further), *(f"{key}={value}" for key, value in named.items())]:
+            left.append(f"Not known here of the LoRA {name[:60]}, and left out: {', '.join(odd)[:100]}.")
+    return tuple(found[:MOST]), left[:MOST]
 
 
 def _without_tags(text: str) -> str:
@@ -96,10 +112,12 @@ def _without_tags(text: str) -> str:
 
 def _settings(fields: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
     kept, left = sampling(fields.get("Sampler", ""), fields.get("Schedule type", ""))
-    distilled = fields.get("Distilled CFG Scale")
+    distilled, cfg = fields.get("Distilled CFG Scale"), number(fields.get("CFG scale"))
+    if distilled is not None and cfg not in (None, 1.0):
+        left.append(besides(cfg))
     found: dict[str, Any] = kept | {
         "steps": whole(fields.get("Steps")),
-        "guidance": number(fields.get("CFG scale") if distilled is None else distilled),
+        "guidance": cfg if distilled is None else number(distilled),
         "guidance_end": number(fields.get("Guidance ends")),
         "seed": whole(fields.get("Seed")),
         "clip_skip": whole(fields.get("Clip skip")),

@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
-from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, number, sampling, whole
+from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, besides, number, sampling, stem, whole
 
 Node = dict[str, Any]
 NODES, DEEP = 5_000, 200  # of a workflow, and of a way through it
@@ -23,9 +23,11 @@ _SILENT = re.compile(
     r"SaveImage.*|PreviewImage|VAEDecode.*|VAELoader|.*CLIPLoader.*|RandomNoise|KSamplerSelect|\w+Scheduler|"
     r"(Basic|CFG)Guider|ModelSampling\w+|Primitive.*|Note|Reroute|ConditioningZeroOut|Seed.*|DisableNoise"
 )
+_FLUX = re.compile(r"flux(?![ ._-]?2)", re.I)
 _NUMBERS = ("value", "seed", "noise_seed", "int", "float", "number")  # what nodes call the number that they hold
 _TEXTS = ("value", "text", "string", "String", "Text")  # likewise
 _JOINED = {"StringConcatenate": ("string_a", "string_b")}  # nodes to the texts that they join with their delimiter
+_BACK = ("samples", "latent_image", "latent", "pixels", "image", "images")  # by which a picture came about
 _PROMPTS = ("text", "text_g", "t5xxl", "clip_g", "clip_l", "text_l")  # of text encoders, the one that says most first
 
 
@@ -122,7 +124,13 @@ def read(text: str) -> Recalled:
         graph.left.append(f"Only the first of {len(samplers)} passes is carried over.")
     inputs = _with_guider(graph, sampler["inputs"])
     base, loras = _model(graph, inputs.get("model"))
-    settings = _sampling(graph, inputs) | _latents(graph, inputs.get("latent_image")) | _prompts(graph, inputs)
+    drawn, prompts = _sampling(graph, inputs), _prompts(graph, inputs)
+    cfg, is_flux = drawn["guidance"], any(node["inputs"].get("type") == "flux" for node in graph.nodes.values())
+    if is_flux or (cfg == 1 and _FLUX.search(base)):
+        prompts.setdefault("guidance", 3.5)  # which ComfyUI gives it where no node says another
+    if "guidance" in prompts and cfg not in (None, 1.0):
+        graph.left.append(besides(cfg))
+    settings = drawn | _latents(graph, inputs.get("latent_image")) | prompts
     others = {node["class_type"] for key, node in graph.nodes.items() if key not in graph.known | samplers.keys()}
     if unknown := sorted(one for one in others if not _SILENT.fullmatch(one)):
         graph.left.append(f"Not carried over: {', '.join(unknown[:8])}.")
@@ -151,9 +159,15 @@ def _nodes(text: str) -> dict[str, Node]:
 
 
 def _first(graph: Graph, samplers: dict[str, Node]) -> Node:
-    """The sampler that the others draw over."""
+    """The sampler with which a drawing that was saved began, or else one that the others draw over."""
+    saved = (node["inputs"] for node in graph.nodes.values() if node["class_type"].startswith("SaveImage"))
+    ways = [[one["id"] for one in graph.way(node.get("images"), *_BACK) if one["id"] in samplers] for node in saved]
+    if begun := list(dict.fromkeys(way[-1] for way in ways if way)):
+        if len(begun) > 1:
+            graph.left.append(f"It saves {len(begun)} drawings and does not say which this is; the first is taken.")
+        return samplers[begun[0]]
     for node in samplers.values():
-        before = graph.way(node["inputs"].get("latent_image"), "samples", "latent_image", "latent")
+        before = graph.way(node["inputs"].get("latent_image"), *_BACK)
         if not any(one["class_type"] in SAMPLERS for one in before):
             return node
     return next(iter(samplers.values()))
@@ -171,7 +185,8 @@ def _with_guider(graph: Graph, inputs: Node) -> Node:
         found["sampler_name"] = solver["inputs"].get("sampler_name", "")
     if sigmas := graph.at(inputs.get("sigmas")):
         named = sigmas["class_type"].removesuffix("Scheduler").lower()
-        found = {"scheduler": named if named in ("karras", "exponential") else ""} | found | sigmas["inputs"]
+        own = {name: value for name, value in sigmas["inputs"].items() if name != "model"}  # it may lack the LoRAs
+        found = {"scheduler": named if named in ("karras", "exponential") else ""} | found | own
     return found
 
 
@@ -195,7 +210,7 @@ def _model(graph: Graph, link: Any) -> tuple[str, list[Lora]]:
         inputs = node["inputs"]
         name = next((one for one in ("ckpt_name", "unet_name", "model_name") if one in inputs), "")
         if name and "model" not in inputs:
-            base = _stem(graph.text(inputs, name, "the base"))
+            base = stem(graph.text(inputs, name, "the base"))
             graph.knows(node)
         if (found := _loras(graph, node["class_type"], inputs)) is not None:
             loras[:0] = found
@@ -215,15 +230,15 @@ def _loras(graph: Graph, kind: str, inputs: Node) -> list[Lora] | None:
                 for slot, name in names.items() if name != "None"]  # fmt: skip
     if not kind.startswith("LoraLoader") or not (name := graph.text(inputs, "lora_name")):
         return None
-    strength, texts = graph.value(inputs, "strength_model"), graph.value(inputs, "strength_clip")
-    return [_lora(name, strength, texts)]
+    texts = 0.0 if kind == "LoraLoaderModelOnly" else graph.value(inputs, "strength_clip")
+    return [_lora(name, graph.value(inputs, "strength_model"), texts)]
 
 
 def _lora(name: str, strength: Any, texts: Any = None) -> Lora:
     """`texts` is its strength in text encoders, where a node says that apart."""
     given, text = number(strength), number(texts)
     used = 1.0 if given is None else given
-    return Lora(_stem(name), used, "", {} if text is None or text == used else {"text_strength": text})
+    return Lora(stem(name), used, "", {} if text is None or text == used else {"text_strength": text})
 
 
 def _prompts(graph: Graph, inputs: Node) -> dict[str, Any]:
@@ -282,8 +297,3 @@ def _latents(graph: Graph, link: Any) -> dict[str, Any]:
             graph.knows(node)
             graph.left.append("It began with a picture, which is not in the file; here it begins with noise.")
     return {}
-
-
-def _stem(name: str) -> str:
-    """The name of a file without its folders and its ending, of whatever system."""
-    return plain(re.split(r"[\\/]", name)[-1]).removesuffix(".safetensors")[:200]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from lora_gui.formats.header import plain
 from lora_gui.settings import Sampler, Schedule
 
 LONGEST = 4000  # characters of a prompt
@@ -69,6 +71,11 @@ def sampling(sampler: str, schedule: str) -> tuple[dict[str, str], list[str]]:
     return {key: value for key, value in kept.items() if value != "base"}, left
 
 
+def besides(guidance: float) -> str:
+    """What is said of a guidance beside that which a distilled base was told, which alone is carried over."""
+    return f"It was drawn with a CFG scale of {guidance:g} too, which is left out: there is one guidance here."
+
+
 def number(value: Any) -> float | None:
     """A finite number that a program wrote; None for anything else."""
     try:
@@ -84,3 +91,8 @@ def whole(value: Any) -> int | None:
         return value if abs(value) < 2**70 else None
     text = str(value).strip()
     return int(text) if len(text) < 22 and text.removeprefix("-").isdecimal() and text.isascii() else None
+
+
+def stem(name: str) -> str:
+    """The name of a file without its folders and its ending, of whatever system."""
+    return plain(re.split(r"[\\/]", name)[-1]).removesuffix(".safetensors")[:200]

@@ -1,4 +1,4 @@
-"""Settings files of other trainers and of ours: sd-scripts, OneTrainer, ai-toolkit, LyCORIS, LoRA Studio."""
+"""Settings files of other trainers and of ours: sd-scripts, OneTrainer, ai-toolkit, SimpleTuner and more."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.formats.trainers import ai_toolkit, kohya, lycoris, one_trainer, ours, parsing
+from lora_gui.formats.trainers import ai_toolkit, kohya, lycoris, one_trainer, ours, parsing, simple_tuner
 from lora_gui.formats.trainers.carried import Carried
 
 READERS: tuple[tuple[Callable[[parsing.Table], bool], Callable[[parsing.Table], Carried]], ...] = (
     (ours.is_it, ours.carried),
     (ai_toolkit.is_it, ai_toolkit.carried),
+    (simple_tuner.is_it, simple_tuner.carried),
     (one_trainer.is_it, one_trainer.carried),
     (lycoris.is_it, lycoris.carried),
     (kohya.is_it, kohya.carried),  # the last: it takes what has any of its names
 )
-KNOWN = "Choose a settings file of kohya's sd-scripts, OneTrainer, ai-toolkit, LyCORIS or this app."
+KNOWN = "Choose a settings file of kohya's sd-scripts, OneTrainer, ai-toolkit, SimpleTuner, LyCORIS or this app."
 
 
 def read(path: Path) -> Carried:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lora_gui.formats.trainers.carried import Carried, base_name, plain_name
+from lora_gui.formats.trainers.carried import Carried, base_name, number, plain_name
 from lora_gui.formats.trainers.parsing import Table
 
 # of each part of a process: their name to ours
@@ -32,15 +32,15 @@ _OURS = {
         "dtype": "precision",
     },
     "save": {"save_every": "checkpoint_every"},
-    "sample": {"sample_every": "sample_every", "prompts": "sample_prompts", "seed": "seed"},
+    "sample": {"sample_every": "sample_every", "seed": "seed"},
 }
 _OWN_WAY = {
     "network": {"type", "lokr_factor", "lokr_full_rank"},
     "train": {"noise_scheduler", "disable_sampling", "skip_first_sample",
               "cache_text_embeddings", "unload_text_encoder", "bypass_guidance_embedding"},  # fmt: skip
     "save": {"dtype", "max_step_saves_to_keep", "push_to_hub", "save_format"},
-    "sample": {"sampler", "width", "height", "neg", "walk_seed", "guidance_scale", "sample_steps", "num_frames", "fps",
-               "samples"},  # fmt: skip
+    "sample": {"sampler", "width", "height", "neg", "walk_seed", "guidance_scale", "sample_steps", "num_frames",
+               "fps"},  # fmt: skip
     "model": {"name_or_path", "is_flux", "is_v3", "is_xl", "is_v2", "arch", "low_vram", "quantize_te", "qtype",
               "quantize", "quantize_kwargs", "qtype_te", "model_kwargs"},  # fmt: skip
 }
@@ -50,7 +50,7 @@ _DATA = {"folder_path", "caption_ext", "cache_latents_to_disk", "cache_latents",
 _READ_OF_DATA = {"resolution", "caption_dropout_rate", "token_dropout_rate", "mask_min_value", "network_weight"}
 _PROCESS = {"type", "training_folder", "sqlite_db_path", "device", "performance_log_every", "log_dir", "logging",
             "trigger_word", "network", "train", "save", "sample", "model", "datasets"}  # fmt: skip
-_READ = {"alpha", "linear_alpha", "optimizer_params", "ema_config", "train_unet"}
+_READ = {"alpha", "linear_alpha", "optimizer_params", "ema_config", "train_unet", "prompts", "samples"}
 
 
 def is_it(table: Table) -> bool:
@@ -74,6 +74,8 @@ def carried(table: Table) -> Carried:
                 found.see_to([f"{part}: {theirs}"])
             elif theirs not in _READ:
                 found.leave(f"{part}: {theirs}", value)
+    _gathered(_inner(process, "train").get("gradient_accumulation_steps"), found)
+    _prompts(_inner(process, "sample"), found)
     _network(process, found)
     _train(_inner(process, "train"), found)
     _model(model, found)
@@ -84,6 +86,30 @@ def carried(table: Table) -> Carried:
     if (several := len(table["config"]["process"])) > 1:
         found.leave("process", several, "the first one is taken")
     return found
+
+
+def _gathered(batches: Any, found: Carried) -> None:
+    """Where batches are gathered by the older name, every single one is counted as a step there."""
+    many = number(batches)
+    if many is None or many <= 1:
+        return
+    for name in ("steps", "checkpoint_every", "sample_every"):
+        if steps := found.values.get(name):
+            found.take(name, max(1, round(steps / many)), name)
+    why = f"each of them counts as a step there, so steps are divided by {many:g}"
+    found.tell("train: gradient_accumulation_steps", batches, why)
+
+
+def _prompts(sample: dict[str, Any], found: Carried) -> None:
+    """A list of them, or as its window writes it a table for each."""
+    listed, tables = sample.get("prompts"), sample.get("samples")
+    prompts = [str(one) for one in listed] if isinstance(listed, list) else []
+    if not prompts and isinstance(tables, list):
+        prompts = [str(one["prompt"]) for one in tables if isinstance(one, dict) and one.get("prompt")]
+    if prompts:
+        found.prompts(prompts, "sample: prompts")
+    elif listed:
+        found.leave("sample: prompts", listed)
 
 
 def _network(process: Table, found: Carried) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from lora_gui.errors import UserError, shown
 from lora_gui.settings import TrainSettings, check
 
 LONGEST = 200  # characters of a name or a place
+_PROMPTS = 8  # of samples, at most
 NOTHING_LIKE_IT = "there is nothing like it here"
 _OFF = re.compile(r"[0.]*|none|null|false", re.IGNORECASE)
 
@@ -56,6 +58,22 @@ class Carried:
             why = "the second factor is a product here where the rank is less than half of its size"
             self.leave("full matrix", True, why)
 
+    def prompts(self, prompts: list[str], theirs: str) -> None:
+        """What samples show; of many the first."""
+        self.take("sample_prompts", prompts[:_PROMPTS], theirs)
+        if len(prompts) > _PROMPTS:
+            self.tell(theirs, len(prompts), f"the first {_PROMPTS} are taken")
+
+    def warmup_share(self, share: float, theirs: str, value: Any) -> None:
+        """A warm-up that is a share of the run, where the steps of that are known by now."""
+        if not 0 < share <= 1:
+            self.tell(theirs, value, "it is no share of a run")
+        elif steps := self.values.get("steps"):
+            self.take("warmup_steps", int(share * steps), theirs)
+        else:
+            why = "it is a share of the run, whose steps are not known; those of your preset are taken"
+            self.tell(theirs, value, why)
+
     def alpha(self, rank: Any, alpha: Any, theirs: str) -> None:
         """The alpha that goes with a rank: where none is said all of these trainers take 1, and the rank where it
         is 0. Without a rank nothing is said of the size of the LoRA, and the preset has both."""
@@ -80,6 +98,15 @@ def is_off(value: Any) -> bool:
     if isinstance(value, str):
         return bool(_OFF.fullmatch(value.strip()))
     return value is None or value is False or value == 0 or value == [] or value == {}
+
+
+def number(value: Any, divisor: float = 1) -> float | None:
+    """A finite number that a file says, divided; None for anything else."""
+    try:
+        found = math.nan if isinstance(value, bool) else float(value) / divisor
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 def plain_name(value: Any) -> str:

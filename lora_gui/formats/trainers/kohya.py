@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lora_gui.formats.trainers.carried import Carried, base_name, is_off, plain_name
+from lora_gui.formats.trainers.carried import Carried, base_name, is_off, number, plain_name
 from lora_gui.formats.trainers.parsing import Table
 
 _MARKS = {"network_dim", "network_module", "max_train_steps", "unet_lr", "train_batch_size", "LoRA_type"}
@@ -19,7 +19,6 @@ _OURS = {
     "unet_lr": "learning_rate",
     "lr_scheduler": "scheduler",
     "lr_scheduler_num_cycles": "restarts",
-    "lr_warmup_steps": "warmup_steps",
     "optimizer_type": "optimizer",
     "optimizer": "optimizer",  # of the front end
     "train_batch_size": "batch_size",
@@ -67,7 +66,7 @@ _OWN_WAY = re.compile(
     r"|save_(model_as|precision|state\w*|last\w*|n_epoch\w*|every_n_epochs)|output_dir|train_data_dir|reg_data_dir"
     r"|(enable_)?bucket\w*|(min|max)_bucket_reso|caption_extension|tokenizer_cache_dir|vae(_batch_size)?|ae|clip_[lg]|t5xxl"
     r"|model_list|num_\w+|dynamo_\w+|gpu_ids|extra_accelerate\w*|main_process_port|multi_gpu|train_data_\w+"
-    r"|huggingface_\w+|metadata_\w+|training_comment|sample_(sampler|prompts|every_n_epochs|at_first)|lowram|highvram"
+    r"|huggingface_\w+|metadata_\w+|training_comment|sample_(sampler|every_n_epochs|at_first)|lowram|highvram"
     r"|full_(bf16|fp16)|fp8_base\w*|max_token_length|skip_(cache_check|image_resolution)|v2|sdxl|flux1?\w*|sd3\w*"
     r"|LoRA_type|console_\w+"
 )
@@ -90,6 +89,8 @@ def carried(table: Table) -> Carried:
             found.take(_OURS[theirs], _number_in(value) if theirs in _SIZES else value, theirs)
     found.alpha(given.get("network_dim"), given.get("network_alpha"), "network_alpha")
     _keep_tokens(given.get("keep_tokens"), found)
+    _warmup(given, found)
+    _prompts(given.get("sample_prompts"), found)
     _noise(given.get("max_timestep"), found)
     _precision(given, found)
     _text_encoder(given, found)
@@ -120,6 +121,34 @@ def _keep_tokens(kept: Any, found: Carried) -> None:
         found.take("keep_first_tags", int(kept) - 1, "keep_tokens")
     else:
         found.leave("keep_tokens", kept)
+
+
+def _prompts(said: Any, found: Carried) -> None:
+    """Of the front end a prompt in each line, with `--w 512` and the like behind it; elsewhere the name of a file."""
+    if not isinstance(said, str) or re.search(r"\.(txt|json|toml)\s*$", said):
+        found.leave("sample_prompts", plain_name(said) or said, "it is a file of its own, and is not read")
+        return
+    lines = (re.split(r"\s--\w\b", line)[0].strip() for line in said.splitlines() if not line.lstrip().startswith("#"))
+    if prompts := [line for line in lines if line]:
+        found.prompts(prompts, "sample_prompts")
+
+
+def _warmup(given: Table, found: Carried) -> None:
+    """Steps, or less than one as a share of the run; `lr_warmup` of the front end is per cent of it, and goes after."""
+    steps, percent = given.get("lr_warmup_steps"), given.get("lr_warmup")
+    if not is_off(steps):
+        text = str(steps).strip()
+        share = number(text.removesuffix("%"), 100 if text.endswith("%") else 1)
+        if share is not None and 0 < share < 1:
+            found.warmup_share(share, "lr_warmup_steps", steps)
+        else:
+            found.take("warmup_steps", steps, "lr_warmup_steps")
+    elif given.get("lr_scheduler") == "constant":  # which the front end lets begin at once
+        found.take("warmup_steps", None if percent is None else 0, "lr_warmup")
+    elif not is_off(percent):
+        found.warmup_share(number(percent, 100) or 0.0, "lr_warmup", percent)
+    else:
+        found.take("warmup_steps", steps, "lr_warmup_steps")
 
 
 def _noise(most: Any, found: Carried) -> None:
@@ -216,7 +245,8 @@ def _pairs(args: Any) -> list[tuple[str, str]]:
 def _rest(given: Table, found: Carried) -> None:
     settled = {*_OURS, *_NETWORK, "network_alpha", "network_args", "network_dropout", "loss_type", "huber_c",
                "huber_schedule", "huber_scale", "mixed_precision", "fp8_base", "v_parameterization", "text_encoder_lr",
-               "optimizer_args", "keep_tokens", "max_timestep", "network_train_unet_only", "output_name",
+               "optimizer_args", "keep_tokens", "sample_prompts", "lr_warmup", "lr_warmup_steps", "max_timestep",
+               "network_train_unet_only", "output_name",
                "pretrained_model_name_or_path", "factor"}  # fmt: skip
     for theirs, value in given.items():
         if theirs in settled or is_off(value):

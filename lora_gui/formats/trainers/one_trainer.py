@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lora_gui.formats.trainers.carried import NOTHING_LIKE_IT, Carried, base_name, is_off, plain_name
+from lora_gui.formats.trainers.carried import NOTHING_LIKE_IT, Carried, base_name, is_off, number, plain_name
 from lora_gui.formats.trainers.parsing import Table
 
 _OURS = {
     "lora_rank": "rank",
     "learning_rate": "learning_rate",
-    "learning_rate_warmup_steps": "warmup_steps",
     "learning_rate_cycles": "restarts",
     "batch_size": "batch_size",
     "gradient_accumulation_steps": "accumulation",
@@ -27,6 +26,7 @@ _OURS = {
     "seed": "seed",
     "lora_decompose": "dora",
 }
+_MEANT_AT_ZERO = {"clip_grad_norm", "offset_noise_weight", "seed"}  # and no clipping is none
 _SCHEDULERS = {
     "CONSTANT": "constant",
     "LINEAR": "linear",
@@ -52,7 +52,7 @@ _SEEN_TO = {"__version", "workspace_dir", "cache_dir", "debug_mode", "debug_dir"
             "clear_cache_before_training", "save_filename_prefix",
             "only_cache", "continue_last_backup", "validate_after", "validate_after_unit",
             "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix", "lora_alpha", "optimizer_defaults",
-            "quantization", "ema", "ema_decay", "ema_update_step_interval"}  # fmt: skip
+            "quantization", "learning_rate_warmup_steps", "ema", "ema_decay", "ema_update_step_interval"}  # fmt: skip
 _SAMPLED = "noise is sampled here as the base was trained with it"
 # Told where it is not the first, which is done here too; and why.
 _USUAL: dict[str, tuple[Any, str]] = {
@@ -103,9 +103,11 @@ def carried(table: Table) -> Carried:
     found = Carried("OneTrainer")
     found.name, found.base = plain_name(table.get("output_model_destination")), base_name(table.get("base_model_name"))
     for theirs, ours in _OURS.items():
-        if theirs in table and not is_off(table[theirs]):
-            found.take(ours, table[theirs], theirs)
+        if theirs in table and (not is_off(table[theirs]) or theirs in _MEANT_AT_ZERO):
+            value = table[theirs]
+            found.take(ours, 0 if value is None and theirs == "clip_grad_norm" else value, theirs)
     _chosen(table, found)
+    _warmup(table, found)
     _optimizer(table, found)
     _denoiser(table, found)
     _texts(table, found)
@@ -124,7 +126,7 @@ def carried(table: Table) -> Carried:
 _READ = {"learning_rate_scheduler", "train_dtype", "weight_dtype", "gradient_checkpointing", "loss_weight_fn", "epochs",
          "layer_filter", "output_model_destination", "base_model_name", "loss_weight_strength", "training_method",
          "peft_type", "lora_alpha", "lokr_dim", "lokr_decompose_factor", "lokr_full_matrix", "ema", "ema_decay",
-         "ema_update_step_interval", "optimizer"}  # fmt: skip
+         "ema_update_step_interval", "optimizer", "learning_rate_warmup_steps"}  # fmt: skip
 
 
 def _chosen(table: Table, found: Carried) -> None:
@@ -139,6 +141,9 @@ def _chosen(table: Table, found: Carried) -> None:
             found.take(ours, known[value], theirs)
         else:
             found.leave(theirs, value)
+    if table.get("learning_rate_scheduler") == "COSINE_WITH_RESTARTS":
+        why = "the rate climbs back slowly there, and begins anew at once here"
+        found.tell("learning_rate_scheduler", "COSINE_WITH_RESTARTS", why)
     if table.get("training_method") not in (None, "LORA"):
         found.leave("training_method", table["training_method"], "LoRAs alone are trained here")
     if table.get("peft_type") == "LOKR":
@@ -151,8 +156,10 @@ def _chosen(table: Table, found: Carried) -> None:
         found.take("min_snr_gamma", table.get("loss_weight_strength", 5), "loss_weight_strength")
     elif table.get("loss_weight_fn") == "DEBIASED_ESTIMATION":
         found.take("debiased", True, "loss_weight_fn")
-    elif table.get("loss_weight_fn") not in (None, "CONSTANT"):
-        found.leave("loss_weight_fn", table["loss_weight_fn"])
+    elif table.get("loss_weight_fn") == "CONSTANT":
+        found.take("min_snr_gamma", 0, "loss_weight_fn")
+    else:
+        found.leave("loss_weight_fn", table.get("loss_weight_fn"))
     if str(table.get("ema", "OFF")) != "OFF":
         found.take("ema_decay", table.get("ema_decay", 0.999), "ema_decay")
         interval = table.get("ema_update_step_interval")
@@ -162,6 +169,18 @@ def _chosen(table: Table, found: Carried) -> None:
         found.take("only_layers", [one.strip() for one in layers.split(",")], "layer_filter")
 
 
+def _warmup(table: Table, found: Carried) -> None:
+    """It counts batches there, of which several may be gathered into a step; up to 1 it is a share of the run."""
+    theirs, gathered = "learning_rate_warmup_steps", number(table.get("gradient_accumulation_steps", 1))
+    steps = number(value := table.get(theirs))
+    if steps is not None and 0 < steps <= 1:
+        found.warmup_share(steps, theirs, value)
+    elif steps is not None and gathered is not None and gathered > 1:
+        found.take("warmup_steps", int(steps / gathered), theirs)
+    else:
+        found.take("warmup_steps", value, theirs)
+
+
 def _optimizer(table: Table, found: Carried) -> None:
     optimizer = _inner(table, "optimizer")
     name = optimizer.get("optimizer", table.get("optimizer"))
@@ -169,8 +188,7 @@ def _optimizer(table: Table, found: Carried) -> None:
         found.take("optimizer", _OPTIMIZERS[name], "optimizer")
     elif isinstance(name, str):
         found.leave("optimizer", name)
-    if not is_off(optimizer.get("weight_decay")):
-        found.take("weight_decay", optimizer["weight_decay"], "optimizer: weight_decay")
+    found.take("weight_decay", optimizer.get("weight_decay"), "optimizer: weight_decay")
     usual = _OPTIMIZER | {"eps": _EPS.get(str(name), 1e-8)}
     for theirs, value in optimizer.items():
         if theirs not in _COMPUTED:
@@ -199,8 +217,7 @@ def _texts(table: Table, found: Carried) -> None:
         found.take("train_text_encoder", learns, "text_encoder: train")
     if learns and not is_off(first.get("learning_rate")):
         found.take("text_encoder_learning_rate", first["learning_rate"], "text_encoder: learning_rate")
-    if not is_off(first.get("dropout_probability")):
-        found.take("caption_dropout", first["dropout_probability"], "text_encoder: dropout_probability")
+    found.take("caption_dropout", first.get("dropout_probability"), "text_encoder: dropout_probability")
     for name in _TEXTS[: _kind(table)[1]]:
         part = _inner(table, name)
         for theirs, why in _ALIKE.items() if part is not first else ():

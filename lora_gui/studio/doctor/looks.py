@@ -1,5 +1,6 @@
 """Looks at pictures, kept by their content: what was looked at once is known at once."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def _place(studio: Studio, key: str) -> Path:
 
 
 def _content(path: Path) -> str:
-    """The digest of a file; of one that cannot be read, of its name, so that it is asked for and refused."""
+    """The digest of a file; of one that cannot be read, of its place, so that it is asked for and refused."""
     try:
         return f"f{files.sha256(path)}"
     except OSError:
-        return f"n{path.name.encode().hex()[:40]}"
+        return f"n{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()}"

@@ -29,12 +29,12 @@ class Reading:
     def words(self, caption: str) -> int:
         """How many words of a caption are read."""
         said = caption.split()
-        if len(self.tokenizer.pieces(" ".join(said))) <= self.room:
+        if self.tokenizer.count(" ".join(said)) <= self.room:
             return len(said)
         low, high = 0, len(said)  # so many words are read whole
         while low < high:
             middle = (low + high + 1) // 2
-            if len(self.tokenizer.pieces(" ".join(said[:middle]))) <= self.room:
+            if self.tokenizer.count(" ".join(said[:middle])) <= self.room:
                 low = middle
             else:
                 high = middle - 1

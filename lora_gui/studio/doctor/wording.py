@@ -56,7 +56,7 @@ def too_long(name: str, caption: str, reading: Reading, trigger: str = "") -> It
     """What of one caption, as it is learnt with its trigger word, the base does not read."""
     if unread := reading.unread(caption):
         says = f'Of the caption of {name} the base reads nothing from "{unread}" on.'
-        if 2 * len(reading.tokenizer.pieces(trigger)) > reading.room:
+        if 2 * reading.tokenizer.count(trigger) > reading.room:
             yield Finding("long_trigger", says, "Use a shorter trigger word: this one takes most of what is read.")
         else:
             yield Finding("unread", says, "Shorten it, or say first what matters most.")
@@ -86,7 +86,7 @@ def without_word(caption: str, word: str) -> str:
 
 def words(caption: str) -> list[str]:
     """The words of a caption that say what is seen, in small letters."""
-    found = re.findall(r"[^\W\d_][\w'-]*", caption.casefold())
+    found = re.findall(r"(?<![\w-])(?=[\w'-]*[^\W\d_])\w[\w'-]*", caption.casefold())  # whole ones, as in 1girl
     return [one for one in found if one not in SMALL_WORDS and len(one) > 2]
 
 

@@ -5,6 +5,7 @@ prompt is a caption stays here.
 """
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ _PROMPTS = {
     "concept": ("{}", "{} on a table"),
 }
 _COVER = 512  # px, at most
+_TAG = re.compile(r"<lora:[^<>]*>")
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,4 @@ class _Folder:
 def _prompt(record: str) -> str:
     """The prompt in the text of a drawing, without the tags of LoRAs."""
     lines = record.split("\nNegative prompt: ")[0].split("\nSteps: ")[0]
-    words = [word for word in lines.split() if not word.startswith("<lora:")]
-    return " ".join(words)
-
-
+    return " ".join(_TAG.sub(" ", lines).split())

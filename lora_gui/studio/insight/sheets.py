@@ -11,6 +11,7 @@ from typing import Any
 from lora_gui import families
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import TrainJob
+from lora_gui.protocol.learnt import filled_in, with_trigger
 from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, step_of
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.paths import Studio
@@ -127,9 +128,9 @@ def steps_sheet(studio: Studio, run: Run, settings: DrawSettings) -> Grid | None
 
 def captions(job: TrainJob) -> tuple[str, ...]:
     """Captions from all over the set, each with the trigger word, without signs that mean something in prompts."""
-    said = list(dict.fromkeys(" ".join(_SIGNS.sub(" ", picture.caption).split()) for picture in job.pictures))
-    spread = dict.fromkeys(said[n * len(said) // OWN] for n in range(OWN))
-    return tuple(one if job.trigger.casefold() in one.casefold() else f"{job.trigger} {one}".strip() for one in spread)
+    plain = (_SIGNS.sub(" ", filled_in(job.trigger, picture.caption)) for picture in job.pictures)
+    said = list(dict.fromkeys(with_trigger(job.trigger, one) for one in plain))
+    return tuple(dict.fromkeys(said[n * len(said) // OWN] for n in range(OWN)))
 
 
 def draw(drawer: Drawer, sheets: Sheets, is_stopped: Callable[[], bool], **order: Any) -> Iterator[Sheets]:

@@ -103,7 +103,7 @@ def test_the_common_nodes_of_comfyui_are_followed(tmp_path):
         "prompt": "a fox", "negative_prompt": "grey", "steps": 22, "guidance": 7.5, "seed": 99, "width": 640,
         "height": 384, "sampler": "DPM++ 2M", "schedule": "Karras", "clip_skip": 2,
     }  # fmt: skip
-    assert found.loras == (Lora("ink", 0.8, "", {"text_strength": 0.4}), Lora("fox", -0.5))
+    assert found.loras == (Lora("ink", 0.8, "", {"text_strength": 0.4}), Lora("fox", -0.5, "", {"text_strength": 0.0}))
     assert found.left == ("Not carried over: ControlNetApply.",)
 
 
@@ -128,7 +128,8 @@ def test_texts_that_are_joined_and_stacks_of_loras_are_followed_and_what_else_is
     }  # fmt: skip
     found = recall(saved(tmp_path / "a.png", prompt=json.dumps(SD | way)))
     assert found.settings["prompt"] == "a fox, in snow"
-    assert found.loras == (Lora("b", 1, "", {"text_strength": 0}), Lora("ink", 0.6), Lora("fox", -0.5))
+    fox = Lora("fox", -0.5, "", {"text_strength": 0.0})
+    assert found.loras == (Lora("b", 1, "", {"text_strength": 0}), Lora("ink", 0.6), fox)
     assert found.left == ("Not carried over: ControlNetApply, FreeU_V2.",)
 
 

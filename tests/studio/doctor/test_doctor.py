@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lora_gui.starter import recipe
-from lora_gui.studio.doctor import doctor, look
+from lora_gui.studio.doctor import doctor, look, looks, wording
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases, pictures
 from tests import planted
@@ -166,6 +166,15 @@ def test_captions_are_judged_together(sets, captions, asked, kind, says):
     assert any(one.kind == kind and one.says.startswith(says) for one in found.set)
 
 
+def test_a_word_that_is_named_is_one_that_the_button_takes_out(sets):
+    captions = [f"1girl, 3d-render, O'Neil's, {one}" for one in ("hill", "beach", "forest", "city", "garden", "room")]
+    found = [one.word for one in judged(sets["drawings"][1][:6], captions).set if one.kind == "words"]
+    assert sorted(found) == ["1girl", "3d-render", "o'neil's"]
+    for word in found:
+        captions = [wording.without_word(one, word) for one in captions]
+    assert captions[0] == "hill" and "words" not in of_set(judged(sets["drawings"][1][:6], captions))
+
+
 def test_what_a_character_is_called_may_stand_in_every_caption(sets):
     captions = [f"woman {one}" for one in ("in snow", "at sea", "on a hill", "in bed", "on a bike", "asleep")]
     looks = sets["drawings"][1][:6]
@@ -217,6 +226,12 @@ def test_what_is_too_long_is_what_has_to_be_shortened(tmp_path, sets, trigger, c
     found = judged(looks, captions, base=bases.find(Studio(tmp_path), "starter"), trigger=trigger).lines()
     (line,) = [one for one in found if one.kind in ("unread", "long_trigger")]
     assert line.remedy.startswith(says)
+
+
+def test_each_picture_that_cannot_be_read_is_named_whatever_it_is_called(tmp_path):
+    names = ["Screenshot 2024-01-01 at 10.png", "Screenshot 2024-01-01 at 11.png", "\udcff.png"]
+    refused = looks.at(Studio(tmp_path), [(tmp_path / "gone" / name, "") for name in names])
+    assert [one.what.partition(" could not be read")[0] for one in refused] == names
 
 
 def test_a_look_is_the_same_once_it_was_kept_and_a_damaged_one_is_none(sets):

@@ -215,3 +215,9 @@ def test_a_card_in_another_encoding_is_told_before_anything_is_uploaded(tmp_path
         else:
             with pytest.raises(UserError, match="README.md cannot be read"):
                 publish.shown(tmp_path, "fox.safetensors", "ada/fox")
+
+
+@pytest.mark.parametrize("name", ["ink", "My LoRA v2", "a  b"])
+def test_of_a_prompt_no_part_of_a_loras_tag_is_left_whatever_it_is_called(name):
+    record = f"a fox, <lora:{name}:0.5:0.8> in snow <lora:{name}:1>\nNegative prompt: grey\nSteps: 4, Sampler: Euler"
+    assert share._prompt(record) == "a fox, in snow"

@@ -122,6 +122,16 @@ def test_prompts_have_nothing_of_its_captions_but_colours_and_its_own_no_signs_o
     assert chosen == sheets.unrelated(("an owl, a frog",))
 
 
+def test_its_own_captions_are_drawn_as_they_were_learnt(studio):
+    said = ("[trigger] and a {dog}", "zxyland by night", "a ZXY (odd) cat", "")
+    pictures = tuple(TrainPicture(path=f"{n}.png", caption=one) for n, one in enumerate(said))
+    job = TrainJob(name="a", trigger="zxy", preset="style", base=bases.find(studio, "starter"), publish_to="x",
+                   pictures=pictures, settings=TrainSettings(), cache="x")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheets, "OWN", 4)
+        assert sheets.captions(job) == ("zxy and a dog", "zxy zxyland by night", "a ZXY odd cat", "zxy")
+
+
 def test_what_is_looked_at_can_be_stopped_and_the_report_before_stays(studio, drawer, drawn, monkeypatch):
     monkeypatch.setattr(sheets, "MOST_STEPS", 1)
     run, _ = drawn
