@@ -46,7 +46,8 @@ def read(studio: Studio, path: Path, base: Base | None = None) -> Again:
         left.append("The base is called the same, and whether it is the same file is not known.")
     settings = _checked(bases.draw_defaults(base) | _known(found) | _pictures(studio, found, left), left)
     settings = settings.model_copy(update={"stack": tuple(stack[:most])})
-    return Again(found.program, base, _fitting(base, settings, left), tuple(left))
+    settings = _drawn_with(base, _fitting(base, settings, left), left)
+    return Again(found.program, base, settings, tuple(left))
 
 
 def _known(found: Recalled) -> dict[str, Any]:
@@ -85,6 +86,18 @@ def _fitting(base: Base, settings: DrawSettings, left: list[str]) -> DrawSetting
         return settings
     left.append(f"This base draws in steps of {step} pixels: {near['width']} x {near['height']} here.")
     return settings.model_copy(update=near)
+
+
+def _drawn_with(base: Base, settings: DrawSettings, left: list[str]) -> DrawSettings:
+    """A sampler and a noise schedule that the base draws with; its own in place of others."""
+    while settings.sampler != "base":
+        try:
+            families.solver(base.family, settings.sampler, settings.schedule)
+            break
+        except SettingError as error:
+            left.append(f"{error.what} That of the base is taken.")
+            settings = settings.model_copy(update={error.setting: error.instead})
+    return settings
 
 
 def _base(studio: Studio, found: Recalled, left: list[str]) -> Base:

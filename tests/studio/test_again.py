@@ -55,6 +55,24 @@ def test_a_lora_is_found_by_its_hash_though_it_is_called_otherwise_here(studio, 
     assert found.base.key == "starter" and not [one for one in found.left if "LoRA" in one]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "sampler", "said"),
+    [
+        ("Euler a, Schedule type: Karras", "Euler a", ["Euler a does not take the noise schedule Karras"]),
+        ("PLMS, Schedule type: Normal", "PLMS", ["PLMS does not take the noise schedule Normal"]),
+        ("Euler, Schedule type: Karras", "Euler", []),
+    ],
+)
+def test_a_sampler_or_schedule_that_the_base_has_not_is_said_and_not_refused_at_drawing(
+    studio, tmp_path, recorded, sampler, said
+):
+    found = again.read(studio, picture(tmp_path, text=TEXT.replace("Euler a", recorded)))
+    assert found.settings.sampler == sampler and (found.settings.schedule == "base") == bool(said)
+    assert [one for one in found.left if "schedule" in one] == [
+        f"{one} with this kind of base. That of the base is taken." for one in said
+    ]
+
+
 def test_one_that_does_not_say_its_hash_is_known_by_its_weights(studio, tmp_path):
     digest = loras.weights_hash(making.lora(studio, "ink"))
     found = again.read(studio, picture(tmp_path, "<lora:ink:0.8>", hashes=f"ink: {digest[:12]}"))
