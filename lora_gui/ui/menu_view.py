@@ -1,11 +1,13 @@
 """One quiet line that asks once whether LoRA Studio is to come into the applications menu."""
 
+import functools
+
 import gradio as gr
 
 from lora_gui.studio import menu
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.handlers import LIGHT, Changes, noticed
+from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
 from lora_gui.ui.widgets.parts import html
 
 OUT = "python -m lora_gui menu remove"
@@ -26,5 +28,6 @@ def build(studio: Studio, window: gr.Blocks) -> None:
         return {line: gr.update(visible=False), said: markup.quiet(words) if words else ""}
 
     window.load(lambda: gr.update(visible=menu.is_to_ask(studio)), None, line, **LIGHT)
-    yes.click(noticed(said, lambda: answer(True)), None, [line, said], **LIGHT)
-    no.click(noticed(said, lambda: answer(False)), None, [line, said], **LIGHT)
+    for button, wanted in ((yes, True), (no, False)):
+        answered = button.click(noticed(said, functools.partial(answer, wanted)), None, [line, said], **LIGHT)
+        answered.then(None, js="() => studio.after(['#menu-said p', '#check-studio'])", **HIDDEN)

@@ -269,10 +269,7 @@ window.studio = (() => {
   function live(props, trigger, watch) {
     let timer = 0, told = null, looked = comes ? performance.now() : -Infinity;
     const others = new BroadcastChannel('studio');
-    const region = document.createElement('div');
-    region.id = 'said';
-    region.setAttribute('role', 'status');
-    region.setAttribute('aria-live', 'polite');
+    const region = Object.assign(document.createElement('div'), { id: 'said', role: 'status', ariaLive: 'polite' });
     document.body.append(region);
     // One at a time: of two, the older answer could come last, or each draw a part of the page, and nobody would look on.
     const look = looks = () => {
@@ -293,7 +290,7 @@ window.studio = (() => {
       else look();
     };
     const seen = () => { if (!document.hidden && performance.now() - looked > 1000) look(); };
-    let lived = false;
+    let lived = false, drawing = false;
     function arrange() {
       clearInterval(timer);
       const now = JSON.parse(props.value || '{}');
@@ -304,8 +301,12 @@ window.studio = (() => {
       for (const tab of document.querySelectorAll('#tabs [role=tab]')) {
         tab.classList.toggle('lives', (now.tabs || []).includes(tab.textContent.trim()));
       }
-      if (told !== null && told !== now.words) region.textContent = now.words;
+      const draws = (now.tabs || []).includes('Generate');
+      if (told !== null && told !== now.words) aloud(now.words);
+      else if (told !== null && draws && !drawing) aloud('Drawing.');
+      drawing = draws && told !== null; // and not before the page came
       told = now.words ?? null;
+      drew ||= drawing;
     }
     watch('value', arrange);
     setTimeout(opened, OPENS);
@@ -314,22 +315,34 @@ window.studio = (() => {
     others.onmessage = () => { if (!document.hidden) look(); };
   }
 
+  // What is said to those who do not see it; of a drawing only where one was begun, and not of those that were there.
+  let drew = false;
+  function aloud(words) { document.getElementById('said').textContent = words; }
+  function drawn(words, isLater) { if (drew || isLater) aloud(`Drawn: ${words}`); }
+
   function arrived() {
     comes = false;
     if (wanted) looks();
     setTimeout(requestAnimationFrame, SETTLED, opened);
+    setTimeout(land, SETTLED, false);
   }
 
   // A button's work is done: look at what it began. Where the button is gone, the focus goes to the first of these.
+  let due = null;
   function after(selectors) {
     looks?.();
-    setTimeout(() => {
-      if (document.activeElement !== document.body && isSeen(document.activeElement)) return;
-      const next = selectors.map(one => document.querySelector(one)).find(isSeen);
-      if (next && !next.matches('a, button, input, textarea, select, summary')) next.tabIndex = -1;
-      next?.focus();
-    }, SETTLED);
+    due = { pressed: document.activeElement, selectors };
+    setTimeout(land, SETTLED, true);
     return [];
+  }
+  // Often it is the look that lets the button go; one that stays, and was left, brings nobody anywhere.
+  function land(isFirst) {
+    const at = document.activeElement, { pressed, selectors = [] } = due ?? {};
+    if (at !== document.body && at !== pressed) due = null;
+    if ((at !== document.body && isSeen(at)) || (!isFirst && (pressed === document.body || isSeen(pressed)))) return;
+    const next = selectors.map(one => document.querySelector(one)).find(isSeen);
+    if (next && !next.matches('a, button, input, textarea, select, summary')) next.tabIndex = -1;
+    next?.focus();
   }
 
   const voice = () => document.getElementById('voice');
@@ -373,9 +386,11 @@ window.studio = (() => {
 
   // The open tab stands in the address, so that a reload and the browser's Back come to it.
   let isPlaced = false;
-  const named = () => { // the tab that the address names, else the first
-    const tabs = [...document.querySelectorAll('#tabs [role=tab]')];
-    return tabs.find(one => one.dataset.tabId === location.hash.slice(1)) ?? tabs[0];
+  const named = () => { // the tab that the address names, also where it has room in gradio's menu only, else the first
+    const tabs = [...document.querySelectorAll('#tabs [role=tab]')], name = location.hash.slice(1);
+    const menu = [...document.querySelectorAll('#tabs .overflow-dropdown button')];
+    return tabs.find(one => one.dataset.tabId === name)
+      ?? menu.find(one => one.textContent.trim().toLowerCase() === name) ?? tabs[0];
   };
   const openTab = () => named()?.click();
   function place() {
@@ -386,6 +401,9 @@ window.studio = (() => {
     isPlaced = true;
   }
   window.addEventListener('popstate', openTab);
+  document.addEventListener('click', ({ target }) => { // the menu goes, and what was pressed in it
+    if (target.closest?.('#tabs .overflow-dropdown')) setTimeout(after, SETTLED, ['#tabs [role=tab][aria-selected=true]']);
+  });
 
   // Gradio opens the list of a dropdown on any key, also on those with which it is left, and there it stays.
   window.addEventListener('keydown', event => {
@@ -417,5 +435,5 @@ window.studio = (() => {
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'aria-selected'],
   });
-  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, arrived, after, calmly: () => calms?.(), copied };
+  return { asks, ask, say, leaving, beacon, open, texts, edit, unsent, fill, left, live, arrived, after, drawn, calmly: () => calms?.(), copied };
 })();

@@ -64,6 +64,8 @@ def test_an_sdxl_file_in_comfyui_is_trained_on_in_five_actions(page, window, tmp
 
     page.locator("#tabs [role=tab]", has_text="Bases").click()  # 1: it looks by itself the first time
     expect(page.locator("#bases-notice")).to_contain_text("1 base of other programs can be used where it lies")
+    page.locator("#find-bases").press("Enter")  # rests while it looks
+    expect(page.locator("#find-bases")).to_be_focused()
     page.get_by_role("button", name="Train with it: juggernaut").click()  # 2
     expect(page.locator("#base input")).to_have_value("juggernaut")
     dropped = [str(tmp_path / f"{n}.png") for n in range(4)]

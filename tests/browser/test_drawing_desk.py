@@ -73,6 +73,11 @@ def test_orders_wait_on_every_page_and_a_child_that_is_killed_is_started_again(d
     page.evaluate(SHIFTS)
     order(page, "a red apple")
     expect(page.locator("#preview")).to_contain_text("A training is using the")
+    page.locator("#cancel").press("Enter")
+    expect(page.locator("#easel")).to_be_hidden()  # a look after its answer
+    expect(page.locator("#draw")).to_be_focused()
+    order(page, "a red apple")
+    expect(page.locator("#preview")).to_contain_text("A training is using the")
     other = page.context.new_page()  # a second window on the same studio
     other.goto(window.address)
     other.get_by_role("tab", name="Generate").click()
@@ -126,8 +131,8 @@ def test_a_drawing_is_changed_where_it_is_painted_over_and_enlarged(desk, window
         "(() => { const c = document.querySelector('.begin canvas');"
         "return c.width === 128 && c.getContext('2d').getImageData(64, 32, 1, 1).data[3] > 200; })()"
     )
-    page.locator(".begin [data-do=away]").click()
-    expect(page.locator(".begin .none")).to_be_visible()
+    page.locator(".begin [data-do=away]").press("Enter")
+    expect(page.locator(".begin .none button")).to_be_focused()
     page.locator("#stage [data-do=enlarge]").click()
     assert drawn(page, window, before + 3).shape == (256, 256, 3)
     assert window.complaints == []
@@ -185,4 +190,6 @@ def test_a_lora_is_added_by_keys_and_a_strength_that_is_emptied_is_the_one_befor
     expect(page.locator(".fight li").first).to_contain_text("many-letters")
     column, said = (page.locator(one).bounding_box() for one in ("#stack", ".fight ul"))
     assert said["x"] + said["width"] <= column["x"] + column["width"] + 1, "a long name runs over the column"
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert page.locator("#stack-0 input[role=combobox]").bounding_box()["width"] > 120, "the name can be read"
     assert window.complaints == []

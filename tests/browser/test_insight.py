@@ -30,7 +30,8 @@ def run(window):
     made.files.insight.mkdir()
     Image.new("RGB", (64, 64), "green").save(made.files.insight / "molten.png")
     finding = Finding("molten", "It melts.", "Train slower.", "molten.png", {"learning_rate": 1e-5})
-    told = Report(20, "", (finding,), Best(20, 0.7, "More adds little."))
+    words = Finding("too few", "Four pictures are few.", "Add some.")
+    told = Report(20, "", (finding, words), Best(20, 0.7, "More adds little."))
     (made.files.insight / REPORT).write_text(json.dumps(told.to_json()), encoding="utf-8")
     return made
 
@@ -40,7 +41,9 @@ def test_a_finished_run_shows_each_prompt_and_what_was_found_also_after_a_refres
     for _ in range(2):
         page.reload()
         hero, found = page.locator("#slider"), page.locator("#found")
-        expect(found.locator(".finding")).to_contain_text("Train slower.")
+        expect(found.locator(".finding").first).to_contain_text("Train slower.")
+        left = found.locator(".finding p").evaluate_all("each => each.map(one => one.getBoundingClientRect().x)")
+        assert left[0] > left[-1] + 100, "where there is no picture, no room is kept for one"
         expect(found.locator(".finding .mend")).to_contain_text("Learning rate 1e-05 instead of 0.0001")
         expect(found.locator(".best")).to_contain_text("The last step at strength 0.7")
         expect(hero.locator(".quiet")).to_have_text("a red fox")
@@ -51,7 +54,7 @@ def test_a_finished_run_shows_each_prompt_and_what_was_found_also_after_a_refres
     expect(hero.locator(".strip [aria-pressed=true] img")).to_have_attribute("alt", "a blue fox")
     page.locator("#see").click()  # its base is not on this computer
     expect(page.locator("#insight-state .notice.problem")).not_to_be_empty()
-    expect(found.locator(".finding")).to_be_visible()
+    expect(found.locator(".finding").first).to_be_visible()
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert not window.complaints

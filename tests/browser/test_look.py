@@ -31,6 +31,14 @@ ENDS = {
     "failed": events.Failed("The training broke before step 3.", "Train again with a lower learning rate."),
 }
 LONG = "my_favourite_thing_of_the_long_autumn_24" + "x" * 20  # as a name
+SMALL_TARGETS = """() => [...document.querySelectorAll('button, summary, textarea, select, .chip, input')]
+  .filter(one => one.checkVisibility() && !one.closest('.visually-hidden'))
+  .filter(one => !one.matches('[role=combobox], [type=range]')).filter(one => {
+    const box = (one.matches('[type=checkbox], [type=radio]') && one.closest('label') || one).getBoundingClientRect();
+    const after = getComputedStyle(one, '::after');
+    const beyond = after.position === 'absolute' ? -2 * parseFloat(after.top) : 0;
+    return box.height && box.height + Math.max(beyond || 0, 0) < 43;
+  }).map(one => `${one.tagName} ${one.id} ${one.className} ${one.ariaLabel || one.textContent.trim().slice(0, 40)}`)"""
 SIZES = {"tall": (96, 256), "wide": (512, 64), "small": (64, 64), "large": (1024, 1024)}
 
 
@@ -137,6 +145,9 @@ def test_drawings_are_shown_whole_and_at_twice_their_size_at_most(page, window, 
         assert scale <= 2.001 and hidden <= 1, (image.get_attribute("src"), scale, hidden)
         assert image.evaluate("i => getComputedStyle(i).objectFit") == "contain"
         assert w > 40 and h > 20
+    page.set_viewport_size({"width": 820, "height": size[1]})  # where the buttons need three lines
+    buttons, search = (page.locator(one).bounding_box() for one in ("#stage .acts", "#history-search"))
+    assert buttons["y"] + buttons["height"] <= search["y"], "nothing lies over what follows"
 
 
 def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, window):
@@ -169,6 +180,13 @@ def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, wind
         page.set_viewport_size({"width": width, "height": 844})
         page.locator("#past-resume").click(trial=True)  # nothing lies over it
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.context.new_cdp_session(page).send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    for name in ("Runs", "Generate", "Library", "Bases", "Train"):
+        tab(page, name)
+        page.wait_for_timeout(400)
+        assert page.evaluate(SMALL_TARGETS) == [], f"{name}: a finger needs 44 px"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_what_is_folded_shows_an_arrow_to_the_right_and_what_is_open_one_down(page, window):
@@ -180,10 +198,26 @@ def test_what_is_folded_shows_an_arrow_to_the_right_and_what_is_open_one_down(pa
     assert page.evaluate(turned) == "none"
 
 
+def test_what_belongs_together_stands_on_one_line_and_a_dot_moves_no_tab(page, window):
+    start, plan = (page.locator(one).bounding_box() for one in ("#start", "#plan"))
+    assert abs(start["y"] + start["height"] / 2 - plan["y"] - plan["height"] / 2) <= 2
+    places = "[...document.querySelectorAll('#tabs [role=tab]')].map(one => one.getBoundingClientRect().x)"
+    before = page.evaluate(places)
+    page.evaluate("document.querySelectorAll('#tabs [role=tab]').forEach(one => one.classList.add('lives'))")
+    assert page.evaluate(places) == before
+
+
 def test_the_window_has_one_word_for_a_file_that_was_kept(page, window):
     tab(page, "Runs")
+    third = page.locator("#runs-list button.name").nth(2)
+    third.focus()
+    page.locator("#runs-list ol").evaluate("list => { list.parentElement.innerHTML = list.parentElement.innerHTML; }")
+    expect(third).to_be_focused()  # although the list came anew
     page.locator("#runs-list button.name").last.click()
     expect(page.locator("#past-run-state")).to_contain_text("saved as zxy.safetensors")
+    page.locator("#past-delete").click()
+    page.locator("#past-keep").press("Enter")
+    expect(page.locator("#past-delete")).to_be_focused()
     for path in (ROOT / "lora_gui").rglob("*.py"):
         if "starter" not in path.parts:
             said = [line for line in path.read_text(encoding="utf-8").splitlines() if "Publishing" in line]

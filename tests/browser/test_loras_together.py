@@ -61,6 +61,7 @@ def test_a_drawing_is_taken_apart_and_a_grid_is_stopped_and_kept(desk, window):
     desk.locator("#shown [data-use=apart]").click()
     told = desk.locator("#sheet .told")
     expect(told).to_have_text("4 drawings")
+    expect(desk.locator("#sheet .aloud")).to_have_text("4 drawings")
     expect(desk.locator("#sheet .said li")).to_have_count(2)
     wide = "one => one.getBoundingClientRect().width - one.nextElementSibling.getBoundingClientRect().width"
     assert desk.locator("#sheet .place .says").first.evaluate(wide) == 0, "a label is as wide as its drawing"

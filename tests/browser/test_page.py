@@ -67,6 +67,9 @@ def test_nothing_that_is_seen_moves_while_the_page_opens_on_a_slow_computer(page
     expect(page.locator("#welcome")).to_be_visible()  # it came with the first look
     page.wait_for_timeout(1500)
     assert page.evaluate("moved") == []
+    for button, then in (("#welcome-close", ".zone-ways button"), ("#menu-no", "#check-studio")):
+        page.locator(button).press("Enter")  # and goes, but whoever pressed it does not stand before nothing
+        expect(page.locator(then).first).to_be_focused()
 
 
 def test_a_press_that_fails_is_said_and_what_is_said_can_be_put_away_by_keys(page):
@@ -241,6 +244,15 @@ def test_back_leads_to_the_tab_that_was_open_before(page, window):
         expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
     page.go_forward()
     expect(page.get_by_role("tab", name="Library")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Train").click()
+    page.set_viewport_size({"width": 320, "height": 700})  # where gradio puts most of the tabs into a menu
+    page.get_by_label("More tabs").click()
+    page.locator(".overflow-dropdown button", has_text="Bases").click()
+    expect(page.get_by_role("tab", name="Bases")).to_be_focused()
+    page.go_back()
+    expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
+    page.go_forward()
+    expect(page.get_by_role("tab", name="Bases")).to_have_attribute("aria-selected", "true")
 
 
 def test_a_list_is_chosen_from_by_keys_and_closes_where_it_is_left(page, window):

@@ -115,6 +115,10 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
     until(page, lambda: found(window).pictures[1].crop == (0.0, 0.5))
     page.keyboard.press("Shift+ArrowRight")
     until(page, lambda: found(window).pictures[1].crop == (0.1, 0.5))
+    desk.get_by_role("button", name="Crop the middle").press("Enter")
+    expect(cell).to_be_focused()  # the button rests
+    desk.get_by_role("button", name="Undo").click()
+    until(page, lambda: found(window).pictures[1].crop == (0.1, 0.5))
     desk.locator("figure").first.focus()
     desk.get_by_role("button", name="Mask").click()
     board = desk.locator(".easel .board")
@@ -126,9 +130,10 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
         assert mask.size == (96, 96) and 0.02 < np.asarray(mask).mean() / 255 < 0.9
     desk.get_by_role("button", name="Done").click()
     for _ in range(3):
-        desk.get_by_role("button", name="Undo").click()
+        desk.get_by_role("button", name="Undo").press("Enter")
         page.wait_for_timeout(300)
-    expect(desk.locator(".history")).to_have_text("")
+    expect(desk.locator(".history")).to_have_text("Taken back: The crop of 1.png was moved.")
+    expect(desk.get_by_role("button", name="Redo")).to_be_focused()  # Undo rests now
     assert found(window).pictures[1].crop == MIDDLE and not mask_beside(found(window).pictures[0].path).is_file()
     assert window.complaints == []
 

@@ -89,7 +89,7 @@ class _Bases:
             live.after(chosen, "#trigger input", "#prompt textarea")
         looked = [self._find, self._notice, *self._outputs]
         live.after(opened)  # memory may be counted from now on
-        self._find.click(self._found, None, looked, **HIDDEN)
+        live.after(self._find.click(self._found, None, looked, **HIDDEN), "#find-bases")
         added, changed = noticed(self._notice, self._added), [self._notice, self._path, *self._outputs]
         self._add.click(added, [self._path], changed, **HIDDEN)
         self._path.submit(added, [self._path], changed, **HIDDEN)

@@ -164,7 +164,7 @@ def _whose(program: str) -> str:
 
 def _gone(path: str) -> str:
     """A base that was found and is nowhere any more."""
-    name, forget = markup.text(Path(path).name), _button("forget", "Forget it", f"Forget {Path(path).name}")
+    name, forget = markup.text(Path(path).name), _button("forget", "Forget it", f"Forget it: {Path(path).name}")
     return (
         f'<li class="unfit" data-name="{markup.text(path)}"><span><b>{name}</b><br>'
         f'<span class="quiet">Not there any more: {markup.text(path)}</span></span>'

@@ -40,12 +40,12 @@ def build(context: Context) -> None:
         return {panel: gr.update(visible=False), told: {"told": True}}
 
     context.live.watch(look_at, [told], [told, panel, said])
-    close.click(closed, None, [panel, told], **LIGHT)
+    context.live.after(close.click(closed, None, [panel, told], **LIGHT), ".zone-ways button")
 
     def to_bases() -> Changes:
         return closed() | {context.tabs: gr.update(selected="bases")}
 
-    look.click(to_bases, None, [panel, told, context.tabs], **LIGHT)
+    context.live.after(look.click(to_bases, None, [panel, told, context.tabs], **LIGHT), "#tab-bases-button")
 
 
 def _is_new(studio: Studio) -> bool:

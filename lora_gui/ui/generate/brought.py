@@ -39,7 +39,7 @@ class Brought:
         desk.press(stage.input, self._used, more)
         desk.press(self._page.upload, self._dropped, [], trigger_mode="multiple")  # also while others are taken in
         desk.press(self._begin.board.upload, self._begun, [])
-        desk.press(self._begin.board.select, self._begun_otherwise, [])
+        desk.press(self._begin.board.select, self._begun_otherwise, [], ".begin .none button")
 
     def _used(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
         """The settings of a drawing of the history, back in the form, or the drawing itself to begin with."""

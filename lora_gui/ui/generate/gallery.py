@@ -67,7 +67,8 @@ class Gallery:
         self._star.change(self._sought, [self._page, *self._wish], self.outputs, **LIGHT)
         for part in (self.stage, self._gallery, self._said, self._behind):
             each: dict[str, Any] = HIDDEN | {"trigger_mode": "multiple"}  # each press counts
-            live.after(part.select(self._acted, [self._page, *self._wish], self.outputs, **each), "#cancel", "#draw")
+            pressed = part.select(self._acted, [self._page, *self._wish], self.outputs, **each)
+            live.after(pressed, ".shown [data-do=delete]" if part is self._said else "#cancel", "#draw")
 
     def _look(self, page: dict[str, Any], words: str, star: bool) -> Changes:
         """What has changed since this page last looked; a page that was just opened gets all there is.
@@ -129,7 +130,7 @@ class Gallery:
         found = history.wanted(there, words or "", bool(star))
         shown = wall.page(found, number, Thumbnails(self._studio), self._studio.drawings)
         if there and not found:
-            shown = markup.quiet(wall.NONE_FIT)
+            shown = markup.quiet(wall.NONE_FIT, aloud=True)
         if pressed is not None and (there or pressed):
             kept = [one for one in there if one.name == pressed]
             shown += wall.beside([*there[:1], *kept], "" if kept else pressed, self._studio.drawings)

@@ -26,16 +26,16 @@ function build() {
   cells = [];
   const head = make('div', 'head'), foot = make('div', 'foot');
   parts = {
-    told: make('p', 'told'), said: make('ul', 'said'), body: make('div', 'body'), one: make('div', 'one'),
+    told: make('p', 'told'), aloud: make('span', 'aloud'), said: make('ul', 'said'), body: make('div', 'body'), one: make('div', 'one'),
     stop: button('Stop', () => ask('stop')), whole: make('a', 'chip', 'Save the sheet'),
     play: button('Play', () => enlarge('moving')), moving: make('a', 'chip', 'Save what moves'),
     folder: button('Show in folder', () => ask('folder')), away: button('Delete', () => ask('delete')),
   };
-  parts.told.setAttribute('role', 'status');
+  parts.aloud.setAttribute('role', 'status');
   Object.assign(parts.body, { tabIndex: 0, role: 'region', ariaLabel: sheet.title }); // scrolled by keys too
   const ways = make('span', 'ways');
   ways.append(parts.stop, button('Close', close));
-  head.append(make('h3', 'group', sheet.title), parts.told, ways);
+  head.append(make('h3', 'group', sheet.title), parts.told, parts.aloud, ways);
   foot.append(parts.said, parts.play, parts.whole, parts.moving, parts.folder, parts.away);
   if (!isPair()) parts.body.append(table());
   root.replaceChildren(head, parts.body, parts.one, foot);
@@ -73,6 +73,8 @@ function update() {
   });
   if (isPair() && !parts.body.firstChild && sheet.cells.every(cell => cell.whole)) parts.body.append(pair());
   parts.told.textContent = sheet.told;
+  const once = sheet.told.replace(/, step .*/, ''); // each drawing is said aloud, and not each step
+  if (parts.aloud.textContent !== once) parts.aloud.textContent = once;
   parts.said.replaceChildren(...sheet.said.map(words => make('li', '', words)));
   parts.stop.hidden = !sheet.draws;
   parts.away.hidden = sheet.draws;

@@ -4,6 +4,7 @@ const wall = document.querySelector('#gallery'), figure = element.querySelector(
 const frame = figure.querySelector('.frame'), told = figure.querySelector('.told');
 const items = () => [...wall.querySelectorAll('.thumbnail-item')];
 const button = act => figure.querySelector(`[data-do=${act}]`);
+const CHOOSE = 'Choose the other one.';
 const APART = ['', 'Base | LoRA', 'Base | A | B | A+B', 'Base | each | all'];
 let shown = null, newest = '', compares = false, turned = 0; // `shown` is what is told of a drawing, listed or not
 
@@ -44,7 +45,8 @@ function tell(one) {
 function compare(on) {
   compares = on;
   button('compare').setAttribute('aria-pressed', on);
-  if (on) told.textContent = 'Choose the other one.';
+  if (on) told.textContent = CHOOSE;
+  else if (told.textContent === CHOOSE) told.textContent = '';
 }
 
 function beside(one, other) {
@@ -72,6 +74,7 @@ function arrange() {
   const kept = known.find(one => one.name === shown?.name);
   const latest = known.reduce((one, other) => (one.name >= other.name ? one : other), { name: newest });
   if (latest.name > newest) {
+    studio.drawn(latest.words, newest !== '');
     newest = latest.name;
     show(latest);
   } else if (kept) tell(kept);

@@ -107,7 +107,7 @@ class _Shelf:
         address = Thumbnails(self._studio)
         if there.cards or there.left:
             shown = cards.page(found, number, lambda one: self._cover(one, address), there.left)
-            shown = shown if found or there.left else markup.quiet(cards.NONE_FIT)
+            shown = shown if found or there.left else markup.quiet(cards.NONE_FIT, aloud=True)
         else:
             shown = cards.place(self._studio.loras)
         return {

@@ -31,6 +31,19 @@ element.addEventListener('click', event => {
     row.querySelector(`[data-act=${act === 'ask' ? 'keep' : 'ask'}]`).focus();
   } else trigger('select', { act, name: row?.dataset.name || '' });
 });
+// The list comes anew whenever anything in it changes, or one row becomes another: whoever is at a row stays at it.
+let last = null;
+element.addEventListener('focusin', ({ target }) => {
+  last = { name: target.closest('[data-name]')?.dataset.name, act: target.dataset.act };
+});
+for (const way of ['focusin', 'pointerdown'])
+  document.addEventListener(way, ({ target }) => { if (!element.contains(target)) last = null; });
+new MutationObserver(() => {
+  const at = document.activeElement;
+  if (!last?.name || at.closest('[data-name]')?.dataset.name === last.name) return;
+  const row = element.querySelector(`[data-name="${CSS.escape(last.name)}"]`);
+  (row?.querySelector(`[data-act=${last.act}]`) ?? row?.querySelector('button'))?.focus({ preventScroll: true });
+}).observe(element, { childList: true, subtree: true, attributeFilter: ['data-name'] });
 """
 
 
@@ -41,9 +54,9 @@ def waiting(found: Sequence[Summary], held: bool) -> str:
     rows = []
     for place, run in enumerate(found, start=1):
         buttons = [
-            _button("up", "Up", f"Let {run.name} come earlier") if place > 1 else "",
-            _button("down", "Down", f"Let {run.name} come later") if place < len(found) else "",
-            _button("remove", "Take out", f"Take {run.name} out of the queue"),
+            _button("up", "Up", f"Up: let {run.name} come earlier") if place > 1 else "",
+            _button("down", "Down", f"Down: let {run.name} come later") if place < len(found) else "",
+            _button("remove", "Take out", f"Take out of the queue: {run.name}"),
         ]
         cells = f"<b>{place}. {markup.text(run.name)}</b>", f"<span>{_on(run)}</span>"
         rows.append(_row(run.folder.name, *cells, f'<span class="buttons">{"".join(buttons)}</span>'))
@@ -79,7 +92,7 @@ def sets(found: Sequence[SetSummary], address: Callable[[Path], str]) -> str:
             f'<span class="asking">Frees {size(one.size)}. {_button("delete", "Delete them")}'
             f"{_button('keep', 'Keep them')}</span>"
         )
-        use = "" if one.problem else _button("use", "Use them", f"Train on {one.title}")
+        use = "" if one.problem else _button("use", "Use them", f"Use them: {one.title}")
         buttons = f'<span class="buttons">{use}{_button("ask", "Delete", f"Delete {one.title}")}</span>'
         rows.append(_row(one.folder.name, title, f"<span>{said}</span>", buttons, asking))
     return f'<h2 class="ask">Pictures</h2><ol class="rows sets">{"".join(rows)}</ol>' if rows else ""

@@ -40,7 +40,8 @@ class PastRun(RunView):
         self._delete.click(self._asked, [self.page], [self._asking, self._frees], **HIDDEN).then(
             None, js="() => studio.after(['#past-keep'])", **HIDDEN
         )
-        self._keep.click(lambda: gr.update(visible=False), None, self._asking, **HIDDEN)
+        kept = self._keep.click(lambda: gr.update(visible=False), None, self._asking, **HIDDEN)
+        kept.then(None, js="() => studio.after(['#past-delete'])", **HIDDEN)
         deleted = self._sure.click(noticed(self._state, self._deleted), [self.page], self.outputs, **HIDDEN)
         live.after(deleted, "#runs-list button", "#tabs [aria-selected=true]")
         cloned = noticed(self._state, self._cloned)

@@ -204,13 +204,22 @@ function detail() {
   facts.push(counted(words(cell.text), 'word'), ...(data.mask ? ['with a mask'] : []));
   put(part('facts'), facts.join(' · '));
   put(part('found'), data.found.map(one => `${SIGNS[one.severity]} ${one.says}`).join(' ') || data.problem);
-  part('middle').disabled = data.crop[0] === 0.5 && data.crop[1] === 0.5;
+  rest('middle', data.crop[0] === 0.5 && data.crop[1] === 0.5);
 }
 
+// A button that can be pressed no more would let the focus fall.
+function rest(name, rests, next = null) {
+  const button = part(name);
+  if (rests && document.activeElement === button) (next ?? cells.get(current)?.figure)?.focus({ preventScroll: true });
+  button.disabled = rests;
+}
+let takesBack = false; // whether the last press took something back
 function history({ done, undone }) {
-  part('undo').disabled = !done;
-  part('redo').disabled = !undone;
-  put(part('history'), done);
+  for (const [name, can] of [['undo', done], ['redo', undone]]) if (can) rest(name, false);
+  rest('undo', !done, undone ? part('redo') : null);
+  rest('redo', !undone, done ? part('undo') : null);
+  takesBack &&= undone !== '';
+  put(part('history'), takesBack ? `Taken back: ${undone}` : done);
 }
 
 const names = new Intl.Collator(undefined, { numeric: true });

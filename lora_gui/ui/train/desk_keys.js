@@ -93,6 +93,7 @@ async function remove() {
 }
 // What is done again or taken back, of all that is there.
 async function turned(act, more) {
+  takesBack = act === 'undo';
   const kept = await send(act, more);
   if (kept && !kept.problem) others();
 }

@@ -112,7 +112,9 @@ class DoctorView:
         if page and page.get("mark") == mark:
             return {}
         line, rest = _words(found, known)
-        told = {self.line: line, self._rest: rest, self._page: {"mark": mark}}
+        told: Changes = {self.line: line, self._page: {"mark": mark, "set": found.folder.name}}
+        if known is not None or (page or {}).get("set") != found.folder.name:
+            told[self._rest] = rest  # until it was looked at again, what was found stands, and nothing jumps
         return told | (self._draws(found, known) if isinstance(known, Judgement) else {})
 
     def _begin(self, key: str, asked: tuple[pictures.PictureSet, Base, TrainSettings, str, str]) -> None:

@@ -42,7 +42,8 @@ class PresetsView:
                     file_types=[".toml", ".json", ".yaml", ".yml"],
                 )  # fmt: skip
                 self._acts.append((_button("Write these settings as a file", "write-settings", 230), self._written))
-            html(markup.quiet("Of kohya, OneTrainer, ai-toolkit or this app; or a preset that somebody shared."))
+            whose = "Of kohya, OneTrainer, ai-toolkit, SimpleTuner or this app"
+            html(markup.quiet(f"{whose}; or a preset that somebody shared."))
             self._told = html(elem_id="presets-told")
         self.outputs: list[Any] = [self._told, cards]
 

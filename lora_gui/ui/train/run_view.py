@@ -133,12 +133,14 @@ class RunView:
         changes: Changes = {self._state: run_words.progress(status), self.page: page}
         if seen is None or (seen.state, seen.overdue) != (now.state, now.overdue):
             changes |= self._framed(self._context.run(name), status, now.overdue)
-        if seen is None or seen.samples != now.samples:
+        turned = seen is None or seen.state != now.state  # then what is still to come may come no more
+        if seen is None or seen.samples != now.samples or (turned and not now.samples):
             address = Thumbnails(self._context.studio)
-            shown = markup.sample_grid(status.samples, address) + run_words.early(status)
+            shown = markup.sample_grid(status.samples, address, status.ended) + run_words.early(status)
             changes[self._samples] = shown + address.remark()
-        if seen is None or (seen.losses, seen.measured) != (now.losses, now.measured):
-            changes[self._plot] = loss_plot(status.losses, status.of) + learning_plot(status.measured, status.of)
+        if seen is None or (seen.losses, seen.measured) != (now.losses, now.measured) or (turned and now.losses < 2):
+            plot = loss_plot(status.losses, status.of, status.ended)
+            changes[self._plot] = plot + learning_plot(status.measured, status.of)
         if seen is None or (seen.state, seen.notes) != (now.state, now.notes):
             learnt = (
                 run_words.learnt(self._context.studio, self._context.run(name), status) if status.ended else ()

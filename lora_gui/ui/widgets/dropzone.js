@@ -9,6 +9,8 @@ function say(words, share) {
   element.querySelector('.zone').classList.toggle('busy', words !== '');
   line.querySelector('span').textContent = words;
   line.querySelector('i').style.width = `${Math.round(share * 100)}%`;
+  const aloud = element.querySelector('.aloud'), once = words.replace(/^Copying \d+ of (\d+)$/, (_, of) => `Copying ${of} file${of === '1' ? '' : 's'}`);
+  if (aloud.textContent !== once) aloud.textContent = once; // and not each file
 }
 
 // Every file below an entry, with its folders in its name; what cannot be read is named, and stops nothing.

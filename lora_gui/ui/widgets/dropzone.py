@@ -27,7 +27,7 @@ MARKUP = """
     <p class="zone-ways"><button type="button" data-pick="files">Choose {things}</button><i>·</i>
       <button type="button" data-pick="folder">Choose a folder</button>{examples}</p>
   </div>
-  <div class="zone-busy" role="status"><span></span><div class="bar"><i></i></div></div>
+  <div class="zone-busy"><span></span><div class="bar"><i></i></div></div><span class="aloud" role="status"></span>
   <input class="files" type="file" multiple hidden accept="{accept}" aria-label="Choose {things}">
   <input class="folder" type="file" webkitdirectory hidden aria-label="Folder with {things}">
 </div>

@@ -37,8 +37,9 @@ def sentences(title: str, found: Sequence[str], folded: bool = False) -> str:
     return f'<details class="notice note" {state}><summary>{text(title)}</summary><ul>{rows}</ul></details>'
 
 
-def quiet(words: str) -> str:
-    return f'<p class="quiet">{text(words)}</p>'
+def quiet(words: str, aloud: bool = False) -> str:
+    role = ' role="status"' if aloud else ""
+    return f'<p class="quiet"{role}>{text(words)}</p>'
 
 
 def bar(done: float, left: str, right: str) -> str:
@@ -78,13 +79,14 @@ def compared(base: str, lora: str, prompt: str) -> str:
     )
 
 
-def sample_grid(samples: Sequence[Sample], address: Address) -> str:
+def sample_grid(samples: Sequence[Sample], address: Address, ended: bool = False) -> str:
     """A row for each step, the newest first."""
     rows: dict[int, dict[int, Sample]] = {}
     for sample in samples:
         rows.setdefault(sample.step, {})[sample.seed] = sample  # the last set stands for the same step again
     if not rows:
-        return '<div class="samples empty"><p class="quiet">The first samples appear here soon.</p></div>'
+        words = "No samples so far." if ended else "The first samples appear here soon."
+        return f'<div class="samples empty">{quiet(words)}</div>'
     shown = []
     for step in sorted(rows, reverse=True):
         title = f"Step {step}" if step else "Before"

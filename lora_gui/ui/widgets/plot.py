@@ -18,10 +18,11 @@ def smoothed(values: Sequence[float], memory: float = MEMORY) -> list[float]:
     return found
 
 
-def loss_plot(losses: Sequence[tuple[int, float]], of: int) -> str:
+def loss_plot(losses: Sequence[tuple[int, float]], of: int, ended: bool = False) -> str:
     """An SVG `of` steps wide; says so where there is nothing to show yet."""
     if len(losses) < 2:
-        return '<div class="plot empty"><p class="quiet">The loss appears here after the first steps.</p></div>'
+        words = "No loss so far." if ended else "The loss appears here after the first steps."
+        return f'<div class="plot empty"><p class="quiet">{words}</p></div>'
     steps, values = [step for step, _ in losses], [loss for _, loss in losses]
     course = smoothed(values)
     low, high = _range(values)

@@ -1,5 +1,6 @@
 """The rows of the tab of all runs."""
 
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -12,6 +13,7 @@ from lora_gui.studio.things.pictures import SetSummary
 from lora_gui.ui.context import Context
 from lora_gui.ui.runs import lists, runs_tab
 
+FOXES = SetSummary(Path("aset"), "Foxes", 24, 20, 340_000_000, "", ("foxes",))
 EVIL = "<img src=x onerror=alert(1)> ${alert(1)} {{value}}"
 
 
@@ -27,7 +29,9 @@ def test_past_runs_are_buttons_with_how_they_ended():
 
 def test_the_first_that_waits_cannot_come_earlier_nor_the_last_later():
     shown = lists.waiting([run("one"), run("two"), run("three")], held=False)
-    assert shown.count('data-act="up"') == shown.count('data-act="down"') == 2 and "Let one come earlier" not in shown
+    assert shown.count('data-act="up"') == shown.count('data-act="down"') == 2 and "let one come earlier" not in shown
+    named = re.findall(r'aria-label="([^"]*)">([^<]*)<', shown + lists.sets([FOXES], str))
+    assert len(named) == 9 and all(aloud.startswith(words) for aloud, words in named), "called as what is read"
     assert "until you say so" in lists.waiting([run()], held=True) and lists.waiting([], held=True) == ""
 
 
@@ -45,7 +49,7 @@ def test_what_strangers_wrote_stays_text(piece):
 
 
 def test_what_deleting_a_set_frees_is_said_beside_the_button_that_does_it():
-    shown = lists.sets([SetSummary(Path("aset"), "Foxes", 24, 20, 340_000_000, "", ("foxes",))], str)
+    shown = lists.sets([FOXES], str)
     assert "24 pictures, 20 captions, used by foxes" in shown
     assert shown.index("Frees 340 MB") < shown.index('data-act="delete"')
 

@@ -52,3 +52,7 @@ def test_another_trigger_word_is_judged_and_a_sign_for_it_counts(page):
     assert "zxy_b is put before each caption." in said(page, view)
     pictures.set_captions(pictures.load(picture.path.parent), ["[trigger] fox"])
     assert "is put before" not in said(page, view)
+    edited(page, trigger="zxy_c")
+    told = view._look({"mark": "older", "set": picture.path.parent.name})
+    assert "Looking at the pictures" in told[view.line] and view._rest not in told, "what stands under it jumps not"
+    assert said(page, view)

@@ -226,9 +226,13 @@ def test_a_paused_run_offers_to_resume_to_stop_and_to_draw(window):
 
 
 def test_a_run_paused_before_it_learnt_anything_offers_to_resume_alone(window):
-    window.say(events.Started(1400), events.Paused(0))
+    window.say(events.Started(1400))
+    seen = window.view.show(NAME)[window.view.page]
+    window.say(events.Paused(0))
     window.life.release()
-    shown = window.shown()
+    shown, anew = window.shown(), window.view._look(seen)
+    for part, coming in ((window.view._samples, "appear here soon"), (window.view._plot, "after the first steps")):
+        assert "so far." in anew[part] and coming not in anew[part], "nothing comes while it is paused"
     assert "Paused" in shown["_state"] and shown["_resume"]["value"] == "Resume"
     assert not shown["_stop"]["visible"] and not shown["_draw"]["visible"]
     with pytest.raises(UserError, match="before it had learnt anything"):
