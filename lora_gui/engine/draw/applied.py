@@ -65,23 +65,27 @@ class Applied:
         shares = self._shares[path]
         if getattr(layer.get_base_layer(), "groups", 1) != 1:
             return _by_peft(layer, shares)
-        if merged:
-            layer.forward = self._late(path, layer)
-        elif shares:
-            down, up, gain = self._sum(path, layer)
-            kind = _Linear if isinstance(layer.get_base_layer(), nn.Linear) else _Convolution
-            layer.forward = kind(layer.get_base_layer(), down, up, gain).forward
+        if merged or shares:
+            layer.forward = self._late(path, layer, merged)
         return None
 
-    def _late(self, path: str, layer: Any) -> Callable[..., Any]:
-        """The layer's forward until it is first called: sets its weight, and is gone."""
+    def _late(self, path: str, layer: Any, merged: bool) -> Callable[..., Any]:
+        """The layer's forward until it is first called, when its weight is there even of a block in RAM."""
 
         def forward(*given: Any, **named: Any) -> Any:
             del layer.forward
-            self._merge(path, layer)
+            if merged:
+                self._merge(path, layer)
+            else:
+                self._put_beside(path, layer)
             return layer.forward(*given, **named)
 
         return forward
+
+    def _put_beside(self, path: str, layer: Any) -> None:
+        base, (down, up, gain) = layer.get_base_layer(), self._sum(path, layer)
+        kind = _Linear if isinstance(base, nn.Linear) else _Convolution
+        layer.forward = kind(base, down, up, gain).forward
 
     def _merge(self, path: str, layer: Any) -> None:
         weight = layer.get_base_layer().weight.data

@@ -14,8 +14,9 @@ from torch import nn
 from lora_gui.engine.draw import samplers, sampling
 from lora_gui.engine.draw.picture import Beginning
 from lora_gui.engine.draw.sampling import Progress
+from lora_gui.engine.load import device as devices
 from lora_gui.engine.load import prediction
-from lora_gui.engine.load.sparing import Resting, tile
+from lora_gui.engine.load.sparing import Resting, fit, tile
 from lora_gui.errors import UserError
 from lora_gui.families.base import Family, Stage, Tensors
 from lora_gui.families.shared.samplers import name_of, schedule_of
@@ -30,7 +31,7 @@ class Pipeline:
     """Ours, in place of those of diffusers. `parts`, where given, are drawn with as they are; see `Family.kit`.
 
     Where it is to be `sparing` of the device's memory, what decodes is there only when it is needed, and works in
-    tiles; the first makes no difference to a drawing, the second a small one.
+    tiles; the first makes no difference to a drawing, the second a small one. Elsewhere tiles are for what has no room.
     """
 
     def __init__(
@@ -46,7 +47,8 @@ class Pipeline:
         self.family, self.kit = family, family.kit(base, device, dtype, parts)
         self.kit.noising = prediction.applied(self.kit.noising, predicts)
         prediction.apply_to_schedulers(self.kit.schedulers, predicts)
-        self._resting: list[Resting] = []
+        self._device, self._resting = device, list[Resting]()
+        self._rooms: dict[int, float] = {}  # bytes free when so many pixels were first drawn: all are alike
         for decoder in self.kit.decoders if sparing else ():
             tile(decoder)
             self._resting.append(Resting(decoder.requires_grad_(False), device))
@@ -85,6 +87,10 @@ class Pipeline:
         generator = torch.Generator().manual_seed(seed)
         sample = partial(_sampled, generator=generator, progress=progress)
         over = begin.over() if begin else None
+        pixels = settings.width * settings.height
+        room = self._rooms.setdefault(pixels, devices.free(self._device))
+        for network in () if self._resting else self.kit.decoders:
+            fit(network, pixels, room)
         try:
             drawing = _image(_finite(self.family.draw(kit, settings, captions, generator, sample, over)))
             return begin.kept(drawing) if begin else drawing

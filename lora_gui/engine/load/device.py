@@ -71,6 +71,14 @@ def empty_cache(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def free(device: torch.device) -> float:
+    """Bytes of its memory that can be had; what torch keeps and does not use is free, too."""
+    if device.type != "cuda":
+        return float(psutil.virtual_memory().available)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + kept)
+
+
 def _cores() -> int:
     """Physical cores this process may use; hyperthreads only get in each other's way."""
     physical = psutil.cpu_count(logical=False) or 1

@@ -12,6 +12,7 @@ import torch
 
 TOKENS = 16  # more than so many are needed
 _MULTIPLE = 8  # that sides of matrices must be
+_AT_ONCE = 1 << 27  # bytes of sums and the like, which are wider than what comes of them, and which no plan counts
 _SINCE = {"cuda": (8, 0)}  # compute capability by device: older cards gain nothing by it
 
 
@@ -29,9 +30,12 @@ def _is_quick(device: torch.device) -> bool:
 
 def linear(x: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x W^T + b for x (..., in) and W = scale * rows, (out, 1) fp32 and (out, in) int8, in the dtype of `x`."""
-    tokens, own = quantised(x.reshape(-1, x.shape[-1]))
-    sums = torch._int_mm(tokens, rows.t())  # (tokens, out) int32
-    y = sums.mul(scale.t()).mul_(own).to(x.dtype)
+    given = x.reshape(-1, x.shape[-1])
+    y = given.new_empty((len(given), len(rows)))
+    parts = min(-(-8 * len(given) * sum(rows.shape) // _AT_ONCE), len(given) // (TOKENS + 1))
+    for part, out in zip(given.tensor_split(parts), y.tensor_split(parts), strict=True):
+        tokens, own = quantised(part)
+        out.copy_(torch._int_mm(tokens, rows.t()).mul(scale.t()).mul_(own))  # of int32 in fp32
     return (y if bias is None else y.add_(bias)).view(*x.shape[:-1], -1)
 
 

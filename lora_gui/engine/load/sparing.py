@@ -11,6 +11,8 @@ from lora_gui.engine.load.offload import Host
 
 _TILE = 512  # px, the side of a tile; neighbours share a quarter of it and are blended there
 _SHARED = 0.25
+_AT_ONCE = 6  # times the channels of its largest pictures, what an autoencoder holds of each pixel while it decodes
+_BESIDE = 1.5  # times that, with what convolutions take for themselves
 
 
 def tile(network: Any) -> None:
@@ -22,6 +24,16 @@ def tile(network: Any) -> None:
         network.enable_tiling()
         network.tile_sample_min_size, network.tile_overlap_factor = _TILE, _SHARED
         network.tile_latent_min_size = _TILE // 2 ** (len(network.config.block_out_channels) - 1)
+
+
+def fit(network: Any, pixels: int, room: float) -> None:
+    """Let an autoencoder decode so many pixels whole where so many bytes have room for that, and in tiles elsewhere."""
+    if hasattr(network, "use_tiling"):
+        needed = _BESIDE * _AT_ONCE * network.config.block_out_channels[0] * network.dtype.itemsize * pixels
+        if needed <= room:
+            network.disable_tiling()
+        else:
+            tile(network)
 
 
 class Resting:

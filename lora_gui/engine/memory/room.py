@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import torch
 
+from lora_gui.engine.load.device import free as _free
 from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.phases import RUNTIME, Planner
 from lora_gui.errors import SettingError, UserError
@@ -59,14 +59,6 @@ def own_size(job: DrawJob, family: Family) -> tuple[int, int]:
 def _needed(planner: Planner, size: tuple[int, int], precision: str) -> float:
     """Bytes beside the weights and what the driver has taken already."""
     return planner.drawing(_side(size), precision, weights=0).total - RUNTIME
-
-
-def _free(where: torch.device) -> float:
-    """Bytes; what torch keeps and does not use is free, too."""
-    if where.type != "cuda":
-        return float(psutil.virtual_memory().available)
-    kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
-    return float(torch.cuda.mem_get_info(where)[0] + kept)
 
 
 def _sizes(settings: DrawSettings, step: int) -> Iterator[tuple[int, int]]:

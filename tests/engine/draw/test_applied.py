@@ -173,3 +173,15 @@ def test_in_16_bits_the_product_is_in_16_bits_too(base):
     assert found.dtype == torch.bfloat16 and float((found.float() - expected).norm() / expected.norm()) < 0.03
     held = {one.forward.__self__.down.dtype for _, one in lora.wrappers(parts)}
     assert held == {torch.bfloat16}
+
+
+def test_a_dora_beside_blocks_in_ram_is_measured_by_their_weights(base):
+    layers, drawn = made(base, 3, "linear", dora=True), []
+    for streamed in (0, 2):
+        parts = FAMILY.denoisers(base, CPU, torch.float32, loading.denoiser(TrainSettings(streamed_blocks=streamed)))
+        lora.add(parts, layers, "dora")
+        applied = Applied(parts)
+        applied.changed()
+        use(applied, False, dora=0.7)
+        drawn.append(predicted(parts))
+    assert torch.equal(*drawn)

@@ -6,6 +6,7 @@ from torch import nn
 
 from lora_gui.engine.load import int8
 from lora_gui.engine.load.quantize import Int8Linear
+from lora_gui.engine.memory import tracker
 from lora_gui.engine.train import adapter
 
 CPU = torch.device("cpu")
@@ -79,3 +80,24 @@ def test_fused_with_an_adapter_the_product_is_the_same(quick):
     adapter.fuse({"unet": root}, "new", torch.float32)
     torch.testing.assert_close(root.one(x), expected)
     assert relative(root.one(x), expected) < 1e-5
+
+
+def test_many_tokens_are_multiplied_in_parts_which_hold_little_and_come_to_the_same(quick, monkeypatch):
+    one, x = layer(), torch.randn(3, 333, 96)
+    whole, asked, product = one(x), [], torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda tokens, rows: asked.append(len(tokens)) or product(tokens, rows))
+    for room in (1 << 16, 1):
+        monkeypatch.setattr(int8, "_AT_ONCE", room)
+        assert torch.equal(one(x), whole)
+        assert sum(asked) == 999 and len(asked) > 1 and min(asked) > int8.TOKENS
+        asked.clear()
+
+
+def test_in_int8_a_step_holds_no_more_than_is_planned_of_one_that_dequantises(monkeypatch):
+    one = Int8Linear(2048, 16384, None, torch.device("meta"))
+    peaks = {}
+    for quick in (False, True):
+        monkeypatch.setattr(int8, "_is_quick", lambda device, quick=quick: quick)
+        x = torch.empty(16384, 2048, dtype=torch.bfloat16, device="meta")
+        peaks[quick] = tracker.forward(one, lambda x=x: one(x)).peak
+    assert peaks[True] <= peaks[False] + 2 * int8._AT_ONCE

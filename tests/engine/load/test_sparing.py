@@ -8,9 +8,11 @@ import torch
 from diffusers import AutoencoderKL
 
 from lora_gui.engine.draw.pipeline import Pipeline
-from lora_gui.engine.load.sparing import Resting, tile
-from lora_gui.engine.memory import tracker
+from lora_gui.engine.load import device
+from lora_gui.engine.load.sparing import _AT_ONCE, Resting, tile
+from lora_gui.engine.memory import networks, tracker
 from lora_gui.families import family
+from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings
 from tests import tiny
 
@@ -75,3 +77,21 @@ def test_a_sparing_pipeline_draws_the_same_and_leaves_nothing_behind(base):
         drawn[sparing] = [pipeline.draw(settings, seed).tobytes() for seed in (1, 1, 2)]
         assert (storage(pipeline.kit.vae) < 4096) == sparing
     assert drawn[True] == drawn[False] and drawn[True][0] == drawn[True][1] != drawn[True][2]
+
+
+@pytest.mark.parametrize("key, base", [("sd1", "sd15"), ("sd3", "sd35-medium"), ("klein", "klein-4b")])
+def test_what_an_autoencoder_holds_while_it_decodes_is_known_ahead(key, base):
+    found = networks.components(Base(key=base, title="", family=key, path="", like=base))
+    run = family(key).workload({name: one["config"] for name, one in found.items()}).decoders["vae"]
+    peak = networks.facts(found["vae"], run, 1, 512, torch.float32)["peak"]
+    held = _AT_ONCE * found["vae"]["config"]["block_out_channels"][0] * 4 * 512 * 512
+    assert 0.8 * held < peak <= 1.05 * held
+
+
+def test_a_pipeline_decodes_in_tiles_only_what_has_no_room_as_a_whole(base, monkeypatch):
+    pipeline, tiled = Pipeline(family("sd1"), base, CPU, torch.float32), []
+    for width, room in ((640, 2**40), (576, 2**20), (640, 2**20), (576, 2**40)):
+        monkeypatch.setattr(device, "free", lambda where, room=room: room)
+        pipeline.draw(DrawSettings(prompt="a fox", width=width, height=512, steps=1), 1)
+        tiled.append(pipeline.kit.vae.use_tiling)
+    assert tiled == [False, True, False, True]  # one size always alike

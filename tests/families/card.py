@@ -1,0 +1,193 @@
+"""A graphics card that is not there: values lie with the host, and whatever would mix the two devices is refused.
+
+Each storage is known to be the card's or the host's; what is computed is exact, so a drawing can be compared. Torch
+allows a host's single numbers in pointwise arithmetic and a host's indices of a card's values, and so does this.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from types import FunctionType
+from typing import Any
+from unittest import mock
+
+import torch
+from diffusers import ModelMixin
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
+from torch.overrides import _pop_mode_temporarily as _functions_aside
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import _pop_mode_temporarily as _operations_aside
+from torch.utils._pytree import tree_leaves
+from transformers import PreTrainedModel
+
+from lora_gui.engine.load import int8, quantize
+
+CARD, HOST = torch.device("cuda:0"), torch.device("cpu")
+_ROOM = 1 << 36  # bytes of the card
+_INDEXING = ("aten::index", "aten::index_put", "aten::_unsafe_index", "aten::_unsafe_index_put")
+_SCALARS = ("aten::fill", "aten::masked_fill", "aten::where", "aten::addcmul", "aten::addcdiv", "aten::lerp")
+_TO_HOST = (torch.Tensor.numpy, torch.Tensor.__array__)
+
+
+class _Places:
+    """Which storages are the card's. One that is gone keeps its address as long as it is remembered."""
+
+    def __init__(self) -> None:
+        self._on_card: dict[int, StorageWeakRef] = {}
+        self.within = HOST  # of what an operation makes of nothing: where that lies which it is a part of
+
+    def of(self, tensor: torch.Tensor) -> torch.device:
+        return CARD if tensor.untyped_storage()._cdata in self._on_card else HOST
+
+    def put(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if device.type == "cuda":
+            self._on_card[storage._cdata] = StorageWeakRef(storage)
+        else:
+            self._on_card.pop(storage._cdata, None)
+        return tensor
+
+
+class _Operations(TorchDispatchMode):
+    """Refuses operations on both devices, and knows where their results lie."""
+
+    def __init__(self, places: _Places) -> None:
+        super().__init__()
+        self._places = places
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        leaves = tree_leaves((args, kwargs or {}))
+        given = [one for one in leaves if isinstance(one, torch.Tensor)]
+        on_card = [one for one in given if self._places.of(one) == CARD]
+        by_host = [one for one in given if self._places.of(one) == HOST]
+        if on_card and any(isinstance(one, torch.Generator) for one in leaves):
+            raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({func})")
+        if on_card and by_host and not self._may_mix(func, args, by_host):
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found cuda:0 and cpu ({func})")
+        out = func(*args, **kwargs or {})
+        held = {one.untyped_storage()._cdata for one in given}
+        makes_there = on_card or not given and self._places.within == CARD
+        for one in tree_leaves(out):
+            if makes_there and isinstance(one, torch.Tensor) and one.untyped_storage()._cdata not in held:
+                self._places.put(one, CARD)
+        return out
+
+    def _may_mix(self, func: Any, args: Any, by_host: list[torch.Tensor]) -> bool:
+        name = func._schema.name.rstrip("_")
+        if name == "aten::copy":
+            return True
+        if name in _INDEXING:
+            values = args[2:3] if "put" in name else ()
+            return self._places.of(args[0]) == CARD and all(one.ndim == 0 or one not in by_host for one in values)
+        changes = func._schema.is_mutable and self._places.of(args[0]) == HOST
+        pointwise = torch.Tag.pointwise in func.tags or name in _SCALARS
+        return pointwise and not changes and all(one.ndim == 0 for one in by_host)
+
+
+class _Functions(TorchFunctionMode):
+    """Says of tensors where they lie, and moves them; the operations below know one device only."""
+
+    def __init__(self, places: _Places) -> None:
+        super().__init__()
+        self._places = places
+        self._own: dict[Any, Callable[..., Any]] = {
+            torch.Tensor.device.__get__: places.of,
+            torch.Tensor.is_cuda.__get__: lambda one: places.of(one) == CARD,
+            torch.Tensor.is_cpu.__get__: lambda one: places.of(one) == HOST,
+            torch.Tensor.to: self._to,
+            torch.Tensor.cpu: lambda one, *_, **__: self._to(one, HOST),
+            torch.Tensor.cuda: lambda one, *_, **__: self._to(one, CARD),
+            torch.Tensor.type_as: self._to,
+            torch.Tensor.pin_memory: lambda one, *_, **__: one.clone(),
+            torch.Tensor.record_stream: lambda *_: None,
+        }
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in self._own:
+            return self._own[func](*args, **kwargs)
+        if func in _TO_HOST and self._places.of(args[0]) == CARD:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
+        kwargs.pop("pin_memory", None)
+        asked = kwargs.pop("device", None)
+        if asked is None:
+            return self._within(func, args, kwargs)
+        device = torch.device(asked)
+        if device.type == "cuda" and kwargs.get("generator") is not None:
+            raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({func})")
+        if device.type == "meta":
+            return func(*args, **kwargs, device=device)
+        made = func(*args, **kwargs, device=HOST)
+        return self._places.put(made, device) if isinstance(made, torch.Tensor) else made
+
+    def _within(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What torch itself makes on the way to the result of a card's tensors is the card's, too."""
+        before, given = self._places.within, tree_leaves((args, kwargs))
+        on_card = any(isinstance(one, torch.Tensor) and self._places.of(one) == CARD for one in given)
+        if on_card and not isinstance(func, FunctionType):
+            self._places.within = CARD
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self._places.within = before
+
+    def _to(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        device, dtype, copy, flags = self._places.of(tensor), tensor.dtype, bool(kwargs.pop("copy", False)), 0
+        kwargs.pop("non_blocking", None)
+        told = [kwargs.pop(name, None) for name in ("device", "dtype", "other")]
+        for one in (*args, *told):
+            if isinstance(one, torch.Tensor):
+                device, dtype = self._places.of(one), one.dtype
+            elif isinstance(one, torch.dtype):
+                dtype = one
+            elif isinstance(one, bool):
+                copy, flags = copy or (one and flags == 1), flags + 1
+            elif one is not None:
+                device = torch.device(one)
+        if device.type == "meta":
+            return torch.Tensor.to(tensor, device, dtype, **kwargs)
+        moves = device.type != self._places.of(tensor).type
+        made = torch.Tensor.to(tensor, dtype=dtype, copy=copy or moves, **kwargs)
+        return self._places.put(made, device) if moves else made
+
+
+class _Stream:
+    """Does what it is told at once."""
+
+    def __init__(self, *_: Any) -> None: ...
+    def wait_stream(self, _: Any) -> None: ...
+    def wait_event(self, _: Any) -> None: ...
+    def record_event(self) -> object:
+        return object()
+
+
+def _plainly(kind: Any) -> Any:
+    """Weights come from their files without a card: libraries build networks on the device `meta` meanwhile."""
+    own = kind.from_pretrained.__func__
+
+    def from_pretrained(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        with _functions_aside(), _operations_aside():
+            return own(cls, *args, **kwargs)
+
+    return mock.patch.object(kind, "from_pretrained", classmethod(from_pretrained))
+
+
+@contextmanager
+def pretended(capability: tuple[int, int] = (8, 6)) -> Iterator[torch.device]:
+    """A card for the time being, of this compute capability; what is loaded onto it must not be used afterwards."""
+    places = _Places()
+    of_cuda = {
+        "Stream": _Stream, "current_stream": _Stream, "stream": lambda _: nullcontext(), "empty_cache": lambda: None,
+        "mem_get_info": lambda *_: (_ROOM, _ROOM), "memory_reserved": lambda *_: 0, "memory_allocated": lambda *_: 0,
+        "get_device_capability": lambda *_: capability,
+    }  # fmt: skip
+    with ExitStack() as stack:
+        for known in (quantize._code, int8._is_quick):  # by the device, which is another each time
+            known.cache_clear()
+            stack.callback(known.cache_clear)
+        for kind in (ModelMixin, PreTrainedModel):
+            stack.enter_context(_plainly(kind))
+        stack.enter_context(mock.patch.multiple(torch.cuda, **of_cuda))
+        stack.enter_context(_Operations(places))
+        stack.enter_context(_Functions(places))
+        yield CARD
