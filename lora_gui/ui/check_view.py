@@ -21,6 +21,7 @@ def build(studio: Studio) -> None:
 def _shown(found: dict) -> str:
     checked = markup.counted(found["checked"], "thing")
     if not found["wrong"]:
-        return markup.notice("Everything is whole.", f"{checked} checked among runs, LoRAs, pictures and drawings.", "good")
+        among = f"{checked} checked among runs, LoRAs, pictures and drawings."
+        return markup.notice("Everything is whole.", among, "good")
     told = [f"{one['what']} {one['remedy']} ({one['path']})" for one in found["wrong"]]
     return markup.sentences(f"{len(told)} of {checked} are not whole", told)
