@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lora_gui import settings
 from lora_gui.commands import Register, as_path, note
 from lora_gui.studio.paths import Studio
 
@@ -25,6 +24,7 @@ def add(commands: Any, register: Register) -> None:
 
 def run_check(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """What was found, of each picture and of the set; what cannot be used is named apart."""
+    from lora_gui import settings
     from lora_gui.studio.doctor import doctor
     from lora_gui.studio.things import bases, pictures, presets
 

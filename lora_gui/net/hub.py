@@ -122,5 +122,5 @@ def _is_name(path: str) -> bool:
     parts = path.split("/")
     shown = path.replace("\u3000", "")  # the space of Chinese and Japanese, which counts as no printable sign
     return shown.isprintable() and not _FORBIDDEN & {*path} and all(
-        part and not part.startswith((".", " ")) and not part.endswith(" ") for part in parts
+        part and not part.startswith((".", " ")) and not part.endswith((".", " ")) for part in parts
     )

@@ -401,8 +401,13 @@ window.studio = (() => {
     isPlaced = true;
   }
   window.addEventListener('popstate', openTab);
-  document.addEventListener('click', ({ target }) => { // the menu goes, and what was pressed in it
-    if (target.closest?.('#tabs .overflow-dropdown')) setTimeout(after, SETTLED, ['#tabs [role=tab][aria-selected=true]']);
+  function follow(name, until) {
+    const open = document.querySelector('#tabs [role=tab][aria-selected=true]');
+    if (open?.textContent.trim() === name) setTimeout(() => open.focus(), SETTLED);
+    else if (performance.now() < until) setTimeout(follow, SETTLED, name, until);
+  }
+  document.addEventListener('click', ({ target }) => { // the menu goes, and what was pressed in it, once its tab is open
+    if (target.closest?.('#tabs .overflow-dropdown')) follow(target.textContent.trim(), performance.now() + OPENS);
   });
 
   // Gradio opens the list of a dropdown on any key, also on those with which it is left, and there it stays.

@@ -1,7 +1,7 @@
 // Where pictures come in: dropped files and folders, or chosen ones; copied one by one, then named to the window.
-const TOGETHER = 4, MOST = 5000;
+const TOGETHER = 4, MOST = 5000, ANSWERS = 5000; // ms that the next drop waits for the answer to the one before
 const TYPED = 'input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable]';
-let sending = Promise.resolve(), busy = 0, said = []; // `busy`: how many drops are not taken in yet; what was said last
+let sending = Promise.resolve(), answered = () => {}, busy = 0, said = []; // `busy`: how many drops are not taken in yet; what was said last
 
 function say(words, share) {
   said = [words, share];
@@ -9,7 +9,8 @@ function say(words, share) {
   element.querySelector('.zone').classList.toggle('busy', words !== '');
   line.querySelector('span').textContent = words;
   line.querySelector('i').style.width = `${Math.round(share * 100)}%`;
-  const aloud = element.querySelector('.aloud'), once = words.replace(/^Copying \d+ of (\d+)$/, (_, of) => `Copying ${of} file${of === '1' ? '' : 's'}`);
+  const all = (_, of) => `Copying ${of} file${of === '1' ? '' : 's'}`;
+  const aloud = element.querySelector('.aloud'), once = words.replace(/^Copying \d+ of (\d+)$/, all);
   if (aloud.textContent !== once) aloud.textContent = once; // and not each file
 }
 
@@ -56,7 +57,9 @@ async function copy(files) {
   await Promise.all(Array.from({ length: TOGETHER }, work));
   look();
   const came = sent.filter(Boolean);
+  const answer = new Promise(done => { answered = done; setTimeout(done, ANSWERS); });
   trigger('upload', { paths: came.map(one => one[0]), names: came.map(one => one[1]), skipped, failed, why });
+  await answer; // or two requests could overtake each other
 }
 
 function look() {
@@ -65,6 +68,7 @@ function look() {
 
 // A new value makes the zone idle again; it is not, where another drop is on its way.
 watch('value', () => {
+  answered();
   busy = Math.max(busy - 1, 0);
   if (busy) say(...said);
 });
