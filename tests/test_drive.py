@@ -107,6 +107,21 @@ def test_where_nothing_can_be_locked_the_drive_is_named_with_what_to_do(monkeypa
     assert not is_held(tmp_path / "a.lock")
 
 
+@needs_proc
+def test_who_waits_for_a_lock_is_told_who_has_it_or_that_the_drive_refuses(monkeypatch, tmp_path):
+    import fcntl
+
+    path, otherwise = tmp_path / "new" / "a.lock", "Another window has it."
+    with Lock(path).alone(0, otherwise), pytest.raises(UserError, match=otherwise), Lock(path).alone(0, otherwise):
+        raise AssertionError("two have it")
+    with Lock(path).alone(0, otherwise):
+        assert is_held(path)
+    assert not is_held(path)
+    refusing(monkeypatch, fcntl, "flock", errno.EIO, tmp_path)
+    with pytest.raises(UserError, match="new could not be saved"), Lock(path).alone(0, otherwise):
+        raise AssertionError("nobody has it")
+
+
 def test_the_folder_of_locks_is_taken_from_nobody_else(monkeypatch, tmp_path):
     monkeypatch.setattr(lock.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "mine").mkdir()
