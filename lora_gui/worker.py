@@ -54,8 +54,13 @@ def main(arguments: list[str]) -> int:
     return COMMANDS[command](*rest)
 
 
-def guarded(work: Callable[[], Any], writer: EventWriter | Teller, order: str = "") -> bool:
-    """Whether `work` came to its end; what went wrong is said in plain words, and its cause stands in the log."""
+def guarded(
+    work: Callable[[], Any], writer: EventWriter | Teller, order: str = "", fault: Callable[[], Any] = lambda: None
+) -> bool:
+    """Whether `work` came to its end; what went wrong is said in plain words, and its cause stands in the log.
+
+    `fault` is done after an error that nobody foresaw.
+    """
     try:
         work()
     except UserError as error:
@@ -66,6 +71,7 @@ def guarded(work: Callable[[], Any], writer: EventWriter | Teller, order: str = 
         writer.say(events.Failed(error.what, error.remedy, order, error.cause, instead))
     except Exception as error:  # noqa: BLE001  the only one: nobody else would tell the user
         traceback.print_exc()
+        fault()
         what, remedy, cause = in_plain_words(error)
         writer.say(events.Failed(what, remedy, order, cause))
     else:
@@ -244,8 +250,8 @@ def _draw() -> int:
             for event in drawer.draw(job, writer.say, cancelled):
                 writer.say(event)
 
-        if not guarded(work, writer, job.id):
-            drawers.pop(job.on_processor, None)  # nothing of what failed stays in memory
+        # Nothing of what failed stays in memory; an order that is refused costs nobody the base that is there.
+        guarded(work, writer, job.id, functools.partial(drawers.pop, job.on_processor, None))
     return 0
 
 

@@ -85,6 +85,7 @@ def test_a_drawing_child_works_off_orders_until_its_input_ends(base, tmp_path):
     ends = {event.id: event for event in said if isinstance(event, Done | Stopped | Failed)}
     assert [type(ends[id]) for id in ("one", "two", "three", "four")] == [Done, Failed, Stopped, Done]
     assert ends["two"].what == "gone.safetensors is not there any more."
+    assert [one.name for one in said if isinstance(one, events.Phase)].count("Loading Tiny") == 1, "the base stays"
     assert len([event for event in said if isinstance(event, Drawn) and event.id == "four"]) == 2
 
 
