@@ -72,7 +72,7 @@ def run_rename(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The set with its new name."""
     from lora_gui.studio.things import picture_index, set_work
 
-    place = studio.pictures / Path(options.set).name
+    place = set_captions.place_of(options, studio)
     set_work.rename(place, options.title)
     return {"set": place.name, "title": picture_index.read(place).title}
 
@@ -81,7 +81,7 @@ def run_add(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """How many pictures there are now."""
     from lora_gui.studio.things import set_work
 
-    place = studio.pictures / Path(options.set).name
+    place = set_captions.place_of(options, studio)
     found, refused = set_work.add(studio, place, options.sources, ground=options.ground)
     return {"set": found.folder.name, "count": len(found.pictures), "refused": refused}
 
@@ -90,7 +90,7 @@ def run_split(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The new set."""
     from lora_gui.studio.things import set_work
 
-    place = studio.pictures / Path(options.set).name
+    place = set_captions.place_of(options, studio)
     made = set_work.split(studio, place, options.numbers, options.title)
     return {"set": made.folder.name, "folder": str(made.folder), "count": len(made.pictures)}
 
@@ -99,7 +99,7 @@ def run_repeat(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """How often each picture counts now, by its number."""
     from lora_gui.studio.things import set_work
 
-    found = set_work.repeat(studio.pictures / Path(options.set).name, options.numbers, options.times)
+    found = set_work.repeat(set_captions.place_of(options, studio), options.numbers, options.times)
     return {"set": found.folder.name, "repeats": {int(one.path.stem): one.repeats for one in found.pictures}}
 
 

@@ -27,11 +27,20 @@ def add(actions: Any, register: Register) -> None:
         past.set_defaults(act=name)
 
 
+def place_of(options: argparse.Namespace, studio: Studio) -> Path:
+    """The folder of the set that is named. Raises UserError where there is none."""
+    from lora_gui.studio.things import picture_index
+
+    place = studio.pictures / Path(options.set).name
+    picture_index.read(place)
+    return place
+
+
 def run_captions(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """Each caption that is another now, or would be."""
     from lora_gui.studio.things import caption_edits, pictures
 
-    found = pictures.load(studio.pictures / Path(options.set).name)
+    found = pictures.load(place_of(options, studio))
     given = {name: getattr(options, name) for name in caption_edits.Edit.__dataclass_fields__}
     would = caption_edits.suggested(found, caption_edits.Edit(**given))
     written, left = caption_edits.accept(found, would) if options.write else (0, 0)
@@ -44,7 +53,7 @@ def run_past(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """What was taken back, or done again."""
     from lora_gui.studio.things import pictures, set_changes
 
-    found = pictures.load(studio.pictures / Path(options.set).name)
+    found = pictures.load(place_of(options, studio))
     pictures.require_free(studio, found.folder)
     act = {"undo": set_changes.undo, "redo": set_changes.redo}[options.act]
     return {"set": found.folder.name, "says": act(found.folder)}

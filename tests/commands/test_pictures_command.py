@@ -82,3 +82,14 @@ def test_a_command_without_a_studio_that_can_be_made_says_so(tmp_path, monkeypat
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert code == (line in refused) and isinstance(told, dict), line
         assert line not in refused or (told["error"] and told["remedy"]), line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["pictures", "rename", "@", "x"], ["pictures", "add", "@", "."], ["pictures", "undo", "@"], ["take", "@"],
+     ["pictures", "split", "@", "y", "--numbers", "1"], ["pictures", "captions", "@", "--prefix", "a"],
+     ["pictures", "repeat", "@", "2", "--numbers", "1"]],
+)  # fmt: skip
+def test_a_name_that_no_disk_takes_is_a_sentence(studio, command, capsys):
+    assert main(["x" * 300 if word == "@" else word for word in command] + ["--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["remedy"]

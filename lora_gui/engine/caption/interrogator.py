@@ -36,14 +36,20 @@ def interrogator(opening: Opening) -> Describer:
     def describe(images: Sequence[Image.Image]) -> list[str]:
         pixels = pictures(images=list(images), return_tensors="pt")["pixel_values"].to(where.device, where.dtype)
         seen = _unit(model.get_image_features(pixel_values=pixels))  # (B, D)
-        scale = model.logit_scale.exp()
-        chances = {name: (scale * seen @ known.T).softmax(-1).float() for name, (_, known) in ranked.items()}
+        scale = model.logit_scale.float().exp()
+        chances = {name: ranking(seen, known, scale) for name, (_, known) in ranked.items()}
         return [
             " ".join(word for name, (there, _) in ranked.items() if (word := said(name, there, chances[name][at])))
             for at in range(len(images))
         ]
 
     return describe
+
+
+def ranking(seen: torch.Tensor, known: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """The probability of each word (N, D) for each picture (B, D), (B, N): in float32, as 16 bits tell near ones not
+    apart once they are scaled."""
+    return (scale * (seen.float() @ known.float().T)).softmax(-1)
 
 
 def sections(file: Path = LIST) -> dict[str, list[str]]:

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.formats.captioners import AGAIN, ONNX, TAGS
+from lora_gui.formats.captioners import AGAIN, LIMIT, ONNX, TAGS
 
 if TYPE_CHECKING:
     from lora_gui.engine.caption.describe import Describer, Opening
 
+PREPARED = "preprocess.json"  # beside those whose pictures are scaled before they are given
+Normalisation = tuple[np.ndarray, np.ndarray]
+_PROBABILITIES = "prediction", "output"  # what their answer is called where there are others, as embeddings
 _GENERAL, _CHARACTER = "0", "4"  # categories of tags; ratings are "9"
 _MISSING = UserError("Taggers need onnxruntime, which is not installed.", "Install it: pip install onnxruntime")
 
@@ -43,12 +47,14 @@ def tagger(opening: Opening) -> Describer:
         providers.insert(0, "CUDAExecutionProvider")
     session = onnxruntime.InferenceSession(str(opening.folder / ONNX), providers=providers)
     wanted = session.get_inputs()[0]
-    arranged = arrangement(wanted.shape)
+    arranged = arrangement(wanted.shape, normalisation(opening.folder / PREPARED))
+    answers = [one.name for one in session.get_outputs()]
+    answer = next((name for name in _PROBABILITIES if name in answers), answers[0])
 
     def describe(images: Sequence[Image.Image]) -> list[str]:
         found = []
         for image in images:  # one by one: some are published for one picture alone
-            (chances,) = session.run(None, {wanted.name: arranged(image)})[0]
+            (chances,) = session.run([answer], {wanted.name: arranged(image)})[0]
             if len(chances) != len(tags):
                 raise UserError(f"The tags beside {ONNX} are those of another model.", AGAIN)
             found.append(said(tags, chances, opening.general, opening.character))
@@ -69,15 +75,36 @@ def read_tags(path: Path) -> list[Tag]:
     return tags
 
 
-def arrangement(shape: Sequence[Any]) -> Callable[[Image.Image], np.ndarray]:
-    """How a picture is given to a model whose input has this shape: (B, H, W, 3), or with the colours second.
+def normalisation(path: Path) -> Normalisation | None:
+    """The means and deviations of red, green and blue, of 1, that a tagger says beside itself; None where it does not.
+
+    https://github.com/deepghs/imgutils, imgutils/preprocess: stages, of which one is called `normalize`.
+    """
+    said = files.read_json(path, LIMIT)
+    stages = (said.get("stages") or said.get("test")) if isinstance(said, dict) else None
+    for one in stages if isinstance(stages, list) else ():
+        if isinstance(one, dict) and one.get("type") == "normalize":
+            found = np.asarray([one.get("mean"), one.get("std")], np.float32)
+            return (found[0], found[1]) if found.shape == (2, 3) and found[1].all() else None
+    return None
+
+
+def arrangement(shape: Sequence[Any], normal: Normalisation | None = None) -> Callable[[Image.Image], np.ndarray]:
+    """How a picture is given to a model whose input has this shape: (B, H, W, 3) as SmilingWolf's, or with the colours
+    second, as those of timm, which want red first and `normal`.
 
     Raises UserError for any other.
     """
     if len(shape) == 4 and shape[3] == 3 and isinstance(shape[1], int):
         return lambda image: pixels(image, shape[1])
-    if len(shape) == 4 and shape[1] == 3 and isinstance(shape[2], int):
-        return lambda image: np.ascontiguousarray(pixels(image, shape[2]).transpose(0, 3, 1, 2))
+    if len(shape) == 4 and shape[1] == 3 and isinstance(shape[2], int) and normal:
+        mean, deviation = normal
+
+        def scaled(image: Image.Image) -> np.ndarray:
+            found = (pixels(image, shape[2])[..., ::-1] / 255 - mean) / deviation
+            return np.ascontiguousarray(found.transpose(0, 3, 1, 2), np.float32)
+
+        return scaled
     raise UserError(f"{ONNX} takes no pictures in a way that is known here.", "Choose another tagger.")
 
 

@@ -18,7 +18,8 @@ from lora_gui.studio.stacks import grid, sheets
 from lora_gui.studio.things.loras import lying_in
 
 LORA, DRAWING, SHEET, OTHER = "LoRA", "drawing", "sheet", "other thing"  # kinds
-_NOTES = "notes.json"  # in the folder of a LoRA; its own files keep their names
+_NOTES = ".notes"  # in the folder of a LoRA; its own files keep their names, and none of theirs begins with a dot
+_NOTES_BEFORE = "notes.json"  # in bins of earlier versions; of a LoRA called notes that is a file beside it
 _SHOWN = 120  # characters of a prompt
 _LYING_IN: dict[str, Callable[[Path], Iterable[Path]]] = {  # what a folder in the bin holds is the first of these
     LORA: lying_in,
@@ -94,7 +95,8 @@ def restore(studio: Studio, one: Binned) -> Path:
         raise UserError(f"{one.name} is not in the bin any more.", "Look into the bin again.")
     parts = {path: path.name.removeprefix(one.path.stem) for path in (*beside(one.path), one.path)}  # the LoRA last
     stem = drive.free_stem(studio.loras, one.path.stem, [*parts.values()])
-    if (noted := one.folder / _NOTES).is_file():
+    kept = (one.folder / _NOTES, one.folder / _NOTES_BEFORE)
+    if noted := next((path for path in kept if path.is_file() and path not in parts), None):
         files.move(noted, notes.place(studio, stem))
     for path, ending in parts.items():
         files.move(path, studio.loras / f"{stem}{ending}")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things.names import clean_caption
 
 LONGEST, MOST_TAGS, LONGEST_TAG = 4000, 20, 40  # characters of notes, tags, characters of a tag
 
@@ -69,7 +70,7 @@ def change(studio: Studio, name: str, **changes: object) -> Notes:
 
 def tags(text: str) -> tuple[str, ...]:
     """The tags in what was typed: between commas, each once. Raises UserError where one is too long."""
-    found = dict.fromkeys(" ".join(one.split()) for one in text.split(","))
+    found = dict.fromkeys(map(clean_caption, text.split(",")))
     for tag in found:
         if len(tag) > LONGEST_TAG:
             raise UserError(f"The tag {tag[:20]}... is too long.", f"Use at most {LONGEST_TAG} characters.")

@@ -215,7 +215,7 @@ def _plain(folder: Path, place: str, most: int) -> Path:
     path = folder
     for part in Path(place).parts:
         path = path / part
-        if part in ("..", ".") or path.is_symlink():
+        if part in ("..", ".") or os.path.islink(path):  # which a name too long for a disk is not either
             raise UserError(f"{part} in {folder.name} is a link, which may lead to other places.", NO_PACK)
     try:
         found = path.lstat()

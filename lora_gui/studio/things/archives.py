@@ -18,6 +18,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.things.intake import Incoming, Intake
 from lora_gui.studio.things.report import LeftOut, left_out
+from lora_gui.studio.things.sorting import TABLES
 
 MOST_MEMBERS = 5_000
 MOST_BYTES = 4_000_000_000  # of all members together
@@ -26,7 +27,7 @@ _SMALL = 1_000_000  # bytes; below this any ratio will do
 _CHUNK = 1 << 20  # bytes
 _BEGINS = b"PK\x03\x04"
 _BAD = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, UnicodeError)
-_ENCRYPTED = 0x1  # flag of a member
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # flags of a member
 _END, _ENDS_WITHIN = b"PK\x05\x06", 66_000  # the record at the end of an archive, and how far before it that may be
 _MOST_LISTED = 16 << 20  # bytes of the list of members
 _UNPACK = "Unpack it and drop the folder."
@@ -88,7 +89,7 @@ def _members(archive: Incoming, folder: Path, left: list[LeftOut]) -> Iterator[t
     try:
         with zipfile.ZipFile(archive.path) as held:
             for number, member in enumerate(held.infolist()):
-                called = _called(member.filename)
+                called = _called(_spelt(member))
                 if member.is_dir() or called is None:
                     continue
                 if member.flag_bits & _ENCRYPTED:
@@ -99,7 +100,8 @@ def _members(archive: Incoming, folder: Path, left: list[LeftOut]) -> Iterator[t
                     left.append(left_out(called, "other", "an archive holds this name twice, the first is used"))
                 else:
                     seen.add(called)
-                    path = folder / f"{number:05}"
+                    ending = called.suffix.lower()  # by which a table of captions is read
+                    path = folder / f"{number:05}{ending if ending in TABLES else ''}"
                     files.write_chunks(path, _read(held, member, name, room))
                     room -= path.stat().st_size
                     yield path, called
@@ -123,6 +125,16 @@ def _check_list(path: Path, name: str) -> None:
     count, listed = struct.unpack_from("<H", end, at + 10)[0], struct.unpack_from("<I", end, at + 12)[0]
     if count > MOST_MEMBERS or listed > _MOST_LISTED:
         raise _UnusableError(f"{name} holds more than {MOST_MEMBERS} files.", "Pack the pictures that matter alone.")
+
+
+def _spelt(member: zipfile.ZipInfo) -> str:
+    """The name of a member, which macOS writes as UTF-8 without saying so."""
+    if member.flag_bits & _UTF8:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
 
 
 def _called(filename: str) -> PurePosixPath | None:

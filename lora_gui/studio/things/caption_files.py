@@ -17,7 +17,11 @@ MOST = 16 << 20  # bytes of a table; more is not read
 NAMES = ("file_name", "filename", "file", "image_file", "image_path", "image", "img", "path", "name", "key")
 CAPTIONS = ("caption", "captions", "text", "prompt", "description")
 TAGS = ("tags", "tag_string")
-_LINE = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, PICTURES))}))[\"']?(?:\s*[|:;,=]\s*|\s+)(\S.*)", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?<=\.\w{3})#\d+$|(?<=\.\w{4})#\d+$")  # of several captions, as `a.jpg#0` of Flickr30k
+_EXCEL = re.compile(r'\s*"?sep=([,;\t|])"?[ \t]*\r?\n', re.IGNORECASE)  # the sign of a table, as Excel has it first
+_LINE = re.compile(
+    rf"(.+?(?:{'|'.join(map(re.escape, PICTURES))}))(?:#\d+)?[\"']?(?:\s*[|:;,=]\s*|\s+)(\S.*)", re.IGNORECASE
+)
 
 
 class Said(NamedTuple):
@@ -47,7 +51,7 @@ def rows(path: Path) -> list[Row]:
     """
     found: dict[str, list[tuple[Said, ...]]] = {}
     for picture, said in _rows(path):
-        found.setdefault(picture, []).append(said)
+        found.setdefault(_NUMBERED.sub("", picture), []).append(said)
     return [Row(picture, _together(several)) for picture, several in found.items()]
 
 
@@ -166,9 +170,12 @@ def _sign(first: str, suffix: str) -> str:
 
 def _csv(text: str, suffix: str) -> Iterator[Row]:
     """A table whose first line names its columns, or one of two columns without such a line."""
-    sign = _sign(text.lstrip().split("\n", 1)[0].strip(), suffix)
+    if excel := _EXCEL.match(text):
+        text = text[excel.end() :]
+    sign = excel[1] if excel else _sign(text.lstrip().split("\n", 1)[0].strip(), suffix)
     try:
-        table = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=sign) if row]
+        read = csv.reader(io.StringIO(text, newline=""), delimiter=sign, skipinitialspace=True)
+        table = [row for row in read if row]
     except csv.Error:
         return
     if not table:
@@ -176,11 +183,23 @@ def _csv(text: str, suffix: str) -> Iterator[Row]:
     heads = [head.strip().lower() for head in table[0]]
     if any(head in NAMES for head in heads):
         for row in table[1:]:
-            yield from _named(dict(zip(table[0], row, strict=False)))
+            yield from _named(dict(zip(table[0], _as_wide(row, heads, sign), strict=False)))
         return
     for row in table:
         if len(row) > 1 and (caption := clean_caption(f"{sign} ".join(cell.strip() for cell in row[1:]))):
             yield Row(row[0].strip(), (Said(caption),))
+
+
+def _as_wide(row: list[str], heads: list[str], sign: str) -> list[str]:
+    """A row with as many cells as there are heads: those beyond them are of a caption that holds the sign unquoted."""
+    while len(row) > len(heads) and not row[-1].strip():
+        row = row[:-1]
+    more = len(row) - len(heads)
+    said = [at for at, head in enumerate(heads) if head in (*CAPTIONS, *TAGS)]
+    if more <= 0 or len(said) != 1:
+        return row
+    end = said[0] + more + 1
+    return [*row[: said[0]], f"{sign} ".join(cell.strip() for cell in row[said[0] : end]), *row[end:]]
 
 
 def _json(path: Path) -> Any:

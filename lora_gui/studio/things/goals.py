@@ -14,36 +14,55 @@ from lora_gui.studio.things.names import clean_caption
 MOST = 5  # words of a caption for a style
 _LONG = 12  # words of the others
 _ARTICLES = frozenset("a an the some this that these those his her their its".split())
+_SMALL = _ARTICLES | frozenset("and is are of that there".split())  # of which alone nothing is said
 _PLACES = frozenset(
-    "in on at under over near beside behind before between against through by across inside outside".split()
+    "in on at under over near beside behind before between against through across inside outside by".split()
 )
+_FAR = ("in front of", "on top of", "next to")  # places of several words
+# Short sleeves are clothes, and a tall building is a place; closed eyes change.
 _TRAITS = re.compile(
-    r"\b(hair|haired|eyes?|eyed|skin|skinned|face|faced|beard|bearded|moustache|freckles?|nose|ears?|fur|tail|old|young"
-    r"|aged|blonde?|brunette|bald|tall|short|solo|\d+ ?(girl|boy|woman|man)s?)\b"
+    r"\b(hair|haired|(?<!closed )eyes?(?! closed)|eyed|skin|skinned|face(?! (mask|paint|shield))|faced|beard|bearded"
+    r"|moustache|freckles?|nose|ears?|tail|fur(?! (coat|hat|trim|collar|boots|cape|jacket))|blonde?|brunette|bald|solo"
+    r"|(old|young|aged|tall|short)(?=$| (and|but|with) | (wo)?man\b| (girl|boy|lady|guy|person|child)\b)"
+    r"|\d+ ?(girl|boy|woman|man)s?)\b"
 )
 _PERSON = re.compile(r"\b(woman|man|girl|boy|lady|guy|person|child|kid|people|male|female|lady|gentleman)\b")
+# What a picture is, with the word before it: of what somebody holds or looks at it says nothing of how that is drawn.
+_MADE = "oil|digital|vector|pencil|ink|line|flat|pixel|anime|cartoon|comic|3d|close[ -]?up|stock"
+_MEDIUM = re.compile(
+    rf"(?:\b(?P<before>(?!(?:{_MADE})\b)\w+)\s+)?(?P<article>\b(?:an?|the)\s+)?\b((black and white|{_MADE})\s+)*"
+    r"(water ?colou?rs?|painting|drawing|illustration|sketch|artwork|art|render(ing)?|photo(graph)?|picture|image|icon"
+    r"|cartoon|comic|clip ?art|portrait|emoji|screenshot|shot|close[ -]?up)s?\s*"
+    r"(?P<end>of\b|showing\b|shows\b|with\b(?= )|(?=,|$))"
+)
+_SAID_OF = frozenset("is are was in as".split())  # before a medium with its article, where the picture itself is meant
+_HELD = frozenset("holding taking reading watching making carrying wearing".split())
 _STYLE = re.compile(
-    r"\b(in the style of|in the style|style of|by)\s+[\w .-]+$"
-    r"|\b(an?\s+|the\s+)?((black and white|oil|digital|vector|pencil|ink|line|flat|pixel|anime|cartoon|comic|3d"
-    r"|close[ -]?up|stock)\s+)*(water ?colou?rs?|painting|drawing|illustration|sketch|artwork|art|render(ing)?"
-    r"|photo(graph)?|picture|image|icon|cartoon|comic|clip ?art|portrait|emoji|screenshot|shot|close[ -]?up)s?\s*"
-    r"(of\b|,|$|showing\b|with\b(?= ))"
-    r"|\b(black and white|watercolou?r|monochrome|pixelated|stylised|stylized|cartoon(ish)?|hand[- ]drawn"
-    r"|highly detailed|masterpiece|best quality|4k|8k|hd)\b"
+    r"\b(in the style of|in the style|style of)\s+[\w .-]+$"
+    r"|\b(in )?black and white(?=\s*(,|$))"
+    r"|\b(watercolou?r|monochrome|pixelated|stylised|stylized|cartoon(ish)?|hand[- ]drawn"
+    r"|highly detailed|masterpiece|best quality|4k|8k|hd"
+    r"|araff?ed?)\b"  # no word, which BLIP says before many
+)
+_BY = re.compile(r"(?:\b(?P<before>\w+)\s+)?\bby\s+(?P<who>\w+)[\w .'-]*(?=,|$)")
+_DONE = re.compile(  # what stands before `by` where that does not say who made the picture
+    r"\w{3,}(?<!paint)(?<!illustrat)(?<!creat)(?<!design)ed|(driv|eat|tak|wov|hidd)en|lit|led|held|worn|hit|caught"
+    r"|(sitt|stand|walk|ly|rest|fly|pass)ing"
 )
 _NOTHING = re.compile(
     r"\b(img|dsc[nf]?|pxl|mvimg|screenshot|screen shot|photo|image|picture|pic|untitled|copy|final|edited|whatsapp"
     r"|signal|scan|scanned|download|unnamed|kopie|bild|foto)\b"
 )
 _CUT = re.compile(
-    rf"\s+(?=(?:{'|'.join(sorted(_PLACES))}|with|wearing|holding|next to|in front of|on top of|standing|sitting|lying"
+    rf"\s+(?=(?:{'|'.join((*_FAR, *sorted(_PLACES - {'by'})))}|by (?:an?|the|his|her|their|its)"
+    r"|(?:\w+ed|driven|lit|led|held|worn) by|with|wearing|holding|taking|carrying|watching|standing|sitting|lying"
     r"|running|walking|looking|playing|flying|jumping|sleeping|eating|drinking|riding|dancing|swimming|reading)\b)"
 )
 
 
 def shortened(description: str, goal: str, trigger: str) -> str:
     """The caption for a picture that is described so: the trigger word, and what the goal wants said."""
-    plain = clean_caption(_without(filled_in(trigger, description), trigger)).strip(" .,;:").casefold()
+    plain = clean_caption(_without(filled_in(trigger, description), trigger)).strip(" .,;:").lower()
     said = _RULES[goal](plain)
     return f"{trigger}, {said}" if said and trigger else said or trigger
 
@@ -51,36 +70,37 @@ def shortened(description: str, goal: str, trigger: str) -> str:
 def of_file_name(name: str) -> str:
     """What a file's name says of its picture; empty where it says nothing, as IMG_2041 does."""
     stem = re.sub(r"[_\-.+()\[\]#]+", " ", PurePosixPath(name).stem)
-    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).casefold()
+    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).lower()
     words = _NOTHING.sub(" ", re.sub(r"\b\w*\d\w*\b", " ", stem)).split()
     return " ".join(words).removeprefix("of ") if any(len(word) > 2 for word in words) else ""
 
 
 def _style(plain: str) -> str:
     """Two to five plain words of what is there, and nothing of how it looks."""
-    parts = _parts(_STYLE.sub(" ", plain))
+    parts = _parts(_plain(plain).replace("black and white ", ""))
     kept = [part for part in parts if part.split()[0] not in ("with", "wearing") and not _TRAITS.fullmatch(part)]
     chosen: list[str] = []
     for part in kept or parts[:1]:
         words = [word for word in part.split() if word not in _ARTICLES]
         room = MOST - sum(len(one.split()) for one in chosen)
-        place = words[:1] if words and words[0] in _PLACES else []
-        words = place + words[len(place) :][-2:]
-        if len(words) <= room and words:
-            chosen.append(" ".join(words))
+        far = next((len(one.split()) for one in _FAR if part.startswith(f"{one} ")), 0)
+        place = words[: far or (2 if words[1:2] == ["by"] else words[0] in _PLACES)]
+        ends = (words[len(place) :][-many:] for many in ((2, 1) if place else (2,)))
+        shorter = (place + (end[1:] if end[:1] in (["and"], ["of"], ["or"]) else end) for end in ends)
+        chosen += [" ".join(fits)] if (fits := next((one for one in shorter if len(one) <= room), [])) else []
     return (", " if _is_tags(plain) else " ").join(chosen)
 
 
 def _character(plain: str) -> str:
     """What changes: pose, place, clothes; who it is and what is always so is left out."""
-    parts = _parts(_STYLE.sub(" ", plain))
+    parts = _parts(_plain(plain))
     head = 1 if parts and not _is_tags(plain) and parts[0].split()[0] not in _PLACES else 0
     return _joined([part for part in parts[head:] if not _TRAITS.search(part) and not _PERSON.fullmatch(_bare(part))])
 
 
 def _concept(plain: str) -> str:
     """What is around the thing; the thing and what belongs to it is left out."""
-    parts = _parts(_STYLE.sub(" ", plain))
+    parts = _parts(_plain(plain))
     head = 1 if parts and parts[0].split()[0] not in _PLACES else 0
     return _joined([part for part in parts[head:] if part.split()[0] != "with"])
 
@@ -88,12 +108,31 @@ def _concept(plain: str) -> str:
 _RULES: dict[str, Callable[[str], str]] = {"style": _style, "character": _character, "concept": _concept}
 
 
+def _plain(text: str) -> str:
+    """Without how it looks: what kind of picture it is, its style, and who made it."""
+    without = _MEDIUM.sub(_no_medium, re.sub(r"^(there (is|are)|this is|it is)\s+", "", text))
+    return _BY.sub(_no_maker, _STYLE.sub(" ", without))
+
+
+def _no_medium(found: re.Match[str]) -> str:
+    before, article = found["before"] or "", found["article"]
+    if before in _HELD or article and before and before not in _SAID_OF:
+        return found[0]
+    return " " if before in _ARTICLES or before == "in" and not found["end"] else f"{before} "
+
+
+def _no_maker(found: re.Match[str]) -> str:
+    """`By van gogh` says who made it; `by the lake`, `surrounded by trees` and `side by side` say what is there."""
+    before, who = found["before"] or "", found["who"]
+    return found[0] if who in (*_ARTICLES, before) or _DONE.fullmatch(before) else before
+
+
 def _parts(plain: str) -> list[str]:
     """A sentence cut before each place, pose and attribute; tags as they are."""
     pieces = [part for tag in re.split(r"[,;.]", plain) for part in _CUT.split(tag)]
     parts = [re.sub(r"^and | (and|is|are)$", "", " ".join(part.split())) for part in pieces]
     parts = [part.removeprefix("of ") for part in parts]
-    return [part for part in parts if any(word not in _ARTICLES for word in part.split())]
+    return [part for part in parts if any(word not in _SMALL for word in part.split())]
 
 
 def _joined(parts: list[str]) -> str:

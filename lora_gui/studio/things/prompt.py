@@ -26,7 +26,8 @@ _WEIGHTS = (  # that CLIP's families heed here; see families/shared/emphasis.py
 _WILDCARDS = r"\{[^{}]+\}|(?<!\w)__[\w/*-]+__"  # that drawings heed; see wildcards.py
 _OTHERS = (
     r"\[[^\[\]]*[|:][^\[\]]*\]"  # [a|b], [a:b:0.5]
-    r"|\{\d[^{}]*\$\$[^{}]*\}"  # {2$$a|b}
+    r"|\{[^{}|$]+\}"  # {word}
+    r"|(?<!\w)__[\w/-]*\*[\w/*-]*__"  # __of any list*__
     r"|<[\w-]+:[^<>]*>"  # <hypernet:name:1>
     r"|\bAND\b"
     r"|\bembedding:\S+"

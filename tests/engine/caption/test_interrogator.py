@@ -43,6 +43,15 @@ def test_what_is_said_fits_best_by_the_model_itself(captioner, pictures):
         assert text.startswith(subjects[number])
 
 
+def test_words_whose_chances_are_near_keep_their_order_in_16_bits():
+    seen = torch.tensor([[1.0, 0.0]], dtype=torch.bfloat16)
+    known = torch.tensor([[0.25, 0.97], [0.251, 0.97]], dtype=torch.bfloat16)  # 25 and 25.1 are one in 16 bits
+    assert float(known[1, 0]) > float(known[0, 0]) and bool((known * 100).bfloat16()[0, 0] == 25)
+    chances = interrogator.ranking(seen, known, torch.tensor(100.0))
+    exact = (100 * known[:, 0].double()).softmax(-1)
+    assert chances.dtype == torch.float32 and torch.allclose(chances[0].double(), exact, atol=1e-5)
+
+
 def test_goals_shorten_what_the_list_can_say():
     said = "a woman sitting wearing a hat in a garden at night"
     assert goals.shortened(said, "style", "zxy") == "zxy, woman sitting in garden"

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -37,11 +38,17 @@ def test_a_picture_is_padded_to_a_white_square_blue_first_in_255_steps():
     assert tagger.arrangement([1, 448, 448, 3])(wide).shape == (1, 448, 448, 3)
 
 
-def test_the_layout_is_read_from_the_model():
-    picture = Image.new("RGB", (20, 20), (10, 20, 30))
-    first = tagger.arrangement(["n", 3, 20, 20])(picture)
-    assert first.shape == (1, 3, 20, 20) and first[0, :, 0, 0].tolist() == [30, 20, 10]
-    for odd in ([1, 20, 20, 4], [1, 20], ["n", "h", "w", 3]):
+def test_the_layout_is_read_from_the_model_and_how_it_is_scaled_from_beside_it(tmp_path):
+    picture = Image.new("RGB", (20, 20), (0, 51, 255))
+    stages = [{"type": "resize", "size": 20}, {"type": "normalize", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.25]}]
+    for said in ({"stages": stages}, {"test": stages}):
+        (tmp_path / "preprocess.json").write_text(json.dumps(said))
+        normal = tagger.normalisation(tmp_path / "preprocess.json")
+        first = tagger.arrangement(["n", 3, 20, 20], normal)(picture)
+        assert first.shape == (1, 3, 20, 20) and first.dtype == np.float32
+        assert first[0, :, 0, 0] == pytest.approx([-1, -0.6, 2])  # red first, as timm has it
+    assert tagger.normalisation(tmp_path / "none.json") is None
+    for odd in ([1, 20, 20, 4], [1, 20], ["n", "h", "w", 3], ["n", 3, 20, 20]):
         with pytest.raises(UserError, match="takes no pictures"):
             tagger.arrangement(odd)
 
@@ -82,10 +89,9 @@ def test_a_real_session_says_the_tags_of_a_picture(tmp_path):
     ]
     given = [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2]),
              helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.ravel())]  # fmt: skip
-    graph = helper.make_graph(
-        nodes, "tagger", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 16, 16, 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", len(ROWS)])], given,
-    )  # fmt: skip
+    made = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 16, 16, 3])
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", len(ROWS)])
+    graph = helper.make_graph(nodes, "tagger", [made], [answer], given)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     save(model, tmp_path / "model.onnx")
     describer = tagger.tagger(opening(tmp_path))
@@ -94,3 +100,28 @@ def test_a_real_session_says_the_tags_of_a_picture(tmp_path):
     (tmp_path / "selected_tags.csv").write_text("tag_id,name,category,count\n1,fox,0,1\n")
     with pytest.raises(UserError, match="another model"):
         tagger.tagger(opening(tmp_path))([Image.new("RGB", (30, 30))])
+
+
+@pytest.mark.skipif(not HAS_RUNTIME, reason="onnx and onnxruntime are not installed: the session is not tried")
+def test_the_probabilities_are_taken_where_a_model_answers_with_more(tmp_path):
+    from onnx import TensorProto, helper, save
+
+    table(tmp_path)
+    normal = {"stages": [{"type": "normalize", "mean": [0, 0, 0], "std": [1, 1, 1]}]}
+    (tmp_path / "preprocess.json").write_text(json.dumps(normal))
+    weights = np.zeros((3, len(ROWS)), np.float32)
+    weights[0, 5] = weights[2, 1] = 1  # red is a name, blue is a girl
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["embedding"], keepdims=0),
+        helper.make_node("MatMul", ["embedding", "w"], ["prediction"]),
+    ]
+    given = [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3]),
+             helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.ravel())]  # fmt: skip
+    answers = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", wide])
+               for name, wide in (("embedding", 3), ("prediction", len(ROWS)))]  # fmt: skip
+    made = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 16, 16])
+    graph = helper.make_graph(nodes, "tagger", [made], answers, given)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    save(model, tmp_path / "model.onnx")
+    describer = tagger.tagger(opening(tmp_path))
+    assert describer([Image.new("RGB", (30, 30), one) for one in ("blue", "red")]) == ["1girl", "hatsune miku"]

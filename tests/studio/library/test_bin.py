@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lora_gui.errors import UserError
-from lora_gui.studio.library import bin, history
+from lora_gui.studio.library import bin, history, notes
 from lora_gui.studio.stacks import grid, sheets
 from tests import making
 
@@ -56,3 +56,29 @@ def test_what_nobody_knows_counts_too_and_a_record_that_is_damaged_hides_nothing
     there = {one.kind: one for one in bin.everything(studio)}
     assert there[bin.OTHER].size == 4 and "2026-01-02" in there[bin.SHEET].name
     assert bin.empty(studio) > 4 and bin.everything(studio) == []
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_lora_called_notes_comes_back_with_its_notes_and_what_lay_beside_it(studio, beside):
+    lora, text = making.lora(studio, "notes"), lora_text(studio)
+    if beside:
+        text.write_text('{"of": "another program"}')
+    notes.change(studio, "notes", text="mine")
+    gone = bin.delete(studio, lora)
+    assert bin.restore(studio, bin.find(studio, "notes")) == lora and lora.is_file()
+    assert text.is_file() is beside and (not beside or "another" in text.read_text())
+    assert notes.of(studio, "notes").text == "mine" and not gone.folder.exists()
+
+
+def lora_text(studio):
+    """What another program puts beside a LoRA called notes."""
+    return studio.loras / "notes.json"
+
+
+def test_notes_that_an_earlier_version_put_into_the_bin_come_back(studio):
+    lora = making.lora(studio, "fox")
+    notes.change(studio, "fox", text="mine")
+    gone = bin.delete(studio, lora)
+    (gone.folder / ".notes").rename(gone.folder / "notes.json")
+    bin.restore(studio, bin.find(studio, "fox"))
+    assert notes.of(studio, "fox").text == "mine" and not gone.folder.exists()

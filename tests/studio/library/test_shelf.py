@@ -148,6 +148,7 @@ def test_damaged_notes_are_none_and_what_a_newer_app_notes_stays(studio):
     with pytest.raises(UserError, match="20 tags"):
         notes.change(studio, "fox", tags=[str(n) for n in range(21)])
     assert notes.tags(" a,  b c ,a,, ") == ("a", "b c")
+    assert notes.tags("f\udcffx, \udcff") == ("fx",), "a command line of another encoding"
     with pytest.raises(UserError, match="too long"):
         notes.tags("x" * 41)
 

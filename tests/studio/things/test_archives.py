@@ -165,3 +165,26 @@ def test_an_archive_within_an_archive_is_no_picture(studio, tmp_path, tell):
     made, refused = import_pictures(studio, [outer])
     assert len(made.pictures) == 1
     assert refused == ["in.zip is not a picture but a zip archive. Unpack it and drop the folder."]
+
+
+def test_names_that_macos_writes_in_utf_8_without_saying_so_are_read_as_that(studio, tmp_path):
+    class Unsaid(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):
+            return self.filename.encode(), self.flag_bits
+
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as held:
+        held.writestr(Unsaid("f\u00fcchse/f\u00fcchsin.png"), png())
+        held.writestr(Unsaid("f\u00fcchse/metadata.csv"), "file_name,caption\nf\u00fcchsin.png,a fox".encode())
+    made, refused = import_pictures(studio, [tmp_path / "mac.zip"])
+    assert [(one.label, one.caption) for one in made.pictures] == [("f\u00fcchsin.png", "a fox")] and not refused
+
+
+@pytest.mark.parametrize(
+    "name, table",
+    [("metadata.csv", "file_name,caption\na.png,a fox"), ("Captions.TSV", "a.png\ta fox"),
+     ("metadata.jsonl", '{"file_name": "a.png", "text": "a fox"}'), ("meta.json", '{"a.png": {"caption": "a fox"}}'),
+     ("a.json", '{"caption": "a fox"}')],
+)  # fmt: skip
+def test_a_table_of_captions_in_an_archive_is_read_as_it_would_be_unpacked(studio, tmp_path, name, table):
+    made, _ = import_pictures(studio, [packed(tmp_path / "foxes.zip", [("a.png", png()), (name, table.encode())])])
+    assert [one.caption for one in made.pictures] == ["a fox"]

@@ -62,6 +62,10 @@ def test_a_json_file_beside_a_picture_is_read(tmp_path, said, tell):
         ("metadata.jsonl", json.dumps({"file_name": "a.png", "tags": {"general": ["a fox"], "species": ["red"]}})
          + '\n{"file_name": "b.png", "tags": {"a bear": 0.8}}'),
         ("captions.json", '{"A.PNG": "a fox, red", "b.png": "a bear"}'),
+        ("metadata.csv", "file_name,text\na.png,a fox, red\nb.png,a bear,\n"),  # as people write it, without quotes
+        ("metadata.csv", "text,file_name\na fox, red,a.png\na bear,b.png\n"),
+        ("metadata.csv", 'file_name, text\na.png, "a fox, red"\nb.png, a bear\n'),
+        ("metadata.csv", "sep=;\r\ntext;seen;file_name\r\na fox, red;1;a.png\r\na bear;2;b.png\r\n"),  # Excel
     ],
 )  # fmt: skip
 def test_a_table_of_captions_is_read(tmp_path, name, text, tell):
@@ -112,6 +116,7 @@ def test_of_two_captions_none_is_guessed_and_both_are_named(tmp_path, files, tel
         ("metadata.jsonl", '{"file": "a.png", "text": "one"}\n{"file": "a.png", "text": "two"}'),
         ("metadata.jsonl", '{"file": "a.png", "text": ["one", "two", "one"], "tags": "red"}'),
         ("captions.csv", "image,caption\na.png,one\na.png,two\na.png,one\n"),
+        ("captions.txt", "a.png#0\tone\na.png#1\ttwo\n"), ("captions.tsv", "a.png#0\tone\na.png#1\ttwo\n"),
         ("captions.txt", "image,caption\na.png,one\na.png,two\n"), ("list.json", '{"a.png": ["one", "two"]}'),
     ],
 )  # fmt: skip

@@ -101,7 +101,7 @@ def test_a_tag_in_the_negative_prompt_is_left_out_and_that_is_said(studio):
 
 
 WEIGHTS = ["(word:1.2)", "((word))", "[word]", "BREAK", "\\("]
-OTHERS = ["[a|b]", "[a:b:0.5]", "<hypernet:ink:1>", "AND", "embedding:easy", "--w 512", "word++"]
+OTHERS = ["{word}", "__col*__", "[a|b]", "[a:b:0.5]", "<hypernet:ink:1>", "AND", "embedding:easy", "--w 512", "word++"]
 
 
 @pytest.mark.parametrize("sign", WEIGHTS + OTHERS)
@@ -114,7 +114,7 @@ def test_signs_that_are_read_as_plain_words_are_named_once(studio, sign):
 def test_signs_that_the_base_heeds_are_not_said_to_be_words():
     for sign in WEIGHTS:
         assert read_as_words([sign], "sd1") == "" and sign in read_as_words([sign], "flux1").replace("\\\\", "\\")
-    for sign in ("{a|b}", "__colour__"):
+    for sign in ("{a|b}", "__colour__", "{2$$a|b}", "__dark/red__"):
         assert sign in read_as_words([sign], "sd1") and read_as_words([sign], "sd1", wildcards=True) == ""
     for sign in OTHERS:
         assert sign in read_as_words([sign], "sd1", wildcards=True)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 
 import pytest
 
@@ -49,6 +50,28 @@ def test_a_list_that_is_gone_empty_or_names_itself_is_said(studio):
     listed(studio, "round", "__round__ __round__")
     with pytest.raises(UserError, match="name each other"):
         chosen(studio, "__round__", "1")
+
+
+def test_weights_and_several_of_a_choice_are_heeded_as_dynamic_prompts_does(studio):
+    def often(text):
+        return Counter(chosen(studio, text, str(seed)) for seed in range(300))
+
+    assert set(often("{3::red|blue} fox")) == {"red fox", "blue fox"}
+    assert often("{9::a|b}")["a"] > 230 > 60 > often("{0.1::a|b}")["a"] and set(often("{0::a|b}")) == {"b"}
+    assert set(often("{2$$a|b|c}")) == {f"{one}, {two}" for one in "abc" for two in "abc" if one != two}
+    assert set(often("{1-2$$ and $$a|b}")) == {"a", "b", "a and b", "b and a"}
+    assert set(often("{5$$a|b}")) == {"a, b", "b, a"} and set(often("{0-1$$a}")) == {"", "a"}
+    assert set(often("{2$$3::a|{b|c}}")) == {"a, b", "a, c", "b, a", "c, a"}
+    listed(studio, "colours", "9::red\nblue")
+    assert often("__colours__")["red"] > 230 and set(often("{2$$__colours__}")) == {"red, blue", "blue, red"}
+
+
+def test_a_list_may_lie_in_a_folder_and_in_none_above(studio):
+    (wildcards.folder(studio) / "dark").mkdir()
+    listed(studio, "dark/red", "wine")
+    assert chosen(studio, "a __dark/red__ fox", "1") == "a wine fox"
+    for text in ("__../secret__", "__/etc/passwd__", "__dark//red__"):
+        assert chosen(studio, text, "1") == text
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
