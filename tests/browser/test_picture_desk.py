@@ -185,11 +185,12 @@ def test_nothing_is_painted_on_a_picture_that_has_not_come_and_no_older_answer_w
 def test_a_picture_that_did_not_come_is_said_and_comes_when_it_is_opened_again(desk, page, window):
     mask, board = desk.get_by_role("button", name="Mask"), desk.locator(".easel .board")
     until_all_are_seen(page)
-    page.route("**/gradio_api/file=**", lambda route: route.abort(), times=1)
+    page.route("**/gradio_api/file=**", lambda route: route.abort())
     desk.locator("figure").nth(3).focus()
     mask.click()
     expect(page.locator("#voice")).to_contain_text("The picture could not be shown.")
     expect(board.locator("canvas")).to_be_hidden()
+    page.unroute("**/gradio_api/file=**")
     mask.click()
     mask.click()
     expect(board.locator("canvas")).to_be_visible()
