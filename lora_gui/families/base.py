@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from lora_gui.facts import Facts
-from lora_gui.families.shared.links import as_taken
+from lora_gui.families.shared.links import as_taken, require_all
 from lora_gui.families.shared.token_limit import Reader
 from lora_gui.framing import Framing
 from lora_gui.settings import DrawSettings, TrainSettings
@@ -29,7 +29,8 @@ Conditions = dict[str, Any]  # of a denoiser: tensors (B, ...), or a list of B w
 def whole(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The network of a folder, of the class `kind`, as it is. Others of this kind may hold it in fewer bits."""
     with as_taken(folder, "diffusion_pytorch_model" if hasattr(kind, "load_config") else "model") as taken:
-        network = kind.from_pretrained(taken, dtype=dtype, use_safetensors=True)
+        network, told = kind.from_pretrained(taken, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    require_all(folder, told)
     return network.to(device).eval()
 
 

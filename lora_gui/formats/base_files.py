@@ -15,6 +15,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 
 SUFFIX = ".safetensors"
+CHECKPOINTS = (SUFFIX, ".sft")  # the second as FLUX.1 was published at first, and ComfyUI reads it
 DEFAULTS = ("diffusion_pytorch_model", "model")  # how diffusers and transformers call weights
 _INDEX = re.compile(r"(.+)\.safetensors\.index(?:\.([\w-]+))?\.json", re.I)
 _FILE = re.compile(r"(.+?)(\.[a-z]\w*)?(-\d+(?:-of-(\d+))?)?(\.[a-z]\w*)?\.safetensors", re.I)
@@ -120,12 +121,13 @@ def _groups(there: Iterable[P]) -> dict[tuple[str, str, bool, int], list[P]]:
     return groups
 
 
-def _rank(one: Weights) -> tuple[int, int, int, str]:
-    """The lowest is taken."""
+def _rank(one: Weights) -> tuple[bool, int, int, bool, str]:
+    """The lowest is taken; what is called otherwise, as a LoRA is, counts where nothing is called as weights are, or in
+    a variant alone that is not for drawing."""
     kind = _VARIANTS.index(one.variant) if one.variant in _VARIANTS else len(_VARIANTS) + ("non_ema" in one.variant)
     stem = one.files[0].name.partition(".")[0].partition("-0")[0]
     usual = DEFAULTS.index(stem) if stem in DEFAULTS else len(DEFAULTS)
-    return kind, usual, one.index is None, stem
+    return usual == len(DEFAULTS) or one.variant not in _VARIANTS, kind, usual, one.index is None, stem
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

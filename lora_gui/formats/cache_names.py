@@ -11,7 +11,7 @@ UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: single-fi
 CLASS_PICTURES = "class-pictures"  # folder in it of what bases drew of a class, to be learnt beside the user's pictures
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
 _DTYPES = "torch.bfloat16", "torch.float16"  # that quantised networks compute in; the second on older cards
-_VERSIONS = {UNPACKED: 2, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
+_VERSIONS = {UNPACKED: 3, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone
 
 
 def unpacked(file: Path, parts: Iterable[str] = ()) -> str:

@@ -19,11 +19,12 @@ def edm(name: str) -> UserError:
     return UserError(f"{name} is trained with EDM noise, which is not supported: it would draw noise alone.", ANOTHER)
 
 
-def of_checkpoint(path: Path, tensors: Collection[str]) -> tuple[str, bool]:
+def of_checkpoint(path: Path, tensors: Collection[str], header: str = "") -> tuple[str, bool]:
     """What a checkpoint predicts, as diffusers names it, and whether its noise ends at a signal of zero.
 
-    Told by marks among its tensors, or by the .yaml of the same name beside it; empty where neither says. Raises
-    UserError where that is nothing to be drawn with.
+    Told by marks among its tensors, by the .yaml of the same name beside it, or by its `header`, which trainers let
+    say v rightly, and epsilon of anything; empty where none says. Raises UserError where that is nothing to be drawn
+    with.
     """
     said = _yaml_beside(path)
     scaling = re.search(r"\b(\w*?)Scaling(?:WithEDMcNoise)?\b", said)
@@ -37,7 +38,8 @@ def of_checkpoint(path: Path, tensors: Collection[str]) -> tuple[str, bool]:
     if word and word not in _WORDS:
         what = f"{path.stem}.yaml says that {path.name} predicts {word[:40]!r}, which is not supported."
         raise UserError(what, ANOTHER)
-    return _WORDS.get(word, ""), zero
+    of_header = _WORDS.get(header.casefold(), "")
+    return _WORDS.get(word, of_header if of_header == "v_prediction" else ""), zero
 
 
 def is_mark(tensor: str) -> bool:

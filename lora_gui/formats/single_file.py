@@ -23,11 +23,15 @@ WHOLE = "Get the whole checkpoint as one .safetensors file, or the base as a dif
 
 @dataclass(frozen=True)
 class Contents:
-    """The shapes of the tensors in a file, and the dtype of most of its values, fp8 counted as what it is cast to."""
+    """The shapes of the tensors in a file, and the dtype of most of its values, fp8 counted as what it is cast to.
+
+    `prediction` is what its header says that it predicts, as Stability AI's ModelSpec has it: `v`, `epsilon`.
+    """
 
     shapes: dict[str, tuple[int, ...]]
     dtype: str
     has_fp8: bool = False
+    prediction: str = ""
 
     @property
     def values(self) -> int:
@@ -40,7 +44,7 @@ def read(path: Path) -> Contents:
     programs."""
     try:
         with open(path, "rb") as file:
-            found, _, start = entries(file, path.name, path.stat().st_size)
+            found, metadata, start = entries(file, path.name, path.stat().st_size)
     except OSError as error:
         raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
     shapes, bytes_of = {}, dict.fromkeys(("F32", "F16", "BF16"), 0)
@@ -54,7 +58,8 @@ def read(path: Path) -> Contents:
         if (cast := _CAST.get(dtype, dtype)) in bytes_of:
             bytes_of[cast] += end - begin
     has_fp8 = any(dtype in _CAST for dtype, *_ in found.values())
-    return Contents(shapes, max(bytes_of, key=lambda dtype: bytes_of[dtype]), has_fp8)
+    prediction = str(metadata.get("modelspec.prediction_type", ""))[:40]
+    return Contents(shapes, max(bytes_of, key=lambda dtype: bytes_of[dtype]), has_fp8, prediction)
 
 
 def of(path: Path) -> Contents:

@@ -40,6 +40,8 @@ INDEX = (f"{NAME}.safetensors.index.json", SHARDS)
          (f"{NAME}.safetensors.index.fp16.json", [f"{NAME}-00001-of-00001.fp16.safetensors"]),
          [f"{NAME}-00001-of-00001.fp16.safetensors"], "fp16"),
         ([f"{NAME}.non_ema.safetensors"], None, [f"{NAME}.non_ema.safetensors"], "non_ema"),
+        ([f"{NAME}.fp16.safetensors", "pytorch_lora_weights.safetensors"], None,
+         [f"{NAME}.fp16.safetensors"], "fp16"),
         (["Model.SAFETENSORS"], None, ["Model.SAFETENSORS"], ""),
         (["model.safetensors", "open_clip_model.safetensors"], None, ["model.safetensors"], ""),
     ],

@@ -32,6 +32,15 @@ def test_what_a_checkpoint_predicts_is_read_from_its_marks_and_the_yaml_beside_i
     assert noise_kind.of_checkpoint(tmp_path / "base.safetensors", tensors) == told
 
 
+def test_a_header_counts_where_it_says_v_and_nothing_else_says_otherwise(tmp_path):
+    path = tmp_path / "base.safetensors"
+    assert noise_kind.of_checkpoint(path, [], "v") == (V, False)
+    assert noise_kind.of_checkpoint(path, [], "epsilon") == ("", False)  # which kohya says of SD 3.5 as well
+    assert noise_kind.of_checkpoint(path, ["v_pred"], "epsilon") == (V, False)
+    path.with_suffix(".yaml").write_text("parameterization: eps")
+    assert noise_kind.of_checkpoint(path, [], "v") == (EPS, False)
+
+
 @pytest.mark.parametrize(
     ("yaml", "tensors", "words"),
     [

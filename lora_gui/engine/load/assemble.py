@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import safetensors.torch
 import torch
+import transformers
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
 from lora_gui import families, files
@@ -20,10 +22,13 @@ from lora_gui.engine.load.checkpoint_file import Named
 from lora_gui.errors import UserError
 from lora_gui.facts import SingleFile
 from lora_gui.families.shared.links import link_to
+from lora_gui.families.shared.part_files import CLIP_L
 from lora_gui.formats import base_files, single_file
 from lora_gui.protocol.jobs import Base
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_PROJECTING = ("CLIPTextModelWithProjection",)
+_SAME_IN_T5 = "encoder.embed_tokens.weight"  # as `shared.weight`, which is the one that is read
 _OF_CLIP = ("text_model.", "text_projection")
 _OF_T5 = ("encoder.block.", "encoder.final_layer_norm.", "shared.", "encoder.embed_tokens.")
 
@@ -66,9 +71,12 @@ def write(base: Base, build: SingleFile, found: dict[str, Any], folder: Path) ->
     dtype = DTYPES[contents.dtype]
     denoiser = next(part for part in found["components"] if part not in build.apart)
     _keep(folder / denoiser, "diffusion_pytorch_model", checkpoint_file.denoiser(source, facts, start, dtype))
+    _require_whole(folder / denoiser, found["components"][denoiser], source)
     for part, (place, within) in parts_of(base, build).items():
         told = found["components"][part]
-        if place.is_dir():
+        if build.apart[part] is CLIP_L and told["class"] in _PROJECTING:
+            _keep(folder / part, "model", _unprojected(place, within, told["config"]["hidden_size"]))
+        elif place.is_dir():
             _link_all(place, folder / part)
         elif told["library"] == "diffusers":
             _keep(folder / part, "diffusion_pytorch_model", _autoencoder(place, within, told["config"]))
@@ -76,6 +84,23 @@ def write(base: Base, build: SingleFile, found: dict[str, Any], folder: Path) ->
             _keep(folder / part, "model", _TEXTS[told["class"]](place, within))
         else:
             _linked(place, folder / part / "model.safetensors")
+        _require_whole(folder / part, told, place)
+
+
+def _require_whole(folder: Path, told: dict[str, Any], place: Path) -> None:
+    """Raises UserError where a tensor of the network from `place` is not there in its size: transformers would make
+    one up."""
+    library = diffusers if told["library"] == "diffusers" else transformers
+    kind = getattr(library, told["class"])
+    with torch.device("meta"):
+        config = told["config"]
+        network = kind.from_config(config) if library is diffusers else kind(kind.config_class(**config))
+    held = [single_file.read(file).shapes for file in folder.glob("*.safetensors")]
+    sizes = {name.removeprefix("text_model."): shape for shapes in held for name, shape in shapes.items()}
+    for name, tensor in network.state_dict().items():
+        if name != _SAME_IN_T5 and sizes.get(name.removeprefix("text_model.")) != tensor.shape:
+            what = f"{place.name} is not whole: its {folder.name} lacks {name}, or has it in another size."
+            raise UserError(what, "Get it again, whole.")
 
 
 def _keep(folder: Path, name: str, named: Named) -> None:
@@ -114,6 +139,19 @@ def _clip(file: Path, within: str, projects: bool = False) -> Named:
         projection = torch.eye(len(last), dtype=last.dtype)
     if projects and projection is not None:
         yield "text_projection.weight", projection
+
+
+def _unprojected(place: Path, within: str, width: int) -> Named:
+    """CLIP-L as Stable Diffusion 3 reads it in the program of its makers, in ComfyUI and in diffusers: what it says in
+    all is not projected, whichever projection a file may have."""
+    held = base_files.weights(place) if place.is_dir() else None
+    dtype = torch.float32
+    for file in held.files if held else (place,):
+        for name, tensor in checkpoint_file.tensors(file, within):
+            if name.startswith(("text_model.", "embeddings.", "encoder.", "final_layer_norm.")):
+                yield f"text_model.{name.removeprefix('text_model.')}", tensor
+            dtype = tensor.dtype
+    yield "text_projection.weight", torch.eye(width, dtype=dtype)
 
 
 def _t5(file: Path, within: str) -> Named:

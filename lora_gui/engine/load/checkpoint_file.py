@@ -5,9 +5,11 @@ One tensor is in memory at a time. What is quantised in other ways is refused by
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 from lora_gui.engine.load.tensor_files import read_tensors
@@ -19,6 +21,8 @@ from lora_gui.formats.naming import Translation
 Named = Iterator[tuple[str, torch.Tensor]]
 _SCALES = (".scale_weight", ".weight_scale")  # ComfyUI's names, of older files and of newer ones
 _BESIDE = (*_SCALES, ".scale_input", ".input_scale", "scaled_fp8", ".comfy_quant")  # what fp8 files have further
+# of merges made before 2023, whose text encoder lacks a level
+_OLD_TEXT = re.compile(r"^(cond_stage_model\.transformer\.)(embeddings\.|encoder\.|final_layer_norm\.)")
 _LEAVES = {"scale": "weight"}  # of norms, as the original FLUX.1 has it
 
 
@@ -47,6 +51,17 @@ def tensors(file: Path, start: str, dtype: torch.dtype | None = None) -> Named:
         if leaf == "weight" and module in scales:
             tensor = tensor.float() * _over_rows(scales[module].float(), tensor, file.name)
         yield name.removeprefix(start), tensor.to(dtype or plain)
+
+
+def whole(file: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint of Stable Diffusion as diffusers converts them: scaled weights made whole again, the
+    text encoder by the names it has today. Where no weight is scaled they stay mapped, and take no memory.
+
+    Raises UserError as `tensors`.
+    """
+    is_scaled = any(name.endswith(_BESIDE) for name in single_file.of(file).shapes)
+    held = dict(tensors(file, "")) if is_scaled else safetensors.torch.load_file(file)
+    return {_OLD_TEXT.sub(r"\1text_model.\2", name): tensor for name, tensor in held.items()}
 
 
 def denoiser(file: Path, facts: Facts, start: str, dtype: torch.dtype) -> Named:
@@ -90,6 +105,6 @@ def _over_rows(scale: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Te
     """One scale for all of a weight, or one for each of its rows."""
     if scale.numel() == 1:
         return scale.reshape(())
-    if scale.numel() == weight.shape[0]:
+    if scale.numel() == weight.shape[0] == scale.shape[0]:  # by blocks it may be as many
         return scale.view(-1, *[1] * (weight.ndim - 1))
     raise UserError(f"{name} is held in few bits of a kind that is not read here.", "Get it in 16 bits, or in fp8.")

@@ -14,10 +14,11 @@ from typing import Any
 
 import diffusers
 import torch
+from diffusers.loaders.single_file import load_single_file_sub_model
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 
 from lora_gui import families, files
-from lora_gui.engine.load import assemble, tokenizers
+from lora_gui.engine.load import assemble, checkpoint_file, tokenizers
 from lora_gui.engine.load.opening import opening, require_text
 from lora_gui.errors import UserError
 from lora_gui.formats import cache_names, noise_kind, single_file
@@ -96,32 +97,39 @@ def _is_made_of(folder: Path, source: str, parts: list[str]) -> bool:
 def _unpack(base: Base, source: Path, folder: Path) -> None:
     contents = single_file.read(source)
     build = single_file.build_of(source, contents, families.facts_of(base.family).single_files)
-    _require_room(base, folder.parent, assemble.size(base, build) if build.apart else source.stat().st_size)
+    converted = max(source.stat().st_size, 2 * contents.values)  # fp8 comes to 16 bits
+    _require_room(base, folder.parent, assemble.size(base, build) if build.apart else converted)
     configuration = families.configuration(build.like)
     assert configuration, build.like
     found = json.loads(configuration.read_text(encoding="utf-8"))
-    noise = noise_kind.of_checkpoint(source, contents.shapes)
+    noise = noise_kind.of_checkpoint(source, contents.shapes, contents.prediction)
     new = files.half_made(folder)  # swept where this is cut short
     absent = build.apart.keys() - assemble.parts_of(base, build).keys()
     _lay_out(found, noise, new, absent)
     with opening(base), _as_value_error():
         if build.apart:
             assemble.write(base, build, found, new)
-            for name, one in tokenizers.of(found).items():
-                one.save_pretrained(new / name)
         else:
-            dtype = assemble.DTYPES[contents.dtype]
-            _as_pipeline(source, found, new, dtype).save_pretrained(new, max_shard_size=_SHARD)
-    files.write_json(new / _SOURCE, [str(source.resolve()), *base.parts.values()])
+            _convert(source, found, new, assemble.DTYPES[contents.dtype])
+        for name, one in tokenizers.of(found).items():
+            one.save_pretrained(new / name)
+    files.write_json(new / _SOURCE, [str(source.absolute()), *base.parts.values()])
     files.sync_files(new)
     files.move(new, folder)
 
 
-def _as_pipeline(source: Path, found: dict[str, Any], config: Path, dtype: torch.dtype) -> Any:
-    """The whole of a checkpoint, as diffusers reads it; it is in memory at once."""
-    return getattr(diffusers, found["pipeline"]["class"]).from_single_file(
-        str(source), config=str(config), local_files_only=True, torch_dtype=dtype, **tokenizers.of(found)
-    )
+def _convert(source: Path, found: dict[str, Any], folder: Path, dtype: torch.dtype) -> None:
+    """Write the networks of a checkpoint as diffusers converts them, one after the other, into `folder`, where their
+    configurations lie already."""
+    held = checkpoint_file.whole(source)
+    for name, part in found["components"].items():
+        network = load_single_file_sub_model(
+            part["library"], part["class"], name, held, diffusers.pipelines, False, str(folder),
+            local_files_only=True, torch_dtype=dtype,
+        )  # fmt: skip
+        network.save_pretrained(folder / name, max_shard_size=_SHARD)
+    place = folder / "scheduler"  # all of its configuration, so that other samplers take it from there
+    getattr(diffusers, found["scheduler"]["class"]).from_pretrained(place).save_pretrained(place)
 
 
 def _require_room(base: Base, folder: Path, size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,13 @@ def as_taken(folder: Path, name: str) -> Iterator[Path]:
             link_to(path.resolve(), Path(made) / link)
         files.write_json(Path(made) / f"{name}.safetensors.index.json", {"metadata": {}, "weight_map": table})
         yield Path(made)
+
+
+def require_all(folder: Path, told: Mapping[str, Collection[str]]) -> None:
+    """Raises UserError where tensors of a network were missing, which transformers has made up by then."""
+    if missing := sorted(told["missing_keys"]):
+        what = f"The weights in {folder.name} of this base are not whole: {missing[0]} is missing."
+        raise UserError(what, "Download or add this base again.")
 
 
 def link_to(path: Path, link: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import files
+from lora_gui.formats import base_files
 from lora_gui.studio.finding import patience
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import base_folder
@@ -81,7 +82,7 @@ def remember(studio: Studio, found: Found) -> None:
 
 def mark_of(path: Path) -> Path:
     """The file whose state stands for a base's: its own, or the index of its folder."""
-    return path if path.suffix.lower() == ".safetensors" else path / base_folder.INDEX
+    return path if path.suffix.lower() in base_files.CHECKPOINTS else path / base_folder.INDEX
 
 
 def now(things: Sequence[Thing]) -> Now:

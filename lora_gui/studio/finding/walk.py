@@ -65,7 +65,7 @@ def is_new_file(entry: "os.DirEntry[str]", seen: Seen) -> bool:
     """Whether it is a .safetensors file that was not met yet; old ones are counted."""
     suffix = os.path.splitext(entry.name)[1].lower()
     try:
-        if suffix == base_files.SUFFIX:
+        if suffix in base_files.CHECKPOINTS:
             return entry.is_file() and seen.anew(entry.stat())
         seen.old += suffix in OLD and entry.stat().st_size >= _SMALL and seen.anew(entry.stat())
     except OSError:  # a link to nothing, or gone a moment ago

@@ -19,7 +19,7 @@ _OTHERS = {".gguf", *PICKLES, *_ARCHIVES, *_PARTIAL}  # files that were meant to
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a file is called as a base is that is one file."""
-    return path.suffix.lower() == base_files.SUFFIX
+    return path.suffix.lower() in base_files.CHECKPOINTS
 
 
 def candidates(folder: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lora_gui import families
 from lora_gui.engine.draw.drawer import Drawer
-from lora_gui.engine.load import checkpoint_file, tokenizers, unpack
+from lora_gui.engine.load import assemble, checkpoint_file, tokenizers, unpack
 from lora_gui.errors import UserError
 from lora_gui.facts import SWAPPED
 from lora_gui.families import family
@@ -121,6 +121,42 @@ def test_the_largest_text_encoder_may_be_left_out_where_the_family_can_do_withou
     assert np.array_equal(drawn(single, tmp_path / "two"), drawn(whole, tmp_path / "one"))
 
 
+@pytest.mark.parametrize("part", ["transformer", "text_encoder", "text_encoder_2", "vae"])
+def test_a_tensor_that_is_missing_is_named_and_never_made_up(base, tmp_path, part):
+    single, _ = base
+    place = Path(single.path if part == "transformer" else single.parts[part])
+    held = safetensors.torch.load_file(place)
+    del held[next(name for name in sorted(held)[len(held) // 2 :] if "projection" not in name)]
+    safetensors.torch.save_file(held, place)
+    with pytest.raises(UserError, match=f"{place.name} is not whole: its {part} lacks"):
+        outcome(unpack.as_folder(single, str(tmp_path / "cache")))
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_what_clip_l_says_in_all_is_not_projected_for_stable_diffusion_3(base, tmp_path, monkeypatch, is_folder):
+    """As in the program of its makers, in ComfyUI and in diffusers' `create_diffusers_clip_model_from_ldm`."""
+    single, _ = base
+    build = families.facts_of(single.family).single_files[0]
+    monkeypatch.setattr(assemble, "CLIP_L", build.apart["text_encoder"])
+    place = Path(single.parts["text_encoder"])
+    held = safetensors.torch.load_file(place)
+    if is_folder:  # as one of FLUX.1 may be lent, which has no projection
+        held.pop("text_projection.weight", None)
+        place = tmp_path / "text_encoder" / "model.safetensors"
+        place.parent.mkdir()
+        safetensors.torch.save_file({name.removeprefix("text_model."): held[name] for name in held}, place)
+    at = place.parent if is_folder else place
+    lent = single.model_copy(update={"parts": single.parts | {"text_encoder": str(at)}})
+    made, _ = outcome(unpack.as_folder(lent, str(tmp_path / "cache")))
+    found = tiny_apart.weights(Path(made.path) / "text_encoder")
+    norm = held["text_model.final_layer_norm.weight"]
+    if single.family == "sd3":
+        assert torch.equal(found.pop("text_projection.weight"), torch.eye(len(norm), dtype=norm.dtype))
+    own = {name.removeprefix("text_model."): value for name, value in held.items() if "projection" not in name}
+    named = {name.removeprefix("text_model."): value for name, value in found.items()}
+    assert named.keys() == own.keys() and all(torch.equal(named[name], value) for name, value in own.items())
+
+
 CONVERT = {
     "flux1": ("flux1-dev", single_file_utils.convert_flux_transformer_checkpoint_to_diffusers),
     "sd3": ("sd35-medium", single_file_utils.convert_sd3_transformer_checkpoint_to_diffusers),
@@ -171,7 +207,8 @@ def test_fp8_is_cast_with_its_scales_and_other_few_bits_are_refused(tmp_path):
     safetensors.torch.save_file(rows, path)
     assert torch.equal(dict(checkpoint_file.tensors(path, ""))["a.weight"], (low.float() * 0.5).bfloat16())
     packed = {"a.weight": torch.zeros(4, 3, dtype=torch.uint8)}
-    for odd in (packed, {"a.weight": low, "a.weight_scale": torch.ones(4, 2)}):
+    blocks = {"a.weight": low, "a.weight_scale": torch.ones(2, 2)}  # as many as there are rows
+    for odd in (packed, blocks, {"a.weight": low, "a.weight_scale": torch.ones(4, 2)}):
         safetensors.torch.save_file(odd, path)
         with pytest.raises(UserError, match="few bits"):
             list(checkpoint_file.tensors(path, ""))

@@ -158,3 +158,86 @@ def test_a_checkpoint_trained_with_edm_noise_is_refused_by_name(single, tmp_path
     safetensors.torch.save_file(tensors, base.path)
     with pytest.raises(UserError, match="trained with EDM noise"):
         as_folder(base, tmp_path / "cache")
+
+
+def rewritten(base, change, name="My base.safetensors", header=None):
+    """The base with its tensors changed in place, under a name."""
+    tensors = safetensors.torch.load_file(base.path)
+    change(tensors)
+    path = Path(base.path).with_name(name)
+    safetensors.torch.save_file(tensors, path, header)
+    return base.model_copy(update={"path": str(path)})
+
+
+def tensors_of(folder):
+    return {k: v for file in folder.glob("*.safetensors") for k, v in safetensors.torch.load_file(file).items()}
+
+
+@pytest.mark.parametrize("scale", ["scale_weight", "weight_scale"])
+def test_scaled_fp8_is_made_whole_again_and_int8_is_refused(single, tmp_path, scale):
+    base, networks = single
+
+    def reduce(tensors, most=448, kind=torch.float8_e4m3fn):
+        for name in [name for name in tensors if name.endswith(".weight") and tensors[name].ndim == 2]:
+            step = tensors[name].float().abs().max() / most
+            tensors[name] = (tensors[name].float() / step).to(kind)
+            tensors[f"{name.removesuffix('weight')}{scale}"] = step
+        tensors["model.diffusion_model.scaled_fp8"] = torch.zeros(2).to(torch.float8_e4m3fn)
+
+    folder, _ = as_folder(rewritten(base, reduce), tmp_path / "cache")
+    held = tensors_of(folder / "unet")
+    for name, value in networks["unet"].state_dict().items():
+        assert torch.allclose(held[name].float(), value.float(), atol=0.05), name
+    few = rewritten(base, lambda tensors: reduce(tensors, 100, torch.int8), "few.safetensors")
+    with pytest.raises(UserError, match="few.safetensors is held in few bits"):
+        as_folder(few, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["My base.SAFETENSORS", "My base.sft"])
+def test_a_checkpoint_is_unpacked_whatever_its_ending(single, tmp_path, name):
+    base, networks = single
+    folder, _ = as_folder(rewritten(base, lambda tensors: None, name), tmp_path / "cache")
+    assert torch.equal(tensors_of(folder / "unet")["conv_in.weight"], networks["unet"].conv_in.weight)
+
+
+def test_a_text_encoder_by_its_old_names_is_read(single, tmp_path):
+    base, networks = single
+
+    def spell(tensors):
+        for name in [name for name in tensors if name.startswith("cond_stage_model.transformer.text_model.")]:
+            tensors[name.replace("text_model.", "")] = tensors.pop(name)
+
+    folder, _ = as_folder(rewritten(base, spell), tmp_path / "cache")
+    held = {name.removeprefix("text_model."): value for name, value in tensors_of(folder / "text_encoder").items()}
+    own = networks["text_encoder"].state_dict().items()
+    assert all(torch.equal(held[name.removeprefix("text_model.")], value) for name, value in own)
+
+
+def test_a_header_that_says_v_is_heeded(single, tmp_path):
+    base, _ = single
+    said = {"modelspec.prediction_type": "v"}
+    folder, _ = as_folder(rewritten(base, lambda tensors: None, header=said), tmp_path / "cache")
+    assert scheduler(folder)["prediction_type"] == "v_prediction"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_what_was_unpacked_of_a_link_with_a_yaml_beside_it_stays(single, tmp_path):
+    base, _ = single
+    link = tmp_path / "links" / "My base.safetensors"
+    link.parent.mkdir()
+    link.symlink_to(base.path)
+    link.with_suffix(".yaml").write_text("parameterization: v")
+    first, _ = as_folder(base.model_copy(update={"path": str(link)}), tmp_path / "cache")
+    second, _ = as_folder(base, tmp_path / "cache")
+    assert first.is_dir() and first != second
+
+
+def test_room_for_what_fp8_comes_to_is_asked_for_before_it_is_unpacked(single, tmp_path, monkeypatch):
+    base, _ = single
+    path = tmp_path / "few.safetensors"
+    held = {name: value.to(torch.float8_e4m3fn) for name, value in safetensors.torch.load_file(base.path).items()}
+    safetensors.torch.save_file(held, path)
+    free = unpack._SPARE + path.stat().st_size + 1000
+    monkeypatch.setattr(unpack.shutil, "disk_usage", lambda place: type("Disk", (), {"free": free}))
+    with pytest.raises(UserError, match="on your disk"):
+        as_folder(base.model_copy(update={"path": str(path)}), tmp_path / "cache")

@@ -42,6 +42,12 @@ def test_a_file_among_the_bases_is_one_of_them_and_known_by_its_tensors(studio, 
     assert (planned.key, planned.family, planned.path) == ("sd15", "sd1", "")
 
 
+def test_a_file_called_sft_is_one_too(studio, write):
+    path = write("flux1-dev.sft", SD15)
+    found = bases.find(studio, "flux1-dev")
+    assert (found.path, found.family) == (str(path), "sd1") and found in bases.list_bases(studio)
+
+
 def without(shapes, beginning):
     return {name: shape for name, shape in shapes.items() if not name.startswith(beginning)}
 
