@@ -78,7 +78,7 @@ def read_tags(path: Path) -> list[Tag]:
 def normalisation(path: Path) -> Normalisation | None:
     """The means and deviations of red, green and blue, of 1, that a tagger says beside itself; None where it does not.
 
-    https://github.com/deepghs/imgutils, imgutils/preprocess: stages, of which one is called `normalize`.
+    Source: deepghs/imgutils, imgutils/preprocess: stages, of which one is called `normalize`.
     """
     said = files.read_json(path, LIMIT)
     stages = (said.get("stages") or said.get("test")) if isinstance(said, dict) else None
