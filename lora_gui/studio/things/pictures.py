@@ -269,7 +269,8 @@ def _summary(folder: Path) -> SetSummary:
     index = folder / picture_index.FILE
     made = (index if index.name in sizes else folder).lstat().st_mtime
     try:
-        title, problem = picture_index.read(folder).called(len(there)), ""
+        title = set_changes.between(folder, lambda: picture_index.read(folder)).called(len(there))
+        problem = ""
     except UserError as error:
         title, problem = folder.name, f"{error.what} {error.remedy}"
     when, first = f"{datetime.fromtimestamp(made):%Y-%m-%dT%H:%M:%S}", tuple(folder / name for name in there[:FIRST])

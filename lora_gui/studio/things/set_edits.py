@@ -78,6 +78,10 @@ def take_out(studio: Studio, folder: Path, numbers: Sequence[int]) -> None:
 
 def taken_out(folder: Path) -> list[TakenOut]:
     """The pictures that can be put back."""
+    return set_changes.between(folder, lambda: _taken_out(folder))
+
+
+def _taken_out(folder: Path) -> list[TakenOut]:
     index = picture_index.read(folder)
     past = [change for change in set_changes.history(folder) if change.done]
     held = {name: change.folder / name for change in past for name in change.names}
