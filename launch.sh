@@ -34,15 +34,33 @@ for name in ${!PYTHON*} __PYVENV_LAUNCHER__; do
 done
 export PYTHONNOUSERSITE=1
 
+# Whether torch runs on this Mac, if it is one.
+fits_mac() {
+    local version
+    case "$OSTYPE" in darwin*) ;; *) return 0 ;; esac
+    if [ "$(sysctl -n hw.optional.arm64 2>/dev/null)" != 1 ]; then
+        echo "LoRA Studio needs a Mac with Apple's own chip (M1 or newer): torch is no longer made for Intel's. Use another computer." >&2
+        return 1
+    fi
+    version="$(sw_vers -productVersion)"
+    if [ "${version%%.*}" -lt 14 ]; then
+        echo "LoRA Studio needs macOS 14 or newer, and this is macOS $version. Update it in the System Settings and start again." >&2
+        return 1
+    fi
+}
+
 find_python() {
-    local name
+    local name chip=""
+    fits_mac || return 1
+    case "$OSTYPE" in darwin*) chip=" for Apple's own chip" ;; esac
     for name in ${PYTHON:+"$PYTHON"} python3.12 python3.13 python3.11 python3.14 python3 python; do
-        if command -v "$name" >/dev/null && "$name" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
+        case "$chip$(command -v "$name")" in *chip/usr/bin/python3) continue ;; esac # Apple's, which is too old, or asks to be installed
+        if command -v "$name" >/dev/null && "$name" -c 'import platform, sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15) or sys.platform == "darwin" and platform.machine() != "arm64")' 2>/dev/null; then
             echo "$name"
             return
         fi
     done
-    echo "LoRA Studio needs Python 3.11, 3.12, 3.13 or 3.14 with its venv module, and found none." >&2
+    echo "LoRA Studio needs Python 3.11, 3.12, 3.13 or 3.14$chip with its venv module, and found none." >&2
     echo "Get Python 3.12 from https://www.python.org/downloads/ (Debian, Ubuntu: sudo apt install python3 python3-venv) and start again." >&2
     return 1
 }
@@ -100,7 +118,10 @@ install() (
     done
     heed_pip_conf
     share_settings
-    [ -n "${UV_FIND_LINKS:-}" ] || export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}"
+    case "$OSTYPE${UV_FIND_LINKS:+ at hand}" in
+        darwin* | *" at hand") ;; # for a Mac there is one build, which lies where everything else does
+        *) export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}" ;;
+    esac
     .venv/bin/python -c 'import pip' 2>/dev/null || .venv/bin/python -m ensurepip || exit 1
     .venv/bin/python -m pip install --quiet --disable-pip-version-check uv -c requirements.txt || exit 1
     case "${PIP_NO_INDEX:-0}" in 0 | false | no | off) no_index="" ;; *) no_index=yes ;; esac

@@ -91,6 +91,19 @@ def test_a_python_that_is_too_old_is_not_taken(copy):
     assert not (folder / ".venv").exists()
 
 
+@pytest.mark.parametrize("chip, version, said", [
+    ("", "13.7", "needs a Mac with Apple's own chip"), ("1", "13.7.1", "this is macOS 13.7.1"),
+    ("1", "14.2", "3.14 for Apple's own chip with"),
+])  # fmt: skip
+def test_on_a_mac_it_says_what_torch_needs(copy, chip, version, said):
+    folder, path = copy
+    for name, answer in (("sysctl", chip), ("sw_vers", version)):
+        (path / name).write_text(f"#!/bin/bash\necho {answer}\n")
+        (path / name).chmod(0o755)
+    shown = launch(folder, path, OSTYPE="darwin23")
+    assert shown.returncode != 0 and said in shown.stderr and not (folder / ".venv").exists()
+
+
 def test_what_is_installed_already_is_not_installed_again_and_the_options_reach_the_app(copy):
     folder, path = copy
     (folder / ".venv/bin").mkdir(parents=True)
@@ -130,6 +143,7 @@ def test_the_tests_have_a_lock_file_of_their_own(recorded):
     [
         ({}, "(torch: auto, wheels: )"),
         ({"UV_TORCH_BACKEND": "cpu"}, "(torch: cpu, wheels: )"),
+        ({"OSTYPE": "darwin23"}, "(torch: , wheels: )"),
         ({"PIP_FIND_LINKS": "/wheels here"}, "(torch: , wheels: /wheels here)"),
         ({"UV_FIND_LINKS": "/mine", "PIP_FIND_LINKS": "/theirs"}, "(torch: , wheels: /mine)"),
     ],

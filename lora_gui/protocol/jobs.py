@@ -119,6 +119,7 @@ class PlanJob(_Job):
     vram_gib: float
     capability: tuple[int, int] | None = None  # compute capability of the card; None where it is not known
     ram_gib: float
+    unified: bool = False  # whether the memory of the card is the computer's own
     cache: str  # folder that can be deleted at any time
 
 

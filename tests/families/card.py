@@ -1,20 +1,27 @@
 """A graphics card that is not there: values lie with the host, and whatever would mix the two devices is refused.
 
 Each storage is known to be the card's or the host's; what is computed is exact, so a drawing can be compared. Torch
-allows a host's single numbers in pointwise arithmetic and a host's indices of a card's values, and so does this.
+allows a host's single numbers in pointwise arithmetic and a host's indices of a card's values, and so does this. One of
+Apple's also refuses numbers of 64 bits with a fraction, and what torch has no kernel for there.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 from unittest import mock
 
 import torch
+import torchgen
 from diffusers import ModelMixin
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.overrides import _pop_mode_temporarily as _functions_aside
+from torch.utils import checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._python_dispatch import _pop_mode_temporarily as _operations_aside
 from torch.utils._pytree import tree_leaves
@@ -22,7 +29,10 @@ from transformers import PreTrainedModel
 
 from lora_gui.engine.load import int8, quantize
 
-CARD, HOST = torch.device("cuda:0"), torch.device("cpu")
+CARD, APPLE, HOST = torch.device("cuda:0"), torch.device("mps:0"), torch.device("cpu")
+_GROUPED = torch._C._group_tensors_by_device_and_dtype
+_RUN_BACKWARD = torch.autograd._engine_run_backward
+_NOT_APPLES = (torch.float64, torch.complex128)
 _ROOM = 1 << 36  # bytes of the card
 _INDEXING = ("aten::index", "aten::index_put", "aten::_unsafe_index", "aten::_unsafe_index_put")
 _SCALARS = ("aten::fill", "aten::masked_fill", "aten::where", "aten::addcmul", "aten::addcdiv", "aten::lerp")
@@ -32,20 +42,28 @@ _TO_HOST = (torch.Tensor.numpy, torch.Tensor.__array__)
 class _Places:
     """Which storages are the card's. One that is gone keeps its address as long as it is remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, card: torch.device) -> None:
+        self.card = card
         self._on_card: dict[int, StorageWeakRef] = {}
         self.within = HOST  # of what an operation makes of nothing: where that lies which it is a part of
 
     def of(self, tensor: torch.Tensor) -> torch.device:
-        return CARD if tensor.untyped_storage()._cdata in self._on_card else HOST
+        return self.card if tensor.untyped_storage()._cdata in self._on_card else HOST
 
     def put(self, tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if device.type == "cuda":
+        if device.type == self.card.type:
+            if self.card == APPLE and tensor.dtype in _NOT_APPLES:
+                raise TypeError(f"Cannot convert a MPS Tensor to {tensor.dtype}, which MPS doesn't support.")
             self._on_card[storage._cdata] = StorageWeakRef(storage)
         else:
             self._on_card.pop(storage._cdata, None)
         return tensor
+
+    def grouped(self, lists: Any, *more: Any) -> dict[Any, Any]:
+        """Weights and what belongs to them by device, as optimizers and limits of gradients want them."""
+        found = _GROUPED(lists, *more).items()
+        return {(self.of(values[0][0]), dtype): (values, numbers) for (_, dtype), (values, numbers) in found}
 
 
 class _Operations(TorchDispatchMode):
@@ -58,28 +76,30 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         leaves = tree_leaves((args, kwargs or {}))
         given = [one for one in leaves if isinstance(one, torch.Tensor)]
-        on_card = [one for one in given if self._places.of(one) == CARD]
+        card = self._places.card
+        on_card = [one for one in given if self._places.of(one) == card]
         by_host = [one for one in given if self._places.of(one) == HOST]
-        if on_card and any(isinstance(one, torch.Generator) for one in leaves):
-            raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({func})")
+        makes_there = on_card or not given and self._places.within == card
         if on_card and by_host and not self._may_mix(func, args, by_host):
-            raise RuntimeError(f"Expected all tensors to be on the same device, but found cuda:0 and cpu ({func})")
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found {card} and cpu ({func})")
+        if makes_there and card == APPLE and not _is_apples(func):
+            raise NotImplementedError(f"The operator {func} is not currently implemented for the MPS device.")
         out = func(*args, **kwargs or {})
         held = {one.untyped_storage()._cdata for one in given}
-        makes_there = on_card or not given and self._places.within == CARD
         for one in tree_leaves(out):
             if makes_there and isinstance(one, torch.Tensor) and one.untyped_storage()._cdata not in held:
-                self._places.put(one, CARD)
+                self._places.put(one, card)
         return out
 
     def _may_mix(self, func: Any, args: Any, by_host: list[torch.Tensor]) -> bool:
         name = func._schema.name.rstrip("_")
-        if name == "aten::copy":
+        if name in ("aten::copy", "aten::_has_compatible_shallow_copy_type"):
             return True
         if name in _INDEXING:
             values = args[2:3] if "put" in name else ()
-            return self._places.of(args[0]) == CARD and all(one.ndim == 0 or one not in by_host for one in values)
-        changes = func._schema.is_mutable and self._places.of(args[0]) == HOST
+            there = self._places.of(args[0]) == self._places.card
+            return there and all(one.ndim == 0 or one not in by_host for one in values)
+        changes = func._schema.is_mutable and self._places.of(tree_leaves(args)[0]) == HOST
         pointwise = torch.Tag.pointwise in func.tags or name in _SCALARS
         return pointwise and not changes and all(one.ndim == 0 for one in by_host)
 
@@ -93,6 +113,7 @@ class _Functions(TorchFunctionMode):
         self._own: dict[Any, Callable[..., Any]] = {
             torch.Tensor.device.__get__: places.of,
             torch.Tensor.is_cuda.__get__: lambda one: places.of(one) == CARD,
+            torch.Tensor.is_mps.__get__: lambda one: places.of(one) == APPLE,
             torch.Tensor.is_cpu.__get__: lambda one: places.of(one) == HOST,
             torch.Tensor.to: self._to,
             torch.Tensor.cpu: lambda one, *_, **__: self._to(one, HOST),
@@ -106,15 +127,16 @@ class _Functions(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in self._own:
             return self._own[func](*args, **kwargs)
-        if func in _TO_HOST and self._places.of(args[0]) == CARD:
-            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
+        card = self._places.card
+        if func in _TO_HOST and self._places.of(args[0]) == card:
+            raise TypeError(f"can't convert {card} device type tensor to numpy. Use Tensor.cpu() first")
         kwargs.pop("pin_memory", None)
         asked = kwargs.pop("device", None)
         if asked is None:
             return self._within(func, args, kwargs)
         device = torch.device(asked)
-        if device.type == "cuda" and kwargs.get("generator") is not None:
-            raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({func})")
+        if device.type == card.type:
+            self._require_own(kwargs.get("generator"), func)
         if device.type == "meta":
             return func(*args, **kwargs, device=device)
         made = func(*args, **kwargs, device=HOST)
@@ -123,13 +145,25 @@ class _Functions(TorchFunctionMode):
     def _within(self, func: Any, args: Any, kwargs: Any) -> Any:
         """What torch itself makes on the way to the result of a card's tensors is the card's, too."""
         before, given = self._places.within, tree_leaves((args, kwargs))
-        on_card = any(isinstance(one, torch.Tensor) and self._places.of(one) == CARD for one in given)
+        card = self._places.card
+        on_card = any(isinstance(one, torch.Tensor) and self._places.of(one) == card for one in given)
         if on_card and not isinstance(func, FunctionType):
-            self._places.within = CARD
+            self._places.within = card
+            self._require_own(kwargs.get("generator"), func)
         try:
             return func(*args, **kwargs)
         finally:
             self._places.within = before
+
+    def run_backward(self, *args: Any, **kwargs: Any) -> Any:
+        """What is computed on the way back asks for devices, too."""
+        with self:
+            return _RUN_BACKWARD(*args, **kwargs)
+
+    def _require_own(self, generator: Any, func: Any) -> None:
+        card = self._places.card
+        if generator is not None and generator.device != card:
+            raise RuntimeError(f"Expected a {card.type!r} device type for generator but found 'cpu' ({func})")
 
     def _to(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         device, dtype, copy, flags = self._places.of(tensor), tensor.dtype, bool(kwargs.pop("copy", False)), 0
@@ -172,22 +206,77 @@ def _plainly(kind: Any) -> Any:
     return mock.patch.object(kind, "from_pretrained", classmethod(from_pretrained))
 
 
+class _Generator(torch.Generator):
+    """Random numbers of a device; those of a card are the host's."""
+
+    def __new__(cls, device: Any = HOST) -> Any:
+        return super().__new__(cls, HOST)
+
+    def __init__(self, device: Any = HOST) -> None:
+        self._place = torch.device(device)
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device(self._place.type, 0) if self._place.type != "cpu" else HOST
+
+
+@cache
+def _without_kernels() -> frozenset[str]:
+    """Operations that torch's own list gives no kernel for Apple's cards, nor one that goes for all devices."""
+    said = Path(torchgen.__file__).with_name("packaged") / "ATen/native/native_functions.yaml"
+    kernels, delegates = {}, {}
+    for one in said.read_text(encoding="utf-8").split("\n- func: ")[1:]:
+        name, lines = one.partition("(")[0], re.findall(r"(?m)^    ([A-Z]\w*(?:, *\w+)*): ", one)
+        kernels[name] = {key.strip() for line in lines for key in line.split(",")}
+        delegates[name] = "".join(re.findall(r"(?m)^  structured_delegate: (\S+)", one)) or name
+    return frozenset(
+        name for name, other in delegates.items()
+        if (own := kernels[other]) and not any(key == "MPS" or key.startswith("Composite") for key in own)
+    )  # fmt: skip
+
+
+def _is_apples(func: Any) -> bool:
+    """Whether there is a kernel for Apple's cards. What torch takes on a processor alone has another in its place."""
+    space, name = func._schema.name.split("::")
+    if space != "aten":
+        return torch._C._dispatch_has_kernel_for_dispatch_key(f"{space}::{name}", "CompositeExplicitAutograd")
+    overload = func._overloadname
+    return "_for_cpu" in name or (name if overload == "default" else f"{name}.{overload}") not in _without_kernels()
+
+
 @contextmanager
-def pretended(capability: tuple[int, int] = (8, 6)) -> Iterator[torch.device]:
-    """A card for the time being, of this compute capability; what is loaded onto it must not be used afterwards."""
-    places = _Places()
-    of_cuda = {
-        "Stream": _Stream, "current_stream": _Stream, "stream": lambda _: nullcontext(), "empty_cache": lambda: None,
-        "mem_get_info": lambda *_: (_ROOM, _ROOM), "memory_reserved": lambda *_: 0, "memory_allocated": lambda *_: 0,
-        "get_device_capability": lambda *_: capability,
-    }  # fmt: skip
+def _card(card: torch.device) -> Iterator[torch.device]:
+    places = _Places(card)
     with ExitStack() as stack:
         for known in (quantize._code, int8._is_quick):  # by the device, which is another each time
             known.cache_clear()
             stack.callback(known.cache_clear)
         for kind in (ModelMixin, PreTrainedModel):
             stack.enter_context(_plainly(kind))
-        stack.enter_context(mock.patch.multiple(torch.cuda, **of_cuda))
+        stack.enter_context(mock.patch.object(torch, "Generator", _Generator))
+        stack.enter_context(mock.patch.object(torch._C, "_group_tensors_by_device_and_dtype", places.grouped))
+        stack.enter_context(mock.patch.dict(checkpoint._allowed_determinism_checks_to_fns, default=lambda _: None))
         stack.enter_context(_Operations(places))
-        stack.enter_context(_Functions(places))
-        yield CARD
+        functions = stack.enter_context(_Functions(places))
+        stack.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", functions.run_backward))
+        yield card
+
+
+@contextmanager
+def pretended(capability: tuple[int, int] = (8, 6)) -> Iterator[torch.device]:
+    """A card for the time being, of this compute capability; what is loaded onto it must not be used afterwards."""
+    of_cuda = {
+        "Stream": _Stream, "current_stream": _Stream, "stream": lambda _: nullcontext(), "empty_cache": lambda: None,
+        "mem_get_info": lambda *_: (_ROOM, _ROOM), "memory_reserved": lambda *_: 0, "memory_allocated": lambda *_: 0,
+        "get_device_capability": lambda *_: capability,
+    }  # fmt: skip
+    with mock.patch.multiple(torch.cuda, **of_cuda), _card(CARD) as card:
+        yield card
+
+
+@contextmanager
+def pretended_apple() -> Iterator[torch.device]:
+    """The same of a Mac, as torch calls it without a number."""
+    attention = sdpa_kernel(SDPBackend.MATH)  # as it is where gradients are kept
+    with attention, mock.patch.object(torch.mps, "empty_cache", lambda: None), _card(APPLE) as card:
+        yield torch.device(card.type)

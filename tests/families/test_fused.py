@@ -94,6 +94,8 @@ def test_queries_and_keys_are_turned_together_as_apart():
     for x, found in zip((one, other), fused.both_turned(one, other, *turns), strict=True):
         torch.testing.assert_close(found, apply_rotary_emb(x, ANGLES, sequence_dim=1))
         assert torch.equal(found, fused.turned(x, *turns))
+        lies_otherwise = x.mT.contiguous().mT  # as the gradient of a key does where attention is plain
+        assert torch.equal(fused.turned(lies_otherwise, *turns), fused.turned(x, *turns))
 
 
 def test_a_gate_keeps_its_input_alone():

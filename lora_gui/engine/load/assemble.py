@@ -95,7 +95,7 @@ def _require_whole(folder: Path, told: dict[str, Any], place: Path) -> None:
     with torch.device("meta"):
         config = told["config"]
         network = kind.from_config(config) if library is diffusers else kind(kind.config_class(**config))
-    held = [single_file.read(file).shapes for file in folder.glob("*.safetensors")]
+    held = [single_file.read(file).shapes for file in folder.glob("[!.]*.safetensors")]
     sizes = {name.removeprefix("text_model."): shape for shapes in held for name, shape in shapes.items()}
     for name, tensor in network.state_dict().items():
         if name != _SAME_IN_T5 and sizes.get(name.removeprefix("text_model.")) != tensor.shape:

@@ -2,11 +2,13 @@
 
 import gc
 import os
+from typing import Any
 
 import psutil
 import torch
 
 from lora_gui.facts import Facts
+from lora_gui.settings import TrainSettings
 
 Capability = tuple[int, int] | None  # compute capability of a CUDA card; None for any other device
 _BF16_SINCE = (8, 0)  # older cards, up to RTX 20xx, compute bf16 beside their tensor cores: at a quarter of the speed
@@ -35,6 +37,25 @@ def prepare(device: torch.device) -> None:
 def capability(device: torch.device) -> Capability:
     """What the card can do, by NVIDIA's count."""
     return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+
+
+def settled(settings: TrainSettings, unified: bool) -> tuple[TrainSettings, list[str]]:
+    """How a training is done, and a sentence for each setting that cannot be done as it says.
+
+    Where the card's memory is the computer's own (`unified`, a Mac) nothing can wait outside of it, and bitsandbytes
+    has no kernel for its optimizer in 8 bits.
+    """
+    if not unified:
+        return settings, []
+    changes: dict[str, Any] = {}
+    told = []
+    if settings.optimizer == "adamw8bit":
+        changes["optimizer"] = "adamw"
+        told.append("8-bit AdamW does not work on the card of a Mac, so AdamW is used: it learns the same.")
+    if settings.streamed_blocks or settings.gradient_checkpointing == "blocks_in_ram":
+        changes |= {"streamed_blocks": 0, "gradient_checkpointing": "blocks"}
+        told.append("The card of a Mac has no memory of its own, so nothing waits in the computer's memory meanwhile.")
+    return settings.model_copy(update=changes), told
 
 
 def dtype_of(precision: str) -> torch.dtype:

@@ -42,7 +42,8 @@ def denoiser(
     kept = Path(cache) / cache_names.QUANTISED if cache else None
 
     def load(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-        offloads = settings.streamed_blocks and can_checkpoint_gradients(kind)
+        apart = device.type != "mps"  # whose memory is the computer's own
+        offloads = settings.streamed_blocks and apart and can_checkpoint_gradients(kind)
         home = torch.device("cpu") if offloads else device
         if settings.precision in quantize.PRECISIONS:
             config = kind.load_config(folder)

@@ -71,7 +71,7 @@ def _name(base: Base) -> str:
 def _is_whole(folder: Path) -> bool:
     """Whether a folder has its mark and none of its weights is cut short; only headers are read."""
     try:
-        for file in folder.rglob("*.safetensors"):
+        for file in folder.rglob("[!.]*.safetensors"):
             single_file.read(file)
     except UserError:
         return False

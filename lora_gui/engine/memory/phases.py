@@ -23,7 +23,7 @@ from lora_gui.engine.load.sparing import tile
 from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
 from lora_gui.engine.memory.networks import Component, Components
-from lora_gui.engine.memory.tracker import Trace, forward, training
+from lora_gui.engine.memory.tracker import Trace, forward, keeping_scores, training
 from lora_gui.engine.train import graphs, recompute
 from lora_gui.engine.train.adapter import Layout, Masters, fuse
 from lora_gui.engine.train.cache import PIXELS_AT_ONCE
@@ -67,10 +67,10 @@ class Phase:
 
 
 class Planner:
-    """Counts a base's phases; every trace once, kept in the folder `cache`."""
+    """Counts a base's phases; every trace once, kept in `cache`. `unified`: the card's memory is the computer's own."""
 
-    def __init__(self, base: Components, family: Family, cache: Path) -> None:
-        self.base, self.family, self.cache = base, family, cache
+    def __init__(self, base: Components, family: Family, cache: Path, unified: bool = False) -> None:
+        self.base, self.family, self.cache, self.unified = base, family, cache, unified
         load = family.workload({name: one["config"] for name, one in base.items()})
         self.drawn = load.drawn
         self.denoisers = {name.rpartition("/")[2]: (base[name], run) for name, run in _there(load.denoisers, base)}
@@ -110,7 +110,7 @@ class Planner:
         """Text encoders side by side; of a large one two layers at a time (see loading.text_encoder)."""
         weights, texts = 0.0, self._texts()
         for facts in texts:
-            streams = facts["weights"] >= loading.OFFLOADED_FROM
+            streams = facts["weights"] >= loading.OFFLOADED_FROM and not self.unified
             weights += facts["outside"] + offload.RING * facts["largest"] if streams else facts["weights"]
         return Phase(weights=weights, working=max((facts["peak"] for facts in texts), default=0))
 
@@ -126,8 +126,8 @@ class Planner:
         """One step: at its most in the backward, or where the gradients are gathered once the activations have gone."""
         trace, held = self.train(settings), self._lora(settings)
         working = max(0, max(trace.peak, held["gathered"]) - trace.saved)
-        lora = sum(held[key] for key in _HELD)
-        return Phase(weights=self._resident(settings), lora=lora, saved=trace.saved, working=working)
+        lora, stays = sum(held[key] for key in _HELD), self._waiting() if self.unified else 0
+        return Phase(weights=self._resident(settings) + stays, lora=lora, saved=trace.saved, working=working)
 
     def sample(self, settings: TrainSettings) -> Phase:
         """A drawing with guidance beside the LoRA that is being trained; what decodes comes when it is needed."""
@@ -145,8 +145,7 @@ class Planner:
         return max(stages, key=lambda stage: stage.total)
 
     def side_of_samples(self, settings: TrainSettings) -> int:
-        drawn = int(self.family.facts.draw_defaults.get("width", settings.resolution))
-        return settings.side_of_samples(drawn)
+        return settings.side_of_samples(int(self.family.facts.draw_defaults.get("width", settings.resolution)))
 
     def train(self, settings: TrainSettings) -> Trace:
         """One optimizer step with the LoRA of these settings, with gradient checkpointing or without."""
@@ -161,10 +160,8 @@ class Planner:
     def blocks_to_offload(self, settings: TrainSettings, vram: float) -> int:
         """How many blocks must stay in RAM for the rest to fit; all where even that is not enough."""
         count = max(len(facts["sizes"]) for facts in self._blocks(settings.precision))
-        for offloaded in range(settings.streamed_blocks + 1, count + 1):
-            if self.fits(settings.model_copy(update={"streamed_blocks": offloaded}), vram):
-                return offloaded
-        return count
+        more = range(settings.streamed_blocks + 1, count + 1)
+        return next((n for n in more if self.fits(settings.model_copy(update={"streamed_blocks": n}), vram)), count)
 
     def offloaded(self, settings: TrainSettings) -> int:
         """Bytes of the blocks that stay in RAM."""
@@ -175,11 +172,15 @@ class Planner:
         base = self.offloaded(settings)
         if settings.precision not in quantize.PRECISIONS or settings.streamed_blocks:
             base = self.weights(settings.precision)
-        waiting = sum(self._decoder(one, run, SIDES[-1])["weights"] for one, run in self.decoders)
+        waiting = self._waiting()
         if recompute.wanted(settings, _META) == "blocks_in_ram":
             kept = self.train(settings.model_copy(update={"gradient_checkpointing": "blocks"}))
             waiting += max(0, kept.saved - self.train(settings).saved)
         return _PROCESS + max(base + waiting, sum(facts["weights"] for facts in self._texts()))
+
+    def _waiting(self) -> float:
+        """Weights of what decodes, from one drawing to the next."""
+        return sum(self._decoder(one, run, SIDES[-1])["weights"] for one, run in self.decoders)
 
     def _resident(self, settings: TrainSettings) -> float:
         """Weights on the card while it trains: the base, and text encoders that learn too."""
@@ -190,8 +191,7 @@ class Planner:
         return total + (sum(facts["weights"] for facts in self._texts()) if settings.train_text_encoder else 0)
 
     def _texts(self) -> list[dict[str, Any]]:
-        trace = networks.text_facts
-        return [self._once(["text", one, asdict(text)], partial(trace, one, text)) for one, text in self.texts]
+        return [self._once(["text", one, asdict(of)], partial(networks.text_facts, one, of)) for one, of in self.texts]
 
     def _blocks(self, precision: str) -> list[dict[str, Any]]:
         parts = [one for one, _ in self.denoisers.values()]
@@ -258,9 +258,8 @@ class Planner:
     def _block_facts(self, one: Component, precision: str) -> dict[str, Any]:
         module, runs = self._network(one, precision)
         times = times_of(runs)
-        sizes: list[int] = []
-        for _, block in offload.blocks(module) if loading.can_checkpoint_gradients(module) else []:
-            sizes += [offload.size(block)] * times(block)
+        found = offload.blocks(module) if loading.can_checkpoint_gradients(module) else []
+        sizes = [offload.size(block) for _, block in found for _ in range(times(block))]
         left_out = sum((run.times - 1) * loading.nbytes(run.second) for run in runs)
         return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
 
@@ -278,13 +277,14 @@ class Planner:
 
     def _once(self, key: list[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `make` gives, computed once for each configuration and version of the libraries."""
-        told = json.dumps([_VERSION, *self._versions, *key])
+        told = json.dumps([_VERSION, *self._versions, *key, *["scores"] * self.unified])
         digest = hashlib.sha256(told.encode()).hexdigest()[:24]
         if digest not in self._known:
             path = self.cache / f"{digest}.json"
             found = files.read_json(path)
             if found is None:
-                found = make()
+                with keeping_scores() if self.unified else contextlib.nullcontext():
+                    found = make()
                 with contextlib.suppress(UserError):  # a full disk; it is computed anew the next time
                     files.write_json(path, found)
             self._known[digest] = found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from lora_gui.engine.load.device import training_dtype
+from lora_gui.engine.load.device import settled, training_dtype
 from lora_gui.engine.memory import networks
 from lora_gui.engine.memory.phases import GIB, SIDES, Phase, Planner
 from lora_gui.families.base import Family
@@ -73,8 +73,8 @@ def plan(job: PlanJob, family: Family) -> Plan:
     configuration, which takes seconds, and then found in `job.cache`. Raises UserError for a base that is neither known
     nor on this disk.
     """
-    planner = Planner(networks.components(job.base), family, Path(job.cache))
-    settings, vram, notes = job.settings, job.vram_gib * GIB, {}
+    planner = Planner(networks.components(job.base), family, Path(job.cache), job.unified)
+    (settings, _), vram, notes = settled(job.settings, job.unified), job.vram_gib * GIB, {}
     current = settings
     for attempt, kind, note in _attempts(planner, settings, vram):
         current, notes[kind] = attempt, note
@@ -130,7 +130,7 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
             yield settings, "checkpointing", _price_of_checkpointing(planner, settings)
         if settings.precision != asked.precision:
             yield settings, "precision", _price_of_precision(planner, settings)
-    if not planner.fits(settings, vram):
+    if not planner.fits(settings, vram) and not planner.unified:
         count = planner.blocks_to_offload(settings, vram)
         if count > settings.streamed_blocks:
             settings = settings.model_copy(update={"streamed_blocks": count})
@@ -168,7 +168,7 @@ def _held(planner: Planner, settings: TrainSettings, vram: float) -> TrainSettin
     What is recomputed is learnt the same, and fewer bits are not.
     """
     precision = "bf16" if settings.precision == "fp16" else settings.precision
-    hows = _RECOMPUTING[_RECOMPUTING.index(settings.gradient_checkpointing) :]
+    hows = _RECOMPUTING[_RECOMPUTING.index(settings.gradient_checkpointing) : -1 if planner.unified else None]
     for one in (settings.precision, *_PRECISIONS[_PRECISIONS.index(precision) + 1 :]):
         ways = [settings.model_copy(update={"precision": one, "gradient_checkpointing": how}) for how in hows]
         if planner.fits(ways[-1], vram):

@@ -34,7 +34,7 @@ def require(job: DrawJob, folder: Path, family: Family, where: torch.device, dty
     free, precision = _free(where), job.precision or _NAMES[dtype]
     try:
         base = job.base.model_copy(update={"path": str(folder)})
-        planner = Planner(networks.components(base), family, Path(job.cache))
+        planner = Planner(networks.components(base), family, Path(job.cache), where.type == "mps")
     except UserError:  # a base that is not known, so nothing can be said of it
         return
     sizes = list(_sizes(settings, family.facts.size_step))

@@ -185,6 +185,13 @@ def gpu_kernels() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def keeping_scores() -> Iterator[None]:
+    """Trace attention as torch computes it on Apple's cards, where it holds the square of scores."""
+    with mock.patch.dict(globals(), attention=functional.scaled_dot_product_attention):
+        yield
+
+
 def forward(network: nn.Module, call: Callable[[], Any], runs: Sequence[Blocks] = ()) -> Trace:
     """What `call`, which uses `network`, would need, without gradients. `runs` says what was left out of it."""
     live = Live([network])

@@ -180,7 +180,8 @@ def unpack(
 ) -> None:
     """The opposite of `pack`, into an optimizer of the same weights, whose groups may be other ones.
 
-    Where it keeps them in fewer tensors than it did when they were saved, `join` makes fewer states of those.
+    Where it keeps them in fewer tensors than it did when they were saved, `join` makes fewer states of those; where it
+    keeps them in other bits, it begins anew.
     """
     whole = _copy(numbers)
     for path, tensor in tensors.items():
@@ -190,6 +191,9 @@ def unpack(
             owner = owner[name]
         owner[key] = tensor
     state = {int(weight): values for weight, values in whole["state"].items()}
+    plain, in_8_bits = isinstance(optimizer, torch.optim.AdamW), type(optimizer).__module__.startswith("bitsandbytes")
+    if (plain or in_8_bits) and any(("exp_avg" in values) == in_8_bits for values in state.values()):
+        state = {}  # a Mac has the one in place of the other
     kept = list(whole["param_groups"].values())
     rates = ("params", "lr", "text", "times")  # a rate is set anew in each step
     now = optimizer.state_dict()["param_groups"]

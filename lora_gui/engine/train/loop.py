@@ -118,9 +118,10 @@ def _prepare(
 ) -> Generator[Event, None, tuple[TrainState, Samples]]:
     """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
     where = device.pick()
-    dtype, told = device.training_dtype(job.settings.precision, family.facts, device.capability(where))
-    if told:
-        yield Note(told)
+    dtype, slow = device.training_dtype(job.settings.precision, family.facts, device.capability(where))
+    settings, told = device.settled(job.settings, where.type == "mps")
+    yield from map(Note, filter(None, (slow, *told)))
+    job = job.model_copy(update={"settings": settings})
     device.prepare(where)
     with ranks.leading_first():
         base = yield from unpack.as_folder(job.base, job.cache)

@@ -167,6 +167,8 @@ def join(launched: Launched) -> Ranks:
 def _own_device(launched: Launched) -> tuple[torch.device, str]:
     """The device of this rank, made the current one, and the backend that averages on it."""
     where = device.pick()
+    if where.type == "mps":
+        raise UserError("The card of a Mac trains with one process alone.", "Start one, without --processes.")
     if where.type != "cuda":
         return where, "gloo"
     cards = torch.cuda.device_count()

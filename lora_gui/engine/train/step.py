@@ -225,7 +225,8 @@ class TrainState:
         if note := self.ranks.changed(further.get("processes", 1), self.job.settings):
             yield Note(note)
         if self.step and not self.optimizer.state:
-            yield Note("This run was begun by an earlier version, so the averages of its optimizer begin anew.")
+            why = "by an earlier version, or on another kind of card"
+            yield Note(f"This run was begun {why}, so the averages of its optimizer begin anew.")
 
     def _joined(self, states: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The optimizer's states for each weight, as earlier versions kept them, made those of the flat buffers."""

@@ -104,7 +104,9 @@ class _BothTurned(torch.autograd.Function):
 
 
 def _product(x: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    given = x.float()
+    given = given if x.stride(-1) == 1 else given.contiguous()  # a key's gradient lies so where attention is plain
+    pairs = torch.view_as_complex(given.reshape(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * by).flatten(-2).to(x.dtype)
 
 

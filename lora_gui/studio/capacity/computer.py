@@ -31,7 +31,9 @@ def lines(studio: Studio) -> list[str]:
     free = shutil.disk_usage(_there(studio)).free / _GB
     driver = f", driver {card.driver}" if card.driver else ""
     first = f"{card.name or 'Graphics card'} with {card.gib:.0f} GB{driver}: it trains and draws."
-    if not card.gib:
+    if card.unified:
+        first = f"{card.name} may use {card.gib:.0f} GB of the memory: it trains and draws, large bases slowly."
+    elif not card.gib:
         first = "No NVIDIA graphics card was found: the starter works all the same, larger bases would take days."
     ram = psutil.virtual_memory().total / _GIB
     tight = " That is little: large bases may not load." if ram < _LITTLE_RAM else ""

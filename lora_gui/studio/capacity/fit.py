@@ -19,14 +19,19 @@ from lora_gui.studio.things import bases, presets
 _GIB = 2**30
 _DRAWING = 2.0  # GiB beside the weights, for a drawing and the driver
 _SMALL = 1.0  # GiB of weights, in 16 bits, that fit every computer
+_SHARE = 0.8  # of the computer's memory that a drawing may fill: other programs use it too
 _PROGRAM = 1.5  # GiB, of the program itself
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.05, "nf4": 0.6}  # of a value, its share of the scales too
 
 
 def held(studio: Studio, base: Base) -> dict[str, Any]:
-    """How a base is held to draw with, as fields of a DrawJob: in full, or as it is trained on a small GPU."""
-    gib = gpu.memory()
-    if not gib or _halved(base) + _DRAWING <= gib:
+    """How a base is held to draw with, as fields of a DrawJob: in full, or as it is trained on a small GPU, or without
+    one in as many bits as the computer's memory has room for."""
+    gib, halved = gpu.memory(), _halved(base)
+    if not gib:
+        room = _SHARE * psutil.virtual_memory().total / _GIB - _DRAWING
+        return {} if 2 * halved <= room else {"precision": "bf16" if halved <= room else "nf4"}
+    if halved + _DRAWING <= gib:
         return {}
     try:
         settings = presets.fill(studio, presets.ORDER[0], bases.built_like(base), 1, card=gib)
@@ -52,7 +57,7 @@ def require(studio: Studio, base: Base, settings: TrainSettings) -> None:
     parts = {part: count * (2.0 if part in text else _BYTES[precision]) / _GIB for part, count in found.items()}
     trained = {part: gib for part, gib in parts.items() if _name(part) in PARTS and part not in text}
     smaller, gib = "Choose a smaller base, or a lower precision in Details, such as NF4.", gpu.memory()
-    if gib and not settings.streamed_blocks and (weights := sum(trained.values())) > gib:
+    if gib and not (settings.streamed_blocks and gpu.has_its_own()) and (weights := sum(trained.values())) > gib:
         what = f"{base.title} alone fills {weights:.1f} GB in this precision; your card has {gib:.0f} GB."
         raise UserError(what, smaller)
     largest = max(parts, key=lambda part: parts[part])

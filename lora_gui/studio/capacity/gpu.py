@@ -3,28 +3,35 @@
 torch computes on `cuda:0`. Which one that is follows CUDA's rules: the first that CUDA_VISIBLE_DEVICES names, by index
 or by UUID; its indices count in PCI order with CUDA_DEVICE_ORDER=PCI_BUS_ID, and else from the fastest to the slowest.
 CUDA does not say how it knows the fastest; cores times clock is the estimate here. NVML always counts in PCI order.
+A Mac with a chip of Apple's has no driver to ask: its GPU takes a share of the computer's memory, told by its size.
 """
 
 import functools
 import os
+import platform
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+import psutil
+
 _PATIENCE = 10.0  # seconds; a driver that has to wake a GPU takes two or three
+_LARGE_MAC = 36  # GiB, from which on the GPU may take three quarters
 _NONE = ("", "-1", "none", "void", "nodevfiles")  # what CUDA_VISIBLE_DEVICES says where there is to be none
 
 
 class Card(NamedTuple):
     """Its memory in GiB, 0 where there is none, and where the driver tells it, its compute capability, its name and the
-    driver's version."""
+    driver's version; whether its memory is the computer's own."""
 
     gib: float = 0.0
     capability: tuple[int, int] | None = None
     name: str = ""
     driver: str = ""
+    unified: bool = False
 
 
 def memory() -> float:
@@ -37,12 +44,19 @@ def capability() -> tuple[int, int] | None:
     return card().capability
 
 
+def has_its_own() -> bool:
+    """Whether there is a GPU whose memory is its own, beside which blocks can wait in the computer's."""
+    return bool(memory()) and not card().unified
+
+
 def card() -> Card:
     """The GPU that torch uses.
 
     The answer is kept, and a question that failed is asked again the next time. A driver that takes longer than ten
     seconds counts as none until it has answered.
     """
+    if sys.platform == "darwin":
+        return _apples()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip().lower() in _NONE:
         return Card()
@@ -54,6 +68,15 @@ def card() -> Card:
     if not found.gib:
         _asked.cache_clear()
     return found
+
+
+def _apples() -> Card:
+    """That of Apple's chips; torch computes on none of an Intel Mac. The share is Metal's recommendedMaxWorkingSetSize,
+    which torch.mps.recommended_max_memory tells, too."""
+    if platform.machine() != "arm64":
+        return Card()
+    ram = psutil.virtual_memory().total / 2**30
+    return Card(ram * (2 / 3 if ram < _LARGE_MAC else 3 / 4), name="Apple's chip", unified=True)
 
 
 @functools.cache

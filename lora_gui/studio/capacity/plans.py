@@ -47,9 +47,10 @@ def job(
     base = bases.built_like(base)
     ram = psutil.virtual_memory().total / 2**30 if ram_gib is None else ram_gib
     kept = str((studio.cache / "plans").resolve())
-    capability = gpu.capability() if vram_gib == gpu.memory() else None
+    own = vram_gib == gpu.memory()
     return PlanJob(
-        base=base, settings=settings, vram_gib=vram_gib, capability=capability, ram_gib=ram, cache=kept
+        base=base, settings=settings, vram_gib=vram_gib, capability=gpu.capability() if own else None,
+        unified=own and gpu.card().unified, ram_gib=ram, cache=kept,
     )  # fmt: skip
 
 

@@ -33,18 +33,18 @@ def less_memory(settings: TrainSettings) -> dict[str, Any]:
     """The next thing to give up for memory: time first, then how many pictures at once, then their size.
 
     What saves the most comes before what costs the least, unlike in the memory plan, since few tries are made unasked;
-    and never the precision: a LoRA goes on on the base it began with. On a card, blocks wait in RAM before pictures are
-    made smaller, since nothing that is learnt changes by that.
+    and never the precision: a LoRA goes on on the base it began with. On a card with memory of its own, blocks wait in
+    RAM before pictures are made smaller, since nothing that is learnt changes by that.
     """
     if settings.gradient_checkpointing in ("none", "feed_forward"):
         return {"gradient_checkpointing": "blocks"}
-    if gpu.memory() and settings.gradient_checkpointing == "blocks":
+    if gpu.has_its_own() and settings.gradient_checkpointing == "blocks":
         return {"gradient_checkpointing": "blocks_in_ram"}
     if settings.batch_size > 1:  # as many pictures in a step as before, gathered from smaller batches
         batch, together = settings.batch_size // 2, settings.batch_size * settings.accumulation
         return {"batch_size": batch, "accumulation": min(64, -(-together // batch))}
     streamed = max(FIRST_STREAMED, 2 * settings.streamed_blocks)
-    if gpu.memory() and streamed <= MOST_STREAMED:
+    if gpu.has_its_own() and streamed <= MOST_STREAMED:
         return {"streamed_blocks": streamed}
     smaller = settings.resolution * 3 // 4 // 64 * 64
     return {"resolution": smaller} if smaller >= SMALLEST else {}

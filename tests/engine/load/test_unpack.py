@@ -60,6 +60,8 @@ def test_it_is_unpacked_once_into_its_networks_and_trains_and_draws(single, tmp_
 
     folder, events = as_folder(base, cache)
     assert events == [] and folder.parent.parent == cache  # the training has done it
+    (folder / "._model.safetensors").write_bytes(b"of macOS")  # as it puts beside others on drives not its own
+    assert as_folder(base, cache) == (folder, [])
     own = family(base.family)
     parts = own.denoisers(folder, CPU, torch.float16) | own.text_encoders(folder, CPU, torch.float16)
     parts["vae"] = own.kit(folder, CPU, torch.float32).vae.half()

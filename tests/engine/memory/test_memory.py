@@ -282,6 +282,18 @@ def test_what_does_not_fit_is_recomputed_first_then_held_in_fewer_bits_then_stre
     assert tightest.changed["streamed_blocks"] > 0 and "RAM" in " ".join(tightest.notes)
 
 
+def test_on_a_mac_scores_and_text_encoders_count_and_nothing_waits_in_ram(kept):
+    asked = {"gradient_checkpointing": "blocks_in_ram", "streamed_blocks": 9, "optimizer": "adamw8bit"}
+    job = PlanJob(
+        base=base_of("sd15"), settings=settings_of("sd15", **asked), vram_gib=12, ram_gib=18, cache=str(kept),
+        unified=True,
+    )  # fmt: skip
+    found = plan(job, family("sd1"))
+    expected = {"gradient_checkpointing": "blocks", "streamed_blocks": 0, "optimizer": "adamw"}
+    assert found.fits and found.settings == settings_of("sd15", **expected)
+    assert found.phases["train"].working > 2 * 8 * 4096**2 * 2  # bytes of two squares of scores
+
+
 def test_too_little_of_the_computers_own_memory_is_said(kept):
     plan = planned("klein-4b", kept, ram=1, resolution=512, gradient_checkpointing="blocks")
     assert not plan.fits and "own memory" in plan.notes[-1]

@@ -67,6 +67,15 @@ def test_every_optimizer_goes_on_bit_for_bit_from_what_was_kept(name):
     assert all(torch.equal(one, two) for one, two in zip(others, weights, strict=True))
 
 
+def test_an_optimizer_in_other_bits_begins_anew():
+    for before, after in (("adamw", "adamw8bit"), ("adamw8bit", "adamw")):
+        weights, optimizer = made(before)
+        improve(weights, optimizer, 1)
+        others, other = made(after)
+        checkpoint.unpack(other, *checkpoint.pack(optimizer))
+        assert not other.state and improve(others, other, 2)
+
+
 def test_the_shown_rate_holds_what_prodigy_found():
     weights, optimizer = made("prodigy")
     improve(weights, optimizer, 20)

@@ -12,8 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from lora_gui.engine.train import checkpoint
+from lora_gui.engine.load import device
+from lora_gui.engine.train import checkpoint, ranks
 from lora_gui.engine.train.loop import train
+from lora_gui.errors import UserError
 from lora_gui.families.shared.noising import SharedGenerator, normal, uniform
 from lora_gui.protocol.events import Done, Failed, Note, Paused, Sample, Saved, Started, Step, from_line
 from lora_gui.protocol.task_folder import TaskFolder
@@ -218,3 +220,9 @@ def test_an_environment_that_no_launcher_made_means_one_process(rank, count, mon
     assert Launched.here() == Launched()
 
 
+
+
+def test_several_processes_on_the_one_card_of_a_mac_are_refused(monkeypatch):
+    monkeypatch.setattr(device, "pick", lambda: torch.device("mps"))
+    with pytest.raises(UserError, match="one process"):
+        ranks.join(Launched(0, 2, 2, 0))

@@ -57,6 +57,7 @@ def test_a_damaged_part_is_said_before_anything_begins(studio, large):
 
 
 def test_a_base_that_the_card_does_not_hold_whole_is_drawn_with_as_it_is_trained(studio, large, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=99 * 2**30))
     held = {}
     for gib in (0.0, 6.0, 12.0, 24.0, 48.0):
         monkeypatch.setattr(gpu, "memory", lambda gib=gib: gib)
@@ -64,6 +65,13 @@ def test_a_base_that_the_card_does_not_hold_whole_is_drawn_with_as_it_is_trained
     assert held[0.0] == held[48.0] == {}
     assert held[12.0] == {"precision": "nf4", "streamed_blocks": 0} and held[24.0]["precision"] == "int8"
     assert held[6.0]["streamed_blocks"] > 0
+
+
+def test_without_a_card_a_base_is_drawn_with_in_as_many_bits_as_the_memory_has_room_for(studio, large, monkeypatch):
+    monkeypatch.setattr(gpu, "memory", lambda: 0.0)
+    for gib, held in ((99, {}), (48, {"precision": "bf16"}), (16, {"precision": "nf4"})):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: SimpleNamespace(total=gib * 2**30))
+        assert fit.held(studio, large) == held
 
 
 @pytest.fixture

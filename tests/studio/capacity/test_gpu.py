@@ -1,14 +1,18 @@
 """The GPU that torch uses: asked of the driver's library, and of one that is late, ill or absent."""
 
+import platform
 import sys
 import threading
 import time
 from types import SimpleNamespace
 
+import psutil
 import pynvml
 import pytest
 
-from lora_gui.studio.capacity import gpu
+from lora_gui.settings import TrainSettings
+from lora_gui.studio.capacity import computer, gpu, plans
+from lora_gui.studio.paths import Studio
 
 GIB = 2**30
 
@@ -179,3 +183,15 @@ def test_a_computer_without_the_drivers_library_has_no_gpu_and_says_so_at_once(d
     began = time.monotonic()
     assert gpu.memory() == 0
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("machine, ram, gib", [("arm64", 16, 10.7), ("arm64", 36, 27), ("x86_64", 32, 0)])
+def test_a_mac_lends_its_gpu_a_share_of_its_memory(monkeypatch, tmp_path, machine, ram, gib):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=ram * GIB, available=ram * GIB))
+    studio = Studio(tmp_path)
+    assert gpu.memory() == pytest.approx(gib, abs=0.1) and not gpu.has_its_own()
+    job = plans.job(studio, plans.base_of(studio, "sd15"), TrainSettings(), gpu.memory())
+    assert job.unified == bool(gib)
+    assert computer.lines(studio)[0].startswith("Apple's chip may use" if gib else "No NVIDIA graphics card")

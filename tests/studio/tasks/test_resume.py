@@ -148,6 +148,12 @@ def test_on_a_card_blocks_wait_in_ram_before_pictures_are_made_smaller(monkeypat
     assert [retries.in_words(one) for one in given_up[:2]] == said
 
 
+def test_on_a_mac_nothing_waits_in_ram(monkeypatch):
+    monkeypatch.setattr(gpu, "card", lambda: gpu.Card(12.0, unified=True))
+    settings = TrainSettings(gradient_checkpointing="blocks", batch_size=1, resolution=1024)
+    assert retries.less_memory(settings) == {"resolution": 768}
+
+
 def test_less_memory_gives_up_time_first_then_pictures_at_once_then_size(monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: 0.0)
     settings, given_up = TrainSettings(batch_size=3, resolution=512), []
