@@ -1,7 +1,8 @@
-"""What all tests share: one thread a process, and the table of how much was tried and how much of it held."""
+"""What all tests share: one thread a process, files in memory, and the table of how much was tried and held."""
 
 import gc
 import os
+import shutil
 
 import pytest
 
@@ -9,6 +10,10 @@ from tests import forkserver
 
 # Before torch is imported; children inherit it. The networks are tiny, and the test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+MEMORY, ROOM = "/dev/shm", 4 << 30  # a drive in memory, where it has this many bytes free and programs may be started
+if os.path.isdir(MEMORY) and shutil.disk_usage(MEMORY).free > ROOM and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+    # There, files are made and deleted at no cost; a run makes some ten thousands. Pytest's own name for where.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 gc.disable()  # while the libraries and the tests are imported, of which nothing is garbage
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from lora_gui import drive
 
 # What runtimes say when memory ran out, in lower case; "not allocated yet" and the like are something else.
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
+                  "invalid buffer size")  # fmt: skip  # the last of a Mac's card
 
 
 def in_plain_words(error: Exception) -> tuple[str, str, str]:

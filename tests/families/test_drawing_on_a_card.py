@@ -21,6 +21,9 @@ from tests.families.card import CARD, HOST, pretended
 from tests.families.contract import random_layers
 from tests.tiny_families import MAKERS
 
+# One of each make in every run: a U-Net, a transformer whose text encoder is large, and one of two parts.
+FIRST = ("sd1", "klein", "wuerstchen")
+EACH = [key if key in FIRST else pytest.param(key, marks=pytest.mark.soak) for key in MAKERS]
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (tiny.SIZE, tiny.SIZE, 3), dtype=np.uint8))
 MASK = Image.new("L", PICTURE.size)
 MASK.paste(255, (16, 16, 48, tiny.SIZE))
@@ -34,7 +37,7 @@ def asked(**more) -> DrawSettings:
     )
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=EACH)
 def ordered(request, tmp_path_factory):
     """An order of a tiny base of each family, with all there is: a LoRA, a picture, a mask, enlarging."""
     key, folder = request.param, tmp_path_factory.mktemp(request.param)
@@ -78,6 +81,7 @@ def test_whatever_a_base_is_held_in_it_draws_on_the_card_alone(ordered, precisio
         drawn(ordered.model_copy(update={"precision": precision, "streamed_blocks": streamed}), card)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("key", ["sd1", "sd3"])
 def test_every_sampler_steps_on_the_card_alone(key, tmp_path):
     base = MAKERS[key](tmp_path)

@@ -16,7 +16,7 @@ from lora_gui.protocol.events import Done, Note
 from lora_gui.protocol.jobs import Base
 from tests import tiny
 from tests.families.card import APPLE, pretended_apple
-from tests.families.test_drawing_on_a_card import MASK, PICTURE, asked
+from tests.families.test_drawing_on_a_card import EACH, MASK, PICTURE, asked
 from tests.tiny_families import MAKERS
 
 
@@ -29,7 +29,7 @@ def trained(key, folder, monkeypatch, **settings):
         return list(train(job, folder, family(key)))
 
 
-@pytest.mark.parametrize("key", MAKERS)
+@pytest.mark.parametrize("key", EACH)
 def test_every_family_learns_and_draws(key, tmp_path, monkeypatch):
     assert isinstance(trained(key, tmp_path, monkeypatch, gradient_checkpointing="blocks")[-1], Done)
 
@@ -41,6 +41,7 @@ def test_what_cannot_be_done_there_is_done_otherwise_and_said(tmp_path, monkeypa
     assert "AdamW is used" in notes[0] and "nothing waits" in notes[1] and isinstance(events[-1], Done)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("key", ["sd1", "sd3"])
 def test_every_sampler_steps_there(key, tmp_path):
     base = MAKERS[key](tmp_path)

@@ -194,7 +194,7 @@ def missed(scheduler, timesteps, noising, predict, x0):
     return float((sample(stage, generator) - x0).std())
 
 
-@pytest.mark.parametrize("steps", [8, 25])
+@pytest.mark.parametrize("steps", [8, pytest.param(25, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("config", [{}, {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}])
 def test_with_a_perfect_network_every_sampler_of_discrete_diffusion_ends_at_the_picture(config, steps):
     """Made of the configuration of single files, which says little."""
