@@ -1,10 +1,12 @@
 """What is computed in which dtype, by the card: newer ones, those without bf16, and no card at all."""
 
+import sys
+
 import pytest
 import torch
 
 from lora_gui import families
-from lora_gui.engine.load.device import drawing_dtype, training_dtype
+from lora_gui.engine.load.device import drawing_dtype, prepare, training_dtype
 
 FP32, BF16, FP16 = torch.float32, torch.bfloat16, torch.float16
 NEW, OLD = (8, 6), (7, 5)  # RTX 30xx, RTX 20xx
@@ -39,3 +41,13 @@ def test_a_drawing_computes_in_fp16_on_every_card_that_is_slow_in_bf16():
     assert drawing_dtype(cpu, "", None) == FP32
     assert [drawing_dtype(gpu, "nf4", card) for card in (NEW, OLD)] == [BF16, FP16]
     assert drawing_dtype(gpu, "fp32", OLD) == FP32 and drawing_dtype(cpu, "int8", None) == BF16
+
+
+@pytest.mark.parametrize("system, bounds", [("win32", [0.95]), ("linux", [])])
+def test_windows_is_not_left_to_move_what_a_card_has_no_room_for(system, bounds, monkeypatch):
+    set_to = []
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", set_to.append)
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda _: None)
+    prepare(torch.device("cuda"))
+    assert set_to == bounds
