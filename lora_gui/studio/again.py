@@ -142,7 +142,8 @@ def _entry(studio: Studio, base: Base, one: Lora, left: list[str]) -> StackEntry
 def _by_hash(studio: Studio, one: Lora) -> loras.LoraInfo | None:
     if len(one.hash) < LEAST_HASH:
         return None
-    return next((lora for lora in scan.usable(studio) if lora.digest and lora.digest.startswith(one.hash)), None)
+    same = [lora for lora in scan.usable(studio) if lora.digest and lora.digest.startswith(one.hash)]
+    return min(same, key=lambda lora: lora.name != one.name, default=None)  # of copies, the one of that name
 
 
 def _by_name(studio: Studio, one: Lora) -> loras.LoraInfo | None:

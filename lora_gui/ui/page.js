@@ -241,6 +241,19 @@ window.studio = (() => {
     send(one);
   });
 
+  // A button that is drawn anew while the pointer is down is pressed all the same: the browser clicks neither of the two.
+  let down = null, meant = null;
+  const means = one => one && [one.textContent, { ...one.dataset }, one.closest('[data-name]')?.dataset.name];
+  document.addEventListener('pointerdown', ({ target }) => {
+    down = target.closest?.('button, summary');
+    meant = means(down);
+  }, true);
+  document.addEventListener('pointerup', ({ clientX, clientY }) => {
+    const was = down, now = document.elementFromPoint(clientX, clientY)?.closest('button, summary');
+    down = null;
+    if (was && now && !was.isConnected && same(meant, means(now))) now.click();
+  }, true);
+
   // A trigger word that is offered is typed by one click.
   document.addEventListener('click', ({ target }) => {
     const word = target.closest?.('[data-take]')?.dataset.take, input = document.querySelector('#trigger input');
@@ -396,11 +409,26 @@ window.studio = (() => {
   function place() {
     const open = document.querySelector('#tabs [role=tab][aria-selected=true]');
     if (!open) return;
-    if (!isPlaced) openTab();
+    if (!isPlaced) { history.replaceState(null, ''); openTab(); } // a page that comes anew shows lists
     else if (named() !== open) history.pushState(null, '', `#${open.dataset.tabId}`);
+    else step();
     isPlaced = true;
   }
-  window.addEventListener('popstate', openTab);
+  // What is opened from a list, a LoRA or a run, is a step of its own: the browser's Back leads to the list.
+  const BACKS = { library: '#lora-back', runs: '#past-another' };
+  const wayBack = () => [...document.querySelectorAll(BACKS[location.hash.slice(1)] ?? 'none')].find(isSeen);
+  let isLeft = false;
+  function step() {
+    const isOpened = Boolean(wayBack()), { isOpened: wasOpened } = history.state ?? {};
+    isLeft &&= isOpened;
+    if (isOpened && !wasOpened && !isLeft) history.pushState({ isOpened }, '');
+    else if (!isOpened && wasOpened) setTimeout(() => { if (history.state?.isOpened && !wayBack()) history.back(); }, SETTLED);
+  }
+  window.addEventListener('popstate', ({ state }) => {
+    openTab();
+    isLeft = !state?.isOpened && Boolean(wayBack());
+    if (isLeft) wayBack().click();
+  });
   function follow(name, until) {
     const open = document.querySelector('#tabs [role=tab][aria-selected=true]');
     if (open?.textContent.trim() === name) setTimeout(() => open.focus(), SETTLED);

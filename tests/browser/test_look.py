@@ -205,6 +205,14 @@ def test_what_belongs_together_stands_on_one_line_and_a_dot_moves_no_tab(page, w
     before = page.evaluate(places)
     page.evaluate("document.querySelectorAll('#tabs [role=tab]').forEach(one => one.classList.add('lives'))")
     assert page.evaluate(places) == before
+    root = "getComputedStyle(document.documentElement)"
+    assert page.evaluate(f"{root}.scrollbarGutter") == "stable", "tabs that scroll stand where those that do not stand"
+    page.evaluate("document.body.classList.add('dark')")
+    assert page.evaluate(f"{root}.colorScheme") == "dark", "what the browser draws by itself is dark too"
+    tab(page, "Runs")
+    page.locator("#runs-list button.name").last.click()
+    see, row = (page.locator(one).bounding_box() for one in ("#past-see", "#past-insight .under"))
+    assert abs(see["x"] + see["width"] / 2 - row["x"] - row["width"] / 2) < 30, "in the middle, as what is above it"
 
 
 def test_the_window_has_one_word_for_a_file_that_was_kept(page, window):

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
+from tests import making
 
 PRESET = 'title = "Style"\ndescription = "How pictures look."\n[all]\nsteps = 77\n[base.one]\nsteps = 111\n'
 
@@ -253,6 +254,36 @@ def test_back_leads_to_the_tab_that_was_open_before(page, window):
     expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
     page.go_forward()
     expect(page.get_by_role("tab", name="Bases")).to_have_attribute("aria-selected", "true")
+
+
+def test_back_leads_from_a_lora_to_the_list_that_it_was_opened_from(page, window):
+    making.lora(Studio(window.home), "ink")
+    page.get_by_role("tab", name="Library").click()
+    for close in (page.go_back, page.locator("#lora-back").click, page.reload):
+        page.locator("button.card").click()
+        expect(page.locator("#lora-back")).to_be_visible()
+        close()
+        expect(page.locator("button.card")).to_be_visible()
+        until(page, lambda: page.evaluate("!history.state"))
+    page.go_back()
+    page.go_back()  # a reload leaves one more that is the list
+    expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
+
+
+def test_what_is_drawn_anew_while_it_is_pressed_is_pressed(page, window):
+    page.get_by_role("tab", name="Bases").click()
+    button = page.locator("#known-bases [data-act=train]").first
+    for name, comes in (("another", "Bases"), ("", "Train")):
+        button.hover()
+        page.mouse.down()
+        button.evaluate("""(one, name) => {
+          const row = one.closest('[data-name]'), anew = row.cloneNode(true);
+          if (name) anew.dataset.name = name;
+          row.replaceWith(anew);
+        }""", name)
+        page.mouse.up()
+        page.wait_for_timeout(300)
+        expect(page.get_by_role("tab", name=comes)).to_have_attribute("aria-selected", "true")
 
 
 def test_a_list_is_chosen_from_by_keys_and_closes_where_it_is_left(page, window):

@@ -55,6 +55,13 @@ def test_a_lora_is_found_by_its_hash_though_it_is_called_otherwise_here(studio, 
     assert found.base.key == "starter" and not [one for one in found.left if "LoRA" in one]
 
 
+def test_of_copies_with_one_hash_the_one_of_the_same_name_is_taken(studio, tmp_path):
+    for name in ("zebra", "ink", "a copy"):
+        digest = lora(studio, name, 0.5)
+    found = again.read(studio, picture(tmp_path, "<lora:ink:0.8>", hashes=f"ink: {digest[:12]}"))
+    assert [Path(one.lora).stem for one in found.settings.stack] == ["ink"]
+
+
 @pytest.mark.parametrize(
     ("recorded", "sampler", "said"),
     [

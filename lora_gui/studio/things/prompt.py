@@ -50,8 +50,11 @@ def resolved(studio: Studio, settings: DrawSettings, family: str = "") -> tuple[
     """
     if len(TAG.findall(wildcards.certain(settings.prompt))) < len(TAG.findall(settings.prompt)):
         raise UserError("A LoRA stands in a choice like {a|b}, which chooses words alone.", _OUT_OF_IT)
-    notes: list[str] = []
-    entries = [_entry(studio, tag, notes) for tag in TAG.finditer(settings.prompt)]
+    asked: dict[Path, tuple[StackEntry, list[str]]] = {}
+    for tag in TAG.finditer(settings.prompt):  # of one LoRA, the last counts, as in `tags.named`
+        entry, words = _entry(studio, tag)
+        asked[Path(entry.lora).resolve()] = entry, words
+    notes = [note for _, words in asked.values() for note in words]
     texts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
     plain = {name: _without_tags(text) for name, text in texts.items()}
     if TAG.search(settings.negative_prompt):
@@ -60,11 +63,10 @@ def resolved(studio: Studio, settings: DrawSettings, family: str = "") -> tuple[
         notes.append(signs)
     if plain == texts:
         return settings, notes
-    named_files = {Path(entry.lora).resolve() for entry in entries}
-    stack = [entry for entry in settings.stack if Path(entry.lora).resolve() not in named_files]
+    stack = [entry for entry in settings.stack if Path(entry.lora).resolve() not in asked]
     if len(stack) < len(settings.stack):
         notes.append("Where a LoRA is in the prompt and in the stack, the strength in the prompt counts.")
-    changed = {"stack": [entry.model_dump() for entry in (*stack, *entries)]}
+    changed = {"stack": [entry.model_dump() for entry in (*stack, *(entry for entry, _ in asked.values()))]}
     return check(DrawSettings, settings.model_dump() | plain | changed), notes
 
 
@@ -123,17 +125,17 @@ def said(tag: re.Match[str]) -> Said:
     return Said(name, strength, None if texts == strength else texts, unknown)
 
 
-def _entry(studio: Studio, tag: re.Match[str], notes: list[str]) -> StackEntry:
-    """What one tag asks for."""
+def _entry(studio: Studio, tag: re.Match[str]) -> tuple[StackEntry, list[str]]:
+    """What one tag asks for, and what is to be said of it."""
     name, strength, texts, unknown = said(tag)
     lora = loras.named(studio, name)
     entry = check(StackEntry, {"lora": str(lora.path), "strength": strength, "text_strength": texts})
-    notes.append(f"As the prompt says, {lora.path.stem} is used at {strength:g}.")
+    notes = [f"As the prompt says, {lora.path.stem} is used at {strength:g}."]
     if texts is not None:
         notes.append(f"Its text encoder is at {texts:g}.")
     if unknown:
         notes.append(f"Not known here, and left out of {shown(tag[0])}: {', '.join(unknown)}.")
-    return entry
+    return entry, notes
 
 
 def _strength(text: str, tag: str) -> float:

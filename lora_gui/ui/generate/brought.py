@@ -92,7 +92,7 @@ def _checked(change: Callable[[DrawDraft], DrawDraft], draft: DrawDraft) -> Draw
     return stack.checked(change(draft))
 
 
-def imported(studio: Studio, draft: DrawDraft, path: Path) -> DrawDraft:
+def imported(studio: Studio, draft: DrawDraft, path: str | Path) -> DrawDraft:
     """The draft with a LoRA file from elsewhere in the studio and the stack. Raises UserError where it is none."""
-    lora = loras.import_lora(studio, path)
+    lora = loras.import_lora(studio, Path(path))
     return replace(draft, stack=(*draft.stack, Entry(True, str(lora.path), 1.0)))

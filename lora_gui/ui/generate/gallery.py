@@ -15,7 +15,7 @@ from lora_gui.ui.generate import quick, under_way, wall
 from lora_gui.ui.generate.sheets import SheetView
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, takes_long
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import PRESSES, html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 SOON = 0.3  # seconds in which a drawing may end before its frame is shown: one that is quicker needs none
@@ -31,18 +31,18 @@ class Gallery:
             self.stage = html(wall.STAGE, js_on_load=wall.SCRIPT.read_text(encoding="utf-8"), elem_id="shown")
             with gr.Column(visible=False, elem_id="easel") as self._easel:
                 self._preview = html(elem_id="preview")
-                self._behind = html(js_on_load=wall.ACTS, elem_id="behind")
+                self._behind = html(js_on_load=PRESSES, elem_id="behind")
                 self._cancel = gr.Button("Cancel", scale=0, min_width=110, elem_id="cancel")
             self.sheets = SheetView(context)
         self.sheets.below()
-        self._said = html(js_on_load=wall.ACTS, elem_id="history-said")
+        self._said = html(js_on_load=PRESSES, elem_id="history-said")
         with gr.Row(elem_id="history-filters"):
             self._words = gr.Textbox(
                 "", label="Search", show_label=False, placeholder="Search your drawings: words, LoRAs, base, seed",
                 max_lines=1, scale=3, min_width=200, elem_id="history-search",
             )  # fmt: skip
             self._star = gr.Checkbox(False, label="With a star", scale=0, min_width=110, elem_id="history-star")
-        self._gallery = html(js_on_load=wall.ACTS, elem_id="gallery")
+        self._gallery = html(js_on_load=PRESSES, elem_id="gallery")
         self._page = gr.JSON({}, visible=False)  # how the orders stood that this page shows, and the page of the wall
         self._wish = [self._words, self._star]
         own = [self._easel, self._preview, self._behind, self._remark, self._said, self._gallery, self._page]

@@ -100,7 +100,7 @@ class _Order:
         live.watch(self._look, [shown], outputs)
         live.fills(self._form)
         presses: list[tuple[Any, Callable[..., DrawDraft], list[Any]]] = [
-            (self._import.upload, self._imported, [self._import]),
+            (self._import.upload, functools.partial(brought.imported, self._studio), [self._import]),
             *((button.click, functools.partial(stack.removed, n), []) for n, button in enumerate(self._stack.removes)),
         ]
         for press, change, more in presses:
@@ -179,8 +179,10 @@ class _Order:
         with self._still:
             return self._draft.change(changed)
 
-    def _shows(self, problem: UserError | None = None, pressed: bool = True, took: Any = None) -> Changes:
-        """How all the fields stand; `took` is what was typed and came along with what was pressed."""
+    def _shows(
+        self, problem: UserError | None = None, pressed: bool = True, took: Any = None, at: str = "notice"
+    ) -> Changes:
+        """How all the fields stand; `took` is what was typed and came along with a press, `at` has a `problem`."""
         try:
             problem = self._draft.change(functools.partial(follow.followed, self._studio)) or problem
         except UserError as error:  # there is no base at all
@@ -201,17 +203,18 @@ class _Order:
         if isinstance(problem, SettingError):
             faults, focus = {problem.setting: problem} | faults, problem.setting
         values |= stack.values(draft.stack) | self._stack.told(draft, family) | self._together.told(draft)
-        values |= {name: draft.desk.get(name, "") for name in together.FIELDS} | self._grids.told(draft)
-        values |= self._begin_with.told(draft)
+        values |= self._grids.told(draft) | self._begin_with.told(draft)
         said = follow.missing(self._studio, draft) or draft.note
         at_field = focus in ("prompt", *self._details.fields, *self._stack.fields)  # where it stands already
-        values["notice"] = markup.problem(problem) if problem and not at_field else markup.notice(said, kind="note")
+        values["notice"] = markup.notice(said, kind="note")
+        values |= {at: markup.problem(problem)} if problem and not at_field else {}
         return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed, took=typed_in(took)[0])
 
-    def _restacked(self, problem: UserError | None = None, pressed: bool = True, took: Any = None) -> Changes:
-        """The fields and the rows of the stack."""
+    def _restacked(self, problem: UserError | None = None, pressed: bool = True, **more: Any) -> Changes:
+        """The fields, as `_shows`, and the rows of the stack."""
         problem = self._draft.change(functools.partial(stack.found_again, self._studio)) or problem
-        return self._shows(problem, pressed, took) | self._stack.show(self._draft.value.stack)
+        rows = self._stack.show(self._draft.value.stack)  # first: what is told of the rows needs their covers
+        return rows | self._shows(problem, pressed, **more)
 
     def _changing(self, change: Callable[..., DrawDraft]) -> Callable[..., Changes]:
         """A handler that puts `change` of the draft in its place."""
@@ -240,9 +243,6 @@ class _Order:
         except UserError as error:
             return self._restacked(error)
         return self._restacked(added, took=took) | self._picker.hidden()
-
-    def _imported(self, draft: DrawDraft, path: str) -> DrawDraft:
-        return brought.imported(self._studio, draft, Path(path))
 
     def _acted(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
         """What was pressed in a row of the stack, or among the named ones."""

@@ -19,17 +19,12 @@ from lora_gui.ui.generate.desk import Desk
 from lora_gui.ui.generate.sheets import TITLES, SheetView
 from lora_gui.ui.widgets import base_list, markup
 from lora_gui.ui.widgets.handlers import LIGHT, Changes
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import PRESSES, html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 STATIONS = 40
 SIDE = 96  # px
-OPENS = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-sheet]');
-  if (button) trigger('select', { name: button.dataset.sheet });
-});
-"""
+TRAVELS = "One seed, the strength of your first LoRA from one end to the other."
 
 
 class Grids:
@@ -57,24 +52,25 @@ class Grids:
                 self.fields["travel_first"] = _number("From", 0, "first")
                 self.fields["travel_last"] = _number("To", 1, "last")
                 self.fields["travel_stations"] = _number("Drawings", 10, "stations")
-            html(markup.quiet("One seed, the strength of your first LoRA from one end to the other."))
+            travels = html(elem_id="travel-plan")
             self._travel = gr.Button("Draw the strip", size="sm", scale=0, min_width=150, elem_id="travel-draw")
-            self._before = html(js_on_load=OPENS, elem_id="sheets-before")
+            self._before = html(js_on_load=PRESSES, elem_id="sheets-before")
             self._mark = gr.JSON([], visible=False)  # up to which sheet this page lists them; empty before it does
-        self.said: dict[str, gr.HTML] = {"grid_plan": plan}
+        self.said: dict[str, gr.HTML] = {"grid_plan": plan, "travel_plan": travels}
 
     def connect(self, desk: Desk, view: SheetView) -> None:
         self._desk, self._view = desk, view
         outputs = view.outputs
-        desk.press(self._draw.click, lambda shown: self._begun(shown, self._grid), outputs)
-        desk.press(self._travel.click, lambda shown: self._begun(shown, self._strip), outputs)
+        desk.press(self._draw.click, lambda shown: self._begun(shown, self._grid, "grid_plan"), outputs)
+        desk.press(self._travel.click, lambda shown: self._begun(shown, self._strip, "travel_plan"), outputs)
         desk.press(self._before.select, self._opened, outputs)
         self._fold.expand(self._lists, None, [self._before, self._mark], **LIGHT)
         self._context.live.watch(self._look, [self._mark], [self._before, self._mark])
 
     def told(self, draft: DrawDraft) -> dict[str, Any]:
         """How the fields stand."""
-        return axis_words.typed(draft) | {"grid_plan": axis_words.told(self._studio, draft)}
+        plans = {"grid_plan": axis_words.told(self._studio, draft), "travel_plan": markup.quiet(TRAVELS)}
+        return axis_words.typed(draft) | plans
 
     def apart(self, shown: dict[str, Any], name: str) -> Changes:
         """A drawing of the history once more: the base, each of its LoRAs alone, and all of them."""
@@ -91,7 +87,8 @@ class Grids:
 
         return self._begun(shown, plan)
 
-    def _begun(self, shown: dict[str, Any], plan: Callable[[], Grid]) -> Changes:
+    def _begun(self, shown: dict[str, Any], plan: Callable[[], Grid], at: str = "notice") -> Changes:
+        """`at` is where a refusal stands: beside what was pressed."""
         desk = self._desk
         try:
             with desk.still:
@@ -99,7 +96,7 @@ class Grids:
                 planned, on_processor = plan(), desk.draft.on_processor
             began = self._view.begin(planned, on_processor)
         except UserError as error:
-            return desk.shows(error)
+            return desk.shows(error, at=at)
         return desk.shows(problem) | began
 
     def _grid(self) -> Grid:
@@ -122,7 +119,7 @@ class Grids:
         """A sheet that was drawn before."""
         problem = self._desk.take(shown.get("changes"))
         try:
-            return self._desk.shows(problem) | self._view.open(str(event.name))
+            return self._desk.shows(problem) | self._view.open(str(event.sheet))
         except UserError as error:
             return self._desk.shows(error)
 
@@ -140,7 +137,7 @@ class Grids:
             first = next((drawing for drawing, _ in sheet.cells if drawing), None)
             title = f"{TITLES.get(sheet.kind, TITLES['grid'])}, {sheet.drawn} of {len(sheet.cells)}"
             rows.append(
-                f'<button type="button" data-sheet="{markup.text(sheet.name)}"><span class="small">'
+                f'<button type="button" data-act="open" data-sheet="{markup.text(sheet.name)}"><span class="small">'
                 f'{markup.image(small(first), "") if first else ""}</span><span><b>{markup.text(title)}</b>'
                 f"<span>{markup.text(sheet.prompt)}</span></span></button>"
             )

@@ -18,18 +18,12 @@ from lora_gui.ui.generate.desk import Desk
 from lora_gui.ui.library.cards import address
 from lora_gui.ui.widgets import base_list, markup
 from lora_gui.ui.widgets.handlers import Changes
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import PRESSES, html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 PLACE = '<div class="sheet" hidden></div>'
 SCRIPT = Path(__file__).with_name("sheets.js")
 TITLES = {"grid": "Grid", "travel": "Strength travel", "compare": "The same seed, with each LoRA"}
-ACTS = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-act]');
-  if (button) trigger('select', { act: button.dataset.act, word: button.dataset.word || '' });
-});
-"""
 
 
 class SheetView:
@@ -49,7 +43,7 @@ class SheetView:
 
     def below(self) -> None:
         """Lay out the line that tells of a sheet that is being drawn while something else is shown."""
-        self._line = html(js_on_load=ACTS, elem_id="sheet-line")
+        self._line = html(js_on_load=PRESSES, elem_id="sheet-line")
         self.outputs = [self._state, self._mark, self._line]
 
     def connect(self, desk: Desk) -> None:

@@ -21,17 +21,11 @@ from lora_gui.ui.generate.desk import Desk
 from lora_gui.ui.widgets import form, markup
 from lora_gui.ui.widgets.handlers import Changes
 from lora_gui.ui.widgets.long_work import Say, Works
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import PRESSES, html
 
 LEAST = 2  # LoRAs that are on
 RANKS = 1024
 FIELDS = ("mix_name", "mix_rank")  # what is typed here, by its name in the draft
-ACTS = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-act]');
-  if (button) trigger('select', { act: button.dataset.act, word: button.dataset.word || '' });
-});
-"""
 Key = tuple[tuple[str, str], ...]  # the LoRAs that count, each with what its weights are
 
 
@@ -43,7 +37,7 @@ class Together:
         self._found: dict[Key, Fight | UserError] = {}  # what was found last
         self._balanced: tuple[fight_words.Strengths, ...] = ()  # the strengths before Balance, and after it
         with gr.Column(elem_id="together"):
-            self._fight = html(js_on_load=ACTS, elem_id="fight")
+            self._fight = html(js_on_load=PRESSES, elem_id="fight")
             self._bar = html(elem_id="fight-bar")
             turns = form.component("turns", DrawSettings.model_fields["turns"], "draw")
             with gr.Accordion("Save this mix as one LoRA", open=False, elem_id="mix"):
@@ -56,7 +50,7 @@ class Together:
                 with gr.Row():
                     self._save = gr.Button("Save as one LoRA", size="sm", scale=0, min_width=150, elem_id="mix-save")
                     self._ask = gr.Button("What is kept?", size="sm", scale=0, min_width=130, elem_id="mix-kept")
-                self._saved = html(js_on_load=ACTS, elem_id="mix-said")
+                self._saved = html(js_on_load=PRESSES, elem_id="mix-said")
         self.fields: dict[str, Any] = {"turns": turns, "mix_name": name, "mix_rank": rank}
         self.said: dict[str, gr.HTML] = {"fight": self._fight}
 
@@ -67,19 +61,23 @@ class Together:
         desk.press(self._ask.click, self._asked, [self._saved])
         desk.press(self._save.click, self._mixed, [self._saved])
 
-    def told(self, draft: DrawDraft) -> dict[str, str]:
-        """What stands here for the stack as it is; nothing while less than two LoRAs are on."""
+    def told(self, draft: DrawDraft) -> dict[str, Any]:
+        """What is typed here, and what stands here for the stack as it is."""
+        return {name: draft.desk.get(name, "") for name in FIELDS} | {"fight": self._fought(draft)}
+
+    def _fought(self, draft: DrawDraft) -> str:
+        """Nothing while less than two LoRAs are on."""
         entries = fight_words.used(draft.stack)
         if len(entries) < LEAST:
-            return {"fight": ""}
+            return ""
         found = self._found.get(self._key(entries))
         if found is None:
-            return {"fight": fight_words.asks()}
+            return fight_words.asks()
         if isinstance(found, UserError):
-            return {"fight": fight_words.unknown(found)}
+            return fight_words.unknown(found)
         now = fight_words.strengths(entries)
         before = self._balanced[0] if self._balanced and self._balanced[1] == now else ()
-        return {"fight": fight_words.told(entries, found, before)}
+        return fight_words.told(entries, found, before)
 
     def _key(self, entries: list[Entry]) -> Key:
         def weights(lora: str) -> str:

@@ -17,12 +17,6 @@ LONGEST = 20  # letters of a LoRA's name under a drawing
 PATIENCE = 0.4  # seconds for new small copies; beyond, the drawings themselves are shown small
 SCRIPT = Path(__file__).with_name("wall.js")
 NONE_FIT = "No drawing fits what you look for."
-ACTS = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-act]');
-  if (button) trigger('select', { act: button.dataset.act, name: button.dataset.name || '' });
-});
-"""
 STAGE = """<figure class="shown" hidden><div class="frame"></div><figcaption><p class="words"></p>
 <p class="facts"></p></figcaption><div class="acts">
 <button type="button" class="chip" data-use="use">Use these settings</button>

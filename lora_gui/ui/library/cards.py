@@ -12,17 +12,6 @@ from lora_gui.ui.runs.lists import size
 from lora_gui.ui.widgets import markup
 
 A_PAGE = 48  # cards
-ACTS = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-act]'), row = button?.closest('[data-name]');
-  if (!button) return;
-  const { act } = button.dataset;
-  if (act === 'ask' || act === 'keep') {
-    row.classList.toggle('asked', act === 'ask');
-    row.querySelector(`[data-act=${act === 'ask' ? 'keep' : 'ask'}]`).focus();
-  } else trigger('select', { act, name: row?.dataset.name || button.dataset.name || '' });
-});
-"""
 EMPTY = """<div class="nothing"><p><b>No LoRAs yet</b></p>
 <p class="quiet">What you train comes here by itself; bring others above, or put them into {folder}.</p></div>"""
 NONE_FIT = "Nothing fits what you look for."

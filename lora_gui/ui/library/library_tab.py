@@ -17,7 +17,7 @@ from lora_gui.ui.library.bring_view import BringView
 from lora_gui.ui.library.opened import Opened
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed, takes_long
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import ACTS, html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 AT_ONCE = 0.3  # seconds that new files are read for before the page shows what there is
@@ -61,9 +61,9 @@ class _Shelf:
             self._tag = _choice([ALL_TAGS], "Tag", "library-tag")
             self._sort = _choice(SORTS, "Order", "library-sort")
             self._star = gr.Checkbox(False, label="With a star", scale=0, min_width=110, elem_id="library-star")
-        self.notice = html(js_on_load=cards.ACTS, elem_id="library-notice")
-        self._cards = html(js_on_load=cards.ACTS, elem_id="library-cards")
-        self._bin = html(js_on_load=cards.ACTS, elem_id="library-bin")
+        self.notice = html(js_on_load=ACTS, elem_id="library-notice")
+        self._cards = html(js_on_load=ACTS, elem_id="library-cards")
+        self._bin = html(js_on_load=ACTS, elem_id="library-bin")
         self._page = gr.JSON({}, visible=False)  # which page is shown, of which state of the folders
         filters = (self._family, self._origin, self._star, self._tag, self._sort)
         self._wish: list[gr.Textbox | gr.Dropdown | gr.Checkbox] = [self._words, *filters]

@@ -42,11 +42,7 @@ def again(studio: Studio, card: Card) -> TrainDraft:
     """What has to be chosen to train with its settings: as its run was, or as far as its file says."""
     folder = studio.runs / Path(card.run).name
     if card.run and folder.is_dir():
-        job = Run(folder).job
-        draft = planned.draft_of(studio, job)
-        if planned.chosen_pictures(studio, draft) is None:
-            draft = replace(draft, folder="", note=f"The pictures of {job.name} are not in your studio any more.")
-        return draft
+        return planned.draft_of(studio, Run(folder).job)
     assert card.info
     hand, odd = settings_of(card.path)
     base = base_of(studio, card.family, card.info.base_key)

@@ -22,7 +22,7 @@ from lora_gui.ui.library import opened_words as words
 from lora_gui.ui.library.sections import SECTIONS
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed, while_kept
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import ACTS, html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 FOLLOW = "watch('value', () => element.querySelector('a')?.click());"  # what is to be saved is asked for at once
@@ -38,12 +38,12 @@ class Opened:
         self.page = gr.JSON({}, visible=False)
         with gr.Column(visible=False, elem_id="lora", elem_classes="run") as self._panel:
             self._back = _button("All LoRAs", "lora-back", 120, "sm")
-            self._head = html(js_on_load=cards.ACTS, elem_id="lora-head")
+            self._head = html(js_on_load=ACTS, elem_id="lora-head")
             self._notice = html(elem_id="lora-notice")
             self._build_acts()
             self._drawings = html(elem_id="lora-drawings")
             self._build_fields()
-            self._versions = html(js_on_load=cards.ACTS, elem_id="lora-versions")
+            self._versions = html(js_on_load=ACTS, elem_id="lora-versions")
             self._sections = [build(context) for build in SECTIONS]
         typed = [self._name, self._title, self._trigger, self._strength, self._description, self._notes, self._tags]
         shown = [self._head, self._drawings, self._versions, self._run, self._asking, self._frees, *self._notices]

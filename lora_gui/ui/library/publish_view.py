@@ -1,8 +1,8 @@
 """Publish a LoRA to the Hugging Face Hub: what exactly is uploaded is shown first, then one button sends it."""
 
 import itertools
-import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lora_gui.studio.things import loras
 from lora_gui.ui.context import Context
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
-from lora_gui.ui.widgets.long_work import CANCELLED, GOES_ON, Say, Works
+from lora_gui.ui.widgets.long_work import CANCELLED, Say, Works
 from lora_gui.ui.widgets.parts import html
 
 SIGN_IN = "sign in"  # cause
@@ -34,8 +34,7 @@ class Told:
         self.cancel = gr.Button("Cancel", size="sm", visible=False, scale=0, min_width=100, elem_id=f"{key}cancel")
         self.page = gr.JSON([], visible=False)  # the mark of what this page shows
         self.outputs: list[Any] = [self.place, self.cancel, self.page]
-        self._ends = set[str]()  # LoRAs of whose work the end is not said yet
-        context.waits.append(lambda: bool(self._ends))
+        context.waits.append(lambda: bool(self._works.hearers))
 
     def begin(
         self,
@@ -44,30 +43,19 @@ class Told:
         problem: Callable[[UserError], str] = markup.problem,
         cancelled: Callable[[], str] = lambda: CANCELLED,
     ) -> None:
-        """Let `work` be done in a thread, as `Works.told` does it. Raises UserError where something is already."""
-        if lora in self._ends:
-            raise GOES_ON
-        told = self._works.told(lora, work, problem, cancelled)
-        self._say(lora, next(told))
-
-        def follow() -> None:
-            for words in told:
-                self._say(lora, words)
-            self._ends.discard(lora)
-
-        self._ends.add(lora)
-        threading.Thread(target=follow, daemon=True).start()
+        """Let `work` be done, as `Works.begin` does it. Raises UserError where something is already."""
+        self._works.begin(lora, work, partial(self._say, lora), problem, cancelled)
 
     def give_up(self, page: dict[str, Any]) -> None:
         self._works.cancel(lora_of(page))
 
     def is_done(self, lora: str) -> bool:
         """Whether something came of the work on a LoRA that is as it was then."""
-        return bool(self._now(lora)[0]) and lora not in self._ends
+        return bool(self._now(lora)[0]) and lora not in self._works.hearers
 
     def mark(self, lora: str) -> list[Any]:
         """Changes whenever what there is to be seen of a LoRA does."""
-        return [lora, self._now(lora)[0], lora in self._ends]
+        return [lora, self._now(lora)[0], lora in self._works.hearers]
 
     def shown(self, lora: str) -> Changes:
         mark = self.mark(lora)  # first: what is said meanwhile is looked at once more

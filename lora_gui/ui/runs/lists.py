@@ -8,6 +8,7 @@ from lora_gui import days
 from lora_gui.studio.tasks.run import Summary
 from lora_gui.studio.things.pictures import SetSummary
 from lora_gui.ui.widgets import markup
+from lora_gui.ui.widgets.parts import ACTS
 
 STATES = {
     "queued": "starting",
@@ -21,16 +22,7 @@ STATES = {
     "elsewhere": "on another computer",
 }
 SHOWN = 4  # pictures of a set
-ASKS = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-act]'), row = button?.closest('[data-name]');
-  if (!button) return;
-  const { act } = button.dataset;
-  if (act === 'ask' || act === 'keep') {
-    row.classList.toggle('asked', act === 'ask');
-    row.querySelector(`[data-act=${act === 'ask' ? 'keep' : 'ask'}]`).focus();
-  } else trigger('select', { act, name: row?.dataset.name || '' });
-});
+ASKS = ACTS + """
 // The list comes anew whenever anything in it changes, or one row becomes another: whoever is at a row stays at it.
 let last = null;
 element.addEventListener('focusin', ({ target }) => {
@@ -86,7 +78,7 @@ def sets(found: Sequence[SetSummary], address: Callable[[Path], str]) -> str:
         small = "".join(markup.image(address(path), "") for path in one.first[:SHOWN])
         title = f'<span><b>{markup.text(one.title)}</b><span class="few">{small}</span></span>'
         told = f"{markup.counted(one.count, 'picture')}, {markup.counted(one.captions, 'caption')}"
-        used = f", used by {', '.join(one.used_by)}" if one.used_by else ""
+        used = f", used by {', '.join(dict.fromkeys(one.used_by))}" if one.used_by else ""
         said = markup.text(one.problem or told + used)
         asking = (
             f'<span class="asking">Frees {size(one.size)}. {_button("delete", "Delete them")}'
@@ -126,7 +118,7 @@ def when(folder: str) -> str:
 
 def _on(run: Summary) -> str:
     """`Style on Starter`; nothing of a damaged one."""
-    return markup.text(f"{run.preset.capitalize()} on {run.base_title}") if run.base_title else "damaged"
+    return markup.text(f"{run.preset} on {run.base_title}") if run.base_title else "damaged"
 
 
 def _row(name: str, *cells: str) -> str:

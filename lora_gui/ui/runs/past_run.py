@@ -1,7 +1,5 @@
 """A run that was chosen from the list: as everywhere, and what can be done with it long after its end."""
 
-from dataclasses import replace
-
 import gradio as gr
 
 from lora_gui.errors import UserError
@@ -77,9 +75,5 @@ class PastRun(RunView):
 
     def _cloned(self, page: Page) -> Changes:
         """Over to Train, with what this run was made with."""
-        job = self._context.run(page["run"]).job
-        draft = planned.draft_of(self._context.studio, job)
-        if planned.chosen_pictures(self._context.studio, draft) is None:
-            draft = replace(draft, folder="", note=f"The pictures of {job.name} are not in your studio any more.")
-        return self._context.over_to_train(draft)
+        return self._context.over_to_train(planned.draft_of(self._context.studio, self._context.run(page["run"]).job))
 

@@ -14,6 +14,7 @@ from lora_gui.studio.things import pictures
 from lora_gui.ui.context import Context
 from lora_gui.ui.runs import lists
 from lora_gui.ui.runs.past_run import PastRun
+from lora_gui.ui.train import run_words
 from lora_gui.ui.widgets.handlers import HIDDEN, LIGHT, Changes, noticed
 from lora_gui.ui.widgets.parts import html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
@@ -75,6 +76,8 @@ class _Lists:
     def _listed(self) -> Changes:
         mark, wait = self._mark(), queued(self._studio.runs)
         found = runs.summaries(self._studio)
+        titles = run_words.preset_titles(self._studio, {run.preset for run in found})
+        found = [replace(run, preset=titles[run.preset]) for run in found]
         by_name = {run.folder.name: run for run in found}
         waiting = [by_name[name] for name in wait if name in by_name]
         rest = [run for run in found if run.folder.name not in wait]

@@ -6,18 +6,12 @@ import gradio as gr
 
 from lora_gui.ui.draft import TrainDraft
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.parts import html
-
-_ANEW = """
-element.addEventListener('click', event => {
-  if (event.target.closest('[data-anew]')) trigger('select', {});
-});
-"""
+from lora_gui.ui.widgets.parts import PRESSES, html
 
 
 def build() -> gr.HTML:
     """`select` asks to begin anew."""
-    return html(js_on_load=_ANEW, elem_id="beginning")
+    return html(js_on_load=PRESSES, elem_id="beginning")
 
 
 def words(draft: TrainDraft) -> str:
@@ -25,5 +19,5 @@ def words(draft: TrainDraft) -> str:
     if not draft.begin_from:
         return ""
     name = markup.text(Path(draft.begin_from).stem)
-    anew = '<button type="button" class="chip" data-anew>Begin anew</button>'
+    anew = '<button type="button" class="chip" data-act="anew">Begin anew</button>'
     return f'<p class="beginning">Goes on from the weights of <b>{name}</b>, with its rank and alpha. {anew}</p>'

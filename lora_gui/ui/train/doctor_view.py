@@ -18,15 +18,9 @@ from lora_gui.ui.draft import TrainDraft
 from lora_gui.ui.train import planned
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes, takes_long
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import PRESSES, html
 
 Wanted = Callable[[], tuple[pictures.PictureSet, Base, TrainSettings, str, str] | None]
-_PRESSED = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-act]');
-  if (button) trigger('select', { of: button.dataset.of, set: button.dataset.set });
-});
-"""
 _JUDGES = """
 let hangs = null, later = 0;
 studio.judges = on => { // one look, a moment after the last change of what a judgement hangs on
@@ -50,10 +44,10 @@ class DoctorView:
         self._latest = "", Judgement({}, ())  # of which set, and what was found
         self._looking = ""  # at what; empty where at nothing
         self._lock = threading.Lock()
-        self._rest = html(js_on_load=_PRESSED + _JUDGES, elem_id="doctor-all")
+        self._rest = html(js_on_load=PRESSES + _JUDGES, elem_id="doctor-all")
         self._page = gr.JSON({}, visible=False)  # what this page shows
         self._hangs = gr.Textbox("", visible=False)  # on what a judgement hangs, as the draft has it
-        self.line = html(js_on_load=_PRESSED, elem_id="doctor", render=False)
+        self.line = html(js_on_load=PRESSES, elem_id="doctor", render=False)
         self.outputs = [self.line, self._rest, self._page, self._hangs]
 
     def connect(self, wanted: Wanted, shows: Callable[..., Changes], shown: Any, outputs: list[Any]) -> Any:

@@ -16,7 +16,7 @@ from lora_gui.ui.train import insight_words, planned
 from lora_gui.ui.train.insight_words import Shown
 from lora_gui.ui.widgets import markup
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes, noticed, while_kept
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import PRESSES, html
 from lora_gui.ui.widgets.thumbnails import Thumbnails
 
 LARGE, SHEET = 512, 1600  # px, longer sides of the two compared drawings, and of sheets
@@ -34,12 +34,6 @@ element.addEventListener('click', event => {
   learnt.alt = learnt.title = `With your LoRA: ${prompt}`;
   element.querySelector('.ends + .quiet').textContent = prompt;
   for (const one of element.querySelectorAll('.strip button')) one.setAttribute('aria-pressed', one === button);
-});
-"""
-ACTS = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-act]');
-  if (button) trigger('select', { act: button.dataset.act, word: button.dataset.word });
 });
 """
 Mark = list[Any]  # what a page shows of it
@@ -60,7 +54,7 @@ class InsightView:
                 self._stop = self._button("Stop looking", "unsee", 120)
                 html(markup.learn("wrong", "when it goes wrong"))
             self._state = html(elem_id=f"{self._key}insight-state")
-            self._found = html(js_on_load=ACTS, elem_id=f"{self._key}found")
+            self._found = html(js_on_load=PRESSES, elem_id=f"{self._key}found")
         self._mark = gr.JSON([], visible=False)
         self.outputs = [self._hero, self._panel, self._look, self._stop, self._state, self._found, self._mark]
 

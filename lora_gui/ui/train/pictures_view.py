@@ -23,14 +23,8 @@ from lora_gui.ui.train.doctor_view import DoctorView
 from lora_gui.ui.widgets import dropzone, markup
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes, takes_long
-from lora_gui.ui.widgets.parts import html
+from lora_gui.ui.widgets.parts import PRESSES, html
 
-TAKES_BACK = """
-element.addEventListener('click', event => {
-  const set = event.target.closest('[data-set]')?.dataset.set;
-  if (set) trigger('select', { set });
-});
-"""
 GROUNDS = [("White", "white"), ("Grey", "grey"), ("Black", "black")]  # behind transparent pictures
 
 
@@ -53,7 +47,7 @@ class PicturesView:
                 self._remarks = html()
                 self._others = gr.Button("Choose others", size="sm", scale=0, min_width=130, elem_id="others")
             self._zone = dropzone.build()
-            self._kept = html(js_on_load=TAKES_BACK, elem_id="kept-set")
+            self._kept = html(js_on_load=PRESSES, elem_id="kept-set")
             with gr.Accordion("Transparent pictures", open=False, elem_id="transparent") as self._transparent:
                 self.ground = gr.Dropdown(
                     GROUNDS,
@@ -215,7 +209,8 @@ def _kept(found: pictures.PictureSet) -> str:
     """Where a set is that was put away, with a button that takes it back."""
     many = len(found.pictures)
     what, them = (f"{many} pictures and their captions", "them") if many > 1 else ("picture and its caption", "it")
-    back = f'<button type="button" class="chip" data-set="{markup.text(found.folder.name)}">Take {them} back</button>'
+    data = f'data-act="back" data-set="{markup.text(found.folder.name)}"'
+    back = f'<button type="button" class="chip" {data}>Take {them} back</button>'
     return f'<p class="chips" role="status">Your {what} are kept under Runs. {back}</p>'
 
 

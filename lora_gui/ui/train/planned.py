@@ -1,7 +1,7 @@
 """What the draft of a training comes to: its base, its pictures, its settings, in words; knows no component."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +114,18 @@ def wrong_words(studio: Studio, draft: TrainDraft) -> dict[str, SettingError]:
 
 
 def judged(studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None) -> triggers.Verdict:
-    """The trigger word for this base, these pictures and the LoRAs that are there. Raises SettingError as `judge`."""
+    """The trigger word for this base, these pictures and the LoRAs that are there, but for the one that is trained
+    further, whose word it keeps. Raises SettingError as `judge`."""
     try:
         base = chosen_base(studio, draft)
     except UserError:
         base = None
     captions = [picture.caption for picture in found.pictures] if found else []
-    return triggers.judge(draft.trigger, base, captions, scan.triggers(studio))
+    taken = scan.triggers(studio)
+    for lora in scan.usable(studio) if draft.begin_from else ():
+        if lora.path.name == Path(draft.begin_from).name:  # which may be the copy in a run's folder
+            taken.pop(lora.trigger, None)
+    return triggers.judge(draft.trigger, base, captions, taken)
 
 
 def differs(studio: Studio, job: TrainJob) -> dict[str, tuple[Any, Any]]:
@@ -134,7 +139,7 @@ def differs(studio: Studio, job: TrainJob) -> dict[str, tuple[Any, Any]]:
 
 
 def draft_of(studio: Studio, job: TrainJob) -> TrainDraft:
-    """What would have to be chosen to train the same once more."""
+    """What would have to be chosen to train the same once more; its note says where the pictures are gone."""
     try:
         found = {name: value for name, (_, value) in differs(studio, job).items()}
     except UserError:  # the preset is gone: every setting counts
@@ -142,7 +147,10 @@ def draft_of(studio: Studio, job: TrainJob) -> TrainDraft:
     hand = {name: form.as_typed(value) for name, value in found.items()}
     folder = Path(job.pictures[0].path).parent.name if job.pictures else ""
     name = "" if job.name == names.safe_name(job.trigger) else job.name
-    return TrainDraft(job.preset, job.base.key, folder, job.trigger, name, hand)
+    draft = TrainDraft(job.preset, job.base.key, folder, job.trigger, name, hand, begin_from=job.begin_from)
+    if chosen_pictures(studio, draft):
+        return draft
+    return replace(draft, folder="", note=f"The pictures of {job.name} are not in your studio any more.")
 
 
 def in_words(studio: Studio, plan: Planned, found: pictures.PictureSet | None) -> str:

@@ -157,7 +157,7 @@ class RunView:
         go_on, kept = run_words.go_on(run, status), status.resumable and run.checkpoint()
         return dict.fromkeys(self._setup, gr.update(visible=False)) | {
             self._panel: gr.update(visible=True),
-            self._head: run_words.head(run),
+            self._head: run_words.head(self._context.studio, run),
             self._prepare: gr.update(visible=bool(self._aside) and not status.ended),
             self._pause: gr.update(visible=not status.ended, interactive=ends),
             self._stop: gr.update(

@@ -1,5 +1,6 @@
 """How a run stands, in words; nothing here knows a component of the window."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lora_gui.errors import UserError
@@ -8,17 +9,24 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import learning, retries
 from lora_gui.studio.tasks.runs import Run
 from lora_gui.studio.tasks.status import RunStatus
-from lora_gui.studio.things import pictures
+from lora_gui.studio.things import pictures, presets
 from lora_gui.ui.widgets import markup
 
 
-def head(run: Run) -> str:
+def preset_titles(studio: Studio, keys: Iterable[str]) -> dict[str, str]:
+    """What presets are called; one that is gone, as its key says."""
+    known = presets.presets(studio)
+    return {key: known[key].title if key in known else key.capitalize() for key in keys}
+
+
+def head(studio: Studio, run: Run) -> str:
     try:
         job = run.job
     except UserError as error:
         return markup.problem(error)
-    pictures = markup.counted(len(job.pictures), "picture")
-    under = f"{job.preset.capitalize()} on {job.base.title}, {pictures}, trigger word {job.trigger}"
+    count = markup.counted(len(job.pictures), "picture")
+    preset = preset_titles(studio, [job.preset])[job.preset]
+    under = f"{preset} on {job.base.title}, {count}, trigger word {job.trigger}"
     return f'<h2 class="run-name">{markup.text(job.name)}</h2>{markup.quiet(under)}'
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from lora_gui.errors import UserError
 from lora_gui.ui.widgets import markup
 
-LOOK = 0.2  # seconds between two looks at what it says
+LOOK = 0.2  # seconds between two looks at whether it has ended
 CANCELLED = "Cancelled; nothing of it was kept."
 GOES_ON = UserError("This is being done already.", "Wait until it is done, or cancel it.")
 Say = Callable[[str], None]  # empty words: still the same
@@ -21,66 +21,76 @@ class Works:
     """What is worked on in one place of the window, by what it is for: one thing for each, which can be given up."""
 
     def __init__(self) -> None:
-        self._given_up: dict[str, threading.Event] = {}
+        self.hearers: dict[str, Say] = {}  # of what is going on; who hears of it
+        self._given_up = set[str]()
         self._lock = threading.Lock()
 
     def cancel(self, key: str) -> None:
         """Give up what is worked on for `key`, as soon as it tells of itself again."""
         with self._lock:
-            if key in self._given_up:
-                self._given_up[key].set()
+            if key in self.hearers:
+                self._given_up.add(key)
+                self.hearers[key](bar("Cancelling"))
 
-    def told(
+    def begin(
         self,
         key: str,
         work: Callable[[Say], str],
+        hear: Say,
         problem: Callable[[UserError], str] = markup.problem,
         cancelled: Callable[[], str] = lambda: CANCELLED,
-    ) -> Iterator[str]:
-        """A bar with what `work` says, then what it returns, what is wrong, or the words for what was `cancelled`."""
-        given_up = threading.Event()
-        with self._lock:
-            is_first = self._given_up.setdefault(key, given_up) is given_up
-        if not is_first:
-            yield problem(GOES_ON)
-            return
-        said: queue.SimpleQueue[str] = queue.SimpleQueue()
-        ended: list[str] = []
+    ) -> threading.Thread:
+        """Let `work` be done in a thread. Raises UserError where something is being done for `key`.
+
+        `hear` is given a bar with whatever it says, and at last what it returns, what is wrong, or the words for what
+        was `cancelled`.
+        """
 
         def say(words: str) -> None:
-            if given_up.is_set():
-                raise GivenUpError
-            if words:
-                said.put(words)
+            with self._lock:
+                if key in self._given_up:
+                    raise GivenUpError
+                if words:
+                    hear(bar(words))
 
         def run() -> None:
+            ended = problem(UserError("This ended without a word.", "Try it again."))
             try:
-                ended.append(work(say))
+                ended = work(say)
             except UserError as error:
-                ended.append(problem(error))
+                ended = problem(error)
             except GivenUpError:
-                ended.append(markup.notice(cancelled(), kind="note"))
+                ended = markup.notice(cancelled(), kind="note")
             finally:
-                del self._given_up[key]
+                with self._lock:
+                    hear(ended)
+                    del self.hearers[key]
+                    self._given_up.discard(key)
 
+        with self._lock:
+            if key in self.hearers:
+                raise GOES_ON
+            self.hearers[key] = hear
+            hear(bar("Beginning"))
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        yield from _bars(thread, said, given_up)
-        yield ended[0] if ended else problem(UserError("This ended without a word.", "Try it again."))
+        return thread
 
-
-def _bars(thread: threading.Thread, said: queue.SimpleQueue[str], given_up: threading.Event) -> Iterator[str]:
-    """What is said while the thread lives, each thing once."""
-    shown = ""
-    words = "Beginning"
-    while thread.is_alive():
-        while not said.empty():
-            words = said.get()
-        now = "Cancelling" if given_up.is_set() else words
-        if now != shown:
-            yield bar(now)
-        shown = now
-        thread.join(LOOK)
+    def told(self, key: str, work: Callable[[Say], str]) -> Iterator[str]:
+        """What `begin` lets hear, one after the other; what is late is passed over."""
+        said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        try:
+            thread = self.begin(key, work, said.put)
+        except UserError as error:
+            yield markup.problem(error)
+            return
+        while thread.is_alive() or not said.empty():
+            thread.join(LOOK)
+            words = ""
+            while not said.empty():
+                words = said.get()
+            if words:
+                yield words
 
 
 def bar(words: str) -> str:

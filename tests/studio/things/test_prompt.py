@@ -56,6 +56,11 @@ def test_several_tags_keep_their_order_behind_the_stack_and_a_name_may_hold_a_ga
     assert text == "a b" and found == [("dog", 0.3), ("Red Fox", 0.5), ("cat", 1.0)]
 
 
+def test_of_two_tags_of_one_lora_the_last_counts_as_in_the_rows_of_the_window(studio):
+    _, found, notes = used(studio, "a <lora:cat:0.3> <lora:Red Fox:1> <lora:cat:0.8>")
+    assert found == [("cat", 0.8), ("Red Fox", 1.0)] and "cat is used at 0.8" in notes[0] and len(notes) == 2
+
+
 def test_the_strength_in_the_prompt_counts_where_the_stack_has_the_same_lora(studio):
     stack = (StackEntry(lora=str(studio.loras / "cat.safetensors"), strength=0.3),)
     _, found, notes = used(studio, "a <lora:cat:0.8>", stack=stack)

@@ -1,5 +1,6 @@
 """Drawing asked for as the page asks for it: the draft, the stack, the order and what hangs on the wall afterwards."""
 
+import functools
 import json
 import re
 import shutil
@@ -24,9 +25,10 @@ from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import bases, ratios
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import Entry
-from lora_gui.ui.generate import generate_tab, wall
+from lora_gui.ui.generate import brought, generate_tab, wall
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.stack import ROWS
+from tests import making
 from tests.studio.tasks.test_runs import UNRULY, wait_until
 from tests.ui.answers import Page
 
@@ -257,13 +259,19 @@ def test_nine_loras_in_a_prompt_or_a_strength_that_is_none_are_a_sentence_and_no
     assert not page.context.drawer.waiting() and not page.context.drawer.ended()
 
 
+def test_a_row_shows_its_cover_at_once(page):
+    making.drawing(page.studio, "a", Path(lora(page, "fox")).stem)
+    assert "<img" in add(page, "fox")["about-0"]
+
+
 def test_a_file_that_is_imported_joins_the_stack_and_one_that_is_none_does_not(page, tmp_path):
     fake = tmp_path / "fake.safetensors"
     fake.write_bytes(b"no tensors here")
-    assert "fake.safetensors" in press(page, page.setup._imported, str(fake))["notice"] and stack(page) == ()
+    taken = functools.partial(brought.imported, page.studio)
+    assert "fake.safetensors" in press(page, taken, str(fake))["notice"] and stack(page) == ()
     outside = tmp_path / "from elsewhere.safetensors"
     shutil.copy(lora(page, "fox"), outside)
-    press(page, page.setup._imported, str(outside))
+    press(page, taken, str(outside))
     [entry] = stack(page)
     assert entry.lora.startswith(str(page.studio.loras)) and "elsewhere" in entry.lora
 

@@ -92,9 +92,9 @@ def test_a_grid_is_drawn_cell_by_cell_and_each_cell_can_be_used_again(page):
     assert page.grids._look([]) == {}, "nobody has asked for them yet"
     listed = page.grids._look([""])[page.grids._before]
     assert f'data-sheet="{shown["name"]}"' in listed and "8 of 8" in listed
-    page.take(page.grids._opened(SimpleNamespace(name=shown["name"]), page.shown))
+    page.take(page.grids._opened(SimpleNamespace(sheet=shown["name"]), page.shown))
     assert sheet(page) == shown | {"asked": shown["asked"] + 1}
-    assert "not there" in page.take(page.grids._opened(SimpleNamespace(name="../.."), page.shown))["notice"]
+    assert "not there" in page.take(page.grids._opened(SimpleNamespace(sheet="../.."), page.shown))["notice"]
     mark = page.grids._lists()[page.grids._mark]
     act(page, "delete")
     back = re.search(r'data-act="restore" data-word="([^"]+)"', page.changes[page.view._line])[1]
@@ -159,7 +159,7 @@ def test_a_strength_travels_over_a_strip_that_also_moves(page):
     for changes, words in (({"travel_stations": 2.5}, "whole number"), ({"travel_stations": 1e9}, "2 to 40"),
                            ({"travel_stations": 3, "travel_last": 1e300}, "between -2 and 2")):  # fmt: skip
         type_in(page, **changes)
-        assert words in page.take(page.grids._begun(page.shown, page.grids._strip))["notice"]
+        assert words in page.take(page.grids._begun(page.shown, page.grids._strip, "travel_plan"))["travel_plan"]
 
 
 def test_values_are_offered_where_none_of_the_users_own_stand(page):
@@ -175,9 +175,11 @@ def test_values_are_offered_where_none_of_the_users_own_stand(page):
     assert "at most 400" in type_in(page, rows=many, columns_kind="seed", columns=many)["grid_plan"]
     type_in(page, columns_kind="sampler")
     assert "Sampler" in page.take(page.grids._begun(page.shown | {"changes": {"rows": "1", "columns": "Magic"}},
-                                                    page.grids._grid))["notice"]  # fmt: skip
+                                                    page.grids._grid, "grid_plan"))["grid_plan"]  # fmt: skip
     type_in(page, rows_kind="", columns_kind="")
-    assert "Nothing changes" in page.take(page.grids._begun(page.shown, page.grids._grid))["notice"]
+    told = page.take(page.grids._begun(page.shown, page.grids._grid, "grid_plan"))
+    assert "Nothing changes" in told["grid_plan"] and not told["notice"], "it is said once, beside what was pressed"
+    assert "Nothing changes" not in type_in(page, prompt="an owl")["grid_plan"]
 
 
 @pytest.mark.parametrize(

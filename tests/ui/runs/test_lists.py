@@ -13,12 +13,12 @@ from lora_gui.studio.things.pictures import SetSummary
 from lora_gui.ui.context import Context
 from lora_gui.ui.runs import lists, runs_tab
 
-FOXES = SetSummary(Path("aset"), "Foxes", 24, 20, 340_000_000, "", ("foxes",))
+FOXES = SetSummary(Path("aset"), "Foxes", 24, 20, 340_000_000, "", ("foxes", "foxes"))
 EVIL = "<img src=x onerror=alert(1)> ${alert(1)} {{value}}"
 
 
 def run(name="foxes", state="finished", step=168, folder="20261128-143200-abcd"):
-    return Summary(Path(folder), name, "style", "Starter", state, step, 168, "/x", 60.0, 0, "")
+    return Summary(Path(folder), name, "Style", "Starter", state, step, 168, "/x", 60.0, 0, "")
 
 
 def test_past_runs_are_buttons_with_how_they_ended():
@@ -50,7 +50,7 @@ def test_what_strangers_wrote_stays_text(piece):
 
 def test_what_deleting_a_set_frees_is_said_beside_the_button_that_does_it():
     shown = lists.sets([FOXES], str)
-    assert "24 pictures, 20 captions, used by foxes" in shown
+    assert "24 pictures, 20 captions, used by foxes<" in shown
     assert shown.index("Frees 340 MB") < shown.index('data-act="delete"')
 
 

@@ -39,7 +39,10 @@ def past(tmp_path):
 
 def test_it_is_shown_with_what_differs_and_leads_back_to_the_list(past):
     shown = past.show(NAME)
-    assert "Stopped at step 0" in shown[past._state]
+    assert "Stopped at step 0" in shown[past._state] and "Style on Toy" in shown[past._head]
+    past._context.studio.presets.mkdir()
+    (past._context.studio.presets / "style.toml").write_text('title = "墨 Ink"\ndescription = "My own."\n')
+    assert "墨 Ink on Toy" in past.show(NAME)[past._head], "as its card is called, not as its file"
     assert "Steps" in shown[past._differs] and shown[past.another]["value"] == "All runs"
     away = past.away()
     assert not away[past._more]["visible"] and away[past.page]["run"] == ""

@@ -54,9 +54,14 @@ def test_only_what_differs_from_the_preset_is_told_of_a_run(studio):
     assert {name: value for name, (_, value) in found.items()} == {"rank": 3, "only_layers": ("up_blocks",)}
 
 
-def test_a_cloned_run_comes_to_the_same_settings_and_pictures(studio):
+def test_a_cloned_run_comes_to_the_same_settings_and_pictures_or_says_that_those_are_gone(studio, monkeypatch):
     made = job(studio, rank=3, sample_prompts=("a fox", "a boat"), steps=77)
+    gone = planned.draft_of(studio, made.model_copy(update={"begin_from": "/runs/a/begin/fox.safetensors"}))
+    assert gone.begin_from == "/runs/a/begin/fox.safetensors", "what it went on from"
+    assert gone.folder == "" and gone.note == "The pictures of foxes are not in your studio any more."
+    monkeypatch.setattr(planned, "chosen_pictures", lambda studio, draft: draft.folder)
     draft = planned.draft_of(studio, made)
+    assert draft.note == ""
     assert (draft.preset, draft.base, draft.folder) == ("concept", "toy", "aset")
     assert (draft.trigger, draft.name) == ("zxy", "foxes")
     assert planned.planned(studio, draft, 3).settings == made.settings

@@ -1,6 +1,7 @@
 """From the questions to a run, asked as the page asks them: every answer says how all the fields stand."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -97,8 +98,11 @@ def test_the_verdict_is_that_of_the_chosen_base_and_knows_the_loras_that_are_the
     [word] = re.findall('data-take="([a-z]+)"', fox)
     assert "is a good trigger word" in type_in(page, trigger=word)["verdict"]
     page.studio.loras.mkdir(exist_ok=True)
-    lora(page.studio.loras / "my-foxes.safetensors", SAYS | {"modelspec.trigger_phrase": word})
+    path = page.studio.loras / "my-foxes.safetensors"
+    lora(path, SAYS | {"modelspec.trigger_phrase": word})
     assert "Your LoRA my-foxes answers to" in page.take(page.setup._look({}))["verdict"]
+    page.context.drafts.train.change(lambda draft: replace(draft, begin_from=str(path)))
+    assert "is a good trigger word" in page.take(page.setup._look({}))["verdict"], "trained further, it keeps its word"
 
 
 def test_without_pictures_start_says_so(page):
