@@ -1,4 +1,4 @@
-"""What drives differ in: some cannot flush, lock or keep a mode; and why one refuses, in a sentence."""
+"""What drives differ in: some cannot flush, lock or keep a mode; why one refuses, in a sentence; names in folders."""
 
 import contextlib
 import errno
@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from lora_gui.errors import UserError
 
@@ -16,6 +17,7 @@ _UNKNOWN = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 _UNKNOWN_OF_FOLDERS = _UNKNOWN | {errno.EACCES, errno.EPERM, errno.EBADF, errno.EISDIR}
 _TOO_LONG = {3, 123, 206}  # WinError: no such path, no such name, name or path too long
 _IN_USE = {32, 33, 1224}  # WinError: a file, a part of one, or what is mapped of one, is in use
+LONGEST_NAME = 255  # bytes of a file's name, as most file systems have it
 _LONGEST = 259  # characters of a path, where Windows was not told to take longer ones
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_IN_WORDS = [os.strerror(number) for number in _FULL]
@@ -24,6 +26,20 @@ _FULL_IN_WORDS = [os.strerror(number) for number in _FULL]
 HALF_MADE = re.compile(r"\.(.+)\.(\d{1,10})-([0-9a-f]{8})(?:[0-9a-f]{8})?\.(?:part|tmp|gone)")
 FULL = "The disk is full.", "Make some space and try again."
 ELSEWHERE = "or choose another folder; LORA_GUI_HOME names that of the studio."
+
+
+class Named:
+    """What is called so in a folder, which is the attribute `within` of whoever has it."""
+
+    def __init__(self, name: str = "", within: str = "path") -> None:
+        self._name, self._within = name, within
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = self._name or name
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Path:
+        found: Path = getattr(owner, self._within) / self._name
+        return found
 
 
 class DiskFullError(UserError):
@@ -108,6 +124,12 @@ def make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+def drop_empty(folder: Path) -> None:
+    """Take away a folder that nothing is left in; what a file manager has put there, such as .DS_Store, keeps it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def refused(path: Path, error: OSError) -> UserError:
     """What a disk that refuses to save `path` is told as; what is half made by the name that it is to have."""
     path = Path(*(half[1] if (half := HALF_MADE.fullmatch(part)) else part for part in path.parts))
@@ -116,7 +138,7 @@ def refused(path: Path, error: OSError) -> UserError:
     of_windows = getattr(error, "winerror", 0)
     if of_windows in _IN_USE:
         return UserError(f"{path.name} is open in another program.", "Close it there, and try again.")
-    too_long = of_windows in _TOO_LONG and (len(path.name) > 255 or len(str(path)) > _LONGEST)
+    too_long = of_windows in _TOO_LONG and (len(path.name) > LONGEST_NAME or len(str(path)) > _LONGEST)
     say = _too_long if too_long else _REFUSED.get(error.errno or 0, _otherwise)
     because, remedy = say(path, error)
     return UserError(f"{path.name} could not be saved{because}.", remedy)

@@ -17,7 +17,7 @@ from typing import IO, Any
 import psutil
 
 from lora_gui import drive
-from lora_gui.drive import HALF_MADE, refused
+from lora_gui.drive import HALF_MADE, LONGEST_NAME, refused
 from lora_gui.drive import DiskFullError as DiskFullError
 from lora_gui.errors import UserError, shown
 
@@ -27,7 +27,6 @@ STRANGE = (UserError, OSError, ValueError, TypeError, RecursionError)
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds; Windows renames and deletes no file that a scanner holds
 _BUSY = {5, 32, 33}  # WinError: access denied, sharing violation, lock violation
 _SELF = uuid.uuid4().hex[:8]
-LONGEST_NAME = 255  # bytes of a file's name, as most file systems have it
 
 
 def about_to(act: str, path: Path) -> None:
@@ -257,7 +256,7 @@ def _beside(path: Path, suffix: str = "part") -> Path:
     """A name of its own for what is not whole; it says whose it is, so that a dead process's can be swept away."""
     ours = f".{os.getpid()}-{_SELF}{uuid.uuid4().hex[:8]}.{suffix}"
     name = path.name.encode("utf-8", "replace")[: LONGEST_NAME - len(ours) - 1].decode("utf-8", "ignore")
-    return path.with_name(f".{name}{ours}")
+    return path.parent / f".{name}{ours}"  # not with_name: . and / have none
 
 
 @contextlib.contextmanager

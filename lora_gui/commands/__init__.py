@@ -74,6 +74,18 @@ def say(event: "Event") -> None:
             note(sentence)
 
 
+def once() -> Callable[[str], None]:
+    """Says a sentence unless it is the one that was said last; nothing is no sentence."""
+    last = [""]
+
+    def said(sentence: str) -> None:
+        if sentence and sentence != last[0]:
+            last[0] = sentence
+            note(sentence)
+
+    return said
+
+
 def note(sentence: str) -> None:
     """A sentence for people, apart from the result on standard output; the work goes on where nobody reads it."""
     with contextlib.suppress(OSError):

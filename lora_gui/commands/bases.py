@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from lora_gui.commands import Register, as_path, downloads, note
+from lora_gui.commands import Register, as_path, downloads, once
 from lora_gui.studio.paths import Studio
 
 
@@ -44,16 +44,14 @@ def run_find(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """Everything that was found, by the program it was found with."""
     from lora_gui.studio.finding.look import look
 
-    work, said = look(studio), ""
+    work, tell = look(studio), once()
     while True:
         try:
             progress = next(work)
         except StopIteration as end:
             result = end.value
             break
-        if progress.place != said:
-            said = progress.place
-            note(f"{progress.program}: {said}")
+        tell(f"{progress.program}: {progress.place}")
     told = [{name: getattr(one, name) for name in ("path", "family", "like", "program")} for one in result.things]
     return {"bases": [one for one in told if one["family"]], "parts": [one for one in told if not one["family"]],
             "others": result.others, "left": list(result.left)}  # fmt: skip

@@ -33,13 +33,13 @@ def run_list(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def run_download(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """Where it is, or how far it came."""
-    from lora_gui.studio.tasks import captioner_downloads
+    from lora_gui.studio.tasks.downloads import CaptionerDownload, start_captioner
     from lora_gui.studio.things import captioners
 
     if options.cancel:
-        captioner_downloads.CaptionerDownload(studio, options.captioner).cancel()
+        CaptionerDownload(studio, options.captioner).cancel()
         return {"captioner": options.captioner, "state": "none"}
-    download = captioner_downloads.start(studio, options.captioner)
+    download = start_captioner(studio, options.captioner)
     last = downloads.follow(download, options.captioner)
     told = {"captioner": options.captioner, "state": last.state, "done": last.done, "of": last.of}
     if last.state != "finished":

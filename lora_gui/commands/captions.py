@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import EndedEarly, Register, as_path, note
+from lora_gui.commands import EndedEarly, Register, as_path, note, once
 from lora_gui.commands.check import GOAL
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
@@ -105,7 +105,7 @@ def _described(
             found, list(usable.values()), options.goal, options.question, options.on_processor, least
         )
         try:
-            for sentence in captioning.describe(studio, job, said, _Aloud()):
+            for sentence in captioning.describe(studio, job, said, once()):
                 note(sentence)
         except UserError as error:
             ended = error
@@ -113,18 +113,6 @@ def _described(
             ended = UserError("Stopped.", f"{len(said)} of {len(usable)} pictures were described by then.")
     texts = {at: said.get(number, "") for number, at in enumerate(usable)}
     return [texts.get(at, "") for at in range(len(paths))], ended
-
-
-class _Aloud:
-    """Each thing once."""
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, words: str) -> None:
-        if words and words != self._last:
-            note(words)
-            self._last = words
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

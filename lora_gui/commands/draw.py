@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from lora_gui.commands import EndedEarly, Register, as_path, note, settings_of
+from lora_gui.commands import EndedEarly, Register, as_path, note, once, settings_of
 from lora_gui.errors import UserError, nearest
 from lora_gui.studio.paths import Studio
 
@@ -93,13 +93,10 @@ def drawn(
     from lora_gui.studio.tasks.drawing_status import DrawStatus
 
     began = time.monotonic()
-    drawer, status, told = Drawer(studio), DrawStatus(), ""
+    drawer, status, tell = Drawer(studio), DrawStatus(), once()
     try:
         for status in drawer.wait(drawer.order(base, settings, out, held, processor)):
-            phase = f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)"
-            if phase != told:
-                note(phase)
-            told = phase
+            tell(f"{status.phase or 'Drawing'} ({status.done} of {settings.count} done)")
     except KeyboardInterrupt:
         saved = {"drawings": [str(path) for path in status.drawings]}
         raise EndedEarly("Stopped.", "Finished drawings are kept.", saved) from None

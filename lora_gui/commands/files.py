@@ -24,7 +24,7 @@ def add(commands: Any, register: Register) -> None:
     convert.add_argument("--out", type=as_path, required=True, metavar="FILE", help=new)
 
     delete = register(commands, "delete", run_delete, "move a LoRA of your studio to its bin")
-    delete.add_argument("name", help=WHICH)
+    delete.add_argument("lora", metavar="LORA", help=WHICH)
 
 
 def run_inspect(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -52,9 +52,9 @@ def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 
 def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """Where the LoRA lies now; `loras restore` brings it back."""
+    """Where the LoRA lies now, and how many bytes emptying the bin would free; `loras restore` brings it back."""
     from lora_gui.studio.library import bin
     from lora_gui.studio.things import loras
 
-    gone = bin.delete(studio, loras.path_of(studio, options.name))  # a broken one can be thrown away, too
+    gone = bin.delete(studio, loras.path_of(studio, options.lora))  # a broken one can be thrown away, too
     return {"in_the_bin": str(gone.path), "bytes": gone.size}

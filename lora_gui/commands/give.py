@@ -5,12 +5,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, as_path, note
+from lora_gui.commands import Register, as_path, note, once
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -57,7 +56,7 @@ def _for_program(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
-        given = exports.for_program(studio, drawer, lora, options.program, options.out, _say)
+        given = exports.for_program(studio, drawer, lora, options.program, options.out, once())
     return {
         "file": str(given.file),
         "program": given.program,
@@ -75,7 +74,7 @@ def _share(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
         place = _place(options, lora.name)
-        made = share.share(studio, drawer, lora, options.drawing, _strength(options, lora), place, _say)
+        made = share.share(studio, drawer, lora, options.drawing, _strength(options, lora), place, once())
     for sentence in made.notes:
         note(sentence)
     return {
@@ -94,7 +93,7 @@ def _civitai(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     with _drawer(studio) as drawer:
         lora = loras.find(studio, options.name)
         place = _place(options, f"{lora.name}-civitai", ".zip")
-        made = civitai.pack(studio, drawer, lora, options.drawing, _strength(options, lora), place, _say)
+        made = civitai.pack(studio, drawer, lora, options.drawing, _strength(options, lora), place, once())
     for sentence in made.notes:
         note(sentence)
     checklist = [line for line in made.checklist.splitlines() if line]
@@ -122,7 +121,8 @@ def _publish(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         again = _in_shell([*exactly, *(["--public"] if options.public else []), "--yes"])
         note(f"Nothing was sent. To publish exactly this, say: {again}")
         return said | {"address": ""}
-    return said | {"address": publish.publish(studio, what, _progress())}
+    tenths = once()
+    return said | {"address": publish.publish(studio, what, lambda words: tenths(re.sub(r"\d %", "0 %", words)))}
 
 
 def _place(options: argparse.Namespace, name: str, suffix: str = "") -> Path | None:
@@ -135,27 +135,9 @@ def _place(options: argparse.Namespace, name: str, suffix: str = "") -> Path | N
     return out.with_name(out.name + suffix) if out and not out.name.lower().endswith(suffix) else out
 
 
-def _say(words: str) -> None:
-    if words:
-        note(words)
-
-
 def _in_shell(words: list[str]) -> str:
     """A command as it is typed; to the shell of Windows a single quote is a letter."""
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
-
-
-def _progress() -> Callable[[str], None]:
-    """Says each tenth of an upload once."""
-    said = [""]
-
-    def say(words: str) -> None:
-        new = re.sub(r"\d %", "0 %", words)
-        if words and new != said[0]:
-            said[0] = new
-            note(new)
-
-    return say
 
 
 def _strength(options: argparse.Namespace, lora: "LoraInfo") -> float:
@@ -171,15 +153,10 @@ def _strength(options: argparse.Namespace, lora: "LoraInfo") -> float:
     return float(options.strength)
 
 
-@contextmanager
-def _drawer(studio: Studio) -> "Iterator[Drawer]":
+def _drawer(studio: Studio) -> "closing[Drawer]":
     from lora_gui.studio.tasks.drawing import Drawer
 
-    drawer = Drawer(studio)
-    try:
-        yield drawer
-    finally:
-        drawer.close()
+    return closing(Drawer(studio))
 
 
 _WAYS = {"share": _share, "civitai": _civitai, "publish": _publish}

@@ -4,10 +4,13 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import EndedEarly, Register, note
+from lora_gui.commands import EndedEarly, Register, note, once
+from lora_gui.commands.draw import arguments, asked
 from lora_gui.studio.paths import Studio
 
 if TYPE_CHECKING:
+    from lora_gui.protocol.jobs import Base
+    from lora_gui.settings import DrawSettings
     from lora_gui.studio.stacks.grid import Grid
 
 _ROWS = (
@@ -18,8 +21,6 @@ _ROWS = (
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
-    from lora_gui.commands.draw import arguments
-
     grid = register(commands, "grid", run_grid, "draw a grid: what changes from row to row and from column to column")
     grid.add_argument("--rows", metavar="AXIS:VALUES", help=_ROWS)
     grid.add_argument("--columns", metavar="AXIS:VALUES", required=True, help="the same across, such as seed:1,2,3")
@@ -35,20 +36,18 @@ def add(commands: Any, register: Register) -> None:
 
 def run_grid(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The sheet and its cells. Raises EndedEarly with those that were drawn where it was stopped."""
-    from lora_gui.commands.draw import asked
     from lora_gui.studio.stacks import axes, grid
 
-    base, settings, held = asked(options, studio)
+    base, settings, held = _asked(options, studio)
     rows = axes.read(options.rows) if options.rows else grid.ONE
     return _drawn(studio, grid.plan(studio, base, settings, rows, axes.read(options.columns)), options, held).to_json()
 
 
 def run_travel(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The strip, and the drawings as one that moves."""
-    from lora_gui.commands.draw import asked
     from lora_gui.studio.stacks import grid
 
-    base, settings, held = asked(options, studio)
+    base, settings, held = _asked(options, studio)
     axis = grid.travel(options.stations, options.first, options.last)
     done = _drawn(studio, replace(grid.plan(studio, base, settings, columns=axis), kind="travel"), options, held)
     return done.to_json() | {"moving": str(grid.animate(done))}
@@ -56,15 +55,22 @@ def run_travel(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def run_compare(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The drawings, and how much of each LoRA is left in all together."""
-    from lora_gui.commands.draw import asked
     from lora_gui.studio.stacks import compare
 
-    base, settings, held = asked(options, studio)
+    base, settings, held = _asked(options, studio)
     done = _drawn(studio, compare.plan(studio, base, settings), options, held)
     found = compare.kept(done)
     for one in found:
         note(one.sentence)
     return done.to_json() | {"kept": compare.to_json(found)}
+
+
+def _asked(options: argparse.Namespace, studio: Studio) -> tuple["Base", "DrawSettings", dict[str, Any] | None]:
+    """As of a drawing; that several of each are asked for is said to be left out."""
+    found = asked(options, studio)
+    if found[1].count > 1:
+        note("Each cell is drawn once: count is left out.")
+    return found
 
 
 def _drawn(studio: Studio, planned: "Grid", options: argparse.Namespace, held: Any) -> "Grid":
@@ -73,12 +79,10 @@ def _drawn(studio: Studio, planned: "Grid", options: argparse.Namespace, held: A
 
     for sentence in planned.notes:
         note(sentence)
-    drawer, now, told = Drawer(studio), planned, -1
+    drawer, now, tell = Drawer(studio), planned, once()
     try:
         for now in grid.draw(drawer, planned, lambda: False, held=held, on_processor=options.on_processor):
-            if len(now.drawn) != told:
-                told = len(now.drawn)
-                note(f"{told} of {len(now.cells)} drawn")
+            tell(f"{len(now.drawn)} of {len(now.cells)} drawn")
     except KeyboardInterrupt:
         raise EndedEarly("Stopped.", "What was drawn is kept.", now.to_json() | {"stopped": True}) from None
     finally:

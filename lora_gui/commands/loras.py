@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, bringing
+from lora_gui.commands import Register, bringing, files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -28,7 +28,7 @@ def add(commands: Any, register: Register) -> None:
         ("rename", run_rename, "give a LoRA another name"),
         ("edit", run_edit, "change what a LoRA's file says of itself, and what you note of it"),
         ("star", run_star, "give a LoRA a star, or take it"),
-        ("delete", run_delete, "move a LoRA to the bin of your studio"),
+        ("delete", files.run_delete, "move a LoRA to the bin of your studio"),
         ("restore", run_restore, "have a LoRA back from the bin"),
     ):
         one = register(topics, topic, run, words)
@@ -121,14 +121,6 @@ def run_star(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     card = _card(options, studio)
     return {"lora": card.name, "star": changes.note(studio, card, star=not options.off).star}
-
-
-def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """Where it lies now, and how many bytes emptying the bin would free."""
-    from lora_gui.studio.library import bin
-
-    gone = bin.delete(studio, _card(options, studio).path)
-    return {"in_the_bin": str(gone.path), "bytes": gone.size}
 
 
 def run_restore(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

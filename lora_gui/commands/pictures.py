@@ -70,11 +70,10 @@ def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def run_rename(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The set with its new name."""
-    from lora_gui.studio.things import picture_index, set_work
+    from lora_gui.studio.things import set_work
 
     place = set_captions.place_of(options, studio)
-    set_work.rename(place, options.title)
-    return {"set": place.name, "title": picture_index.read(place).title}
+    return {"set": place.name, "title": set_work.rename(place, options.title)}
 
 
 def run_add(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

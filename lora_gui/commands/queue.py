@@ -81,8 +81,13 @@ def run_run(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     queue.hold(studio, False)
     ended, by_hand = list[dict[str, Any]](), False
-    while queue.waiting(studio) and not by_hand:
-        if found := queue.advance(studio) or runs.running(studio):
+    while (waiting := queue.waiting(studio)) and not by_hand:
+        found = queue.advance(studio) or runs.running(studio)
+        for run in waiting:
+            if (status := run.status()).state == "failed" and not (found and found.folder == run.folder):
+                note(f"{status.what} {status.remedy}")  # it could not be started
+                ended.append({"run": str(run.folder), "error": status.what})
+        if found:
             run = queue.Followed(found.folder)
             note(f"Training {run.job.name}")
             try:

@@ -29,10 +29,10 @@ def add(actions: Any, register: Register) -> None:
 
 def place_of(options: argparse.Namespace, studio: Studio) -> Path:
     """The folder of the set that is named. Raises UserError where there is none."""
-    from lora_gui.studio.things import picture_index
+    from lora_gui.studio.things import picture_index, set_changes
 
     place = studio.pictures / Path(options.set).name
-    picture_index.read(place)
+    set_changes.between(place, lambda: picture_index.read(place))
     return place
 
 
@@ -51,12 +51,10 @@ def run_captions(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def run_past(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """What was taken back, or done again."""
-    from lora_gui.studio.things import pictures, set_changes
+    from lora_gui.studio.things import set_edits
 
-    found = pictures.load(place_of(options, studio))
-    pictures.require_free(studio, found.folder)
-    act = {"undo": set_changes.undo, "redo": set_changes.redo}[options.act]
-    return {"set": found.folder.name, "says": act(found.folder)}
+    place = place_of(options, studio)
+    return {"set": place.name, "says": set_edits.step(studio, place, options.act)}
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 import lora_gui
 from lora_gui import files
+from lora_gui.drive import Named
 from lora_gui.errors import UserError
 from lora_gui.protocol.events import Last, Resumed, from_fields, relocated, to_line
 from lora_gui.protocol.jobs import TrainJob
@@ -54,6 +55,17 @@ class TaskFolder:
     """The folder of one task."""
 
     path: Path
+    job = Named("job.json")
+    events = Named("events.jsonl")
+    log = Named("log.txt")
+    result = Named("result.json")  # how its latest start ended, in short; written last
+    started = Named("child.json")  # what the parent noted when it started the latest child
+    lock = Named("task.lock")  # held by the child as long as it lives
+    beat = Named("beat.json")  # a number that the living child raises, and its process id; one that stands still hangs
+    seen = Named("seen")  # there once its end was looked at and put away
+    samples = Named("samples")
+    insight = Named("insight")  # what was drawn of it once it had learnt, and what that says of it
+    checkpoints = Named("checkpoints")
 
     @property
     def studio(self) -> Path:
@@ -61,60 +73,10 @@ class TaskFolder:
         home = self.path.absolute()
         return home.parent.parent if home.parent.name in (RUNS, DOWNLOADS) else home
 
-    @property
-    def job(self) -> Path:
-        return self.path / "job.json"
-
-    @property
-    def events(self) -> Path:
-        return self.path / "events.jsonl"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.txt"
-
-    @property
-    def result(self) -> Path:
-        """How its latest start ended, in short; written last."""
-        return self.path / "result.json"
-
-    @property
-    def started(self) -> Path:
-        """What the parent noted when it started the latest child."""
-        return self.path / "child.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the child as long as it lives."""
-        return self.path / "task.lock"
-
-    @property
-    def beat(self) -> Path:
-        """A number that the living child raises, and its process id; a child whose number stands still hangs."""
-        return self.path / "beat.json"
-
-    @property
-    def seen(self) -> Path:
-        """There once its end was looked at and put away."""
-        return self.path / "seen"
-
     def beginning(self, job: TrainJob) -> Path | None:
         """Where the LoRA lies that a job begins with: its copy in this folder; None where it begins anew."""
         name = PurePath(job.begin_from.replace("\\", "/")).name
         return self.path / BEGIN / name if name else None
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
-
-    @property
-    def insight(self) -> Path:
-        """What was drawn of it once it had learnt, and what that says of it."""
-        return self.path / "insight"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints / f"ckpt-{step:06}"
@@ -219,16 +181,11 @@ class TaskFolder:
         return relocated(last, lambda path: located(path, self.studio)), reached
 
 
-@dataclass(frozen=True)
-class _Brought:
+class BROUGHT:
     """What lies in the folder of a task that has brought a LoRA."""
 
-    lora: str = "lora.safetensors"
-    picture: str = "preview"  # as a stranger made it
-    about: str = "about.json"
-
-
-BROUGHT = _Brought()
+    lora, about = "lora.safetensors", "about.json"
+    picture = "preview"  # as a stranger made it
 
 
 ORIGIN = ".origin.json"  # in the folder of a base that the app has downloaded: where its files came from

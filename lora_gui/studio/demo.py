@@ -1,7 +1,5 @@
 """The demonstration: train the style preset on the starter and the example pictures, draw with and without the LoRA."""
 
-import io
-import json
 import os
 import time
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -17,9 +15,11 @@ from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings, StackEntry, check
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.stacks.sheet import Sheet
 from lora_gui.studio.tasks import runs
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import bases, pictures, presets
+from lora_gui.studio.things.drawings import pixels
 
 PRESET, BASE, TRIGGER, NAME = "style", "starter", "zxy_style", "demo-style"
 # Subjects the base knows and none of the example pictures shows.
@@ -34,8 +34,7 @@ PROMPTS = (
     "tiger face on a purple background",
 )
 SEED = 100
-CELL, LABEL, MARGIN = 192, 40, 96  # px
-INK, PAPER = "#2b2b33", "#ffffff"
+CELL = 256  # px of a drawing on the sheet
 
 Say = Callable[[events.Event], None]
 
@@ -53,7 +52,11 @@ def demo(studio: Studio, out: Path, say: Say) -> dict[str, Any]:
     trained = time.monotonic()
     before, after = _draw(studio, base, Path(status.lora), out, say)
     picture = out / "before-after.png"
-    files.write_bytes(picture, _png(grid(before, after)))
+    page = Sheet(PROMPTS, ("base", "with LoRA"), (CELL, CELL))
+    for column, both in enumerate(zip(before, after, strict=True)):
+        for row, drawing in enumerate(both):
+            page.put(row, column, drawing)
+    page.save(picture, "The same prompts and seeds, drawn by the base and with the LoRA.")
     seconds = round(time.monotonic() - began, 1)
     shown = {"lora": status.lora, "before_after": os.path.realpath(picture), "seconds": seconds}
     figures = shown | {
@@ -65,9 +68,9 @@ def demo(studio: Studio, out: Path, say: Say) -> dict[str, Any]:
         "prompts": PROMPTS,
         "trigger": TRIGGER,
         "seed": SEED,
-        "changed": [round(difference(one, other), 4) for one, other in zip(before, after, strict=True)],
+        "changed": [round(difference(pixels(one), pixels(other)), 4) for one, other in zip(before, after, strict=True)],
     }
-    files.write_text(out / "figures.json", json.dumps(figures, indent=1))
+    files.write_json(out / "figures.json", figures)
     return shown
 
 
@@ -80,7 +83,7 @@ def _train(studio: Studio, base: Base) -> runs.Run:
     return runs.start(studio, runs.new_job(studio, NAME, TRIGGER, PRESET, base, chosen.pictures, settings))
 
 
-def _draw(studio: Studio, base: Base, lora: Path, out: Path, say: Say) -> tuple[list[Image.Image], list[Image.Image]]:
+def _draw(studio: Studio, base: Base, lora: Path, out: Path, say: Say) -> tuple[list[Path], list[Path]]:
     """The prompts drawn by the base, and by the base with the LoRA, the same seeds."""
     drawer = Drawer(studio)
     try:
@@ -94,48 +97,19 @@ def _draw(studio: Studio, base: Base, lora: Path, out: Path, say: Say) -> tuple[
                     "seed": SEED + number,
                 }
                 ids.append(drawer.order(base, check(DrawSettings, values), out / "drawings"))
-        drawn: list[Image.Image] = []
+        drawn: list[Path] = []
         for id in ids:
             for status in drawer.wait(id):
                 if status.state == "failed":
                     raise UserError(status.what, status.remedy)
             say(events.Phase("Drawing", len(drawn) + 1, len(ids)))
-            drawn.append(Image.open(drawer.status(id).drawings[0]).convert("RGB"))
+            drawn.append(drawer.status(id).drawings[0])
         return drawn[: len(PROMPTS)], drawn[len(PROMPTS) :]
     finally:
         drawer.close()
-
-
-def grid(before: list[Image.Image], after: list[Image.Image]) -> Image.Image:
-    """Base above LoRA, a column for each prompt, the prompts above."""
-    font = ImageFont.load_default(size=14)
-    sheet = Image.new("RGB", (MARGIN + CELL * len(before), LABEL + 2 * CELL), PAPER)
-    pen = ImageDraw.Draw(sheet)
-    for row, (title, drawings) in enumerate((("base", before), ("with LoRA", after))):
-        pen.text((MARGIN - 8, LABEL + CELL * row + CELL // 2), title, INK, font, anchor="rm")
-        for column, drawing in enumerate(drawings):
-            scaled = drawing.resize((CELL - 4, CELL - 4), Image.Resampling.LANCZOS)
-            sheet.paste(scaled, (MARGIN + CELL * column + 2, LABEL + CELL * row + 2))
-    for column, prompt in enumerate(PROMPTS[: len(before)]):
-        subject, _, ground = prompt.partition(" on ")
-        pen.text(
-            (MARGIN + CELL * column + CELL // 2, LABEL // 2),
-            f"{subject}\non {ground}",
-            INK,
-            font,
-            anchor="mm",
-            align="center",
-        )
-    return sheet
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
     """Mean difference of two drawings, 0 = the same, 1 = black against white."""
     pixels = (np.asarray(image, dtype=np.float32) / 255 for image in (one, other))
     return float(np.abs(next(pixels) - next(pixels)).mean())
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()

@@ -9,14 +9,11 @@ from pathlib import Path
 import platformdirs
 
 from lora_gui import drive, files
+from lora_gui.drive import Named
 from lora_gui.errors import UserError
 
 HOME = "LORA_GUI_HOME"  # the variable
 MARK = "studio.json"  # in the studio folder, once it was closed to other users
-FOLDERS = (
-    "runs", "loras", "library", "bin", "drawings", "pictures", "bases", "captioners", "presets", "given", "downloads",
-    "cache",
-)  # fmt: skip
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _SECOND = "%Y%m%d-%H%M%S"
 _NAME_ONE = f"Set {HOME} to the whole path of a folder, and start again."
@@ -28,6 +25,18 @@ class Studio:
     """Where the user's things live. `LORA_GUI_HOME` moves it."""
 
     home: Path
+    runs = Named(within="home")
+    loras = Named(within="home")
+    library = Named(within="home")  # what the user notes of the LoRAs
+    bin = Named(within="home")  # LoRAs, drawings and sheets that were deleted, and can be had back
+    drawings = Named(within="home")
+    pictures = Named(within="home")
+    bases = Named(within="home")
+    captioners = Named(within="home")
+    downloads = Named(within="home")
+    presets = Named(within="home")
+    given = Named(within="home")  # what was made to be given away
+    cache = Named(within="home")  # can be deleted at any time
 
     @classmethod
     def default(cls) -> "Studio":
@@ -72,57 +81,8 @@ class Studio:
         drive.make_private(self.home)
         return was_open
 
-    @property
-    def runs(self) -> Path:
-        return self.home / "runs"
 
-    @property
-    def loras(self) -> Path:
-        return self.home / "loras"
-
-    @property
-    def library(self) -> Path:
-        """What the user notes of the LoRAs."""
-        return self.home / "library"
-
-    @property
-    def bin(self) -> Path:
-        """LoRAs, drawings and sheets that were deleted, and can be had back."""
-        return self.home / "bin"
-
-    @property
-    def drawings(self) -> Path:
-        return self.home / "drawings"
-
-    @property
-    def pictures(self) -> Path:
-        return self.home / "pictures"
-
-    @property
-    def bases(self) -> Path:
-        return self.home / "bases"
-
-    @property
-    def captioners(self) -> Path:
-        return self.home / "captioners"
-
-    @property
-    def downloads(self) -> Path:
-        return self.home / "downloads"
-
-    @property
-    def presets(self) -> Path:
-        return self.home / "presets"
-
-    @property
-    def given(self) -> Path:
-        """What was made to be given away."""
-        return self.home / "given"
-
-    @property
-    def cache(self) -> Path:
-        """Can be deleted at any time."""
-        return self.home / "cache"
+FOLDERS = tuple(name for name, one in vars(Studio).items() if isinstance(one, Named))
 
 
 def home_folder() -> Path | None:

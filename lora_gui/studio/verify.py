@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,11 @@ from lora_gui.studio.sandbox.picture_decode import DAMAGED
 from lora_gui.studio.tasks.run import QUEUE, Run, queued
 from lora_gui.studio.tasks.status import RunStatus, ended
 from lora_gui.studio.things import bases, drawings, loras, picture_index, pictures, presets
-from lora_gui.studio.things.names import read_text
+from lora_gui.studio.things.names import read_lines
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # its last part and that part's checksum
 
 Thing = tuple[Path, Callable[[], None]]  # and what raises where it is damaged
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """One thing that is not as it was made."""
-
-    path: str
-    what: str
-    remedy: str
 
 
 def verify(studio: Studio) -> dict[str, Any]:
@@ -42,10 +32,10 @@ def verify(studio: Studio) -> dict[str, Any]:
         try:
             check()
         except UserError as error:
-            wrong.append(asdict(Wrong(str(path), error.what, error.remedy)))
+            wrong.append({"path": str(path), "what": error.what, "remedy": error.remedy})
         except files.STRANGE as error:
             what = f"{path.name} could not be read ({getattr(error, 'strerror', None) or 'damaged'})."
-            wrong.append(asdict(Wrong(str(path), what, "Check the disk, or take it from a backup.")))
+            wrong.append({"path": str(path), "what": what, "remedy": "Check the disk, or take it from a backup."})
         checked += 1
     return {"checked": checked, "wrong": wrong}
 
@@ -184,7 +174,7 @@ def _sum_of_values(path: Path) -> str:
 
 def _caption(path: Path) -> None:
     if os.path.lexists(path):
-        read_text(path)
+        read_lines(path)
 
 
 def _drawing(path: Path) -> None:

@@ -51,3 +51,8 @@ def test_bases_are_found_listed_added_and_removed(studio, said, tmp_path, capsys
     path.unlink()
     assert said("list")[1]["gone"] == [{"path": str(path), "program": "ComfyUI", "silent": False}]
     assert main(["bases"]) == 0 and "not there any more: " in capsys.readouterr().out
+
+
+def test_a_name_that_no_disk_takes_is_no_base(studio, said):
+    for name in ("a" * 300, "a" * 300 + ".safetensors"):
+        assert said("add", name)[1]["remedy"] == "Check where the base lies."

@@ -86,5 +86,7 @@ def test_links_in_a_circle_are_a_sentence(draw, tmp_path):
 
 
 def test_stations_without_end_are_refused_before_they_are_counted(studio, base, capsys):
-    assert cli.main(["travel", "--prompt", "x", "--base", str(base), "--stations", "2000000000"]) == 1
-    assert "This grid has 2000000000 drawings." in capsys.readouterr().err
+    line = ["travel", "--prompt", "x", "--base", str(base), "--set", "count=3"]
+    assert cli.main([*line, "--stations", "2000000000"]) == 1
+    said = capsys.readouterr().err
+    assert "This grid has 2000000000 drawings." in said and "Each cell is drawn once: count is left out." in said

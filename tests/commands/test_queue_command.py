@@ -31,6 +31,16 @@ def test_ctrl_c_stops_the_run_that_goes_on_and_begins_no_other(studio, monkeypat
     assert first.status().state == "stopped" and [one.folder for one in queue.waiting(studio)] == [second.folder]
 
 
+def test_one_that_cannot_be_started_is_told_and_the_exit_code_says_so(studio, capsys):
+    first, odd = (queue.add(studio, job(studio, name)) for name in ("one", "two"))
+    wait_until(lambda: first.status().state == "running")
+    odd.files.job.write_text("{")
+    first.stop()
+    code, told = worked_off(capsys)
+    assert code == 1
+    assert told["ended"][-1] == {"run": str(odd.folder), "error": f"The run {odd.folder.name} is damaged."}
+
+
 def test_one_that_fails_lets_the_next_begin_and_the_exit_code_says_so(studio, capsys):
     ordered = [queue.add(studio, job(studio, name)) for name in ("one", "dies", "dies")]
     wait_until(lambda: ordered[0].status().state == "running")

@@ -269,3 +269,9 @@ def test_only_small_regular_files_are_read(tmp_path):
     assert [files.read_json(tmp_path / name) for name in names] == [None] * len(names)
     assert files.read_json(tmp_path / "fine") == {"a": [1]}
     assert files.read_json(tmp_path / "large", most=2 * files.SMALL) == []
+
+
+def test_folders_without_a_name_of_their_own_are_made_as_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in (Path(), Path(tmp_path.anchor)):
+        files.make_folder(place)  # as `--out .` names it

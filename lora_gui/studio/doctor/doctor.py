@@ -93,5 +93,5 @@ def judged(patients: Sequence[Patient], seen: Sequence[Look], asked: Asked) -> J
             mine = [finding for finding in mine if finding.kind != "outlier"]
         mine += wording.too_long(one.file, with_trigger(trigger, one.caption), how_read, trigger)
         each[one.file] = tuple(mine)
-    of_captions = wording.checks(names, captions, trigger, asked.goal) if patients else ()
+    of_captions = wording.checks(captions, trigger, asked.goal) if patients else ()
     return Judgement(each, (*found.set, *of_captions))

@@ -1,6 +1,8 @@
 """Looks at pictures, kept by their content: what was looked at once is known at once."""
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,8 +55,8 @@ def _place(studio: Studio, key: str) -> Path:
 
 
 def _content(path: Path) -> str:
-    """The digest of a file; of one that cannot be read, of its place, so that it is asked for and refused."""
-    try:
-        return f"f{files.sha256(path)}"
-    except OSError:
-        return f"n{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()}"
+    """The digest of a file; of what cannot be read, or never ends, of its place, so that it is refused."""
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):
+            return f"f{files.sha256(path)}"
+    return f"n{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()}"

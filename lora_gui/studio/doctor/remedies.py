@@ -12,6 +12,7 @@ from lora_gui.studio.doctor.finding import Line
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox import picture_digest
 from lora_gui.studio.things import masks, picture_index, pictures, set_changes
+from lora_gui.studio.things.drawings import pixels
 from lora_gui.studio.things.pictures import Picture, PictureSet
 
 Contents = dict[str, bytes | Path | None]
@@ -49,8 +50,7 @@ def _crop(found: PictureSet, meant: Sequence[Picture], line: Line) -> tuple[str,
     index = picture_index.read(found.folder)
     digests, contents, count = list(index.digests), Contents(), 0
     for one in meant:
-        with Image.open(one.path, formats=("PNG",)) as image:
-            picture = image.convert("RGB")
+        picture = pixels(one.path)
         left, top, right, bottom = (side + (side > 0) for side in look.borders(picture))
         if left or top or right or bottom:
             box = (left, top, picture.width - right, picture.height - bottom)

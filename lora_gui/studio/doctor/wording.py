@@ -37,7 +37,7 @@ def goal_of(preset: str) -> str:
     return preset if preset in GOALS else GOALS[0]
 
 
-def checks(names: Sequence[str], captions: Sequence[str], trigger: str, goal: str) -> Iterator[Finding]:
+def checks(captions: Sequence[str], trigger: str, goal: str) -> Iterator[Finding]:
     """What is wrong with the captions together."""
     written = [one for one in captions if one.strip()]
     if len(written) < len(captions):

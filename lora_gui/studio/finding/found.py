@@ -47,10 +47,6 @@ class Found:
     def bases(self) -> list[Thing]:
         return [one for one in self.things if one.is_base]
 
-    @property
-    def parts(self) -> list[Thing]:
-        return [one for one in self.things if not one.is_base]
-
 
 @dataclass(frozen=True)
 class Now:
@@ -107,14 +103,12 @@ def add(studio: Studio, thing: Thing) -> None:
     remember(studio, replace(known, things=(*others, thing)))
 
 
-def forget(studio: Studio, path: str) -> bool:
-    """Forget one; whether it was known. Nothing of it is deleted."""
+def forget(studio: Studio, path: str) -> None:
+    """Forget one, if it was known. Nothing of it is deleted."""
     known = remembered(studio)
     rest = tuple(one for one in known.things if one.path != path)
-    if len(rest) == len(known.things):
-        return False
-    remember(studio, replace(known, things=rest))
-    return True
+    if len(rest) < len(known.things):
+        remember(studio, replace(known, things=rest))
 
 
 def _thing(said: Any) -> Thing | None:

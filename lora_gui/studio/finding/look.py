@@ -51,7 +51,7 @@ def look(studio: Studio) -> Generator[Progress, None, Found]:
 def add(studio: Studio, path: Path) -> Thing:
     """Remember a base, or a network of one, that the user names. Raises UserError where it is neither."""
     place = Path(os.path.expanduser(path)).absolute()
-    what = _told(place) if base_places.is_checkpoint(place) and place.is_file() else ""
+    what = _told(place) if base_places.is_checkpoint(place) and os.path.isfile(place) else ""
     if isinstance(what, str):  # no base of one file: a folder, or something that `at` says what it is
         base = bases.at(studio, place)
         place, what = Path(base.path), (base.family, base.known)

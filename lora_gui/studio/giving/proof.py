@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from PIL import Image, ImageChops, ImageStat
@@ -16,6 +15,7 @@ from lora_gui.studio.capacity import gpu
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import bases
+from lora_gui.studio.things.drawings import pixels
 from lora_gui.studio.things.loras import LoraInfo
 
 SEED = 1
@@ -52,7 +52,7 @@ class Prover:
     def __enter__(self) -> "Prover":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         files.remove_folder(self._folder)
 
     @property
@@ -114,9 +114,7 @@ class Prover:
             "height": min(usual.get("height", SIDE), SIDE),
             "stack": _stack(lora) if lora else (),
         }
-        path = self._ordered(base, usual | small, self._folder, read_by)
-        with Image.open(path, formats=("PNG",)) as image:
-            return image.convert("RGB")
+        return pixels(self._ordered(base, usual | small, self._folder, read_by))
 
     def _ordered(self, base: Base, values: dict[str, Any], folder: Path, read_by: Reader = "") -> Path:
         id = self._drawer.order(base, check(DrawSettings, values), folder, read_by=read_by)

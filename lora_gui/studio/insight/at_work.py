@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,10 +28,10 @@ class Standing:
 
 
 class AtWork:
-    """`changed` is called whenever something has, from the thread of the work."""
+    """What it is may be asked from any thread."""
 
-    def __init__(self, studio: Studio, drawer: Drawer, changed: Callable[[], None] = lambda: None) -> None:
-        self._studio, self._drawer, self._changed = studio, drawer, changed
+    def __init__(self, studio: Studio, drawer: Drawer) -> None:
+        self._studio, self._drawer = studio, drawer
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._standing = Standing()
@@ -61,9 +60,7 @@ class AtWork:
         try:
             for done, of in report.make(self._studio, self._drawer, run, stop.is_set, **order):
                 self._standing = Standing(name, done, of, goes_on=True, stopping=stop.is_set())
-                self._changed()
         except UserError as error:
             problem = error
         finally:
             self._standing = Standing(name, problem=problem)
-            self._changed()

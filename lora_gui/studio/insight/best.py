@@ -23,6 +23,7 @@ from lora_gui.studio.library.shelf import Card
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.stacks.grid import RECORD
 from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.things.drawings import pixels
 
 ARRIVED = 0.9  # share of the way that a look comes at best, with which the smallest strength is taken
 LITTLE = 0.1  # of the way from the base to the pictures; less is no evidence for any strength
@@ -140,8 +141,7 @@ def _ways(row: Sequence[Picture], pictures: Sequence[Picture]) -> list[float]:
 
 def _cover(picture: Path) -> str:
     """One of our own drawings, small, as a data address."""
-    with Image.open(picture, formats=("PNG",)) as image:
-        small = image.convert("RGB")
+    small = pixels(picture)
     small.thumbnail((COVER, COVER), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     small.save(data, "JPEG", quality=90)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lora_gui.studio.things.drawings import pixels
+
 SIDE = 128  # px, both sides at which pictures are compared
 FINE, SMALL, EDGE = 64, 16, 6  # px in which edges and shapes are told; px of the border that shows the background
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
@@ -29,9 +31,8 @@ class Picture:
 
     @classmethod
     def read(cls, path: Path) -> Picture:
-        """A picture of our own making. Raises OSError or ValueError where it is damaged."""
-        with Image.open(path, formats=("PNG",)) as image:
-            return cls(np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32), path)
+        """A picture of our own making. Raises UserError where it is damaged, or gone."""
+        return cls(np.asarray(pixels(path).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32), path)
 
     @cached_property
     def grey(self) -> Pixels:

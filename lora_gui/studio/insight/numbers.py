@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lora_gui.errors import UserError
 from lora_gui.studio.insight.measures import LOOK, Picture, change, spread, traced, unlike
 from lora_gui.studio.stacks.grid import Grid
 
@@ -95,7 +96,7 @@ def near(drawing: Picture, pictures: Sequence[Picture]) -> Near:
 
 
 def measured(grids: dict[str, Grid], pictures: Sequence[Picture]) -> Numbers:
-    """Read all that was drawn. Raises OSError or ValueError where a drawing cannot be read, KeyError where it lacks."""
+    """Read all that was drawn. Raises UserError where a drawing is damaged, or was not drawn."""
     read = {name: _read(one) for name, one in grids.items()}
     strengths, plain, seeds = read["strengths"], read["plain"], read["seeds"]
     steps = {int(row): read["steps"][n] for n, row in enumerate(grids["steps"].rows.values)} if "steps" in grids else {}
@@ -115,7 +116,7 @@ def _read(drawn: Grid) -> list[tuple[Picture, ...]]:
     across = len(drawn.columns.values)
     found = [Picture.read(cell.drawing) for cell in drawn.cells if cell.drawing]
     if len(found) < len(drawn.cells):
-        raise KeyError(drawn.folder.name)
+        raise UserError("Not all of it was drawn, so nothing can be told.", "Look again.")
     return [tuple(found[n : n + across]) for n in range(0, len(found), across)]
 
 

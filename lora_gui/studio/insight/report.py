@@ -125,10 +125,7 @@ def read(run: Run) -> Report | None:
 def judged(studio: Studio, run: Run, home: Path, drawn: sheets.Sheets, compared: Compared) -> Report:
     """By what was drawn into `home`, which the pictures of the findings are written into, too."""
     job, status = run.job, run.status()
-    try:
-        measured = numbers.measured(drawn.grids, compared.pictures)
-    except (OSError, ValueError) as error:
-        raise UserError("What was drawn cannot be read.", "Check the disk, then look again.") from error
+    measured = numbers.measured(drawn.grids, compared.pictures)
     case = verdicts.Case(job, measured, status.measured)
     found = [*_failed(studio, job, status), *verdicts.findings(studio, case)]
     pictures = pictured.draw(home, case, found)
@@ -149,7 +146,7 @@ def compared_with(job: TrainJob) -> Compared:
 def _read(path: Path) -> Picture:
     try:
         return Picture.read(path)
-    except (OSError, ValueError) as error:
+    except UserError as error:
         what = f"The picture {path.name} of this run cannot be read."
         raise UserError(what, f"Put it back, or take {path} away, then look again.") from error
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lora_gui.files import LONGEST_NAME
+from lora_gui.drive import LONGEST_NAME
 
 PICTURES = (".preview.png", ".preview.jpg", ".preview.jpeg", ".preview.webp", ".png", ".jpg", ".jpeg", ".webp")
 _OTHERS = (".json", ".txt", ".civitai.info", ".cm-info.json", ".metadata.json", ".yaml")

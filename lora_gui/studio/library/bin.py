@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -100,8 +99,7 @@ def restore(studio: Studio, one: Binned) -> Path:
         files.move(noted, notes.place(studio, stem))
     for path, ending in parts.items():
         files.move(path, studio.loras / f"{stem}{ending}")
-    with contextlib.suppress(OSError):
-        one.folder.rmdir()
+    drive.drop_empty(one.folder)
     return studio.loras / f"{stem}{one.path.suffix}"
 
 

@@ -15,7 +15,7 @@ from lora_gui.formats.contract import Kind, People, Rights
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.studio.library import changes, origins
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import picture_index
+from lora_gui.studio.things import picture_index, set_changes
 from lora_gui.studio.things.loras import LoraInfo
 
 in_words = contract.in_words
@@ -108,19 +108,19 @@ def answers(**given: Any) -> Answers:
 
 
 def _pictures(job: TrainJob) -> tuple[Learnt, ...]:
-    found = []
-    for number, one in enumerate(job.pictures, start=1):
-        path = Path(one.path)
-        label, opted_out = _in_set(path)
-        found.append(Learnt(number, label, path, one.digest or origins.of_file(path), opted_out))
-    return tuple(found)
+    paths = [Path(one.path) for one in job.pictures]
+    sets = {folder: _called(folder) for folder in dict.fromkeys(path.parent for path in paths)}
+    return tuple(
+        Learnt(number, label, path, one.digest or origins.of_file(path), opted_out)
+        for number, (one, path) in enumerate(zip(job.pictures, paths, strict=True), start=1)
+        for label, opted_out in [sets[path.parent].get(path.stem, (path.name, False))]
+    )
 
 
-def _in_set(path: Path) -> tuple[str, bool]:
-    """What the set of a picture calls it, and whether its file forbade to learn from it."""
+def _called(folder: Path) -> dict[str, tuple[str, bool]]:
+    """What a set calls its pictures, by the stems of their files, and whether those forbade to learn from them."""
     try:
-        index = picture_index.read(path.parent)
-        number = int(path.stem)
-        return index.labels[number - 1], number in index.opted_out
-    except (UserError, ValueError, IndexError):  # the examples of the app, or a set that is gone
-        return path.name, False
+        index = set_changes.between(folder, lambda: picture_index.read(folder))
+    except UserError:  # the examples of the app, or a set that is gone
+        return {}
+    return {f"{at:04}": (label, at in index.opted_out) for at, label in enumerate(index.labels, start=1)}

@@ -33,12 +33,12 @@ class Dropped:
     left: list[str] = field(default_factory=list)
 
 
-def take(studio: Studio, sources: Sequence[Path], names: Sequence[str] = (), skipped: Sequence[str] = ()) -> Dropped:
+def take(studio: Studio, sources: Sequence[Path], names: Sequence[str] = ()) -> Dropped:
     """Copy every LoRA in files and folders into the studio, those it has already left out.
 
     `names` are a browser's names, as `intake.gather` has them. Raises UserError where there is none, or no room.
     """
-    found = [one for one in gather(sources, names, skipped).files if not one.name.name.startswith(".")]
+    found = [one for one in gather(sources, names).files if not one.name.name.startswith(".")]
     dropped = Dropped()
     wanted = [one for one in found if one.given and one.name.suffix.lower() == SUFFIX]
     old = [one.name.name for one in found if one.given and one.name.suffix.lower() in _OLD]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_gui import files
+from lora_gui import drive, files
 from lora_gui.errors import UserError
 from lora_gui.studio.library import index, scan
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.things import drawings
+from lora_gui.studio.things.sorting import folded
 
 STARS = "stars.json"  # in the folder of drawings
 _TAG = re.compile(r"\s*<lora:([^:>\n]+):([^:>\n]*)>")
@@ -48,7 +48,7 @@ def history(studio: Studio, seconds: float | None = None) -> tuple[list[Drawn], 
 
 def wanted(found: Iterable[Drawn], words: str, star: bool = False) -> list[Drawn]:
     """Those that have all the words in prompt, LoRAs, base or seed, and a star where that is asked for."""
-    parts = _folded(words).split()
+    parts = folded(words).split()
     return [
         one for one in found
         if (one.star or not star) and (not parts or all(part in _searched(one) for part in parts))
@@ -100,7 +100,7 @@ def restore(studio: Studio, binned: str) -> str:
     day, _, name = source.name.partition(" ")
     target = files.free_name(studio.drawings / day, Path(name).stem, ".png")
     files.move(source, target)
-    folder.rmdir()
+    drive.drop_empty(folder)
     return f"{day}/{target.name}"
 
 
@@ -136,8 +136,4 @@ def _drawn(name: str, said: dict[str, Any], star: bool) -> Drawn:
 
 
 def _searched(one: Drawn) -> str:
-    return _folded(" ".join((one.prompt, one.base, one.seed, *(lora for lora, _ in one.loras))))
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
+    return folded(" ".join((one.prompt, one.base, one.seed, *(lora for lora, _ in one.loras))))

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lora_gui import files
 from lora_gui.errors import UserError
@@ -25,9 +25,9 @@ _TAG = re.compile(r"<lora:([^:>\n]+):")
 
 def usable(studio: Studio) -> list[LoraInfo]:
     """Every LoRA that can be drawn with, the file that changed last first."""
-    told, states, _ = loras(studio, None)
-    names = sorted(told, key=lambda name: states[name].st_mtime_ns, reverse=True)
-    return [lora for name in names if (lora := info(studio, name, told[name]))]
+    told, there, _ = loras(studio, None)
+    names = sorted(told, key=lambda name: there[name].stat.st_mtime_ns, reverse=True)
+    return [lora for name in names if (lora := info(there[name].path, told[name]))]
 
 
 def triggers(studio: Studio) -> dict[str, str]:
@@ -46,23 +46,30 @@ def now_at(studio: Studio, path: str) -> str:
 
 def noted(studio: Studio) -> dict[str, Notes]:
     """What is noted of each LoRA, by its name."""
-    marks = {name: _mark(stat) for name, stat in scanned(studio.library, ".json").items()}
+    marks = {name: _mark(one.stat) for name, one in scanned(studio.library, ".json").items()}
     told, _ = index.told_of(studio, "notes", marks, lambda name: notes.of(studio, name).model_dump())
     return {name: Notes.model_validate(said) for name, said in told.items()}
 
 
-def loras(studio: Studio, seconds: float | None) -> tuple[dict[str, Any], dict[str, os.stat_result], int]:
+class Seen(NamedTuple):
+    """A file and its state."""
+
+    path: Path
+    stat: os.stat_result
+
+
+def loras(studio: Studio, seconds: float | None) -> tuple[dict[str, Any], dict[str, Seen], int]:
     """What is told of each LoRA file by its name without suffix, and its state; those still being written left out."""
-    states = scanned(studio.loras, SUFFIX, capitals=True)
-    marks = {name: _mark(stat) for name, stat in states.items()}
-    told, left = index.told_of(studio, "lora", marks, lambda name: _told(place(studio, name)), seconds)
-    return told, states, left
+    there = scanned(studio.loras, SUFFIX, capitals=True)
+    marks = {name: _mark(one.stat) for name, one in there.items()}
+    told, left = index.told_of(studio, "lora", marks, lambda name: _told(there[name].path), seconds)
+    return told, there, left
 
 
-def scanned(folder: Path, suffix: str, links: bool = True, capitals: bool = False) -> dict[str, os.stat_result]:
+def scanned(folder: Path, suffix: str, links: bool = True, capitals: bool = False) -> dict[str, Seen]:
     """The files of a folder that end so, or so in capitals too, each with its state; without what is still being
     written, or without links."""
-    found = {}
+    found: dict[str, Seen] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -71,7 +78,7 @@ def scanned(folder: Path, suffix: str, links: bool = True, capitals: bool = Fals
                 if fits and (links or not entry.is_symlink()):
                     stat = _stat(entry)
                     if stat is not None and (ending == suffix or name not in found):
-                        found[name] = stat
+                        found[name] = Seen(Path(entry.path), stat)
     except OSError:  # there is no such folder, or it cannot be listed, which "Check my studio" says
         return {}
     return found
@@ -100,12 +107,12 @@ def _told(path: Path) -> dict[str, Any] | None:
         return {"what": f"{plain(path.name)} could not be read ({because}).", "remedy": "Get another copy of it."}
 
 
-def info(studio: Studio, name: str, said: dict[str, Any]) -> LoraInfo | None:
+def info(path: Path, said: dict[str, Any]) -> LoraInfo | None:
     """What a LoRA says of itself, of what was told of its file; None where that is why it cannot be used."""
     if "info" not in said:
         return None
     fields = {**said["info"], "odd": tuple(said["info"]["odd"])}
-    return LoraInfo(path=place(studio, name), **fields)
+    return LoraInfo(path=path, **fields)
 
 
 def runs(studio: Studio, seconds: float | None) -> tuple[dict[str, str], int]:
@@ -141,10 +148,10 @@ def drawn(studio: Studio, seconds: float | None) -> tuple[dict[str, list[str]], 
 def drawings_states(studio: Studio) -> dict[str, str]:
     """The state of each drawing, by its place within the folder of drawings."""
     return {
-        f"{day.name}/{name}.png": _mark(stat)
+        f"{day.name}/{name}.png": _mark(one.stat)
         for day in studio.drawings.glob("????-??-??")
-        for name, stat in scanned(day, ".png", links=False).items()
-        if not name.endswith("-preview") and stat.st_nlink <= 1
+        for name, one in scanned(day, ".png", links=False).items()
+        if not name.endswith("-preview") and one.stat.st_nlink <= 1
     }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +23,7 @@ from lora_gui.studio.library.scan import SUFFIX
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
 from lora_gui.studio.things.loras import LoraInfo
+from lora_gui.studio.things.sorting import folded
 
 SHOWN = 12  # drawings of a card
 _ORIGINS = {"made": True, "brought": False}
@@ -110,12 +110,12 @@ def shelf(studio: Studio, seconds: float | None = None) -> Shelf:
     def rest() -> float | None:
         return None if seconds is None else max(0.0, seconds - (time.monotonic() - began))
 
-    told, states, left = scan.loras(studio, rest())
+    told, there, left = scan.loras(studio, rest())
     runs, unread = scan.runs(studio, rest())
     drawn, undrawn = scan.drawn(studio, rest())
     noted = _notes(studio, {name: str((said.get("info") or {}).get("digest", "")) for name, said in told.items()})
     cards = [
-        _card(studio, name, said, _came(states[name]), noted.get(name, notes.PLAIN), runs, drawn)
+        _card(there[name], name, said, noted.get(name, notes.PLAIN), runs, drawn)
         for name, said in told.items()
     ]
     return Shelf(sorted(cards, key=lambda card: card.came, reverse=True), left + unread + undrawn)
@@ -138,7 +138,7 @@ def broken(card: Card) -> UserError:
 
 def wanted(cards: Iterable[Card], wish: Wish) -> list[Card]:
     """Those that fit the wish, in its order; the broken ones last."""
-    words = _folded(wish.words).split()
+    words = folded(wish.words).split()
     fitting = SORTS.get(wish.sort, SORTS["newest"])(
         [
             card
@@ -155,35 +155,25 @@ def wanted(cards: Iterable[Card], wish: Wish) -> list[Card]:
 
 SORTS: dict[str, Callable[[list[Card]], list[Card]]] = {
     "newest": lambda cards: sorted(cards, key=lambda card: card.came, reverse=True),
-    "name": lambda cards: sorted(cards, key=lambda card: _folded(card.name)),
+    "name": lambda cards: sorted(cards, key=lambda card: folded(card.name)),
     "used": lambda cards: sorted(cards, key=lambda card: (card.used, card.came), reverse=True),
 }
 
 
 def _searched(card: Card) -> str:
     said = (card.info.title, card.info.trigger, card.info.base_title, card.info.description) if card.info else ()
-    return _folded(" ".join((card.name, *said, card.notes.text, *card.notes.tags)))
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
+    return folded(" ".join((card.name, *said, card.notes.text, *card.notes.tags)))
 
 
 def _card(
-    studio: Studio,
-    name: str,
-    said: dict[str, Any],
-    came: str,
-    noted: Notes,
-    runs: dict[str, str],
-    drawn: dict[str, list[str]],
+    seen: scan.Seen, name: str, said: dict[str, Any], noted: Notes, runs: dict[str, str], drawn: dict[str, list[str]]
 ) -> Card:
     names = dict.fromkeys((name, *noted.formerly))
     found = sorted((drawing for one in names for drawing in drawn.get(one, ())), reverse=True)
     return Card(
-        path=loras.place(studio, name),
-        came=noted.came or came,
-        info=scan.info(studio, name, said),
+        path=seen.path,
+        came=noted.came or _came(seen.stat),
+        info=scan.info(seen.path, said),
         notes=noted,
         run=runs.get(name, "") or noted.run,
         drawn=tuple(found[:SHOWN]),

@@ -66,16 +66,10 @@ class Opened(NamedTuple):
     alpha: Image.Image | None = None  # grey, where it is transparent in places and not all over
 
 
-def decode(path: Path, ground: str = GROUND) -> tuple[Image.Image, list[str]]:
-    """The picture, upright and RGB, and what was done to it, in words. Raises UserError where it cannot be used."""
-    found = opened(path, ground)
-    return found.picture, found.notes
-
-
 def opened(path: Path, ground: str = GROUND, side: int = 0, least: int = SMALLEST_SIDE) -> Opened:
-    """As `decode`; transparency is composited on `ground`. With a `side` the picture may be as small as that many px,
-    where its format has smaller ones to read. Raises UserError where it cannot be used, or a side has less than `least`
-    px.
+    """The picture, upright and RGB; what is transparent is composited on `ground`. With a `side` it may be as small as
+    that many px, where its format has smaller ones to read. Raises UserError where it cannot be used, or a side has
+    less than `least` px.
     """
     weight = _size(path)
     if weight == 0:

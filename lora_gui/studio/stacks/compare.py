@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
@@ -21,6 +20,7 @@ from lora_gui.studio.paths import Studio
 from lora_gui.studio.stacks import grid
 from lora_gui.studio.stacks.axes import Axis
 from lora_gui.studio.stacks.grid import Cell, Grid
+from lora_gui.studio.things.drawings import pixels
 
 COARSE = 8  # px
 # share from which on, what it says
@@ -66,7 +66,7 @@ def kept(drawn: Grid) -> tuple[Kept, ...]:
         raise UserError("Not all of the drawings are there, so they cannot be compared.", "Draw them again.")
     if len(drawings) < 4:
         return ()
-    base, *others = (_values(path) for path in drawings if path)
+    base, *others = (np.asarray(pixels(path), np.float64) for path in drawings if path)
     changes = [other - base for other in others]
     fine, coarse = _shares(changes), _shares([*map(_coarse, changes)])
     changed = [float(np.abs(change).mean()) for change in changes]
@@ -86,11 +86,6 @@ def _kept(name: str, fine: float, coarse: float, changed: float) -> Kept:
     else:
         words = next(words for least, words in WORDS if coarse >= least).format(name=name)
     return Kept(name, round(fine, 3), round(coarse, 3), round(changed, 2), f"{words}.")
-
-
-def _values(path: Path) -> Any:
-    with Image.open(path, formats=("PNG",)) as image:
-        return np.asarray(image.convert("RGB"), np.float64)
 
 
 def _coarse(change: Any) -> Any:

@@ -18,7 +18,7 @@ from lora_gui import families
 from lora_gui.errors import UserError
 from lora_gui.formats.factors import Factors, fits, inner, read_factors
 from lora_gui.formats.strengths import group_of
-from lora_gui.studio.stacks.families import check_one_family
+from lora_gui.studio.things.loras import of_one_family
 
 FULL, LEAST, STEP = 0.8, 0.1, 0.05  # of proposed strengths: the usual first one, the smallest, and how they are rounded
 # cosine from which on, what it says of two LoRAs
@@ -67,7 +67,7 @@ def fight(paths: list[Path]) -> Fight:
     """Compare LoRAs. Raises UserError where there are not two, they are of several families, or one has no factors."""
     if len(paths) < 2:
         raise UserError("One LoRA alone has nothing to be compared with.", "Name two or more.")
-    known = check_one_family(paths, "compared")
+    known = of_one_family(paths, "compared")
     names, facts = tuple(one.name for one in known), families.facts_of(known[0].family)
     read = {one.path: read_factors(one.path, facts, one.dialect) for one in dict.fromkeys(known)}
     squared, shared = _sums([read[one.path][0] for one in known])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats.factors import Array, Factor, fits, read_factors
 from lora_gui.formats.strengths import strength_in
 from lora_gui.settings import StackEntry
-from lora_gui.studio.stacks.families import check_one_family
+from lora_gui.studio.things.loras import of_one_family
 
 RANKS = (4, 8, 16, 32, 64, 128)  # that are looked at where they are smaller than that of the exact mix
 
@@ -26,8 +27,9 @@ class Kept:
 
 
 def kept(stack: tuple[StackEntry, ...], ranks: tuple[int, ...] = RANKS) -> Kept:
-    """What mixes of these ranks would keep. Raises UserError where the LoRAs have no plain factors, or are DoRAs."""
-    known = check_one_family([Path(entry.lora) for entry in stack], "mixed")
+    """What mixes of these ranks would keep. Raises UserError where the LoRAs have no plain factors, are DoRAs or hold
+    values that are no numbers."""
+    known = of_one_family([Path(entry.lora) for entry in stack], "mixed")
     facts = families.facts_of(known[0].family)
     read = [read_factors(one.path, facts, one.dialect) for one in known]
     if dora := next((one.name for one, (_, is_dora) in zip(known, read, strict=True) if is_dora), ""):
@@ -35,13 +37,15 @@ def kept(stack: tuple[StackEntry, ...], ranks: tuple[int, ...] = RANKS) -> Kept:
     total, exact, found = 0.0, 0, dict.fromkeys(ranks, 0.0)
     for name in dict.fromkeys(name for factors, _ in read for name in factors):
         scaled = [
-            (factors[name], strength_in(entry, name))
-            for entry, (factors, _) in zip(stack, read, strict=True)
+            (lora.name, factors[name], strength_in(entry, name))
+            for lora, entry, (factors, _) in zip(known, stack, read, strict=True)
             if name in factors and strength_in(entry, name)
         ]
+        if odd := next((called for called, one, _ in scaled if not math.isfinite(one.norm)), ""):
+            raise UserError(f"Some values of {odd} are not numbers, so it would spoil every drawing.", "Leave it out.")
         if not scaled:
             continue
-        squared = _squared_values([one for one, _ in scaled], [strength for _, strength in scaled])
+        squared = _squared_values([one for _, one, _ in scaled], [strength for *_, strength in scaled])
         total, exact = total + float(squared.sum()), max(exact, len(squared))
         for rank in ranks:
             found[rank] += float(squared[:rank].sum())

@@ -11,7 +11,6 @@ from lora_gui.protocol import events
 from lora_gui.protocol.jobs import MixJob
 from lora_gui.settings import StackEntry
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.stacks.families import check_one_family
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things import loras
 from lora_gui.studio.things.names import check_name
@@ -31,7 +30,7 @@ def mix(studio: Studio, stack: tuple[StackEntry, ...], name: str, rank: int = 0)
     """Save what a stack does as one LoRA of the studio, exact where `rank` is 0. Raises UserError where it cannot."""
     if not stack:
         raise UserError("There is no LoRA to be mixed.", "Name one or more.")
-    check_one_family([Path(entry.lora) for entry in stack], "mixed")
+    loras.of_one_family([Path(entry.lora) for entry in stack], "mixed")
     files.make_folder(studio.loras)
     out = files.free_name(studio.loras, check_name(name), ".safetensors")
     absolute = tuple(entry.model_copy(update={"lora": str(Path(entry.lora).absolute())}) for entry in stack)

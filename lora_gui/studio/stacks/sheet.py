@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lora_gui import files
 from lora_gui.formats import png
+from lora_gui.studio.things.drawings import pixels
 
 LARGEST = 8192  # px of a side
 GAP, MARGIN = 8, 12  # px
@@ -41,12 +42,11 @@ class Sheet:
         self._label()
 
     def put(self, row: int, column: int, drawing: Path) -> None:
-        """Put one of our own drawings into its cell."""
-        with Image.open(drawing, formats=("PNG",)) as image:
-            small = image.convert("RGB")
-            if small.size != self._cell:
-                small = small.resize(self._cell, Image.Resampling.LANCZOS)
-            self._image.paste(small, self._place(row, column))
+        """Put one of our own drawings into its cell. Raises UserError where it is damaged, or gone."""
+        small = pixels(drawing)
+        if small.size != self._cell:
+            small = small.resize(self._cell, Image.Resampling.LANCZOS)
+        self._image.paste(small, self._place(row, column))
 
     def save(self, path: Path, told: str) -> None:
         """Write the sheet as PNG, with what was drawn in the text that other programs read."""
@@ -81,11 +81,8 @@ class Sheet:
 
 
 def animate(drawings: Sequence[Path], path: Path) -> None:
-    """Write drawings as one WebP that goes through them and back without an end."""
-    frames = []
-    for drawing in drawings:
-        with Image.open(drawing, formats=("PNG",)) as image:
-            frames.append(image.convert("RGB"))
+    """Write drawings as one WebP that goes through them and back without an end. Raises UserError as `Sheet.put`."""
+    frames = [pixels(drawing) for drawing in drawings]
     there_and_back = frames + frames[-2:0:-1]
     data = io.BytesIO()
     there_and_back[0].save(

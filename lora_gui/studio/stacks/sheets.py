@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lora_gui import files
+from lora_gui import drive, files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.stacks import compare, grid
@@ -43,10 +42,10 @@ class Sheet:
 
 
 class Sheets:
-    """`changed` is called whenever the one in work has changed, from its thread."""
+    """How the one in work stands may be asked from any thread."""
 
-    def __init__(self, studio: Studio, drawer: Drawer, changed: Callable[[], None] = lambda: None) -> None:
-        self._studio, self._drawer, self._changed = studio, drawer, changed
+    def __init__(self, studio: Studio, drawer: Drawer) -> None:
+        self._studio, self._drawer = studio, drawer
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._grid: Grid | None = None
@@ -90,13 +89,11 @@ class Sheets:
         try:
             for now in grid.draw(self._drawer, planned, stop.is_set, **order):
                 self._grid = now
-                self._changed()
             self._grid = ended(self._grid or planned)
         except UserError as error:  # the disk is full, mostly
             self._grid = replace(self._grid or planned, stopped=True, said=(f"{error.what} {error.remedy}",))
         finally:
             self._thread = None
-            self._changed()
 
 
 def ended(drawn: Grid) -> Grid:
@@ -157,7 +154,7 @@ def restore(studio: Studio, binned: str) -> str:
         raise UserError("This sheet is not in the bin any more.", "Draw it again with the same settings.")
     name = source.name.replace(" ", "/", 1)
     files.move(source, studio.drawings / name)
-    folder.rmdir()
+    drive.drop_empty(folder)
     return name
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from lora_gui.errors import UserError
 from lora_gui.formats.captioners import KNOWN, Captioner
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import captioner_downloads, captioning, download_words
+from lora_gui.studio.tasks import captioning, download_words, downloads
 from lora_gui.studio.things import goals
 from lora_gui.studio.things.pictures import Picture, PictureSet
 
@@ -80,7 +80,7 @@ class Describing:
         work = Work()
 
         def act(say: Say) -> None:
-            download = captioner_downloads.start(self._studio, key)
+            download = downloads.start_captioner(self._studio, key)
             try:
                 for status in download.wait():
                     share = f", {status.done * 100 // status.of} %" if status.of else ""

@@ -1,18 +1,22 @@
-"""Downloads of known bases, each known by its folder alone; and who the hub knows the user as."""
+"""Downloads of known bases and captioners, each known by its folder alone; and who the hub knows the user as."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lora_gui import files
 from lora_gui.errors import UserError, nearest
+from lora_gui.formats.captioners import KNOWN
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import DownloadJob
 from lora_gui.protocol.task_folder import placed
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.tasks.fetching import Fetching
-from lora_gui.studio.things import bases
+from lora_gui.studio.things import bases, captioners
 
 _SIGNING_IN = 120.0  # seconds
+_CAPTIONER = "captioner-"  # begins the names of their folders
 
 
 class Download(Fetching):
@@ -29,6 +33,18 @@ class Download(Fetching):
         self.base = base
 
 
+class CaptionerDownload(Fetching):
+    """The download of one known captioner into one studio."""
+
+    command = "download"
+
+    def __init__(self, studio: Studio, key: str) -> None:
+        """Raises UserError as `Download`."""
+        if key not in KNOWN:
+            raise UserError(f"There is no captioner {key!r}.", nearest(key, KNOWN))
+        super().__init__(studio.downloads / f"{_CAPTIONER}{key}", studio.captioners / key)
+
+
 def start(studio: Studio, base: str) -> Download:
     """Begin a download, or go on with it; one that goes on already, whoever began it, is shared.
 
@@ -37,6 +53,16 @@ def start(studio: Studio, base: str) -> Download:
     download = Download(studio, base)
     _require_wanted(studio, base)
     download.begin(DownloadJob(base=base, into=placed(str(studio.bases), studio.home)))
+    return download
+
+
+def start_captioner(studio: Studio, key: str) -> CaptionerDownload:
+    """As `start`, of a captioner."""
+    download = CaptionerDownload(studio, key)
+    if any(one.title == KNOWN[key].title for one in captioners.here(studio)):
+        raise UserError(f"{KNOWN[key].title} is on this computer already.", "Use it.")
+    _require_room(studio.captioners / key, "captioner")
+    download.begin(DownloadJob(base=key, of="captioner", into=placed(str(studio.captioners), studio.home)))
     return download
 
 
@@ -68,6 +94,11 @@ def _require_wanted(studio: Studio, base: str) -> None:
     here = {one.key: one for one in bases.list_bases(studio)}
     if base in here:
         raise UserError(f"{known[base].title} is on this computer already, in {here[base].path}.", "Use it.")
-    if (studio.bases / base).exists():
-        what = f"There is a folder {studio.bases / base} that is no whole base."
+    _require_room(studio.bases / base, "base")
+
+
+def _require_room(folder: Path, kind: str) -> None:
+    """Raises UserError where something lies in the place of a download that is none of its kind."""
+    if folder.exists():
+        what = f"There is a folder {folder} that is no whole {kind}."
         raise UserError(what, "Move it away or delete it, and try again.")

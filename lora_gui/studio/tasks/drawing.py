@@ -1,5 +1,6 @@
 """The parent side of the resident child that draws: orders, their turns, and what becomes of them if it dies."""
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -24,7 +25,6 @@ from lora_gui.studio.tasks.order import prepared, shots
 
 PATIENCE = 5.0  # seconds a child gets to end by itself
 UNANSWERED = 10.0  # seconds after which a child that does not answer a cancel is ended by force
-NO_START = "The drawing part of the app does not start."
 ONCE_MORE = "{} In the middle of this drawing it was started again, and the drawing begun anew."
 
 
@@ -229,8 +229,8 @@ class Drawer:
         """Start a child for the orders that wait."""
         try:
             child = _Child(self._studio.cache / "drawing-log.txt")
-        except OSError as error:
-            self._fail_all(NO_START, f"Start the app again ({error.strerror}).")
+        except UserError as error:
+            self._fail_all(error.what, error.remedy)
             return
         self._child, self._begun = child, ""
         self._give()
@@ -287,7 +287,8 @@ class Drawer:
             self._ended.append(self._listed(id))
             del self._waiting[id]
             if status.preview:
-                status.preview.unlink(missing_ok=True)
+                with contextlib.suppress(UserError):  # one that a browser is just being sent stays
+                    files.remove(status.preview)
                 self._orders[id] = replace(status, preview=None)
             self._give()
         self._changed.notify_all()

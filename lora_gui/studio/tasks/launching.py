@@ -85,7 +85,8 @@ def launch(run: Run, command: str, watch: Watch, processes: int = 1) -> Run:
         files.write_json(run.files.started, note | {"in": False})
         child = process.start(command, str(run.folder.absolute()), stdout=stdout, stderr=log, processes=processes)
     until(lambda: run.lives() or child.poll() is not None, COMES)
-    files.write_json(run.files.started, note | {"in": True, "pid": child.pid})
+    with contextlib.suppress(UserError):  # a full disk: the child lives all the same
+        files.write_json(run.files.started, note | {"in": True, "pid": child.pid})
     threading.Thread(target=watch, args=(Run(run.folder), child), daemon=True).start()
     return run
 

@@ -42,21 +42,26 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start `python -m lora_gui.worker <arguments>` so that it outlives this process and does not hear its Ctrl-C.
 
-    Where there are to be several `processes`, torch's launcher starts them, and ends them all with any of them.
+    Where there are to be several `processes`, torch's launcher starts them, and ends them all with any of them. Raises
+    UserError where the system starts none.
     """
     apart: dict[str, Any] = (
         {"creationflags": NEW_PROCESS_GROUP | NO_WINDOW} if os.name == "nt" else {"start_new_session": True}
     )
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
-    child = subprocess.Popen(
-        [*_several(processes), *COMMAND[1:], *arguments] if processes > 1 else [*COMMAND, *arguments],
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        cwd=ROOT,
-        env=_environment(arguments[0], processes) | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
-        **apart,
-    )
+    try:
+        child = subprocess.Popen(
+            [*_several(processes), *COMMAND[1:], *arguments] if processes > 1 else [*COMMAND, *arguments],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=ROOT,
+            env=_environment(arguments[0], processes) | {"PYTHONPATH": path, "PYTHONUTF8": "1"},
+            **apart,
+        )
+    except OSError as error:  # the app's folder was moved, or there is no memory for one more
+        what = f"The part of the app that does the work does not start ({error.strerror or error})."
+        raise UserError(what, "Close other programs, or start the app again.") from error
     threading.Thread(target=child.wait, daemon=True).start()  # so that a dead child does not linger as a zombie
     return child
 
@@ -80,20 +85,8 @@ def ask(command: str, lines: Sequence[str], log: Path, seconds: float = PATIENCE
 
     Raises UserError where it failed or took longer, or the lines cannot be said.
     """
-    asked = files.encoded("".join(line + "\n" for line in lines))
-    with open_log(log) as errors:
-        child = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        try:
-            said, _ = child.communicate(asked, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-            raise _too_long(seconds, log) from None
-    lines_said = said.decode("utf-8", errors="replace").split("\n")
-    found = [event for line in lines_said if (event := events.from_line(line))]
-    for event in found:
-        if isinstance(event, events.Failed):
-            raise UserError(event.what, event.remedy, event.cause)
+    found: list[events.Event] = []
+    follow(command, "\n".join(lines), log, lambda event: found.extend([event] if event else []), seconds)
     return found
 
 
@@ -108,7 +101,7 @@ def done(command: str, order: BaseModel, log: Path) -> events.Done:
 def follow(
     command: str, line: str, log: Path, hear: Callable[[events.Event | None], None], seconds: float = PATIENCE
 ) -> events.Event | None:
-    """The last event of a child that works off `line`; each is given to `hear` as it comes, None while none comes.
+    """The last event of a child that works off `line`, or lines; `hear` is given each as it comes, and None meanwhile.
 
     What `hear` raises ends the child. Raises UserError where it failed, ended without a word or took longer.
     """
@@ -130,7 +123,8 @@ def follow(
             if isinstance(event, events.Failed):
                 raise UserError(event.what, event.remedy, event.cause)
             if time.monotonic() > until:
-                raise _too_long(seconds, log)
+                what = f"This took longer than {seconds / 60:.0f} minutes and was given up."
+                raise UserError(what, f"Close other programs and try again. Details: {log}")
             last = event or last
             hear(event)
     finally:
@@ -146,11 +140,6 @@ def _read(out: IO[bytes], said: "queue.SimpleQueue[events.Event | None]") -> Non
     for line in out:
         if event := events.from_line(line.decode("utf-8", errors="replace").rstrip("\n")):
             said.put(event)
-
-
-def _too_long(seconds: float, log: Path) -> UserError:
-    what = f"This took longer than {seconds / 60:.0f} minutes and was given up."
-    return UserError(what, f"Close other programs and try again. Details: {log}")
 
 
 def open_log(log: Path) -> IO[bytes]:

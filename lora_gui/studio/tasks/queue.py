@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from lora_gui import files
 from lora_gui.errors import UserError
+from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainJob
 from lora_gui.protocol.lock import Lock, is_held
 from lora_gui.protocol.task_folder import VERSION
@@ -74,11 +75,22 @@ def advance(studio: Studio) -> Run | None:
             with alone(studio):
                 with _editing(studio) as order:
                     name = order.pop(0) if order else ""
-                if name:
-                    return launch(Run(studio.runs / name), "train", runs.watch(studio))
+                if name and (begun := _begun(studio, Run(studio.runs / name))):
+                    return begun
         except UserError:  # one is running, or is just being started
             return None
     return None
+
+
+def _begun(studio: Studio, run: Run) -> Run | None:
+    """The run once its child works; None where it cannot, which is said in its folder."""
+    try:
+        return launch(run, "train", runs.watch(studio))
+    except UserError as error:  # a picture that is gone, a folder that holds links: those are not written through
+        if not (run.folder.is_symlink() or run.files.events.is_symlink()):
+            with contextlib.suppress(UserError):
+                files.append_line(run.files.events, events.to_line(events.Failed(error.what, error.remedy)))
+        return None
 
 
 class Followed(Run):

@@ -15,7 +15,7 @@ from lora_gui import files
 from lora_gui.errors import UserError, shown
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base
-from lora_gui.protocol.task_folder import ADAPTER, LAST, MANIFEST, TaskFolder, step_of
+from lora_gui.protocol.task_folder import ADAPTER, LAST, MANIFEST, TaskFolder, placed, step_of
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.tasks.launching import all_runs, starting
@@ -205,7 +205,7 @@ class _Taking:
         """Last of all, so that a run that was half taken back is taken again."""
         task = self.run.files
         task.clear()
-        lines = [events.to_line(events.relocated(one, lambda path: _within(path, task.studio))) for one in said]
+        lines = [events.to_line(events.relocated(one, lambda path: placed(path, task.studio))) for one in said]
         files.write_bytes(task.events, "".join(f"{line}\n" for line in lines).encode("utf-8", errors="replace"))
         files.write_json(task.started, task.start_note() | {"in": True, "taken": self._name})
 
@@ -235,6 +235,3 @@ def _last(path: str) -> str:
     name = re.split(r"[/\\]", path)[-1]
     return name if name and not name.startswith(".") and "\0" not in name and len(name) < 200 else "unnamed"
 
-
-def _within(path: str, studio: Path) -> str:
-    return Path(path).relative_to(studio).as_posix() if Path(path).is_relative_to(studio) else path

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.studio.things.intake import Incoming, Intake
+from lora_gui.studio.things.intake import Incoming, Intake, parts_of
 from lora_gui.studio.things.report import LeftOut, left_out
 from lora_gui.studio.things.sorting import TABLES
 
@@ -105,11 +105,11 @@ def _members(archive: Incoming, folder: Path, left: list[LeftOut]) -> Iterator[t
                     files.write_chunks(path, _read(held, member, name, room))
                     room -= path.stat().st_size
                     yield path, called
-    except _BAD as error:
-        raise _damaged(name, error) from None
+    except _BAD:
+        raise _damaged(name) from None
 
 
-def _damaged(name: str, error: Exception) -> UserError:
+def _damaged(name: str) -> UserError:
     return _UnusableError(f"{name} is damaged, or packed in a way that cannot be read here.", _UNPACK)
 
 
@@ -121,7 +121,7 @@ def _check_list(path: Path, name: str) -> None:
         end = file.read()
     at = end.rfind(_END)
     if at < 0 or len(end) < at + 22:
-        raise _damaged(name, EOFError())
+        raise _damaged(name)
     count, listed = struct.unpack_from("<H", end, at + 10)[0], struct.unpack_from("<I", end, at + 12)[0]
     if count > MOST_MEMBERS or listed > _MOST_LISTED:
         raise _UnusableError(f"{name} holds more than {MOST_MEMBERS} files.", "Pack the pictures that matter alone.")
@@ -139,8 +139,8 @@ def _spelt(member: zipfile.ZipInfo) -> str:
 
 def _called(filename: str) -> PurePosixPath | None:
     """What a member is called: words, with nothing in them that leads anywhere."""
-    parts = [part for part in filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return PurePosixPath(*(part.replace(":", "_") for part in parts)) if parts else None
+    parts = [part.replace(":", "_") for part in parts_of(filename)]
+    return PurePosixPath(*parts) if parts else None
 
 
 def _read(held: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, room: int) -> Iterator[bytes]:

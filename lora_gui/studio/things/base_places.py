@@ -32,7 +32,7 @@ def candidates(folder: Path) -> Iterator[Path]:
 def within(path: Path) -> list[Path]:
     """The places of the bases in a folder: it itself, its snapshot in the hub's cache, or what lies one level down."""
     found = snapshot(path)
-    if not found.is_dir() or os.path.lexists(found / INDEX):
+    if not os.path.isdir(found) or os.path.lexists(found / INDEX):
         return [found]
     below = [snapshot(one) for one in candidates(found)]
     whole = [one for one in below if not one.is_dir() or os.path.lexists(one / INDEX)]
@@ -42,7 +42,7 @@ def within(path: Path) -> list[Path]:
 def snapshot(path: Path) -> Path:
     """The latest snapshot of a repository in the hub's cache, for its folder there; any other path as it is."""
     held = path / "snapshots"
-    if not held.is_dir() or os.path.lexists(path / INDEX):
+    if not os.path.isdir(held) or os.path.lexists(path / INDEX):
         return path
     there = [one for one in held.iterdir() if one.is_dir() and not base_files.is_hidden(one)]
     named = _main(path)
@@ -71,15 +71,15 @@ def named_apart(base: Base, program: str, seen: Collection[str]) -> Base:
 def refuse(path: Path) -> None:
     """Raises UserError where a file is none that a base can be read from, or a folder holds no base at all."""
     suffix = path.suffix.lower()
-    if path.is_dir():
+    if os.path.isdir(path):  # not of Path, which raises for names that no disk takes
         if (path / "snapshots").is_dir():
             what = f"{path.name} is of the hub's cache, and no folder in its snapshots holds a whole base."
             raise UserError(what, "Download the base again, or name the folder snapshots/<hash> that holds it.")
         if not os.path.lexists(path / INDEX):
             raise UserError(f"The folder {path.name} is not a base: it has no model_index.json.", WHOLE)
-    elif path.is_symlink() and not path.exists():
+    elif os.path.islink(path) and not os.path.exists(path):
         raise UserError(f"{path.name} is a link that leads nowhere.", WHOLE)
-    elif not path.exists():
+    elif not os.path.exists(path):
         raise UserError(f"There is nothing at {path}.", "Check where the base lies.")
     elif not path.is_file():
         raise UserError(f"{path.name} is not a file.", WHOLE)

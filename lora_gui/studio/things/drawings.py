@@ -4,6 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from lora_gui.errors import UserError
 from lora_gui.studio.sandbox.picture_decode import DAMAGED
 
 RECORD_LIMIT = 20_000  # characters of a drawing's record that are shown
@@ -15,6 +16,16 @@ def is_ours(drawing: Path) -> bool:
         return not drawing.is_symlink() and drawing.stat().st_nlink <= 1
     except OSError:
         return False
+
+
+def pixels(picture: Path) -> Image.Image:
+    """A drawing, or another picture of our own making, as RGB. Raises UserError where it is damaged, or gone."""
+    try:
+        with Image.open(picture, formats=("PNG",)) as image:
+            return image.convert("RGB")
+    except DAMAGED:
+        what = f"The picture {picture.name} is damaged, or not there any more."
+        raise UserError(what, "Draw it again, or add it again.") from None
 
 
 def record(drawing: Path) -> str:

@@ -19,44 +19,65 @@ _PLACES = frozenset(
     "in on at under over near beside behind before between against through across inside outside by".split()
 )
 _FAR = ("in front of", "on top of", "next to")  # places of several words
-# Short sleeves are clothes, and a tall building is a place; closed eyes change.
 _TRAITS = re.compile(
-    r"\b(hair|haired|(?<!closed )eyes?(?! closed)|eyed|skin|skinned|face(?! (mask|paint|shield))|faced|beard|bearded"
-    r"|moustache|freckles?|nose|ears?|tail|fur(?! (coat|hat|trim|collar|boots|cape|jacket))|blonde?|brunette|bald|solo"
-    r"|(old|young|aged|tall|short)(?=$| (and|but|with) | (wo)?man\b| (girl|boy|lady|guy|person|child)\b)"
-    r"|\d+ ?(girl|boy|woman|man)s?)\b"
+    r"""\b(
+    hair | haired | eyed | skin | skinned | faced | beard | bearded | moustache | freckles? | nose | ears? | tail
+    | blonde? | brunette | bald | solo
+    | (?<!closed\ ) eyes? (?!\ closed)  # closed ones change
+    | face (?!\ (mask|paint|shield))
+    | fur (?!\ (coat|hat|trim|collar|boots|cape|jacket))
+    # of somebody: short sleeves are clothes, and a tall building is a place
+    | (old|young|aged|tall|short) (?= $ | \ (and|but|with)\  | \ (wo)?man\b | \ (girl|boy|lady|guy|person|child)\b)
+    | \d+\ ?(girl|boy|woman|man)s?
+    )\b""",
+    re.VERBOSE,
 )
-_PERSON = re.compile(r"\b(woman|man|girl|boy|lady|guy|person|child|kid|people|male|female|lady|gentleman)\b")
+_PERSON = re.compile(r"\b(woman|man|girl|boy|lady|guy|person|child|kid|people|male|female|gentleman)\b")
 # What a picture is, with the word before it: of what somebody holds or looks at it says nothing of how that is drawn.
-_MADE = "oil|digital|vector|pencil|ink|line|flat|pixel|anime|cartoon|comic|3d|close[ -]?up|stock"
+_MADE = r"oil|digital|vector|pencil|ink|line|flat|pixel|anime|cartoon|comic|3d|close[ -]?up|stock"
 _MEDIUM = re.compile(
-    rf"(?:\b(?P<before>(?!(?:{_MADE})\b)\w+)\s+)?(?P<article>\b(?:an?|the)\s+)?\b((black and white|{_MADE})\s+)*"
-    r"(water ?colou?rs?|painting|drawing|illustration|sketch|artwork|art|render(ing)?|photo(graph)?|picture|image|icon"
-    r"|cartoon|comic|clip ?art|portrait|emoji|screenshot|shot|close[ -]?up)s?\s*"
-    r"(?P<end>of\b|showing\b|shows\b|with\b(?= )|(?=,|$))"
+    rf"""
+    (?:\b (?P<before> (?!(?:{_MADE})\b) \w+) \s+)?
+    (?P<article> \b(?:an?|the)\s+)?
+    \b ((black\ and\ white | {_MADE}) \s+)*
+    ( water\ ?colou?rs? | painting | drawing | illustration | sketch | artwork | art | render(ing)? | photo(graph)?
+    | picture | image | icon | cartoon | comic | clip\ ?art | portrait | emoji | screenshot | shot | close[ -]?up )s?
+    \s* (?P<end> of\b | showing\b | shows\b | with\b(?=\ ) | (?=,|$))
+    """,
+    re.VERBOSE,
 )
 _SAID_OF = frozenset("is are was in as".split())  # before a medium with its article, where the picture itself is meant
 _HELD = frozenset("holding taking reading watching making carrying wearing".split())
 _STYLE = re.compile(
-    r"\b(in the style of|in the style|style of)\s+[\w .-]+$"
-    r"|\b(in )?black and white(?=\s*(,|$))"
-    r"|\b(watercolou?r|monochrome|pixelated|stylised|stylized|cartoon(ish)?|hand[- ]drawn"
-    r"|highly detailed|masterpiece|best quality|4k|8k|hd"
-    r"|araff?ed?)\b"  # no word, which BLIP says before many
+    r"""
+    \b (in\ the\ style\ of | in\ the\ style | style\ of) \s+ [\w .-]+ $
+    | \b (in\ )? black\ and\ white (?=\s*(,|$))
+    | \b ( watercolou?r | monochrome | pixelated | stylised | stylized | cartoon(ish)? | hand[- ]drawn
+      | highly\ detailed | masterpiece | best\ quality | 4k | 8k | hd
+      | araff?ed? ) \b  # no word, which BLIP says before many
+    """,
+    re.VERBOSE,
 )
 _BY = re.compile(r"(?:\b(?P<before>\w+)\s+)?\bby\s+(?P<who>\w+)[\w .'-]*(?=,|$)")
 _DONE = re.compile(  # what stands before `by` where that does not say who made the picture
-    r"\w{3,}(?<!paint)(?<!illustrat)(?<!creat)(?<!design)ed|(driv|eat|tak|wov|hidd)en|lit|led|held|worn|hit|caught"
-    r"|(sitt|stand|walk|ly|rest|fly|pass)ing"
+    r"""
+    \w{3,} (?<!paint) (?<!illustrat) (?<!creat) (?<!design) ed
+    | (driv|eat|tak|wov|hidd)en | lit | led | held | worn | hit | caught
+    | (sitt|stand|walk|ly|rest|fly|pass)ing
+    """,
+    re.VERBOSE,
 )
 _NOTHING = re.compile(
     r"\b(img|dsc[nf]?|pxl|mvimg|screenshot|screen shot|photo|image|picture|pic|untitled|copy|final|edited|whatsapp"
     r"|signal|scan|scanned|download|unnamed|kopie|bild|foto)\b"
 )
-_CUT = re.compile(
-    rf"\s+(?=(?:{'|'.join((*_FAR, *sorted(_PLACES - {'by'})))}|by (?:an?|the|his|her|their|its)"
-    r"|(?:\w+ed|driven|lit|led|held|worn) by|with|wearing|holding|taking|carrying|watching|standing|sitting|lying"
-    r"|running|walking|looking|playing|flying|jumping|sleeping|eating|drinking|riding|dancing|swimming|reading)\b)"
+_POSES = (
+    "with wearing holding taking carrying watching standing sitting lying running walking looking playing flying"
+    " jumping sleeping eating drinking riding dancing swimming reading"
+).split()
+_CUT = re.compile(  # before a place, a pose or an attribute
+    rf"\s+(?=(?:{'|'.join((*_FAR, *sorted(_PLACES - {'by'}), *_POSES))}"
+    r"|by (?:an?|the|his|her|their|its)|(?:\w+ed|driven|lit|led|held|worn) by)\b)"
 )
 
 
@@ -81,14 +102,22 @@ def _style(plain: str) -> str:
     kept = [part for part in parts if part.split()[0] not in ("with", "wearing") and not _TRAITS.fullmatch(part)]
     chosen: list[str] = []
     for part in kept or parts[:1]:
-        words = [word for word in part.split() if word not in _ARTICLES]
         room = MOST - sum(len(one.split()) for one in chosen)
-        far = next((len(one.split()) for one in _FAR if part.startswith(f"{one} ")), 0)
-        place = words[: far or (2 if words[1:2] == ["by"] else words[0] in _PLACES)]
-        ends = (words[len(place) :][-many:] for many in ((2, 1) if place else (2,)))
-        shorter = (place + (end[1:] if end[:1] in (["and"], ["of"], ["or"]) else end) for end in ends)
-        chosen += [" ".join(fits)] if (fits := next((one for one in shorter if len(one) <= room), [])) else []
+        chosen += filter(None, [_shorter(part, room)])
     return (", " if _is_tags(plain) else " ").join(chosen)
+
+
+def _shorter(part: str, room: int) -> str:
+    """Where something is, and its last two words, or the last where there is no room for both; empty for less."""
+    words = _bare(part).split()
+    far = next((len(one.split()) for one in _FAR if part.startswith(f"{one} ")), 0)
+    where = far or (2 if words[1:2] == ["by"] else int(words[0] in _PLACES))
+    for many in (2, 1) if where else (2,):
+        end = words[where:][-many:]
+        said = words[:where] + (end[1:] if end[:1] in (["and"], ["of"], ["or"]) else end)
+        if len(said) <= room:
+            return " ".join(said)
+    return ""
 
 
 def _character(plain: str) -> str:

@@ -123,8 +123,12 @@ def _called(folders: Sequence[tuple[Path, Path]]) -> dict[Path, PurePosixPath]:
 
 def _told(name: str, path: Path) -> PurePosixPath:
     """A relative name as a browser tells it: words, with nothing in it that leads anywhere."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return PurePosixPath(*parts) if parts else PurePosixPath(path.name)
+    return PurePosixPath(*parts_of(name) or [path.name])
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of a relative name of any system that lead nowhere but down."""
+    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
 
 
 def _walk(folder: Path, name: PurePosixPath, intake: Intake, top: bool = True) -> None:

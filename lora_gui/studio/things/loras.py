@@ -4,7 +4,7 @@ import functools
 import hashlib
 import math
 import os
-import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from lora_gui.protocol.lock import Lock
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things.names import safe_name
+from lora_gui.studio.things.sorting import folded
 
 _END = 65_536  # bytes
 PATIENCE = 120.0  # seconds that whoever brings a LoRA waits for others who do
@@ -147,16 +148,21 @@ def _called(studio: Studio, name: str) -> list[Path]:
     """The files of the studio that `name` may mean: those called exactly so, else those that differ in case only."""
     found = _files(studio)
     exact = [path for path in found if name in (path.stem, path.name)]
-    return exact or [path for path in found if _folded(name) in (_folded(path.stem), _folded(path.name))]
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())
+    return exact or [path for path in found if folded(name) in (folded(path.stem), folded(path.name))]
 
 
 def _ambiguous(name: str, candidates: list[Path]) -> UserError:
     several = ", ".join(sorted(map(str, candidates)))
     return UserError(f"{name!r} may be one of several LoRAs: {several}.", "Name it exactly, or give its whole path.")
+
+
+def of_one_family(paths: Iterable[Path], to_be: str) -> list[LoraInfo]:
+    """What each LoRA says of itself. Raises UserError where they are for several families of bases."""
+    known = [describe(path) for path in paths]
+    if len({one.family for one in known}) > 1:
+        told = ", ".join(f"{one.name} is for {families.facts_of(one.family).title}" for one in known)
+        raise UserError(f"LoRAs for different families cannot be {to_be}: {told}.", "Choose those of one family.")
+    return known
 
 
 def dialect_for(path: Path, program: str) -> str:

@@ -11,6 +11,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats import png as png_files
 from lora_gui.protocol.jobs import mask_beside
 from lora_gui.studio.sandbox import several
+from lora_gui.studio.sandbox.picture_decode import DAMAGED
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.report import LeftOut, left_out
 from lora_gui.studio.things.sorting import folded
@@ -18,7 +19,6 @@ from lora_gui.studio.things.sorting import folded
 LARGEST = 40_000_000  # bytes of a mask that comes in, and
 _MOST = 90_000_000  # pixels; a picture that comes in has no more
 _SAME_SHAPE = 0.02  # by which sides may differ from the picture's, once both have the same height
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def beside(pictures: Sequence[Incoming], every: Sequence[Incoming]) -> dict[int, Incoming]:
@@ -73,7 +73,7 @@ def _opened(png: bytes, wanted: tuple[int, int]) -> Image.Image:
             if image.width * image.height > _MOST:
                 raise ValueError("too many pixels")
             mask = image.convert("RGBA")
-    except _DAMAGED:
+    except DAMAGED:
         raise UserError("The mask is no PNG that can be read.", "Paint it again, or save it as PNG.") from None
     ground = Image.new("RGBA", mask.size, "black")
     ground.alpha_composite(mask)

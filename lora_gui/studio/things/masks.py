@@ -6,12 +6,11 @@ The name is that of OneTrainer, whose grey levels also mean this, so that other 
 import io
 from pathlib import Path
 
-from PIL import Image
-
 from lora_gui import files
 from lora_gui.protocol.jobs import mask_beside
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.things import mask_files, set_changes
+from lora_gui.studio.things.drawings import pixels
 from lora_gui.studio.things.pictures import Picture, PictureSet
 
 
@@ -56,8 +55,7 @@ def cropped(found: PictureSet, picture: Picture, box: tuple[int, int, int, int])
     if path is None:
         return {}
     data = io.BytesIO()
-    with Image.open(path, formats=("PNG",)) as mask:
-        mask.crop(box).save(data, "PNG", compress_level=3)
+    pixels(path).convert("L").crop(box).save(data, "PNG", compress_level=3)
     return {path.name: data.getvalue()}
 
 

@@ -55,13 +55,8 @@ def safe_name(name: str) -> str:
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
-    """The lines of a caption file that say something. Raises UserError as `read_text`."""
+    """The lines of a caption file, in whatever encoding it is, that say something. Raises UserError if no text."""
     return tuple(line for one in _read(path).splitlines() if (line := clean_caption(one)))
-
-
-def read_text(path: Path) -> str:
-    """The text of a small text file in whatever encoding it is, in one line. Raises UserError where it is no text."""
-    return " ".join(read_lines(path))
 
 
 def _read(path: Path) -> str:

@@ -4,7 +4,6 @@ One is the preset that it began from with what differs over it; a file like thos
 """
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,9 @@ def save(studio: Studio, title: str, start: str, hand: dict[str, Any]) -> Preset
         raise UserError("Nothing differs from the preset yet.", "Change a setting first.")
     check(TrainSettings, hand)
     known = presets.presets(studio)
-    if start not in known:
-        raise UserError(f"There is no preset {start!r}.", nearest(start, known))
-    key = _free(known, title)
-    content = _without(tomllib.loads(files.read_small(known[start].path).decode("utf-8-sig")), hand)
-    content |= {"title": title, "description": f"{known[start].title}, with settings of your own."}
+    begun, key = _sound(known, start), _free(known, title)
+    content = _without(presets.content(begun.path), hand)
+    content |= {"title": title, "description": f"{begun.title}, with settings of your own."}
     content["all"] = content.get("all", {}) | hand
     path = studio.presets / f"{key}.toml"
     files.write_text(path, written(content))
@@ -59,7 +56,7 @@ def rename(studio: Studio, key: str, title: str) -> Preset:
     title = " ".join(title.split())[:LONGEST]
     if not title:
         raise UserError("The preset has no name.", "Type one, such as Ink drawings.")
-    content = tomllib.loads(files.read_small(found.path).decode("utf-8-sig")) | {"title": title}
+    content = presets.content(_sound({key: found}, key).path) | {"title": title}
     others = {one: preset for one, preset in presets.presets(studio).items() if one != key}
     new = _free(others, title)
     target = found.path if new == key.casefold() else studio.presets / f"{new}.toml"  # on many drives the same file
@@ -81,13 +78,9 @@ def delete(studio: Studio, key: str) -> Path:
 
 def share(studio: Studio, key: str, folder: Path | None = None) -> Path:
     """A copy of any preset for somebody else. Raises UserError where there is none."""
-    known = presets.presets(studio)
-    if key not in known:
-        raise UserError(f"There is no preset {key!r}.", nearest(key, known))
-    if known[key].problem:
-        raise UserError(f"{known[key].title} cannot be used as it is.", known[key].problem)
+    source = _sound(presets.presets(studio), key).path
     target = files.free_name(folder or studio.given, f"{key}-preset", ".toml")
-    files.copy(known[key].path, target)
+    files.copy(source, target)
     return target
 
 
@@ -98,8 +91,7 @@ def bring(studio: Studio, file: Path) -> Preset:
     content = presets.read(file, studio)  # its own words, not its bytes: comments of strangers stay outside
     known = presets.presets(studio)
     key = _free(known, content.title or file.stem.removesuffix("-preset"), numbered=True)
-    table = tomllib.loads(files.read_small(file).decode("utf-8-sig"))
-    files.write_text(studio.presets / f"{key}.toml", written(table))
+    files.write_text(studio.presets / f"{key}.toml", written(presets.content(file)))
     return presets.presets(studio)[key]
 
 
@@ -140,6 +132,15 @@ def _free(known: dict[str, Preset], title: str, numbered: bool = False) -> str:
     while key in taken:
         key, number = f"{safe_name(title)}-{number}", number + 1
     return key
+
+
+def _sound(known: dict[str, Preset], key: str) -> Preset:
+    """One that can be used. Raises UserError where there is none of that key, or its file is damaged."""
+    if key not in known:
+        raise UserError(f"There is no preset {key!r}.", nearest(key, known))
+    if known[key].problem:
+        raise UserError(f"{known[key].title} cannot be used as it is.", known[key].problem)
+    return known[key]
 
 
 def _own(studio: Studio, key: str) -> Preset:

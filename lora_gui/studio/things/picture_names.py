@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from lora_gui.studio.things.intake import parts_of
 from lora_gui.studio.things.sorting import PICTURES, folded
 
 CAPTION_FOLDERS = {
@@ -46,8 +47,7 @@ class PictureNames:
         And whether that is their name and place, or their folders only agree as far as both go, as `/data/fox/a.png`
         and `a.png`, or they have another suffix now.
         """
-        parts = [part for part in row.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-        if not parts:
+        if not (parts := parts_of(row)):
             return [], False
         asked, beside = PurePosixPath(*parts), _place(table)
         wished, home = _place(asked), _without(beside, CAPTION_FOLDERS)

@@ -167,10 +167,15 @@ def read(path: Path, studio: Studio) -> PresetFile:
     own = bases.names(studio)
     names = {"family": families.facts(), "base": {*bases.known_bases(), *own}, "card": [str(card) for card in CARDS]}
     try:
-        content = tomllib.loads(files.read_small(path).decode("utf-8-sig"))
-        return PresetFile.model_validate(content, context=names)
+        return PresetFile.model_validate(content(path), context=names)
     except ValidationError as error:
         raise _mistake(path.name, error.errors(include_url=False)[0], names) from None
+
+
+def content(path: Path) -> dict[str, Any]:
+    """What stands in a preset file, whether it makes sense or not. Raises UserError where that cannot be read."""
+    try:
+        return tomllib.loads(files.read_small(path).decode("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"The preset {path.name} is not written correctly.", f"Mend this place: {error}.") from None
     except files.STRANGE:
@@ -186,16 +191,16 @@ def _describe(path: Path, studio: Studio) -> Preset:
     if (name := legible(path.stem)) != path.stem:
         return Preset(name, name, "", path, "Its file has no name in UTF-8. Rename it.")
     try:
-        content = read(path, studio)
+        said = read(path, studio)
     except UserError as error:
         return Preset(path.stem, path.stem, "", path, f"{error.what} {error.remedy}")
-    return Preset(path.stem, content.title or path.stem, content.description, path)
+    return Preset(path.stem, said.title or path.stem, said.description, path)
 
 
-def _values(content: PresetFile, base: Base, gib: float) -> dict[str, Any]:
+def _values(said: PresetFile, base: Base, gib: float) -> dict[str, Any]:
     """The settings for this base; `steps` in a nearer table switches off the steps per picture of a farther one."""
     values: dict[str, Any] = {}
-    places = content, content.card.get(str(card_of(gib)), Tables())
+    places = said, said.card.get(str(card_of(gib)), Tables())
     tables = [place.all for place in places]
     tables += [place.family[base.family] for place in places if base.family in place.family]
     for key in dict.fromkeys((base.known, base.key)):

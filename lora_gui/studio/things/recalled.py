@@ -1,11 +1,12 @@
 """Captions that were written before for the very same pictures, for those that come in again without one."""
 
+import functools
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.studio.things import picture_index
+from lora_gui.studio.things import picture_index, set_changes
 from lora_gui.studio.things.names import read_lines
 
 
@@ -41,13 +42,19 @@ def _known(digests: set[str], sets: Sequence[Path]) -> dict[str, tuple[str, ...]
         if known.keys() >= digests:
             break
         try:
-            there = picture_index.read(folder).digests
+            known = set_changes.between(folder, functools.partial(_in_set, folder, digests)) | known
         except UserError:
             continue
-        for number, digest in enumerate(there, start=1):
-            if digest in digests and digest not in known and (lines := _lines(folder / f"{number:04}.txt")):
-                known[digest] = lines
     return known
+
+
+def _in_set(folder: Path, digests: set[str]) -> dict[str, tuple[str, ...]]:
+    """The lines of the first caption of each digest in a set. Raises UserError where it cannot be read."""
+    found: dict[str, tuple[str, ...]] = {}
+    for number, digest in enumerate(picture_index.read(folder).digests, start=1):
+        if digest in digests and digest not in found and (lines := _lines(folder / f"{number:04}.txt")):
+            found[digest] = lines
+    return found
 
 
 def _lines(path: Path) -> tuple[str, ...]:

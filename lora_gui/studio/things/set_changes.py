@@ -54,9 +54,9 @@ def history(folder: Path) -> list[Change]:
     return found
 
 
-def do(folder: Path, says: str, contents: Contents, within: str = "") -> None:
+def do(folder: Path, says: str, contents: Contents) -> None:
     """As `make`, of contents that follow from nothing that is in the set."""
-    make(folder, lambda: (says, contents), within)
+    make(folder, lambda: (says, contents))
 
 
 def make(folder: Path, made: Callable[[], Made], within: str = "") -> None:
@@ -96,24 +96,25 @@ def _put(place: Path, contents: Contents) -> None:
 
 def undo(folder: Path, ask: Callable[[Change], None] = lambda change: None) -> str:
     """Take the last change back; what it was. Raises UserError where there is none, or as `ask`, which is told it."""
-    with _alone(folder):
-        done = [change for change in history(folder) if change.done]
-        if not done:
-            raise UserError("There is nothing to take back.", "What you change from now on can be.")
-        ask(done[-1])
-        _exchange(done[-1])
-        return done[-1].says
+    nothing = UserError("There is nothing to take back.", "What you change from now on can be.")
+    return _turned(folder, lambda past: next((one for one in reversed(past) if one.done), None), nothing, ask)
 
 
 def redo(folder: Path, ask: Callable[[Change], None] = lambda change: None) -> str:
     """Do the change again that was taken back last; what it was. Raises UserError as `undo`."""
+    nothing = UserError("There is nothing to do again.", "Take something back first.")
+    return _turned(folder, lambda past: next((one for one in past if not one.done), None), nothing, ask)
+
+
+def _turned(
+    folder: Path, which: Callable[[list[Change]], Change | None], nothing: UserError, ask: Callable[[Change], None]
+) -> str:
     with _alone(folder):
-        undone = [change for change in history(folder) if not change.done]
-        if not undone:
-            raise UserError("There is nothing to do again.", "Take something back first.")
-        ask(undone[0])
-        _exchange(undone[0])
-        return undone[0].says
+        if not (change := which(history(folder))):
+            raise nothing
+        ask(change)
+        _exchange(change)
+        return change.says
 
 
 def between(folder: Path, read: Callable[[], T]) -> T:

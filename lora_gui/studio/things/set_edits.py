@@ -106,8 +106,8 @@ def put_back(folder: Path, number: int) -> None:
     set_changes.make(folder, made)
 
 
-def step(studio: Studio, folder: Path, way: str) -> None:
-    """`undo` the last change, or `redo` what was taken back last.
+def step(studio: Studio, folder: Path, way: str) -> str:
+    """`undo` the last change, or `redo` what was taken back last; what it was.
 
     Raises UserError where there is none, or where it changes which pictures a run that needs the set learns from.
     """
@@ -116,7 +116,7 @@ def step(studio: Studio, folder: Path, way: str) -> None:
         if any(name[:-4].isdecimal() and name.endswith(".png") for name in change.names):
             pictures.require_free(studio, folder)
 
-    {"undo": set_changes.undo, "redo": set_changes.redo}[way](folder, ask)
+    return {"undo": set_changes.undo, "redo": set_changes.redo}[way](folder, ask)
 
 
 def _picture(folder: Path, number: int) -> tuple[str, Path]:

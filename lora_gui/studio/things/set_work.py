@@ -17,8 +17,8 @@ from lora_gui.studio.things.pictures import PictureSet
 LONGEST = 80  # letters of a title
 
 
-def rename(folder: Path, title: str) -> None:
-    """Give a set another name. Raises UserError where it is none."""
+def rename(folder: Path, title: str) -> str:
+    """Give a set another name; as it is kept. Raises UserError where it is none."""
     name = " ".join(plain(title).split())
     if not name or len(name) > LONGEST:
         raise UserError(f"A picture set needs a name of 1 to {LONGEST} letters.", "Type another one.")
@@ -28,6 +28,7 @@ def rename(folder: Path, title: str) -> None:
         return f"The set was named {name}.", {picture_index.FILE: picture_index.written(renamed)}
 
     set_changes.make(folder, made)
+    return name
 
 
 def add(

@@ -1,5 +1,7 @@
 """The set doctor finds what was planted in small sets, and little else; what it says is true of them."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -255,3 +257,10 @@ def test_a_set_is_judged_at_once_after_its_import_and_a_bad_file_is_named(tmp_pa
     monkeypatch.setattr(doctor.looks.several, "decoded", lambda orders, ask: iter([*map(str, orders)]))
     again, refused = doctor.judge(studio, doctor.of_set(made), doctor.Asked(resolution=2048))
     assert not refused and again.told()["pictures"][0]["findings"][0]["kind"] == "small"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_pipe_is_no_picture_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (found,) = looks.at(Studio(tmp_path / "studio"), [(tmp_path / "a.png", "")])
+    assert found.what == "a.png is not a file."

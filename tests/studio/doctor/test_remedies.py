@@ -163,3 +163,12 @@ def test_what_was_typed_since_the_pictures_were_judged_is_mended_and_not_written
     (folder / "0001.txt").write_text(f"{wrong.word}, typed since")
     remedies.mend(studio, found, wrong)
     assert (folder / "0001.txt").read_text() == "typed since"
+
+
+def test_a_picture_that_is_damaged_meanwhile_is_a_sentence_and_nothing_is_changed(ill):
+    studio, folder = ill
+    found, wrong = line(studio, folder, "border")
+    next(one.path for one in found.pictures if one.label in wrong.files).write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(UserError, match="is damaged"):
+        remedies.mend(studio, found, wrong)
+    assert not set_changes.history(folder)

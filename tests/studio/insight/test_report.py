@@ -143,6 +143,12 @@ def test_what_is_looked_at_can_be_stopped_and_the_report_before_stays(studio, dr
     assert (run.files.insight / report.REPORT).read_text() == before and len(seen) < 10
 
 
+def test_where_somebody_cancels_a_drawing_of_it_nothing_is_told(studio, drawer, drawn, monkeypatch):
+    monkeypatch.setattr(sheets, "draw", lambda drawer, planned, is_stopped, **order: iter([planned]))
+    with pytest.raises(UserError, match="Not all of it was drawn"):
+        list(report.make(studio, drawer, drawn[0], lambda: False))
+
+
 def test_two_are_not_made_at_once_and_how_the_one_stands_is_known(studio, drawn, monkeypatch):
     run, _ = drawn
     going, gate = [], []

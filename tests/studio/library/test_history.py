@@ -52,6 +52,7 @@ def test_a_star_is_given_and_taken(studio):
 def test_a_deleted_drawing_comes_back_where_it_was_and_is_gone_when_the_bin_is_emptied(studio):
     whole = (studio.drawings / "2026-01-01/a.png").read_bytes()
     binned = history.delete(studio, "2026-01-01/a.png")
+    (studio.bin / binned / ".DS_Store").touch()  # somebody has looked
     assert len(history.history(studio)[0]) == 2 and bin.size(studio) == len(whole) and bin.binned(studio) == []
     assert history.restore(studio, binned) == "2026-01-01/a.png"
     assert (studio.drawings / "2026-01-01/a.png").read_bytes() == whole and bin.size(studio) == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from lora_gui.studio.sandbox.picture_decode import decode
+from lora_gui.studio.sandbox.picture_decode import opened
 
 SEEN = "Awkward pictures, a quarter at a time: as they were seen by who made them"
 HEIC = Path(__file__).parents[2] / "data" / "heic" / "plain.heic"
@@ -102,7 +102,7 @@ def of_turns():
 
 def of_turned_heic():
     """What writes HEIC has a licence that this app has not: the box that turns it is put into a file that lies here."""
-    seen = decode(HEIC)[0]
+    seen = opened(HEIC).picture
     for quarter in (1, 2, 3):
         data = _with_irot(HEIC.read_bytes(), quarter)
         yield f"HEIC turned {quarter}", data, seen.rotate(90 * quarter, expand=True), 1
@@ -277,7 +277,7 @@ def test_a_picture_is_learnt_as_it_is_seen(rows, tmp_path, tell):
     for name, data, seen, near in rows():
         path.write_bytes(data)
         expected = seen.convert("RGB")
-        found, notes = decode(path, GROUND)
+        found, notes, *_ = opened(path, GROUND)
         off = np.abs(quarters(found) - quarters(expected)).max() if found.size == expected.size else 255
         fine = found.mode == "RGB" and off <= near + 0.5 and not any("damaged" in note for note in notes)
         row.add(1, int(fine))

@@ -16,7 +16,7 @@ from PIL import Image
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.sandbox import picture_sandbox
-from lora_gui.studio.sandbox.picture_decode import decode
+from lora_gui.studio.sandbox.picture_decode import opened
 from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.things.pictures import import_pictures
 
@@ -149,13 +149,13 @@ def test_a_picture_that_may_not_be_read_or_a_disk_that_fails_is_not_called_damag
     folder = Path(tempfile.mkdtemp())  # that another user may enter, too
     folder.chmod(0o755)
     path = painted(folder / "a.png")
-    decode(path)
+    opened(path)
     path.chmod(0)
     me = os.geteuid()
     try:
         os.seteuid(me or 65534)
         with pytest.raises(UserError) as caught:
-            decode(path)
+            opened(path)
     finally:
         os.seteuid(me)
         path.chmod(0o644)
@@ -169,4 +169,4 @@ def test_a_picture_that_may_not_be_read_or_a_disk_that_fails_is_not_called_damag
 
     monkeypatch.setattr(Image, "open", fails)
     with pytest.raises(UserError, match=r"could not be read \(Input/output error\)"):
-        decode(path)
+        opened(path)

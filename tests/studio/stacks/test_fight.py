@@ -15,7 +15,9 @@ from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.formats.factors import Factor, inner
 from lora_gui.formats.lora_file import Layer
+from lora_gui.settings import StackEntry
 from lora_gui.studio.stacks.fight import balanced, fight
+from lora_gui.studio.stacks.kept import kept
 
 SD1 = family("sd1").facts
 Q = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -96,6 +98,8 @@ def test_families_that_differ_a_lora_alone_and_what_is_no_number_are_sentences(t
         with pytest.raises(UserError, match=words) as caught:
             fight(paths)
         assert re.search(r"\.$", caught.value.remedy)
+    with pytest.raises(UserError, match="Some values of bad are not numbers"):
+        kept(tuple(StackEntry(lora=str(path)) for path in (one, bad)))
 
 
 def test_a_dora_is_compared_by_its_low_rank_part_and_that_is_said(tmp_path):

@@ -27,15 +27,17 @@ def planned(studio, count, **values):
     return grid.plan(studio, bases.find(studio, "starter"), settings(studio, "ink", **values), columns=axis)
 
 
-def test_a_sheet_fills_is_stopped_and_comes_back_as_it_was_left(sheets, studio):
-    seen = []
+def test_a_sheet_fills_is_stopped_and_comes_back_as_it_was_left(sheets, studio, monkeypatch):
+    seen, draw = [], grid.draw
 
-    def look():
-        seen.append(sheets.latest.drawn)
-        if seen[-1] == 2:
-            sheets.stop()
+    def watched(*order):
+        for now in draw(*order):
+            yield now
+            seen.append(sheets.latest.drawn)
+            if seen[-1] == 2:
+                sheets.stop()
 
-    sheets._changed = look
+    monkeypatch.setattr(grid, "draw", watched)
     sheets.begin(planned(studio, 9))
     with pytest.raises(UserError, match="Another sheet"):
         sheets.begin(planned(studio, 2))

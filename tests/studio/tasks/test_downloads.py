@@ -10,7 +10,7 @@ import pytest
 from lora_gui import environment
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import captioner_downloads, downloads, process
+from lora_gui.studio.tasks import downloads, process
 from lora_gui.studio.tasks.launching import until
 from lora_gui.studio.things import bases
 from tests.net.hub import SmallHub
@@ -139,6 +139,6 @@ def _is_child(pid, studio):
 @pytest.mark.parametrize("key", ["../../pictures", "..", "", "nosuch"])
 def test_no_folder_is_called_by_a_key_that_is_not_known(studio, key):
     """Since what is given up is deleted."""
-    for kind in (downloads.Download, captioner_downloads.CaptionerDownload):
+    for kind in (downloads.Download, downloads.CaptionerDownload):
         with pytest.raises(UserError, match="There is no (base|captioner)"):
             kind(studio, key)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from lora_gui.settings import DrawSettings, StackEntry
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import drawing, process
 from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.tasks.drawing_status import after
 from lora_gui.studio.things.drawings import record
 
 BASE = Base(key="toy", title="Toy", family="sd1", path="toy")
@@ -220,3 +222,19 @@ def test_a_drawing_tells_how_it_was_made_and_a_stranger_tells_nothing(tmp_path):
 def test_ctrl_c_in_the_terminal_does_not_reach_the_child(drawer):
     pid = int(draw(drawer).notes[0].split()[-1])
     assert os.getsid(pid) == pid
+
+
+def test_a_preview_that_cannot_be_deleted_keeps_no_order_from_its_end(drawer, monkeypatch):
+    def refused(path):
+        raise UserError("It is open in another program.", "Close it there.")
+
+    monkeypatch.setattr(drawing.files, "remove", refused)
+    shown = lambda status, event: replace(after(status, event), preview=Path(__file__).parent)  # noqa: E731
+    monkeypatch.setattr(drawing, "after", shown)
+    assert draw(drawer).state == draw(drawer).state == "done"
+
+
+def test_a_child_that_the_system_does_not_start_is_a_sentence(drawer, monkeypatch):
+    monkeypatch.setattr(process, "COMMAND", ("/no/such/program",))
+    status = draw(drawer)
+    assert status.state == "failed" and "does not start (No such file or directory)" in status.what

@@ -86,3 +86,14 @@ def test_a_run_that_waits_is_not_asked_for_what_nobody_would_do(studio):
         with pytest.raises(UserError, match="waits for its turn"):
             act(studio, waits)
     assert waits.status().state == "waiting" and not waits.files.asked()
+
+
+def test_a_run_that_cannot_be_started_says_why_and_the_next_one_comes(studio):
+    first, odd, calm = (queue.add(studio, job(studio, name)) for name in ("one", "two", "three"))
+    wait_until(lambda: first.status().state == "running")
+    (odd.folder / "samples").symlink_to(studio.home)
+    first.stop()
+    wait_until(lambda: not first.lives())
+    assert queue.advance(studio).folder == calm.folder
+    assert odd.status().what.startswith("samples in the run")
+    assert calm.lives()

@@ -3,7 +3,7 @@
 import pytest
 
 from lora_gui.errors import UserError
-from lora_gui.studio.things.names import check_name, clean_caption, read_text, safe_name
+from lora_gui.studio.things.names import check_name, clean_caption, read_lines, safe_name
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_caption_is_read_in_whatever_encoding_it_is(tmp_path, data, text, tell
     tell("Captions in the encodings there are: read, or refused in a sentence", 1)
     path = tmp_path / "a.txt"
     path.write_bytes(data)
-    assert read_text(path) == text
+    assert " ".join(read_lines(path)) == text
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,5 @@ def test_what_is_no_caption_is_refused(tmp_path, data, what, tell):
     path = tmp_path / "a.txt"
     path.write_bytes(data)
     with pytest.raises(UserError) as caught:
-        read_text(path)
+        read_lines(path)
     assert caught.value.what == what

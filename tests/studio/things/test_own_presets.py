@@ -98,3 +98,13 @@ def test_a_title_in_another_encoding_is_refused_and_leaves_nothing(studio):
     with pytest.raises(UserError, match="not in UTF-8"):
         own_presets.save(studio, "caf\udce9", "style", {"rank": 5})
     assert not own_presets.own(studio) and not [*studio.presets.glob("*"), *studio.presets.glob(".*")]
+
+
+@pytest.mark.parametrize("text", ["title = [", "all = 3", "[[all]]\nrank = 4"])
+def test_one_that_is_damaged_is_neither_begun_from_nor_written_anew(studio, text):
+    studio.presets.mkdir(parents=True)
+    (studio.presets / "odd.toml").write_text(text)
+    for act, asked in ((own_presets.save, ("New", "odd", {"rank": 4})), (own_presets.rename, ("odd", "x"))):
+        with pytest.raises(UserError, match="odd cannot be used as it is"):
+            act(studio, *asked)
+    assert [(path.name, path.read_text()) for path in studio.presets.iterdir()] == [("odd.toml", text)]

@@ -19,7 +19,7 @@ from lora_gui.protocol.jobs import Base, TrainJob, TrainPicture
 from lora_gui.protocol.task_folder import Reached, TaskFolder
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.sandbox.picture_decode import decode
+from lora_gui.studio.sandbox import picture_decode
 from lora_gui.studio.things import picture_index, pictures
 from lora_gui.studio.things.pictures import (
     delete_set,
@@ -33,6 +33,10 @@ from lora_gui.studio.things.pictures import (
 
 HEIC = Path(__file__).parents[2] / "data" / "heic"
 KINDS = "Pictures as people have them: as they look, or refused in a sentence"
+
+
+def decode(path, ground=picture_decode.GROUND):
+    return picture_decode.opened(path, ground)[:2]
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 from lora_gui.studio.paths import Studio
+from lora_gui.studio.things import set_changes
 from lora_gui.studio.things.pictures import import_pictures, load, set_captions
-from lora_gui.studio.things.set_work import add
+from lora_gui.studio.things.set_work import add, rename
 
 
 @pytest.fixture
@@ -67,3 +68,15 @@ def test_a_damaged_set_gives_nothing_and_hinders_nothing(tmp_path, inbox):
     (studio.pictures / "99" / "set.json").write_text("{", encoding="utf-8")
     again, refused = import_pictures(studio, [inbox])
     assert captions(again) == ["", "hat", ""] and not refused
+
+
+def test_captions_of_a_set_that_is_just_being_changed_are_waited_for(tmp_path, inbox):
+    studio = Studio(tmp_path / "studio")
+    first, _ = import_pictures(studio, [inbox])
+    set_captions(first, ["fox", "hat", "hat"])
+    rename(first.folder, "Foxes")
+    change = set_changes.history(first.folder)[0]
+    set_changes._begin(change, False, 1)  # what a crash leaves between the first step and the second
+    (first.folder / "set.json").rename(change.folder / "set.json.away")
+    again, _ = import_pictures(studio, [inbox])
+    assert captions(again) == ["fox", "hat", "hat"]
