@@ -37,6 +37,7 @@ _ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what a Mac's card cannot do is done by its processor
     # Threads that wait by spinning take the processor from the window; those that sleep at once make a step longer.
     "GOMP_SPINCOUNT": "10000",  # some tenths of a millisecond
     "KMP_BLOCKTIME": "1",  # ms, the same for Intel's threads, which torch has on Windows

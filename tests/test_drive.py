@@ -69,6 +69,24 @@ def test_a_failure_of_the_disk_at_a_flush_is_said(monkeypatch, tmp_path):
     assert not (tmp_path / "file.json").exists()
 
 
+@pytest.mark.parametrize("knows", [True, False])
+def test_on_a_mac_what_is_flushed_leaves_the_drives_own_memory_too_where_it_can(monkeypatch, tmp_path, knows):
+    fcntl, calls = pytest.importorskip("fcntl"), []
+
+    def control(handle, command):
+        calls.append(command)
+        if not knows:
+            raise OSError(errno.ENOTSUP, "as a network drive says")
+
+    monkeypatch.setattr(drive.sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", "full", raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", control)
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("fsync"))
+    with (tmp_path / "file").open("wb") as file:
+        drive.flush(file.fileno())
+    assert calls == ["full"] + ["fsync"] * (not knows)
+
+
 @needs_proc
 @pytest.mark.parametrize("code", UNKNOWN)
 def test_where_a_drive_cannot_lock_the_processes_of_one_computer_are_kept_apart_all_the_same(
