@@ -40,6 +40,12 @@ def held(studio: Studio, base: Base) -> dict[str, Any]:
     return {"precision": settings.precision, "streamed_blocks": settings.streamed_blocks}
 
 
+def said(base: Base, held: dict[str, Any]) -> str:
+    """What is worth knowing of a base that is `held` so to draw with; empty where it looks as in full."""
+    bits = {"int8": 8, "nf4": 4}.get(held.get("precision", ""))
+    return f"{base.title} has no room here in full, so it draws in {bits} bits, a little differently." if bits else ""
+
+
 def is_tight(base: Base) -> bool:
     """Whether there is a GPU, and a base that could be too large for it."""
     return bool(gpu.memory()) and _halved(base) > _SMALL

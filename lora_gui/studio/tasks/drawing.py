@@ -103,6 +103,9 @@ class Drawer:
         Raises UserError where the stack or the size does not fit the base, or the prompt names an unknown LoRA.
         """
         settings, notes = prepared(self._studio, base, settings)
+        if held is None:
+            held = fit.held(self._studio, base)
+            notes += filter(None, [fit.said(base, held)])
         each = shots(self._studio, settings)
         place = Path(os.path.realpath(folder or self._studio.drawings / f"{datetime.now():%Y-%m-%d}"))
         files.make_folder(place)
@@ -116,13 +119,12 @@ class Drawer:
             cache=str(self._studio.cache.resolve()),
             on_processor=on_processor,
             read_by=read_by,
-            **fit.held(self._studio, base) if held is None else held,
+            **held,
         )
-        message = {"draw": job.model_dump(mode="json")}
         with self._changed:
             self._ended = self._ended if self._waiting else []
             self._orders[job.id] = DrawStatus(of=settings.count, notes=tuple(notes))
-            self._waiting[job.id] = message
+            self._waiting[job.id] = {"draw": job.model_dump(mode="json")}
             if self._child and self._child.lives:
                 self._give()
             else:

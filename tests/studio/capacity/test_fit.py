@@ -72,6 +72,7 @@ def test_without_a_card_a_base_is_drawn_with_in_as_many_bits_as_the_memory_has_r
     for gib, held in ((99, {}), (48, {"precision": "bf16"}), (16, {"precision": "nf4"})):
         monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: SimpleNamespace(total=gib * 2**30))
         assert fit.held(studio, large) == held
+        assert ("in 4 bits" in fit.said(large, held)) == (gib == 16) and (gib == 16) == bool(fit.said(large, held))
 
 
 @pytest.fixture
