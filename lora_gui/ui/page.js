@@ -381,12 +381,19 @@ window.studio = (() => {
     return JSON.parse(words)[0];
   }
 
+  // Gradio sends nothing while it waits for a window that was closed; whoever presses meanwhile is told again.
+  const isLost = toast => /connection/i.test(toast.textContent);
+  document.addEventListener('click', ({ target }) => {
+    if (!target.closest?.('button') || target.closest('#voice')) return;
+    if ([...document.querySelectorAll('[data-testid=toast-body]')].some(isLost)) say(LOST);
+  }, true);
+
   // Gradio's own voice is hidden by the style sheet; what it had to say is said in ours.
   function mend() {
     for (const toast of document.querySelectorAll('[data-testid=toast-body]:not([data-heard])')) {
       toast.dataset.heard = '';
       const words = toast.querySelector('[data-testid=toast-text]')?.textContent.trim().replace(/^(Error: )?HTTP \d+: /, '') || '';
-      say(/connection/i.test(toast.textContent) ? LOST : words.includes(' ') ? words : UNFORESEEN);
+      say(isLost(toast) ? LOST : words.includes(' ') ? words : UNFORESEEN);
     }
     for (const input of document.querySelectorAll('#preset input[type=radio]')) {
       if (input.name !== 'preset') input.name = 'preset'; // gradio gives each a name of its own: three groups

@@ -88,6 +88,16 @@ def test_a_press_that_fails_is_said_and_what_is_said_can_be_put_away_by_keys(pag
     expect(said).to_have_count(0)
 
 
+def test_each_press_is_answered_while_the_window_is_closed_also_once_that_was_put_away(page):
+    said = page.locator("#voice span")
+    page.route("**/gradio_api/**", lambda route: route.abort())
+    for _ in range(2):
+        page.locator("#start").click()
+        expect(said).to_have_text("LoRA Studio was closed. Start it again; nothing is lost.")
+        page.locator("#voice button").click()
+        expect(said).to_have_count(0)
+
+
 @pytest.mark.parametrize("comes", [True, False])
 def test_a_tab_is_seen_once_what_it_lists_has_come_or_after_some_seconds(page, comes):
     held = []

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from lora_gui.commands.bringing import run_bring
 from lora_gui.studio.paths import Studio
 from tests import making
 from tests.net.civitai import SmallCivitai
@@ -51,3 +53,10 @@ def test_a_lora_is_brought_from_civitai_with_a_key_and_another_chosen_from_the_h
     assert code == 0 and Path(told["lora"]).name == "b.safetensors"
     assert run("civitai-key", "--forget")[1]["kept"] is False
     assert not list((tmp_path / "studio" / "downloads").glob("*/"))
+
+
+def test_a_file_whose_name_loses_letters_is_told_by_its_name_here(tmp_path):
+    lora = making.lora(Studio(tmp_path / "theirs"), "ink")
+    strange = lora.rename(lora.with_name("مانجا ink.safetensors"))
+    told = run_bring(Namespace(link=str(strange), file=""), Studio(tmp_path / "studio"))
+    assert told["called"] == ["'مانجا ink' is called ink here: names keep a-z, digits, - and _."]

@@ -19,6 +19,7 @@ from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.things import loras
 from lora_gui.studio.things.intake import Incoming, gather
 from lora_gui.studio.things.loras import SUFFIX, LoraInfo
+from lora_gui.studio.things.names import called
 
 _NOTHING = "There is no LoRA in what was dropped.", "LoRAs are files that end in .safetensors."
 MOST_NAMED = 5  # files that are no LoRAs and are named one by one
@@ -27,10 +28,12 @@ _OLD = {".ckpt", ".pt", ".pth", ".bin"}
 
 @dataclass
 class Dropped:
-    """What came of it; `left` says of each file that was not taken why, by the name its user knows."""
+    """What came of it; `left` says of each file that was not taken why, by the name its user knows, `called` of those
+    that were which have another name here."""
 
     taken: list[LoraInfo] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
 
 
 def take(studio: Studio, sources: Sequence[Path], names: Sequence[str] = ()) -> Dropped:
@@ -81,6 +84,7 @@ def _take(studio: Studio, one: Incoming, dropped: Dropped) -> LoraInfo | None:
     except UserError as error:
         dropped.left.append(one.in_words(f"{error.what} {error.remedy}"))
         return None
+    dropped.called += filter(None, [called(one.name.stem, dropped.taken[-1].name)])
     return dropped.taken[-1]
 
 

@@ -31,6 +31,11 @@ def found(studio: Studio, name: str) -> str:
     return str(path) if name and path.is_file() else ""
 
 
+def size_of(studio: Studio, name: str) -> tuple[int, int] | None:
+    """Width and height in px of a picture that was taken; None where it is none or not there any more."""
+    return png.size(folder(studio) / Path(name).name)
+
+
 class Taken(NamedTuple):
     """A picture that a form begins with: its name for `found`, its width and height in px, what is to be said of it."""
 
@@ -50,7 +55,7 @@ def take(studio: Studio, path: Path, instead_of: str = "", over: str = "") -> Ta
         taken = Taken(Path(_kept(studio, image, _TAKEN)).name, image.size, decoded.notes)
     if taken.name != instead_of:
         forget(studio, instead_of)
-    if over and png.size(folder(studio) / over) != taken.size:
+    if over and size_of(studio, over) != taken.size:
         taken.notes.append(f"The mask is {_told(taken.size)}; it is stretched over the whole picture.")
     return taken
 

@@ -33,7 +33,7 @@ def check_name(name: str) -> str:
         )
     if typed.startswith(".") or typed.endswith("."):
         raise UserError(f"The name {shown(typed)} begins or ends with a dot.", f"Use a plain name such as {better}.")
-    lost = [c for c in typed if not unicodedata.normalize("NFKD", c).encode("ascii", "ignore")]
+    lost = _lost(typed)
     if lost or not re.fullmatch(r"[\w .\-]+", plain):
         odd = (lost or re.findall(r"[^\w .\-]", plain))[0]
         sign = f"the sign {odd!r}" if odd.isprintable() else "a sign that cannot be seen"
@@ -52,6 +52,11 @@ def safe_name(name: str) -> str:
     found = _suggestion(plain)
     first = found.split(".")[0]
     return f"{first}-lora" if first in DEVICES else found
+
+
+def called(name: str, here: str) -> str:
+    """That what is called `name` elsewhere is called `here`, where letters of the name were lost; else nothing."""
+    return f"{shown(name)} is called {here} here: names keep a-z, digits, - and _." if _lost(name) else ""
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
@@ -96,6 +101,12 @@ def decoded(data: bytes) -> str:
         data, cp_isolation=["gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1253", "cp1255", "cp1256"]
     ).best()
     return str(best) if best else data.decode("cp1252", errors="replace")
+
+
+def _lost(name: str) -> list[str]:
+    """The signs of which a name that can be stored keeps nothing."""
+    composed = unicodedata.normalize("NFC", name)
+    return [c for c in composed if not unicodedata.normalize("NFKD", c).encode("ascii", "ignore")]
 
 
 def _suggestion(plain: str) -> str:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras, prompt
 from lora_gui.studio.things.prompt import TAG
+from lora_gui.studio.things.sorting import folded
 
 
 class Strengths(NamedTuple):
@@ -30,19 +32,31 @@ def named(studio: Studio, text: str) -> dict[str, Strengths]:
 
 
 def put(studio: Studio, text: str, strengths: Mapping[str, Strengths | None]) -> str:
-    """The text with these strengths in its tags, by the paths of their LoRAs; a tag whose strengths are None goes."""
+    """The text with these strengths in its tags, by the paths of their LoRAs; a tag whose strengths are None goes,
+    also where its LoRA is not there any more."""
     gone = False
+    lost = {folded(Path(path).stem): path for path, one in strengths.items() if one is None and not Path(path).exists()}
 
     def new(tag: re.Match[str]) -> str:
         nonlocal gone
-        path, name, said = _read(studio, tag) or ("", "", None)
-        if path not in strengths or strengths[path] == said:
+        path, name, said = _read(studio, tag) or (lost.get(folded(tag[1].partition(":")[0].strip()), ""), "", None)
+        if not path or path not in strengths or (name and strengths[path] == said):
             return tag[0]
         gone = gone or strengths[path] is None
         return "" if strengths[path] is None else f"<lora:{name}:{strengths[path]}>"
 
     changed = TAG.sub(new, text)
     return re.sub(r"[ \t]{2,}", " ", changed).strip() if gone else changed
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """The text with each LoRA in its tags called as it is now, by what it was called."""
+
+    def new(tag: re.Match[str]) -> str:
+        name, *said = tag[1].split(":")
+        return f"{tag[0][: tag.start(1) - tag.start()]}{':'.join((names.get(name.strip(), name), *said))}>"
+
+    return TAG.sub(new, text)
 
 
 def _read(studio: Studio, tag: re.Match[str]) -> tuple[str, str, Strengths] | None:

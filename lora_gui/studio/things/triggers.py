@@ -50,7 +50,7 @@ def usable(trigger: str) -> str:
     for fits, what, remedy in (
         (word, "There is no trigger word.", "Type a word that calls your LoRA, such as zxy_style."),
         (
-            len(word) != 1,
+            len(word) != 1 or not word.isalpha(),
             f"The trigger word {word!r} is a single letter, which stands in many prompts.",
             "Use a made-up word such as zxy_style.",
         ),

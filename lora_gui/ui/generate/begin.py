@@ -108,14 +108,18 @@ class Begin:
         # Its own noise would be found again in it, and burn in.
         return replace(begun, random=True)
 
-    def acted(self, draft: DrawDraft, act: str) -> DrawDraft:
-        """The draft once its mask was cleared, or its picture taken away."""
+    def acted(self, draft: DrawDraft, base: Base, act: str) -> DrawDraft:
+        """The draft once its mask was cleared, or its picture taken away: then the base's own size, where it was set
+        by the picture."""
         self._came += 1
         inputs.forget(self._studio, draft.mask)
         if act == "clear":
             return replace(draft, mask="", note="")
+        hand, size = draft.hand, inputs.size_of(self._studio, draft.picture)
+        if size and ratios.like(base, size) == (hand.get("width"), hand.get("height")):
+            hand = {name: value for name, value in hand.items() if name not in ("width", "height")}
         inputs.forget(self._studio, draft.picture)
-        return replace(draft, picture="", mask="", note="")
+        return replace(draft, picture="", mask="", note="", hand=hand)
 
     def settings(self, draft: DrawDraft) -> dict[str, str]:
         """The pictures as an order takes them. Raises UserError where one is gone."""

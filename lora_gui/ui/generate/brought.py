@@ -12,7 +12,7 @@ from lora_gui.errors import UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.studio.library import history, scan
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things import loras
+from lora_gui.studio.things import loras, names
 from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.generate import once_more, stack
 from lora_gui.ui.generate.begin import Begin
@@ -70,16 +70,19 @@ class Brought:
         return self._changed(shown, lambda draft: self._begin.came(draft, self._base(draft), event))
 
     def _begun_otherwise(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        return self._changed(shown, lambda draft: self._begin.acted(draft, str(event.act)))
+        return self._changed(shown, lambda draft: self._begin.acted(draft, self._base(draft), str(event.act)))
 
     def _changed(self, shown: dict[str, Any], *changes: Callable[[DrawDraft], DrawDraft]) -> Changes:
         """Each change for itself: one that cannot be made keeps none of the others away, and is told of."""
-        problem, failed = self._desk.take(shown.get("changes")), list[UserError]()
+        problem, failed, notes = self._desk.take(shown.get("changes")), list[UserError](), list[str]()
         for change in changes:
             try:
                 problem = self._desk.change(functools.partial(_checked, change)) or problem
+                notes.append(self._desk.draft.note)
             except UserError as error:
                 failed.append(error)
+        if notes[1:]:
+            self._desk.change(lambda draft: replace(draft, note=" ".join(filter(None, notes))))
         if failed:
             problem = UserError(" ".join(one.what for one in failed), failed[-1].remedy) if failed[1:] else failed[0]
         return self._desk.shows(problem) | self._begin.unfolded(self._desk.draft)
@@ -95,4 +98,5 @@ def _checked(change: Callable[[DrawDraft], DrawDraft], draft: DrawDraft) -> Draw
 def imported(studio: Studio, draft: DrawDraft, path: str | Path) -> DrawDraft:
     """The draft with a LoRA file from elsewhere in the studio and the stack. Raises UserError where it is none."""
     lora = loras.import_lora(studio, Path(path))
-    return replace(draft, stack=(*draft.stack, Entry(True, str(lora.path), 1.0)))
+    called = names.called(Path(path).stem, lora.name)
+    return replace(draft, stack=(*draft.stack, Entry(True, str(lora.path), 1.0)), note=called)

@@ -21,7 +21,7 @@ def followed(studio: Studio, draft: DrawDraft) -> DrawDraft:
     if other is None:
         return draft
     note = f"The base is {other.title} now: {wanted[0].name} is for {bases.family_title(wanted[0].family)}."
-    return replace(draft, base=other.key, note=note)
+    return replace(draft, base=other.key, note=f"{draft.note} {note}".strip())
 
 
 def missing(studio: Studio, draft: DrawDraft) -> str:

@@ -128,13 +128,15 @@ def taken(stack: tuple[Entry, ...], typed: dict[str, Any]) -> tuple[Entry, ...]:
 
 
 def found_again(studio: Studio, draft: DrawDraft) -> DrawDraft:
-    """The draft with LoRAs that were renamed under their new names; one that is gone stays, and its row says so."""
+    """The draft with LoRAs that were renamed under their new names, also in the prompt; one that is gone stays, and its
+    row says so."""
     there = {str(lora.path) for lora in scan.usable(studio)}
     if all(entry.lora in there for entry in draft.stack):
         return draft
-    moved_to = (one.lora if one.lora in there else scan.now_at(studio, one.lora) for one in draft.stack)
-    stack = (one._replace(lora=path or one.lora) for one, path in zip(draft.stack, moved_to, strict=True))
-    return replace(draft, stack=tuple(stack))
+    moved = {one.lora: scan.now_at(studio, one.lora) or one.lora for one in draft.stack if one.lora not in there}
+    names = {Path(was).stem: Path(now).stem for was, now in moved.items()}
+    stack = tuple(one._replace(lora=moved.get(one.lora, one.lora)) for one in draft.stack)
+    return replace(draft, stack=stack, prompt=tags.renamed(draft.prompt, names))
 
 
 def removed(number: int, draft: DrawDraft) -> DrawDraft:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from lora_gui.studio.library.dropped import Dropped
 from lora_gui.studio.tasks.bringing import Bringing, Brought
 from lora_gui.studio.tasks.download_words import progress, size
 from lora_gui.studio.tasks.fetching import FetchStatus
+from lora_gui.studio.things import names
 from lora_gui.ui.widgets import markup
 
 MOST_FILES = 40  # of a link that are offered
@@ -24,15 +26,16 @@ def taken(brought: Brought) -> str:
     about = brought.about
     base = f" Its maker names {about.base} as its base." if about.base else ""
     words = f" Trigger words: {'; '.join(about.words)[:300]}." if about.words else ""
-    return markup.notice(f"{brought.lora.name} is among your LoRAs.", f"{base}{words}".strip(), "good")
+    called = names.called(Path(about.file).stem, brought.lora.name)
+    return markup.notice(f"{brought.lora.name} is among your LoRAs.", f"{called}{base}{words}".strip(), "good")
 
 
 def dropped(found: Dropped) -> str:
     """What came of files that were dropped."""
-    names = ", ".join(one.name for one in found.taken[:5]) + (" and more" if len(found.taken) > 5 else "")
+    some = ", ".join(one.name for one in found.taken[:5]) + (" and more" if len(found.taken) > 5 else "")
     count = markup.counted(len(found.taken), "LoRA")
-    said = markup.notice(f"{count} taken in: {names}.", "", "good") if found.taken else ""
-    return said + markup.sentences("Not taken", found.left)
+    said = markup.notice(f"{count} taken in: {some}.", "", "good") if found.taken else ""
+    return said + "".join(map(markup.quiet, found.called)) + markup.sentences("Not taken", found.left)
 
 
 def _one(one: Bringing, status: FetchStatus) -> str:

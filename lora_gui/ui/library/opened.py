@@ -13,7 +13,8 @@ from typing import Any
 import gradio as gr
 
 from lora_gui import files
-from lora_gui.studio.library import bin, changes, covers, folder, notes, shelf
+from lora_gui.errors import UserError
+from lora_gui.studio.library import bin, changes, covers, folder, notes, scan, shelf
 from lora_gui.studio.library.shelf import Card, Shelf
 from lora_gui.studio.library.versions import put_into_use, versions
 from lora_gui.ui.context import Context
@@ -206,8 +207,12 @@ class Opened:
         return self._headed(card) | self._called(card, there) | renamed
 
     def _noted(self, name: str, read: Callable[[str], Any], page: Page, typed: str) -> Changes:
-        if page and Path(page["path"]).is_file():
-            card = self._card(page)
+        if page:
+            path = page["path"] if Path(page["path"]).is_file() else scan.now_at(self._studio, page["path"])
+            if not path:
+                what = f"{Path(page['path']).stem} is not in your studio any more, so what you type here is not kept."
+                raise UserError(what, "Have it back from the bin in Library, or go to All LoRAs.")
+            card = self._card({"path": path})
             with self._noting:
                 changes.note(self._studio, card, **{name: read(typed or "")})
         return {}

@@ -77,6 +77,10 @@ class DoctorView:
         by_hand = [draft.hand.get(name) for name in ("resolution", "batch_size")]
         return {self._hangs: json.dumps([draft.folder, draft.base, draft.preset, draft.trigger, by_hand])}
 
+    def cleared(self) -> Changes:
+        """Nothing, where there are no pictures."""
+        return {self.line: "", self._rest: "", self._page: {}}
+
     def watch(self, outputs: list[Any]) -> None:
         """Look when the window does; after what draws the tiles without words on them."""
         self._context.live.watch(self._look, [self._page], outputs)
@@ -97,7 +101,7 @@ class DoctorView:
         """What is to be shown to a page that shows something else; begins to look where nobody has."""
         asked = self._wanted()
         if asked is None:
-            return {self.line: "", self._rest: "", self._page: {}} if page and page.get("mark") else {}
+            return self.cleared() if page and page.get("mark") else {}
         key, found = _key(*asked), asked[0]
         known = self._found.get(key)
         mark = f"{key} {known is not None}"

@@ -171,7 +171,7 @@ class PicturesView:
         """The set on the desk, or the drop zone alone; the same set as before where it is not `anew`."""
         zone, was = {self._zone: str(time.time_ns())}, gr.update(visible=found is None)
         if found is None:
-            return zone | {self._transparent: was, self._chosen: gr.update(visible=False)}
+            return zone | self.doctor.cleared() | {self._transparent: was, self._chosen: gr.update(visible=False)}
         shown = self.desk.show(found, aim or self.aim(None))
         if not anew:
             return shown

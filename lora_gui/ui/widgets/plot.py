@@ -1,6 +1,7 @@
 """The loss of a run as small drawings of lines: each value faint, their smoothed course in the accent colour."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from lora_gui.protocol.events import Measured
 
@@ -36,21 +37,41 @@ def loss_plot(losses: Sequence[tuple[int, float]], of: int, ended: bool = False)
 
 
 def learning_plot(measured: Sequence[Measured], of: int) -> str:
-    """Losses at fixed noise over those of the base: of pictures that are learnt, of ones kept back, the gap shaded."""
+    """Losses at fixed noise over those of the base: of pictures that are learnt, and of ones kept back, shaded between
+    where these are further off."""
     both = [(one.step, one.learnt, one.unseen) for one in measured if one.unseen is not None]
     if len(both) < 2:
         return ""
     steps, learnt, unseen = map(list, zip(*both, strict=True))
     low, high = _range([*learnt, *unseen])
     near, far = _points(steps, learnt, of, low, high), _points(steps, unseen, of, low, high)
-    gap = f"{near} {' '.join(reversed(far.split()))}"
+    gap, words = "", ""
+    if any(one > other for one, other in zip(unseen, learnt, strict=True)):
+        gap = f'<polygon class="gap" points="{_between(both, of, low, high)}"/>'
+        words = "the gap: what is known by heart"
     told = f"Learnt pictures {_nearer(learnt[-1])}, pictures kept back {_nearer(unseen[-1])}"
     return (
         f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{told}"><polygon class="gap" points="{gap}"/><polyline class="course" points="{near}"/>'
+        f'aria-label="{told}">{gap}<polyline class="course" points="{near}"/>'
         f'<polyline class="unseen" points="{far}"/></svg>'
-        f'<div class="ends"><span>{told}</span><span>the gap: what is known by heart</span></div></div>'
+        f'<div class="ends"><span>{told}</span><span>{words}</span></div></div>'
     )
+
+
+def _between(both: Sequence[tuple[float, float, float]], of: int, low: float, high: float) -> str:
+    """The outline of the gap from the learnt to the unseen, which has no height where the unseen are nearer."""
+    corners = [both[0]]
+    for (step, learnt, unseen), after in pairwise(both):
+        gap, then = unseen - learnt, after[2] - after[1]
+        if gap * then < 0:
+            share = gap / (gap - then)  # of the way to where the two lines cross
+            meet = learnt + share * (after[1] - learnt)
+            corners.append((step + share * (after[0] - step), meet, meet))
+        corners.append(after)
+    steps, learnts = [step for step, _, _ in corners], [learnt for _, learnt, _ in corners]
+    near = _points(steps, learnts, of, low, high)
+    far = _points(steps, [max(learnt, unseen) for _, learnt, unseen in corners], of, low, high)
+    return f"{near} {' '.join(reversed(far.split()))}"
 
 
 def _nearer(relative: float) -> str:
@@ -65,7 +86,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _points(steps: Sequence[int], values: Sequence[float], of: int, low: float, high: float) -> str:
+def _points(steps: Sequence[float], values: Sequence[float], of: int, low: float, high: float) -> str:
     last = max(of, steps[-1], 1)
     across = [EDGE + (WIDTH - 2 * EDGE) * step / last for step in steps]
     down = [EDGE + (HEIGHT - 2 * EDGE) * (1 - min(max((v - low) / (high - low), 0), 1)) for v in values]

@@ -37,6 +37,11 @@ def test_a_folder_is_taken_in_with_covers_and_the_rest_is_named(studio, theirs):
     assert len(found.left) == 4 and any("already" in left for left in found.left)
     assert any("old.ckpt is in an old format" in left for left in found.left)
     assert any("broken" in left for left in found.left) and "notes.png is no LoRA." in found.left
+    assert found.called == []
+    strange = shutil.copy(making.lora(theirs, "strange", 0.75), theirs.loras / "مانجا ink.safetensors")
+    assert dropped.take(studio, [strange]).called == [
+        "'مانجا ink' is called ink here: names keep a-z, digits, - and _."
+    ]
     assert dropped.take(studio, [two]).left == ["two.safetensors is among your LoRAs already, as two."]
 
 

@@ -30,6 +30,15 @@ def test_strengths_are_put_into_the_tags_and_nothing_else_is_touched(studio):
     assert tags.put(studio, "<lora:owl> a boat <lora:ink fox> at sea", {owl: None}) == "a boat <lora:ink fox> at sea"
 
 
+def test_the_tag_of_a_lora_that_is_gone_or_called_otherwise_goes_or_is_called_so(studio):
+    fox, owl = (str(studio.loras / f"{name}.safetensors") for name in ("ink fox", "owl"))
+    text = "a boat <lora:OWL:0.5> <lora:ink fox:0.5:lbw=OUT> <lora:nobody> at sea"
+    assert tags.renamed(text, {"ink fox": "red"}) == text.replace("ink fox", "red")
+    (studio.loras / "owl.safetensors").unlink()
+    assert tags.put(studio, text, {owl: Strengths(1.0), fox: None, "": None}) == text, "one that is still in use stays"
+    assert tags.put(studio, text, {owl: None}) == text.replace("<lora:OWL:0.5> ", "")
+
+
 @pytest.mark.parametrize("tag", ["<lora:owl:0.5:0.8>", "<lora:owl:te=0.5:unet=0.8>"])
 def test_a_strength_of_the_text_encoder_is_told_and_put_as_a1111_writes_it(studio, tag):
     owl = str(studio.loras / "owl.safetensors")

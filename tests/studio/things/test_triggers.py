@@ -93,6 +93,7 @@ def test_a_tokenizer_that_cannot_be_read_is_said_and_the_words_of_clip_count(tmp
         ("", "There is no trigger word."),
         ("   ", "There is no trigger word."),
         ("x", "The trigger word 'x' is a single letter, which stands in many prompts."),
+        ("🦊", "The trigger word '🦊' holds signs that prompts use for other things."),
         ("a" * 41, "The trigger word is 41 characters long."),
         ("(cat:1.2)", "The trigger word '(cat:1.2)' holds signs that prompts use for other things."),
         ("--", "The trigger word '--' holds signs that prompts use for other things."),

@@ -290,14 +290,19 @@ def test_a_lora_that_was_deleted_meanwhile_keeps_its_row_and_nothing_is_drawn_wi
 def test_a_lora_that_was_renamed_or_deleted_meanwhile_is_drawn_with_or_told_of(page):
     lora(page, "fox")
     add(page, "fox", prompt="fox on a hill")
+    type_in(page, prompt="fox <lora:fox:0.5> on a hill")
     renamed = changes.rename(page.studio, shelf.shelf(page.studio).cards[0], "red-fox")
-    draw(page)
+    assert draw(page)["prompt"] == "fox <lora:red-fox:0.5> on a hill"
     drawn(page)
     assert stack(page)[0].lora == str(renamed) and page.context.drawer.ended()
     gone = bin.delete(page.studio, renamed)
     assert "not there any more" in page.take(page.setup._revisited())["about-0"]
     bin.restore(page.studio, gone)
     assert "not there any more" not in page.take(page.setup._revisited())["about-0"]
+    bin.delete(page.studio, renamed)
+    assert "red-fox" in draw(page)["notice"], "nothing is drawn without it unless that is said"
+    assert press(page, functools.partial(generate_tab.stack.removed, 0))["prompt"] == "fox on a hill"
+    assert draw(page)["notice"] == ""
 
 
 def test_what_the_prompt_says_of_loras_and_the_rows_stay_in_step_both_ways(page):
@@ -463,8 +468,9 @@ def test_a_drawing_begins_with_a_picture_and_a_mask_of_another_size_and_says_so(
     sent(page, monkeypatch, drawing(page))
     folder = Path(settings["picture"]).parent
     assert not (folder / first).exists() and page.context.drafts.draw.value.mask == ""
-    page.setup._brought._begun_otherwise(SimpleNamespace(act="away"), page.shown)
+    shown = page.take(page.setup._brought._begun_otherwise(SimpleNamespace(act="away"), page.shown))
     assert page.setup._begin_with.settings(page.context.drafts.draw.value) == {} and not [*folder.iterdir()]
+    assert 'data-word="square" aria-pressed="true"' in shown["quick"], "the size is not that of a picture any more"
 
 
 def test_a_drawing_is_changed_with_its_own_words_and_a_new_seed(page):
@@ -501,16 +507,19 @@ def test_a_picture_that_is_dropped_fills_the_form_and_no_other_path_is_read(page
 
 def test_of_several_files_that_are_dropped_all_come_but_those_that_cannot(page, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(page.home / "uploads"))
-    paths = [page.home / "uploads" / f"{name}.safetensors" for name in ("fox", "none", "lost", "owl")]
+    several = ("fox", "none", "lost", "owl", "مانجا ink", "✿ cat")
+    paths = [page.home / "uploads" / f"{name}.safetensors" for name in several]
     paths[0].parent.mkdir()
-    for path in (paths[0], paths[3]):
+    for path in (paths[0], *paths[3:]):
         shutil.move(lora(page, path.stem), path)
     paths[1].write_bytes(b"no tensors here")
     given, names = [None if path.stem == "lost" else str(path) for path in paths], [path.name for path in paths]
     event = SimpleNamespace(paths=given, names=names, why="The disk is nearly full.")
     notice = page.take(page.setup._brought._dropped(event, page.shown))["notice"]
     assert "none.safetensors holds a text" in notice and "could not be copied.</b> The disk is nearly full." in notice
-    assert [Path(entry.lora).stem for entry in stack(page)] == ["fox", "owl"]
+    assert [Path(entry.lora).stem for entry in stack(page)] == ["fox", "owl", "ink", "cat"]
+    told = page.context.drafts.draw.value.note
+    assert "'مانجا ink' is called ink here" in told and "'✿ cat' is called cat here" in told and "fox" not in told
 
 
 def test_a_drawing_is_enlarged_behind_what_is_being_drawn(page):

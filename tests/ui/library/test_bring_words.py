@@ -41,6 +41,13 @@ def test_no_word_of_a_stranger_becomes_markup(bringing, lora, words):
     assert not any(sign in piece for piece in pieces for sign in ("${", "{{", "{%", "`"))
 
 
+def test_a_name_of_which_letters_were_lost_is_told_wherever_it_came_from(lora):
+    said = "is called mine here: names keep a-z, digits, - and _."
+    assert said in bring_words.taken(Brought(lora, About(file="مانجا mine.safetensors"), False))
+    assert said not in bring_words.taken(Brought(lora, About(file="Miné.safetensors"), False))
+    assert "is called" in bring_words.dropped(Dropped([lora], called=["'x' is called mine here."]))
+
+
 def test_each_state_offers_what_can_be_done(bringing):
     offered = {
         state: bring_words.under_way([(bringing, FetchStatus(state, cause=cause, found={"files": {"a": 1}}))])

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lora_gui.errors import UserError
-from lora_gui.studio.library import changes, notes
+from lora_gui.studio.library import bin, changes, notes
 from lora_gui.studio.things import bases
 from lora_gui.ui.draft import Entry
 from lora_gui.ui.library import onward
@@ -59,8 +59,13 @@ def test_saving_renaming_and_noting_change_what_they_say(fox):
     view._noted("text", str, page, "mine")
     noted = notes.of(fox.studio, "red-fox")
     assert (noted.text, noted.tags) == ("mine", ("a", "b"))
-    view._noted("text", str, fox.page, "of a LoRA that has gone")
-    assert not notes.place(fox.studio, "fox").exists()
+    view._noted("text", str, fox.page, "by an older page")
+    assert notes.of(fox.studio, "red-fox").text == "by an older page" and not notes.place(fox.studio, "fox").exists()
+    assert view._noted("text", str, {}, "of none") == {}
+    bin.delete(fox.studio, fox.studio.loras / "red-fox.safetensors")
+    with pytest.raises(UserError, match="red-fox is not in your studio any more, so what you type here is not kept."):
+        view._noted("text", str, page, "of a LoRA that has gone")
+    bin.restore(fox.studio, bin.find(fox.studio, "red-fox"))
     with pytest.raises(UserError):
         view._renamed(page, "a/b")
     with pytest.raises(UserError, match="The best strength is between 0 and 2"):

@@ -108,7 +108,7 @@ def test_choose_others_brings_the_drop_zone_back_and_the_pictures_can_be_taken_b
     page.take(page.setup._look({}))
     assert page.shown["folder"] == "" and page.context.drafts.train.value.folder == ""
     changes = view.show(None)
-    assert not changes[view._chosen]["visible"]
+    assert not changes[view._chosen]["visible"] and changes[view.doctor.line] == changes[view.doctor._rest] == ""
     view._taken_back(SimpleNamespace(set=folder))
     page.take(page.setup._look(page.shown))
     assert page.shown["folder"] == folder and page.changes[view._kept] == ""

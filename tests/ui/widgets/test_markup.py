@@ -1,11 +1,12 @@
 """The pieces of HTML: what strangers wrote stays text."""
 
+import re
 
 import pytest
 
-from lora_gui.protocol.events import Sample
+from lora_gui.protocol.events import Measured, Sample
 from lora_gui.ui.widgets import markup
-from lora_gui.ui.widgets.plot import loss_plot, smoothed
+from lora_gui.ui.widgets.plot import learning_plot, loss_plot, smoothed
 
 EVIL = "<img src=x onerror=alert(1)> ${alert(1)} {{value}} `x` \"'"
 
@@ -61,3 +62,18 @@ def test_smoothing_starts_at_the_first_value_and_follows_slowly():
 def test_the_plot_says_so_while_there_is_nothing_to_plot_and_survives_equal_values():
     assert "first steps" in loss_plot([], 100)
     assert "<polyline" in loss_plot([(1, 0.5), (2, 0.5)], 100)
+
+
+def test_the_gap_is_shaded_where_the_kept_back_pictures_are_further_off_and_nowhere_else():
+    def plot(*both):
+        measured = [Measured(step, learnt, unseen) for step, (learnt, unseen) in enumerate(both)]
+        return learning_plot(measured, 2)
+
+    nearer = plot((1.0, 1.0), (0.9, 0.8))
+    assert "known by heart" not in nearer and "<polygon" not in nearer and 'class="unseen"' in nearer
+    crossed = plot((1.0, 1.0), (0.9, 0.8), (0.7, 0.8))
+    assert "known by heart" in crossed
+    (outline,) = re.findall('<polygon class="gap" points="([^"]*)"', crossed)
+    points = outline.split()
+    near, far = points[:4], points[4:][::-1]
+    assert near[:3] == far[:3] and near[3] != far[3], "no height before the lines cross"
