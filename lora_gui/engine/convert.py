@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +18,17 @@ from safetensors.torch import save as to_bytes
 from lora_gui import families, files
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
-from lora_gui.formats import all_tensors, dialects, peft_settings
+from lora_gui.formats import all_tensors, dialects, lycoris, peft_settings
 from lora_gui.formats.architecture import FIELDS
+from lora_gui.formats.edit import LEGACY
 from lora_gui.formats.header import checked, entries, read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.formats.metadata import with_hashes, with_trigger
 from lora_gui.protocol.events import Done, Event, Phase
 from lora_gui.protocol.jobs import ConvertJob
+
+_ARGS = ("dora_wd", "dropout", "rank_dropout", "module_dropout", "loraplus_lr_ratio")  # of kohya, for plain LoRAs too
 
 
 def convert(job: ConvertJob) -> Iterator[Event]:
@@ -35,9 +40,11 @@ def convert(job: ConvertJob) -> Iterator[Event]:
     fields = with_trigger(_fields(source) if job.fields is None else job.fields)
     tensors = all_tensors.read(source)
     layers = dialects.parse(tensors, header.metadata, dialect, None, known[key])
+    if layers and lycoris.factored({name: one.shape for name, one in header.tensors.items()}):
+        fields = _of_plain(fields, layers)
     dtype = Counter(value.dtype for value in tensors.values() if value.ndim > 1).most_common(1)[0][0]
     written = _in_one_dtype(dialects.build(layers, known[key], job.to), dtype)
-    data = _file(written, fields, known[key], job.to)
+    data = known_file(written, fields, known[key], job.to)
     if not data or not _equivalent(layers, dialects.parse(from_bytes(data), {}, job.to, None, known[key])):
         raise UserError(f"{source.stem} would not be the same LoRA as a {job.to} file.", "Keep it as it is.")
     yield Phase(f"Writing {out.name}")
@@ -52,10 +59,23 @@ def _fields(source: Path) -> dict[str, str]:
     """The header fields of a file that are true in any dialect."""
     with open(source, "rb") as file:
         _, said, _ = entries(file, source.name, source.stat().st_size)
-    return {name: value for name, value in said.items() if name != peft_settings.FIELD and isinstance(value, str)}
+    return {name: value for name, value in said.items() if name not in (peft_settings.FIELD, LEGACY)}
 
 
-def _file(tensors: dict[str, torch.Tensor], fields: dict[str, str], facts: Facts, dialect: str) -> bytes:
+def _of_plain(fields: dict[str, str], layers: Layers) -> dict[str, str]:
+    """What a trainer said of the factors of a LyCORIS file, as it is of the plain halves that they have become."""
+    rank, alpha = Counter((layer.rank, layer.alpha) for layer in layers.values()).most_common(1)[0][0]
+    args: object = None
+    with contextlib.suppress(ValueError, RecursionError):
+        args = json.loads(fields.get("ss_network_args", ""))
+    kept = {name: text for name, text in args.items() if name in _ARGS} if isinstance(args, dict) else {}
+    plain = {"module": "networks.lora", "args": json.dumps(kept), "dim": str(rank), "alpha": f"{alpha:g}"}
+    said = {f"ss_network_{name}": text for name, text in plain.items() if f"ss_network_{name}" in fields}
+    architecture = re.sub(r"/(locon|loha|lokr|lycoris)$", "/lora", fields.get(FIELDS[0], ""))
+    return fields | said | ({FIELDS[0]: architecture} if architecture else {})
+
+
+def known_file(tensors: dict[str, torch.Tensor], fields: dict[str, str], facts: Facts, dialect: str) -> bytes:
     """The file, taken for what it is when it is read; empty where it never is.
 
     The names of few layers tell the family in one dialect and not in another: there the header says it.

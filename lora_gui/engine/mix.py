@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load as from_bytes
-from safetensors.torch import save as to_bytes
 
 from lora_gui import families, files
+from lora_gui.engine.convert import known_file
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
 from lora_gui.formats import dialects
 from lora_gui.formats.header import RANK_LIMIT, Header, read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer, Layers, other_sizes
-from lora_gui.formats.metadata import trigger_of, with_hashes, with_trigger
+from lora_gui.formats.metadata import trigger_of, with_trigger
 from lora_gui.formats.strengths import strength_in
 from lora_gui.protocol.events import Done, Event, Mixed, Phase
 from lora_gui.protocol.jobs import MixJob
@@ -130,8 +130,9 @@ def _file(layers: Layers, fields: dict[str, str], facts: Facts, is_rounded: bool
     if not all(bool(one.isfinite().all()) for one in tensors.values()):
         raise UserError("Mixed so, the values become too large for a file.", "Choose lower strengths.")
     for dtype, tolerance in _KINDS if is_rounded else _KINDS[1:]:
-        data = with_hashes(to_bytes({name: one.to(dtype).contiguous() for name, one in tensors.items()}, fields))
-        if _is_same(layers, data, facts, tolerance):
+        written = {name: one.to(dtype).contiguous() for name, one in tensors.items()}
+        data = known_file(written, fields, facts, facts.dialects[0])
+        if data and _is_same(layers, data, facts, tolerance):
             return data
     raise UserError("The mix would not be the same as a file.", "Keep the LoRAs apart, in the stack.")
 

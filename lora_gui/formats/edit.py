@@ -54,7 +54,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], dict[str, str], int]:
         name: {"dtype": dtype, "shape": shape, "data_offsets": (begin, end)}
         for name, (dtype, shape, begin, end) in found.items()
     }
-    return tensors, {key: text for key, text in fields.items() if isinstance(text, str)}, first
+    return tensors, fields, first
 
 
 @contextmanager

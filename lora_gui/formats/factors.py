@@ -94,7 +94,7 @@ def read_factors(path: Path, facts: Facts, dialect: str) -> tuple[Factors, bool]
     LyCORIS, which have no two factors.
     """
     header = read_header(path)
-    if lycoris.layers({name: one.shape for name, one in header.tensors.items()}) or _has_core(header):
+    if lycoris.factored({name: one.shape for name, one in header.tensors.items()}):
         what = f"{path.stem} has layers of LyCORIS, which are not two plain factors and cannot be compared so."
         raise UserError(what, "Draw with it and look.")
     found: dict[tuple[str, ...], Roles] = {}
@@ -102,10 +102,6 @@ def read_factors(path: Path, facts: Facts, dialect: str) -> tuple[Factors, bool]
         found.setdefault(names, {})[role] = header.tensors[name]
     whole = {names: roles for names, roles in found.items() if {"down", "up"} <= roles.keys()}
     return Factors(path, header, whole, (facts, dialect)), any("magnitude" in roles for roles in found.values())
-
-
-def _has_core(header: Header) -> bool:
-    return any(name.endswith(lycoris.MID) for name in header.tensors)
 
 
 @lru_cache(maxsize=4)  # LoRAs of one trainer name the same layers

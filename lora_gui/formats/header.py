@@ -110,7 +110,7 @@ def read_header(path: Path) -> Header:
         raise UserError(f"{path.name} could not be read ({error.strerror}).", "Check the disk and try again.") from None
 
 
-def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, Any], int]:
+def entries(file: IO[bytes], name: str, size: int) -> tuple[Entries, dict[str, str], int]:
     """The header of any .safetensors file: its tensors, unchecked; its metadata; the byte offset of the first tensor.
 
     `name` stands in errors, `size` is that of the file. Raises UserError where it is damaged or can carry programs.
@@ -147,12 +147,13 @@ def checked(file: IO[bytes], name: str, size: int, settings: str = "") -> Header
         if _plausible(dtype, shape, begin, end)
     }
     if len({canonical(key) for key in found}) < len(found):
-        raise UserError(f"{name} says twice what it does to a layer.", ANOTHER_COPY)
-    if len(tensors) < len(found) or len(found) > TENSOR_LIMIT:
+        raise _twice(name)
+    many = any(name.endswith(".alpha") and math.prod(one.shape) > 1 for name, one in tensors.items())
+    if many or len(tensors) < len(found) or len(found) > TENSOR_LIMIT:
         raise UserError(f"{name} holds tensors that no LoRA has.", ANOTHER_COPY)
     _check_layout(tensors, first, size, name)
     _check_pairs(tensors, name)
-    texts = {k: v for k, v in [*metadata.items()][:FIELDS_LIMIT] if isinstance(v, str)}
+    texts = dict([*metadata.items()][:FIELDS_LIMIT])
     if settings:
         texts.setdefault(peft_settings.FIELD, settings)
     limits = {peft_settings.FIELD: peft_settings.LONGEST}
@@ -160,20 +161,23 @@ def checked(file: IO[bytes], name: str, size: int, settings: str = "") -> Header
     return Header(tensors, said, any(map(PEFT.match, found)))
 
 
-def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, Any]]:
+def _parse(raw: bytes, name: str) -> tuple[Entries, dict[str, str]]:
     """Of each tensor its dtype, shape, begin and end, unchecked; and the metadata."""
     try:
         if raw.count(b"{") + raw.count(b"[") > 4 * TENSOR_LIMIT:  # a tensor has three; each becomes an object
             raise ValueError("too many things")
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
-        metadata = header.pop("__metadata__", {})
+        said = header.pop("__metadata__", None)
+        metadata = {} if said is None else said
+        if not all(isinstance(text, str) for text in metadata.values()):  # which no reader of tensors takes
+            raise ValueError("other fields than text")
         found = {}
         for key, value in header.items():
             begin, end = value["data_offsets"]
             found[key] = (value["dtype"], tuple(value["shape"]), begin, end)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"The header of {name} is damaged.", ANOTHER_COPY) from None
-    return found, metadata if isinstance(metadata, dict) else {}
+    return found, metadata
 
 
 def plain(text: str, limit: int = FIELD_LIMIT) -> str:
@@ -219,6 +223,8 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
         other = lycoris.other_kind(tensors)
         kind = f"a LyCORIS file of a kind that is not read here ({other})" if other else "not a LoRA"
         raise UserError(f"{name} is {kind}.", "Choose a .safetensors file that holds a LoRA.")
+    if others.keys() & downs.keys() or any(len({role[:4] for role in roles}) > 1 for roles in others.values()):
+        raise _twice(name)
     _check_factors(others, name)
     for module in downs.keys() | ups.keys():
         down, up = downs.get(module), ups.get(module)
@@ -226,6 +232,10 @@ def _check_pairs(tensors: dict[str, Tensor], name: str) -> None:
             raise UserError(f"In {name} the two halves of a layer do not belong together.", ANOTHER_COPY)
         if down.shape[0] > (_FUSED_LIMIT if _FUSED.search(module) else RANK_LIMIT):
             raise UserError(f"{name} claims rank {down.shape[0]}, more than any LoRA has.", ANOTHER_COPY)
+
+
+def _twice(name: str) -> UserError:
+    return UserError(f"{name} says twice what it does to a layer.", ANOTHER_COPY)
 
 
 def _check_factors(modules: dict[str, dict[str, tuple[int, ...]]], name: str) -> None:

@@ -26,6 +26,11 @@ def other_kind(names: Mapping[str, object]) -> str:
     return next((kind for pattern, kind in _OTHERS.items() if any(re.search(pattern, name) for name in names)), "")
 
 
+def factored(shapes: Mapping[str, Shape]) -> bool:
+    """Whether some of these tensors are of a layer that is not two plain halves."""
+    return bool(layers(shapes)) or any(name.endswith(MID) for name in shapes)
+
+
 def of_lokr(names: Iterable[str]) -> bool:
     """Whether some of these tensors are a LoKr's."""
     return any(".lokr_" in name for name in names)

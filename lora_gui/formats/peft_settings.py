@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_gui import files
 from lora_gui.errors import UserError, shown
-from lora_gui.protocol.task_folder import PEFT_SETTINGS, PEFT_WEIGHTS
+from lora_gui.protocol.task_folder import BROUGHT, PEFT_SETTINGS, PEFT_WEIGHTS
 
 FIELD = "lora_adapter_metadata"  # peft's LoraConfig of each part, as JSON; without its part where names have none
 _STEP = re.compile(r"(\\[dw.]|\[0-9\]|[\w.-])([*+?]?)")  # of a pattern: what one sign is, and how often it comes
@@ -114,7 +114,7 @@ def state_beside(path: Path) -> tuple[int, ...]:
 
 
 def _place(path: Path) -> Path | None:
-    return path.with_name(PEFT_SETTINGS) if path.name == PEFT_WEIGHTS else None
+    return path.with_name(PEFT_SETTINGS) if path.name in (PEFT_WEIGHTS, BROUGHT.lora) else None
 
 
 @functools.lru_cache(maxsize=4)  # each layer of a file asks

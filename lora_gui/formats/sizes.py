@@ -13,9 +13,16 @@ _ATTENTION = re.compile(
     r"(?<!single_)transformer_blocks[_.](\d+)[_.]attn[_.](?:to_[qkv]|add_[qkv]_proj|to_out[_.]0|to_add_out)"
     r"|(?:double|joint)_blocks[_.](\d+)[_.](?:img|txt)_attn[_.](?:qkv|proj)"
 )
-_MODULATED = 6144  # hidden size of FLUX.2 dev
-_OPEN_CLIP_H = 1024  # width of the text encoder of Stable Diffusion 2.x
-_READS_IT = re.compile(r"attn2[_.]to_[kv]$|^lora_te_")
+# layers (a regular expression over names with _), their inputs (0 for any), and the kind that alone has such ones
+_FOREIGN = (
+    (r"attn2_to_[kv]$|^lora_te_", 1024, "Stable Diffusion 2.x"),
+    (r"attn2_to_[kv]$", 1280, "the SDXL refiner"),
+    (r"(transformer|double|single)_blocks_\d+_(attn_(to|add)_|(img|txt)_attn_|linear1)", 6144, "FLUX.2 dev"),
+    (r"single_(transformer_)?blocks_3[89]_|double_blocks_19_", 3072, "Hunyuan Video"),  # FLUX.1 ends before these
+    (r"transformer_transformer_blocks_\d+_attn1_", 0, "PixArt, Sana, LTX-Video or CogVideo"),
+    (r"layers_\d+_(attention|feed_forward)_", 2304, "Lumina"),
+    (r"motion_modules_|temporal_transformer_blocks_", 0, "AnimateDiff or Stable Video Diffusion"),
+)
 
 Sizes = dict[str, tuple[int, int]]  # inputs and outputs of each module
 
@@ -29,10 +36,11 @@ def told(header: Header, families: Iterable[Facts]) -> str:
 
 def _by_layers(layers: Sizes, families: tuple[Facts, ...]) -> str:
     """By layers whose inputs and outputs one family alone has."""
-    for name, (inputs, outputs) in layers.items():
-        if _READS_IT.search(name) and inputs == _OPEN_CLIP_H:
-            raise foreign("Stable Diffusion 2.x")
-        spelt = name.replace(".", "_")
+    spelt_layers = {name.replace(".", "_"): size for name, size in layers.items()}
+    for pattern, wanted, title in _FOREIGN:
+        if any(inputs == (wanted or inputs) and re.search(pattern, name) for name, (inputs, _) in spelt_layers.items()):
+            raise foreign(title)
+    for spelt, (inputs, outputs) in spelt_layers.items():
         for facts in families:
             for pattern, sizes in facts.layer_sizes.items():
                 if ((inputs, outputs) in sizes or (inputs, 0) in sizes) and re.search(pattern, spelt):
@@ -47,8 +55,6 @@ def _by_attention(layers: Sizes, families: tuple[Facts, ...]) -> str:
     if len(widths) != 1:
         return ""
     width = widths.pop()
-    if width == _MODULATED:
-        raise foreign("FLUX.2 dev")
     wide = sorted((facts for facts in families if width in facts.joint_blocks), key=lambda f: f.joint_blocks[width])
     if len(wide) < 2:
         return wide[0].key if wide else ""

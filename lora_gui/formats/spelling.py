@@ -14,6 +14,7 @@ _PEFT = {"down": "lora_A.weight", "up": "lora_B.weight", "magnitude": "lora_magn
 # how names of a network begin where the file does not say which network it is -> what stands before them elsewhere
 _BARE = (
     (re.compile(r"(down_blocks|mid_block|up_blocks)\."), "unet."),
+    (re.compile(r"transformer_blocks\.\d+\.attn1\.processor\."), "prior."),  # of Kandinsky
     (re.compile(r"(single_)?transformer_blocks\."), "transformer."),
     (re.compile(r"text_model\."), "text_encoder."),
     (re.compile(r"(double_blocks|single_blocks|joint_blocks|input_blocks|middle_block|output_blocks)\."),
@@ -26,6 +27,14 @@ _LYCORIS = (
     (re.compile(r"lycoris_(?=(down_blocks|mid_block|up_blocks|conv_in|conv_out|time_embedding|add_embedding)[_.])"),
      "lora_unet_"),
     (re.compile(r"lycoris_"), "lora_transformer_"),
+)  # fmt: skip
+# which network it is, as others say it, -> as it is said with such layers elsewhere
+_OTHERWISE = (
+    (re.compile(r"diffusion_model\.(?=(single_)?transformer_blocks\.)"), "transformer."),
+    # of the Open Model Initiative, as OneTrainer writes in backups and for some families
+    (re.compile(r"(unet|transformer)\.(?=((in|out)put_blocks|middle_block|time_embed|label_emb|out|final_layer"
+                r"|(double|single|joint)_blocks|(img|txt|vector|guidance|time)_in)\.)"), "diffusion_model."),
+    (re.compile(r"(clip_[lg]|t5)\."), r"text_encoders.\1.transformer."),
 )  # fmt: skip
 _XLABS = re.compile(
     r"diffusion_model\.(double|single)_blocks\.(\d+)\.processor\.(qkv|proj)_lora([12]?)\.(down|up)\.weight"
@@ -53,6 +62,7 @@ def canonical(name: str) -> str:
     name = PEFT.sub("", name, count=1)
     name = name.removeprefix("model.") if name.startswith("model.diffusion_model.") else name
     name = next((prefix + name for begins, prefix in _BARE if begins.match(name)), name)
+    name = next((begins.sub(prefix, name, count=1) for begins, prefix in _OTHERWISE if begins.match(name)), name)
     if name.startswith("lycoris_"):
         name = next(begins.sub(prefix, name, count=1) for begins, prefix in _LYCORIS if begins.match(name))
     if (match := _XLABS.fullmatch(name)) and (of_block := _OF_XLABS.get((match[1], match[4]))):
@@ -71,7 +81,7 @@ def _spelt(module: str, role: str, name: str = "") -> str:
     if module.startswith("text_encoder"):
         path, _, last = module.rpartition(".")
         module = f"{path}.{_CLIP.get(last, last)}" if path.endswith("self_attn") else module
-    elif module.startswith("unet.") and module.endswith(".to_out"):
+    elif module.startswith(("unet.", "prior.")) and module.endswith(".to_out"):
         module += ".0"
     if _DIFFUSERS.match(module):
         return f"{module}.{_PEFT[role]}"

@@ -16,7 +16,7 @@ from lora_gui.net.offer import Offer
 from lora_gui.net.pace import Pace, require_room
 from lora_gui.protocol import events, links
 from lora_gui.protocol.jobs import BringJob
-from lora_gui.protocol.task_folder import BROUGHT
+from lora_gui.protocol.task_folder import BROUGHT, PEFT_SETTINGS
 
 _MOST = 20_000_000_000  # bytes of a LoRA
 _PICTURE, _PATIENCE = 30_000_000, 60.0  # bytes of a preview, and seconds after which the LoRA comes without it
@@ -82,6 +82,9 @@ def _fetched(
         else:
             yield said
     yield pace.told()
+    if beside := offer.settings.get(name):
+        settings = fetch(beside, folder / PEFT_SETTINGS, headers, refused)
+        yield from (said for said in settings if not isinstance(said, int))
 
 
 def _picture(offer: Offer, target: Path, headers: dict[str, str]) -> None:

@@ -15,4 +15,5 @@ class Offer(BaseModel):
     base: str = ""  # as its maker calls it
     words: tuple[str, ...] = ()  # trigger words
     picture: str = ""  # address of a preview; empty where there is none
+    settings: dict[str, Remote] = {}  # of these files, what peft has put beside them
     gated: bool = False  # whether the Hub is to be told who asks

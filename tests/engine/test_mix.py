@@ -15,6 +15,7 @@ from lora_gui.engine.mix import _file, _scaled, compressed, concatenated, mix
 from lora_gui.errors import UserError
 from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
+from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer
 from lora_gui.formats.strengths import strength_in
 from lora_gui.protocol.events import Done, Drawn, Mixed
@@ -176,10 +177,22 @@ def test_a_mix_of_many_layers_is_rounded_to_the_smallest_ranks_in_16_bits(rank):
     """Each layer is compared by what it does to random inputs, of which one may be all but lost on a rank of 1."""
     random = torch.Generator().manual_seed(0)
     layers = {
-        f"unet.down_blocks.{n % 3}.attentions.{n // 3 % 2}.transformer_blocks.{n // 6}.attn1.to_q": Layer(
+        f"unet.down_blocks.{n % 2 + 1}.attentions.{n // 2 % 2}.transformer_blocks.{n // 8 % 6}"
+        f".attn{n // 4 % 2 + 1}.to_{'qkv'[n // 48]}": Layer(
             torch.randn(rank, 320, generator=random) / 18, torch.randn(320, rank, generator=random) / 18, float(rank)
         )
         for n in range(144)
     }
-    made = safetensors.torch.load(_file(layers, {}, SD1, True))
+    made = safetensors.torch.load(_file(layers, {}, families.facts_of("sdxl"), True))
     assert len(made) == 3 * len(layers) and {one.dtype for one in made.values()} == {torch.float16}
+
+
+def test_a_mix_is_known_for_its_family_where_its_loras_call_that_differently(tmp_path):
+    stack, module = [], "lora_te1_text_model_encoder_layers_0_mlp_fc1"  # a layer that several families have
+    for said in ("flux1", "flux-1-dev"):
+        halves = {f"{module}.lora_down.weight": torch.ones(2, 768), f"{module}.lora_up.weight": torch.ones(3072, 2)}
+        safetensors.torch.save_file(halves, tmp_path / f"{said}.safetensors", {"ss_base_model_version": said})
+        stack.append(StackEntry(lora=str(tmp_path / f"{said}.safetensors"), strength=1.0))
+    out = tmp_path / "mix.safetensors"
+    list(mix(MixJob(stack=tuple(stack), rank=0, name="mix", out=str(out))))
+    assert identify(read_header(out), KNOWN)[0] == "flux1"

@@ -17,6 +17,7 @@ from lora_gui.formats.factors import read_factors
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
 from lora_gui.formats.lora_file import Layer
+from lora_gui.formats.naming import Translation, in_file
 from lora_gui.settings import Layers
 from tests.tiny_families import MAKERS
 
@@ -133,6 +134,23 @@ def test_what_onetrainer_writes_is_read(tmp_path, shapes, key):
     facts = FAMILIES[key].facts
     path = save(tmp_path / "a.safetensors", tensors, facts)
     assert identify(read_header(path), KNOWN) == (key, "onetrainer")
+    assert_same(layers, dialects.read(path, shapes[key], facts, KNOWN))
+
+
+@pytest.mark.parametrize("key", ["sd1", "sdxl", "sd3", "flux1"])
+def test_what_onetrainer_writes_by_the_names_of_the_open_model_initiative_is_read(tmp_path, shapes, key):
+    facts, tensors, layers = FAMILIES[key].facts, {}, {}
+    texts = {"text_encoder": "clip_l.", "text_encoder_2": "clip_g."}
+    names = Translation((own, (f"{path}.{n}" if len(all) > 1 else path,))
+                        for path, all in facts.checkpoint_names.items() for n, own in enumerate(all))  # fmt: skip
+    for name, layer in layers_for(key, shapes).items():
+        part, _, path = in_file(name).partition(".")
+        if found := (path,) if part in texts else names.of(path):
+            layers[name], module = layer, texts.get(part, f"{part}.") + found[0]
+            tensors |= {f"{module}.lora_down.weight": layer.down, f"{module}.lora_up.weight": layer.up,
+                        f"{module}.alpha": torch.tensor(layer.alpha)}  # fmt: skip
+    path = save(tmp_path / "a.safetensors", tensors)
+    assert identify(read_header(path), KNOWN) == (key, "comfy")
     assert_same(layers, dialects.read(path, shapes[key], facts, KNOWN))
 
 

@@ -115,6 +115,10 @@ def test_a_whole_file_tells_rank_alpha_and_what_it_says_of_itself(tmp_path):
             "two halves",
         ),
         (raw(pair(2000), b"\0" * 16_000), "rank 2000"),
+        (raw(pair() | {f"{LAYER}.alpha": entry([2], begin=8)}, b"\0" * 12), "no LoRA has"),
+        (raw(pair() | {f"{LAYER}.diff": entry([1, 1], begin=8)}, b"\0" * 10), "twice"),
+        (raw(pair() | {"__metadata__": {"ss_network_dim": 4}}, b"\0" * 8), "damaged"),
+        (raw(pair() | {"__metadata__": []}, b"\0" * 8), "damaged"),
     ],
 )
 def test_a_file_that_is_damaged_or_no_lora_is_refused_in_a_sentence(tmp_path, data, word):

@@ -148,6 +148,13 @@ def test_sizes_tell_the_family_where_names_do_not(family, layers):
         ("Stable Diffusion 2", {f"lora_te_{CLIP}": (1024, 4096)}),
         ("Qwen-Image", {f"lora_transformer_transformer_blocks_{n}_attn_to_q": (3072, 3072) for n in range(60)}),
         ("FLUX.2 dev", {"lora_unet_double_blocks_0_img_attn_qkv": (6144, 18432)}),
+        ("FLUX.2 dev", {"lora_unet_single_blocks_0_linear1": (6144, 55296)}),
+        ("Hunyuan", {f"lora_unet_double_blocks_{n}_img_attn_qkv": (3072, 9216) for n in range(20)}),
+        ("Hunyuan", {f"lora_transformer_single_transformer_blocks_{n}_attn_to_q": (3072, 3072) for n in range(40)}),
+        ("Sana", {"lora_transformer_transformer_blocks_0_attn1_to_q": (1152, 1152)}),
+        ("AnimateDiff", {"lora_unet_down_blocks_0_motion_modules_0_transformer_blocks_0_attn1_to_q": (320, 320)}),
+        ("Lumina", {"lora_unet_layers_0_attention_qkv": (2304, 6912)}),
+        ("refiner", {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k": (1280, 768)}),
     ],
 )
 def test_sizes_of_a_kind_that_is_not_known_here_are_refused_by_name(title, layers):

@@ -15,6 +15,7 @@ from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.formats import dialects
+from lora_gui.formats.header import read_header
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.studio.things import loras
 from tests import tiny
@@ -98,7 +99,10 @@ def made(path, kind, shapes, place="", **more):
     module = f"lora_unet_{name.partition('.')[2].replace('.', '_')}"
     tensors = {f"{module}.{role}": value for role, value in roles.items()} | {f"{module}.alpha": torch.tensor(ALPHA)}
     tensors = {key: value.contiguous() for key, value in (tensors | more).items()}
-    safetensors.torch.save_file(tensors, path, {"ss_base_model_version": "sd_v1"})
+    says = {"module": "lycoris.kohya", "dim": "2", "args": '{"algo": "x", "rank_dropout": "0.1"}'}
+    fields = {f"ss_network_{key}": text for key, text in says.items()} | {"ss_base_model_version": "sd_v1"}
+    fields["sshs_legacy_hash"] = "01234567"  # of the tensors as they are here
+    safetensors.torch.save_file(tensors, path, fields | {"modelspec.architecture": "stable-diffusion-v1/loha"})
     return name, delta.reshape(weight)
 
 
@@ -136,6 +140,18 @@ def test_an_alpha_that_is_infinite_as_16_bits_spoils_no_file_where_it_counts_for
         assert learnt.alpha == learnt.rank
 
 
+@pytest.mark.parametrize("kind", ["LoKr", "LoKr small", "LoKr Tucker"])
+def test_a_lokr_of_a_kind_that_does_not_learn_here_is_drawn_with_and_not_trained_further(tmp_path, shapes, kind):
+    path = tmp_path / "a.safetensors"
+    name, _ = made(path, kind, shapes)
+    if kind == "LoKr":  # with magnitudes
+        module = f"lora_unet_{name.removeprefix('unet.').replace('.', '_')}"
+        made(path, kind, shapes, **{f"{module}.dora_scale": torch.ones(shapes[name][0], 1)})
+    assert name in dialects.read(path, shapes, FACTS, KNOWN)
+    with pytest.raises(UserError, match="cannot be trained further"):
+        dialects.read(path, shapes, FACTS, KNOWN, learns=True)
+
+
 @pytest.mark.parametrize("kind", ["LoHa", "LoKr", "LoKr small"])
 def test_an_alpha_that_is_infinite_is_refused_where_it_counts(tmp_path, shapes, kind):
     path = tmp_path / "a.safetensors"
@@ -168,8 +184,11 @@ def test_it_is_converted_to_a_plain_lora(tmp_path, shapes, kind):
     path, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     name, delta = made(path, kind, shapes)
     list(convert(ConvertJob(file=str(path), to="diffusers", out=str(out))))
-    layers = dialects.read(out, shapes, FACTS, KNOWN)
+    layers, says = dialects.read(out, shapes, FACTS, KNOWN), read_header(out).metadata
     torch.testing.assert_close(layers[name].delta(), delta, rtol=1e-3, atol=1e-3)
+    assert (says["ss_network_module"], says["ss_network_dim"]) == ("networks.lora", str(layers[name].rank))
+    assert says["ss_network_args"] == '{"rank_dropout": "0.1"}' and says["modelspec.architecture"].endswith("/lora")
+    assert not {"ss_network_alpha", "sshs_legacy_hash"} & says.keys()
 
 
 def test_trained_norms_and_biases_beside_it_are_left_out_with_a_sentence(tmp_path, shapes):

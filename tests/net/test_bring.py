@@ -5,6 +5,8 @@ import json
 import os
 
 import pytest
+import safetensors.torch
+import torch
 from PIL import Image
 
 from lora_gui import civitai_key
@@ -199,6 +201,15 @@ def test_a_lora_of_the_hub_comes_with_its_trigger_and_base(hub, civitai, studio,
     brought = take_in(studio, run(studio, "ada/my-lora")[0])
     assert (brought.lora.name, brought.lora.trigger, brought.pictured) == ("my_lora", "in zxy style", True)
     assert "stabilityai/sdxl" in notes.of(studio, "my_lora").text
+
+
+def test_a_lora_of_the_hub_that_peft_has_saved_comes_as_strong_as_its_settings_say(hub, civitai, studio):
+    layer = "base_model.model.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    halves = {f"{layer}.lora_A.weight": torch.ones(4, 768), f"{layer}.lora_B.weight": torch.ones(1280, 4)}
+    settings = json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 32}).encode()
+    files = {"adapter_model.safetensors": safetensors.torch.save(halves), "adapter_config.json": settings}
+    hub.add("ada/by-peft", {f"unet/{name}": data for name, data in files.items()})
+    assert take_in(studio, run(studio, "ada/by-peft")[0]).lora.alpha == 32
 
 
 def test_several_loras_are_to_be_chosen_from(hub, civitai, studio, lora):

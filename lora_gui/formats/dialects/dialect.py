@@ -127,7 +127,9 @@ class Dialect:
         """Every name a layer can have in a file, and the module paths it adapts: several where it is fused."""
         for part, prefixes in self.prefixes(facts).items():
             mapped = {} if is_text(part) else facts.checkpoint_names
-            mapped = mapped | {path + QKV: names[:3] for path, names in mapped.items() if len(names) > 3}
+            several = [(path, names) for path, names in mapped.items() if len(names) > 1]  # which OneTrainer numbers
+            mapped = mapped | {path + QKV: names[:3] for path, names in several if len(names) > 3}
+            mapped |= {f"{path}.{n}": (name,) for path, names in several for n, name in enumerate(names)}
             own = [name.rstrip(SWAPPED) for names in mapped.values() for name in names] or TEXT_LAYERS
             known = [in_file(name).partition(".")[2] for name in shapes or () if name.startswith(f"{part}.")]
             paths = mapped | {path: (path,) for path in (*own, *known)}

@@ -22,7 +22,7 @@ def taken(tensors: dict[str, torch.Tensor], dialect: Dialect, facts: Facts, shap
     """The layers of a LoKr among `tensors`, out of which they are taken.
 
     Raises UserError where they do not fit the base, or are of a kind that does not learn here: with the first factor a
-    product too, with a Tucker core, or for layers that the base has apart.
+    product too, with a Tucker core, with magnitudes, or for layers that the base has apart.
     """
     found: dict[str, LayerTensors] = {}
     for name in list(tensors):
@@ -36,7 +36,8 @@ def taken(tensors: dict[str, torch.Tensor], dialect: Dialect, facts: Facts, shap
         alpha = tensors.pop(f"{module}.alpha", None)
         known = alpha is not None and bool(alpha.isfinite())  # what is infinite counts for nothing, see `idle_alphas`
         layer = Kronecker.of(found.pop(module), float(alpha) if alpha is not None and known else None)
-        if layer is None or len(names) > 1 or names[0].endswith(SWAPPED):
+        is_dora = {f"{module}.dora_scale", f"{module}.lora_magnitude_vector"} & tensors.keys()
+        if layer is None or is_dora or len(names) > 1 or names[0].endswith(SWAPPED):
             raise _unlearnable()
         name = in_base(names[0], shapes)
         if shapes is not None and layer.sides != (shapes[name][0], shapes[name][1:].numel()):
