@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from lora_gui.commands import Register, as_path
+from lora_gui.commands import Register, as_path, note
 from lora_gui.studio.paths import Studio
 
 WHICH = "a LoRA of your studio, or its file"
@@ -45,9 +45,12 @@ def run_convert(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The new file and what is in it."""
     from lora_gui.studio.things import loras
 
-    path = loras.find(studio, options.lora).path
+    lora = loras.find(studio, options.lora)
+    path = lora.path
     to = loras.dialect_for(path, options.program) if options.program else options.to.removesuffix("ui")
     made = loras.convert(studio, path, to, options.out)
+    for sentence in lora.odd:  # what is not read of it is not in the copy
+        note(sentence)
     return {"lora": str(made.path), "family": made.family, "dialect": made.dialect, "rank": made.rank}
 
 

@@ -25,3 +25,9 @@ def test_a_lora_of_the_studio_is_inspected_and_converted_by_its_name(studio, tmp
     assert cli.main(["convert", "own-fox", "--to", "diffusers", "--out", str(out)]) == 0 and out.is_file()
     assert cli.main(["inspect", "own-fix"]) == 1
     assert capsys.readouterr().err.splitlines()[-2:] == ["There is no LoRA 'own-fix'.", "Did you mean 'Own-Fox'?"]
+
+
+def test_what_is_not_read_of_a_lora_and_so_not_in_its_copy_is_said(studio, tmp_path, capsys):
+    making.lora(studio, "fox", layers=(making.LAYER, "lora_te3_encoder_block_0_layer_0_SelfAttention_q"))
+    assert cli.main(["convert", "fox", "--to", "diffusers", "--out", str(tmp_path / "out.safetensors")]) == 0
+    assert "Of its 6 tensors some are left out: 3 of a T5 text encoder" in capsys.readouterr().err

@@ -36,7 +36,8 @@ def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: st
         if job.settings.adapter == "lokr":
             _drawable(lora.get_weights(parts, name))
         return
-    layers = _read(job, TaskFolder(folder), family, parts)
+    path = _file(job, TaskFolder(folder))
+    layers = dialects.read(path, lora.shapes(parts), family.facts, families.facts().values(), learns=True)
     _check(job, layers)
     if job.settings.dora:
         _sayable(layers, family, "Begin anew, from the base alone.")
@@ -45,7 +46,7 @@ def add(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: st
     lora.add(parts, layers, name)
 
 
-def notes(job: TrainJob, family: Family, parts: lora.Parts, name: str) -> Iterator[Note]:
+def notes(job: TrainJob, folder: Path, family: Family, parts: lora.Parts, name: str) -> Iterator[Note]:
     """What is to be said of a run that trains a LoRA further, and of one that makes a DoRA."""
     if job.settings.dora:
         yield Note(_DRAWN)
@@ -55,17 +56,19 @@ def notes(job: TrainJob, family: Family, parts: lora.Parts, name: str) -> Iterat
         return
     there = {key for key, _ in lora.adapter_layers(parts, name)}
     yield Note(f"It goes on from the weights of {Path(job.begin_from).stem}.")
+    if told := dialects.left_out(_file(job, TaskFolder(folder)), lora.shapes(parts), family.facts):
+        yield Note(told)
     if there != lora.targeted(parts, family, job.settings):
         yield Note(f"It learns the {len(there)} layers that this LoRA has, not those that 'Layers' names.")
 
 
-def _read(job: TrainJob, task: TaskFolder, family: Family, parts: lora.Parts) -> Layers:
-    """Its layers, from the copy in the run's folder, or as the run kept them since."""
+def _file(job: TrainJob, task: TaskFolder) -> Path:
+    """Where its weights are: the copy in the run's folder, or what the run kept since. Raises UserError for none."""
     kept = task.newest_checkpoint()
     path = next((one for one in (task.beginning(job), kept and kept / ADAPTER) if one and one.is_file()), None)
     if path is None:
         raise UserError(f"The LoRA {Path(job.begin_from).stem} is not in the run's folder.", "Start a new run from it.")
-    return dialects.read(path, lora.shapes(parts), family.facts, families.facts().values(), learns=True)
+    return path
 
 
 def _check(job: TrainJob, layers: Layers) -> None:

@@ -154,7 +154,7 @@ def _prepare(
     if found:
         yield from state.restore(found)
     else:
-        yield from beginning.notes(job, family, parts, NAME)
+        yield from beginning.notes(job, task.path, family, parts, NAME)
     for one in state.masters:
         ranks.same(one.flat.data)
         one.refresh()

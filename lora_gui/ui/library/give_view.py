@@ -121,7 +121,7 @@ class GiveView:
 
 def _for_program(view: GiveView, lora: LoraInfo, _: list[Path], say: Say, program: str) -> str:
     given = exports.for_program(view._studio, view._context.drawer, lora, program, None, say)
-    return _done(given.file, [given.proof.sentence], _left_out(given.left_out))
+    return _done(given.file, [given.proof.sentence], [*lora.odd, *_left_out(given.left_out)])
 
 
 def _shared(view: GiveView, lora: LoraInfo, chosen: list[Path], say: Say) -> str:

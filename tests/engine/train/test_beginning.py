@@ -92,6 +92,17 @@ def test_it_keeps_its_own_layers_and_says_so_where_others_are_asked_for(base, fi
     assert len(found) == read_header(finished.lora).layers
 
 
+def test_what_its_file_has_besides_and_does_not_learn_is_said(base, finished, tmp_path):
+    texts = {f"lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_{half}.weight": torch.ones(shape)
+             for half, shape in (("down", (4, 32)), ("up", (32, 4)))}  # fmt: skip
+    file, folder = tmp_path / "more.safetensors", tmp_path / "run"
+    with safetensors.safe_open(finished.lora, "pt") as whole:
+        held = safetensors.torch.load_file(finished.lora) | texts
+        file.write_bytes(safetensors.torch.save(held, whole.metadata()))
+    _, said = prepared(further(folder, base, file), folder)
+    assert f"Of its {len(held)} tensors some are left out: 2 of a text encoder that is not changed here." in said
+
+
 def test_a_dora_that_its_file_could_not_say_is_refused_new_or_trained_further(tmp_path):
     flux, cpu = family("flux1"), torch.device("cpu")
     base = tiny_flux_1.flux_1(tmp_path / "base")
