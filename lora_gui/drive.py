@@ -5,13 +5,18 @@ import errno
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from lora_gui.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+_FULLY = getattr(fcntl, "F_FULLFSYNC", 0)  # of a Mac, whose fsync leaves what it is given in the drive's own memory
 # What a drive answers that does not know a call at all: network drives, FUSE and shared folders of virtual machines.
 _UNKNOWN = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.ENOTTY}
 # Some let nobody open or flush a folder, which costs no more than that a new name is not durable at once.
@@ -82,20 +87,14 @@ def is_full(error: BaseException | None) -> bool:
 
 def flush(handle: int) -> None:
     """Make a file durable where its drive can; a failure of the disk is raised as it is."""
-    for call in (_through_the_cache, os.fsync) if sys.platform == "darwin" else (os.fsync,):
+    ways = [lambda: fcntl.fcntl(handle, _FULLY)] if _FULLY else []
+    for way in (*ways, lambda: os.fsync(handle)):
         try:
-            return call(handle)
+            way()
+            return
         except OSError as error:
             if not cannot(error):
                 raise
-    return None
-
-
-def _through_the_cache(handle: int) -> None:
-    """What makes a file durable on a Mac, where fsync leaves it in the drive's own memory."""
-    import fcntl  # which Windows has not
-
-    fcntl.fcntl(handle, fcntl.F_FULLFSYNC)  # type: ignore[attr-defined, unused-ignore]
 
 
 def flush_folder(folder: Path) -> None:

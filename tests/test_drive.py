@@ -78,8 +78,7 @@ def test_on_a_mac_what_is_flushed_leaves_the_drives_own_memory_too_where_it_can(
         if not knows:
             raise OSError(errno.ENOTSUP, "as a network drive says")
 
-    monkeypatch.setattr(drive.sys, "platform", "darwin")
-    monkeypatch.setattr(fcntl, "F_FULLFSYNC", "full", raising=False)
+    monkeypatch.setattr(drive, "_FULLY", "full")
     monkeypatch.setattr(fcntl, "fcntl", control)
     monkeypatch.setattr(os, "fsync", lambda handle: calls.append("fsync"))
     with (tmp_path / "file").open("wb") as file:
