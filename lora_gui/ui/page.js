@@ -11,6 +11,7 @@ window.studio = (() => {
   const forms = {};
   let looks = null, calms = null, wanted = false; // `wanted`: another look, once this one was answered
   let comes = true; // whether an answer to a look is on its way; to the one that opens the page, at first
+  let opens = 0; // until when the page waits for that one
 
   const form = key => forms[key] ??= { typed: {}, number: -1, asked: -Infinity };
   const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
@@ -76,6 +77,7 @@ window.studio = (() => {
     if (voice()?.firstChild.textContent === LOST) voice().remove(); // it is there again
     const told = await answer.json().catch(() => null); // it is long, and may break off half way
     if (!told) return new Response('{}', { status: 500 });
+    clearTimeout(opens); // what came is drawn before it is seen, also where that takes long
     if (before === answers) return Response.json(told);
     wanted = true;
     return Response.json({ ...told, data: told.data.map(() => SAME) });
@@ -322,7 +324,7 @@ window.studio = (() => {
       drew ||= drawing;
     }
     watch('value', arrange);
-    setTimeout(opened, OPENS);
+    opens = setTimeout(opened, OPENS);
     document.addEventListener('visibilitychange', () => { arrange(); seen(); });
     window.addEventListener('focus', seen);
     others.onmessage = () => { if (!document.hidden) look(); };
@@ -336,7 +338,7 @@ window.studio = (() => {
   function arrived() {
     comes = false;
     if (wanted) looks();
-    setTimeout(requestAnimationFrame, SETTLED, opened);
+    setTimeout(window.requestIdleCallback ?? requestAnimationFrame, SETTLED, opened, { timeout: OPENS });
     setTimeout(land, SETTLED, false);
   }
 
