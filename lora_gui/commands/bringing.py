@@ -33,7 +33,6 @@ def add(topics: Any, register: Register) -> None:
 def run_bring(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The LoRA that came, and what was said of it where it came from; of a path, the LoRAs that were taken in."""
     from lora_gui.studio.tasks import bringing
-    from lora_gui.studio.things import names
 
     if os.path.exists(os.path.expanduser(options.link)):
         return _taken(studio, Path(options.link).expanduser())
@@ -50,11 +49,10 @@ def run_bring(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     if not (brought := bringing.take_in(studio, one)):
         return {"lora": "", "taken in by": "another window"}
     about = brought.about
-    called = names.called(Path(about.file).stem, brought.lora.name)
     return {
         "lora": str(brought.lora.path), "family": brought.lora.family, "trigger": brought.lora.trigger,
         "words": list(about.words), "base": about.base, "from": about.page, "sha256": about.sha256,
-        "cover": brought.pictured, "called": called,
+        "cover": brought.pictured, "called": brought.called,
     }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from lora_gui.protocol.events import Drawn
 from lora_gui.protocol.jobs import Base, DrawJob
 from lora_gui.settings import DrawSettings, StackEntry
 from tests import tiny
-from tests.families.card import CARD, HOST, pretended
+from tests.families.card import CARD, HOST, pretended, pretended_apple
 from tests.families.contract import random_layers
 from tests.tiny_families import MAKERS
 
@@ -82,10 +82,11 @@ def test_whatever_a_base_is_held_in_it_draws_on_the_card_alone(ordered, precisio
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("pretending", [pretended, pretended_apple])
 @pytest.mark.parametrize("key", ["sd1", "sd3"])
-def test_every_sampler_steps_on_the_card_alone(key, tmp_path):
+def test_every_sampler_steps_on_the_card_alone(key, pretending, tmp_path):
     base = MAKERS[key](tmp_path)
-    with pretended() as card:
+    with pretending() as card:
         pipeline = Pipeline(family(key), base, card, torch.float32)
         for sampler in families.samplers(key):
             shot = asked(prompt="a thing", sampler=sampler, steps=3)

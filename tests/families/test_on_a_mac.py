@@ -5,9 +5,6 @@ from unittest import mock
 import pytest
 import torch
 
-from lora_gui import families
-from lora_gui.engine.draw.picture import Beginning
-from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import device, quantize
 from lora_gui.engine.train import samples
 from lora_gui.engine.train.loop import train
@@ -16,7 +13,7 @@ from lora_gui.protocol.events import Done, Note
 from lora_gui.protocol.jobs import Base
 from tests import tiny
 from tests.families.card import APPLE, pretended_apple
-from tests.families.test_drawing_on_a_card import EACH, MASK, PICTURE, asked
+from tests.families.test_drawing_on_a_card import EACH
 from tests.tiny_families import MAKERS
 
 
@@ -39,16 +36,6 @@ def test_what_cannot_be_done_there_is_done_otherwise_and_said(tmp_path, monkeypa
     events = trained("klein", tmp_path, monkeypatch, optimizer="adamw8bit", precision="nf4", streamed_blocks=1)
     notes = [one.text for one in events if isinstance(one, Note)]
     assert "AdamW is used" in notes[0] and "nothing waits" in notes[1] and isinstance(events[-1], Done)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("key", ["sd1", "sd3"])
-def test_every_sampler_steps_there(key, tmp_path):
-    base = MAKERS[key](tmp_path)
-    with pretended_apple() as card:
-        pipeline = Pipeline(family(key), base, card, torch.float32)
-        for sampler in set(families.samplers(key)) - {"DPM2", "DPM2 a"}:  # which take seconds to be made
-            pipeline.draw(asked(prompt="a thing", sampler=sampler, steps=2), 7, begin=Beginning(PICTURE, 0.7, MASK))
 
 
 def test_it_refuses_what_such_a_card_refuses():

@@ -44,8 +44,8 @@ class Sheet:
 class Sheets:
     """How the one in work stands may be asked from any thread."""
 
-    def __init__(self, studio: Studio, drawer: Drawer) -> None:
-        self._studio, self._drawer = studio, drawer
+    def __init__(self, drawer: Drawer) -> None:
+        self._drawer = drawer
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._grid: Grid | None = None

@@ -27,7 +27,7 @@ from lora_gui.studio.sandbox.picture_sandbox import Decoder
 from lora_gui.studio.tasks.fetching import Fetching, alone
 from lora_gui.studio.things import loras
 from lora_gui.studio.things.loras import LoraInfo
-from lora_gui.studio.things.names import clean_caption
+from lora_gui.studio.things.names import called, clean_caption
 
 _PREFIX = "lora-"  # begins the names of their folders
 _LONGEST_LINK, _LONGEST_TRIGGER = 2000, 200  # characters
@@ -52,6 +52,11 @@ class Brought:
     lora: LoraInfo
     about: About
     pictured: bool  # whether it has a cover from there
+
+    @property
+    def called(self) -> str:
+        """That it is called otherwise here, where letters of its file's name were lost; else nothing."""
+        return called(Path(self.about.file).stem, self.lora.name)
 
 
 class Bringing(Fetching):

@@ -31,7 +31,7 @@ class SheetView:
 
     def __init__(self, context: Context) -> None:
         self._context, self._studio = context, context.studio
-        self._sheets = Sheets(context.studio, context.drawer)
+        self._sheets = Sheets(context.drawer)
         self._small = Thumbnails(context.studio)
         self._shown = ""  # the name of the sheet that is shown; empty while a drawing is
         self._before: Sheet | None = None  # the one that was opened again

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from lora_gui.studio.library.dropped import Dropped
 from lora_gui.studio.tasks.bringing import Bringing, Brought
 from lora_gui.studio.tasks.download_words import progress, size
 from lora_gui.studio.tasks.fetching import FetchStatus
-from lora_gui.studio.things import names
 from lora_gui.ui.widgets import markup
 
 MOST_FILES = 40  # of a link that are offered
@@ -26,8 +24,7 @@ def taken(brought: Brought) -> str:
     about = brought.about
     base = f" Its maker names {about.base} as its base." if about.base else ""
     words = f" Trigger words: {'; '.join(about.words)[:300]}." if about.words else ""
-    called = names.called(Path(about.file).stem, brought.lora.name)
-    return markup.notice(f"{brought.lora.name} is among your LoRAs.", f"{called}{base}{words}".strip(), "good")
+    return markup.notice(f"{brought.lora.name} is among your LoRAs.", f"{brought.called}{base}{words}".strip(), "good")
 
 
 def dropped(found: Dropped) -> str:

@@ -15,8 +15,8 @@ from tests.studio.stacks.test_grid import settings
 
 
 @pytest.fixture
-def sheets(studio, drawer):
-    found = Sheets(studio, drawer)
+def sheets(drawer):
+    found = Sheets(drawer)
     yield found
     found.stop()
     found.join()
