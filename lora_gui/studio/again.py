@@ -1,4 +1,4 @@
-"""Draw again what a PNG of ours or another program shows: its LoRAs and base found here, its settings made ours."""
+"""Draw again what a picture of ours or another program shows: its LoRAs and base found here, its settings made ours."""
 
 from __future__ import annotations
 

@@ -25,6 +25,10 @@ from lora_gui.engine.memory.block_dedup import Blocks, marking
 
 _FLASH_WIDTH = 256  # widest attention head of the flash kernel
 
+Form = tuple[torch.Size, tuple[int, ...], dict[str, Any]] | None
+_FORMS: dict[Any, list[Form]] = {}  # what operations gave, by their arguments: a plan's traces have most in common
+_MOST_FORMS = 30_000  # a few large traces have as many; some tens of MB
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -62,7 +66,6 @@ class Live(TorchDispatchMode):
         own = (tensor for network in networks for tensor in (*network.parameters(), *network.buffers()))
         self._older = {tensor.untyped_storage()._cdata for tensor in (*own, *held)}
         self._alive: dict[int, weakref.ref] = {}
-        self._forms: dict[Any, list[tuple[torch.Size, tuple[int, ...], dict[str, Any]]]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -95,17 +98,21 @@ class Live(TorchDispatchMode):
 
         Most operations work their form out in Python, which takes a hundred times as long as making a tensor of it.
         """
+        if func is torch.ops.aten.addmm_.default:
+            return args[0]  # it only adds to what is there
         if not _promises_new(func):
             return func(*args, **kwargs)
         key = (func, _told(args), _told(tuple(kwargs.items())))
-        if key in self._forms:
-            made = [torch.empty_strided(size, stride, **kind) for size, stride, kind in self._forms[key]]
+        if key in _FORMS:
+            made = [form and torch.empty_strided(form[0], form[1], **form[2]) for form in _FORMS[key]]
             return tuple(made) if len(func._schema.returns) > 1 else made[0]
         out = func(*args, **kwargs)
         results = out if isinstance(out, tuple) else (out,)
         given = {one.untyped_storage()._cdata for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)}
-        if all(_is_new(one, given) for one in results):
-            self._forms[key] = [(one.shape, one.stride(), {"dtype": one.dtype, "device": "meta"}) for one in results]
+        if all(one is None or _is_new(one, given) for one in results):
+            if len(_FORMS) >= _MOST_FORMS:
+                _FORMS.clear()
+            _FORMS[key] = [one if one is None else _form(one) for one in results]
         return out
 
     def _see(self, tensor: torch.Tensor) -> None:
@@ -136,6 +143,10 @@ def _told(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.shape, value.stride(), value.dtype, value.device
     return tuple(map(_told, value)) if isinstance(value, tuple | list) else (type(value), value)
+
+
+def _form(tensor: torch.Tensor) -> Form:
+    return tensor.shape, tensor.stride(), {"dtype": tensor.dtype, "device": "meta"}
 
 
 def _is_new(result: Any, given: set[int]) -> bool:

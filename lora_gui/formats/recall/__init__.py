@@ -1,4 +1,4 @@
-"""How a picture of any program was made, as its PNG says it: read within limits, and never trusted."""
+"""How a picture of any program was made, as its file says it: read within limits, and never trusted."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from lora_gui.errors import UserError
 from lora_gui.formats.png import EXACT
 from lora_gui.formats.recall import a1111, comfy, ours
-from lora_gui.formats.recall.chunks import texts
+from lora_gui.formats.recall.embedded import texts
 from lora_gui.formats.recall.recalled import Recalled
 
-# the chunks that programs write, the one that says most first; each with who reads it
+# the texts that programs write, the one that says most first; each with who reads it
 READERS = ((EXACT, ours.read), ("prompt", comfy.read), ("parameters", a1111.read))
 
 
 def recall(path: Path) -> Recalled:
-    """How the picture in a PNG was made. Raises UserError where it is none, is damaged, or does not say."""
+    """How a picture was made. Raises UserError where it is none, is damaged, or does not say."""
     said, problem = texts(path), None
     for name, read in READERS:
         if name in said:
@@ -34,4 +34,5 @@ def recall(path: Path) -> Recalled:
             f"{path.name} holds the layout of a ComfyUI workflow, but not what was drawn.",
             "Save it in ComfyUI with its prompt, which is the usual way.",
         )
-    raise UserError(f"{path.name} does not say how it was made.", "Choose the picture as the program had saved it.")
+    remedy = "Choose the picture as the program had saved it: other programs and most websites take that out."
+    raise UserError(f"{path.name} does not say how it was made.", remedy)

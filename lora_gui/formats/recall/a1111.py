@@ -1,7 +1,7 @@
-"""The text `parameters` of A1111 and Forge, read as they read it themselves.
+"""The text `parameters` of A1111 and Forge, read as they read it themselves, and as civitai.com writes it.
 
 modules/infotext_utils.py of AUTOMATIC1111/stable-diffusion-webui: `parse_generation_parameters`, its expressions and
-its order of reading.
+its order of reading. civitai.com names no LoRAs in the prompt, but all files in a field of JSON.
 """
 
 from __future__ import annotations
@@ -16,26 +16,33 @@ from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, besi
 
 _FIELD = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]{1,300})>", re.IGNORECASE)
+_RESOURCES = re.compile(r",?\s*Civitai resources:\s*(?=\[)")
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 _LONGEST = 200_000  # characters that are read
+_BASE, _LORAS = "checkpoint", ("lora", "locon", "lycoris", "dora")  # as civitai.com calls them
 # fields that are carried over, those that need no word, and what becomes of the drawing without the others
 _CARRIED = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model hash", "Model", "Lora hashes",
             "Prediction", "Distilled CFG Scale", "Clip skip", "Guidance ends"}  # fmt: skip
 _SILENT = {"Version", "Hashes", "TI hashes", "VAE hash", "Module 1", "Module 2", "Module 3", "RNG", "User",
-           "Hires Module 1", "Hires CFG Scale", "Diffusion in Low Bits", "Lora"}  # fmt: skip
+           "Hires Module 1", "Hires CFG Scale", "Diffusion in Low Bits", "Lora", "Created Date",
+           "Civitai metadata"}  # fmt: skip
 
 
 def read(text: str) -> Recalled:
     """Raises UserError where the text is none of theirs."""
-    prompt, negative, fields = _parsed(text[:_LONGEST])
+    text, used = _resources(text[:_LONGEST])
+    prompt, negative, fields = _parsed(text)
     if not fields:
         raise UserError("What this picture says of itself is not known here.", "Choose a picture of another program.")
-    loras, unknown = _loras(prompt, _hashes(fields.get("Lora hashes", "")))
+    tagged, unknown = _loras(prompt, _hashes(fields.get("Lora hashes", "")))
+    loras = tagged or tuple(Lora(name, weight) for kind, name, weight in used if kind in _LORAS)[:MOST]
+    bases = [name for kind, name, _ in used if kind == _BASE]
     kept, left = _settings(fields)
     left += unknown
-    others = [key for key in fields if key not in _CARRIED | _SILENT]
+    others = [f"{key} {value[:40]}" for key, value in fields.items() if key not in _CARRIED | _SILENT]
+    others += [f"{kind} {name}" for kind, name, _ in used if kind not in (*_LORAS, _BASE)]
     if others:
-        left.append(f"Not carried over: {', '.join(f'{key} {fields[key][:40]}' for key in others[:8])}.")
+        left.append(f"Not carried over: {', '.join(others[:8])}.")
     if len(prompt) > LONGEST:
         left.append(f"The prompt is cut to {LONGEST} characters.")
     settings = {"prompt": _without_tags(prompt)[:LONGEST], "negative_prompt": negative[:LONGEST]} | kept
@@ -44,10 +51,27 @@ def read(text: str) -> Recalled:
         program="Forge" if version.startswith("f") else "LoRA Studio" if "LoRA Studio" in version else "A1111",
         settings=settings,
         loras=loras,
-        base=plain(fields.get("Model", "")),
+        base=plain(fields.get("Model", "")) or next(iter(bases), ""),
         base_hash=plain(fields.get("Model hash", ""))[:64],
         left=tuple(map(plain, left)),
     )
+
+
+def _resources(text: str) -> tuple[str, list[tuple[str, str, float]]]:
+    """The text without the files that civitai.com says it used; of these the kind, the name and the strength."""
+    begins = _RESOURCES.search(text)
+    try:
+        said, length = json.JSONDecoder().raw_decode(text[begins.end() :]) if begins else ([], 0)
+    except (ValueError, RecursionError):
+        begins = None
+    if begins is None:
+        return text, []
+    found = [
+        (str(one.get("type", "")).lower(), plain(str(one.get("modelName") or one.get("modelVersionId")))[:200], weight)
+        for one in said
+        if isinstance(one, dict) and (weight := number(one.get("weight", 1))) is not None
+    ]
+    return text[: begins.start()] + text[begins.end() + length :], found
 
 
 def _parsed(text: str) -> tuple[str, str, dict[str, str]]:

@@ -1,44 +1,40 @@
-"""The text chunks of a PNG, read without its pixels and within limits (PNG specification, third edition, 11.3.3)."""
+"""The texts of a PNG, read without its pixels and within limits (PNG specification, third edition, 11.3).
+
+What is damaged or too long is passed over.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from pathlib import Path
+from typing import IO
 
-from lora_gui.errors import UserError
+from lora_gui.formats.recall import exif
 
 MOST = 4_000_000  # bytes of a text, unpacked; a large ComfyUI workflow has some hundred thousand
 CHUNKS = 100_000  # of a file
 TEXTS = 64
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = struct.Struct(">I4s")
 
 
-def texts(path: Path) -> dict[str, str]:
-    """The texts of a PNG by their keywords. Raises UserError where it is no PNG or cannot be read; what is damaged or
-    too long within it is passed over."""
+def of_png(file: IO[bytes]) -> dict[str, str]:
+    """The texts by their keywords; `file` stands behind the signature."""
     found: dict[str, str] = {}
-    try:
-        if not path.is_file():
-            raise UserError(f"There is no picture {path.name}.", "Choose a PNG file.")
-        with path.open("rb") as file:
-            if file.read(len(_SIGNATURE)) != _SIGNATURE:
-                raise UserError(f"{path.name} is not a PNG.", "Choose the PNG that the program had saved.")
-            for _ in range(CHUNKS):
-                head = file.read(_HEAD.size)
-                if len(head) < _HEAD.size or len(found) >= TEXTS:
-                    break
-                length, kind = _HEAD.unpack(head)
-                if kind == b"IEND":
-                    break
-                if kind in _READERS and length <= MOST:
-                    _keep(kind, file.read(length), found)
-                    file.seek(4, 1)  # its checksum
-                else:
-                    file.seek(length + 4, 1)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.name} could not be read.", "Check the disk and try again.") from error
+    for _ in range(CHUNKS):
+        head = file.read(_HEAD.size)
+        if len(head) < _HEAD.size or len(found) >= TEXTS:
+            break
+        length, kind = _HEAD.unpack(head)
+        if kind == b"IEND":
+            break
+        if kind in _READERS and length <= MOST:
+            _keep(kind, file.read(length), found)
+            file.seek(4, 1)  # its checksum
+        elif kind == b"eXIf" and length <= MOST:
+            found = exif.texts(file.read(length)) | found
+            file.seek(4, 1)
+        else:
+            file.seek(length + 4, 1)
     return found
 
 
