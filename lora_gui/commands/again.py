@@ -9,7 +9,7 @@ from lora_gui.studio.paths import Studio
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
-    again = register(commands, "again", run_again, "draw again what a picture of ours, A1111, Forge, ComfyUI or civitai.com shows")
+    again = register(commands, "again", run_again, "draw again what a picture of ours or another program shows")
     again.set_defaults(makes_studio=True)
     again.add_argument("file", type=as_path)
     again.add_argument("--base", help="draw with this one (default: the one that the picture names)")

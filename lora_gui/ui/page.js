@@ -473,7 +473,6 @@ window.studio = (() => {
     if (alone >= ALONE || looked >= ENOUGH) cancelAnimationFrame(own);
   });
 
-  document.addEventListener('DOMContentLoaded', mend);
   new MutationObserver(mend).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ['name', 'aria-selected'],
   });

@@ -18,7 +18,7 @@ from lora_gui.studio.tasks import runs
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 120  # seconds; a busy computer may take long to start a Python and a browser
 REBOUND = "MAP evil.example 127.0.0.1"  # a foreign name that points at this computer, for the tests of strangers
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 
 
 @dataclass

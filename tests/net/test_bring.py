@@ -253,3 +253,19 @@ def test_a_line_that_drops_loses_nothing_of_a_lora_either(civitai, studio, tmp_p
     assert civitai.sent("GET /storage") == len(data)
     assert json.loads((bringing.task.path / "about.json").read_text())["sha256"]
     assert loras.describe(take_in(studio, bringing).lora.path)
+
+
+@pytest.mark.parametrize("refused", ["copy", "edit.edit", "notes.change"])
+def test_what_the_drive_refuses_stays_and_comes_once_when_it_lets_it(civitai, studio, lora, refused, monkeypatch):
+    civitai.add(12, 34, lora, trainedWords=["zxy"])
+    bringing, _ = run(studio, f"{civitai.url}/models/12")
+    where = {"copy": "lora_gui.files.copy"}.get(refused, f"lora_gui.studio.tasks.bringing.{refused}")
+
+    def refuse(*_, **__):
+        raise UserError("The drive refuses.", "Look after it.")
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="The drive refuses"):
+        patched.setattr(where, refuse)
+        take_in(studio, bringing)
+    assert bringing.is_here() and not list(studio.loras.glob("*"))
+    assert take_in(studio, bringing).lora.trigger == "zxy" and len(list(studio.loras.glob("*.safetensors"))) == 1

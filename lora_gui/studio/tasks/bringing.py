@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.files import DiskFullError
 from lora_gui.formats import edit
 from lora_gui.formats.metadata import edited, strength_of, trigger_of
 from lora_gui.protocol import links
@@ -97,34 +96,46 @@ def begun(studio: Studio) -> list[Bringing]:
 def take_in(studio: Studio, bringing: Bringing) -> Brought | None:
     """Put a LoRA that has come among the user's; None where another window did so meanwhile.
 
-    Raises UserError, and keeps nothing of it, where it is no usable LoRA; of a full disk everything stays.
+    Raises UserError: where it is no usable LoRA nothing of it stays, and all of it where the drive refuses.
     """
     with alone(studio.downloads):
         folder = bringing.task.path
         if not bringing.is_here():
             return None
+        about = _usable(folder)
+        lora = loras.import_lora(studio, folder / BROUGHT.lora, Path(about.file).stem)
+        cover = lora.path.with_name(lora.path.stem + PICTURES[0])
         try:
-            about = About.model_validate_json(files.read_small(folder / BROUGHT.about))
-            lora = loras.import_lora(studio, folder / BROUGHT.lora, Path(about.file).stem)
-            pictured = _cover(folder / BROUGHT.picture, lora.path)
+            pictured = _cover(folder / BROUGHT.picture, cover)
             _note(studio, lora, about)
-        except DiskFullError:
-            raise  # it stays, to be taken in once there is room
-        except (UserError, OSError, ValidationError) as error:
-            files.remove_folder(folder)
-            if isinstance(error, UserError):
-                raise
-            raise UserError("What was brought is damaged.", "Bring it again.") from error
+        except UserError:
+            for path in (cover, lora.path):  # else it would come twice
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            raise
         files.remove_folder(folder)
         return Brought(loras.describe(lora.path), about, pictured)
 
 
-def _cover(preview: Path, lora: Path) -> bool:
-    """Lay the preview beside a LoRA, once the sandbox has made a picture of it; one that is none is left out."""
+def _usable(folder: Path) -> About:
+    """What is said of the LoRA in `folder`, which is deleted where it is none that can be used. Raises UserError."""
+    try:
+        about = About.model_validate_json(files.read_small(folder / BROUGHT.about))
+        loras.require_usable(folder / BROUGHT.lora)
+    except (UserError, OSError, ValidationError) as error:
+        files.remove_folder(folder)
+        if isinstance(error, UserError):
+            raise
+        raise UserError("What was brought is damaged.", "Bring it again.") from error
+    return about
+
+
+def _cover(preview: Path, cover: Path) -> bool:
+    """Make the preview a LoRA's cover, once the sandbox has made a picture of it; one that is none is left out."""
     if not preview.is_file():
         return False
     with Decoder() as decoder, contextlib.suppress(UserError):
-        files.write_bytes(lora.with_name(lora.stem + PICTURES[0]), decoder.decode(preview)[0])
+        files.write_bytes(cover, decoder.decode(preview)[0])
         return True
     return False
 

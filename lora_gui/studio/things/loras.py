@@ -95,9 +95,7 @@ def weights_hash(path: Path) -> str:
 def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
     """Copy a LoRA into the studio under a free name: its own, or one like `name`; what peft has put beside it stands in
     the copy. Raises UserError, and keeps nothing, where it is not usable."""
-    describe(path)
-    if not is_finite(path):
-        raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
+    require_usable(path)
     settings = peft_settings.beside(Path(path))
     lock = Lock(studio.cache / "bring.lock")  # from the choice of the name until the file has it, which takes long
     with lock.alone(PATIENCE, "Other LoRAs are just being brought here."):
@@ -107,6 +105,13 @@ def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
         else:
             files.copy(Path(path), target)
     return describe(target)
+
+
+def require_usable(path: Path) -> None:
+    """Raises UserError where a file is no LoRA that can be drawn with."""
+    describe(path)
+    if not is_finite(path):
+        raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
 
 
 def find(studio: Studio, name: str) -> LoraInfo:

@@ -13,7 +13,6 @@ import gradio as gr
 
 from lora_gui import civitai_key
 from lora_gui.errors import UserError
-from lora_gui.files import DiskFullError
 from lora_gui.studio.library import dropped
 from lora_gui.studio.tasks import bringing
 from lora_gui.studio.tasks.bringing import Bringing
@@ -40,7 +39,7 @@ class BringView:
     def __init__(self, context: Context) -> None:
         self._context, self._studio = context, context.studio
         self._taking: set[str] = set()  # folders whose LoRA is being put among the user's
-        self._full: set[str] = set()  # those that there was no room for
+        self._waiting: set[str] = set()  # what has come and could not be taken in yet, as where the disk is full
         self._said: tuple[int, str] = (0, "")  # what came of the latest that were taken in, and which time it is
         with gr.Accordion("Bring LoRAs", open=False, elem_id="bring"):
             self._zone = dropzone.for_loras()
@@ -97,7 +96,7 @@ class BringView:
     def _look(self, page: dict[str, Any]) -> Changes:
         """The rows anew where something has moved; what has come is put among the LoRAs."""
         for one in self._all():
-            if one.status().state == "finished" and one.task.path.name not in self._full:
+            if one.status().state == "finished" and one.task.path.name not in self._waiting:
                 self._take_in(one)
         if (page or {}).get("mark") == self._mark():
             return {}
@@ -109,8 +108,8 @@ class BringView:
         mark, found = self._mark(), [(one, one.status()) for one in self._all()]
         if any(status.goes_on for _, status in found):
             self._context.stir()
-        full = [(one, status) for one, status in found if one.task.path.name in self._full]
-        rows = bring_words.under_way([*full, *((one, now) for one, now in found if now.state != "finished")])
+        waiting = [(one, status) for one, status in found if one.task.path.name in self._waiting]
+        rows = bring_words.under_way([*waiting, *((one, now) for one, now in found if now.state != "finished")])
         return {self._rows: rows, self._page: {"mark": mark, "count": self._said[0]}}
 
     def _mark(self) -> str:
@@ -133,7 +132,7 @@ class BringView:
 
     def _go_on(self, name: str) -> None:
         one = self._named(name)
-        self._full.discard(name)
+        self._waiting.discard(name)
         bringing.start(self._studio, one.link, one.file)
 
     def _choose(self, named: str) -> None:
@@ -157,7 +156,7 @@ class BringView:
                 said = bring_words.taken(brought)
         except UserError as error:
             said = markup.problem(error)
-            self._full |= {name} if isinstance(error, DiskFullError) else set()
+            self._waiting |= {name} if one.is_here() else set()
         self._said = (self._said[0] + 1, said)
         self._taking.discard(name)
 

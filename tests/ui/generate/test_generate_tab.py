@@ -494,7 +494,12 @@ def test_a_picture_that_is_dropped_fills_the_form_and_no_other_path_is_read(page
         assert "could not be copied" in page.take(page.setup._brought._dropped(event, page.shown))["notice"]
         event.kind = "picture"
         assert "could not be copied" in page.take(page.setup._brought._begun(event, page.shown))["notice"]
-    plain = page.home / "plain.png"
+    plain, other = page.home / "plain.png", page.home / "other.jpg"
+    exif = Image.Exif()
+    exif[0x9286] = b"a lake\nSteps: 7, Sampler: Euler, CFG scale: 3, Seed: 5, Size: 64x64, Model: elsewhere"
+    Image.new("RGB", (64, 64)).save(other, exif=exif)
+    shown = sent(page, monkeypatch, other, "_dropped")
+    assert (shown["prompt"], shown["seed"]) == ("a lake", 5) and "Its base is not here" in shown["notice"]
     Image.new("RGB", (64, 64)).save(plain)
     assert "does not say how it was made" in sent(page, monkeypatch, plain, "_dropped")["notice"]
     damaged = page.home / "damaged.png"
