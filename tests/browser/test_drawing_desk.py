@@ -6,7 +6,6 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import expect
 
 from lora_gui.protocol.lease import Lease
@@ -28,6 +27,7 @@ DROP = """([selector, name, data]) => {
   place.dispatchEvent(dropped);
   return [covered, dropped.defaultPrevented, document.body.classList.contains('dropping')];
 }"""
+USER_COMMENT = 0x9286  # of EXIF
 A1111 = """a fox (in the snow:1.3)
 Negative prompt: rain
 Steps: 3, Sampler: Euler a, CFG scale: 3, Seed: 77, Size: 128x96, Model: Starter, Hires upscaler: Latent"""
@@ -139,11 +139,11 @@ def test_a_drawing_is_changed_where_it_is_painted_over_and_enlarged(desk, window
 
 
 def test_what_is_dropped_anywhere_fills_the_form_and_never_leaves_the_page(desk, window, tmp_path):
-    page, told = desk, PngInfo()
-    told.add_text("parameters", A1111)
-    Image.new("RGB", (128, 96)).save(tmp_path / "from elsewhere.png", pnginfo=told)
+    page, told = desk, Image.Exif()
+    told[USER_COMMENT] = A1111.encode()
+    Image.new("RGB", (128, 96)).save(tmp_path / "from elsewhere.jpg", exif=told)
     Image.new("RGB", (64, 64), "orange").save(tmp_path / "plain.png")
-    assert drop(page, "#gallery", tmp_path / "from elsewhere.png") == [True, True, False]
+    assert drop(page, "#gallery", tmp_path / "from elsewhere.jpg") == [True, True, False]
     expect(page.locator("#prompt textarea")).to_have_value("a fox (in the snow:1.3)")
     expect(page.locator("#draw-notice")).to_contain_text("Not carried over: Hires upscaler Latent.")
     few_steps(page, 3)
