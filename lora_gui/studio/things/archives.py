@@ -5,6 +5,7 @@ looked at like every other file, in the child that decodes pictures. Limits are 
 archive says of itself may be a lie.
 """
 
+import re
 import stat
 import struct
 import zipfile
@@ -17,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.things.intake import Incoming, Intake, parts_of
+from lora_gui.studio.things.names import encoding
 from lora_gui.studio.things.report import LeftOut, left_out
 from lora_gui.studio.things.sorting import TABLES
 
@@ -30,6 +32,7 @@ _BAD = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplem
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags of a member
 _END, _ENDS_WITHIN = b"PK\x05\x06", 66_000  # the record at the end of an archive, and how far before it that may be
 _MOST_LISTED = 16 << 20  # bytes of the list of members
+_NO_LETTERS = re.compile(rb"\.[A-Za-z]{2,5}$|[\d\s()/-]")  # of a name: what says nothing of its language
 _UNPACK = "Unpack it and drop the folder."
 
 
@@ -88,8 +91,9 @@ def _members(archive: Incoming, folder: Path, left: list[LeftOut]) -> Iterator[t
     _check_list(archive.path, name)
     try:
         with zipfile.ZipFile(archive.path) as held:
-            for number, member in enumerate(held.infolist()):
-                called = _called(_spelt(member))
+            members = held.infolist()
+            for number, (member, spelt) in enumerate(zip(members, _spelt(members), strict=True)):
+                called = _called(spelt)
                 if member.is_dir() or called is None:
                     continue
                 if member.flag_bits & _ENCRYPTED:
@@ -127,14 +131,17 @@ def _check_list(path: Path, name: str) -> None:
         raise _UnusableError(f"{name} holds more than {MOST_MEMBERS} files.", "Pack the pictures that matter alone.")
 
 
-def _spelt(member: zipfile.ZipInfo) -> str:
-    """The name of a member, which macOS writes as UTF-8 without saying so."""
-    if member.flag_bits & _UTF8:
-        return member.filename
-    try:
-        return member.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return member.filename
+def _spelt(members: list[zipfile.ZipInfo]) -> list[str]:
+    """The names of members, which macOS writes as UTF-8 and Windows in the system's encoding without saying so."""
+    raw = [b"" if _says_how(one) else one.orig_filename.encode("cp437") for one in members]
+    letters = b"\n".join(_NO_LETTERS.sub(b"", name) for name in raw)
+    spoken = encoding(letters, western="cp850", russian="cp866")
+    return [name.decode(spoken, "replace") if name else one.filename for name, one in zip(raw, members, strict=True)]
+
+
+def _says_how(member: zipfile.ZipInfo) -> bool:
+    """Whether the name is Unicode by a flag, or by a second one beside it."""
+    return bool(member.flag_bits & _UTF8) or member.filename != zipfile.ZipInfo(member.orig_filename).filename
 
 
 def _called(filename: str) -> PurePosixPath | None:

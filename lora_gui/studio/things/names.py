@@ -88,19 +88,25 @@ def decoded(data: bytes) -> str:
     """The text of a text file in whatever encoding it is: Unicode where it says so or fits, else what is likeliest."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
+    return data.decode(encoding(data), errors="replace")
+
+
+def encoding(data: bytes, western: str = "cp1252", russian: str = "cp1251") -> str:
+    """In which 8-bit encoding a text is: UTF-8 where that fits, else what is likeliest."""
     try:
-        return data.decode("utf-8-sig")
+        data.decode("utf-8-sig")
+        return "utf-8-sig"
     except UnicodeDecodeError:
         pass
-    if sum(byte > 127 for byte in data) * 4 < len(data):  # a few accents among plain letters: western
-        return data.decode("cp1252", errors="replace")
+    if sum(byte > 127 for byte in data) * 4 < len(data):  # a few accents among plain letters
+        return western
     japanese = data.decode("cp932", errors="replace")
     if "\ufffd" not in japanese and re.search("[\u3041-\u30ff]", japanese):
-        return japanese
+        return "cp932"
     best = from_bytes(
-        data, cp_isolation=["gb18030", "big5", "cp949", "euc_jp", "cp1251", "cp1253", "cp1255", "cp1256"]
+        data, cp_isolation=["gb18030", "big5", "cp949", "euc_jp", russian, "cp1253", "cp1255", "cp1256"]
     ).best()
-    return str(best) if best else data.decode("cp1252", errors="replace")
+    return best.encoding if best else western
 
 
 def _lost(name: str) -> list[str]:

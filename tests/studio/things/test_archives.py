@@ -167,16 +167,20 @@ def test_an_archive_within_an_archive_is_no_picture(studio, tmp_path, tell):
     assert refused == ["in.zip is not a picture but a zip archive. Unpack it and drop the folder."]
 
 
-def test_names_that_macos_writes_in_utf_8_without_saying_so_are_read_as_that(studio, tmp_path):
+@pytest.mark.parametrize("code, name, folder", [
+    ("utf-8", "füchsin", "füchse"), ("cp850", "füchsin", "füchse"), ("cp932", "表紙の猫", "絵"),
+    ("gbk", "老虎在树下", "新建文件夹"), ("cp949", "빨간 사과", "새 폴더"), ("cp866", "красное яблоко", "новая"),
+])  # fmt: skip
+def test_names_that_macos_and_windows_write_without_saying_how_are_read(studio, tmp_path, code, name, folder):
     class Unsaid(zipfile.ZipInfo):
         def _encodeFilenameFlags(self):
-            return self.filename.encode(), self.flag_bits
+            return self.filename.encode(code), self.flag_bits
 
-    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as held:
-        held.writestr(Unsaid("f\u00fcchse/f\u00fcchsin.png"), png())
-        held.writestr(Unsaid("f\u00fcchse/metadata.csv"), "file_name,caption\nf\u00fcchsin.png,a fox".encode())
-    made, refused = import_pictures(studio, [tmp_path / "mac.zip"])
-    assert [(one.label, one.caption) for one in made.pictures] == [("f\u00fcchsin.png", "a fox")] and not refused
+    with zipfile.ZipFile(tmp_path / "theirs.zip", "w") as held:
+        held.writestr(Unsaid(f"{folder}/{name}.png"), png())
+        held.writestr(Unsaid(f"{folder}/metadata.csv"), f"file_name,caption\n{name}.png,a fox".encode())
+    made, refused = import_pictures(studio, [tmp_path / "theirs.zip"])
+    assert [(one.label, one.caption) for one in made.pictures] == [(f"{name}.png", "a fox")] and not refused
 
 
 @pytest.mark.parametrize(
