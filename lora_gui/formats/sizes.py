@@ -21,6 +21,7 @@ _FOREIGN = (
     (r"single_(transformer_)?blocks_3[89]_|double_blocks_19_", 3072, "Hunyuan Video"),  # FLUX.1 ends before these
     (r"transformer_transformer_blocks_\d+_attn1_", 0, "PixArt, Sana, LTX-Video or CogVideo"),
     (r"layers_\d+_(attention|feed_forward)_", 2304, "Lumina"),
+    (r"distilled_guidance_layer_", 0, "Chroma"),  # else as FLUX.1
     (r"motion_modules_|temporal_transformer_blocks_", 0, "AnimateDiff or Stable Video Diffusion"),
 )
 

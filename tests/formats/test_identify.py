@@ -152,6 +152,8 @@ def test_sizes_tell_the_family_where_names_do_not(family, layers):
         ("Hunyuan", {f"lora_unet_double_blocks_{n}_img_attn_qkv": (3072, 9216) for n in range(20)}),
         ("Hunyuan", {f"lora_transformer_single_transformer_blocks_{n}_attn_to_q": (3072, 3072) for n in range(40)}),
         ("Sana", {"lora_transformer_transformer_blocks_0_attn1_to_q": (1152, 1152)}),
+        ("Chroma", {"diffusion_model.distilled_guidance_layer.layers.0.in_layer": (5120, 5120),
+                    "diffusion_model.double_blocks.0.img_attn.qkv": (3072, 9216)}),
         ("AnimateDiff", {"lora_unet_down_blocks_0_motion_modules_0_transformer_blocks_0_attn1_to_q": (320, 320)}),
         ("Lumina", {"lora_unet_layers_0_attention_qkv": (2304, 6912)}),
         ("refiner", {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k": (1280, 768)}),
