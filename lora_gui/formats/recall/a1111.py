@@ -1,7 +1,8 @@
-"""The text `parameters` of A1111 and Forge, read as they read it themselves, and as civitai.com writes it.
+"""The text `parameters` of A1111 and Forge, read as they read it themselves, and as others write it.
 
 modules/infotext_utils.py of AUTOMATIC1111/stable-diffusion-webui: `parse_generation_parameters`, its expressions and
-its order of reading. civitai.com names no LoRAs in the prompt, but all files in a field of JSON.
+its order of reading. civitai.com and Fooocus name no LoRAs in the prompt: the one tells all files that it used in a
+field of JSON, the other has a field of strengths.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ _LONGEST = 200_000  # characters that are read
 _BASE, _LORAS = "checkpoint", ("lora", "locon", "lycoris", "dora")  # as civitai.com calls them
 # fields that are carried over, those that need no word, and what becomes of the drawing without the others
 _CARRIED = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model hash", "Model", "Lora hashes",
-            "Prediction", "Distilled CFG Scale", "Clip skip", "Guidance ends"}  # fmt: skip
+            "Prediction", "Distilled CFG Scale", "Clip skip", "Guidance ends",
+            "Scheduler", "Lora weights"}  # fmt: skip
 _SILENT = {"Version", "Hashes", "TI hashes", "VAE hash", "Module 1", "Module 2", "Module 3", "RNG", "User",
            "Hires Module 1", "Hires CFG Scale", "Diffusion in Low Bits", "Lora", "Created Date",
-           "Civitai metadata"}  # fmt: skip
+           "Civitai metadata", "Raw prompt", "Raw negative prompt", "Performance"}  # fmt: skip
 
 
 def read(text: str) -> Recalled:
@@ -34,8 +36,10 @@ def read(text: str) -> Recalled:
     prompt, negative, fields = _parsed(text)
     if not fields:
         raise UserError("What this picture says of itself is not known here.", "Choose a picture of another program.")
-    tagged, unknown = _loras(prompt, _hashes(fields.get("Lora hashes", "")))
-    loras = tagged or tuple(Lora(name, weight) for kind, name, weight in used if kind in _LORAS)[:MOST]
+    hashes = _hashes(fields.get("Lora hashes", ""))
+    tagged, unknown = _loras(prompt, hashes)
+    named = [(name, weight) for kind, name, weight in used if kind in _LORAS] + _weights(fields.get("Lora weights", ""))
+    loras = tagged or tuple(Lora(name, weight, hashes.get(name, "").lower()) for name, weight in named[:MOST])
     bases = [name for kind, name, _ in used if kind == _BASE]
     kept, left = _settings(fields)
     left += unknown
@@ -110,6 +114,12 @@ def _hashes(text: str) -> dict[str, str]:
     return {name.strip(): digest for name, digest in re.findall(r"([^:,]{1,300}):\s*([0-9a-fA-F]{8,64})", text)}
 
 
+def _weights(text: str) -> list[tuple[str, float]]:
+    """The LoRAs that Fooocus names in a field of their own, and how strong they are."""
+    pairs = re.findall(r"([^:,]{1,300}):\s*(-?\d{1,3}(?:\.\d{1,20})?)\b", text)
+    return [(plain(name).strip(), float(weight)) for name, weight in pairs]
+
+
 def _loras(prompt: str, hashes: dict[str, str]) -> tuple[tuple[Lora, ...], list[str]]:
     """Those that tags name, and what else the tags say. Strengths stand in order, text encoders first, or by name."""
     found, left = [], []
@@ -135,7 +145,7 @@ def _without_tags(text: str) -> str:
 
 
 def _settings(fields: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
-    kept, left = sampling(fields.get("Sampler", ""), fields.get("Schedule type", ""))
+    kept, left = sampling(fields.get("Sampler", ""), fields.get("Schedule type", fields.get("Scheduler", "")))
     distilled, cfg = fields.get("Distilled CFG Scale"), number(fields.get("CFG scale"))
     if distilled is not None and cfg not in (None, 1.0):
         left.append(besides(cfg))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 _COMFY, _LONGEST_NAME = ("prompt", "workflow"), 16
+_OF_COMFY = '"class_type"'  # which each node of a workflow has
 _MOST_TAGS = 256  # of a directory
 BEGINS = b"Exif\0\0"  # before it in a JPEG, and by some in a WebP
 _EXIF, _USER_COMMENT = 0x8769, 0x9286  # where more tags stand, and one of these
@@ -35,7 +36,7 @@ def texts(data: bytes) -> dict[str, str]:
         if name in _COMFY and name not in found:
             found[name] = str(text[len(name) + 1 :], "utf-8", "replace").strip("\0 ")
     if comment:
-        found.setdefault("prompt" if comment.startswith("{") else "parameters", comment)
+        found.setdefault("prompt" if comment.startswith("{") and _OF_COMFY in comment else "parameters", comment)
     return found
 
 

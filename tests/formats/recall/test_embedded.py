@@ -1,10 +1,12 @@
 """What JPEG and WebP pictures say of themselves in their EXIF, and PNGs in theirs."""
 
+import json
 import struct
 import tracemalloc
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lora_gui.errors import UserError
 from lora_gui.formats.recall import recall
@@ -49,7 +51,8 @@ def test_the_text_of_a1111_is_read_in_every_way_that_programs_write_it(tmp_path,
 def test_what_comfyui_writes_into_other_tags_is_read_too(tmp_path, name):
     path = saved(tmp_path / name, **{f"t{MODEL}": 'prompt:{"3": 1}', f"t{MAKE}": "workflow:{}"})
     assert texts(path) == {"prompt": '{"3": 1}', "workflow": "{}"}
-    assert texts(saved(tmp_path / name, b"UNICODE\0" + '{"3": 1}'.encode("utf-16-be"))) == {"prompt": '{"3": 1}'}
+    graph = '{"3": {"class_type": "KSampler"}}'
+    assert texts(saved(tmp_path / name, b"UNICODE\0" + graph.encode("utf-16-be"))) == {"prompt": graph}
 
 
 @FORMATS
@@ -73,6 +76,52 @@ def test_what_civitai_says_of_the_files_it_used_is_carried_over(tmp_path):
     tagged = SITE.replace("a fox", "a fox <lora:own:0.4>").replace("Clip skip: 2", "Model: own base")
     found = recall(saved(tmp_path / "a.jpg", tagged.encode()))
     assert found.base == "own base" and found.loras == (Lora("own", 0.4),)
+
+
+FOOOCUS = {
+    "full_prompt": ["a fox", "cinematic still"], "prompt": "a fox", "full_negative_prompt": [],
+    "negative_prompt": "grey", "base_model": "juggernaut", "base_model_hash": "aeb7e9e689",
+    "performance": "Speed", "steps": 30, "seed": "7", "resolution": "(1152, 896)", "guidance_scale": 4.0,
+    "sampler": "dpmpp_2m_sde_gpu", "scheduler": "karras",
+    "sharpness": 2.0, "loras": [["offset", 0.1, "4852686128"]], "version": "Fooocus v2.5.5",
+}  # fmt: skip
+
+
+@FORMATS
+def test_the_record_of_fooocus_is_read_where_it_keeps_it(tmp_path, name):
+    path, info = tmp_path / name, PngInfo()
+    info.add_text("parameters", json.dumps(FOOOCUS))
+    exif = Image.Exif()
+    exif[COMMENT] = json.dumps(FOOOCUS)
+    Image.new("RGB", (8, 8)).save(path, **({"pnginfo": info} if name == "a.png" else {"exif": exif}))
+    found = recall(path)
+    assert found.settings == {
+        "prompt": "a fox, cinematic still", "negative_prompt": "grey", "steps": 30, "guidance": 4.0, "seed": 7,
+        "width": 1152, "height": 896, "sampler": "DPM++ 2M SDE", "schedule": "Karras",
+    }  # fmt: skip
+    assert (found.program, found.base, found.loras) == ("Fooocus", "juggernaut", (Lora("offset", 0.1, "4852686128"),))
+    assert found.left == ("Not carried over: Sharpness 2.0.",)
+
+
+def test_its_other_way_names_loras_in_fields_of_their_own(tmp_path):
+    text = TEXT.replace("Sampler: Euler a", "Sampler: DPM++ 2M SDE, Scheduler: karras, Performance: Speed") + (
+        ', Lora hashes: "offset: 4852686128, ink v2: aabbccddee", Lora weights: "offset: 0.1, ink v2: -0.5"')
+    found = recall(saved(tmp_path / "a.jpg", text.encode()))
+    assert found.loras == (Lora("offset", 0.1, "4852686128"), Lora("ink v2", -0.5, "aabbccddee"))
+    assert found.settings["schedule"] == "Karras" and not found.left
+
+
+ODD = '{"full_prompt": 1, "base_model": [], "performance": {}, "loras": [[]]}'
+
+
+@pytest.mark.parametrize("odd", ["{broken", '{"prompt": "a fox"}', "{" * 5000, ODD])
+def test_json_of_others_is_refused_and_odd_values_are_passed_over(tmp_path, odd):
+    path = saved(tmp_path / "a.jpg", odd.encode())
+    if odd == ODD:
+        assert recall(path).loras == ()
+    else:
+        with pytest.raises(UserError, match="not known here"):
+            recall(path)
 
 
 @pytest.mark.parametrize("odd", ["[" * 5000, "[3, null", '["a", null, {"weight": "x"}]'])
