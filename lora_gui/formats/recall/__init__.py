@@ -7,17 +7,18 @@ from pathlib import Path
 
 from lora_gui.errors import UserError
 from lora_gui.formats.png import EXACT
-from lora_gui.formats.recall import a1111, comfy, fooocus, ours
+from lora_gui.formats.recall import a1111, comfy, ours, records
 from lora_gui.formats.recall.embedded import texts
 from lora_gui.formats.recall.recalled import Recalled
 
 
 def _parameters(text: str) -> Recalled:
-    return fooocus.read(text) if text.startswith("{") else a1111.read(text)
+    return records.read(text) if text.startswith("{") else a1111.read(text)
 
 
 # the texts that programs write, the one that says most first; each with who reads it
-READERS = ((EXACT, ours.read), ("prompt", comfy.read), ("parameters", _parameters))
+READERS = ((EXACT, ours.read), ("prompt", comfy.read), ("parameters", _parameters),
+           ("invokeai_metadata", records.read))  # fmt: skip
 
 
 def recall(path: Path) -> Recalled:

@@ -1,6 +1,7 @@
 """The texts in the EXIF of a picture, read within limits (EXIF 3.0, 4.5 to 4.7).
 
-A1111, Forge, Fooocus and civitai.com put their text into `UserComment`; ComfyUI writes `prompt:...` into another tag.
+A1111, Forge, Fooocus and civitai.com put their text into `UserComment`, SwarmUI its record there or into another tag,
+ComfyUI `prompt:...` into another.
 Pillow would hold each tag that a file claims to have, as large as it likes.
 """
 
@@ -35,6 +36,8 @@ def texts(data: bytes) -> dict[str, str]:
         name = bytes(text[:_LONGEST_NAME]).partition(b":")[0].decode("latin-1").lower()
         if name in _COMFY and name not in found:
             found[name] = str(text[len(name) + 1 :], "utf-8", "replace").strip("\0 ")
+        elif name.startswith("{") and not comment:
+            comment = str(text, "utf-8", "replace").strip("\0 ")
     if comment:
         found.setdefault("prompt" if comment.startswith("{") and _OF_COMFY in comment else "parameters", comment)
     return found

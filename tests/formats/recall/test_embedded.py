@@ -111,6 +111,40 @@ def test_its_other_way_names_loras_in_fields_of_their_own(tmp_path):
     assert found.settings["schedule"] == "Karras" and not found.left
 
 
+SWARM = {
+    "sui_image_params": {
+        "prompt": "a fox", "negativeprompt": "grey", "model": "some/base.safetensors", "seed": 7, "steps": 20,
+        "cfgscale": 7.0, "width": 1024, "height": 768, "sampler": "euler", "scheduler": "karras", "clipstopatlayer": -2,
+        "loras": ["styles/ink.safetensors"], "loraweights": ["0.6"], "refinermethod": "PostApply",
+    },
+    "sui_extra_data": {"date": "2025-01-25"},
+}  # fmt: skip
+INVOKE = {
+    "generation_mode": "sdxl_txt2img", "positive_prompt": "a fox", "negative_prompt": "grey", "width": 1024,
+    "height": 768, "seed": 7, "cfg_scale": 7, "steps": 20, "scheduler": "euler_k", "app_version": "5.4.2",
+    "model": {"name": "base", "hash": "blake3:8967e7e6", "base": "sdxl"}, "hrf_enabled": True,
+    "loras": [{"model": {"name": "ink"}, "weight": 0.6}, {"model": None, "weight": "x"}, 3],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name, key, record, left", [
+    ("a.png", "parameters", SWARM, "Refiner PostApply"), ("a.jpg", "", SWARM, "Refiner PostApply"),
+    ("b.jpg", "", SWARM, "Refiner PostApply"), ("a.png", "invokeai_metadata", INVOKE, "High resolution fix"),
+])  # fmt: skip
+def test_the_records_of_swarmui_and_invokeai_are_read_where_they_keep_them(tmp_path, name, key, record, left):
+    path, info, exif = tmp_path / name, PngInfo(), Image.Exif()
+    info.add_text(key or "none", json.dumps(record))
+    exif[COMMENT if name == "a.jpg" else MODEL] = json.dumps(record)
+    Image.new("RGB", (8, 8)).save(path, **({"exif": exif} if name.endswith("jpg") else {"pnginfo": info}))
+    found = recall(path)
+    clip = {"clip_skip": 2} if record is SWARM else {}
+    assert found.settings == clip | {
+        "prompt": "a fox", "negative_prompt": "grey", "steps": 20, "guidance": 7, "seed": 7, "width": 1024,
+        "height": 768, "sampler": "Euler", "schedule": "Karras",
+    }  # fmt: skip
+    assert found.base == "base" and found.loras == (Lora("ink", 0.6),) and found.left == (f"Not carried over: {left}.",)
+
+
 ODD = '{"full_prompt": 1, "base_model": [], "performance": {}, "loras": [[]]}'
 
 
