@@ -121,6 +121,7 @@ def _short(value: Any) -> str:
 
 def _list(said: Said, name: str, kind: type = object) -> list[Any]:
     rows = said.get(name)
+    rows = rows.split(",") if isinstance(rows, str) else rows  # as SwarmUI may write them
     return [row for row in rows if isinstance(row, kind)] if isinstance(rows, list) else []
 
 

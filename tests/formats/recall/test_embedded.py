@@ -115,7 +115,7 @@ SWARM = {
     "sui_image_params": {
         "prompt": "a fox", "negativeprompt": "grey", "model": "some/base.safetensors", "seed": 7, "steps": 20,
         "cfgscale": 7.0, "width": 1024, "height": 768, "sampler": "euler", "scheduler": "karras", "clipstopatlayer": -2,
-        "loras": ["styles/ink.safetensors"], "loraweights": ["0.6"], "refinermethod": "PostApply",
+        "loras": ["styles/ink.safetensors"], "loraweights": "0.6", "refinermethod": "PostApply",
     },
     "sui_extra_data": {"date": "2025-01-25"},
 }  # fmt: skip
