@@ -23,7 +23,8 @@ def pytest_xdist_auto_num_workers(config):
 
 
 def pytest_configure(config):
-    """One server for the whole run; the test processes inherit its address."""
+    """One server for the whole run; the test processes inherit its address. No test asks for what is logged."""
+    config.pluginmanager.set_blocked("logging-plugin")  # it visits a hundred loggers three times a test
     if forkserver.available() and not hasattr(config, "workerinput"):
         server = forkserver.running()
         server.__enter__()

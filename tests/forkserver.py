@@ -9,7 +9,7 @@ import array
 import contextlib
 import gc
 import importlib
-import json
+import marshal
 import os
 import runpy
 import select
@@ -56,15 +56,21 @@ def used():
 
 
 @contextlib.contextmanager
-def running():
-    """A server for all processes that are started meanwhile; it imports nothing until it is asked for something."""
-    place = str(Path(tempfile.mkdtemp(prefix="fork-")) / "s")
-    server = subprocess.Popen([sys.executable, "-m", "tests.forkserver", place], cwd=ROOT, stdin=subprocess.PIPE)
+def running(environment: dict[str, str] | None = None):
+    """A server for all processes that are started meanwhile; it imports nothing until it is asked for something.
+
+    `environment` is its own, by which what it imports may differ.
+    """
+    place, before = str(Path(tempfile.mkdtemp(prefix="fork-")) / "s"), os.environ.get(PLACE)
+    command = [sys.executable, "-m", "tests.forkserver", place]
+    server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, env=environment)
     os.environ[PLACE] = place
     try:
         yield
     finally:
         del os.environ[PLACE]
+        if before:
+            os.environ[PLACE] = before
         server.communicate()  # it ends with its input, however that ends, and its children and its folder with it
 
 
@@ -115,12 +121,17 @@ class Server:
         self.children[pid] = caller
 
     def prepare(self) -> None:
-        """Import what takes long, once; what is here then is shared with every child."""
+        """Import what takes long, once, as the worker does; what is here then is shared with every child."""
         if not self.ready:
             os.environ.update(importlib.import_module("lora_gui.worker")._ENVIRONMENT)
             del sys.modules["lora_gui.worker"]  # it will be run, not imported
-            for name in IMPORTS:
-                importlib.import_module(name)
+            lean = importlib.import_module("lora_gui.lean")
+            lean.start()
+            with lean.importing():
+                for name in IMPORTS:
+                    importlib.import_module(name)
+            mapping = importlib.import_module("transformers.conversion_mapping")
+            mapping.get_checkpoint_conversion_mapping("")  # made once, for all
             tqdm = sys.modules["tqdm"].tqdm
             tqdm.set_lock(threading.RLock())  # its own lock is shared with the children; a killed one never lets go
             gc.collect()
@@ -159,7 +170,7 @@ def received(caller: socket.socket) -> tuple[dict, list[int]]:
     left, data = int.from_bytes(head, "little"), b""
     while len(data) < left:
         data += caller.recv(left - len(data))
-    return json.loads(data), list(descriptors)
+    return marshal.loads(data), list(descriptors)
 
 
 def become(request: dict, descriptors: list[int]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from lora_gui.studio.tasks.process import ROOT
 
-START = "import sys; from lora_gui import lean; lean.start(); import torch\n"
+START = "import gc, sys; gc.disable(); from lora_gui import lean; lean.start(); import torch\n"
 LEFT_OUT = """
 from lora_gui.engine.train import loop, optimizers
 from lora_gui.families import family

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -22,8 +21,8 @@ from lora_gui.settings import (
     TrainSettings,
     check,
 )
+from tests.sources import nodes, place, sources
 
-ROOT = Path(__file__).parent.parent
 LISTS = [set(get_args(kind)) for kind in (FullPrecision, Quantised, Precision, Optimizer)]
 
 
@@ -41,24 +40,15 @@ def test_the_command_line_takes_the_precisions_of_the_settings_and_names_them(tm
     assert all(precision in told["remedy"] for precision in get_args(Precision))
 
 
-def literals(tree: ast.AST) -> list[tuple[int, bool, set[str]]]:
-    """Of every literal collection its line, whether it is a table, and the words in it (of a table its keys)."""
-    found = []
-    for node in ast.walk(tree):
-        items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
-        words = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
-        found.append((getattr(node, "lineno", 0), isinstance(node, ast.Dict), words))
-    return found
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "lora_gui").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_file_holds_a_second_list_of_precisions_or_optimizers_and_every_table_over_them_is_whole(path):
-    if path.name == "settings.py":
-        return
-    for line, table, words in literals(ast.parse(path.read_text(encoding="utf-8"))):
-        for whole in LISTS[2:]:
-            if len(words) > 1 and words <= whole:
-                assert table and words in LISTS, f"{path.name}:{line} lists {', '.join(sorted(words))}: derive it"
+def test_no_file_holds_a_second_list_of_precisions_or_optimizers_and_every_table_over_them_is_whole():
+    """A list is any literal collection of their words; of a table it is the keys."""
+    for path in sources():
+        for node in nodes(path) if path.name != "settings.py" else ():
+            items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", ())
+            words = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+            if len(words) > 1 and any(words <= whole for whole in LISTS[2:]):
+                where = f"{place(path)}:{node.lineno}"
+                assert isinstance(node, ast.Dict) and words in LISTS, f"{where} lists {', '.join(sorted(words))}"
 
 
 def test_labels_and_help_speak_the_words_of_the_window():

@@ -177,7 +177,7 @@ def test_what_a_library_prints_never_stands_among_the_events(tmp_path):
 
 
 def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_path):
-    settings = {"steps": 40, "checkpoint_every": 5, "learning_rate": 1e-3}
+    settings = {"steps": 30, "checkpoint_every": 5, "learning_rate": 1e-3}
     folder = run_folder(tmp_path, base, **settings)
     command = forkserver.command("-m", "lora_gui.worker", "train", str(folder))
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -55,8 +55,8 @@ def blip(folder: Path) -> Path:
     return folder
 
 
-def taught(folder: Path, texts: Mapping[str, str] = TEXTS, steps: int = 150) -> Path:
-    """A tiny BLIP that says a text of each colour, such as `red`, after it was taught for some seconds."""
+def taught(folder: Path, texts: Mapping[str, str] = TEXTS, steps: int = 75) -> Path:
+    """A tiny BLIP that says a text of each colour, such as `red`, after it was taught for a moment."""
     torch.manual_seed(0)
     blip(folder)
     words = PreTrainedTokenizerFast.from_pretrained(folder)

@@ -14,11 +14,11 @@ SIZE = 64  # px
 _MERGES = ["i n", "t h", "a n", "th e</w>", "r e"]
 _VOCABULARY = 2 * 256 + len(_MERGES) + 2
 _VAE = {
-    "block_out_channels": [8, 8], "down_block_types": ["DownEncoderBlock2D"] * 2, "layers_per_block": 1,
-    "up_block_types": ["UpDecoderBlock2D"] * 2, "norm_num_groups": 8, "latent_channels": 4, "sample_size": SIZE,
+    "block_out_channels": [8, 8, 8], "down_block_types": ["DownEncoderBlock2D"] * 3, "layers_per_block": 1,
+    "up_block_types": ["UpDecoderBlock2D"] * 3, "norm_num_groups": 8, "latent_channels": 4, "sample_size": SIZE,
 }  # fmt: skip
 _UNET = {
-    "sample_size": SIZE // 2, "block_out_channels": [16, 32], "layers_per_block": 1, "norm_num_groups": 8,
+    "sample_size": SIZE // 4, "block_out_channels": [16, 32], "layers_per_block": 1, "norm_num_groups": 8,
     "attention_head_dim": 8,
 }  # fmt: skip
 _NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}

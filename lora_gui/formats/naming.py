@@ -10,6 +10,7 @@ TEXT_LAYERS = (
     "text_projection",
 )
 _NUMBER = re.compile(r"\d+")
+_BLANK = re.compile(r"\d+|#")
 _TEXT_MODEL = "text_model."  # in paths of text encoders: transformers 5 lost it for some, files have it always
 
 
@@ -19,25 +20,26 @@ class Translation:
     def __init__(self, pairs: Iterable[tuple[str, tuple[str, ...]]]) -> None:
         """`pairs` of patterns, `#` standing for a number, the same ones in the same order on both sides."""
         self._exact: dict[str, tuple[str, ...]] = {}
-        self._patterns: dict[str, list[tuple[re.Pattern[str], tuple[str, ...]]]] = {}
+        self._patterns: dict[str, list[tuple[list[str], tuple[str, ...]]]] = {}  # with the numbers of each, or `#`
         for source, targets in pairs:
             if "#" not in source:
                 self._exact.setdefault(source, targets)
                 continue
-            pattern = re.compile(re.escape(source).replace(r"\#", r"(\d+)"))
-            self._patterns.setdefault(_NUMBER.sub("#", source), []).append((pattern, targets))
+            self._patterns.setdefault(_NUMBER.sub("#", source), []).append((_BLANK.findall(source), targets))
 
     def of(self, name: str) -> tuple[str, ...]:
         """What `name` maps to: several names where it is fused, none where it is unknown."""
         if name in self._exact:
             return self._exact[name]
-        for pattern, targets in self._patterns.get(_NUMBER.sub("#", name), ()):
-            if found := pattern.fullmatch(name):
-                return tuple(_filled(one, found.groups()) for one in targets)
+        numbers = _NUMBER.findall(name)
+        for blanks, targets in self._patterns.get(_NUMBER.sub("#", name), ()):
+            if len(blanks) == len(numbers) and all(own in ("#", n) for own, n in zip(blanks, numbers, strict=True)):
+                free = [n for own, n in zip(blanks, numbers, strict=True) if own == "#"]
+                return tuple(_filled(one, free) for one in targets)
         return ()
 
 
-def _filled(pattern: str, numbers: tuple[str, ...]) -> str:
+def _filled(pattern: str, numbers: list[str]) -> str:
     left = iter(numbers)
     return "".join(next(left) if letter == "#" else letter for letter in pattern)
 

@@ -47,6 +47,22 @@ def run(base, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def once(base, tmp_path_factory):
+    """`once(**settings)` is a run, made when a test first asks for it. Others look at it too: none changes it."""
+    made: dict[str, Run] = {}
+
+    def start(**settings) -> Run:
+        told = repr(sorted(settings.items()))
+        if told not in made:
+            folder = tmp_path_factory.mktemp("once")
+            job = tiny.job(folder, base, **settings)
+            made[told] = Run(job, folder, list(train(job, folder, FAMILY)))
+        return made[told]
+
+    return start
+
+
+@pytest.fixture(scope="session")
 def finished(base, tmp_path_factory) -> Run:
     """Eight steps on all layers."""
     folder = tmp_path_factory.mktemp("finished")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MethodWrapperType
 from typing import Any
 from unittest import mock
 
@@ -24,7 +24,6 @@ from torch.overrides import _pop_mode_temporarily as _functions_aside
 from torch.utils import checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._python_dispatch import _pop_mode_temporarily as _operations_aside
-from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
 from lora_gui.engine.load import int8, quantize
@@ -37,6 +36,19 @@ _ROOM = 1 << 36  # bytes of the card
 _INDEXING = ("aten::index", "aten::index_put", "aten::_unsafe_index", "aten::_unsafe_index_put")
 _SCALARS = ("aten::fill", "aten::masked_fill", "aten::where", "aten::addcmul", "aten::addcdiv", "aten::lerp")
 _TO_HOST = (torch.Tensor.numpy, torch.Tensor.__array__)
+
+
+def _tensors(one: Any) -> list[torch.Tensor]:
+    """Those among the arguments or results of an operation."""
+    if isinstance(one, torch.Tensor):
+        return [one]
+    found = []
+    for inner in one.values() if isinstance(one, dict) else one if isinstance(one, (list, tuple)) else ():
+        if isinstance(inner, torch.Tensor):
+            found.append(inner)
+        elif isinstance(inner, (list, tuple, dict)):
+            found += _tensors(inner)
+    return found
 
 
 class _Places:
@@ -74,11 +86,11 @@ class _Operations(TorchDispatchMode):
         self._places = places
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        leaves = tree_leaves((args, kwargs or {}))
-        given = [one for one in leaves if isinstance(one, torch.Tensor)]
+        given = _tensors((*args, *(kwargs or {}).values()))
         card = self._places.card
-        on_card = [one for one in given if self._places.of(one) == card]
-        by_host = [one for one in given if self._places.of(one) == HOST]
+        where = [self._places.of(one) for one in given]
+        on_card = card in where
+        by_host = [one for one, place in zip(given, where, strict=True) if place is HOST]
         makes_there = on_card or not given and self._places.within == card
         if on_card and by_host and not self._may_mix(func, args, by_host):
             raise RuntimeError(f"Expected all tensors to be on the same device, but found {card} and cpu ({func})")
@@ -86,8 +98,8 @@ class _Operations(TorchDispatchMode):
             raise NotImplementedError(f"The operator {func} is not currently implemented for the MPS device.")
         out = func(*args, **kwargs or {})
         held = {one.untyped_storage()._cdata for one in given}
-        for one in tree_leaves(out):
-            if makes_there and isinstance(one, torch.Tensor) and one.untyped_storage()._cdata not in held:
+        for one in _tensors(out) if makes_there else ():
+            if one.untyped_storage()._cdata not in held:
                 self._places.put(one, card)
         return out
 
@@ -99,7 +111,7 @@ class _Operations(TorchDispatchMode):
             values = args[2:3] if "put" in name else ()
             there = self._places.of(args[0]) == self._places.card
             return there and all(one.ndim == 0 or one not in by_host for one in values)
-        changes = func._schema.is_mutable and self._places.of(tree_leaves(args)[0]) == HOST
+        changes = func._schema.is_mutable and self._places.of(_tensors(args)[0]) == HOST
         pointwise = torch.Tag.pointwise in func.tags or name in _SCALARS
         return pointwise and not changes and all(one.ndim == 0 for one in by_host)
 
@@ -144,10 +156,10 @@ class _Functions(TorchFunctionMode):
 
     def _within(self, func: Any, args: Any, kwargs: Any) -> Any:
         """What torch itself makes on the way to the result of a card's tensors is the card's, too."""
-        before, given = self._places.within, tree_leaves((args, kwargs))
-        card = self._places.card
-        on_card = any(isinstance(one, torch.Tensor) and self._places.of(one) == card for one in given)
-        if on_card and not isinstance(func, FunctionType):
+        if isinstance(func, (FunctionType, MethodWrapperType)):  # calls others, or makes nothing
+            return func(*args, **kwargs)
+        before, card = self._places.within, self._places.card
+        if any(self._places.of(one) == card for one in _tensors((*args, *kwargs.values()))):
             self._places.within = card
             self._require_own(kwargs.get("generator"), func)
         try:
@@ -235,6 +247,7 @@ def _without_kernels() -> frozenset[str]:
     )  # fmt: skip
 
 
+@cache
 def _is_apples(func: Any) -> bool:
     """Whether there is a kernel for Apple's cards. What torch takes on a processor alone has another in its place."""
     space, name = func._schema.name.split("::")

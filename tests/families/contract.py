@@ -1,6 +1,6 @@
 """What every family must hold, checked with a tiny random base of its own classes.
 
-A family's test file makes a class of this one; `test_<family>.py` then adds what only that family promises.
+A family's test file makes a class of this one, and a `base` for the module; it then adds what only the family promises.
 """
 
 import math
@@ -21,15 +21,17 @@ from lora_gui import families
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.load import loading, lora, packed
 from lora_gui.engine.load.quantize import QuantizedLinear
-from lora_gui.engine.train import activations, adapter, losses, masks, optimizers, publish, recompute
+from lora_gui.engine.train import activations, adapter, losses, masks, optimizers, publish, recompute, samples
 from lora_gui.engine.train.cache import Cache
+from lora_gui.engine.train.loop import train
 from lora_gui.engine.train.preservation import Preservation
 from lora_gui.engine.train.step import NAME, TrainState
 from lora_gui.families import family
-from lora_gui.families.base import Batch, Family
+from lora_gui.families.base import Batch, Family, Tensors
 from lora_gui.formats import dialects
 from lora_gui.formats.lora_file import Layer, Layers
 from lora_gui.framing import Framing
+from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import DrawSettings, Quantised, Recomputing, TrainSettings
 from lora_gui.studio.doctor import reading
@@ -37,6 +39,7 @@ from tests import tiny
 
 CPU = torch.device("cpu")
 PROMPT = "a thing"
+TOKENS = 64  # of a short caption
 
 
 class Contract:
@@ -44,22 +47,23 @@ class Contract:
     spelt = 0  # tokens that its tiny tokenizer, which spells words out, needs more before a caption than the real one
     unguided = 1.0  # the guidance that is none; the family's own settings where it is a wish like any other
 
-    @staticmethod
-    def make(folder: Path) -> Path:
-        """A tiny base."""
-        raise NotImplementedError
-
-    @pytest.fixture(scope="class")
-    def base(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return self.make(tmp_path_factory.mktemp(self.key))
-
     @pytest.fixture(scope="class")
     def pipeline(self, base: Path) -> Pipeline:
         return pipeline_of(self.key, base)
 
     @pytest.fixture(scope="class")
+    def texts(self, pipeline: Pipeline) -> Tensors:
+        """The prompts of `settings`, encoded and short."""
+        return short(encoded(pipeline.family, pipeline.kit.encoders, (PROMPT, "")))
+
+    @pytest.fixture(scope="class")
     def layers(self, base: Path) -> Layers:
         return random_layers(self.key, base, seed=1)
+
+    @pytest.fixture(scope="class")
+    def drawn(self, base: Path, layers: Layers, texts: Tensors) -> Image.Image:
+        """With these layers as they are in memory."""
+        return drawn_with(self.key, base, layers, texts)
 
     def test_the_loss_falls_and_only_the_lora_learns(self, base):
         own, settings = family(self.key), TrainSettings(rank=4, alpha=4)
@@ -68,10 +72,10 @@ class Contract:
             (part, name): weight.clone() for part, root in parts.items() for name, weight in root.named_parameters()
         }
         weights = lora.add_new(parts, own, settings, "new")
-        batch = batch_of(self.key, base)
+        batch = short_batch(self.key, base)
         optimizer = torch.optim.AdamW(weights, lr=3e-2, weight_decay=0)
         seen = []
-        for step in range(16):
+        for step in range(8):
             loss = loss_of(self.key, base, parts, batch, settings, seed=step % 2).mean()
             loss.backward()
             optimizer.step()
@@ -84,7 +88,7 @@ class Contract:
                     assert torch.equal(weight, frozen[part, name.replace(".base_layer", "")])
 
     def test_cells_count_by_masks_and_bias_moves_the_noise(self, base):
-        own, batch = family(self.key), batch_of(self.key, base)
+        own, batch = family(self.key), short_batch(self.key, base)
         plain = TrainSettings(rank=4, alpha=4, unmasked_weight=0)
         parts, height = own.denoisers(base, CPU, torch.float32), batch.sizes[0][0] // 8
         mask = torch.ones((2, 1, height, height))
@@ -98,7 +102,7 @@ class Contract:
         assert biased.isfinite().all() and not torch.allclose(biased, expected)
 
     def test_the_base_can_be_held_at_other_words(self, base):
-        own, batch = family(self.key), batch_of(self.key, base)
+        own, batch = family(self.key), short_batch(self.key, base)
         job = tiny_job(self.key, base, rank=4, alpha=4, preservation=1, learn_below=0.5, caption_dropout=0.5)
         parts, noising = own.denoisers(base, CPU, torch.float32), own.noising(base, CPU)
         lora.add_new(parts, own, job.settings, "new")
@@ -172,7 +176,7 @@ class Contract:
         optimizer = optimizers.make(masters, settings)
         optimizers.set_rates(optimizer, settings, share=0.5)
         before = [[weight.detach().clone() for weight in group["params"]] for group in optimizer.param_groups]
-        loss_of(self.key, base, parts, batch_of(self.key, base), settings, seed=1).mean().backward()
+        loss_of(self.key, base, parts, short_batch(self.key, base), settings, seed=1).mean().backward()
         for one in masters:
             one.gather()
         optimizer.step()
@@ -207,7 +211,7 @@ class Contract:
         own, settings = family(self.key), TrainSettings(rank=4, alpha=4)
         parts = own.denoisers(base, CPU, torch.float32)
         weights = lora.add_new(parts, own, settings, "new")
-        batch = batch_of(self.key, base)
+        batch = short_batch(self.key, base)
         gradients = []
         for how in get_args(Recomputing):
             for part in parts.values():
@@ -222,7 +226,7 @@ class Contract:
     @pytest.mark.parametrize("layers", ["attention", "all"])
     def test_fused_with_packed_frozen_layers_the_adapter_learns_what_it_does_by_pefts(self, base, layers):
         own, settings = family(self.key), TrainSettings(rank=4, alpha=8, layers=layers)
-        parts, batch = own.denoisers(base, CPU, torch.float32), batch_of(self.key, base)
+        parts, batch = own.denoisers(base, CPU, torch.float32), short_batch(self.key, base)
         weights = lora.add_new(parts, own, settings, "new")
         for weight in weights:
             weight.data.uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(weight.numel()))
@@ -245,15 +249,15 @@ class Contract:
         own = family(self.key)
         expected = self.plain_drawing(base, settings())
         assert same(pipeline.draw(settings(), seed=7), expected)
-        cached = encoded(own, own.encoders(base, CPU, torch.float32), (PROMPT, ""))
         without = pipeline_of(self.key, base, own.denoisers(base, CPU, torch.float32))
         assert without.kit.encoders is None
-        assert same(without.draw(settings(), 7, cached), expected)
+        texts = encoded(own, pipeline.kit.encoders, (PROMPT, ""))
+        assert same(without.draw(settings(), 7, texts), expected)
 
-    def test_guidance_that_ends_at_once_is_none(self, pipeline):
-        ended, none = settings(guidance_end=0), settings(guidance=self.unguided)
-        assert same(pipeline.draw(ended, 7), pipeline.draw(none, 7))
-        assert same(pipeline.draw(settings(guidance_end=0.5), 7), pipeline.draw(none, 7)) == (self.unguided > 1)
+    def test_guidance_that_ends_at_once_is_none(self, pipeline, texts):
+        none = pipeline.draw(settings(guidance=self.unguided), 7, texts)
+        assert same(pipeline.draw(settings(guidance_end=0), 7, texts), none)
+        assert same(pipeline.draw(settings(guidance_end=0.5), 7, texts), none) == (self.unguided > 1)
 
     @torch.no_grad()
     def test_pictures_are_encoded_without_rounding_whatever_the_run_computes_in(self, base):
@@ -266,18 +270,17 @@ class Contract:
         assert seen and all(torch.equal(exact[key], half[key]) for key in seen)
         assert {value.dtype for value in half.values()} == {torch.float32}
 
-    def test_captions_encoded_together_are_those_encoded_alone(self, base):
-        own = family(self.key)
-        encoders = own.encoders(base, CPU, torch.float32)
+    def test_captions_encoded_together_are_those_encoded_alone(self, pipeline):
+        own, encoders = family(self.key), pipeline.kit.encoders
         with torch.no_grad():
             together = own.encode_captions(encoders, [PROMPT, "another much longer caption", ""])
             for n, caption in enumerate((PROMPT, "another much longer caption", "")):
                 for key, value in own.encode_captions(encoders, [caption]).items():
                     torch.testing.assert_close(together[key][n : n + 1], value)
 
-    def test_what_comes_after_the_words_that_are_not_seen_changes_nothing(self, base):
+    def test_what_comes_after_the_words_that_are_not_seen_changes_nothing(self, base, pipeline):
         own = family(self.key)
-        encoders, reader = own.encoders(base, CPU, torch.float32, pictures=False), own.reader(base)
+        encoders, reader = pipeline.kit.encoders, own.reader(base)
         assert reader and reader.unread(PROMPT) == ""
         long = " ".join(f"w{n}" for n in range(400))
         first = reader.unread(long).split()[0]
@@ -293,15 +296,15 @@ class Contract:
         assert reader and (told.room - self.spelt, told.unread(PROMPT)) == (reader.room, "")
         assert reader.unread("a " * (reader.room + 9)) and told.unread("a " * (reader.room + 9))
 
-    def test_a_drawing_shows_how_it_gets_on(self, pipeline):
+    def test_a_drawing_shows_how_it_gets_on(self, pipeline, texts):
         told: list[tuple[int, torch.Tensor | None]] = []
-        pipeline.draw(settings(), 1, progress=lambda step, of, x0: told.append((step, x0)))
+        pipeline.draw(settings(), 1, texts, progress=lambda step, of, x0: told.append((step, x0)))
         shown = [(step, x0) for step, x0 in told if x0 is not None]
         assert [step for step, _ in shown] == [1, 2, 3]
         assert pipeline.preview(shown[1][1]).size == (tiny.SIZE, tiny.SIZE)
 
     def test_a_prediction_is_a_pure_function_of_tensors(self, base):
-        own, batch, settings = family(self.key), batch_of(self.key, base), TrainSettings()
+        own, batch, settings = family(self.key), short_batch(self.key, base), TrainSettings()
         parts = own.denoisers(base, CPU, torch.float32)
         for part, noising in own.noising(base, CPU).items():
             generator = torch.Generator().manual_seed(1)
@@ -317,7 +320,7 @@ class Contract:
             assert one.shape[:1] == latents.shape[:1] and one.shape[2:] == latents.shape[2:]
 
     def test_the_predicted_x0_undoes_what_was_noised(self, base):
-        own, batch = family(self.key), batch_of(self.key, base)
+        own, batch = family(self.key), short_batch(self.key, base)
         parts = own.denoisers(base, CPU, torch.float32)
         for part, noising in own.noising(base, CPU).items():
             generator = torch.Generator().manual_seed(1)
@@ -327,48 +330,39 @@ class Contract:
             x0 = noising.x0(noising.noisy(latents, noise, timesteps), right, timesteps)
             torch.testing.assert_close(x0, latents, atol=1e-3, rtol=1e-3)
 
-    def test_a_lora_at_strength_0_is_the_base_exactly(self, base, pipeline, layers):
-        parts, before = pipeline.parts, pipeline.draw(settings(), 3)
+    def test_a_lora_at_strength_0_is_the_base_exactly(self, pipeline, layers, texts):
+        parts, before = pipeline.parts, pipeline.draw(settings(), 3, texts)
         lora.add(parts, layers, "one")
         lora.activate(parts, {"one": 1.0})
-        assert not same(pipeline.draw(settings(), 3), before)
+        assert not same(pipeline.draw(settings(), 3, texts), before)
         lora.activate(parts, {"one": 0.0})
-        assert same(pipeline.draw(settings(), 3), before)
+        assert same(pipeline.draw(settings(), 3, texts), before)
         lora.remove(parts, "one")
-        assert same(pipeline.draw(settings(), 3), before)
+        assert same(pipeline.draw(settings(), 3, texts), before)
 
-    def test_stacked_loras_add_up_in_proportion_to_their_strengths(self, base, pipeline, layers):
+    def test_stacked_loras_add_up_in_proportion_to_their_strengths(self, base, pipeline, layers, texts):
         parts, other = pipeline.parts, random_layers(self.key, base, seed=2)
         lora.add(parts, layers, "one")
         lora.add(parts, other, "two")
         lora.activate(parts, {"one": 0.5, "two": -1.0})
-        stacked = pipeline.draw(settings(), 3)
+        stacked = pipeline.draw(settings(), 3, texts)
         lora.activate(parts, {})
         lora.add(parts, {name: added(layers[name], 0.5, other[name], -1.0) for name in layers}, "sum")
         lora.activate(parts, {"sum": 1.0})
-        alone = pipeline.draw(settings(), 3)
+        alone = pipeline.draw(settings(), 3, texts)
         for name in ("one", "two", "sum"):
             lora.remove(parts, name)
         assert np.abs(np.array(stacked, dtype=int) - np.array(alone, dtype=int)).max() <= 1
 
     @pytest.mark.parametrize("dialect", ["kohya", "diffusers"])
-    def test_a_saved_lora_draws_the_same_in_a_fresh_pipeline(self, base, layers, dialect, tmp_path):
+    def test_a_saved_lora_draws_the_same_in_a_fresh_pipeline(self, base, layers, texts, drawn, dialect, tmp_path):
         facts = family(self.key).facts
         if dialect not in facts.dialects:
             pytest.skip(f"{facts.title} is not written in it")
         file = tmp_path / "saved.safetensors"
         fields = {"modelspec.architecture": facts.architecture}
         file.write_bytes(safetensors.torch.save(dialects.build(layers, facts, dialect), fields))
-        drawings = []
-        for source in ("memory", "file"):
-            fresh = pipeline_of(self.key, base)
-            parts = fresh.parts
-            known = list(families.facts().values())
-            read = layers if source == "memory" else dialects.read(file, lora.shapes(parts), facts, known)
-            lora.add(parts, read, "saved")
-            lora.activate(parts, {"saved": 1.0})
-            drawings.append(fresh.draw(settings(), 5))
-        assert same(*drawings)
+        assert same(drawn_with(self.key, base, file, texts), drawn)
 
     def test_a_published_lora_is_read_back_as_it_was(self, base, layers, tmp_path):
         own = family(self.key)
@@ -383,7 +377,7 @@ class Contract:
             torch.testing.assert_close(layer.delta(), layers[name].delta(), atol=1e-3, rtol=1e-2)
 
     @pytest.mark.parametrize("precision", get_args(Quantised))
-    def test_in_few_bits_it_learns_and_what_it_learnt_changes_a_drawing_alike(self, base, precision, tmp_path):
+    def test_in_few_bits_it_learns_and_what_it_learnt_changes_a_drawing_alike(self, base, texts, precision, tmp_path):
         own, told = family(self.key), TrainSettings(rank=4, alpha=4, precision=precision)
         parts = own.denoisers(base, CPU, torch.float32, loading.denoiser(told))
         held = {part for part, root in parts.items() for one in root.modules() if isinstance(one, QuantizedLinear)}
@@ -391,7 +385,7 @@ class Contract:
         weights = lora.add_new(parts, own, told, "new")
         optimizer, seen = torch.optim.AdamW(weights, lr=3e-2, weight_decay=0), []
         for _ in range(5):
-            loss = loss_of(self.key, base, parts, batch_of(self.key, base), told, seed=1).mean()
+            loss = loss_of(self.key, base, parts, short_batch(self.key, base), told, seed=1).mean()
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -401,7 +395,6 @@ class Contract:
         fields = {"modelspec.architecture": own.facts.architecture}
         file.write_bytes(safetensors.torch.save(dialects.build(learnt, own.facts), fields))
         read = dialects.read(file, lora.shapes(parts), own.facts, list(families.facts().values()))
-        texts = encoded(own, own.encoders(base, CPU, torch.float32, pictures=False), (PROMPT, ""))
         pipeline, drawings = pipeline_of(self.key, base, parts), []
         for strength, layers in ((0.0, learnt), (1.0, learnt), (1.0, read)):
             lora.set_weights(parts, layers, "new")
@@ -432,6 +425,17 @@ def pipeline_of(key: str, base: Path, parts: lora.Parts | None = None) -> Pipeli
     return Pipeline(family(key), base, CPU, torch.float32, parts)
 
 
+def drawn_with(key: str, base: Path, what: Path | Layers, texts: Tensors) -> Image.Image:
+    """What a base that nothing was done to yet draws with a LoRA, from its file or its layers."""
+    own = family(key)
+    pipeline = pipeline_of(key, base, own.denoisers(base, CPU, torch.float32))
+    if isinstance(what, Path):
+        what = dialects.read(what, lora.shapes(pipeline.parts), own.facts, list(families.facts().values()))
+    lora.add(pipeline.parts, what, "saved")
+    lora.activate(pipeline.parts, {"saved": 1.0})
+    return pipeline.draw(settings(), 5, texts)
+
+
 def loss_of(key: str, base: Path, parts: lora.Parts, batch: Batch, settings: TrainSettings, seed: int) -> torch.Tensor:
     """Of each picture, (B,)."""
     own, generator = family(key), torch.Generator().manual_seed(seed)
@@ -448,6 +452,20 @@ def same(one: Image.Image, two: Image.Image) -> bool:
     return np.array_equal(np.array(one), np.array(two))
 
 
+def lora_of_a_run(base: Base, folder: Path, side: int = tiny.SIZE, **asked: Any) -> Path:
+    """What a short run in bf16 ends with, of pictures of `side` px."""
+    quick = {"precision": "bf16", "gradient_checkpointing": True, "steps": 2, "checkpoint_every": 1, "resolution": side}
+    pictures = tiny.pictures(folder / "seen", size=(side, side))
+    job = tiny.job(folder, Path(base.path), **(quick | asked))
+    job = job.model_copy(update={"base": base, "pictures": pictures})
+    (folder / "run").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "_FEWEST", 2)  # steps
+        *_, last = train(job, folder / "run", family(base.family))
+    assert isinstance(last, Done)
+    return Path(last.lora)
+
+
 def tiny_job(key: str, base: Path, **settings: Any) -> TrainJob:
     """Settings as a run would have them, without pictures."""
     named = Base(key=key, title=key, family=key, path=str(base))
@@ -458,7 +476,7 @@ def tiny_job(key: str, base: Path, **settings: Any) -> TrainJob:
 
 def cache_of(key: str, base: Path) -> Cache:
     """The two pictures of `batch_of`, as a run holds them."""
-    batch = batch_of(key, base)
+    batch = short_batch(key, base)
     pictures = [[{name: value[n] for name, value in batch.pictures.items()}] for n in range(2)]
     return Cache(batch.framings, pictures, batch.captions, [[0], [1]], [], CPU)
 
@@ -474,6 +492,16 @@ def batch_of(key: str, base: Path, size: tuple[int, int] = (tiny.SIZE, tiny.SIZE
     return Batch(
         own.encode_pictures(encoders, pixels), own.encode_captions(encoders, [PROMPT, "something else"]), framings
     )
+
+
+def short_batch(key: str, base: Path) -> Batch:
+    """That of `batch_of` with short captions."""
+    return replace(batch_of(key, base), captions=short(batch_of(key, base).captions))
+
+
+def short(captions: Tensors) -> Tensors:
+    """The first of their tokens alone: denoisers take any number, and most of those behind the words say nothing."""
+    return captions | {"text": captions["text"][:, :TOKENS]}
 
 
 def random_layers(key: str, base: Path, seed: int) -> Layers:

@@ -1,7 +1,6 @@
 """Families are found by being there: one folder each, and their keys stand nowhere else."""
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import pytest
 from lora_gui import families
 from lora_gui.errors import UserError
 from lora_gui.families import facts_of_pipeline, family
-
-ROOT = Path(__file__).parents[2]
+from tests.sources import ROOT, nodes, sources
 
 
 def test_stable_diffusion_1_is_found_with_the_starter_first():
@@ -23,10 +21,10 @@ def test_a_family_is_one_folder_and_no_other_code_names_it_or_its_bases(folder):
     home = ROOT / "lora_gui" / "families" / folder
     own = next(one for one in families.facts().values() if (home / "facts.py").samefile(_home_of(one)))
     names = {own.key, *(base.key for base in own.bases if base.repo), folder}
-    for path in (ROOT / "lora_gui").rglob("*.py"):
+    for path in sources():
         if home in path.parents:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             named = isinstance(node, ast.Constant) and node.value in names
             imported = isinstance(node, ast.ImportFrom) and f"families.{folder}" in (node.module or "")
             assert not named and not imported, f"{path}:{node.lineno}"
@@ -48,8 +46,3 @@ def test_an_unknown_family_names_the_nearest():
 def test_an_unknown_pipeline_is_refused_by_name():
     with pytest.raises(UserError, match="OtherPipeline"):
         facts_of_pipeline("OtherPipeline")
-
-
-def test_the_facts_of_all_families_are_there_without_torch():
-    code = "import sys; from lora_gui import families; families.facts(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -13,7 +13,6 @@ from lora_gui import families
 from lora_gui.engine.convert import convert
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
-from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.families.shared import flow, flux
@@ -24,7 +23,6 @@ from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base, ConvertJob
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.doctor import reading
-from tests import tiny
 from tests.families import contract
 from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
 from tests.tiny_flux_1 import flux_1
@@ -36,7 +34,6 @@ DOUBLE = "transformer.transformer_blocks.0.attn.to_q"  # a layer that SD 3.5 has
 class TestContract(contract.Contract):
     key = "flux1"
     unguided = 4.0  # the denoiser is told it
-    make = staticmethod(flux_1)
 
 
 @pytest.fixture(scope="module")
@@ -166,14 +163,9 @@ def test_fp16_in_which_it_overflows_becomes_bf16(base):
 
 
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads_once_it_is_converted(base, tmp_path):
-    job = tiny.job(tmp_path, base, precision="bf16", gradient_checkpointing=True).model_copy(
-        update={"base": Base(key="flux1-dev", title="Tiny", family="flux1", path=str(base))}
-    )
-    (tmp_path / "run").mkdir()
-    *_, last = train(job, tmp_path / "run", FAMILY)
-    assert isinstance(last, Done)
+    file = contract.lora_of_a_run(Base(key="flux1-dev", title="Tiny", family="flux1", path=str(base)), tmp_path)
     # diffusers takes fused layers of a kohya file apart by the sizes of the full base
-    *_, last = convert(ConvertJob(file=last.lora, to="diffusers", out=str(tmp_path / "diffusers.safetensors")))
+    *_, last = convert(ConvertJob(file=str(file), to="diffusers", out=str(tmp_path / "diffusers.safetensors")))
     assert isinstance(last, Done)
     pipeline = DiffusionPipeline.from_pretrained(base)
     pipeline.load_lora_weights(last.lora, adapter_name="ours")

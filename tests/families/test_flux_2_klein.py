@@ -12,14 +12,11 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 import lora_gui.families
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
-from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.families.shared import flux, latent
-from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
-from tests import tiny
 from tests.families import contract
 from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
 from tests.tiny_flux_2_klein import flux_2_klein
@@ -37,7 +34,6 @@ def plainly(plain, seed=7, guidance=4.0, **further):
 class TestContract(contract.Contract):
     key = "klein"
     spelt = 3  # "user" is one token of Qwen3
-    make = staticmethod(flux_2_klein)
 
     def plain_drawing(self, base, wanted):
         return plainly(DiffusionPipeline.from_pretrained(base))[0]
@@ -159,14 +155,9 @@ def test_fp16_in_which_it_overflows_becomes_bf16(base):
 
 
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):
-    job = tiny.job(tmp_path, base, precision="bf16", gradient_checkpointing=True).model_copy(
-        update={"base": Base(key="klein-4b", title="Tiny", family="klein", path=str(base))}
-    )
-    (tmp_path / "run").mkdir()
-    *_, last = train(job, tmp_path / "run", FAMILY)
-    assert isinstance(last, Done)
+    file = contract.lora_of_a_run(Base(key="klein-4b", title="Tiny", family="klein", path=str(base)), tmp_path)
     pipeline = DiffusionPipeline.from_pretrained(base)
-    pipeline.load_lora_weights(last.lora, adapter_name="ours")
+    pipeline.load_lora_weights(file, adapter_name="ours")
     assert pipeline.get_list_adapters()["transformer"] == ["ours"]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,18 +18,15 @@ from PIL import Image
 
 import lora_gui.families
 from lora_gui.engine.load import lora
-from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
-from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
-from tests import tiny
 from tests.families import contract
 from tests.families.contract import CPU, PROMPT, batch_of, loss_of, pipeline_of, same, settings
 from tests.tiny_kandinsky_2_2 import kandinsky_2_2
@@ -52,7 +48,6 @@ def plainly(base, seed=7, guidance=4.0, **said):
 
 class TestContract(contract.Contract):
     key = "kandinsky22"
-    make = staticmethod(kandinsky_2_2)
 
     def plain_drawing(self, base, wanted):
         return plainly(base)
@@ -167,16 +162,11 @@ def test_what_looks_at_pictures_is_not_kept_for_drawing(base):
 
 
 def test_a_run_in_bf16_ends_with_one_file_for_both_parts_that_diffusers_reads(base, tmp_path):
-    job = tiny.job(tmp_path, base, precision="bf16", gradient_checkpointing=True).model_copy(
-        update={"base": Base(key="kandinsky22", title="Tiny", family="kandinsky22", path=str(base))}
-    )
-    (tmp_path / "run").mkdir()
-    *_, last = train(job, tmp_path / "run", FAMILY)
-    assert isinstance(last, Done)
-    header = read_header(Path(last.lora))
+    file = contract.lora_of_a_run(Base(key="kandinsky22", title="Tiny", family="kandinsky22", path=str(base)), tmp_path)
+    header = read_header(file)
     assert {name.partition(".")[0] for name in header.tensors} == {"prior", "unet"}
     for part, module in FAMILY.denoisers(base, CPU, torch.float32).items():
-        folder, name = Path(last.lora).parent, Path(last.lora).name
+        folder, name = file.parent, file.name
         module.load_lora_adapter(folder, weight_name=name, prefix=part, adapter_name="ours", use_safetensors=True)
         assert list(module.peft_config) == ["ours"]
         assert any(weight.any() for name, weight in module.named_parameters() if "lora_B" in name)

@@ -10,7 +10,6 @@ import lora_gui.families
 from lora_gui import families
 from lora_gui.engine.convert import convert
 from lora_gui.engine.load import lora
-from lora_gui.engine.train.loop import train
 from lora_gui.families import family
 from lora_gui.formats import metadata
 from lora_gui.formats.header import Header, Tensor
@@ -28,7 +27,6 @@ FAMILY = family("sd3")
 
 class TestContract(contract.Contract):
     key = "sd3"
-    make = staticmethod(stable_diffusion_3)
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +108,8 @@ def test_the_predicted_x0_after_the_last_step_is_the_finished_drawing(base):
 
 
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads_once_it_is_converted(base, tmp_path):
-    job = tiny.job(tmp_path, base, precision="bf16", gradient_checkpointing=True).model_copy(
-        update={"base": Base(key="sd35-large", title="Tiny", family="sd3", path=str(base))}
-    )
-    (tmp_path / "run").mkdir()
-    *_, last = train(job, tmp_path / "run", FAMILY)
-    assert isinstance(last, Done)
-    *_, last = convert(ConvertJob(file=last.lora, to="diffusers", out=str(tmp_path / "diffusers.safetensors")))
+    file = contract.lora_of_a_run(Base(key="sd35-large", title="Tiny", family="sd3", path=str(base)), tmp_path)
+    *_, last = convert(ConvertJob(file=str(file), to="diffusers", out=str(tmp_path / "diffusers.safetensors")))
     assert isinstance(last, Done)
     pipeline = DiffusionPipeline.from_pretrained(base)
     pipeline.load_lora_weights(last.lora, adapter_name="ours")

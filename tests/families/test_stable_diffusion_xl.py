@@ -15,11 +15,9 @@ import lora_gui.families
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
 from lora_gui.engine.train import cache
-from lora_gui.engine.train.loop import train
 from lora_gui.families import family
 from lora_gui.families.shared import autoencoder
 from lora_gui.framing import Framing
-from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from tests import tiny
@@ -33,7 +31,6 @@ CONFIGURATION = json.loads(lora_gui.families.configuration("sdxl").read_text())
 
 class TestContract(contract.Contract):
     key = "sdxl"
-    make = staticmethod(stable_diffusion_xl)
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +140,10 @@ def test_the_text_encoders_learn_where_wished_and_no_caption_stays_zeros(base):
 
 
 def test_a_run_that_teaches_the_text_encoders_too_ends_with_a_lora_of_all_three(base, tmp_path):
-    job = tiny.job(tmp_path, base, train_text_encoder=True, gradient_checkpointing=True).model_copy(
-        update={"base": Base(key="sdxl", title="Tiny", family="sdxl", path=str(base))}
-    )
-    (tmp_path / "run").mkdir()
-    *_, last = train(job, tmp_path / "run", FAMILY)
-    assert isinstance(last, Done)
+    named = Base(key="sdxl", title="Tiny", family="sdxl", path=str(base))
+    file = contract.lora_of_a_run(named, tmp_path, precision="fp32", train_text_encoder=True)
     pipeline = DiffusionPipeline.from_pretrained(base)
-    pipeline.load_lora_weights(last.lora, adapter_name="ours")  # as other programs read it
+    pipeline.load_lora_weights(file, adapter_name="ours")  # as other programs read it
     listed = pipeline.get_list_adapters()
     assert {part for part, names in listed.items() if names == ["ours"]} == {"unet", "text_encoder", "text_encoder_2"}
 

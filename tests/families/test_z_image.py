@@ -12,16 +12,13 @@ from diffusers.loaders import single_file_utils
 import lora_gui.families
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
-from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.formats.header import Header, Tensor
 from lora_gui.formats.identify import identify
-from lora_gui.protocol.events import Done
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
-from tests import tiny
 from tests.families import contract
 from tests.families.contract import CPU, batch_of, loss_of, pipeline_of, settings
 from tests.tiny_z_image import z_image
@@ -40,7 +37,6 @@ class TestContract(contract.Contract):
     key = "zimage"
     unguided = 0
     spelt = 3  # "user" is one token of Qwen3
-    make = staticmethod(z_image)
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +122,9 @@ def test_fp16_becomes_bf16(base):
 
 
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads(base, tmp_path):
-    job = tiny.job(tmp_path, base, precision="bf16", gradient_checkpointing=True).model_copy(
-        update={"base": Base(key="z-image", title="Tiny", family="zimage", path=str(base))}
-    )
-    (tmp_path / "run").mkdir()
-    *_, last = train(job, tmp_path / "run", FAMILY)
-    assert isinstance(last, Done)
+    file = contract.lora_of_a_run(Base(key="z-image", title="Tiny", family="zimage", path=str(base)), tmp_path)
     pipeline = DiffusionPipeline.from_pretrained(base)
-    pipeline.load_lora_weights(last.lora, adapter_name="ours")
+    pipeline.load_lora_weights(file, adapter_name="ours")
     assert pipeline.get_list_adapters()["transformer"] == ["ours"]
 
 

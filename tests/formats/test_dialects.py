@@ -14,6 +14,7 @@ from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.formats.dialects import diffusers
 from lora_gui.formats.lora_file import Layer
+from lora_gui.formats.naming import Translation
 from lora_gui.studio.things import loras
 from tests import tiny
 
@@ -34,6 +35,13 @@ def shapes(base):
 
 
 NAMES = ("attn1.to_q", "attn1.to_out.0", "conv1", "proj_in", "downsamplers.0.conv", "self_attn.k_proj", "out_proj")
+
+
+def test_a_pattern_takes_any_numbers_but_its_own_and_nothing_else():
+    names = Translation([("blocks.#.1.to_#", ("b.#.#", "c.#")), ("blocks.#.2.to_#", ("d.#.#",)), ("last", ("e",))])
+    assert names.of("blocks.12.1.to_3") == ("b.12.3", "c.12") and names.of("blocks.0.2.to_3") == ("d.0.3",)
+    assert names.of("last") == ("e",)
+    assert not any(map(names.of, ("blocks.1.3.to_3", "blocks.#.1.to_#", "blocks.1.1.to_3x", "blocks.1.01.to_3")))
 
 
 def layers_for(shapes, names=NAMES, dora=False, alpha=None):

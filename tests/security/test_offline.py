@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from lora_gui import files
-from tests import tiny
+from tests import forkserver, tiny
 
 ROOT = Path(__file__).parent.parent.parent
 OFFLINE = Path(__file__).with_name("offline")
@@ -23,6 +24,13 @@ QUICK = {"width": 64, "height": 64, "steps": 2}
 def environment(tmp_path):
     paths = {"LORA_GUI_HOME": str(tmp_path / "studio"), "CONNECTIONS": str(tmp_path / "connections.txt")}
     return os.environ | paths | {"PYTHONPATH": str(OFFLINE)}
+
+
+@pytest.fixture
+def forking(environment):
+    """The same with a process to fork children from that has imported all they need, under the watch, too."""
+    with forkserver.running(environment) if forkserver.available() else nullcontext():
+        yield environment | {name: os.environ[name] for name in (forkserver.PLACE,) if name in os.environ}
 
 
 def left(environment):
@@ -48,6 +56,7 @@ def test_opening_the_window_connects_to_nothing(environment):
     try:
         while not (known := files.read_json(home / "window.json")):
             assert window.poll() is None
+            time.sleep(0.05)
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(), urllib.request.ProxyHandler({}))
         address = f"http://127.0.0.1:{known['port']}"
         with opener.open(f"{address}/?token={known['token']}", timeout=100) as page:
@@ -58,10 +67,14 @@ def test_opening_the_window_connects_to_nothing(environment):
     assert left(environment) == []
 
 
+# A command whose children are forked where that can be done.
+MAIN = "from tests import forkserver; forkserver.used(); from lora_gui.__main__ import main; raise SystemExit(main())"
+
+
 def start(environment, *arguments, **settings):
     """A command of the app, with its answer as JSON."""
     pairs = (part for key, value in settings.items() for part in ("--set", f"{key}={value}"))
-    command = [sys.executable, "-m", "lora_gui", *map(str, arguments), *pairs, "--json"]
+    command = [sys.executable, "-c", MAIN, *map(str, arguments), *pairs, "--json"]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
 
 
@@ -81,7 +94,8 @@ def wait_for_a_checkpoint(home, process, after):
         time.sleep(0.05)
 
 
-def test_a_run_that_is_paused_resumed_stopped_checked_and_drawn_with_connects_to_nothing(environment, tmp_path, tell):
+def test_a_run_that_is_paused_resumed_stopped_checked_and_drawn_with_connects_to_nothing(forking, tmp_path, tell):
+    environment = forking
     home, base = Path(environment["LORA_GUI_HOME"]), tiny.stable_diffusion_1(tmp_path)
     tiny.pictures(tmp_path / "pictures")
     what = ("--base", base, "--pictures", tmp_path / "pictures", "--trigger", "zxy_style", "--name", "tiny")

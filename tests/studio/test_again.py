@@ -1,4 +1,4 @@
-"""Drawing again what a picture shows: LoRAs by hash first and by name second, and what cannot be carried over is said."""
+"""Drawing again what a picture shows: LoRAs by hash, then by name; what cannot be carried over is said."""
 
 import json
 from pathlib import Path

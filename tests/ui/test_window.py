@@ -16,7 +16,7 @@ def window(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(window):
-    return window.config
+    return window.get_config_file()
 
 
 def test_no_page_keeps_a_stream_open_or_a_clock_running(config):

@@ -136,7 +136,7 @@ def _attempts(planner: Planner, settings: TrainSettings, vram: float) -> Iterato
             settings = settings.model_copy(update={"streamed_blocks": count})
             yield settings, "offload", _price_of_offloading(planner, settings)
     while settings.resolution > _LOWEST and not (
-        planner.fits(settings, vram) and planner.encode_pictures(settings).total <= vram
+        planner.encode_pictures(settings).total <= vram and planner.fits(settings, vram)  # the quicker question first
     ):
         side = max(_LOWEST, settings.resolution - 128)
         settings = settings.model_copy(update={"resolution": side})

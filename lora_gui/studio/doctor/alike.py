@@ -118,17 +118,18 @@ def _agreement(whole: Pixels, part: Pixels, mirrored: bool, window: Window) -> f
 
     The window is moved and stretched a little to where they agree best.
     """
-    picture, other = Image.fromarray(whole), Image.fromarray(part)
-    shown = _edges(other.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else other, (0, 0, 1, 1))
-    best, reach = _correlation(_edges(picture, window), shown), _STEP / 2
+    picture, other = Image.fromarray(whole), Image.fromarray(part[:, ::-1] if mirrored else part)
+    grey, shown = _grey(picture), _edges(_grey(other), (0, 0, 1, 1))
+    best, reach = _correlation(_edges(grey, window), shown), _STEP / 2
     while reach > 0.004:
-        moved = [_moved(window, side, by) for side in range(len(_ALONG)) for by in (-reach, reach)]
-        scores = [_correlation(_edges(picture, one), shown) for one in moved]
-        if max(scores) > best + 1e-4:
-            best, window = max(scores), moved[int(np.argmax(scores))]
+        ways = [_moved(window, side, by) for side in range(len(_ALONG)) for by in (-reach, reach)]
+        scores = {one: _correlation(_edges(grey, one), shown) for one in dict.fromkeys(ways) if one != window}
+        nearest = max(scores, key=lambda one: scores[one], default=window)
+        if nearest != window and scores[nearest] > best + 1e-4:
+            best, window = scores[nearest], nearest
         else:
             reach /= 2
-    return _worst_block(_edges(picture, window), shown)
+    return _worst_block(_coloured(picture, window), _coloured(other, (0, 0, 1, 1)))
 
 
 def _moved(window: Window, side: int, by: float) -> Window:
@@ -139,19 +140,34 @@ def _moved(window: Window, side: int, by: float) -> Window:
     return (left, top, right, bottom) if right - left > 0.4 and bottom - top > 0.4 else window
 
 
-def _edges(picture: Image.Image, window: Window) -> Pixels:
-    """The gradient of grey and the colours in a window; (4, side, side): across, down, and two of colour."""
+def _grey(picture: Image.Image) -> Image.Image:
+    """The mean of the colours, as fractions."""
+    return Image.fromarray(np.asarray(picture, np.float32).mean(axis=2))
+
+
+def _small(picture: Image.Image, window: Window) -> Pixels:
     box = tuple(one * side for one, side in zip(window, picture.size * 2, strict=True))
     small = picture.resize((_CLOSE, _CLOSE), Image.Resampling.BILINEAR, box)  # type: ignore[arg-type]
-    pixels = np.asarray(small, np.float32)
+    return np.asarray(small, np.float32)
+
+
+def _edges(grey: Image.Image, window: Window) -> Pixels:
+    """The gradient of grey in a window, across and down; (2, side, side)."""
+    down, across = np.gradient(_small(grey, window))
+    return np.stack([across, down])
+
+
+def _coloured(picture: Image.Image, window: Window) -> Pixels:
+    """The gradient of grey and the colours in a window; (4, side, side): across, down, and two of colour."""
+    pixels = _small(picture, window)
     grey = pixels.mean(axis=2)
-    across, down = np.gradient(grey, axis=1), np.gradient(grey, axis=0)
+    down, across = np.gradient(grey)
     return np.stack([across, down, pixels[..., 0] - grey, pixels[..., 2] - grey])
 
 
 def _correlation(one: Pixels, other: Pixels) -> float:
-    length = np.linalg.norm(one[:2]) * np.linalg.norm(other[:2])
-    return float((one[:2] * other[:2]).sum() / max(length, 1e-6))
+    length = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    return float(np.vdot(one, other)) / max(length, 1e-6)
 
 
 def _worst_block(one: Pixels, other: Pixels) -> float:

@@ -4,6 +4,8 @@ A file has `title`, `description` and tables of settings: [all], [family.<key>],
 is for a card of 12 GB; what differs on another stands in the same table under [card.<GB>], going over the plain one.
 """
 
+import copy
+import functools
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -175,11 +177,17 @@ def read(path: Path, studio: Studio) -> PresetFile:
 def content(path: Path) -> dict[str, Any]:
     """What stands in a preset file, whether it makes sense or not. Raises UserError where that cannot be read."""
     try:
-        return tomllib.loads(files.read_small(path).decode("utf-8-sig"))
+        return copy.deepcopy(_parsed(files.read_small(path).decode("utf-8-sig")))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"The preset {path.name} is not written correctly.", f"Mend this place: {error}.") from None
     except files.STRANGE:
         raise UserError(f"The preset {path.name} cannot be read.", "Save it again as UTF-8 text.") from None
+
+
+@functools.lru_cache
+def _parsed(text: str) -> dict[str, Any]:
+    """Every answer of a page asks for all presets, of which hardly one has changed."""
+    return tomllib.loads(text)
 
 
 def card_of(gib: float) -> int:

@@ -1,5 +1,7 @@
 """LoRAs at their strengths in the layers of a base: the exact weighted sum, in the weights or beside them."""
 
+import functools
+
 import pytest
 import torch
 
@@ -14,8 +16,9 @@ CPU = torch.device("cpu")
 FAMILY = tiny.QuickStableDiffusion1()
 
 
+@functools.cache
 def made(base, rank, layers="all", dora=False):
-    """Random layers of a LoRA."""
+    """Random layers of a LoRA, which no test changes."""
     parts, settings = FAMILY.denoisers(base, CPU, torch.float32), TrainSettings(rank=rank, alpha=3, layers=layers)
     lora.add_new(parts, FAMILY, settings, "new")
     chance = torch.Generator().manual_seed(rank)
@@ -79,7 +82,7 @@ def test_a_stack_with_a_dora_is_the_exact_weighted_sum_and_leaves_no_trace(base,
         torch.testing.assert_close(predicted(parts), wanted, rtol=1e-3, atol=1e-4)
         assert not torch.allclose(wanted, plain, atol=1e-2)
     first = predicted(parts)
-    for _ in range(20):
+    for _ in range(6):
         use(applied, merged, one=0.37, dora=0.11)
         predicted(parts)
     use(applied, merged, one=0.0, two=0.3, dora=-0.4)

@@ -37,7 +37,7 @@ def order(base, tmp_path):
 
     def make(stack=None, id="a", path=base, **settings):
         entries = tuple(StackEntry(lora=str(lora), strength=s) for lora, s in (stack or {}).items())
-        quick = {"prompt": "zxy thing 0", "width": 64, "height": 64, "steps": 4, "guidance": 4, "seed": 1}
+        quick = {"prompt": "zxy thing 0", "width": 64, "height": 64, "steps": 2, "guidance": 4, "seed": 1}
         settings = DrawSettings(stack=entries, **(quick | settings))
         where = Base(key="tiny", title="Tiny", family="sd1", path=str(path))
         return DrawJob(id=id, base=where, settings=settings, folder=str(tmp_path / "drawings"))

@@ -20,6 +20,7 @@ from lora_gui.engine.draw.sampling import sample
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.families.base import Stage
+from lora_gui.families.kandinsky_2_2 import prior
 from lora_gui.families.shared import samplers
 from lora_gui.families.shared.flow import set_timesteps as flow_timesteps
 from lora_gui.families.shared.noising import Diffusion, RectifiedFlow
@@ -37,6 +38,16 @@ from tests import (
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[3]
 QUICK = {"prompt": "a thing", "negative_prompt": "grey", "width": 64, "height": 64, "guidance": 4.0}
+
+
+@pytest.fixture(autouse=True)
+def made_at_once(monkeypatch):
+    """Some classes work out every training timestep when they are made, a tenth of a second, and forget it when told
+    how many steps to take."""
+    for kind in (diffusers.KDPM2DiscreteScheduler, diffusers.KDPM2AncestralDiscreteScheduler):
+        own = kind.set_timesteps
+        few = lambda self, steps, *told, own=own, **more: own(self, min(steps, 100), *told, **more)  # noqa: E731
+        monkeypatch.setattr(kind, "set_timesteps", few)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +145,8 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("key", MAKERS)
-def test_a_family_draws_over_a_picture_with_every_sampler_that_it_lists(key, tmp_path):
+def test_a_family_draws_over_a_picture_with_every_sampler_that_it_lists(key, tmp_path, monkeypatch):
+    monkeypatch.setattr(prior, "_STEPS", 2)
     pipeline = Pipeline(family(key), MAKERS[key](tmp_path), CPU, torch.float32)
     captions = encoded(pipeline.family, pipeline.kit.encoders, (QUICK["prompt"], QUICK["negative_prompt"]))
     begin = Beginning(Image.radial_gradient("L").resize((64, 64)), 0.5)

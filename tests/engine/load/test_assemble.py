@@ -1,6 +1,8 @@
 """A transformer in one file, its networks beside it, draws exactly what the folder draws that it was made of."""
 
+import functools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,33 +31,50 @@ TINY = {
 }
 
 
-@pytest.fixture
-def lists(tmp_path, monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def lists(tmp_path_factory):
     """The app's lists of pieces, as small as tiny bases need them."""
-    clip, t5 = tmp_path / "clip", tmp_path / "t5"
+    home = tmp_path_factory.mktemp("lists")
+    clip, t5 = home / "clip", home / "t5"
     clip.mkdir()
     t5.mkdir()
     (clip / "merges.txt").write_text("\n".join(tiny_single_file._MERGES) + "\n")
     (t5 / "spiece.model").write_bytes(tiny_apart.sentence_model(tiny_flux_1._pieces()))
-    monkeypatch.setattr(tokenizers, "CLIP", clip)
-    monkeypatch.setattr(tokenizers, "T5", t5)
-    monkeypatch.setattr(tiny_clip, "LENGTH", 77)
     tokenizers.t5_tokenizer.cache_clear()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizers, "CLIP", clip)
+        patch.setattr(tokenizers, "T5", t5)
+        patch.setattr(tiny_clip, "LENGTH", 77)
+        for _, module, _ in TINY.values():
+            patch.setattr(module, "tokenizer", lambda folder: tokenizers.clip_tokenizer("tokenizer"))
+        yield
     tokenizers.t5_tokenizer.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """By the key of a family the folder of a base and one with it as one file; copied, since tests change them."""
+    home = tmp_path_factory.mktemp("made")
+
+    def make(key):
+        like, _, make = TINY[key]
+        folder = make(home / key / "made")
+        if key == "sd3":
+            tokenizers.clip_tokenizer("tokenizer_2").save_pretrained(folder / "tokenizer_2")
+        facts, path, parts = tiny_apart.write(folder, home / key / "apart", families.facts_of(key), like)
+        return home / key, folder, facts, path, parts
+
+    return functools.cache(make)
 
 
 @pytest.fixture(params=TINY)
-def base(request, tmp_path, monkeypatch, lists):
+def base(request, made, tmp_path, monkeypatch):
     """A base of one file with its networks apart, and the folder it was made of."""
-    like, module, make = TINY[request.param]
-    monkeypatch.setattr(module, "tokenizer", lambda folder: tokenizers.clip_tokenizer("tokenizer"))
-    folder = make(tmp_path / "made")
-    if request.param == "sd3":
-        tokenizers.clip_tokenizer("tokenizer_2").save_pretrained(folder / "tokenizer_2")
-    facts, path, parts = tiny_apart.write(folder, tmp_path / "apart", families.facts_of(request.param), like)
+    like, (home, *places, facts, path, parts) = TINY[request.param][0], made(request.param)
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    folder, path = (tmp_path / place.relative_to(home) for place in (*places, path))
     tiny_apart.patched(monkeypatch, family(request.param), facts, tmp_path / "apart")
-    held = {part: str(place) for part, place in parts.items()}
+    held = {part: str(tmp_path / place.relative_to(home)) for part, place in parts.items()}
     return Base(key="mine", title="Mine", family=request.param, path=str(path), like=like, parts=held), folder
 
 
@@ -102,9 +121,8 @@ def test_a_network_that_is_gone_since_is_named_and_one_that_changes_is_read_anew
         outcome(unpack.as_folder(single, str(tmp_path / "cache")))
 
 
-def test_the_largest_text_encoder_may_be_left_out_where_the_family_can_do_without(tmp_path, monkeypatch, lists):
-    like, module, make = TINY["sd3"]
-    monkeypatch.setattr(module, "tokenizer", lambda folder: tokenizers.clip_tokenizer("tokenizer"))
+def test_the_largest_text_encoder_may_be_left_out_where_the_family_can_do_without(tmp_path, monkeypatch):
+    like, _, make = TINY["sd3"]
     folder = make(tmp_path / "made", t5=False)
     tokenizers.clip_tokenizer("tokenizer_2").save_pretrained(folder / "tokenizer_2")
     with_t5 = make(tmp_path / "with")

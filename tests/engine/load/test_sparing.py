@@ -12,16 +12,11 @@ from lora_gui.engine.load import device
 from lora_gui.engine.load.sparing import _AT_ONCE, Resting, tile
 from lora_gui.engine.memory import networks, tracker
 from lora_gui.families import family
+from lora_gui.families.stable_diffusion_1.model import StableDiffusion1
 from lora_gui.protocol.jobs import Base
 from lora_gui.settings import DrawSettings
-from tests import tiny
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return tiny.stable_diffusion_1(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +85,7 @@ def test_what_an_autoencoder_holds_while_it_decodes_is_known_ahead(key, base):
 
 def test_a_pipeline_decodes_in_tiles_only_what_has_no_room_as_a_whole(base, monkeypatch):
     pipeline, tiled = Pipeline(family("sd1"), base, CPU, torch.float32), []
+    monkeypatch.setattr(StableDiffusion1, "predict", lambda self, part, network, noisy, *others: noisy)
     for width, room in ((640, 2**40), (576, 2**20), (640, 2**20), (576, 2**40)):
         monkeypatch.setattr(device, "free", lambda where, room=room: room)
         pipeline.draw(DrawSettings(prompt="a fox", width=width, height=512, steps=1), 1)

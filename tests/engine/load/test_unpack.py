@@ -1,7 +1,9 @@
 """Bases that are one file: unpacked once, with the app's own configuration, into exactly their networks."""
 
+import functools
 import json
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +31,19 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """By its key a folder with a base as one file, and the base's networks; none changes them."""
+    home = tmp_path_factory.mktemp("written")
+    return functools.cache(lambda key: (home / key, tiny_single_file.write(home / key, *TINY[key][:2])[1]))
+
+
 @pytest.fixture(params=TINY)
-def single(request, tmp_path, monkeypatch):
+def single(request, written, tmp_path, monkeypatch):
     """A base as one file, and its networks; known by a tensor of its own, since it is so small."""
-    like, found, inputs = TINY[request.param]
-    path, networks = tiny_single_file.write(tmp_path, like, found)
+    inputs, (folder, networks) = TINY[request.param][2], written(request.param)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "My base.safetensors"
     monkeypatch.setattr(tokenizers, "CLIP", tmp_path / "configs" / "clip")
     monkeypatch.setattr(families, "configuration", lambda key: tmp_path / "configs" / f"{key}.json")
     facts = families.facts_of(request.param)
@@ -43,6 +53,9 @@ def single(request, tmp_path, monkeypatch):
     known = families.facts() | {request.param: changed}
     monkeypatch.setattr(families, "facts", lambda: known)
     return Base(key="My base", title="My base", family=request.param, path=str(path)), networks
+
+
+of_one_kind = pytest.mark.parametrize("single", ["sd1"], indirect=True)  # what files of every kind have in common
 
 
 def as_folder(base, cache) -> tuple[Path, list]:
@@ -85,6 +98,7 @@ def test_a_file_with_a_tensor_missing_is_refused_and_leaves_nothing_that_counts(
     assert not [p for p in (tmp_path / "cache" / "unpacked").iterdir() if p.suffix != ".tmp" and p.is_dir()]
 
 
+@of_one_kind
 def test_an_unpacked_copy_that_is_damaged_is_made_again_with_a_note(single, tmp_path):
     base, _ = single
     folder, _ = as_folder(base, tmp_path / "cache")
@@ -97,6 +111,7 @@ def test_an_unpacked_copy_that_is_damaged_is_made_again_with_a_note(single, tmp_
     assert as_folder(base, tmp_path / "cache")[1] == []
 
 
+@of_one_kind
 def test_what_was_unpacked_of_a_file_that_is_gone_or_has_changed_makes_room(single, tmp_path):
     base, _ = single
     first, _ = as_folder(base, tmp_path / "cache")
@@ -195,6 +210,7 @@ def test_scaled_fp8_is_made_whole_again_and_int8_is_refused(single, tmp_path, sc
         as_folder(few, tmp_path / "cache")
 
 
+@of_one_kind
 @pytest.mark.parametrize("name", ["My base.SAFETENSORS", "My base.sft"])
 def test_a_checkpoint_is_unpacked_whatever_its_ending(single, tmp_path, name):
     base, networks = single
@@ -215,6 +231,7 @@ def test_a_text_encoder_by_its_old_names_is_read(single, tmp_path):
     assert all(torch.equal(held[name.removeprefix("text_model.")], value) for name, value in own)
 
 
+@of_one_kind
 def test_a_header_that_says_v_is_heeded(single, tmp_path):
     base, _ = single
     said = {"modelspec.prediction_type": "v"}
@@ -222,6 +239,7 @@ def test_a_header_that_says_v_is_heeded(single, tmp_path):
     assert scheduler(folder)["prediction_type"] == "v_prediction"
 
 
+@of_one_kind
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_what_was_unpacked_of_a_link_with_a_yaml_beside_it_stays(single, tmp_path):
     base, _ = single
@@ -234,6 +252,7 @@ def test_what_was_unpacked_of_a_link_with_a_yaml_beside_it_stays(single, tmp_pat
     assert first.is_dir() and first != second
 
 
+@of_one_kind
 def test_room_for_what_fp8_comes_to_is_asked_for_before_it_is_unpacked(single, tmp_path, monkeypatch):
     base, _ = single
     path = tmp_path / "few.safetensors"

@@ -48,7 +48,12 @@ QUICK = {("sd15", False), ("klein-4b", True)}
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("plans")
+    """Where a studio keeps what was counted; all tests have one."""
+    return Studio(tmp_path_factory.mktemp("studio")).cache / "plans"
+
+
+def studio_of(kept: Path) -> Studio:
+    return Studio(kept.parents[1])
 
 
 def base_of(key: str) -> Base:
@@ -125,7 +130,7 @@ def test_flux_fits_a_card_of_12_gb_and_the_second_plan_is_there_at_once(kept):
 @pytest.mark.soak
 @pytest.mark.parametrize("key", memory_plan.LIMITS)
 def test_every_base_fits_a_card_of_12_gb_with_every_preset(key, kept):
-    found = {preset: memory_plan.planned(Studio(kept), base_of(key), preset) for preset in presets.ORDER}
+    found = {preset: memory_plan.planned(studio_of(kept), base_of(key), preset) for preset in presets.ORDER}
     for preset, one in found.items():
         small = one.peak_gib * GIB <= memory_plan.LIMITS[key] * 1e9
         assert one.fits and not one.changed and small, (preset, one.to_json())
@@ -136,7 +141,7 @@ QUICK_PEAKS = ("sd15", "klein-4b")  # a U-Net and a transformer; the others take
 
 @pytest.mark.parametrize("key", soak.but(QUICK_PEAKS, memory_plan.LIMITS))
 def test_the_readme_tells_the_peaks_that_are_planned(key, kept):
-    found = [memory_plan.planned(Studio(kept), base_of(key), preset).peak_gib for preset in presets.ORDER]
+    found = [memory_plan.planned(studio_of(kept), base_of(key), preset).peak_gib for preset in presets.ORDER]
     assert memory_plan.row(base_of(key), found) in README.splitlines()
 
 
@@ -154,7 +159,7 @@ def test_the_readme_has_a_peak_within_its_limit_for_every_base_and_preset():
 @pytest.mark.parametrize("key", memory_plan.LIMITS)
 def test_every_preset_fits_the_card_it_is_for_as_it_stands(key, card, kept):
     for preset in presets.ORDER:
-        plan = memory_plan.planned(Studio(kept), base_of(key), preset, card)
+        plan = memory_plan.planned(studio_of(kept), base_of(key), preset, card)
         assert plan.fits and not plan.changed, (preset, plan.to_json())
 
 
@@ -175,10 +180,10 @@ LEAST = {"sd15": 3.0, "klein-4b": 6.0, "flux1-dev": 8.5}
 
 @pytest.mark.parametrize("key", ["sd15", "klein-4b", pytest.param("flux1-dev", marks=pytest.mark.soak)])
 def test_where_what_is_kept_waits_in_ram_a_training_needs_little(key, kept):
+    planner = planner_of(key, kept)
     for preset in presets.ORDER:
-        filled = presets.fill(Studio(kept), preset, base_of(key), 20, card=12)
+        filled = presets.fill(studio_of(kept), preset, base_of(key), 20, card=12)
         less = filled.model_copy(update={"gradient_checkpointing": "blocks_in_ram"})
-        planner = planner_of(key, kept)
         needed = {name: phase.total / GIB for name, phase in planner.phases(less).items()}
         assert max(needed.values()) <= LEAST[key], (preset, needed)
         kept_there = filled.model_copy(update={"gradient_checkpointing": "blocks"})
@@ -191,7 +196,7 @@ def test_where_what_is_kept_waits_in_ram_a_training_needs_little(key, kept):
 @pytest.mark.parametrize("card", [6, 8])
 def test_flux_learns_at_1024_pixels_on_small_cards_as_the_presets_fill_it_in(card, kept):
     for preset in presets.ORDER:
-        found = memory_plan.planned(Studio(kept), base_of("flux1-dev"), preset, card)
+        found = memory_plan.planned(studio_of(kept), base_of("flux1-dev"), preset, card)
         assert found.settings.resolution == 1024 and found.fits and not found.changed, found.to_json()
         assert found.peak_gib <= card - 0.5 and found.ram <= 16 * GIB  # a screen takes its share of the card
 
@@ -264,8 +269,11 @@ def test_where_one_picture_at_a_time_is_too_much_the_rest_is_given_up_and_the_st
     assert little.settings.batch_size * little.settings.accumulation == 8 and "precision" in little.changed
 
 
-def test_pictures_that_cannot_be_encoded_on_the_card_are_learnt_smaller(kept):
+def test_pictures_that_cannot_be_encoded_on_the_card_are_learnt_smaller(kept, monkeypatch):
+    traced, trace = [], Planner._train_trace
+    monkeypatch.setattr(Planner, "_train_trace", lambda one, told: traced.append(told.resolution) or trace(one, told))
     plan = planned("sd15", kept, vram=8, resolution=2048, gradient_checkpointing="blocks")
+    assert set(traced) <= {2048, plan.settings.resolution}  # a step is counted only where its pictures can be encoded
     assert plan.fits and plan.changed.keys() == {"resolution"} and plan.settings.resolution > 1024
 
 

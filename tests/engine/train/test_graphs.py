@@ -3,6 +3,7 @@
 What it cannot show is that CUDA takes the recording; all else of graphs.py runs here as it does on a card.
 """
 
+import functools
 import itertools
 
 import pytest
@@ -17,7 +18,7 @@ from lora_gui.engine.train.step import TrainState
 from tests import tiny
 
 CPU = torch.device("cpu")
-RARE = 2  # instead of six, to be quick
+RARE = 1  # instead of six, to be quick
 FAMILY = tiny.QuickStableDiffusion1()
 
 
@@ -110,16 +111,29 @@ def soon(monkeypatch):
     monkeypatch.setattr(graphs, "RARE", RARE)
 
 
-def learning(base, folder, recorder=None, **settings):
-    """A run's heart, of pictures in two sizes."""
-    job = tiny.job(folder, base, **({"batch_size": 1, "steps": 60} | settings))
+@pytest.fixture(scope="module")
+def encoded(base, tmp_path_factory):
+    """The pictures of a run, in two sizes, and what they and their captions are encoded to, by dtype."""
+    folder = tmp_path_factory.mktemp("encoded")
+    job = tiny.job(folder, base)
     wide = tiny.pictures(folder / "wide", 2, (2 * tiny.SIZE, tiny.SIZE))
     job = job.model_copy(update={"pictures": (*job.pictures[:2], *wide)})
-    dtype = device.dtype_of(job.settings.precision)
-    encoded, _ = tiny.outcome(cache.build(job, FAMILY, [], CPU, dtype))
-    state = TrainState(job, FAMILY, FAMILY.denoisers(base, CPU, dtype), encoded, CPU, dtype, folder)
-    state.graphs = Graphs(CPU, recorder)
-    return state
+    return job.pictures, functools.cache(lambda dtype: tiny.outcome(cache.build(job, FAMILY, [], CPU, dtype))[0])
+
+
+@pytest.fixture(scope="module")
+def learning(base, encoded, tmp_path_factory):
+    """`learning(recorder, **settings)` is a run's heart."""
+
+    def made(recorder=None, **settings):
+        folder = tmp_path_factory.mktemp("learning")
+        job = tiny.job(folder, base, **({"batch_size": 1, "steps": 60} | settings))
+        job, dtype = job.model_copy(update={"pictures": encoded[0]}), device.dtype_of(job.settings.precision)
+        state = TrainState(job, FAMILY, FAMILY.denoisers(base, CPU, dtype), encoded[1](dtype), CPU, dtype, folder)
+        state.graphs = Graphs(CPU, recorder)
+        return state
+
+    return made
 
 
 def steps(state, count):
@@ -135,6 +149,12 @@ def same(one, other):
     return all(map(torch.equal, (*one[0], one[1]), (*other[0], other[1])))
 
 
+@pytest.fixture(scope="module")
+def plain(learning):
+    """What is learnt in so many steps where none is recorded."""
+    return steps(learning(), 2 * RARE + 4)
+
+
 @pytest.mark.parametrize("settings", [
     {"max_grad_norm": 0.1, "scheduler": "cosine", "noise_offset": 0.1, "min_snr_gamma": 5, "precision": "bf16"},
     {"accumulation": 2, "layers": "all"},
@@ -144,10 +164,10 @@ def same(one, other):
     {"dora": True, "ema_decay": 0.9, "rank_dropout": 0.3, "lora_plus": 4, "max_norm": 0.01, "loss": "huber"},
     {"gradient_checkpointing": True, "optimizer": "prodigy", "learning_rate": 1},
 ])  # fmt: skip
-def test_recorded_steps_of_several_sizes_give_the_same_bits_as_others(base, tmp_path, settings):
+def test_recorded_steps_of_several_sizes_give_the_same_bits_as_others(learning, settings):
     recorder = Replaying()
     count = 2 * RARE + 4
-    plain, recorded = (learning(base, tmp_path / name, one, **settings) for name, one in (("a", None), ("b", recorder)))
+    plain, recorded = learning(**settings), learning(recorder, **settings)
     assert same(steps(plain, count), steps(recorded, count))
     improving = settings.get("optimizer", "adamw") == "adamw"  # the others decide by numbers of the host
     held = bool(settings.get("preservation"))  # what holds the base, each second step, which are all of one size
@@ -156,9 +176,9 @@ def test_recorded_steps_of_several_sizes_give_the_same_bits_as_others(base, tmp_
 
 
 @pytest.mark.soak
-def test_a_run_that_goes_on_from_a_checkpoint_records_anew_and_comes_to_the_same_bits(base, tmp_path):
+def test_a_run_that_goes_on_from_a_checkpoint_records_anew_and_comes_to_the_same_bits(learning):
     half, settings = 2 * RARE + 4, {"scheduler": "linear"}
-    undisturbed, first, second = (learning(base, tmp_path / name, Replaying(), **settings) for name in "abc")
+    undisturbed, first, second = (learning(Replaying(), **settings) for _ in range(3))
     expected = steps(undisturbed, 2 * half)
     steps(first, half)
     list(first.save())
@@ -169,14 +189,13 @@ def test_a_run_that_goes_on_from_a_checkpoint_records_anew_and_comes_to_the_same
     assert same((weights, losses), (expected[0], expected[1][half:]))
 
 
-def test_what_gave_its_memory_back_is_recorded_again_at_once(base, tmp_path):
+def test_what_gave_its_memory_back_is_recorded_again_at_once(learning, plain):
     recorder = Replaying()
-    plain, recorded = learning(base, tmp_path / "a"), learning(base, tmp_path / "b", recorder)
+    recorded = learning(recorder)
     steps(recorded, 2 * RARE + 2)
     recorded.graphs.forget()
-    steps(plain, 2 * RARE + 4)
     assert recorder.recorded == 3 and recorder.forgotten == 1
-    assert same((steps(recorded, 2)[0], torch.zeros(1)), (steps(plain, 0)[0], torch.zeros(1)))
+    assert same(steps(recorded, 2), plain)
     assert recorder.recorded == 6
 
 
@@ -184,9 +203,9 @@ def test_what_gave_its_memory_back_is_recorded_again_at_once(base, tmp_path):
     (Replaying(refuses="CUDA error: operation not permitted\nCUDA kernel errors might"), "CUDA error: operation not p"),
     (Replaying(room=False), "there is too little memory on the card"),
 ])  # fmt: skip
-def test_a_card_that_cannot_record_goes_on_without_and_says_so_once(base, tmp_path, recorder, why):
-    plain, recorded = learning(base, tmp_path / "a"), learning(base, tmp_path / "b", recorder)
-    assert same(steps(plain, 2 * RARE + 4), steps(recorded, 2 * RARE + 4))
+def test_a_card_that_cannot_record_goes_on_without_and_says_so_once(learning, plain, recorder, why):
+    recorded = learning(recorder)
+    assert same(plain, steps(recorded, 2 * RARE + 4))
     told = [note.text for note in recorded.graphs.notes()]
     assert len(told) == 1 and why in told[0] and not recorded.graphs.on
     assert not list(recorded.graphs.notes())

@@ -24,10 +24,9 @@ def beside(job, folder):
     return tiny.outcome(class_pictures.beside(job, FAMILY, folder, CPU, torch.float32, loop._load))
 
 
-def state(job, folder):
-    """A run before its first step."""
-    whole, _ = beside(job, folder)
-    encoded, _ = tiny.outcome(cache.build(whole, FAMILY, [], CPU, torch.float32))
+def state(job, folder, encoded=None):
+    """A run before its first step, whose pictures may have been encoded before."""
+    encoded = encoded or tiny.outcome(cache.build(beside(job, folder)[0], FAMILY, [], CPU, torch.float32))[0]
     parts, _ = tiny.outcome(loop._load(job, FAMILY, CPU, torch.float32))
     return TrainState(job, FAMILY, parts, encoded, CPU, torch.float32, folder)
 
@@ -112,9 +111,11 @@ def test_noise_that_is_not_learnt_is_held_to_the_base_at_the_pictures_own_words_
 
 
 def test_the_base_is_held_beside_each_second_batch_at_twice_the_weight(base, tmp_path):
+    encoded, _ = tiny.outcome(cache.build(tiny.job(tmp_path, base), FAMILY, [], CPU, torch.float32))
+
     def step(number, weight, **settings):
         """The gradients of a step, the run, and what the base was held by."""
-        made = state(tiny.job(tmp_path, base, preservation=weight, **settings), tmp_path)
+        made = state(tiny.job(tmp_path, base, preservation=weight, **settings), tmp_path, encoded)
         torch.manual_seed(1)
         made.masters[0].flat.data.normal_(std=0.05)
         made.masters[0].refresh()
@@ -124,8 +125,7 @@ def test_the_base_is_held_beside_each_second_batch_at_twice_the_weight(base, tmp
         made.one_step(iter([[0, 1], [2, 3]]))
         return made.masters[0].flat.grad.clone(), made, seen
 
-    for odd in (1, 3):
-        assert torch.equal(step(odd, 0.5)[0], step(odd, 0)[0])
+    assert torch.equal(step(3, 0.5)[0], step(3, 0)[0])
     plain, _, nothing = step(2, 0)
     found, made, (held,) = step(2, 0.5)
     made.masters[0].zero(release=False)

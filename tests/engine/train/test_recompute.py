@@ -76,10 +76,10 @@ def learning(kind, device=CPU):
 
 
 def gradients(kind, how):
-    """Of three steps, the network drawn with between them; and what kept activations in RAM."""
+    """Of two steps, the network drawn with between them; and what kept activations in RAM."""
     network, masters = learning(kind)
     kept, found = recompute.apply(network, how, CPU), []
-    for seed in range(3):
+    for seed in range(2):
         network(**KINDS[kind][1](seed)).sample.pow(2).mean().backward()
         masters.gather()
         found.append(masters.flat.grad.clone())

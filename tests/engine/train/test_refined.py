@@ -35,7 +35,7 @@ WAYS = {
     "LoKr": {"adapter": "lokr", "train_text_encoder": True, "layers": "all", "max_norm": 0.05},
     "LoKr, averaged": {
         "adapter": "lokr", "lokr_factor": 4, "ema_decay": 0.9, "precision": "int8", "rank_dropout": 0.3,
-        "module_dropout": 0.3, "gradient_checkpointing": "blocks", "streamed_blocks": 1,
+        "module_dropout": 0.3, "max_norm": 0.05, "gradient_checkpointing": "blocks", "streamed_blocks": 1,
     },
     "average": {"ema_decay": 0.9, "sample_every": 2},
     "average, text": {"ema_decay": 0.5, "train_text_encoder": True, "rank_dropout": 0.5},
@@ -47,11 +47,11 @@ WAYS = {
     "huber": {"loss": "huber", "max_grad_norm": 0},
     "debiased": {"debiased": True, "max_grad_norm": 0},
 }
-QUICK = ("DoRA, averaged", "LoKr, averaged", "norms")
+QUICK = ("DoRA, averaged", "LoKr, averaged")
 
 
 def job(folder, base, **settings):
-    return tiny.job(folder, base, **({"steps": 5, "sample_every": 0, "checkpoint_every": 1} | settings))
+    return tiny.job(folder, base, **({"steps": 3, "sample_every": 0, "checkpoint_every": 1} | settings))
 
 
 def learnt(folder, made):
@@ -78,10 +78,9 @@ def steps(one, count):
 
 
 @pytest.fixture(scope="module")
-def plain(base, tmp_path_factory):
+def plain(once):
     """What is learnt with none of it."""
-    folder = tmp_path_factory.mktemp("plain")
-    return learnt(folder, job(folder, base))[0]
+    return load_file(once(steps=3).lora)
 
 
 @pytest.mark.parametrize("way", soak.but(QUICK, WAYS))
@@ -102,15 +101,12 @@ def test_what_is_off_changes_nothing_whatever_stands_beside_it(plain, base, tmp_
 
 def test_the_average_is_what_is_drawn_kept_and_published_and_the_last_weights_go_on_learning(base, tmp_path):
     one, other = state(tmp_path / "a", base, ema_decay=0.9), state(tmp_path / "b", base)
-    expected = None
+    expected = other.masters[0].flat.detach().double()
     for step in range(4):
         steps(one, 1)
         steps(other, 1)
-        new = other.masters[0].flat.detach().double()
         decay = min(0.9, (2 + step) / (11 + step))
-        begun = torch.zeros_like(new) if expected is None else expected
-        first = state(tmp_path / "c", base).masters[0].flat.detach().double() if expected is None else begun
-        expected = decay * first + (1 - decay) * new
+        expected = decay * expected + (1 - decay) * other.masters[0].flat.detach().double()
     assert torch.equal(one.masters[0].flat, other.masters[0].flat)
     with one.average.shown():
         torch.testing.assert_close(one.masters[0].flat.detach().double(), expected, atol=1e-7, rtol=1e-5)
@@ -220,7 +216,7 @@ def by_hand(base, layers):
         factor = layer.magnitude / new.flatten(1).norm(dim=1)
         weight.data = new * factor.view(-1, *[1] * (new.ndim - 1))
     return pipeline(
-        "zxy thing 0", width=64, height=64, num_inference_steps=4, guidance_scale=4.0,
+        "zxy thing 0", width=64, height=64, num_inference_steps=2, guidance_scale=4.0,
         generator=torch.Generator().manual_seed(1),
     ).images[0]  # fmt: skip
 
@@ -288,7 +284,7 @@ def kronecker(tensors):
     return found
 
 
-@pytest.mark.parametrize("factor", [0, 4])
+@pytest.mark.parametrize("factor", soak.but((0,), (0, 4)))
 def test_a_lokr_is_drawn_as_its_formula_says_here_and_in_diffusers_and_its_file_says_how_it_was_made(
     base, tmp_path, factor
 ):
@@ -308,7 +304,7 @@ def test_a_lokr_is_drawn_as_its_formula_says_here_and_in_diffusers_and_its_file_
     for name, weight in weights.items():
         weight.data += changes[name].view(weight.shape)
     drawn = pipeline(
-        "zxy thing 0", width=64, height=64, num_inference_steps=4, guidance_scale=4.0,
+        "zxy thing 0", width=64, height=64, num_inference_steps=2, guidance_scale=4.0,
         generator=torch.Generator().manual_seed(1),
     ).images[0]  # fmt: skip
     sample, before = (
@@ -322,7 +318,7 @@ def test_a_lokr_is_drawn_as_its_formula_says_here_and_in_diffusers_and_its_file_
     layers = dialects.read(Path(events[-1].lora), lora.shapes(drawer.parts), FAMILY.facts, [FAMILY.facts])
     lora.add(drawer.parts, layers, "a")
     lora.activate(drawer.parts, {"a": 1.0})
-    wanted = DrawSettings(prompt="zxy thing 0", width=64, height=64, steps=4, guidance=4)
+    wanted = DrawSettings(prompt="zxy thing 0", width=64, height=64, steps=2, guidance=4)
     assert np.abs(np.array(drawer.draw(wanted, 1)).astype(int) - sample).max() <= 2
 
 

@@ -33,6 +33,8 @@ from lora_gui.protocol.task_folder import TaskFolder
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
+# of runs that are broken off, and go on
+BROKEN_OFF = {"steps": 3, "scheduler": "cosine", "sample_every": 2, "flip": True, "checkpoint_every": 2}
 
 
 def state(run):
@@ -68,7 +70,7 @@ def plain_drawing(base, lora):
     pipeline = StableDiffusionPipeline.from_pretrained(base)
     pipeline.load_lora_weights(lora)
     return pipeline(
-        "zxy thing 0", width=64, height=64, num_inference_steps=4, guidance_scale=4.0,
+        "zxy thing 0", width=64, height=64, num_inference_steps=2, guidance_scale=4.0,
         generator=torch.Generator().manual_seed(1),
     ).images[0]  # fmt: skip
 
@@ -82,30 +84,31 @@ def test_diffusers_draws_the_same_with_the_file_as_the_run_did(base, finished):
 
 
 def test_a_text_encoder_that_learns_is_in_the_file_and_diffusers_draws_the_same(base, run):
-    made = run(train_text_encoder=True)
+    made = run(train_text_encoder=True, steps=2)
     keys = safetensors.torch.load_file(made.lora)
     assert any(key.startswith("lora_te_text_model_encoder_layers_0_self_attn_q_proj") for key in keys)
-    sample = np.array(Image.open(made.folder / "samples" / "final-0.png"))
-    assert np.array_equal(sample, np.array(plain_drawing(base, made.lora)))
+    sample, before = (np.array(Image.open(made.folder / "samples" / f"{kind}-0.png")) for kind in ("final", "base"))
+    plain = np.array(plain_drawing(base, made.lora))
+    assert np.abs(sample.astype(int) - plain.astype(int)).max() <= 1
+    assert np.abs(sample.astype(int) - before.astype(int)).max() > 4
     rates = {name: read_header(made.lora).metadata[f"ss_{name}"] for name in ("learning_rate", "text_encoder_lr")}
     assert rates == {"learning_rate": "0.01", "text_encoder_lr": "0.005"}
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bits(base, run, tmp_path):
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(base, run, once, tmp_path):
     """With the optimizer that keeps the most; each of them goes on exactly in test_checkpoint."""
     wishes = {
-        "optimizer": "prodigy", "steps": 6, "scheduler": "cosine", "accumulation": 2, "caption_dropout": 0.5,
+        "optimizer": "prodigy", "steps": 4, "scheduler": "cosine", "accumulation": 2, "caption_dropout": 0.5,
         "flip": True, "sample_every": 3, "learning_rate": 1, "train_text_encoder": True,
     }  # fmt: skip
-    undisturbed = run(**wishes)
     folder = tmp_path / "killed"
     job = tiny.job(folder, base, **wishes)
     for event in train(job, folder, FAMILY):
-        if isinstance(event, Saved) and event.step == 4:
+        if isinstance(event, Saved) and event.step == 2:
             break  # as good as kill -9: nothing is tidied up after it
     goes_on = run(folder=folder, **wishes)
-    assert goes_on.events[0] == Started(6, 4)
-    assert state(goes_on) == state(undisturbed)
+    assert goes_on.events[0] == Started(4, 2)
+    assert state(goes_on) == state(once(**wishes))
 
 
 def test_a_warm_up_longer_than_the_run_and_a_prodigy_that_never_adapted_are_said(base, tmp_path):
@@ -127,21 +130,22 @@ def test_a_sample_that_is_no_number_is_said_and_ends_no_run(run, monkeypatch):
     assert made.of(Note)[0].text == "A sample came out as values that are not numbers, so it was not kept."
 
 
-def test_sample_drawings_do_not_change_what_is_learnt(run):
-    with_samples, without = run(sample_every=1), run(sample_every=0)
+def test_sample_drawings_do_not_change_what_is_learnt(once):
+    with_samples, without = once(steps=2, sample_every=1), once(steps=2)
     assert len(with_samples.of(Sample)) > len(without.of(Sample))
     one, two = state(with_samples), state(without)
     assert one["adapter.safetensors"] == two["adapter.safetensors"]
 
 
-def test_the_same_job_gives_the_same_lora_and_another_seed_another(run):
-    one, again, other = (state(run(seed=seed))["adapter.safetensors"] for seed in (1, 1, 2))
+def test_the_same_job_gives_the_same_lora_and_another_seed_another(once, run):
+    made = once(steps=2), run(steps=2), run(steps=2, seed=2)
+    one, again, other = (state(one)["adapter.safetensors"] for one in made)
     assert one == again != other
 
 
 @pytest.mark.parametrize("settings", [{"gradient_checkpointing": True}, {"precision": "bf16"}, {"precision": "fp16"}])
-def test_memory_settings_learn_nearly_the_same(run, settings):
-    plain, saving = run(sample_prompts=("zxy",)), run(sample_prompts=("zxy",), **settings)
+def test_memory_settings_learn_nearly_the_same(once, run, settings):
+    plain, saving = once(steps=2), run(steps=2, **settings)
     one, two = (safetensors.torch.load_file(made.lora) for made in (plain, saving))
     key = next(key for key in one if key.endswith("lora_up.weight"))
     assert torch.nn.functional.cosine_similarity(one[key].float().flatten(), two[key].float().flatten(), dim=0) > 0.9
@@ -156,7 +160,7 @@ def test_a_card_without_bf16_learns_in_fp16_and_a_run_goes_on_on_another_card(ru
         return bool(json.loads((kept.folder / "state.json").read_text())["scaler"])
 
     folder = tmp_path / "moved"
-    for steps, card, old in ((2, (8, 6), False), (4, (7, 5), True), (6, (8, 6), False)):
+    for steps, card, old in ((1, (8, 6), False), (2, (7, 5), True), (3, (8, 6), False)):
         on(card)
         made = run(folder=folder, precision="bf16", steps=steps, checkpoint_every=1)
         assert isinstance(made.events[-1], Done) and scaled(folder) == old
@@ -180,11 +184,11 @@ def loss_at_fixed_noise(one):
 
 
 def test_the_loss_falls(base, tmp_path):
-    one = learning(base, tmp_path, steps=40, layers="all", batch_size=4)
+    one = learning(base, tmp_path, steps=25, layers="all", batch_size=4)
     batches, before = buckets.batches(one.cache.sizes, 4, 1), loss_at_fixed_noise(one)
-    for _ in range(40):
+    for _ in range(25):
         one.one_step(batches)
-    assert loss_at_fixed_noise(one) < 0.7 * before
+    assert loss_at_fixed_noise(one) < 0.8 * before
 
 
 def test_gradient_clipping_really_clips(base, tmp_path):
@@ -302,10 +306,10 @@ def test_a_base_with_a_missing_part_is_a_sentence(tmp_path):
 
 
 def test_a_name_that_is_taken_gets_a_number_but_the_same_file_is_saved_once(run):
-    first = run()
-    assert run(folder=first.folder).lora == first.lora  # killed after saving, before saying so
+    first = run(steps=2)
+    assert run(folder=first.folder, steps=2).lora == first.lora  # killed after saving, before saying so
     (first.folder / "checkpoints").rename(first.folder / "old")
-    assert run(folder=first.folder, seed=2).lora.name == "tiny-2.safetensors"
+    assert run(folder=first.folder, steps=2, seed=2).lora.name == "tiny-2.safetensors"
 
 
 def goes_on_to_the_same_bits(job, folder, undisturbed, interrupt):
@@ -321,11 +325,10 @@ def goes_on_to_the_same_bits(job, folder, undisturbed, interrupt):
     return paused
 
 
-@pytest.mark.parametrize("at", [3, 4])
-def test_a_run_that_was_paused_goes_on_to_the_same_bits(base, run, tmp_path, at):
-    wishes = {"steps": 6, "scheduler": "cosine", "sample_every": 2, "flip": True, "checkpoint_every": 4}
-    undisturbed, folder = run(**wishes), tmp_path / "paused"
-    job = tiny.job(folder, base, **wishes)
+@pytest.mark.parametrize("at", [1, 2])  # between two checkpoints, and at one that is drawn
+def test_a_run_that_was_paused_goes_on_to_the_same_bits(base, once, tmp_path, at):
+    undisturbed, folder = once(**BROKEN_OFF), tmp_path / "paused"
+    job = tiny.job(folder, base, **BROKEN_OFF)
     real = TrainState.one_step
 
     def interrupt(event):
@@ -340,70 +343,70 @@ def test_a_run_that_was_paused_goes_on_to_the_same_bits(base, run, tmp_path, at)
     assert paused == Paused(at)
 
 
-def test_a_pause_before_the_first_step_gives_the_memory_back_at_once(base, run, tmp_path):
-    undisturbed, folder = run(), tmp_path / "paused"
-    job = tiny.job(folder, base)
+def test_a_pause_before_the_first_step_gives_the_memory_back_at_once(base, once, tmp_path):
+    undisturbed, folder = once(steps=2), tmp_path / "paused"
+    job = tiny.job(folder, base, steps=2)
     paused = goes_on_to_the_same_bits(
         job, folder, undisturbed, lambda event: files.touch(folder / "pause") if isinstance(event, Phase) else None
     )
     assert paused == Paused(0) and not list(folder.glob("ckpt-*"))
 
 
-def test_a_run_that_died_between_a_checkpoint_and_its_samples_draws_them_after_all(base, run, tmp_path):
-    wishes = {"steps": 4, "checkpoint_every": 2, "sample_every": 2}
-    undisturbed, folder = run(**wishes), tmp_path / "killed"
-    job = tiny.job(folder, base, **wishes)
+def test_a_run_that_died_between_a_checkpoint_and_its_samples_draws_them_after_all(base, run, once, tmp_path):
+    folder = tmp_path / "killed"
+    job = tiny.job(folder, base, **BROKEN_OFF)
     for event in train(job, folder, FAMILY):
         if isinstance(event, Saved):
             break
-    assert state(run(folder=folder, **wishes)) == state(undisturbed)
+    assert state(run(folder=folder, **BROKEN_OFF)) == state(once(**BROKEN_OFF))
 
 
 def test_a_finished_run_is_trained_further_with_a_curve_of_its_own(base, run):
-    first = run(steps=4, scheduler="cosine")
+    first = run(steps=2, scheduler="cosine")
     longer = first.job.model_copy(
-        update={"settings": first.job.settings.model_copy(update={"steps": 8}), "extended_at": (4,)}
+        update={"settings": first.job.settings.model_copy(update={"steps": 5}), "extended_at": (2,)}
     )
     said = list(train(longer, first.folder, FAMILY))
     rates = [event.learning_rate for event in said if isinstance(event, Step)]
-    assert said[0] == Started(8, 4) and said[-1].steps == 8
+    assert said[0] == Started(5, 2) and said[-1].steps == 5 and len(rates) == 2
     assert said[-1].lora.endswith("tiny-2.safetensors") and first.lora.exists()
     assert all(0 < rate <= 0.5e-2 for rate in rates) and rates == sorted(rates, reverse=True)
 
 
 def test_a_finished_run_that_is_trained_further_and_stopped_at_once_has_no_second_lora(run):
-    first = run(steps=4)
+    first = run(steps=2)
     longer = first.job.model_copy(
-        update={"settings": first.job.settings.model_copy(update={"steps": 44}), "extended_at": (4,)}
+        update={"settings": first.job.settings.model_copy(update={"steps": 42}), "extended_at": (2,)}
     )
     task = TaskFolder(first.folder)
     assert list(publish.from_checkpoint(longer, task))[-1].lora == str(first.lora)  # broken off before the steps
     task.ask("stop")
     *_, last = train(longer, first.folder, FAMILY)
-    assert (last.step, last.lora) == (4, str(first.lora)) and files.sha256(first.lora) == last.sha256
+    assert (last.step, last.lora) == (2, str(first.lora)) and files.sha256(first.lora) == last.sha256
     assert list(first.lora.parent.iterdir()) == [first.lora]
 
 
-def test_a_kept_step_is_published_as_the_end_of_the_run_is(run):
-    done = run(steps=4)
+def test_a_kept_step_is_published_as_the_end_of_the_run_is(once, tmp_path):
+    done = once(steps=2)
     found, _ = checkpoint.newest(TaskFolder(done.folder).checkpoints)
-    *_, last = publish.kept(KeepJob(run=done.job, lora=str(found.lora), step=found.step))
+    job = done.job.model_copy(update={"publish_to": str(tmp_path)})
+    *_, last = publish.kept(KeepJob(run=job, lora=str(found.lora), step=found.step))
     kept = Path(last.lora)
-    assert kept == done.lora.with_name("tiny-step-4.safetensors") and files.sha256(kept) == last.sha256
+    assert kept == tmp_path / "tiny-step-2.safetensors" and files.sha256(kept) == last.sha256
     one, other = (safetensors.torch.load_file(path) for path in (kept, done.lora))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in other)
-    says = {name: text.replace("tiny-step-4", "tiny") for name, text in read_header(kept).metadata.items()}
+    says = {name: text.replace("tiny-step-2", "tiny") for name, text in read_header(kept).metadata.items()}
     assert says == read_header(done.lora).metadata
 
 
-def test_a_disk_that_fills_up_pauses_the_run_and_nothing_is_lost(base, run, tmp_path, monkeypatch):
-    undisturbed, folder = run(steps=4), tmp_path / "full"
-    job = tiny.job(folder, base, steps=4)
+def test_a_disk_that_fills_up_pauses_the_run_and_nothing_is_lost(base, run, once, tmp_path, monkeypatch):
+    folder = tmp_path / "full"
+    job = tiny.job(folder, base, **BROKEN_OFF)
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**8))
         *_, paused = train(job, folder, FAMILY)
     assert isinstance(paused, Paused) and paused.step == 2 and paused.what.startswith("Only 0.1 GB are free")
-    assert state(run(folder=folder, steps=4)) == state(undisturbed)
+    assert state(run(folder=folder, **BROKEN_OFF)) == state(once(**BROKEN_OFF))
 
 
 def test_a_loss_that_explodes_stops_the_run_at_the_last_good_checkpoint(base, tmp_path, tell):

@@ -30,6 +30,12 @@ def _asked(host, *rest, real=socket.getaddrinfo, **named):
     return real(host, *rest, **named) if host in NEAR else _refuse(host)
 
 
+def _watched():
+    with open(os.environ["CONNECTIONS"] + ".watched", "a", encoding="utf-8") as watched:
+        watched.write(f"{os.getpid()}\n")
+
+
 socket.socket, socket.getaddrinfo = Socket, _asked
-with open(os.environ["CONNECTIONS"] + ".watched", "a", encoding="utf-8") as watched:
-    watched.write(f"{os.getpid()}\n")
+_watched()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watched)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -14,18 +15,28 @@ from lora_gui.studio.things import picture_index, pictures, set_changes
 from tests import planted
 
 
-@pytest.fixture
-def ill(tmp_path):
-    """A set with a copy, a border and captions that say too much."""
-    inbox, studio = tmp_path / "in", Studio(tmp_path / "studio")
-    inbox.mkdir()
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A studio with such a set, which has been judged."""
+    inbox = tmp_path_factory.mktemp("in")
+    studio = Studio(tmp_path_factory.mktemp("kept") / "studio")
     shown = planted.made("drawings", 6, 3)
     chance = np.random.default_rng(1)
     shown = [*shown[:4], planted.mirrored(shown[0], chance), planted.bordered(shown[5], chance)]
     for at, picture in enumerate(shown):
         picture.save(inbox / f"{at}.png")
         (inbox / f"{at}.txt").write_text(f"watercolor, thing {'abcdef'[at] * 4}")
-    return studio, pictures.import_pictures(studio, [inbox])[0].folder
+    folder = pictures.import_pictures(studio, [inbox])[0].folder
+    line(studio, folder, "same")
+    return studio, folder
+
+
+@pytest.fixture
+def ill(kept, tmp_path):
+    """A set with a copy, a border and captions that say too much."""
+    studio, folder = kept
+    shutil.copytree(studio.home, tmp_path / "studio")
+    return Studio(tmp_path / "studio"), tmp_path / "studio" / folder.relative_to(studio.home)
 
 
 def line(studio, folder, kind):

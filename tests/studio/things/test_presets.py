@@ -1,6 +1,7 @@
 """Presets: what they fill, who goes over whom, and what is wrong with a file."""
 
 import os
+import tomllib
 
 import pytest
 
@@ -8,7 +9,7 @@ from lora_gui import families
 from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things.presets import CARDS, fill, presets, read
+from lora_gui.studio.things.presets import CARDS, content, fill, presets, read
 
 STARTER = Base(key="starter", title="Starter", family="sd1", path="starter")
 ADAM = "'adamw', 'adamw8bit', 'adafactor' or 'prodigy'."
@@ -325,3 +326,14 @@ def test_what_macos_puts_beside_a_preset_is_none(studio):
     mine(studio, "[all]\nrank = 5\n")
     (studio.presets / "._mine.toml").write_bytes(b"\0\x05\x16\x07" * 20)
     assert list(presets(studio)) == ["style", "character", "concept", "mine"]
+
+
+def test_a_file_is_parsed_again_only_once_it_has_changed(studio, monkeypatch):
+    path, parsed = mine(studio, "[all]\nrank = 5\n"), []
+    real = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: parsed.append(text) or real(text))
+    for rank in (7, 7, 9):
+        path.write_text(f"[all]\nrank = {rank}\n", encoding="utf-8")
+        content(path)["all"]["rank"] = 1  # what is done to what was read stays there
+        assert fill(studio, "mine", STARTER, 20).rank == rank
+    assert [text for text in parsed if "[all]\nrank = " in text] == ["[all]\nrank = 7\n", "[all]\nrank = 9\n"]
