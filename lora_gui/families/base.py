@@ -106,7 +106,7 @@ class Kit:
     vae: Any  # what decodes latents
     schedulers: dict[str, Any]  # diffusers' own, by the part they step; the last is the one that is named in drawings
     noising: dict[str, Noising]  # by part
-    colours: torch.Tensor  # from latents to RGB, for previews; see shared/preview.py
+    colours: Callable[[], torch.Tensor]  # from latents to RGB, for previews, found once; see shared/preview.py
     further: dict[str, Any] = field(default_factory=dict)  # what only this family needs
 
     @property
@@ -297,4 +297,4 @@ class Family(ABC):
 
     @abstractmethod
     def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
-        """A rough and quick picture of predicted latents (1, C, h, w), through `kit.colours`."""
+        """A rough and quick picture of predicted latents (1, C, h, w), through `kit.colours()`."""

@@ -55,7 +55,7 @@ class Opened:
             yield from map(Note, notes)
         sparing = bool(parts) and self.where.type == "cuda"
         self.pipeline = Pipeline(
-            self.family, self.folder, self.where, self.dtype, parts, job.settings.prediction, sparing
+            self.family, self.folder, self.where, self.dtype, parts, job.settings.prediction, sparing, previews=True
         )  # fmt: skip
         yield from prediction.unused(self.pipeline.kit.noising, job.settings.prediction)
         self.stack = Stack(self.family.facts, self.pipeline.parts, texts=not self.reads_apart)

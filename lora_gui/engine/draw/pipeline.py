@@ -28,7 +28,8 @@ class NotFiniteError(UserError):
 
 
 class Pipeline:
-    """Ours, in place of those of diffusers. `parts`, where given, are drawn with as they are; see `Family.kit`.
+    """Ours, in place of those of diffusers. `parts`, where given, are drawn with as they are; see `Family.kit`. With
+    `previews` what these take is found at once, and not in the midst of a drawing.
 
     Where it is to be `sparing` of the device's memory, what decodes is there only when it is needed, and works in
     tiles; the first makes no difference to a drawing, the second a small one. Elsewhere tiles are for what has no room.
@@ -43,10 +44,13 @@ class Pipeline:
         parts: dict[str, nn.Module] | None = None,
         predicts: Prediction = "base",
         sparing: bool = False,
+        previews: bool = False,
     ) -> None:
         self.family, self.kit = family, family.kit(base, device, dtype, parts)
         self.kit.noising = prediction.applied(self.kit.noising, predicts)
         prediction.apply_to_schedulers(self.kit.schedulers, predicts)
+        if previews:
+            self.kit.colours()  # while the network that it takes is where it is needed
         self._device, self._resting = device, list[Resting]()
         self._rooms: dict[int, float] = {}  # bytes free when so many pixels were first drawn: all are alike
         for decoder in self.kit.decoders if sparing else ():

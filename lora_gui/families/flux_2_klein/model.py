@@ -134,7 +134,7 @@ class Flux2Klein(qwen3.Qwen3Family):
         return autoencoder.zero_to_one(kit.vae.decode(_raw(kit.vae, latents).to(kit.vae.dtype)).sample)
 
     def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
-        return preview.picture(_raw(kit.vae, x0)[0], kit.colours)
+        return preview.picture(_raw(kit.vae, x0)[0], kit.colours())
 
     def inputs(self, config: Config, count: int, side: int, dtype: torch.dtype) -> tuple[torch.Tensor, Conditions]:
         return empty(count, config["in_channels"] // 4, side // 8, side // 8, dtype=dtype), {

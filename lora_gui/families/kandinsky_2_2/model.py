@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ class Kandinsky22(Family):
             vae=movq,
             schedulers={"prior": prior.scheduler(base), "unet": schedulers.scheduler_of(base)},
             noising=self.noising(base, device),
-            colours=preview.fitted(lambda pixels: movq.encode(pixels.to(device, dtype)).latents),
+            colours=cache(lambda: preview.fitted(lambda pixels: movq.encode(pixels.to(device, dtype)).latents)),
         )
 
     def noising(self, base: Path, device: torch.device) -> dict[str, Noising]:
@@ -188,7 +188,7 @@ class Kandinsky22(Family):
         return predicted[:, : noisy.shape[1]]
 
     def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
-        return preview.picture(x0[0], kit.colours)
+        return preview.picture(x0[0], kit.colours())
 
     def workload(self, components: dict[str, Config]) -> Workload:
         return Workload(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -159,7 +159,7 @@ class LatentFamily(Family):
             vae=vae,
             schedulers={self.part: scheduler_of(base)},
             noising=self.noising(base, device),
-            colours=preview.colour_map(vae),
+            colours=cache(partial(preview.colour_map, vae)),
             further=self.further(base),
         )
 
@@ -236,7 +236,7 @@ class LatentFamily(Family):
         return autoencoder.zero_to_one(autoencoder.decoded(kit.vae, latents))
 
     def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
-        return preview.picture(autoencoder.raw(kit.vae, x0)[0], kit.colours)
+        return preview.picture(autoencoder.raw(kit.vae, x0)[0], kit.colours())
 
     def workload(self, components: dict[str, Config]) -> Workload:
         return Workload(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ class Wuerstchen(Family):
                 "decoder": DDPMWuerstchenScheduler.from_pretrained(base / "scheduler"),
             },
             noising=self.noising(base, device),
-            colours=_colours(base, device),
+            colours=cache(partial(_colours, base, device)),
             further={"decoder": whole(WuerstchenDiffNeXt, base / "decoder", device, dtype), **_scales(base)},
         )
 
@@ -169,7 +169,7 @@ class Wuerstchen(Family):
 
     def preview(self, kit: Kit, x0: torch.Tensor) -> Image.Image:
         cell = kit.further["resolution_multiple"]  # px
-        image = preview.picture(x0[0], kit.colours)
+        image = preview.picture(x0[0], kit.colours())
         return image.resize((round(x0.shape[-1] * cell), round(x0.shape[-2] * cell)))
 
     def workload(self, components: dict[str, Config]) -> Workload:
