@@ -20,8 +20,10 @@ set "PYTHONNOUSERSITE=1"
 set "PY=.venv\Scripts\python.exe"
 
 rem No && and no || below: the cmd of Wine, on which this is tested, runs both sides of either.
+rem whether it is a Python that will do
+set "FITS=import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) or sys.maxsize < 2**32)"
 if not exist "%PY%" goto new
-"%PY%" -c "" >nul 2>nul
+"%PY%" -c "%FITS%" >nul 2>nul
 if not errorlevel 1 goto made
 :new
 set "FOUND="
@@ -61,7 +63,7 @@ exit /b %errorlevel%
 
 rem try COMMAND: whether it is a Python that will do
 :try
-%~1 -c "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15) or sys.maxsize < 2**32)" >nul 2>nul
+%~1 -c "import venv, ensurepip; %FITS%" >nul 2>nul
 if not errorlevel 1 set "FOUND=%~1"
 exit /b 0
 
@@ -112,6 +114,7 @@ for /f "delims==" %%V in ('set UV_') do call :heed %%V
 call :conf index-url PIP_INDEX_URL
 call :conf extra-index-url PIP_EXTRA_INDEX_URL
 call :conf find-links PIP_FIND_LINKS
+call :conf no-index PIP_NO_INDEX
 call :conf trusted-host PIP_TRUSTED_HOST
 call :conf cert PIP_CERT
 call :conf proxy PIP_PROXY
@@ -132,22 +135,32 @@ if not defined HTTPS_PROXY if not defined HTTP_PROXY if not defined ALL_PROXY ex
 echo That did not work by the proxy that is set; it is tried once more without.
 for %%V in (HTTPS_PROXY HTTP_PROXY ALL_PROXY PIP_PROXY) do set "%%V="
 :download
-"%PY%" -c "import pip" >nul 2>nul
+call :forget
+"%PY%" -c "import importlib.metadata; importlib.metadata.version('pip')" >nul 2>nul
 if errorlevel 1 "%PY%" -m ensurepip
 "%PY%" -m pip install --quiet --disable-pip-version-check uv -c requirements.txt
 if errorlevel 1 exit /b 1
 call :put "%~1"
 if not errorlevel 1 exit /b 0
+call :forget
 rem a uv.toml may put the packages elsewhere
 set "UV_NO_CONFIG=1"
 call :put "%~1"
 exit /b %errorlevel%
 
 :put
-"%PY%" -m uv pip install --quiet --python "%PY%" -r "%~1.txt" -c "%~1.lock"
+set "NO_INDEX="
+if defined PIP_NO_INDEX set "NO_INDEX= --no-index"
+for %%N in (0 false no off) do if /i "%PIP_NO_INDEX%"=="%%N" set "NO_INDEX="
+"%PY%" -m uv pip install --quiet --python "%PY%" -r "%~1.txt" -c "%~1.lock"%NO_INDEX%
 if errorlevel 1 exit /b 1
 "%PY%" -c "import importlib.metadata, re, sys; [importlib.metadata.version(name) for name in re.findall(r'(?m)^(\w[\w.-]*)[^;\n]*$', open(sys.argv[1], encoding='utf-8').read())]" "%~1.txt" 2>nul
 exit /b %errorlevel%
+
+rem forget: a package that lacks files, since unpacking it was cut short, counts as installed for pip and uv
+:forget
+"%PY%" -c "import csv, pathlib, shutil; [shutil.rmtree(one) for one in pathlib.Path('.venv/Lib/site-packages').glob('*.dist-info') if not (one / 'RECORD').is_file() or not all((one.parent / row[0]).is_file() for row in csv.reader((one / 'RECORD').read_text(encoding='utf-8').splitlines()) if row and not row[0].endswith('.pyc'))]"
+exit /b 0
 
 rem heed NAME: forget a setting of pip or uv that does not say from where and how to download
 :heed

@@ -27,6 +27,10 @@ case "${LORA_GUI_HOME:-/}" in
 esac
 export LORA_GUI_FROM="$PWD" # where folders that are typed are meant
 cd "$(folder_of "${BASH_SOURCE[0]}")"
+if [ ! -f requirements.txt ]; then
+    echo "launch.sh has to lie in the folder of LoRA Studio. To start it from elsewhere, make a link to it." >&2
+    exit 1
+fi
 
 # What is set for other Pythons would lead ours astray, in the app and in all that it starts.
 for name in ${!PYTHON*} __PYVENV_LAUNCHER__; do
@@ -49,13 +53,16 @@ fits_mac() {
     fi
 }
 
+# whether it is a Python that will do
+fits='import platform, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) or sys.platform == "darwin" and platform.machine() != "arm64")'
+
 find_python() {
     local name chip=""
     fits_mac || return 1
     case "$OSTYPE" in darwin*) chip=" for Apple's own chip" ;; esac
     for name in ${PYTHON:+"$PYTHON"} python3.12 python3.13 python3.11 python3.14 python3 python; do
         case "$chip$(command -v "$name")" in *chip/usr/bin/python3) continue ;; esac # Apple's, which is too old, or asks to be installed
-        if command -v "$name" >/dev/null && "$name" -c 'import platform, sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15) or sys.platform == "darwin" and platform.machine() != "arm64")' 2>/dev/null; then
+        if command -v "$name" >/dev/null && "$name" -c "import venv, ensurepip; $fits" 2>/dev/null; then
             echo "$name"
             return
         fi
@@ -122,11 +129,25 @@ install() (
         darwin* | *" at hand") ;; # for a Mac there is one build, which lies where everything else does
         *) export UV_TORCH_BACKEND="${UV_TORCH_BACKEND:-auto}" ;;
     esac
-    .venv/bin/python -c 'import pip' 2>/dev/null || .venv/bin/python -m ensurepip || exit 1
+    forget_cut_short
+    .venv/bin/python -c 'import importlib.metadata; importlib.metadata.version("pip")' 2>/dev/null || .venv/bin/python -m ensurepip || exit 1
     .venv/bin/python -m pip install --quiet --disable-pip-version-check uv -c requirements.txt || exit 1
     case "${PIP_NO_INDEX:-0}" in 0 | false | no | off) no_index="" ;; *) no_index=yes ;; esac
-    put_in "$1" || UV_NO_CONFIG=1 put_in "$1" # a uv.toml may put the packages elsewhere
+    put_in "$1" && exit
+    forget_cut_short
+    UV_NO_CONFIG=1 put_in "$1" # a uv.toml may put the packages elsewhere
 )
+
+# A package that lacks files, since unpacking it was cut short, counts as installed for pip and uv: let them forget it.
+forget_cut_short() {
+    .venv/bin/python -c '
+import csv, pathlib, shutil
+for about in pathlib.Path(".venv").glob("lib/*/site-packages/*.dist-info"):
+    listed = about / "RECORD"
+    rows = csv.reader(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else [[""]]
+    if not all((about.parent / row[0]).is_file() for row in rows if row and not row[0].endswith(".pyc")):
+        shutil.rmtree(about)'
+}
 
 put_in() {
     local lock="$1.lock"
@@ -168,17 +189,16 @@ ensure() {
     else
         echo "Installing what $1.txt lists; $1.lock is not there, so what that needs comes in its newest version ..." >&2
     fi
-    if ! install "$1" >&2 && ! install_without_proxy "$1" >&2; then
+    if ! { install "$1" || install_without_proxy "$1"; } >&2 || ! listed "$1" >"$stamp"; then
         echo "Installing did not work. Check the internet connection, the free disk space (about 8 GB) and that $PWD/.venv can be written to, then start again." >&2
         return 1
     fi
-    listed "$1" >"$stamp"
 }
 
-if ! .venv/bin/python -c '' 2>/dev/null; then
+if ! .venv/bin/python -c "$fits" 2>/dev/null; then
     python=$(find_python)
-    if ! { rm -rf .venv && "$python" -m venv .venv; } >&2; then
-        echo "The folder $PWD/.venv could not be made. Check that $PWD can be written to and the disk has room (about 8 GB), then start again." >&2
+    if ! { rm -rf .venv 2>/dev/null && "$python" -m venv .venv; } >&2; then
+        echo "The folder $PWD/.venv could not be made. Check that $PWD can be written to, has no colon in its path and is on a drive that knows links (FAT and exFAT do not), and that the disk has room (about 8 GB), then start again." >&2
         exit 1
     fi
 fi

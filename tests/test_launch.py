@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import app
+
 ROOT = Path(__file__).parent.parent
 TOOLS = ("bash", "dirname", "cat", "cmp", "tr", "rm", "echo", "readlink", "sort", "env")
 LISTS = ("requirements", "tests/requirements")
@@ -164,6 +166,37 @@ def test_a_failed_installation_is_said_in_a_sentence_and_tried_again_the_next_ti
         assert "Installing did not work." in shown.stderr
 
 
+def test_a_disk_that_is_full_at_the_end_of_the_installation_is_said(recorded):
+    folder, start = recorded
+    (folder / ".venv/installed-requirements").mkdir()  # as little to be written
+    shown, asked = start()
+    assert shown.returncode != 0 and "the free disk space" in shown.stderr and len(asked) == 2
+
+
+# Answers as uv, which leaves half a package where the disk is full, and takes it for installed the next time.
+HALF_DONE = f"""#!/bin/bash
+case "$2" in *dist-info*) exec {sys.executable} "$@" ;; uv) cd .venv/lib/python3.11/site-packages ;; *) exit 0 ;; esac
+[ -d late.dist-info ] || {{ {shutil.which("mkdir")} late.dist-info; exit 1; }}
+"""
+
+
+def test_what_was_cut_short_as_it_was_unpacked_does_not_count_as_installed(recorded):
+    folder, start = recorded
+    (folder / ".venv/bin/python").write_text(HALF_DONE)
+    lib = folder / ".venv/lib/python3.11/site-packages"
+    for name, listed in (("whole", "../site-packages/one.py,,\none.pyc,,"), ("cut", "one.py,,\n\ntwo.py,,")):
+        (lib / f"{name}.dist-info").mkdir(parents=True)
+        (lib / f"{name}.dist-info/RECORD").write_text(listed)
+    (lib / "one.py").touch()
+    shown = start()[0]
+    assert shown.returncode != 0 and "Installing did not work." in shown.stderr
+    assert {path.name for path in lib.glob("*.dist-info")} == {"whole.dist-info", "late.dist-info"}
+    (folder / ".venv/lib/python3.11").rename(folder / ".venv/Lib")
+    code = re.search(r'^:forget\n"%PY%" -c "(.+)"$', (ROOT / "launch.bat").read_text(encoding="ascii"), re.M)[1]
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+    assert [path.name for path in folder.glob(".venv/Lib/site-packages/*.dist-info")] == ["whole.dist-info"]
+
+
 ASTRAY = {
     "PIP_USER": "1", "PIP_TARGET": "t", "PIP_PREFIX": "p", "PIP_ROOT": "r", "PIP_REQUIRE_VIRTUALENV": "1",
     "PIP_REQUIRE_HASHES": "1", "PIP_CONSTRAINT": "/none", "PIP_NO_BINARY": ":all:", "PIP_DRY_RUN": "1",
@@ -285,6 +318,30 @@ def test_a_folder_in_which_no_environment_can_be_made_is_said(copy):
     (path / "python3").chmod(0o755)
     shown = launch(folder, path)
     assert shown.returncode != 0 and "could not be made" in shown.stderr and str(folder) in shown.stderr
+
+
+def test_an_environment_of_a_python_that_will_not_do_is_made_anew(recorded):
+    folder, start = recorded
+    (folder.parent / "bin/python3").write_text('#!/bin/bash\n[ "$1" = -c ] || echo "$@" >> "$RECORD"\n')
+    (folder.parent / "bin/python3").chmod(0o755)
+    old = RECORDER.replace("exit 0", "{ case $2 in *version_info*) exit 1; esac; exit 0; }", 1)
+    (folder / ".venv/bin/python").write_text(old)
+    assert start()[1] == ["-m venv .venv"]
+
+
+def test_away_from_its_folder_it_says_what_to_do_and_makes_nothing(recorded):
+    folder, start = recorded
+    (folder / "requirements.txt").unlink()
+    shown, asked = start()
+    assert shown.returncode == 1 and "make a link to it" in shown.stderr and not asked
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99" * 3000])
+def test_a_port_that_there_cannot_be_is_said(port, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["app.py", "--port", port])
+    with pytest.raises(SystemExit, match="2"):
+        app.main()
+    assert "a port is a number from 1 to 65535" in capsys.readouterr().err
 
 
 # What bash learnt after 3.2, which is the one of macOS; and what its other tools do not know.

@@ -159,6 +159,12 @@ def test_a_mirror_of_pip_ini_is_kept(launcher):
     assert "\tUV_INDEX_URL=https://mirror/simple?a=1&b=2" in asked[3]
 
 
+def test_what_lies_at_hand_is_taken_without_any_index(launcher):
+    assert names(launcher.start(PIP_NO_INDEX="1")[2])[3].endswith("requirements.lock|--no-index")
+    (launcher.folder / ".venv/installed-requirements").unlink()
+    assert names(launcher.start(PIP_NO_INDEX="false")[2])[2].endswith("requirements.lock")
+
+
 def test_past_a_proxy_that_does_not_do_it_is_tried_once_more_and_said(launcher):
     _, said, asked = launcher.start(STUB_FAILS="pip", HTTPS_PROXY="socks5://127.0.0.1:9")
     assert "once more without" in said

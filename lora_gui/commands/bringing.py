@@ -1,14 +1,12 @@
 """Bring LoRAs from the hub and from Civitai; keep the user's key for the latter."""
 
 import argparse
-import getpass
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from lora_gui.commands import EndedEarly, Register
-from lora_gui.commands.downloads import follow
+from lora_gui.commands.downloads import follow, secret
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -69,10 +67,8 @@ def run_key(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """Whether a key is kept; it is shown nowhere."""
     from lora_gui import civitai_key
 
-    if not options.forget:
-        asks = sys.stdin.isatty()
-        given = getpass.getpass("Key of Civitai (it is not shown): ") if asks else sys.stdin.readline(1000)
-        civitai_key.keep(given)
-    else:
-        civitai_key.keep("")
+    given = "" if options.forget else secret("Key of Civitai").strip()
+    if not (given or options.forget):
+        raise UserError("No key was given.", "Paste it whole, or forget the one that is kept by --forget.")
+    civitai_key.keep(given)
     return {"kept": bool(civitai_key.read()), "in": str(civitai_key.place())}

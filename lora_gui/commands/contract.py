@@ -37,7 +37,7 @@ def run_contract(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     lora = loras.find(studio, options.name)
     asked = (options.owns, options.rights, options.people)
-    if any(asked):
+    if any((*asked, options.scope, options.picture, options.licence, options.use, options.open)):
         if not all(asked):
             raise UserError("A card says three things.", "Give --owns, --rights and --people together.")
         answers = contracts.answers(

@@ -36,6 +36,8 @@ def run_download(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio.things import bases
 
     if not options.base:
+        if options.pause or options.cancel:
+            raise UserError("Nobody says which download is meant.", "Add the name of its base.")
         return {"downloads": [_told(one, one.status()) for one in downloads.begun(studio)]}
     if options.pause or options.cancel:
         return _end(_begun(studio, options.base), options.cancel)
@@ -52,9 +54,17 @@ def run_sign_in(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """Whose token it is; it is kept by huggingface_hub alone, and shown nowhere."""
     from lora_gui.studio.tasks import downloads
 
-    asks = sys.stdin.isatty()
-    token = getpass.getpass("Token of the hub (it is not shown): ") if asks else sys.stdin.readline(2000)
-    return {"signed_in_as": downloads.sign_in(studio, token)}
+    return {"signed_in_as": downloads.sign_in(studio, secret("Token of the hub"))}
+
+
+def secret(what: str) -> str:
+    """A line from standard input, which nobody is shown as it is typed; empty where there is none."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline(2000)
+    try:
+        return getpass.getpass(f"{what} (it is not shown): ")
+    except EOFError:  # Ctrl-D
+        return ""
 
 
 def _begun(studio: Studio, base: str) -> "Download":

@@ -47,6 +47,10 @@ def run_give(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         raise UserError("Nobody is named to give it to.", "Add --for PROGRAM, or one of: " + ", ".join(_WAYS) + ".")
     if options.way and options.program:
         raise UserError("A LoRA is given in one way at a time.", f"Leave out --for, or {options.way}.")
+    given = [name for name, usual in _USUAL.items() if getattr(options, name) != usual]
+    if unheard := [f"--{name}" for name in given if name not in _HEEDED.get(options.way, ())]:
+        what = f"{', '.join(unheard)} says nothing to {options.way or 'a program'}."
+        raise UserError(what, "Leave that out, or give it in the way that is meant.")
     return _WAYS[options.way](options, studio) if options.way else _for_program(options, studio)
 
 
@@ -159,4 +163,7 @@ def _drawer(studio: Studio) -> "closing[Drawer]":
     return closing(Drawer(studio))
 
 
+# What is said of some ways only: what it is where nothing is said, and who heeds it.
+_USUAL: dict[str, Any] = {"drawing": [], "strength": None, "repo": None, "public": False, "folder": None, "yes": False}
+_HEEDED = {"share": ("drawing", "strength"), "civitai": ("drawing", "strength"), "publish": tuple(_USUAL)}
 _WAYS = {"share": _share, "civitai": _civitai, "publish": _publish}

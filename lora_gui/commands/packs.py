@@ -8,6 +8,9 @@ from lora_gui.commands.train import add_settings, order
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
+# What is said of a new training only, and what stands for it where nothing is said.
+_OF_SET: dict[str, Any] = {"trigger": None, "name": None, "preset": "style", "base": "starter", "vram": None, "set": []}
+
 
 def add(commands: Any, register: Register) -> None:
     """Put the commands of this file on the command line."""
@@ -30,7 +33,11 @@ def run_pack(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
     place = studio.pictures / options.what
     if place not in pictures.picture_sets(studio):
-        return packing.pack(studio, runs.find(studio, options.what), options.to, options.with_base)
+        run = runs.find(studio, options.what)
+        if more := [f"--{name}" for name, usual in _OF_SET.items() if getattr(options, name) != usual]:
+            what = f"A run is packed with the settings that it has, without {', '.join(more)}."
+            raise UserError(what, "Leave that out, or pack its picture set.")
+        return packing.pack(studio, run, options.to, options.with_base)
     if not options.trigger or not options.name:
         raise UserError("A picture set is no training yet.", "Add --trigger WORD and --name NAME.")
     job = order(options, studio, pictures.load(place))

@@ -38,7 +38,7 @@ def run_plan(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     from lora_gui.studio.things import framings, presets
 
     hand = settings_of(options.set, TrainSettings)
-    hand |= {"resolution": options.resolution} if options.resolution else {}
+    hand |= {"resolution": options.resolution} if options.resolution is not None else {}
     chosen = [plans.base_of(studio, options.base)] if options.base else plans.all_bases()
     named = [options.preset] if options.preset else list(presets.presets(studio))
     pairs = list(itertools.product(chosen, named))

@@ -1,5 +1,7 @@
 """LoRAs are brought on the command line, by a real child, and nothing of the key for Civitai is told."""
 
+import getpass
+import io
 import json
 import os
 import subprocess
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_gui.commands.bringing import run_bring
+from lora_gui import civitai_key
+from lora_gui.commands.bringing import run_bring, run_key
+from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from tests import making
 from tests.net.civitai import SmallCivitai
@@ -53,6 +57,21 @@ def test_a_lora_is_brought_from_civitai_with_a_key_and_another_chosen_from_the_h
     assert code == 0 and Path(told["lora"]).name == "b.safetensors"
     assert run("civitai-key", "--forget")[1]["kept"] is False
     assert not list((tmp_path / "studio" / "downloads").glob("*/"))
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+def test_who_types_no_key_keeps_the_one_there_is(tmp_path, monkeypatch, is_typed):
+    def ended(_):
+        raise EOFError  # Ctrl-D
+
+    monkeypatch.setattr(civitai_key, "place", lambda: tmp_path / "key")
+    monkeypatch.setattr(getpass, "getpass", ended)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" \n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: is_typed)
+    civitai_key.keep("k3y")
+    with pytest.raises(UserError, match="No key was given"):
+        run_key(Namespace(forget=False), Studio(tmp_path))
+    assert civitai_key.place().read_text() == "k3y"
 
 
 def test_a_file_whose_name_loses_letters_is_told_by_its_name_here(tmp_path):

@@ -13,7 +13,10 @@ import pytest
 from lora_gui import __main__ as cli
 from lora_gui.commands import as_path
 from lora_gui.formats import trainers
+from lora_gui.studio.paths import HOME, Studio
 from lora_gui.studio.stacks import axes
+from lora_gui.studio.tasks import runs
+from tests import making
 
 
 def leaves(parser, line=()):
@@ -134,3 +137,22 @@ def test_every_option_that_is_a_path_refuses_an_empty_one(capsys):
 def test_an_option_is_written_out_since_programs_read_what_it_changes(line, capsys):
     assert cli.main(line.split()) == 2
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("plan --base starter --preset style --resolution 0", "Resolution must be at least 64."),
+    ("bases download --cancel", "Nobody says which download is meant."),
+    ("contract ink --use everything", "A card says three things."),
+])  # fmt: skip
+def test_what_is_asked_and_cannot_be_done_is_said(line, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(HOME, str(tmp_path))
+    making.lora(Studio(tmp_path), "ink")
+    assert cli.main(line.split()) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_that_is_packed_keeps_its_settings_and_that_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(HOME, str(tmp_path))
+    monkeypatch.setattr(runs, "find", lambda *_: None)
+    assert cli.main(["pack", "x", "--to", str(tmp_path / "p"), "--vram", "24", "--set", "rank=4"]) == 1
+    assert "without --vram, --set" in capsys.readouterr().err
