@@ -124,7 +124,11 @@ class Fetching:
         with files.open_stream(task.events) as stdout, files.open_stream(task.log) as log:
             files.write_json(task.started, task.start_note() | {"log": os.fstat(log.fileno()).st_size})
             child = process.start(self.command, str(task.path.absolute()), stdout=stdout, stderr=log)
-        until(lambda: task.lives() or child.poll() is not None, _COMES)
+        try:
+            until(lambda: task.lives() or child.poll() is not None, _COMES)
+        except KeyboardInterrupt:  # of a command; the child, which stands apart, would go on
+            task.ask("pause")
+            raise
 
 
 def alone(folder: Path) -> contextlib.AbstractContextManager[None]:

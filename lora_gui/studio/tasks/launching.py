@@ -84,7 +84,11 @@ def launch(run: Run, command: str, watch: Watch, processes: int = 1) -> Run:
         }
         files.write_json(run.files.started, note | {"in": False})
         child = process.start(command, str(run.folder.absolute()), stdout=stdout, stderr=log, processes=processes)
-    until(lambda: run.lives() or child.poll() is not None, COMES)
+    try:
+        until(lambda: run.lives() or child.poll() is not None, COMES)
+    except KeyboardInterrupt:  # of a command; the child, which stands apart, would go on
+        run.files.ask("stop")
+        raise
     with contextlib.suppress(UserError):  # a full disk: the child lives all the same
         files.write_json(run.files.started, note | {"in": True, "pid": child.pid})
     threading.Thread(target=watch, args=(Run(run.folder), child), daemon=True).start()

@@ -10,7 +10,7 @@ import pytest
 from lora_gui import environment
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import downloads, process
+from lora_gui.studio.tasks import downloads, fetching, process
 from lora_gui.studio.tasks.launching import until
 from lora_gui.studio.things import bases
 from tests.net.hub import SmallHub
@@ -82,6 +82,19 @@ def test_two_windows_share_one_download_and_it_is_paused_and_resumed_without_fet
     assert ended(downloads.start(studio, "sd15")).state == "finished"
     again = hub.sent("GET .*(cdn|resolve)") - sum(map(len, model.values()))
     assert again <= 4_000_000, "what was on its way when it was paused, in the buffers of both ends"
+
+
+def test_who_breaks_off_as_the_child_comes_pauses_it(hub, studio, monkeypatch):
+    def broken_off(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(fetching, "until", broken_off)
+        downloads.start(studio, "sd15")
+    (download,), until = downloads.begun(studio), time.monotonic() + 30
+    while download.status().state != "paused":  # for a moment it is one whose child has gone
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_a_download_whose_child_is_killed_is_told_so_and_goes_on(hub, studio, model):

@@ -19,7 +19,7 @@ from lora_gui.protocol.jobs import Base
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity.estimate import estimate
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.tasks import process, retries, runs
+from lora_gui.studio.tasks import launching, process, retries, runs
 from lora_gui.studio.things import bases
 from lora_gui.studio.things.pictures import Picture
 
@@ -87,6 +87,16 @@ def test_the_child_stands_apart_and_no_text_of_the_user_is_on_its_command_line(s
     assert "very-secret-name" not in line and "zxy" not in line and run.folder.name in line
     if os.name != "nt":
         assert os.getsid(child.pid) == child.pid != os.getsid(0)
+
+
+def test_who_breaks_off_as_the_child_comes_stops_it(studio, monkeypatch):
+    def broken_off(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(launching, "until", broken_off)
+        runs.start(studio, job(studio))
+    wait_until(lambda: runs.latest(studio).status().state == "stopped")
 
 
 def test_starts_at_once_give_one_run_each_time(studio, tell):
