@@ -350,12 +350,19 @@ window.studio = (() => {
     setTimeout(land, SETTLED, true);
     return [];
   }
+  // Whoever comes back to a list finds what was opened from it, however far down it stands.
+  let wentTo = '';
+  document.addEventListener('click', ({ target }) => {
+    if (target.closest?.('[data-act=open]')) wentTo = target.closest('[data-name]')?.dataset.name ?? '';
+  }, true);
+  const opener = () => wentTo && document.querySelector(`[data-name="${CSS.escape(wentTo)}"] [data-act=open]`);
   // Often it is the look that lets the button go; one that stays, and was left, brings nobody anywhere.
   function land(isFirst) {
-    const at = document.activeElement, { pressed, selectors = [] } = due ?? {};
+    const at = document.activeElement, { pressed, selectors } = due ?? {};
     if (at !== document.body && at !== pressed) due = null;
     if ((at !== document.body && isSeen(at)) || (!isFirst && (pressed === document.body || isSeen(pressed)))) return;
-    const next = selectors.map(one => document.querySelector(one)).find(isSeen);
+    const next = due && [opener(), ...selectors.map(one => document.querySelector(one))].find(isSeen);
+    if (next && next === opener()) wentTo = '';
     if (next && !next.matches('a, button, input, textarea, select, summary')) next.tabIndex = -1;
     next?.focus();
   }
@@ -447,9 +454,12 @@ window.studio = (() => {
     if (target.closest?.('#tabs .overflow-dropdown')) follow(target.textContent.trim(), performance.now() + OPENS);
   });
 
-  // Gradio opens the list of a dropdown on any key, also on those with which it is left, and there it stays.
+  // Gradio opens the list of a dropdown on any key, also on those with which it is left, and there it stays. One that
+  // scrolls would be the next stop of Tab, and go as it is come to, and the focus with it.
   window.addEventListener('keydown', event => {
-    if (['Tab', 'Shift'].includes(event.key) && event.target.matches?.('input[role=combobox]')) event.stopImmediatePropagation();
+    if (!['Tab', 'Shift'].includes(event.key) || !event.target.matches?.('input[role=combobox]')) return;
+    event.stopImmediatePropagation();
+    document.getElementById(event.target.getAttribute('aria-controls'))?.setAttribute('tabindex', -1);
   }, true);
 
   // A drawing is shown at twice its size at most; the style sheet cannot know that size.

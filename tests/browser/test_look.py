@@ -215,6 +215,15 @@ def test_what_belongs_together_stands_on_one_line_and_a_dot_moves_no_tab(page, w
     assert abs(see["x"] + see["width"] / 2 - row["x"] - row["width"] / 2) < 30, "in the middle, as what is above it"
 
 
+def test_high_contrast_still_shows_what_is_chosen_and_on(page, window):
+    page.emulate_media(forced_colors="active")
+    lines = "all => all.map(one => getComputedStyle(one).outlineStyle)"
+    assert page.locator("#preset label").evaluate_all(lines) == ["solid", "none", "none"]
+    tab(page, "Generate")
+    drawn = page.locator("#history-star input").evaluate("one => getComputedStyle(one).appearance")
+    assert drawn == "auto", "by the browser, with its tick"
+
+
 def test_the_window_has_one_word_for_a_file_that_was_kept(page, window):
     tab(page, "Runs")
     third = page.locator("#runs-list button.name").nth(2)

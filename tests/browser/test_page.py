@@ -277,6 +277,8 @@ def test_back_leads_from_a_lora_to_the_list_that_it_was_opened_from(page, window
         expect(page.locator("#lora-back")).to_be_visible()
         close()
         expect(page.locator("button.card")).to_be_visible()
+        if close != page.reload:
+            expect(page.locator("button.card")).to_be_focused()  # however far down it stands
         until(page, lambda: page.evaluate("!history.state"))
     page.go_back()
     page.go_back()  # a reload leaves one more that is the list
@@ -302,10 +304,12 @@ def test_what_is_drawn_anew_while_it_is_pressed_is_pressed(page, window):
 def test_a_list_is_chosen_from_by_keys_and_closes_where_it_is_left(page, window):
     details(page)
     field, lists = page.locator("#setting-optimizer input"), page.locator(".options")
+    page.add_style_tag(content=".option-list { max-height: 40px; overflow-y: auto; }")  # as a list of many LoRAs
     field.focus()
     expect(lists).to_have_count(1)
     page.keyboard.press("Tab")
     expect(lists).to_have_count(0)
+    expect(page.locator("input:focus")).to_have_count(1)  # and not on the list, which is gone
     page.keyboard.press("Shift+Tab")
     expect(lists).to_have_count(1)
     page.keyboard.press("Shift+Tab")

@@ -91,9 +91,9 @@ class _Bases:
         live.after(opened)  # memory may be counted from now on
         live.after(self._find.click(self._found, None, looked, **HIDDEN), "#find-bases")
         added, changed = noticed(self._notice, self._added), [self._notice, self._path, *self._outputs]
-        self._add.click(added, [self._path], changed, **HIDDEN)
-        self._path.submit(added, [self._path], changed, **HIDDEN)
-        opened.then(self._found_first, None, looked, **HIDDEN)
+        for add in (self._add.click, self._path.submit):
+            live.after(add(added, [self._path], changed, **HIDDEN))  # it can be chosen on the other tabs from now on
+        live.after(opened.then(self._found_first, None, looked, **HIDDEN))
         signed = noticed(self._signed, self._signed_in)
         self._sign_in.click(signed, [self._token], [self._signed, self._token], **HIDDEN)
 
@@ -163,12 +163,20 @@ class _Bases:
 
     def _removed(self, name: str) -> Changes:
         base_removal.carry_out(self._studio, base_removal.of(self._studio, bases.find(self._studio, name)))
+        self._unchosen()
         return {}
 
     def _forgotten(self, path: str) -> Changes:
         """A base that is gone is not looked after any more."""
         found.forget(self._studio, path)
+        self._unchosen()
         return {}
+
+    def _unchosen(self) -> None:
+        """Whoever takes a base away need not be told on the other tabs that it is gone."""
+        there, drafts = {base.key for base in bases.list_bases(self._studio)}, self._context.drafts
+        drafts.train.change(lambda draft: draft if draft.base in there else replace(draft, base=""))
+        drafts.draw.change(lambda draft: draft if draft.base in there else replace(draft, base=""))
 
     def _added(self, path: str) -> Changes:
         """A base that the user names by its path, quoted or not; used where it lies."""

@@ -42,4 +42,5 @@ def _row(order: Waiting, number: int, count: int) -> str:
         f'aria-label="{label.format(words)}"{" disabled" if off.get(act) else ""}></button>'
         for act, label in _WAYS.items()
     )
-    return f'<li><span class="words" title="{words}">{words}</span>{many}<span class="ways">{ways}</span></li>'
+    told = f'<span class="words" dir="auto" title="{words}">{words}</span>'  # where it is cut, it is so at its end
+    return f'<li>{told}{many}<span class="ways">{ways}</span></li>'

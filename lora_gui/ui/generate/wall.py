@@ -17,7 +17,7 @@ LONGEST = 20  # letters of a LoRA's name under a drawing
 PATIENCE = 0.4  # seconds for new small copies; beyond, the drawings themselves are shown small
 SCRIPT = Path(__file__).with_name("wall.js")
 NONE_FIT = "No drawing fits what you look for."
-STAGE = """<figure class="shown" hidden><div class="frame"></div><figcaption><p class="words"></p>
+STAGE = """<figure class="shown" hidden><div class="frame"></div><figcaption><p class="words" dir="auto"></p>
 <p class="facts"></p></figcaption><div class="acts">
 <button type="button" class="chip" data-use="use">Use these settings</button>
 <button type="button" class="chip" data-use="apart" title="The same seed again: the base alone, each LoRA, all of them"

@@ -186,8 +186,12 @@ class Opened:
         return {self._head: words.head(card, Thumbnails(self._studio)(picture) if picture else "")}
 
     def _card(self, page: Page) -> Card:
-        there = shelf.shelf(self._studio)
-        return shelf.named(self._studio, there, Path((page or {}).get("path", "")).name)
+        """The LoRA that the page shows, also where it was renamed elsewhere. Raises UserError where it is gone."""
+        path = page["path"] if Path(page["path"]).is_file() else scan.now_at(self._studio, page["path"])
+        if not path:
+            what = f"{Path(page['path']).stem} is not in your studio any more."
+            raise UserError(what, "Go to All LoRAs; the bin below them may have it.")
+        return shelf.named(self._studio, shelf.shelf(self._studio), Path(path).name)
 
     def _saved(self, page: Page, title: str, trigger: str, strength: Any, description: str) -> Changes:
         said = changes.Says(title or "", trigger or "", float(strength or 0), description or "")
@@ -208,11 +212,7 @@ class Opened:
 
     def _noted(self, name: str, read: Callable[[str], Any], page: Page, typed: str) -> Changes:
         if page:
-            path = page["path"] if Path(page["path"]).is_file() else scan.now_at(self._studio, page["path"])
-            if not path:
-                what = f"{Path(page['path']).stem} is not in your studio any more, so what you type here is not kept."
-                raise UserError(what, "Have it back from the bin in Library, or go to All LoRAs.")
-            card = self._card({"path": path})
+            card = self._card(page)
             with self._noting:
                 changes.note(self._studio, card, **{name: read(typed or "")})
         return {}

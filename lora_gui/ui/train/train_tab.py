@@ -23,7 +23,7 @@ from lora_gui.ui.train.memory_view import MemoryView
 from lora_gui.ui.train.pictures_view import PicturesView
 from lora_gui.ui.train.presets_view import PresetsView, cards
 from lora_gui.ui.train.run_view import Aside, RunView
-from lora_gui.ui.widgets import form, markup
+from lora_gui.ui.widgets import base_list, form, markup
 from lora_gui.ui.widgets.base_list import BaseList
 from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
@@ -185,7 +185,8 @@ class _Setup:
         if isinstance(problem, SettingError):
             wrong, focus = {problem.setting: problem} | wrong, problem.setting
         values["verdict"] = "" if "trigger" in wrong else planned.verdict(self._studio, draft, found)
-        values["notice"] = markup.problem(problem) if problem else markup.notice(waits or draft.note, kind="note")
+        said = waits or " ".join(filter(None, (draft.note, base_list.gone(self._studio, draft.base))))
+        values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
         values["beginning"] = beginning.words(draft)
         folder = found.folder.name if found else ""
         aim = self._pictures.aim(plan)

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from lora_gui.errors import UserError
+from lora_gui.errors import UserError, shown
 from lora_gui.protocol.jobs import Base
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import bases
@@ -50,6 +50,16 @@ def chosen(studio: Studio, key: str) -> Base:
     if key in unusable:
         raise unusable[key]
     return next((base for base in found if base.key == key), found[0])
+
+
+def gone(studio: Studio, key: str) -> str:
+    """That the base called `key` was chosen and is not here, in a sentence; else empty."""
+    try:
+        base = chosen(studio, key)
+    except UserError:  # which is said elsewhere
+        return ""
+    is_here = key in ("", base.key)
+    return "" if is_here else f"The base {shown(key)} is not here any more; {base.title} takes its place."
 
 
 def _choices(studio: Studio) -> list[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """The tab of the bases: cards of all that is known, rows of the user's own, what it finds, and what its buttons do."""
 
+from dataclasses import replace
+
 import gradio as gr
 import pytest
 
@@ -29,10 +31,12 @@ def studio(tmp_path, monkeypatch):
 @pytest.fixture
 def view(studio):
     """The tab, laid out; `view.find()` looks and gives the last answer."""
-    with gr.Blocks():
+    with gr.Blocks() as window:
         context = Context(studio, Drawer(studio))
-        with gr.Tabs() as context.tabs, gr.Tab("Bases"):
+        with gr.Tabs() as context.tabs, gr.Tab("Bases") as tab:
             made = bases_tab._Bases(context)
+        made.connect(tab)
+    made.events = window.fns
     made.find = lambda: list(made._found())[-1]
     return made
 
@@ -147,6 +151,10 @@ def test_a_base_is_added_by_its_path_and_what_is_none_is_refused_in_a_sentence(v
     }.items():  # fmt: skip
         with pytest.raises(UserError, match=what):
             view._added(wrong)
+    adds = {(view._add._id, "click"), (view._path._id, "submit")}
+    added = {id for id, one in view.events.items() if adds & {*one.targets}}
+    looked = {one.trigger_after for one in view.events.values() if "studio.after" in str(one.js)}
+    assert len(added) == 2 and added <= looked, "the other tabs offer it at once"
 
 
 def test_own_bases_fold_after_the_eighth_and_one_that_is_gone_says_so_until_it_is_forgotten(view, studio, tmp_path):
@@ -160,5 +168,9 @@ def test_own_bases_fold_after_the_eighth_and_one_that_is_gone_says_so_until_it_i
     path.unlink()
     told = view._listed()[view._own]
     assert f"Not there any more: {path}" in told and "lost" not in {base.key for base in bases.list_bases(studio)}
+    drafts = view._context.drafts
+    drafts.train.change(lambda draft: replace(draft, base="lost"))
+    drafts.draw.change(lambda draft: replace(draft, base="mine-03"))
     view._acts["forget"](str(path))
     assert "Not there any more" not in view._listed()[view._own]
+    assert (drafts.train.value.base, drafts.draw.value.base) == ("", "mine-03"), "nobody is told of it on Train"

@@ -67,3 +67,11 @@ def test_what_is_switched_off_leads_nowhere_and_two_families_are_told(studio, en
 def test_a_lora_that_is_gone_says_nothing(studio):
     draft = DrawDraft(base="starter", stack=(Entry(True, str(studio.loras / "gone.safetensors"), 1.0),))
     assert follow.followed(studio, draft) == draft and follow.missing(studio, draft) == ""
+
+
+def test_a_base_that_was_chosen_and_is_gone_is_said_until_another_is_chosen(studio):
+    pretty = sparse(studio.bases / "pretty.safetensors", like.SDXL)
+    draft = DrawDraft(base="pretty")
+    assert follow.missing(studio, draft) == follow.missing(studio, DrawDraft()) == ""
+    pretty.unlink()
+    assert follow.missing(studio, draft) == "The base 'pretty' is not here any more; Starter takes its place."

@@ -11,8 +11,9 @@ import pytest
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.ui.context import Context
+from lora_gui.ui.generate import under_way
 from lora_gui.ui.generate.gallery import Gallery
-from lora_gui.ui.generate.wall import A_PAGE, NONE_FIT
+from lora_gui.ui.generate.wall import A_PAGE, NONE_FIT, STAGE
 from tests import making
 
 
@@ -82,3 +83,9 @@ def test_what_was_pressed_is_told_of_where_it_is_not_listed_and_as_gone_where_it
     assert beside(gallery, acted(gallery, "delete", name)) == ([newest], name)
     again = acted(gallery, "star", name)
     assert "not there any more" in again[gallery._said] and beside(gallery, again) == ([newest], name)
+
+
+def test_a_prompt_that_is_written_from_right_to_left_is_cut_at_its_end():
+    order = SimpleNamespace(id="an order", prompt="\u05e9\u05dc\u05d5\u05dd", of=1)
+    for shown in (STAGE, under_way.behind([order, order])):
+        assert 'class="words" dir="auto"' in shown

@@ -1,6 +1,7 @@
 """One LoRA that was opened: its fields, its buttons, and where they lead."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -60,11 +61,13 @@ def test_saving_renaming_and_noting_change_what_they_say(fox):
     noted = notes.of(fox.studio, "red-fox")
     assert (noted.text, noted.tags) == ("mine", ("a", "b"))
     view._noted("text", str, fox.page, "by an older page")
+    assert "red-fox goes to the bin" in view._asked(fox.page)[view._frees], "an older page still means it"
     assert notes.of(fox.studio, "red-fox").text == "by an older page" and not notes.place(fox.studio, "fox").exists()
     assert view._noted("text", str, {}, "of none") == {}
     bin.delete(fox.studio, fox.studio.loras / "red-fox.safetensors")
-    with pytest.raises(UserError, match="red-fox is not in your studio any more, so what you type here is not kept."):
-        view._noted("text", str, page, "of a LoRA that has gone")
+    for act in (view._asked, partial(view._noted, "text", str, typed="of a LoRA that has gone")):
+        with pytest.raises(UserError, match="red-fox is not in your studio any more."):
+            act(page=page)
     bin.restore(fox.studio, bin.find(fox.studio, "red-fox"))
     with pytest.raises(UserError):
         view._renamed(page, "a/b")

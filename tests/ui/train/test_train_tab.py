@@ -104,11 +104,15 @@ def test_a_page_is_sent_the_pictures_only_where_it_shows_others(page):
     assert (cell["size"], cell["learnt"], cell["crop"]) == ([96, 96], [64, 64], [0.5, 0.5])
 
 
-def test_pictures_that_are_deleted_elsewhere_go_from_the_page(page):
+def test_pictures_that_are_deleted_elsewhere_go_from_the_page_and_a_base_that_is_gone_is_said(page):
     shutil.rmtree(page.context.studio.pictures / page.shown["folder"])
     page.takes(page.setup._look(page.shown))
     assert page.shown["folder"] == "" and not page.changes[page.setup._pictures._chosen]["visible"]
     assert page.setup._look(page.shown) == {}
+    page.types(base="pretty")
+    assert "is not here any more; Starter takes its place." in page.values["notice"]
+    page.types(base="starter")
+    assert page.values["notice"] == ""
 
 
 def test_a_start_that_is_refused_ends_no_drawing_and_lets_no_queue_go_on(page, monkeypatch):
