@@ -175,7 +175,7 @@ def test_a_disk_that_is_full_at_the_end_of_the_installation_is_said(recorded):
 
 # Answers as uv, which leaves half a package where the disk is full, and takes it for installed the next time.
 HALF_DONE = f"""#!/bin/bash
-case "$2" in *dist-info*) exec {sys.executable} "$@" ;; uv) cd .venv/lib/python3.11/site-packages ;; *) exit 0 ;; esac
+case "$2" in *dist-info*) exec '{sys.executable}' "$@" ;; uv) cd .venv/lib/python3.11/site-packages ;; *) exit 0 ;; esac
 [ -d late.dist-info ] || {{ {shutil.which("mkdir")} late.dist-info; exit 1; }}
 """
 
