@@ -93,7 +93,7 @@ def test_a_packed_run_is_trained_by_its_one_command_with_two_processes_and_taken
     shutil.rmtree(base.parent / "moved", ignore_errors=True)
     python = folder / "program" / ".venv" / "bin" / "python"  # as the launcher would have installed it
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     listed = b"".join((folder / "program" / f"requirements.{kind}").read_bytes() for kind in ("txt", "lock"))
     (folder / "program" / ".venv" / "installed-requirements").write_bytes(listed)
