@@ -62,16 +62,16 @@ def rename(studio: Studio, card: Card, name: str) -> Path:
 def say(studio: Studio, card: Card, says: Says) -> None:
     """Let the file say this of itself; its weights stay byte for byte. Raises UserError where it cannot."""
     title, trigger = clean_caption(says.title), clean_caption(says.trigger)
-    text = plain_lines(says.description)
+    text, now = plain_lines(says.description), edit.metadata(card.path)
+    before = _said(now)
     for field, value in (("title", title), ("trigger", trigger), ("description", text)):
-        if len(value) > LONGEST[field]:
+        if len(value) > LONGEST[field] and getattr(says, field) != getattr(before, field):
             what = f"The {field} is {len(value):,} characters long."
             raise SettingError(what, f"Use at most {LONGEST[field]:,}.", field)
     if not 0 <= says.strength <= STRONGEST:
         what = f"The best strength is between 0 and {STRONGEST:g}."
         raise SettingError(what, "0 says none.", "strength")
-    now = edit.metadata(card.path)
-    if trigger != trigger_of(now):  # what another program wrote stays as it is
+    if trigger != before.trigger:  # what another program wrote stays as it is
         for word in filter(None, map(str.strip, trigger.split(","))):
             triggers.usable(word)
     changes = edited(now, title, trigger, says.strength, text)
@@ -94,11 +94,12 @@ def write(studio: Studio, path: Path, fields: Mapping[str, str | None]) -> None:
 
 def says(card: Card, **changes: Any) -> Says:
     """What the file of a LoRA says now, with `changes` of it. Raises UserError where it cannot be read."""
-    now = edit.metadata(card.path)
-    said = Says(
-        now.get("modelspec.title", ""), trigger_of(now), strength_of(now), now.get("modelspec.description", "")
-    )
-    return replace(said, **changes)
+    return replace(_said(edit.metadata(card.path)), **changes)
+
+
+def _said(now: dict[str, str]) -> Says:
+    title, description = now.get("modelspec.title", ""), now.get("modelspec.description", "")
+    return Says(title, trigger_of(now), strength_of(now), description)
 
 
 def note(studio: Studio, card: Card, **changes: object) -> Notes:

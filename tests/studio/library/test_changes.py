@@ -90,10 +90,11 @@ def test_what_a_trainer_counted_of_its_captions_stays(studio):
     assert card(studio, "fox").info.trigger == "inkfox"
 
 
-def test_several_trigger_words_are_taken_and_one_of_another_program_stays_as_it_is(studio):
-    making.lora(studio, "fox", **{"modelspec.trigger_phrase": "<fox>"})
-    changes.say(studio, card(studio, "fox"), changes.Says("A fox", "<fox>", 0, ""))
-    assert changes.says(card(studio, "fox")).trigger == "<fox>"
+@pytest.mark.parametrize("theirs", ["<fox>", "fox, " * 60 + "fox"])
+def test_several_trigger_words_are_taken_and_one_of_another_program_stays_as_it_is(studio, theirs):
+    making.lora(studio, "fox", **{"modelspec.trigger_phrase": theirs})
+    changes.say(studio, card(studio, "fox"), changes.Says("A fox", theirs, 0, ""))
+    assert changes.says(card(studio, "fox")).trigger == theirs
     changes.say(studio, card(studio, "fox"), changes.Says("A fox", "inkfox, red brush", 0, ""))
     assert card(studio, "fox").info.trigger == "inkfox, red brush"
 
