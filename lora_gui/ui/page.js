@@ -13,7 +13,7 @@ window.studio = (() => {
   let comes = true; // whether an answer to a look is on its way; to the one that opens the page, at first
   let opens = 0; // until when the page waits for that one
 
-  const form = key => forms[key] ??= { typed: {}, number: -1, asked: -Infinity };
+  const form = key => forms[key] ??= { key, typed: {}, number: -1, asked: -Infinity };
   const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
   const isEmpty = value => value === null || value === undefined || value === '';
   const isSeen = element => element?.isConnected && element.checkVisibility();
@@ -49,7 +49,7 @@ window.studio = (() => {
     if (!news.length || !one.trigger) return;
     for (const [, typed] of news) { typed.sent = typed.value; typed.tries += 1; }
     one.asked = performance.now();
-    one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])) });
+    one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])), form: one.key });
   }
 
   // What is pressed is told after what was typed before it. A look takes long: what a press was replied meanwhile is
@@ -64,6 +64,8 @@ window.studio = (() => {
     if (how.body.includes(EDIT)) {
       const answer = heard(fetched(where, how)), late = new Promise(done => setTimeout(done, PATIENCE));
       editing = Promise.race([Promise.allSettled([editing, answer]), late]);
+      const own = Object.values(forms).find(one => how.body.includes(`"form":"${one.key}"`));
+      Promise.allSettled([answer]).then(() => { if (own) own.asked = -Infinity; }); // and at no other answer
       return answer;
     }
     if (!how.body.includes(LOOK)) {
@@ -157,7 +159,6 @@ window.studio = (() => {
   function fill(key, kept, shown) {
     const one = form(key);
     hear(one, kept);
-    one.asked = -Infinity;
     const values = one.due ? one.names.map((name, at) => (
       name in one.values ? taken(one, name, one.values[name], shown[at]) : undefined)) : [];
     one.due = false;

@@ -302,6 +302,33 @@ def test_a_look_older_than_the_answer_to_a_press_is_passed_over(page, browser, w
     context.close()
 
 
+def test_of_two_edits_none_overtakes_the_other_whatever_is_answered_meanwhile(page, window):
+    under_way, most = set(), []
+
+    def late(route):
+        if '"event_data":{"changes":' not in (route.request.post_data or ""):
+            route.continue_()
+            return
+        under_way.add(route)
+        most.append(len(under_way))
+        page.wait_for_timeout(400)
+        route.fulfill(response=route.fetch())
+        under_way.discard(route)
+
+    page.route("**/run/predict", late)
+    trigger = page.locator("#trigger input")
+    trigger.fill("z")
+    page.evaluate("studio.fill('train', '', [])")  # as when another answer comes, to what was pressed before
+    trigger.fill("zxy")
+    page.evaluate("studio.fill('train', '', [])")
+    trigger.fill("zxy_style")
+    wait_for_draft(page, window, "zxy_style")
+    page.wait_for_timeout(500)
+    expect(trigger).to_have_value("zxy_style")
+    page.unroute_all(behavior="wait")
+    assert set(most) == {1} and window.complaints == []
+
+
 def test_two_starts_at_once_make_one_run_and_both_windows_show_it(page, browser, window):
     if not bases.list_bases(Studio(window.home)):
         pytest.skip("This copy of the app has no starter, the base to train on.")
