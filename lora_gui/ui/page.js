@@ -484,8 +484,8 @@ window.studio = (() => {
     if (alone >= ALONE || looked >= ENOUGH) cancelAnimationFrame(own);
   });
 
-  // Gradio watches all that it was given, and for each component looks through what listens to what: half of the work
-  // of opening. What listens never changes, and what is no plain object is not watched.
+  // Gradio watches all that it was given, and for each component looks through what listens to what: nearly half of
+  // what scripts do while the page opens. What listens never changes, and what is no plain object is not watched.
   const unwatched = {};
   for (const listens of window.gradio_config.dependencies) Object.setPrototypeOf(listens, unwatched);
 
