@@ -68,7 +68,7 @@ function beside(one, other) {
 // What is shown stays while none fits what is looked for, and goes once it is no more.
 function arrange() {
   const { there, gone } = JSON.parse(wall.querySelector('[data-beside]')?.dataset.beside || '{"there":[]}');
-  const known = [...items().map(item => ({ ...item.dataset })), ...there], by = turned;
+  const listed = items().map(item => ({ ...item.dataset })), known = [...listed, ...there], by = turned;
   turned = 0;
   if (shown?.name === gone) shown = null;
   const kept = known.find(one => one.name === shown?.name);
@@ -78,7 +78,7 @@ function arrange() {
     newest = latest.name;
     show(latest);
   } else if (kept) tell(kept);
-  else if (known.length) show(known.at(by < 0 ? -1 : 0));
+  else if (known.length && (listed.length || !shown)) show(listed.at(by < 0 ? -1 : 0) ?? known[0]);
   figure.hidden = !shown;
   element.querySelector('#no-drawings').hidden = Boolean(shown);
 }
