@@ -46,6 +46,16 @@ def gigabytes(text: str) -> float:
     return size
 
 
+def know_defaults(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Let `given` tell which of these options were given."""
+    parser.set_defaults(usual={name: parser.get_default(name) for name in names})
+
+
+def given(options: argparse.Namespace) -> list[str]:
+    """The names of the options, of those that `know_defaults` was told of, that are not as they are by themselves."""
+    return [name for name, usual in options.usual.items() if getattr(options, name) != usual]
+
+
 def settings_of(pairs: list[str], settings: "type[BaseModel]") -> dict[str, Any]:
     """`steps=300` and the like, as the setting takes it; how a list was taken apart is said."""
     from lora_gui import typed

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_gui.commands import Register, as_path, note, once
+from lora_gui.commands import Register, as_path, given, know_defaults, note, once
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 
@@ -39,6 +39,7 @@ def add(commands: Any, register: Register) -> None:
     give.add_argument("--public", action="store_true", help="to publish: for everybody (default: for you alone)")
     give.add_argument("--folder", type=as_path, help="to publish: a folder that was shared before, as it is")
     give.add_argument("--yes", action="store_true", help="to publish: upload; without it, what would be is shown")
+    know_defaults(give, *_HEEDED["publish"])  # which heeds them all
 
 
 def run_give(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
@@ -47,9 +48,8 @@ def run_give(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
         raise UserError("Nobody is named to give it to.", "Add --for PROGRAM, or one of: " + ", ".join(_WAYS) + ".")
     if options.way and options.program:
         raise UserError("A LoRA is given in one way at a time.", f"Leave out --for, or {options.way}.")
-    given = [name for name, usual in _USUAL.items() if getattr(options, name) != usual]
-    if unheard := [f"--{name}" for name in given if name not in _HEEDED.get(options.way, ())]:
-        what = f"{', '.join(unheard)} says nothing to {options.way or 'a program'}."
+    if unheard := [name for name in given(options) if name not in _HEEDED.get(options.way, ())]:
+        what = f"--{', --'.join(unheard)} says nothing to {options.way or 'a program'}."
         raise UserError(what, "Leave that out, or give it in the way that is meant.")
     return _WAYS[options.way](options, studio) if options.way else _for_program(options, studio)
 
@@ -163,7 +163,8 @@ def _drawer(studio: Studio) -> "closing[Drawer]":
     return closing(Drawer(studio))
 
 
-# What is said of some ways only: what it is where nothing is said, and who heeds it.
-_USUAL: dict[str, Any] = {"drawing": [], "strength": None, "repo": None, "public": False, "folder": None, "yes": False}
-_HEEDED = {"share": ("drawing", "strength"), "civitai": ("drawing", "strength"), "publish": tuple(_USUAL)}
+_HEEDED = {
+    "share": ("drawing", "strength"), "civitai": ("drawing", "strength"),
+    "publish": ("drawing", "strength", "repo", "public", "folder", "yes"),
+}  # fmt: skip
 _WAYS = {"share": _share, "civitai": _civitai, "publish": _publish}

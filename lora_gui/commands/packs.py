@@ -3,13 +3,10 @@
 import argparse
 from typing import Any
 
-from lora_gui.commands import Register, as_path, note
+from lora_gui.commands import Register, as_path, given, know_defaults, note
 from lora_gui.commands.train import add_settings, order
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
-
-# What is said of a new training only, and what stands for it where nothing is said.
-_OF_SET: dict[str, Any] = {"trigger": None, "name": None, "preset": "style", "base": "starter", "vram": None, "set": []}
 
 
 def add(commands: Any, register: Register) -> None:
@@ -22,6 +19,7 @@ def add(commands: Any, register: Register) -> None:
     pack.add_argument("--trigger", help="of a set: the word that calls the LoRA")
     pack.add_argument("--name", help="of a set: the name of the LoRA")
     add_settings(pack)
+    know_defaults(pack, "trigger", "name", "preset", "base", "vram", "set")  # which are of a new training
     take = register(commands, "take", run_take, "take back what a packed training has become: LoRA, samples, events")
     take.set_defaults(makes_studio=True)
     take.add_argument("folder", type=as_path, metavar="FOLDER", help="the packed folder, copied back")
@@ -34,8 +32,8 @@ def run_pack(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     place = studio.pictures / options.what
     if place not in pictures.picture_sets(studio):
         run = runs.find(studio, options.what)
-        if more := [f"--{name}" for name, usual in _OF_SET.items() if getattr(options, name) != usual]:
-            what = f"A run is packed with the settings that it has, without {', '.join(more)}."
+        if more := given(options):
+            what = f"A run is packed with the settings that it has, without --{', --'.join(more)}."
             raise UserError(what, "Leave that out, or pack its picture set.")
         return packing.pack(studio, run, options.to, options.with_base)
     if not options.trigger or not options.name:

@@ -103,7 +103,7 @@ def take_in(studio: Studio, bringing: Bringing) -> Brought | None:
         if not bringing.is_here():
             return None
         about = _usable(folder)
-        lora = loras.import_lora(studio, folder / BROUGHT.lora, Path(about.file).stem)
+        lora = loras.take_in(studio, folder / BROUGHT.lora, Path(about.file).stem)
         cover = lora.path.with_name(lora.path.stem + PICTURES[0])
         try:
             pictured = _cover(folder / BROUGHT.picture, cover)

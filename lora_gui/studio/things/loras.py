@@ -96,6 +96,11 @@ def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
     """Copy a LoRA into the studio under a free name: its own, or one like `name`; what peft has put beside it stands in
     the copy. Raises UserError, and keeps nothing, where it is not usable."""
     require_usable(path)
+    return take_in(studio, path, name)
+
+
+def take_in(studio: Studio, path: Path, name: str = "") -> LoraInfo:
+    """As `import_lora`, of a file that is known to be usable: whether it is takes reading the whole of it."""
     settings = peft_settings.beside(Path(path))
     lock = Lock(studio.cache / "bring.lock")  # from the choice of the name until the file has it, which takes long
     with lock.alone(PATIENCE, "Other LoRAs are just being brought here."):

@@ -175,8 +175,8 @@ class _Bases:
     def _unchosen(self) -> None:
         """Whoever takes a base away need not be told on the other tabs that it is gone."""
         there, drafts = {base.key for base in bases.list_bases(self._studio)}, self._context.drafts
-        drafts.train.change(lambda draft: draft if draft.base in there else replace(draft, base=""))
-        drafts.draw.change(lambda draft: draft if draft.base in there else replace(draft, base=""))
+        for held in (drafts.train, drafts.draw):
+            held.change(lambda draft: draft if draft.base in there else replace(draft, base=""))
 
     def _added(self, path: str) -> Changes:
         """A base that the user names by its path, quoted or not; used where it lies."""
