@@ -9,7 +9,7 @@ from lora_gui.errors import UserError
 from lora_gui.formats.png import EXACT
 from lora_gui.formats.recall import a1111, comfy, ours, records
 from lora_gui.formats.recall.embedded import texts
-from lora_gui.formats.recall.recalled import Recalled
+from lora_gui.formats.recall.recalled import LONGEST, MOST, Recalled
 
 
 def _parameters(text: str) -> Recalled:
@@ -32,7 +32,7 @@ def recall(path: Path) -> Recalled:
                 problem = problem or error
                 continue
             left = (f"{problem.what} The text beside it is read instead.",) if problem else ()
-            return replace(found, left=left + found.left)
+            return _within(replace(found, left=left + found.left))
     if problem:
         raise problem
     if "workflow" in said:
@@ -42,3 +42,19 @@ def recall(path: Path) -> Recalled:
         )
     remedy = "Choose the picture as the program had saved it: other programs and most websites take that out."
     raise UserError(f"{path.name} does not say how it was made.", remedy)
+
+
+def _within(found: Recalled) -> Recalled:
+    """With no longer prompts and no more LoRAs than are taken here."""
+    prompts = {name: str(found.settings.get(name, "")) for name in ("prompt", "negative_prompt")}
+    cut = {name: text[:LONGEST] for name, text in prompts.items() if len(text) > LONGEST}
+    said = [f"The {name.replace('_', ' ')} is cut to {LONGEST:,} characters." for name in cut]
+    if len(found.loras) > MOST:
+        said.append(f"It used {len(found.loras)} LoRAs, of which the first {MOST} are taken.")
+    return replace(
+        found,
+        settings=found.settings | cut,
+        loras=found.loras[:MOST],
+        left=(*found.left, *said),
+        exact=found.exact and not said,
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
-from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, besides, number, sampling, whole
+from lora_gui.formats.recall.recalled import Lora, Recalled, besides, number, sampling, whole
 
 _FIELD = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _TAG = re.compile(r"<(?:lora|lyco)\s*:([^<>]{1,300})>", re.IGNORECASE)
@@ -39,7 +39,7 @@ def read(text: str) -> Recalled:
     hashes = _hashes(fields.get("Lora hashes", ""))
     tagged, unknown = _loras(prompt, hashes)
     named = [(name, weight) for kind, name, weight in used if kind in _LORAS] + _weights(fields.get("Lora weights", ""))
-    loras = tagged or tuple(Lora(name, weight, hashes.get(name, "").lower()) for name, weight in named[:MOST])
+    loras = tagged or tuple(Lora(name, weight, hashes.get(name, "").lower()) for name, weight in named)
     bases = [name for kind, name, _ in used if kind == _BASE]
     kept, left = _settings(fields)
     left += unknown
@@ -47,9 +47,7 @@ def read(text: str) -> Recalled:
     others += [f"{kind} {name}" for kind, name, _ in used if kind not in (*_LORAS, _BASE)]
     if others:
         left.append(f"Not carried over: {', '.join(others[:8])}.")
-    if len(prompt) > LONGEST:
-        left.append(f"The prompt is cut to {LONGEST} characters.")
-    settings = {"prompt": _without_tags(prompt)[:LONGEST], "negative_prompt": negative[:LONGEST]} | kept
+    settings = {"prompt": _without_tags(prompt), "negative_prompt": negative} | kept
     version = fields.get("Version", "")
     return Recalled(
         program="Forge" if version.startswith("f") else "LoRA Studio" if "LoRA Studio" in version else "A1111",
@@ -137,7 +135,7 @@ def _loras(prompt: str, hashes: dict[str, str]) -> tuple[tuple[Lora, ...], list[
         found.append(Lora(plain(name), strength, hashes.get(name, "").lower(), parts))
         if odd := [*odd, *filter(None, further), *(f"{key}={value}" for key, value in named.items())]:
             left.append(f"Not known here of the LoRA {name[:60]}, and left out: {', '.join(odd)[:100]}.")
-    return tuple(found[:MOST]), left[:MOST]
+    return tuple(found), left[:8]
 
 
 def _without_tags(text: str) -> str:

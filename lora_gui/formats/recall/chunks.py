@@ -27,14 +27,12 @@ def of_png(file: IO[bytes]) -> dict[str, str]:
         length, kind = _HEAD.unpack(head)
         if kind == b"IEND":
             break
+        ends = file.tell() + length + 4  # behind its checksum
         if kind in _READERS and length <= MOST:
             _keep(kind, file.read(length), found)
-            file.seek(4, 1)  # its checksum
         elif kind == b"eXIf" and length <= MOST:
             found = exif.texts(file.read(length)) | found
-            file.seek(4, 1)
-        else:
-            file.seek(length + 4, 1)
+        file.seek(ends)
     return found
 
 

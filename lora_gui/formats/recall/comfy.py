@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
-from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, besides, number, sampling, stem, whole
+from lora_gui.formats.recall.recalled import LONGEST, Lora, Recalled, besides, number, sampling, stem, whole
 
 Node = dict[str, Any]
 NODES, DEEP = 5_000, 200  # of a workflow, and of a way through it
@@ -139,7 +139,7 @@ def read(text: str) -> Recalled:
     return Recalled(
         program="ComfyUI",
         settings={name: value for name, value in settings.items() if value is not None},
-        loras=tuple(loras[:MOST]),
+        loras=tuple(loras),
         base=base,
         left=tuple(plain(one) for one in graph.left),
     )
@@ -270,10 +270,7 @@ def _prompt(graph: Graph, given: Node, called: str) -> str:
     texts = [text for one in _PROMPTS if one in given and (text := graph.text(given, one, called))]
     if len(set(texts)) > 1:
         graph.left.append(f"Of {called} only what one text encoder was given is carried over; others had other words.")
-    text = next(iter(texts), "")
-    if len(text) > LONGEST:
-        graph.left.append(f"A prompt is cut to {LONGEST} characters.")
-    return text[:LONGEST]
+    return next(iter(texts), "")
 
 
 def _clip_skip(graph: Graph, link: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from lora_gui.errors import UserError
 from lora_gui.formats.generation import PICTURES
 from lora_gui.formats.header import plain
-from lora_gui.formats.recall.recalled import MOST, Lora, Recalled, number
+from lora_gui.formats.recall.recalled import Lora, Recalled, number
 from lora_gui.settings import DrawSettings, StackEntry
 
 
@@ -48,7 +48,7 @@ def _with_hashes(rows: Any, counted: Any) -> list[dict[str, Any]]:
 
 
 def _rows(said: Any) -> list[dict[str, Any]]:
-    return [one for one in said[:MOST] if isinstance(one, dict)] if isinstance(said, list) else []
+    return [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
 
 
 def _lora(said: dict[str, Any]) -> Lora:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
-from lora_gui.formats.recall.recalled import LONGEST, MOST, Lora, Recalled, number, sampling, stem, whole
+from lora_gui.formats.recall.recalled import Lora, Recalled, number, sampling, stem, whole
 
 Said = dict[str, Any]
 _SIZE = re.compile(r"\((\d{1,5}), ?(\d{1,5})\)")
@@ -94,7 +94,7 @@ def _recalled(
     kept, left = sampling(*(str(one or "") for one in sampler))
     settings: dict[str, Any] = dict(kept)
     for name, prompt in zip(("prompt", "negative_prompt"), prompts, strict=True):
-        settings[name] = str(prompt or "")[:LONGEST]
+        settings[name] = str(prompt or "")
     for name in ("steps", "seed", "width", "height", "clip_skip"):
         settings[name] = whole(said.get(name))
     settings["guidance"] = number(said.get("guidance"))
@@ -103,7 +103,7 @@ def _recalled(
     return Recalled(
         program=program,
         settings={name: value for name, value in settings.items() if value is not None},
-        loras=tuple(one for one in loras if one)[:MOST],
+        loras=tuple(one for one in loras if one),
         base=plain(str(base[0] or "")),
         base_hash=plain(str(base[1] or ""))[:64],
         left=tuple(map(plain, left)),

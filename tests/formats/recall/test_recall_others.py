@@ -80,3 +80,21 @@ def test_where_one_record_cannot_be_read_the_text_beside_it_is_and_that_is_told(
     assert not damaged.exact and "damaged" in damaged.left[0]
     with pytest.raises(UserError, match="no sampler"):
         recall(saved(tmp_path / "a.png", prompt=unknown, parameters="a fox"))
+
+
+LONG = "a fox, " * 600
+SWARM = {"prompt": LONG, "loras": [f"l{n}" for n in range(20)], "loraweights": [1] * 20}
+WORKFLOW = SD | {"6": node("CLIPTextEncode", text=LONG, clip=["4", 1])}
+OWN = {"base": {}, "loras": [], "settings": {"prompt": LONG, "stack": [{"lora": "a"}] * 20}}
+
+
+@pytest.mark.parametrize("keyword, text", [
+    ("parameters", LONG + "<lora:a:1>" * 20 + "\n" + FLUX.splitlines()[1]), ("prompt", json.dumps(WORKFLOW)),
+    ("parameters", json.dumps({"sui_image_params": SWARM})), ("lora_studio", json.dumps(OWN)),
+], ids=["a1111", "comfyui", "swarmui", "ours"])  # fmt: skip
+def test_longer_prompts_and_more_loras_than_are_taken_here_are_cut_and_that_is_told(tmp_path, keyword, text):
+    found = recall(saved(tmp_path / "a.png", **{keyword: text}))
+    assert found.settings["prompt"] == LONG[:4000] and "The prompt is cut to 4,000 characters." in found.left
+    if keyword != "prompt":
+        assert len(found.loras) == 16 and "It used 20 LoRAs, of which the first 16 are taken." in found.left
+    assert not found.exact
