@@ -6,6 +6,7 @@ own input alone, and stands here as it was typed, also where it is wrong.
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -40,6 +41,13 @@ class Entry(NamedTuple):
 def entry_of(row: StackEntry, on: bool = True) -> Entry:
     """A row of the stack as the window holds it."""
     return Entry(on, **{name: getattr(row, name) for name in StackEntry.model_fields})
+
+
+class Typed(NamedTuple):
+    """What was typed into a field, and when, in ms; infinity stands for what the window itself puts there."""
+
+    value: Any
+    at: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -104,11 +112,21 @@ class Held(Generic[Kind]):
         self._look, self._keep = look, keep
         self._number = 1
         self._lock = threading.Lock()
+        self._took: dict[str, float] = {}  # when what was taken last of each field was typed; ms
 
-    def get(self) -> tuple[int, Kind]:
+    def newest(self, typed: dict[str, Typed]) -> dict[str, Any]:
+        """What of it was not taken yet and is not older than what was; asked within a `change`, of which none overtakes
+        the other."""
+        now = time.time() * 1000  # what is later was typed before the clock was set back
+        newer = {name: one for name, one in typed.items() if not one.at <= self._took.get(name, -math.inf) <= now}
+        self._took |= {name: one.at for name, one in newer.items() if one.at < math.inf}
+        return {name: one.value for name, one in newer.items()}
+
+    def get(self) -> tuple[int, Kind, dict[str, float]]:
+        """The number, the draft, and when what was taken last of each field was typed, in ms."""
         self._look()
         with self._lock:
-            return self._number, self._value
+            return self._number, self._value, dict(self._took)
 
     @property
     def value(self) -> Kind:
@@ -192,13 +210,23 @@ def _read(plain: Kind, kept: Any) -> Kind:
     return type(plain)(**found)
 
 
-def typed_in(changes: Any) -> tuple[dict[str, Any], SettingError | None]:
-    """What of the `changes` of a page its fields can give, and why the rest is not kept."""
-    given = {str(name): value for name, value in dict(changes or {}).items()}
-    typed = {name: value for name, value in given.items() if value is None or is_typed(value)}
-    long = next((name for name, value in given.items() if isinstance(value, str) and len(value) > LONGEST), "")
+def typed_in(changes: Any) -> tuple[dict[str, Typed], SettingError | None]:
+    """What of the `changes` of a page its fields can give, and why the rest is not kept.
+
+    Each is a value, or a value with when it was typed, in ms.
+    """
+    given = {str(name): _typed(value) for name, value in dict(changes or {}).items()}
+    typed = {name: one for name, one in given.items() if one.value is None or is_typed(one.value)}
+    long = next((name for name, (value, _) in given.items() if isinstance(value, str) and len(value) > LONGEST), "")
     what = f"This text has more than {LONGEST:,} characters, and is not kept."
     return typed, SettingError(what, "Shorten it.", long) if long else None
+
+
+def _typed(given: Any) -> Typed:
+    match given:
+        case [value, int(at) | float(at)]:
+            return Typed(value, at)
+    return Typed(given)
 
 
 def is_typed(value: Any) -> bool:

@@ -13,7 +13,7 @@ window.studio = (() => {
   let comes = true; // whether an answer to a look is on its way; to the one that opens the page, at first
   let opens = 0; // until when the page waits for that one
 
-  const form = key => forms[key] ??= { key, typed: {}, number: -1, asked: -Infinity };
+  const form = key => forms[key] ??= { key, typed: {}, took: {}, number: -1, asked: -Infinity };
   const same = (one, other) => JSON.stringify(one ?? null) === JSON.stringify(other ?? null);
   const isEmpty = value => value === null || value === undefined || value === '';
   const isSeen = element => element?.isConnected && element.checkVisibility();
@@ -34,9 +34,12 @@ window.studio = (() => {
     }, true);
   }
 
-  // An edit is sent at once; what is typed until its answer goes together in the next one, so none overtakes another.
+  // An edit is sent at once, with when it was typed, so that an older one changes nothing however late it comes; what is
+  // typed until its answer goes together in the next one.
+  let latest = 0; // ms; of two edits none is as old as the other
   function edit(key, name, value) {
-    form(key).typed[name] = { value, element: document.activeElement, tries: 0 };
+    latest = Math.max(Date.now(), latest + 1);
+    form(key).typed[name] = { value, at: latest, element: document.activeElement, tries: 0 };
     send(form(key));
     return [];
   }
@@ -45,31 +48,28 @@ window.studio = (() => {
     clearTimeout(one.later);
     const waits = one.asked + PATIENCE - performance.now();
     if (waits > 0) { one.later = setTimeout(send, waits, one); return; }
-    const news = Object.entries(one.typed).filter(([, typed]) => typed.sent !== typed.value && typed.tries < TRIES);
+    const news = Object.entries(one.typed).filter(([, typed]) => !typed.isSent && typed.tries < TRIES);
     if (!news.length || !one.trigger) return;
-    for (const [, typed] of news) { typed.sent = typed.value; typed.tries += 1; }
+    for (const [, typed] of news) { typed.isSent = true; typed.tries += 1; }
     one.asked = performance.now();
-    one.trigger('input', { changes: Object.fromEntries(news.map(([name, typed]) => [name, typed.value])), form: one.key });
+    one.trigger('input', { changes: stamped(news), form: one.key });
   }
+  const stamped = news => Object.fromEntries(news.map(([name, { value, at }]) => [name, [value, at]]));
 
-  // What is pressed is told after what was typed before it. A look takes long: what a press was replied meanwhile is
-  // newer, and must not be drawn over. Nothing is lost by passing such a look over, since it is the page that says what
-  // it was told: it looks again. Of answers to edits the fields know themselves which is newer.
+  // A look takes long: what a press was replied meanwhile is newer, and must not be drawn over. Nothing is lost by
+  // passing such a look over, since it is the page that says what it was told: it looks again. Of answers to edits the
+  // fields know themselves which is newer.
   const LOOK = '"event_data":{"look":', EDIT = '"event_data":{"changes":', SAME = { __type__: 'update' };
   const fetched = window.fetch;
-  let answers = 0, editing = Promise.resolve();
+  let answers = 0;
   window.fetch = async (where, how) => {
     const isEvent = typeof how?.body === 'string' && /\/(run\/predict|queue\/join)/.test(where);
     if (!isEvent) return fetched(where, how);
     if (how.body.includes(EDIT)) {
-      const answer = heard(fetched(where, how)), late = new Promise(done => setTimeout(done, PATIENCE));
-      editing = Promise.race([Promise.allSettled([editing, answer]), late]);
       const own = Object.values(forms).find(one => how.body.includes(`"form":"${one.key}"`));
-      Promise.allSettled([answer]).then(() => { if (own) own.asked = -Infinity; }); // and at no other answer
-      return answer;
+      return heard(fetched(where, how)).finally(() => { if (own) own.asked = -Infinity; }); // and at no other answer
     }
     if (!how.body.includes(LOOK)) {
-      await editing;
       const answer = await heard(fetched(where, how));
       answers += 1;
       return answer;
@@ -128,24 +128,20 @@ window.studio = (() => {
 
   // What a button takes along, since the window may not have heard of it yet.
   function unsent(key, shown) {
-    const changes = Object.entries(form(key).typed).map(([name, typed]) => [name, typed.value]);
-    return { ...shown, changes: Object.fromEntries(changes) };
+    return { ...shown, changes: stamped(Object.entries(form(key).typed)) };
   }
 
   // Each answer is heard once, and passed over where a newer one came first; what is being typed is never written over.
-  // What the press of a button brought to light stays until something is changed.
+  // What the press of a button brought to light stays until something is changed, or pressed again.
   function hear(one, kept) {
     if (kept === one.kept) return;
     one.kept = kept;
     const told = JSON.parse(kept || '{}');
     if (!told.values || told.number < one.number) return;
-    const stays = one.pressed && !told.pressed && told.number === one.number ? ['notice', 'verdict'] : [];
+    const stays = one.stays && !told.pressed && told.number === one.number ? ['notice', 'verdict'] : [];
     one.number = told.number;
-    if (told.fresh) one.typed = {};
-    for (const [name, value] of Object.entries(told.took || {})) { // what a press made of it is newer
-      if (!isEmpty(value) && same(one.typed[name]?.value, value)) delete one.typed[name];
-    }
-    if (!stays.length) Object.assign(one, { wrong: told.wrong, pressed: told.pressed });
+    one.took = told.took;
+    if (!stays.length) Object.assign(one, { wrong: told.wrong, stays: told.stays });
     one.names = told.names;
     const stay = Object.fromEntries(stays.filter(name => name in one.values).map(name => [name, one.values[name]]));
     one.values = { ...(one.due ? one.values : {}), ...told.values, ...stay };
@@ -173,17 +169,14 @@ window.studio = (() => {
       name in one.typed && isEmpty(one.typed[name].value) ? taken(one, name, one.values[name], shown[at]) : undefined));
   }
 
+  // What was typed is shown as what has become of it, once the window took it, or something that was typed later.
   function taken(one, name, value, shown) {
-    const typed = one.typed[name], other = same(value, shown) ? undefined : value;
-    if (!typed) return other;
-    if (same(typed.value, value)) { delete one.typed[name]; return other; }
-    if (isEmpty(typed.value)) { // the preset's again, once that was heard of and the field is left
-      if (typed.sent !== typed.value || typed.element === document.activeElement) return undefined;
-      delete one.typed[name];
-      return other;
-    }
-    if (typed.sent === typed.value) delete typed.sent; // the window holds something else: it is told again
-    return undefined;
+    const typed = one.typed[name];
+    if (typed && !(typed.at <= one.took[name])) { typed.isSent = false; return undefined; } // it is told again
+    const isEmptied = typed && isEmpty(typed.value) && !same(typed.value, value);
+    if (isEmptied && typed.element === document.activeElement) return undefined; // until it is left
+    delete one.typed[name];
+    return same(value, shown) ? undefined : value;
   }
 
   // What is wrong stands under its field, with a button for the nearest value, and on the header of what it is folded in.
@@ -239,9 +232,8 @@ window.studio = (() => {
     const name = target.closest?.('[data-mends]')?.dataset.mends, block = target.closest?.('.block[id]');
     const one = name && Object.values(forms).find(each => each.places?.[name] === block?.id);
     if (!one?.wrong?.[name]) return;
-    one.typed[name] = { value: one.wrong[name].instead, element: null, tries: 0 };
+    edit(one.key, name, one.wrong[name].instead);
     block.querySelector('input, textarea')?.focus();
-    send(one);
   });
 
   // A button that is drawn anew while the pointer is down is pressed all the same: the browser clicks neither of the two.

@@ -121,6 +121,8 @@ def test_a_drawing_that_is_gone_is_not_shown_any_more(only, page, window):
     opened(page, window)
     shown, nothing, said = (page.locator(one) for one in ("#shown figure", "#no-drawings", "#history-said"))
     expect(page.locator("#shown .words")).to_contain_text("a fox")
+    page.locator("#gallery .thumbnail-item").drag_to(page.locator("#begin button.label-wrap"))
+    expect(page.locator("#draw-notice")).to_contain_text("only.png is only 16 x 16 pixels.")  # to begin with
     page.locator("[data-do=delete]").click()
     expect(nothing).to_be_visible()
     expect(shown).to_be_hidden()

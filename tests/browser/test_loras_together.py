@@ -65,6 +65,8 @@ def test_a_drawing_is_taken_apart_and_a_grid_is_stopped_and_kept(desk, window):
     expect(desk.locator("#sheet .said li")).to_have_count(2)
     wide = "one => one.getBoundingClientRect().width - one.nextElementSibling.getBoundingClientRect().width"
     assert desk.locator("#sheet .place .says").first.evaluate(wide) == 0, "a label is as wide as its drawing"
+    cut = "all => all.filter(one => one.scrollHeight > one.clientHeight).length"
+    assert desk.locator("#sheet .cell").evaluate_all(cut) == 0, "each drawing is seen whole"
     desk.locator("#sheet .cell").nth(1).click()
     desk.keyboard.press("ArrowRight")
     expect(desk.locator("#sheet .one .says")).to_have_text("owl")

@@ -177,15 +177,18 @@ def test_of_two_answers_that_come_at_once_both_are_heard(page):
     details(page)
     page.locator("#name input").wait_for()
     stands = page.evaluate("""() => {
-      const props = {}, names = ['name', 'notice', 'other'];
+      const props = {}, told = { number: 1, names: ['name', 'notice', 'other'], wrong: {}, took: {} };
       let heard;
       studio.open('spare', props, () => {}, (value, act) => { heard = act; }, { name: 'name' }, 'details');
-      const answer = told => { props.value = JSON.stringify({ number: 1, names, wrong: {}, ...told }); heard(); };
-      answer({ answer: 1, values: { name: 'a', notice: 'mend it', other: 'c' }, pressed: true, focus: 'name' });
+      const answer = more => { props.value = JSON.stringify({ ...told, ...more }); heard(); };
+      answer({ answer: 1, values: { name: 'a', notice: 'mend it', other: 'c' }, stays: true, focus: 'name' });
       answer({ answer: 2, values: { name: 'b', notice: '' }, pressed: false, focus: '' });
-      return studio.fill('spare', props.value, ['', '', '']);
+      const stands = studio.fill('spare', props.value, ['', '', '']);
+      answer({ answer: 3, values: { notice: 'it waits' }, pressed: true, stays: false, focus: '' });
+      answer({ answer: 4, values: { notice: '' }, pressed: false, stays: false, focus: '' });
+      return [...stands, ...studio.fill('spare', props.value, [...stands])];
     }""")
-    assert stands == ["b", "mend it", "c"]
+    assert stands == ["b", "mend it", "c", None, "", None]
     expect(page.locator("#name input")).to_be_focused()
 
 
@@ -197,9 +200,9 @@ def test_what_a_press_made_of_what_was_typed_stands_but_for_what_is_typed_after_
       let heard;
       studio.open('spare', props, () => {}, (value, act) => { heard = act; }, { prompt: 'prompt' }, 'details');
       studio.edit('spare', 'prompt', 'a fox'); // and its answer is not heard yet
-      const carried = studio.unsent('spare', {}).changes.prompt;
+      const [carried, at] = studio.unsent('spare', {}).changes.prompt;
       if (later) studio.edit('spare', 'prompt', later);
-      const values = { prompt: `zxy_style ${carried}` }, took = { prompt: carried };
+      const values = { prompt: `zxy_style ${carried}` }, took = { prompt: at };
       props.value = JSON.stringify({ number: 2, names: ['prompt'], wrong: {}, values, pressed: true, took });
       heard();
       return studio.fill('spare', props.value, [later || 'a fox']);

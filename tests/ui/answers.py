@@ -17,13 +17,12 @@ class Page:
         self.home: Path = self.studio.home.parent
         self.shown: dict[str, Any] = {}
         self.changes: dict[Any, Any] = {}
-        self.fresh = False
         self.wrong: dict[str, Any] = {}  # what stands under the fields
         self.focus = ""
 
     def take(self, changes: dict[Any, Any]) -> dict[str, Any]:
         answer = json.loads(changes[self._form._kept])
-        self.changes, self.shown, self.fresh = changes, changes[self._form.shown], answer["fresh"]
+        self.changes, self.shown = changes, changes[self._form.shown]
         self.wrong, self.focus = answer["wrong"], answer["focus"]
         assert answer["names"] == list(self._form._fields)
         return answer["values"]

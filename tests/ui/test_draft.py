@@ -2,13 +2,14 @@
 
 import errno
 import json
+import time
 from dataclasses import replace
 
 import pytest
 
 from lora_gui import files
 from lora_gui.studio.paths import Studio
-from lora_gui.ui.draft import FILE, Drafts, DrawDraft, Entry, TrainDraft, typed_in, with_lora, with_word
+from lora_gui.ui.draft import FILE, Drafts, DrawDraft, Entry, TrainDraft, Typed, typed_in, with_lora, with_word
 
 TRAIN = TrainDraft("style", "starter", "20260101-000000-abcd", "zxy_style", "foxes", {"rank": 9999, "flip": True}, "x")
 STACK = (Entry(True, "/a.safetensors", 0.35), Entry(False, "/b.safetensors", 1.0))
@@ -99,5 +100,22 @@ def test_a_lora_is_taken_to_the_front_of_the_stack_with_its_trigger_word():
 
 def test_a_text_that_is_too_long_is_not_taken_and_said_and_the_rest_is():
     typed, problem = typed_in({"prompt": "a" * 20_001, "count": 2, "seed": None, "stack": []})
-    assert typed == {"count": 2, "seed": None} and problem.setting == "prompt"
+    assert typed == {"count": Typed(2), "seed": Typed(None)} and problem.setting == "prompt"
     assert typed_in(None) == ({}, None)
+
+
+def test_what_was_typed_earlier_changes_nothing_however_late_it_comes(tmp_path, monkeypatch):
+    held = Drafts(Studio(tmp_path)).train
+    now = time.time() * 1000
+
+    def come(trigger: str, *at: float) -> str:
+        typed, _ = typed_in({"trigger": [trigger, *at] if at else trigger})
+        held.change(lambda draft: replace(draft, **held.newest(typed)))
+        return held.value.trigger
+
+    assert [come("zxy", now - 10), come("z", now - 20), come("zx", now - 10)] == ["zxy"] * 3
+    assert held.get()[2] == {"trigger": now - 10}
+    assert come("own") == "own"  # the window's own is not typed
+    assert [come("zxy", now - 10), come("qrs", now - 5)] == ["own", "qrs"]
+    monkeypatch.setattr(time, "time", lambda: now / 1000 - 3600)  # the clock was set back
+    assert come("new", now - 3_600_000) == "new"

@@ -108,12 +108,12 @@ def _memory(card: Card, gib: float, counting: bool) -> str:
     if not gib or card.state == overview.SHIPPED:
         return ""
     if verdict is None:
-        return markup.quiet("What it takes of your card is being counted.") if counting else ""
+        return markup.quiet("What memory it takes is being counted.") if counting else ""
     draws = _DRAWS.get(verdict.draws, "Too large to draw with.")
     if not card.known.trains:
         return markup.quiet(f"Draws only. {draws}")
     if not verdict.trains:
-        return markup.quiet(f"Too large to train on your card. {draws}")
+        return markup.quiet(f"Too large to train here. {draws}")
     eased = " with what makes it fit" if verdict.eased else ""
     bar = markup.bar(verdict.peak / gib, f"Trains in {verdict.peak:.1f} of {gib:.0f} GB{eased}", draws)
     return f'<div class="fits">{bar}</div>'

@@ -78,7 +78,8 @@ def _try(studio: Studio, draft: DrawDraft, axis: Axis) -> None:
         try:
             axis.applied(settings, value, studio)
         except UserError as error:
-            is_named = value in f"{error.what} {error.remedy}"
+            lacks_lora = axis.kind in ("strength", "checkpoint") and not settings.stack  # whatever the value
+            is_named = lacks_lora or value in f"{error.what} {error.remedy}"
             raise UserError(error.what if is_named else f"{axis.label(value)}: {error.what}", error.remedy) from None
 
 

@@ -30,8 +30,8 @@ _HELP = "Down: nearly the same picture. Up: a new one, loosely like it. 0.3 touc
 _SOFT = "In pixels. Up: what is painted runs further into what stays."
 _MARKUP = """
 <div class="begin">
-  <p class="none">Drop a picture here, or <button type="button" class="link" data-do="pick">choose one</button>.
-    The drawing then begins with it.</p>
+  <p class="none">Drop a picture or a drawing here, or
+    <button type="button" class="link" data-do="pick">choose one</button>. The drawing then begins with it.</p>
   <div class="with" hidden>
     <div class="board"><img alt="The picture that the drawing begins with"><canvas></canvas></div>
     <div class="chips tools" role="group" aria-label="Brush">

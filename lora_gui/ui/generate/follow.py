@@ -24,15 +24,15 @@ def followed(studio: Studio, draft: DrawDraft) -> DrawDraft:
     return replace(draft, base=other.key, note=f"{draft.note} {note}".strip())
 
 
-def missing(studio: Studio, draft: DrawDraft) -> str:
-    """What of the draft no base here can draw, in a sentence; empty where all of it can be drawn."""
+def missing(studio: Studio, draft: DrawDraft, base: Base) -> str:
+    """What of the draft no base here can draw, in a sentence; empty where all of it can be drawn, with `base`."""
     wanted = _wanted(draft)
     kinds = dict.fromkeys(one.family for one in wanted)
     if len(kinds) > 1:
         titles = " and ".join(map(bases.family_title, kinds))
         return f"The LoRAs are for {titles}, which cannot be drawn together. Switch off those of one kind."
     if not wanted or _of(studio, wanted[0]):
-        return base_list.gone(studio, draft.base)
+        return base_list.gone(draft.base, base)
     title = bases.family_title(wanted[0].family)
     return f"{wanted[0].name} is for {title}, and no such base is here. Get one on Bases."
 

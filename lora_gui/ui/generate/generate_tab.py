@@ -151,9 +151,10 @@ class _Order:
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied number is the base's own again."""
-        typed, problem = typed_in(changes)
+        given, problem = typed_in(changes)
 
         def taken(draft: DrawDraft) -> DrawDraft:
+            typed = self._draft.newest(given)
             hand = draft.hand | {name: typed[name] for name in HAND if name in typed}
             desk = draft.desk | {name: typed[name] for name in DESKED if name in typed}
             words = {name: str(typed[name] or "") for name in ("prompt", "negative", "base") if name in typed}
@@ -179,17 +180,15 @@ class _Order:
         with self._still:
             return self._draft.change(changed)
 
-    def _shows(
-        self, problem: UserError | None = None, pressed: bool = True, took: Any = None, at: str = "notice"
-    ) -> Changes:
-        """How all the fields stand; `took` is what was typed and came along with a press, `at` has a `problem`."""
+    def _shows(self, problem: UserError | None = None, pressed: bool = True, at: str = "notice") -> Changes:
+        """How all the fields stand; `at` has a `problem`."""
         try:
             problem = self._draft.change(functools.partial(follow.followed, self._studio)) or problem
         except UserError as error:  # there is no base at all
             problem = problem or error
-        number, draft = self._draft.get()
+        number, draft, took = self._draft.get()
         values: dict[str, Any] = {name: getattr(draft, name) for name in AS_TYPED}
-        faults, focus, family = dict[str, SettingError](), "", ""
+        faults, focus, family, said = dict[str, SettingError](), "", "", draft.note
         try:
             base = self._base(draft)
             family = base.family
@@ -198,31 +197,31 @@ class _Order:
             size = values["width"], values["height"]
             values |= {"quick": quick.told(draft, base, size)} | self._details.told(base, size)
             faults = wrong(draft, base)
+            said = follow.missing(self._studio, draft, base) or said
         except UserError as error:
             problem = problem or error
         if isinstance(problem, SettingError):
             faults, focus = {problem.setting: problem} | faults, problem.setting
         values |= stack.values(draft.stack) | self._stack.told(draft, family) | self._together.told(draft)
         values |= self._grids.told(draft) | self._begin_with.told(draft)
-        said = follow.missing(self._studio, draft) or draft.note
         at_field = focus in ("prompt", *self._details.fields, *self._stack.fields)  # where it stands already
         values["notice"] = markup.notice(said, kind="note")
         values |= {at: markup.problem(problem)} if problem and not at_field else {}
-        return self._form.answer(number, values, wrong=faults, focus=focus, pressed=pressed, took=typed_in(took)[0])
+        return self._form.answer(number, took, values, faults, focus, pressed, pressed and bool(problem))
 
-    def _restacked(self, problem: UserError | None = None, pressed: bool = True, **more: Any) -> Changes:
+    def _restacked(self, problem: UserError | None = None, pressed: bool = True, at: str = "notice") -> Changes:
         """The fields, as `_shows`, and the rows of the stack."""
         problem = self._draft.change(functools.partial(stack.found_again, self._studio)) or problem
         rows = self._stack.show(self._draft.value.stack)  # first: what is told of the rows needs their covers
-        return rows | self._shows(problem, pressed, **more)
+        return rows | self._shows(problem, pressed, at)
 
     def _changing(self, change: Callable[..., DrawDraft]) -> Callable[..., Changes]:
         """A handler that puts `change` of the draft in its place."""
 
         def call(shown: dict[str, Any], *given: Any) -> Changes:
-            self._take(took := shown.get("changes"))
+            self._take(shown.get("changes"))
             try:
-                return self._restacked(self._change(lambda draft: stack.checked(change(draft, *given))), took=took)
+                return self._restacked(self._change(lambda draft: stack.checked(change(draft, *given))))
             except UserError as error:
                 return self._restacked(error)
 
@@ -237,12 +236,12 @@ class _Order:
             return self._restacked(error)
 
     def _picked(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        self._take(took := shown.get("changes"))
+        self._take(shown.get("changes"))
         try:
             added = self._change(lambda draft: stack.checked(self._picker.added(draft, str(event.pick))))
         except UserError as error:
             return self._restacked(error)
-        return self._restacked(added, took=took) | self._picker.hidden()
+        return self._restacked(added) | self._picker.hidden()
 
     def _acted(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
         """What was pressed in a row of the stack, or among the named ones."""

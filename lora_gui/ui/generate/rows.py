@@ -14,6 +14,7 @@ ADVICE = "One or two at a time, three at most; where one shows too much, go down
 TOO_MANY = "More than three at once mostly blur one another; switch one off, or make all of them weaker."
 TOO_STRONG = "Above 1 a LoRA often burns colours and shapes in; 0.7 to 1 is what most are made for."
 ALONE = "None in use: this draws with the base alone."
+REMEDY = "Put a whole one in its place, switch it off or remove it."
 # Of what is pressed in a row or among the named stacks. The row is drawn anew, so the focus is brought back.
 ACTS = """
 const press = (detail, pressed) => {
@@ -110,7 +111,7 @@ def _missing(number: int, entries: Sequence[Entry], error: Exception) -> str:
     """A row whose LoRA is gone or damaged: what is the matter, and that nothing of the row is lost."""
     is_there = Path(entries[number].lora).is_file()
     what = str(getattr(error, "what", "")) if is_there else "Its file is not there any more."
-    words = markup.text(f"{what or 'It cannot be read.'} Put a whole one in its place, switch it off or remove it.")
+    words = markup.text(f"{what or 'It cannot be read.'} {REMEDY}")
     letter = f"<i>{markup.text(Path(entries[number].lora).stem[:1].upper())}</i>"
     line = f'<div class="line"><span class="why">{words}</span></div>'
     return f'<span class="small unfit">{letter}</span>{line}{_ways(number, entries)}'

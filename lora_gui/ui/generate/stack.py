@@ -223,5 +223,8 @@ def forgotten(studio: Studio, draft: DrawDraft, name: str) -> DrawDraft:
 
 
 def settings(entries: Sequence[Entry]) -> tuple[StackEntry, ...]:
-    """The rows that are switched on and name a LoRA."""
+    """The rows that are switched on and name a LoRA. Raises UserError where one is gone."""
+    gone = [Path(one.lora).stem for one in entries if one.on and one.lora and not Path(one.lora).is_file()]
+    if gone:
+        raise UserError(f"The file of {gone[0]} is not there any more.", rows.REMEDY)
     return tuple(check(StackEntry, entry.values) for entry in entries if entry.on and entry.lora)

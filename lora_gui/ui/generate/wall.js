@@ -103,6 +103,17 @@ element.addEventListener('click', event => {
   else if (pressed.dataset.do === 'copy') copy(shown);
   else trigger('select', { act: pressed.dataset.do, name: shown.name });
 });
+// A drawing that is dragged onto Start from a picture is begun with.
+let dragged = '';
+for (const part of [wall, frame]) {
+  part.addEventListener('dragstart', ({ target }) => { dragged = target.closest('[data-name]')?.dataset.name ?? shown.name; });
+  part.addEventListener('dragend', () => { dragged = ''; });
+}
+for (const kind of ['dragover', 'drop']) document.addEventListener(kind, event => {
+  if (!dragged || !event.target.closest?.('#begin')) return;
+  event.preventDefault();
+  if (kind === 'drop') trigger('input', { act: 'change', name: dragged });
+});
 document.addEventListener('keydown', event => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key], there = items();
   if (!by || !there.length || !wall.checkVisibility() || event.altKey || event.ctrlKey || event.metaKey) return;

@@ -88,7 +88,7 @@ class ContractForm:
         asked = (owns, self._owns), (rights, self._rights), (people, self._people)
         if missing := [f"{field.label} ..." for answer, field in asked if not answer]:
             what = "One answer is missing" if len(missing) == 1 else f"{len(missing)} answers are missing"
-            raise UserError(f"{what}: {'; '.join(missing)}", "Choose, then write the card.")
+            raise UserError(f"{what}: {'; '.join(missing)}", "Choose, then write it into the file.")
         by_kind = zip(self._others, others, strict=True)
         different = {int(number): kind for kind, chosen in by_kind for number in chosen or ()}
         answers = Answers(

@@ -117,9 +117,9 @@ class Opened:
         deleted = self._sure.click(gone, [self.page], [*self.outputs, shelf_notice], **HIDDEN)
         live.after(deleted, "#library-search input")
         asking = self._delete.click(noticed(self._notice, self._asked), [self.page], self.outputs, **HIDDEN)
-        asking.then(None, js="() => studio.after(['#lora-keep'])", **HIDDEN)
+        live.after(asking, "#lora-keep")
         kept = self._keep.click(lambda: gr.update(visible=False), None, self._asking, **HIDDEN)
-        kept.then(None, js="() => studio.after(['#lora-delete'])", **HIDDEN)
+        live.after(kept, "#lora-delete")
         # Each alone: while a LoRA is opened, the other one may still hold what is noted of the LoRA before it.
         for name, field, read in (("text", self._notes, str), ("tags", self._tags, notes.tags)):
             noted = noticed(self._kept, partial(self._noted, name, read))

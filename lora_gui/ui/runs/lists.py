@@ -77,9 +77,9 @@ def sets(found: Sequence[SetSummary], address: Callable[[Path], str]) -> str:
     for one in found:
         small = "".join(markup.image(address(path), "") for path in one.first[:SHOWN])
         title = f'<span><b>{markup.text(one.title)}</b><span class="few">{small}</span></span>'
-        told = f"{markup.counted(one.count, 'picture')}, {markup.counted(one.captions, 'caption')}"
-        used = f", used by {', '.join(dict.fromkeys(one.used_by))}" if one.used_by else ""
-        said = markup.text(one.problem or told + used)
+        facts = [markup.counted(one.count, "picture"), markup.counted(one.captions, "caption")]
+        facts += [f"used by {', '.join(dict.fromkeys(one.used_by))}"] if one.used_by else []
+        said = markup.text(one.problem or ", ".join(fact for fact in facts if fact != one.title))
         asking = (
             f'<span class="asking">Frees {size(one.size)}. {_button("delete", "Delete them")}'
             f"{_button('keep', 'Keep them')}</span>"

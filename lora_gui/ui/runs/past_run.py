@@ -35,11 +35,10 @@ class PastRun(RunView):
     def connect(self) -> None:
         super().connect()
         live, context = self._context.live, self._context
-        self._delete.click(self._asked, [self.page], [self._asking, self._frees], **HIDDEN).then(
-            None, js="() => studio.after(['#past-keep'])", **HIDDEN
-        )
+        asking = self._delete.click(self._asked, [self.page], [self._asking, self._frees], **HIDDEN)
+        live.after(asking, "#past-keep")
         kept = self._keep.click(lambda: gr.update(visible=False), None, self._asking, **HIDDEN)
-        kept.then(None, js="() => studio.after(['#past-delete'])", **HIDDEN)
+        live.after(kept, "#past-delete")
         deleted = self._sure.click(noticed(self._state, self._deleted), [self.page], self.outputs, **HIDDEN)
         live.after(deleted, "#runs-list button", "#tabs [aria-selected=true]")
         cloned = noticed(self._state, self._cloned)

@@ -1,5 +1,6 @@
 """The folder that the browser's files come into: private, emptied at every start, kept below a size and an age."""
 
+import contextlib
 import shutil
 import time
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ class Uploads:
     def came(self, size: int) -> None:
         self._coming -= size
         self._lying += size
+        if not self._coming:  # what came whole lies in a folder of its own, and the rest was cut off
+            with contextlib.suppress(OSError):  # Windows deletes none that is still open
+                for path in self.folder.iterdir():
+                    if path.is_file():
+                        path.unlink(missing_ok=True)
 
 
 def empty(folder: Path) -> None:

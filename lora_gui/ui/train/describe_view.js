@@ -12,7 +12,7 @@ function fit() {
 }
 
 function begin() {
-  const box = name => element.querySelector(name).checked, source = element.querySelector('select').value;
+  const box = name => Boolean(element.querySelector(name)?.checked), source = element.querySelector('select').value;
   trigger('select', { act: 'begin', source, one: element.querySelector('.one').value, also: box('.also'), slow: box('.slow') });
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from lora_gui.errors import UserError
+from lora_gui.studio.capacity import gpu
 from lora_gui.studio.doctor import wording
 from lora_gui.studio.tasks import download_words
 from lora_gui.studio.tasks.describing import Describing, Work
@@ -20,6 +21,7 @@ from lora_gui.ui.widgets.parts import html
 
 SCRIPT = Path(__file__).with_name("describe_view.js")
 _SUMMARY = "<summary>Suggest captions</summary>"
+_SLOW = '<label><input type="checkbox" class="slow"> With the processor, beside what uses the card</label>'
 _CANCEL = '<button type="button" class="chip" data-act="cancel">Cancel</button>'
 
 
@@ -142,7 +144,7 @@ def _fields(here: str, more: str) -> str:
         '<input type="text" class="one" hidden>'
         '<button type="button" class="chip" data-act="begin">Suggest</button></div><p class="quiet says"></p>'
         '<label><input type="checkbox" class="also"> Also pictures that have a caption</label>'
-        '<label><input type="checkbox" class="slow"> With the processor, beside what uses the card</label>'
+        f"{_SLOW if gpu.memory() else ''}"
     )
 
 

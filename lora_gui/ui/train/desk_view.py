@@ -145,7 +145,7 @@ class DeskView:
         """Keep a caption, unless one that was typed later has come first."""
         number, words, when = _number(event.n), str(event.words), float(getattr(event, "at", math.inf))
         with self._writing:
-            if self._latest.get((folder.name, number), 0.0) > when:
+            if when < self._latest.get((folder.name, number), 0.0) <= time.time() * 1000:  # else the clock was set back
                 return {}
             kept = set_edits.caption(folder, number, words, str(getattr(event, "within", "")))
             self._latest[folder.name, number] = when

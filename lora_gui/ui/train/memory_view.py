@@ -73,15 +73,15 @@ class MemoryView:
 
     def _told(self, plan: dict[str, Any]) -> Changes:
         gib, peak, changed = gpu.memory(), float(plan["peak_gib"]), dict(plan["changed"])
-        bar = markup.bar(peak / gib, f"{peak:.1f} of {gib:.0f} GB", "of your card's memory")
+        bar = markup.bar(peak / gib, f"{peak:.1f} of {gib:.0f} GB", "of the graphics memory")
         if quicker := plan.get("quicker"):
-            what = "There is room on your card to be quicker. Nothing that is learnt changes:"
+            what = "There is room to be quicker. Nothing that is learnt changes:"
             said = markup.sentences(what, [*plan["notes"], *plan["gains"]])
             return self._shown(said + bar, dict(quicker), "Make it quicker")
         if plan["fits"] and not changed:
             return self._shown(markup.quiet(" ".join(plan["notes"])) + bar if plan["notes"] else bar, {})
         if plan["fits"]:
-            what = "This is too large for your card as it stands. It fits with these changes:"
+            what = "This is too large as it stands. It fits with these changes:"
             return self._shown(markup.sentences(what, plan["notes"]) + bar, changed)
         remedy = " ".join(plan["notes"]) or "Choose a smaller base."
         return self._shown(markup.notice("This base is too large for this computer.", remedy) + bar, {})

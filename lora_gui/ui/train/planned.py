@@ -43,12 +43,23 @@ def chosen_base(studio: Studio, draft: TrainDraft) -> Base:
 
 def chosen_pictures(studio: Studio, draft: TrainDraft) -> pictures.PictureSet | None:
     """The pictures of the draft; None where none were chosen, or where they were deleted since."""
+    found = _loaded(studio, draft)
+    return None if isinstance(found, UserError) else found
+
+
+def lost_pictures(studio: Studio, draft: TrainDraft) -> str:
+    """Why pictures that were chosen are not there, in sentences; else empty."""
+    found = _loaded(studio, draft)
+    return f"{found.what} {found.remedy}" if isinstance(found, UserError) else ""
+
+
+def _loaded(studio: Studio, draft: TrainDraft) -> pictures.PictureSet | UserError | None:
     if not draft.folder:
         return None
     try:
         return pictures.load(studio.pictures / Path(draft.folder).name)
-    except UserError:
-        return None
+    except UserError as error:
+        return error
 
 
 def gone() -> UserError:
@@ -79,8 +90,10 @@ def job(studio: Studio, draft: TrainDraft) -> TrainJob:
     found = chosen_pictures(studio, draft)
     chosen = found.pictures if found else ()
     plan = planned(studio, draft, len(chosen))
-    for error in wrong_words(studio, draft).values() if chosen else ():
-        raise error
+    if chosen:
+        judged(studio, draft, None, plan.base)
+        for error in wrong_name(draft).values():
+            raise error
     name = draft.name.strip() or names.safe_name(draft.trigger)
     made = runs.new_job(studio, name, draft.trigger, plan.preset, plan.base, chosen, plan.settings)
     for error in plan.wrong.values():
@@ -99,27 +112,20 @@ def begin_from(studio: Studio, draft: TrainDraft) -> str:
     return path
 
 
-def wrong_words(studio: Studio, draft: TrainDraft) -> dict[str, SettingError]:
-    """What is the matter with the trigger word and the name, by their fields; an empty name is the trigger word."""
-    wrong: dict[str, SettingError] = {}
-    try:
-        judged(studio, draft, None)
-    except SettingError as error:
-        wrong["trigger"] = error
+def wrong_name(draft: TrainDraft) -> dict[str, SettingError]:
+    """What is the matter with the name, by its field; an empty one is the trigger word."""
     try:
         names.check_name(draft.name if draft.name.strip() else "lora")
     except UserError as error:
-        wrong["name"] = SettingError(error.what, error.remedy, "name", names.safe_name(draft.name))
-    return wrong
+        return {"name": SettingError(error.what, error.remedy, "name", names.safe_name(draft.name))}
+    return {}
 
 
-def judged(studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None) -> triggers.Verdict:
+def judged(
+    studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None, base: Base | None
+) -> triggers.Verdict:
     """The trigger word for this base, these pictures and the LoRAs that are there, but for the one that is trained
     further, whose word it keeps. Raises SettingError as `judge`."""
-    try:
-        base = chosen_base(studio, draft)
-    except UserError:
-        base = None
     captions = [picture.caption for picture in found.pictures] if found else []
     taken = scan.triggers(studio)
     for lora in scan.usable(studio) if draft.begin_from else ():
@@ -186,12 +192,12 @@ def sizes(found: pictures.PictureSet | None, plan: Planned) -> str:
     return markup.sentences(framings.sentence(each, plan.settings.resolution), framings.lines(each), folded=True)
 
 
-def verdict(studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None) -> str:
+def verdict(studio: Studio, draft: TrainDraft, found: pictures.PictureSet | None, base: Base | None) -> str:
     """A verdict on the trigger word while it is typed; a first letter is not yet a mistake."""
     if len(draft.trigger.strip()) < 2:
         return markup.quiet(WHY_TRIGGER)
     try:
-        said = judged(studio, draft, found)
+        said = judged(studio, draft, found, base)
     except SettingError as error:
         return markup.verdict((error.what, error.remedy), "doubtful", error.instead)
     return markup.verdict(said.sentences, said.kind, said.suggestion)

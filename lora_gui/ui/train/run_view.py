@@ -264,7 +264,10 @@ class RunView:
     def _draw_with(self, page: Page) -> Changes:
         """Over to Generate, with what was learnt in its stack."""
         run = self._context.run(page["run"])
-        lora = loras.describe(Path(run.status().lora or keeping.newest(self._context.studio, run)))
+        path = Path(run.status().lora or keeping.newest(self._context.studio, run))
+        if not path.is_file():
+            raise UserError(f"{path.stem} is not in your studio any more.", "The bin in Library may have it.")
+        lora = loras.describe(path)
         if problem := self._context.drafts.draw.change(lambda draft: with_lora(draft, str(lora.path), lora.trigger)):
             raise problem
         return {self._context.tabs: gr.update(selected="generate"), self._state: run_words.progress(run.status())}

@@ -114,7 +114,7 @@ class _Setup:
         """What stands in the draft, for a page that has just been opened or shows an older one."""
         if not shown:
             return self._presets.choices() | self._shows(shown, pressed=False)
-        number, draft = self._draft.get()
+        number, draft, _ = self._draft.get()
         folder = shown.get("folder", "")
         is_there = not folder or (self._studio.pictures / folder).is_dir()  # or it was deleted meanwhile
         if is_there and shown.get("number") == number and shown.get("waits", "") == self._waits(draft):
@@ -126,9 +126,10 @@ class _Setup:
 
     def _take(self, changes: Any) -> UserError | None:
         """Put what the user typed into the draft; an emptied setting is the preset's again."""
-        typed, problem = typed_in(changes)
+        given, problem = typed_in(changes)
 
         def taken(draft: TrainDraft) -> TrainDraft:
+            typed = self._draft.newest(given)
             asked = {name: str(value or "") for name, value in typed.items() if name in ASKED}
             hand = draft.hand | {name: value for name, value in typed.items() if name in TrainSettings.model_fields}
             hand = {name: value for name, value in hand.items() if value is not None}
@@ -140,7 +141,7 @@ class _Setup:
 
     def _back_to_preset(self, shown: dict[str, Any]) -> Changes:
         self._take(shown.get("changes"))
-        return self._shows(shown, self._draft.change(lambda draft: replace(draft, hand={}, started="")), fresh=True)
+        return self._shows(shown, self._draft.change(lambda draft: replace(draft, hand={}, started="")))
 
     def _begun_anew(self, shown: dict[str, Any]) -> Changes:
         self._take(shown.get("changes"))
@@ -149,30 +150,22 @@ class _Setup:
     def _fitted(self, shown: dict[str, Any], proposal: dict[str, Any]) -> Changes:
         """What makes it fit on the card counts as set by hand: the user pressed for it."""
         self._take(shown.get("changes"))
-        return self._shows(shown, self._take(proposal), fresh=True)
+        return self._shows(shown, self._take(proposal))
 
     def _after(self, shown: dict[str, Any], act: Callable[[], None]) -> Changes:
         """The draft as it stands once what was typed is in it and `act` is done."""
         self._take((shown or {}).get("changes"))
         act()
-        return self._shows(shown, fresh=True)
+        return self._shows(shown)
 
-    def _shows(
-        self,
-        shown: dict[str, Any],
-        problem: UserError | None = None,
-        fresh: bool = False,
-        pressed: bool = True,
-    ) -> Changes:
+    def _shows(self, shown: dict[str, Any], problem: UserError | None = None, pressed: bool = True) -> Changes:
         """The draft as it stands, for a page that `shown` says what it shows of it."""
-        number, draft = self._draft.get()
+        number, draft, took = self._draft.get()
         waits = self._waits(draft)
         found = planned.chosen_pictures(self._studio, draft)
         count = len(found.pictures) if found else 0
         values: dict[str, Any] = {"trigger": draft.trigger, "name": draft.name, "ground": draft.ground or "white"}
-        words = planned.wrong_words(self._studio, draft) if draft.name else {}
-        wrong, focus = {key: one for key, one in words.items() if key == "name"}, ""
-        plan = None
+        wrong, focus, plan = planned.wrong_name(draft), "", None
         try:
             plan = planned.planned(self._studio, draft, count)
             values |= {"preset": plan.preset, "base": plan.base.key} | form.shown(plan.settings, draft.hand)
@@ -184,15 +177,20 @@ class _Setup:
             problem = problem or error
         if isinstance(problem, SettingError):
             wrong, focus = {problem.setting: problem} | wrong, problem.setting
-        values["verdict"] = "" if "trigger" in wrong else planned.verdict(self._studio, draft, found)
-        said = waits or " ".join(filter(None, (draft.note, base_list.gone(self._studio, draft.base))))
+        base = plan.base if plan else None
+        values["verdict"] = "" if "trigger" in wrong else planned.verdict(self._studio, draft, found, base)
+        lost = ["" if found else planned.lost_pictures(self._studio, draft)]
+        lost.append(base_list.gone(draft.base, base) if base else "")
+        said = waits or " ".join(filter(None, (draft.note, *lost)))
         values["notice"] = markup.problem(problem) if problem else markup.notice(said, kind="note")
+        if focus == "trigger":  # it stands there already
+            values["notice"] = ""
         values["beginning"] = beginning.words(draft)
         folder = found.folder.name if found else ""
         aim = self._pictures.aim(plan)
         mark, was = aim.mark(found) if found else "", shown or {}
-        answer = self._form.answer(number, values, fresh, wrong, focus, pressed, folder=folder, desk=mark,
-                                   waits=waits)  # fmt: skip
+        answer = self._form.answer(number, took, values, wrong, focus, pressed, pressed and bool(problem),
+                                   folder=folder, desk=mark, waits=waits)  # fmt: skip
         answer |= self._pictures.doctor.hangs(draft)
         anew = folder != was.get("folder", "")
         return answer | (self._pictures.show(found, aim, anew) if anew or mark != was.get("desk", "") else {})

@@ -52,12 +52,8 @@ def chosen(studio: Studio, key: str) -> Base:
     return next((base for base in found if base.key == key), found[0])
 
 
-def gone(studio: Studio, key: str) -> str:
-    """That the base called `key` was chosen and is not here, in a sentence; else empty."""
-    try:
-        base = chosen(studio, key)
-    except UserError:  # which is said elsewhere
-        return ""
+def gone(key: str, base: Base) -> str:
+    """That the base called `key`, for which `base` was found, is not here, in a sentence; else empty."""
     is_here = key in ("", base.key)
     return "" if is_here else f"The base {shown(key)} is not here any more; {base.title} takes its place."
 

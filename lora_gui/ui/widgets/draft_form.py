@@ -66,23 +66,23 @@ class DraftForm:
     def answer(
         self,
         number: int,
+        took: dict[str, float],
         values: dict[str, Any],
-        fresh: bool = False,
         wrong: dict[str, SettingError] | None = None,
         focus: str = "",
         pressed: bool = False,
-        took: dict[str, Any] | None = None,
+        stays: bool = False,
         **more: Any,
     ) -> Changes:
         """How the fields stand in the draft of this number; those without a value stay as they are.
 
-        `fresh` forgets what is being typed, where all of it comes anew. What is `wrong` stands under its field, and
-        the field that `focus` names is gone to, because something was `pressed` that has to wait for it. `took` is what
-        was typed and came along with what was pressed, of which `values` is what has become.
+        `took` is when the latest was typed of which `values` is what has become, for each field, in ms. What is `wrong`
+        stands under its field, and the field that `focus` names is gone to, because something was `pressed` that has to
+        wait for it. What is said `stays` until something is changed or pressed, whatever looks find meanwhile.
         """
         faults = {name: _fault(error) for name, error in (wrong or {}).items()}
         told = {"number": number, "answer": next(self._answers), "names": list(self._fields), "values": values}
-        told |= {"fresh": fresh, "wrong": faults, "focus": focus, "pressed": pressed, "took": took or {}}
+        told |= {"took": took, "wrong": faults, "focus": focus, "pressed": pressed, "stays": stays}
         return {self._kept: json.dumps(told), self.shown: {"number": number} | more}
 
     def _in_browser(self, act: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from lora_gui.protocol.events import Measured
 
 WIDTH, HEIGHT, EDGE = 480, 150, 6
+LEAST = 0.05  # that a plot of relative losses is high at least: less looks like nothing, and mostly is
 MEMORY = 0.9  # share of the old value that stays in the smoothed one
 
 
@@ -44,6 +45,7 @@ def learning_plot(measured: Sequence[Measured], of: int) -> str:
         return ""
     steps, learnt, unseen = map(list, zip(*both, strict=True))
     low, high = _range([*learnt, *unseen])
+    low = min(low, high - LEAST)
     near, far = _points(steps, learnt, of, low, high), _points(steps, unseen, of, low, high)
     gap, words = "", ""
     if any(one > other for one, other in zip(unseen, learnt, strict=True)):

@@ -69,7 +69,7 @@ def test_a_known_base_in_the_cache_of_the_hub_is_here_with_it(view, studio, tmp_
 def test_what_does_not_fit_is_said_and_greyed(studio):
     told = {"sd35-large": Verdict(40.0, False, True, ""), "flux1-schnell": Verdict(draws="fewer bits")}
     html = cards.known(overview.everything(studio, told), 8.0, False)
-    assert "Too large to train on your card. Too large to draw with." in html and html.count("base unfit") == 1
+    assert "Too large to train here. Too large to draw with." in html and html.count("base unfit") == 1
     assert "Draws only. Draws in fewer bits." in html
 
 

@@ -8,6 +8,7 @@ import pytest
 from lora_gui.studio.paths import Studio
 from lora_gui.ui.draft import DrawDraft, Entry
 from lora_gui.ui.generate import follow
+from lora_gui.ui.widgets import base_list
 from tests.studio.things import base_folders as like
 from tests.studio.things.base_folders import sparse
 
@@ -42,36 +43,40 @@ def entry(studio):
     return make
 
 
+def missing(studio, draft):
+    return follow.missing(studio, draft, base_list.chosen(studio, draft.base))
+
+
 def test_a_lora_for_another_family_switches_the_base_where_one_is_there(studio, entry):
     draft = DrawDraft(base="starter", stack=(entry("sdxl"),))
     assert follow.followed(studio, draft) == draft
-    assert follow.missing(studio, draft) == (
+    assert missing(studio, draft) == (
         "for sdxl is for Stable Diffusion XL, and no such base is here. Get one on Bases."
     )
     sparse(studio.bases / "pretty.safetensors", like.SDXL)
     now = follow.followed(studio, draft)
     assert now.base == "pretty" and now.note == "The base is pretty now: for sdxl is for Stable Diffusion XL."
-    assert follow.followed(studio, now) == now and follow.missing(studio, now) == ""
+    assert follow.followed(studio, now) == now and missing(studio, now) == ""
 
 
 def test_what_is_switched_off_leads_nowhere_and_two_families_are_told(studio, entry):
     sparse(studio.bases / "pretty.safetensors", like.SDXL)
     off = DrawDraft(base="starter", stack=(entry("sdxl", on=False),))
-    assert follow.followed(studio, off) == off and follow.missing(studio, off) == ""
+    assert follow.followed(studio, off) == off and missing(studio, off) == ""
     both = DrawDraft(base="starter", stack=(entry("sdxl"), entry("sd1")))
     assert follow.followed(studio, both) == both
-    said = follow.missing(studio, both)
+    said = missing(studio, both)
     assert "Stable Diffusion XL and Stable Diffusion 1.x, which cannot be drawn together" in said
 
 
 def test_a_lora_that_is_gone_says_nothing(studio):
     draft = DrawDraft(base="starter", stack=(Entry(True, str(studio.loras / "gone.safetensors"), 1.0),))
-    assert follow.followed(studio, draft) == draft and follow.missing(studio, draft) == ""
+    assert follow.followed(studio, draft) == draft and missing(studio, draft) == ""
 
 
 def test_a_base_that_was_chosen_and_is_gone_is_said_until_another_is_chosen(studio):
     pretty = sparse(studio.bases / "pretty.safetensors", like.SDXL)
     draft = DrawDraft(base="pretty")
-    assert follow.missing(studio, draft) == follow.missing(studio, DrawDraft()) == ""
+    assert missing(studio, draft) == missing(studio, DrawDraft()) == ""
     pretty.unlink()
-    assert follow.missing(studio, draft) == "The base 'pretty' is not here any more; Starter takes its place."
+    assert missing(studio, draft) == "The base 'pretty' is not here any more; Starter takes its place."

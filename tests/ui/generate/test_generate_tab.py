@@ -25,7 +25,7 @@ from lora_gui.studio.tasks.drawing import Drawer
 from lora_gui.studio.things import bases, ratios
 from lora_gui.ui.context import Context
 from lora_gui.ui.draft import Entry
-from lora_gui.ui.generate import brought, generate_tab, wall
+from lora_gui.ui.generate import brought, generate_tab, rows, wall
 from lora_gui.ui.generate.gallery import Gallery
 from lora_gui.ui.generate.stack import ROWS
 from tests import making
@@ -281,7 +281,8 @@ def test_a_lora_that_was_deleted_meanwhile_keeps_its_row_and_nothing_is_drawn_wi
     add(page, "fox")
     (page.studio.loras / "fox.safetensors").unlink()
     assert "not there any more" in page.take(page.setup._look({}))["about-0"] and stack(page)[0].lora == path
-    assert "fox" in draw(page, prompt="a fox")["notice"] and not page.context.drawer.waiting()
+    assert f"<b>The file of fox is not there any more.</b> {rows.REMEDY}" in draw(page, prompt="a fox")["notice"]
+    assert not page.context.drawer.waiting()
     lora(page, "fox")
     shown = page.take(page.setup._look({}))
     assert "not there any more" not in shown["about-0"] and stack(page)[0].lora == path

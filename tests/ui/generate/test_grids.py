@@ -201,7 +201,7 @@ def test_a_value_that_cannot_be_is_not_told_at_the_field_of_its_setting(page):
     told = page.take(page.grids._begun(page.shown, page.grids._grid))
     assert "Guidance can be at most 30" in told["notice"] and page.wrong == {}
     page.setup._change(lambda draft: generate_tab.replace(draft, stack=()))
-    assert "no LoRA whose strength" in type_in(page, columns_kind="strength", columns="0, 1")["grid_plan"]
+    assert ">There is no LoRA whose strength" in type_in(page, columns_kind="strength", columns="0, 1")["grid_plan"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in axis_words.TITLES if kind not in ("", "words", "checkpoint")])

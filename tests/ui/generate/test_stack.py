@@ -1,6 +1,7 @@
 """The rows of the stack."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -35,9 +36,12 @@ def test_what_is_changed_in_a_row_changes_that_row_alone(rows):
     assert changed == (TWO[0], Entry(True, "/b.safetensors", 0.25))
 
 
-def test_rows_switched_off_or_empty_are_not_drawn_with():
-    entries = [Entry(True, "/a", 0.5), Entry(False, "/b", 1.0), Entry(True, "", 1.0), Entry(True, "/c", STRONGEST)]
-    assert stack.settings(entries) == (StackEntry(lora="/a", strength=0.5), StackEntry(lora="/c", strength=STRONGEST))
+def test_rows_switched_off_or_empty_are_not_drawn_with(tmp_path):
+    a, c = str(tmp_path / "a"), str(tmp_path / "c")
+    entries = [Entry(True, a, 0.5), Entry(False, "/b", 1.0), Entry(True, "", 1.0), Entry(True, c, STRONGEST)]
+    for path in (a, c):
+        Path(path).touch()
+    assert stack.settings(entries) == (StackEntry(lora=a, strength=0.5), StackEntry(lora=c, strength=STRONGEST))
 
 
 def test_a_lora_that_is_gone_keeps_its_row_which_says_so(tmp_path, rows):

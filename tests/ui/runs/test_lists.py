@@ -1,6 +1,7 @@
 """The rows of the tab of all runs."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -51,6 +52,8 @@ def test_what_strangers_wrote_stays_text(piece):
 def test_what_deleting_a_set_frees_is_said_beside_the_button_that_does_it():
     shown = lists.sets([FOXES], str)
     assert "24 pictures, 20 captions, used by foxes<" in shown
+    unnamed = lists.sets([replace(FOXES, title="24 pictures")], str)
+    assert "<span>20 captions, used by foxes<" in unnamed
     assert shown.index("Frees 340 MB") < shown.index('data-act="delete"')
 
 

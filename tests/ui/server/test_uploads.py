@@ -52,5 +52,16 @@ def test_room_that_became_free_is_found(folder):
     assert waiting.expect(900) == ""
 
 
+def test_what_was_cut_off_goes_once_nothing_else_is_on_its_way(folder):
+    waiting = Uploads(folder, budget=1000, spare=0)
+    whole, cut = lay(folder, "whole", 300), folder / "tmp1234"
+    assert waiting.expect(300) == waiting.expect(200) == ""
+    cut.write_bytes(b"x" * 100)
+    waiting.came(300)
+    assert cut.exists(), "it may be what is still coming"
+    waiting.came(200)
+    assert not cut.exists() and whole.exists()
+
+
 def test_the_last_of_the_disk_is_left_to_others(folder):
     assert "nearly full" in Uploads(folder, spare=10**18).expect(1)

@@ -7,6 +7,7 @@ from PIL import Image
 
 from lora_gui.studio.things import pictures
 from lora_gui.ui.train.doctor_view import DoctorView
+from tests import making
 
 
 def edited(page, **changes):
@@ -50,7 +51,7 @@ def test_another_trigger_word_is_judged_and_a_sign_for_it_counts(page):
     assert "is put before" not in said(page, view)
     edited(page, trigger="zxy_b")
     assert "zxy_b is put before each caption." in said(page, view)
-    pictures.set_captions(pictures.load(picture.path.parent), ["[trigger] fox"])
+    making.captioned(pictures.load(picture.path.parent), ["[trigger] fox"])
     assert "is put before" not in said(page, view)
     edited(page, trigger="zxy_c")
     told = view._look({"mark": "older", "set": picture.path.parent.name})

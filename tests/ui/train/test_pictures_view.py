@@ -79,7 +79,7 @@ def test_an_upload_that_failed_is_a_sentence(page):
         page.setup._pictures._uploaded(SimpleNamespace(paths=[], names=[], skipped=[], failed=["big.png"]))
 
 
-def test_a_caption_is_kept_in_the_set_it_was_typed_for_and_nowhere_else(page):
+def test_a_caption_is_kept_in_the_set_it_was_typed_for_and_nowhere_else_and_none_overtakes(page, monkeypatch):
     upload(page, "one.jpg", "two.jpg")
     first = page.context.drafts.train.value.folder
     page.setup._pictures._none(None)
@@ -91,6 +91,13 @@ def test_a_caption_is_kept_in_the_set_it_was_typed_for_and_nowhere_else(page):
     assert [one.caption for one in page.pictures()] == [""]
     refused = desk.answered(SimpleNamespace(act="caption", set=first, n=9, words="x"))
     assert "not in this set any more" in refused["problem"]
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    for words, at in (("a fox", 900_000), ("a", 800_000)):  # the second comes late
+        desk.answered(SimpleNamespace(act="caption", set=first, n=1, words=words, at=at))
+    assert pictures.load(page.studio.pictures / first).pictures[0].caption == "a fox"
+    monkeypatch.setattr(time, "time", lambda: 500.0)  # the clock was set back
+    desk.answered(SimpleNamespace(act="caption", set=first, n=1, words="an owl", at=499_000))
+    assert pictures.load(page.studio.pictures / first).pictures[0].caption == "an owl"
 
 
 def test_the_example_pictures_come_whole_and_nothing_is_said_of_what_lies_beside_them(page):

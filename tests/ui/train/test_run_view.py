@@ -99,6 +99,8 @@ def test_a_finished_run_offers_to_draw_and_compares_with_the_base(window):
     assert "Your LoRA is ready." in shown["_state"] and "foxes.safetensors" in shown["_state"]
     assert shown["_draw"]["visible"] and not shown["_stop"]["visible"]
     assert shown["insight_hero"].count("<img") == 2 and "With your LoRA: a fox" in shown["insight_hero"]
+    with pytest.raises(UserError, match="foxes is not in your studio any more"):
+        window.view._draw_with({"run": NAME})
 
 
 def test_pictures_that_taught_nothing_are_called_as_their_user_calls_them(window, tmp_path):

@@ -106,9 +106,11 @@ def test_a_page_is_sent_the_pictures_only_where_it_shows_others(page):
 
 def test_pictures_that_are_deleted_elsewhere_go_from_the_page_and_a_base_that_is_gone_is_said(page):
     shutil.rmtree(page.context.studio.pictures / page.shown["folder"])
-    page.takes(page.setup._look(page.shown))
+    page.types(trigger="zxy_style")
     assert page.shown["folder"] == "" and not page.changes[page.setup._pictures._chosen]["visible"]
+    assert "These pictures are not in your studio any more. Choose them again." in page.values["notice"]
     assert page.setup._look(page.shown) == {}
+    page.setup._pictures._choose("")
     page.types(base="pretty")
     assert "is not here any more; Starter takes its place." in page.values["notice"]
     page.types(base="starter")
@@ -133,7 +135,7 @@ def test_start_takes_along_what_was_just_typed_waits_its_turn_and_pressed_twice_
     life.hold()
     try:
         assert "zxy_one waits for 20260101-000000-abcd; place 1 in Runs." in page.starts(trigger="zxy_one")
-        assert "place 1 in Runs." in page.starts()
+        assert "place 1 in Runs." in page.starts() and not page.told["stays"]  # it is true no longer
         assert "zxy_two waits for" in (said := page.starts(trigger="zxy_two")) and "place 2 in Runs." in said
         assert [run.job.name for run in queue.waiting(studio)] == ["zxy_one", "zxy_two"]
         assert page.setup._look(page.shown) == {}

@@ -77,3 +77,5 @@ def test_the_gap_is_shaded_where_the_kept_back_pictures_are_further_off_and_nowh
     points = outline.split()
     near, far = points[:4], points[4:][::-1]
     assert near[:3] == far[:3] and near[3] != far[3], "no height before the lines cross"
+    (begun,) = re.findall('<polyline class="course" points="[^ ]* [^,]*,([^"]*)"', plot((1.0, 1.0), (0.998, 0.999)))
+    assert float(begun) < 30, "a difference that rounds to nothing does not fill the plot"
