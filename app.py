@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from lora_gui import environment
 from lora_gui.errors import UserError
 from lora_gui.ui.server.launch import open_window, refuse_others
 
@@ -12,6 +13,7 @@ def main() -> int:
     parser.add_argument("--port", type=_port, metavar="N", help="serve the window on this port instead of a free one")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--listen", "--share", action="store_true", help="say how to use it from another computer")
+    environment.settle_streams()  # a shortcut to pythonw has none
     given = parser.parse_args()
     try:
         if given.listen:

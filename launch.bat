@@ -126,6 +126,7 @@ call :share UV_INSECURE_HOST PIP_TRUSTED_HOST
 call :share SSL_CERT_FILE PIP_CERT
 call :share HTTPS_PROXY PIP_PROXY
 call :share PIP_INDEX_URL UV_DEFAULT_INDEX
+for /f "tokens=2 delims==:" %%S in ("%PIP_INDEX_URL%") do for %%K in (http https file) do if /i "%%S"=="%%K" call :unnamed
 call :share PIP_INDEX_URL UV_INDEX_URL
 call :share PIP_FIND_LINKS UV_FIND_LINKS
 if defined PIP_EXTRA_INDEX_URL if not defined UV_INDEX_STRATEGY set "UV_INDEX_STRATEGY=unsafe-best-match"
@@ -192,6 +193,11 @@ rem share TO FROM: what pip was told, told to uv, and the other way round
 if defined %~1 exit /b 0
 if not defined %~2 exit /b 0
 for /f "tokens=1,* delims==" %%A in ('set %~2') do if /i "%%A"=="%~2" set "%~1=%%B"
+exit /b 0
+
+rem unnamed: an index of uv may have its name before it, which pip does not know
+:unnamed
+for /f "tokens=2,* delims==" %%A in ('set PIP_INDEX_URL') do set "PIP_INDEX_URL=%%B"
 exit /b 0
 
 :unmade

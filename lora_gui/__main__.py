@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import IO, Any, NoReturn
 
-from lora_gui import __version__
+from lora_gui import __version__, environment
 from lora_gui.commands import (
     EndedEarly,
     again,
@@ -61,7 +61,7 @@ class UsageError(UserError):
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    _settle_streams()
+    environment.settle_streams()
     as_json = "--json" in arguments
     try:
         options = parser().parse_args(arguments)
@@ -71,19 +71,13 @@ def main(arguments: list[str] | None = None) -> int:
         result = options.command(options, studio)
     except UserError as error:
         return _fail(error, as_json)
+    except OSError as error:  # a folder that is another user's, a name too long, a drive that went away
+        what = f"{error.filename or 'A file'} could not be used ({error.strerror or error})."
+        return _fail(UserError(what, "Check its name, and that it is there and yours."), as_json)
     except KeyboardInterrupt:
         return _fail(EndedEarly("Stopped.", "A training that is being saved is saved all the same.", {}), as_json)
     told = _print([json.dumps(result)] if as_json else options.show(result), sys.stdout)
     return 0 if told else 1
-
-
-def _settle_streams() -> None:
-    """Take nowhere for a stream that was closed before this began, and a sign for a letter that the console lacks."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # each takes the lowest handle, its own
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # as long as the process
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
 def _print(lines: Iterable[str], stream: IO[str]) -> bool:

@@ -183,6 +183,8 @@ def _forbidden(path: Path, _: OSError) -> tuple[str, str]:
 
 def _no_folder(path: Path, _: OSError) -> tuple[str, str]:
     file = next((one for one in (path, *path.parents) if os.path.lexists(one) and not os.path.isdir(one)), path)
+    if not os.path.exists(file):
+        return f": {file} is a link that leads nowhere", f"Connect the drive that it leads to, {ELSEWHERE}"
     return f": {file} is a file, where a folder has to be", f"Move it away, {ELSEWHERE}"
 
 

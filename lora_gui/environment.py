@@ -1,10 +1,11 @@
-"""The environment of this app's processes: they stay offline, and no proxy stands between them and this computer.
+"""What this app's processes are given: they stay offline, no proxy is between them and this computer, streams are open.
 
 Only a child that fetches what the user asked for is given the environment as it was before.
 """
 
 import json
 import os
+import sys
 
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -15,6 +16,17 @@ OFFLINE = QUIET | {
     "HF_HUB_OFFLINE": "1",
     "NO_PROXY": "*",  # not only this computer: then a proxy of the system's settings is not looked up either
     "no_proxy": "*",
+}
+OF_CHILDREN = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "USE_TORCH": "1",  # who works with TensorFlow, too, has told diffusers to do without
+    "USE_TF": "0",
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what a Mac's card cannot do is done by its processor
+    # Threads that wait by spinning take the processor from the window; those that sleep at once make a step longer.
+    "GOMP_SPINCOUNT": "10000",  # some tenths of a millisecond
+    "KMP_BLOCKTIME": "1",  # ms, the same for Intel's threads, which torch has on Windows
 }
 ONLINE = ("download", "bring", "sign_in", "upload")  # commands of the worker that connect, as asked; no other does
 BEFORE = "LORA_STUDIO_BEFORE"  # the variable that carries what was taken away on to the children, as JSON
@@ -42,3 +54,12 @@ def online() -> dict[str, str]:
     if taken is not None:
         given = {name: text for name, text in given.items() if name not in OFFLINE} | json.loads(taken)
     return given | QUIET
+
+
+def settle_streams() -> None:
+    """Take nowhere for a stream that was closed before this began, and a sign for a letter that the console lacks."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # each takes the lowest handle, its own
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]

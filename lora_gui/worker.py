@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 import threading
@@ -33,23 +34,18 @@ LOOK = 0.2  # seconds between two looks at what the task is asked
 BEAT = 10  # looks between two heartbeats
 ENTER = 10.0  # seconds for the lock of a folder, in which a probe may stand for a moment
 OCCUPIED = 3  # exit code where another worker is in the folder
-_ENVIRONMENT = {
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what a Mac's card cannot do is done by its processor
-    # Threads that wait by spinning take the processor from the window; those that sleep at once make a step longer.
-    "GOMP_SPINCOUNT": "10000",  # some tenths of a millisecond
-    "KMP_BLOCKTIME": "1",  # ms, the same for Intel's threads, which torch has on Windows
-}
 
 
 def main(arguments: list[str]) -> int:
     """Do what the first argument names; the exit code is 0 where the last event is none of failure."""
-    command, *rest = arguments if arguments[0] in COMMANDS else ("train", *arguments)
+    command, *rest = arguments if arguments and arguments[0] in COMMANDS else ("train", *arguments)
+    try:
+        inspect.signature(COMMANDS[command]).bind(*rest)
+    except TypeError:
+        sys.exit("This is no job of a child process. Start LoRA Studio by launch.sh or launch.bat.")
     if command not in environment.ONLINE:
         environment.go_offline()
-    os.environ.update(_ENVIRONMENT)
+    os.environ.update(environment.OF_CHILDREN)
     lean.start()
     log_what_fits()
     return COMMANDS[command](*rest)
@@ -95,6 +91,8 @@ def _train(path: str) -> int:
 def _within(path: str, work: Callable[[TaskFolder, EventWriter], None]) -> int:
     """Do `work` in the folder of a task, which is this process's as long as it lives; the exit code."""
     task = TaskFolder(Path(path))
+    if not os.path.isdir(path):  # else it would be made
+        sys.exit(f"There is no folder {path}. Name the folder of a run.")
     lock = Lock(task.lock)
     if not lock.hold(ENTER):
         return OCCUPIED

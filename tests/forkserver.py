@@ -123,7 +123,7 @@ class Server:
     def prepare(self) -> None:
         """Import what takes long, once, as the worker does; what is here then is shared with every child."""
         if not self.ready:
-            os.environ.update(importlib.import_module("lora_gui.worker")._ENVIRONMENT)
+            os.environ.update(importlib.import_module("lora_gui.worker").environment.OF_CHILDREN)
             del sys.modules["lora_gui.worker"]  # it will be run, not imported
             lean = importlib.import_module("lora_gui.lean")
             lean.start()

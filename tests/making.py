@@ -53,3 +53,9 @@ def run(studio, name, lora_path, steps=20):
     last = events.Done(f"loras/{lora_path.name}", "ab", steps, 3.0)
     made.files.events.write_text("".join(events.to_line(event) + "\n" for event in (*said, last)))
     return made
+
+
+def captioned(found, captions):
+    """Give the pictures of a set these captions, one for each in order."""
+    for picture, caption in zip(found.pictures, captions, strict=True):
+        picture.path.with_suffix(".txt").write_text(caption, encoding="utf-8")

@@ -14,6 +14,7 @@ from lora_gui import drive, files
 from lora_gui.errors import UserError
 from lora_gui.protocol import lock
 from lora_gui.protocol.lock import Lock, is_held
+from lora_gui.protocol.task_folder import TaskFolder
 
 ROOT = Path(__file__).parent.parent
 UNKNOWN = ("EINVAL", "ENOTSUP", "ENOSYS", "ENOLCK")
@@ -225,3 +226,11 @@ def test_a_drive_that_keeps_no_modes_is_no_hindrance(monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "chmod", refuse)
     files.make_private_folder(tmp_path / "cache")
     assert (tmp_path / "cache").is_dir()
+
+
+def test_who_looks_at_what_a_task_is_asked_looks_again_where_a_drive_is_away_for_a_moment(monkeypatch, tmp_path):
+    def away(*_, **__):
+        raise OSError(errno.EIO, "away")
+
+    monkeypatch.setattr(os, "stat", away)
+    assert TaskFolder(tmp_path).asked() == ""

@@ -1,6 +1,7 @@
 """The environment that people start the app in: proxies of every kind stand in nobody's way."""
 
 import http.server
+import importlib.util
 import os
 import threading
 
@@ -38,3 +39,11 @@ def test_no_proxy_stands_between_the_app_and_this_computer(monkeypatch, address,
     assert before.items() >= proxies.items()
     assert {name for name in os.environ if name.lower().endswith("_proxy")} == {"NO_PROXY", "no_proxy"}
     assert os.environ["HF_HUB_OFFLINE"] == "1" and os.environ["PATH"]
+
+
+def test_who_works_with_tensorflow_too_can_draw_all_the_same(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"USE_TORCH": "0", "USE_TF": "1"} | environment.OF_CHILDREN)
+    spec = importlib.util.find_spec("diffusers.utils.import_utils")
+    told = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(told)
+    assert told.is_torch_available()

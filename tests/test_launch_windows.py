@@ -153,6 +153,12 @@ def test_settings_of_other_pythons_are_left_out_and_a_mirror_is_kept(launcher):
         assert f"\tUV_INDEX_URL={mirror}\tPIP_INDEX_URL={mirror}" in line
 
 
+def test_of_an_index_of_uv_pip_is_told_no_name(launcher):
+    mirror = "https://u:p%40q@mirror/simple?a=1"
+    for line in launcher.start(UV_DEFAULT_INDEX=f"corp={mirror}")[2][2:4]:
+        assert f"\tPIP_INDEX_URL={mirror}" in line and f"\tUV_DEFAULT_INDEX=corp={mirror}" in line
+
+
 def test_a_mirror_of_pip_ini_is_kept(launcher):
     asked = launcher.start(STUB_CONFIG="global.index-url='https://mirror/simple?a=1&b=2'")[2]
     assert "\tPIP_INDEX_URL=https://mirror/simple?a=1&b=2" in asked[2]

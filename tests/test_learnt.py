@@ -28,5 +28,10 @@ def test_placeholders_of_other_trainers_become_the_trigger(sign):
     assert learnt.with_trigger("zxy", "a [named] (name) <lora:name:1>") == "zxy a [named] (name) <lora:name:1>"
 
 
+@pytest.mark.parametrize("caption", ["zxy, fox ||| red, hat", "zxy, fox, ||| ,red, hat|||", "|||zxy, fox|||red, hat"])
+def test_what_parts_fixed_tags_from_others_is_not_learnt(caption):
+    assert learnt.with_trigger("zxy", caption) == "zxy, fox, red, hat"
+
+
 def test_without_a_trigger_the_caption_stays():
     assert learnt.with_trigger("", "a red apple") == "a red apple"

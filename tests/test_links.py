@@ -48,3 +48,12 @@ def test_what_is_no_link_to_a_lora_is_refused_at_once_and_leaves_nothing(tmp_pat
     with pytest.raises(UserError, match=what):
         bringing.start(studio, link)
     assert bringing.begun(studio) == []
+
+
+@pytest.mark.parametrize("query", ["token=KEY", "type=Model&token=KEY", "type=Model&token=KEY&x"])
+def test_a_key_in_a_link_to_civitai_stands_in_no_file(tmp_path, monkeypatch, query):
+    begun = []
+    monkeypatch.setattr(bringing.Bringing, "begin", lambda _, job: begun.append(job.link))
+    bringing.start(Studio(tmp_path), f"https://civitai.com/api/download/models/123?{query}")
+    assert "KEY" not in begun[0] and "token" not in begun[0] and links.civitai(begun[0]) == ("", "123")
+    assert ("type=Model" in begun[0]) == ("type=Model" in query)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import app
 from lora_gui import __main__ as cli
 from lora_gui import files
 from lora_gui.commands import draw
@@ -284,6 +285,25 @@ def test_a_stream_that_is_closed_or_that_nobody_reads_to_its_end_is_no_crash(stu
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == code and "Traceback" not in done.stderr and "Exception" not in done.stderr
     assert said in done.stderr
+
+
+def test_what_the_disk_refuses_to_read_is_a_sentence(studio, command, tmp_path):
+    for line in (
+        ("give", "x", "publish", "--repo", "a/b", "--folder", "a" * 300),
+        ("presets", "share", "style", "--out", str(tmp_path / ("a" * 300) / "b")),
+        ("loras", "bring", "~nobody-of-that-name/x"),
+    ):
+        code, said = command(*line)
+        assert code == 1 and said["remedy"], line
+
+
+def test_the_window_opens_where_there_is_no_console(monkeypatch):
+    """A shortcut to pythonw starts it without any stream, and libraries ask what kind of stream there is."""
+    seen = []
+    monkeypatch.setattr(app, "open_window", lambda *_, **__: seen.append(sys.stdout.isatty()))
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    monkeypatch.setattr(sys, "stdout", None)
+    assert app.main() == 0 and seen == [False]
 
 
 def test_the_command_line_starts_without_torch_and_without_the_window():

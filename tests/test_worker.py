@@ -134,6 +134,18 @@ def test_the_cause_of_a_refusal_is_in_the_log(tmp_path):
     assert "The run run is damaged." in log and "ValidationError" in log
 
 
+@pytest.mark.parametrize("typed", [(), ("train",), ("publish", "a", "b"), ("draw", "a")])
+def test_a_child_that_somebody_starts_by_hand_says_how_the_app_is_started(typed):
+    with pytest.raises(SystemExit, match="launch.sh"):
+        worker.main([*typed])
+
+
+def test_a_run_that_is_misspelt_is_not_made(tmp_path):
+    with pytest.raises(SystemExit, match="There is no folder"):
+        worker._within(str(tmp_path / "gone"), lambda *_: None)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_an_unforeseen_error_is_said_in_plain_words_and_its_traceback_is_in_the_log(base, tmp_path):
     folder = run_folder(tmp_path, base, steps=2)
     broken = tmp_path / "broken"

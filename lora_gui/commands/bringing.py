@@ -32,8 +32,8 @@ def run_bring(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """The LoRA that came, and what was said of it where it came from; of a path, the LoRAs that were taken in."""
     from lora_gui.studio.tasks import bringing
 
-    if os.path.exists(os.path.expanduser(options.link)):
-        return _taken(studio, Path(options.link).expanduser())
+    if os.path.exists(path := os.path.expanduser(options.link)):
+        return _taken(studio, Path(path))
     one = bringing.start(studio, options.link, options.file)
     last = follow(one, "bringing")
     if last.state != "finished":

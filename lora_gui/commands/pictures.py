@@ -1,7 +1,6 @@
 """The picture sets of the studio: what there is, and away with what is not needed any more."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from lora_gui.commands import Register, as_path, set_captions
@@ -63,7 +62,7 @@ def run_delete(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
     """Where the set lies that is in the bin now. Raises UserError while a run needs it."""
     from lora_gui.studio.things import pictures
 
-    place = studio.pictures / Path(options.set).name
+    place = set_captions.named(options.set, studio)
     pictures.delete_set(studio, place)
     return {"in_the_bin": str(place)}
 

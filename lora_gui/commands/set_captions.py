@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui.commands import Register, note
+from lora_gui.errors import UserError, shown
 from lora_gui.studio.paths import Studio
 
 
@@ -27,11 +28,28 @@ def add(actions: Any, register: Register) -> None:
         past.set_defaults(act=name)
 
 
+def named(text: str, studio: Studio) -> Path:
+    """The folder of the set of this name, be it its folder's or its own; there may be none.
+
+    Raises UserError where several are called so.
+    """
+    from lora_gui.studio.things import pictures
+
+    place = studio.pictures / Path(text).name
+    if place in pictures.picture_sets(studio):
+        return place
+    called = [one.folder for one in pictures.sets(studio) if one.title == text]
+    if len(called) > 1:
+        names = ", ".join(one.name for one in called)
+        raise UserError(f"{len(called)} picture sets are called {shown(text)}.", f"Choose one of: {names}.")
+    return called[0] if called else place
+
+
 def place_of(options: argparse.Namespace, studio: Studio) -> Path:
     """The folder of the set that is named. Raises UserError where there is none."""
     from lora_gui.studio.things import picture_index, set_changes
 
-    place = studio.pictures / Path(options.set).name
+    place = named(options.set, studio)
     set_changes.between(place, lambda: picture_index.read(place))
     return place
 

@@ -51,7 +51,7 @@ class Batch:
 class Noising(ABC):
     """How the latents of one part are noised, and what the part predicts. Timesteps (B,) are in the base's own units.
 
-    Only `timesteps` and `noise` draw random numbers; the rest is arithmetic on tensors.
+    Only `timesteps` draws random numbers; the rest is arithmetic on tensors.
     """
 
     @property
@@ -62,10 +62,6 @@ class Noising(ABC):
     @abstractmethod
     def timesteps(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A timestep for each of the latents (B, ...), as often as training should meet it; (B,)."""
-
-    @abstractmethod
-    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
-        """Gaussian noise shaped as `latents`, shifted by a random amount per channel where `offset` > 0."""
 
     @abstractmethod
     def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:

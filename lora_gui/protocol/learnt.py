@@ -6,10 +6,13 @@ _WORD = r"(?:trigger(?:[ _-]?word)?|name)"
 _PLACEHOLDER = re.compile(
     rf"\[+\s*{_WORD}\s*\]+|\{{+\s*{_WORD}\s*\}}+|<+\s*{_WORD}\s*>+", re.IGNORECASE
 )  # of other trainers
+_FIXED = "|||"  # of kohya: parts the tags that stay in front from those that are shuffled, and is not learnt
 
 
 def filled_in(trigger: str, text: str) -> str:
     """The trigger word in place of the signs that other trainers have for it: `[trigger]`, `{trigger}`, `[name]`."""
+    if _FIXED in text:
+        text = ", ".join(part for one in text.split(_FIXED) if (part := one.strip(", ")))
     return " ".join(_PLACEHOLDER.sub(lambda _: trigger.strip(), text).split())
 
 

@@ -25,6 +25,11 @@ def check(link: str) -> None:
         raise UserError(what, "Write it as owner/name, or copy the address of its page.")
 
 
+def without_key(link: str) -> str:
+    """A link without the key for Civitai that guides put into it: it needs none to say what it names."""
+    return re.sub(r"(?<=[?&])token=[^&#]*&?", "", link).rstrip("?&")
+
+
 def civitai_site() -> str:
     """The address of Civitai, or of the mirror in its place."""
     return os.environ.get(CIVITAI, "").strip().rstrip("/") or _CIVITAI

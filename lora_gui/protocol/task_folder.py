@@ -96,8 +96,8 @@ class TaskFolder:
         files.touch(self.path / what)
 
     def asked(self) -> str:
-        """What is asked of it: `stop`, `pause` or nothing."""
-        return next((what for what in ASKS if (self.path / what).exists()), "")
+        """What is asked of it: `stop`, `pause` or nothing; also nothing while the drive does not answer."""
+        return next((what for what in ASKS if os.path.exists(self.path / what)), "")
 
     def lives(self) -> bool:
         """Whether a child works in it."""

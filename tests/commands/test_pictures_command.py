@@ -30,8 +30,8 @@ def test_sets_are_listed_and_go_to_the_bin(studio, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(pictures, "send2trash", binned.append)
     assert main(["pictures", "delete", made.folder.name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"in_the_bin": str(made.folder)} and binned == [made.folder]
-    assert main(["pictures", "delete", "rose", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["error"] == "There is no picture set 'rose'."
+    assert main(["pictures", "delete", "gone", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "There is no picture set 'gone'."
 
 
 def told(capsys):
@@ -45,6 +45,8 @@ def test_a_set_is_renamed_added_to_and_split(studio, tmp_path, capsys):
     name = made.folder.name
     assert main(["pictures", "rename", name, "  My garden ", "--json"]) == 0
     assert told(capsys) == {"set": name, "title": "My garden"}
+    assert main(["pictures", "rename", "My garden", "Garden", "--json"]) == 0  # which it is called by now
+    assert told(capsys) == {"set": name, "title": "Garden"}
     sky = str(tmp_path / "sky.png")
     assert main(["pictures", "add", name, sky, "--ground", "black", "--json"]) == 0
     assert told(capsys) == {"set": name, "count": 3, "refused": []}
@@ -58,6 +60,9 @@ def test_a_set_is_renamed_added_to_and_split(studio, tmp_path, capsys):
     other = told(capsys)
     assert other["count"] == 1 and pictures.load(studio.pictures / other["set"]).title == "The sky"
     assert [one.label for one in pictures.load(made.folder).pictures] == ["rose.png", "leaf.png"]
+    assert main(["pictures", "rename", name, "The sky", "--json"]) == 0 and told(capsys)
+    assert main(["pictures", "delete", "The sky", "--json"]) == 1
+    assert told(capsys)["remedy"] == f"Choose one of: {other['set']}, {name}."
     for wrong in (["rename", name, " "], ["rename", "gone", "x"], ["split", name, "x", "--numbers", "9"],
                   ["repeat", name, "2", "--numbers", "9"],
                   ["add", "gone", sky]):  # fmt: skip

@@ -201,7 +201,8 @@ class Contract:
         for picture in encoded.pictures:
             picture[0][masks.KEY] = torch.ones((1, 8, 8))
         batch = encoded.batch([0, 1], 0.5, random.Random(1))
-        assert losses.loss(own, parts, batch, noising, job.settings, generator).device == card
+        given = losses.drawn(own, parts, batch, noising, job.settings, generator)
+        assert losses.computed(own, parts, given, noising, job.settings).device == card
         preservation = Preservation(job, encoded, own, parts, noising, "new")
         for turn in (0, 1):
             assert preservation.distance(preservation.held(batch, generator, turn)).device == card
@@ -309,7 +310,7 @@ class Contract:
         for part, noising in own.noising(base, CPU).items():
             generator = torch.Generator().manual_seed(1)
             latents = own.latents(part, parts[part], batch, generator)
-            noise, timesteps = noising.noise(latents, 0.0, generator), noising.timesteps(latents, generator)
+            noise, timesteps = torch.randn(latents.shape, generator=generator), noising.timesteps(latents, generator)
             told = own.conditions(part, parts, batch, settings, generator)
             noisy = noising.noisy(latents, noise, timesteps)
             state, kept = torch.get_rng_state(), noisy.clone()
@@ -325,7 +326,7 @@ class Contract:
         for part, noising in own.noising(base, CPU).items():
             generator = torch.Generator().manual_seed(1)
             latents = own.latents(part, parts[part], batch, generator)
-            noise, timesteps = noising.noise(latents, 0.0, generator), noising.timesteps(latents, generator)
+            noise, timesteps = torch.randn(latents.shape, generator=generator), noising.timesteps(latents, generator)
             right = noising.target(latents, noise, timesteps)
             x0 = noising.x0(noising.noisy(latents, noise, timesteps), right, timesteps)
             torch.testing.assert_close(x0, latents, atol=1e-3, rtol=1e-3)
@@ -439,7 +440,8 @@ def drawn_with(key: str, base: Path, what: Path | Layers, texts: Tensors) -> Ima
 def loss_of(key: str, base: Path, parts: lora.Parts, batch: Batch, settings: TrainSettings, seed: int) -> torch.Tensor:
     """Of each picture, (B,)."""
     own, generator = family(key), torch.Generator().manual_seed(seed)
-    return losses.loss(own, parts, batch, own.noising(base, CPU), settings, generator)
+    noising = own.noising(base, CPU)
+    return losses.computed(own, parts, losses.drawn(own, parts, batch, noising, settings, generator), noising, settings)
 
 
 def count(own: Family, parts: lora.Parts, layers: str) -> int:

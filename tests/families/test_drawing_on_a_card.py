@@ -12,6 +12,8 @@ from lora_gui.engine.draw.picture import Beginning
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import device, loading
 from lora_gui.families import family
+from lora_gui.families.kandinsky_2_2 import prior
+from lora_gui.families.wuerstchen import stages
 from lora_gui.formats import dialects
 from lora_gui.protocol.events import Drawn
 from lora_gui.protocol.jobs import Base, DrawJob
@@ -35,6 +37,13 @@ def asked(**more) -> DrawSettings:
     return DrawSettings(
         **{"prompt": "a (thing:1.3) [b] BREAK more", "negative_prompt": "grey", "variation": 0.3} | quick | more
     )
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Steps that no order says: where a later one computes, the second does."""
+    monkeypatch.setattr(stages, "_DECODER_STEPS", 2)
+    monkeypatch.setattr(prior, "_STEPS", 2)
 
 
 @pytest.fixture(scope="module", params=EACH)

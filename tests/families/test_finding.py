@@ -1,6 +1,7 @@
 """Families are found by being there: one folder each, and their keys stand nowhere else."""
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -21,13 +22,22 @@ def test_a_family_is_one_folder_and_no_other_code_names_it_or_its_bases(folder):
     home = ROOT / "lora_gui" / "families" / folder
     own = next(one for one in families.facts().values() if (home / "facts.py").samefile(_home_of(one)))
     names = {own.key, *(base.key for base in own.bases if base.repo), folder}
-    for path in sources():
-        if home in path.parents:
-            continue
-        for node in nodes(path):
-            named = isinstance(node, ast.Constant) and node.value in names
-            imported = isinstance(node, ast.ImportFrom) and f"families.{folder}" in (node.module or "")
-            assert not named and not imported, f"{path}:{node.lineno}"
+    for path, said in _said().items():
+        for line, text, module in said if home not in path.parents else ():
+            assert text not in names and f"families.{folder}" not in module, f"{path}:{line}"
+
+
+@functools.cache
+def _said() -> dict[Path, list[tuple[int, str, str]]]:
+    """By source the lines that say a text or take something from a module, and which."""
+    return {
+        path: [
+            (node.lineno, getattr(node, "value", ""), getattr(node, "module", "") or "")
+            for node in nodes(path)
+            if isinstance(node, ast.ImportFrom) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+        ]
+        for path in sources()
+    }
 
 
 def _home_of(one) -> Path:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from PIL import Image
 
 import lora_gui.families
 from lora_gui.engine.load import lora
+from lora_gui.engine.train.step import TrainState
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.formats import dialects
@@ -128,6 +131,11 @@ def test_the_decoder_is_told_nothing_as_often_as_captions_are_left_out(base):
         loss_of("kandinsky22", base, parts, batch, TrainSettings(caption_dropout=share), seed=9)
     assert torch.equal(told[0], batch.pictures["embeds"])
     assert torch.equal(told[1], batch.captions["zero_image"])
+    job = SimpleNamespace(settings=TrainSettings(caption_dropout=1))
+    run = SimpleNamespace(job=job, family=FAMILY, parts=parts, noising=FAMILY.noising(base, CPU))
+    run.loss = partial(TrainState.loss, run)
+    TrainState._measured(run, batch, torch.Generator().manual_seed(9))
+    assert torch.equal(told[2], batch.pictures["embeds"])  # what is measured is always told
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from lora_gui.engine.load import device, quantize
 from lora_gui.engine.train import samples
 from lora_gui.engine.train.loop import train
 from lora_gui.families import family
+from lora_gui.families.wuerstchen import stages
 from lora_gui.protocol.events import Done, Note
 from lora_gui.protocol.jobs import Base
 from tests import tiny
@@ -21,6 +22,7 @@ def trained(key, folder, monkeypatch, **settings):
     """What a short run says."""
     base = Base(key="own", title="Own", family=key, path=str(MAKERS[key](folder / "base")))
     monkeypatch.setattr(samples, "_FEWEST", 1)  # steps
+    monkeypatch.setattr(stages, "_DECODER_STEPS", 1)
     job = tiny.job(folder, **({"steps": 1} | settings)).model_copy(update={"base": base})
     with pretended_apple() as card, mock.patch.object(device, "pick", lambda: card):
         return list(train(job, folder, family(key)))

@@ -13,7 +13,6 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.load import lora, prediction
-from lora_gui.engine.train import losses
 from lora_gui.families import family
 from lora_gui.families.base import Batch
 from lora_gui.families.shared.noising import RectifiedFlow
@@ -21,6 +20,7 @@ from lora_gui.formats import metadata
 from lora_gui.framing import Framing
 from lora_gui.settings import DrawSettings, TrainSettings
 from tests import tiny
+from tests.families.contract import loss_of
 
 CPU = torch.device("cpu")
 FAMILY = family("sd1")
@@ -115,12 +115,12 @@ def test_the_last_predicted_x0_is_the_finished_drawing(base, plain):
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_the_loss_is_that_of_the_training_script_of_diffusers(tmp_path, prediction):
     base = tiny.stable_diffusion_1(tmp_path, prediction=prediction)
-    parts, noising = FAMILY.denoisers(base, CPU, torch.float32), FAMILY.noising(base, CPU)
+    parts = FAMILY.denoisers(base, CPU, torch.float32)
     draws = torch.Generator().manual_seed(5)
     mean, std, text = (torch.randn(2, *shape, generator=draws) for shape in ((4, 8, 8), (4, 8, 8), (16, 16)))
     batch = Batch({"mean": mean, "std": std}, {"text": text}, [Framing((64, 64), (64, 64))] * 2)
     with torch.no_grad():
-        ours = losses.loss(FAMILY, parts, batch, noising, TrainSettings(), torch.Generator().manual_seed(9))
+        ours = loss_of("sd1", base, parts, batch, TrainSettings(), seed=9)
         generator = torch.Generator().manual_seed(9)
         latents = mean + std * torch.randn(mean.shape, generator=generator)
         noise = torch.randn(mean.shape, generator=generator)

@@ -115,7 +115,7 @@ def test_the_loss_is_that_of_the_noise_weighted_as_the_base_was(base, parts):
 def test_noise_levels_are_those_of_the_scheduler():
     levels = torch.linspace(0, 1, 101)
     expected = DDPMWuerstchenScheduler()._alpha_cumprod(levels, CPU)
-    torch.testing.assert_close(stages.Cosine(0.008).alphas_cumprod(levels), expected)
+    torch.testing.assert_close(stages.Cosine(0.008).abar(levels), expected)
 
 
 def test_steps_are_spread_as_the_base_is_drawn_with_by_default():

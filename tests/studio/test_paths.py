@@ -13,7 +13,7 @@ from lora_gui.studio import menu
 from lora_gui.studio.finding import places
 from lora_gui.studio.finding.settings_files import is_too_wide, named_in
 from lora_gui.studio.paths import FOLDERS, MARK, Studio, home_folder
-from lora_gui.studio.tasks import diagnostics
+from lora_gui.studio.tasks import diagnostics, launching
 from lora_gui.studio.tasks.run import Run
 from lora_gui.ui.server import keys
 
@@ -65,6 +65,13 @@ def test_what_lies_below_a_file_is_said_when_it_is_to_be_made(named, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file, where a folder has to be"):
         named("file/studio").prepare()
+
+
+def test_loras_that_lie_on_a_drive_which_is_not_there_are_said_before_a_training_and_not_behind_it(tmp_path):
+    (tmp_path / "loras").symlink_to(tmp_path / "away" / "loras")
+    with pytest.raises(UserError, match="loras is a link that leads nowhere") as caught:
+        launching.check_disk(Studio(tmp_path), None)
+    assert "Connect the drive" in caught.value.remedy
 
 
 @posix

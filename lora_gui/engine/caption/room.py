@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from lora_gui.engine.load import device
+from lora_gui.engine.load.device import free as _free
 from lora_gui.errors import UserError
 from lora_gui.formats import base_files
 from lora_gui.formats.captioners import Captioner
@@ -33,7 +33,7 @@ def room(found: Captioner, on_processor: bool) -> Room:
     """The first place that has room for it. Raises UserError where none has."""
     if found.kind == "tagger":  # onnxruntime sees to its own
         return Room(_CPU if on_processor else device.pick(), torch.float32)
-    count, free = _parameters(found), 0
+    count, free = _parameters(found), 0.0
     for at, one in enumerate(_places(found.kind, on_processor)):
         free = _free(one.device)
         if count * one.dtype.itemsize * _BESIDE <= free:
@@ -53,13 +53,6 @@ def _places(kind: str, on_processor: bool) -> Iterator[Room]:
     else:
         yield Room(_CPU, torch.float32)
     yield Room(_CPU, torch.bfloat16, "There is little memory, so it is held in 16 bits, which takes longer.")
-
-
-def _free(where: torch.device) -> int:
-    """Bytes that are free on a device."""
-    if where.type == "cuda":
-        return int(torch.cuda.mem_get_info(where)[0])
-    return int(psutil.virtual_memory().available)
 
 
 def _parameters(found: Captioner) -> int:

@@ -104,10 +104,8 @@ class BlockOffloader:
     which fetches its weights.
     """
 
-    def __init__(self, root: nn.Module, device: torch.device, count: int, ring: int = RING) -> None:
+    def __init__(self, root: nn.Module, device: torch.device, count: int) -> None:
         chosen = blocks(root)[-count:] if count else []
-        if ring < 2:
-            raise ValueError("a block in use and the next one need two buffers")
         self.root, self.device = root, device
         bytes_each = max((size(block) for _, block in chosen), default=0)
         self._blocks: list[Host] = []
@@ -115,10 +113,10 @@ class BlockOffloader:
             host = Host.of(_frozen(block), device)
             host.release(device)  # at once, so that there is never a second copy of the whole
             self._blocks.append(host)
-        self._buffers = [torch.empty(bytes_each, dtype=torch.uint8, device=device) for _ in range(ring)]
-        self._resident: list[int | None] = [None] * ring  # which block a buffer holds
-        self._copied_at: list[Any] = [None] * ring  # CUDA event recorded after its copy
-        self._last_use = [0] * ring  # in ticks of `_time`
+        self._buffers = [torch.empty(bytes_each, dtype=torch.uint8, device=device) for _ in range(RING)]
+        self._resident: list[int | None] = [None] * RING  # which block a buffer holds
+        self._copied_at: list[Any] = [None] * RING  # CUDA event recorded after its copy
+        self._last_use = [0] * RING  # in ticks of `_time`
         self._copy_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._next: dict[tuple[int, int], int] = {}  # (block before, block) to the block that followed
         self._trail = (-1, -1)  # the two blocks used last

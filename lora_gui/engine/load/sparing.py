@@ -50,11 +50,6 @@ class Resting:
         for module in network.modules():  # whichever is run first: a decoder is not always its network's `forward`
             module.register_forward_pre_hook(self._wake)
 
-    @property
-    def awake(self) -> bool:
-        """Whether the weights are on the device."""
-        return self._buffer is not None
-
     def rest(self) -> None:
         """Free the device's memory."""
         self._host.release(self.device)

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,7 +82,6 @@ class Planner:
         self.decoders = [(base[name], run) for name, run in _there(load.decoders, base)]
         self._known: dict[str, Any] = {}
         self._versions = [version(one) for one in ("torch", "diffusers", "transformers", "peft")]
-        self._built: dict[tuple[str, torch.dtype], tuple[nn.Module, list[Blocks]]] = {}
         self._carrying: dict[str, tuple[dict[str, nn.Module], list[Blocks], list[Masters]]] = {}  # the last LoRA
         if not self.denoisers:
             raise UserError("The memory of this base cannot be planned.", "Choose another base.")
@@ -235,28 +234,16 @@ class Planner:
         if key not in self._carrying:
             parts, left = {}, []
             for name, (one, _) in self.denoisers.items():
-                parts[name], runs = self._network(one, settings.precision)
+                parts[name], runs = copy.deepcopy(_network(json.dumps(one), settings.precision))
                 left += runs
             with _META:
                 lora.add_new(parts, self.family, settings, "planned")
-                masters = fuse(parts, "planned", dtype_of(settings.precision), self.family)
+            masters = fuse(parts, "planned", dtype_of(settings.precision), self.family)
             self._carrying = {key: (parts, left, masters)}
         return self._carrying[key]
 
-    def _network(self, one: Component, precision: str) -> tuple[nn.Module, list[Blocks]]:
-        """A shortened copy for whoever asks, since LoRAs are put into it; some take seconds to build."""
-        key = (json.dumps(one), dtype_of(precision))
-        if key not in self._built:
-            whole = networks.build(one, dtype_of(precision))
-            runs = shorten(whole)
-            self._built[key] = whole, runs
-        module, runs = copy.deepcopy(self._built[key])
-        if precision in quantize.PRECISIONS:
-            quantize.replace(module, precision, _META)
-        return module, runs
-
     def _block_facts(self, one: Component, precision: str) -> dict[str, Any]:
-        module, runs = self._network(one, precision)
+        module, runs = _network(json.dumps(one), precision)
         times = times_of(runs)
         found = offload.blocks(module) if loading.can_checkpoint_gradients(module) else []
         sizes = [offload.size(block) for _, block in found for _ in range(times(block))]
@@ -264,7 +251,7 @@ class Planner:
         return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
 
     def _draw_trace(self, one: Component, run: Run, side: int, precision: str) -> dict[str, Any]:
-        module, runs = self._network(one, precision)
+        module, runs = _network(json.dumps(one), precision)
         return forward(module, partial(run, module, self.drawn, side, dtype_of(precision)), runs).to_json()
 
     def _train_trace(self, settings: TrainSettings) -> Trace:
@@ -289,6 +276,17 @@ class Planner:
                     files.write_json(path, found)
             self._known[digest] = found
         return self._known[digest]
+
+
+@lru_cache(maxsize=8)
+def _network(component: str, precision: str) -> tuple[nn.Module, list[Blocks]]:
+    """Shortened, of its JSON; the same for whoever asks, as does each change of a setting: some take long to build."""
+    if precision in quantize.PRECISIONS:
+        found = copy.deepcopy(_network(component, "bf16"))
+        quantize.replace(found[0], precision, _META)
+        return found
+    whole = networks.build(json.loads(component), dtype_of(precision))
+    return whole, shorten(whole)
 
 
 def _last(sizes: list[int], count: int) -> list[int]:

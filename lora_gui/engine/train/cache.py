@@ -99,7 +99,7 @@ def unread(job: TrainJob, family: Family) -> Iterator[Event]:
     with opening(job.base):
         reader = family.reader(Path(job.base.path))
     texts = dict.fromkeys(with_trigger(job.trigger, picture.caption) for picture in job.pictures)
-    cut = [words for text in texts if reader and (words := reader.unread(text))]
+    cut = [words for text in texts if (words := reader.unread(text))]
     if len(cut) == 1:
         yield Note(f"A caption is longer than what this base reads; from '{cut[0]} …' on it is not seen.")
     elif cut:

@@ -11,6 +11,7 @@ import torch
 
 from lora_gui.engine.train import masks, timestep_bias
 from lora_gui.families.base import Batch, Conditions, Family, Noising
+from lora_gui.families.shared.noising import noise_like
 from lora_gui.protocol.events import Note
 from lora_gui.settings import TrainSettings
 
@@ -42,18 +43,6 @@ class Drawn(NamedTuple):
     counts: torch.Tensor | None = None  # (B, 1, h, w), how much each cell of the latents counts; None is all alike
 
 
-def loss(
-    family: Family,
-    parts: dict[str, Any],
-    batch: Batch,
-    noising: dict[str, Noising],
-    settings: TrainSettings,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Loss of each picture of a batch, the sum of those of the parts in `noising`; (B,) fp32."""
-    return computed(family, parts, drawn(family, parts, batch, noising, settings, generator), noising, settings)
-
-
 def drawn(
     family: Family,
     parts: dict[str, Any],
@@ -71,7 +60,7 @@ def drawn(
     found = {}
     for part, process in noising.items():
         latents = family.latents(part, parts[part], batch, generator)
-        noise = process.noise(latents, settings.noise_offset, generator)
+        noise = noise_like(latents, settings.noise_offset, generator)
         timesteps = process.timesteps(latents, generator)
         timesteps = timestep_bias.applied(settings.timestep_bias, timesteps, process.noisiest, within)
         conditions = family.conditions(part, parts, batch, settings, generator)
@@ -86,7 +75,8 @@ def computed(
     noising: dict[str, Noising],
     settings: TrainSettings,
 ) -> torch.Tensor:
-    """The loss of each picture, (B,) fp32: a pure function of tensors, which a card can do again without the host."""
+    """The loss of each picture, the sum of those of the parts, (B,) fp32: a pure function of tensors, which a card can
+    do again without the host."""
     errors = []
     for part, (latents, noise, timesteps, conditions, counts) in given.items():
         process = noising[part]

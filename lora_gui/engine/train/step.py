@@ -65,8 +65,8 @@ class TrainState:
         return losses.drawn(self.family, self.parts, batch, self.noising, self.job.settings, generator)
 
     def _measured(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
-        """The losses of a batch over all noise levels alike, whichever are learnt more often."""
-        even = self.job.settings.evenly
+        """The losses of a batch over all noise levels alike, whichever are learnt more often; nothing is left out."""
+        even = self.job.settings.evenly.model_copy(update={"caption_dropout": 0.0})
         return self.loss(losses.drawn(self.family, self.parts, batch, self.noising, even, generator))
 
     def loss(self, given: dict[str, losses.Drawn]) -> torch.Tensor:

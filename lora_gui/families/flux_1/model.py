@@ -67,12 +67,9 @@ class Flux1(LatentFamily):
     def encode_captions(self, encoders: Encoders, captions: list[str]) -> Tensors:
         """T5's last states (B, 512, 4096), without a mask, and CLIP's pooled one (B, 768)."""
         clip, t5 = encoders.texts["text_encoder"], encoders.texts["text_encoder_2"]
-        tokens = encoders.further["tokens"]
-        ids = encoders.tokenizers["text_encoder_2"](
-            captions, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt"
-        ).input_ids
+        rows = token_limit.rows(encoders.tokenizers["text_encoder_2"], captions, encoders.further["tokens"])
         return {
-            "text": t5(ids.to(t5.device))[0],
+            "text": t5(rows.input_ids.to(t5.device))[0],
             "pooled": clip(token_ids(encoders.tokenizers["text_encoder"], captions, clip.device)).pooler_output,
         }
 

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from lora_gui.families.base import Conditions, Kit, Load, Stage, Tensors, whole
+from lora_gui.families.shared import token_limit
 from lora_gui.families.shared.latent import Config, empty
 from lora_gui.settings import DrawSettings
 
@@ -72,9 +73,7 @@ def image_embeds(encoders: Encoders, pixels: torch.Tensor) -> torch.Tensor:
 
 def text_embeds(encoders: Encoders, captions: list[str]) -> Tensors:
     """Each caption pooled (B, 1280) and token by token (B, 77, 1280), with a mask of the tokens it has."""
-    tokenizer, device = encoders.tokenizer, encoders.text_encoder.device
-    length = tokenizer.model_max_length
-    rows = tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    device, rows = encoders.text_encoder.device, token_limit.rows(encoders.tokenizer, captions)
     states = encoders.text_encoder(rows.input_ids.to(device))
     return {
         "pooled": states.text_embeds,

@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 
+from lora_gui.families.shared import token_limit
+
 TOKENS = 77  # of a caption, at full size
 
 
 def token_ids(tokenizer: Any, captions: list[str], device: torch.device) -> torch.Tensor:
     """Each caption as one row of tokens, cut or filled up to the encoder's length; (B, 77)."""
-    return tokenizer(
-        captions, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-    ).input_ids.to(device)
+    ids: torch.Tensor = token_limit.rows(tokenizer, captions).input_ids
+    return ids.to(device)
 
 
 def weighted(states: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
@@ -35,8 +36,7 @@ def skipping(encoder: Any, ids: torch.Tensor, skip: int) -> torch.Tensor:
     if skip == 1:
         return encoder(ids)[0]  # type: ignore[no-any-return]
     every = encoder(ids, output_hidden_states=True).hidden_states
-    norm = getattr(encoder, "text_model", encoder).final_layer_norm
-    return norm(every[-min(skip, len(every))])  # type: ignore[no-any-return]
+    return encoder.final_layer_norm(every[-min(skip, len(every))])  # type: ignore[no-any-return]
 
 
 def states(encoder: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

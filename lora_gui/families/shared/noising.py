@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,8 +17,48 @@ from lora_gui.settings import DrawSettings
 _SMALLEST = 1e-5  # of alphas_cumprod, where it is divided by
 
 
+class VariancePreserving(Noising):
+    """x_t = sqrt(abar) x_0 + sqrt(1 - abar) n (Ho et al. 2020, eq. 4), by whichever schedule."""
+
+    @abstractmethod
+    def abar(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """The share of the signal, squared, at `timesteps`; (B,)."""
+
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        signal, sigma = self._scales(timesteps, latents)
+        return signal * latents + sigma * noise
+
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """v = sqrt(abar) n - sqrt(1 - abar) x_0 (Salimans and Ho 2022, appendix D)."""
+        signal, sigma = self._scales(timesteps, latents)
+        targets = {
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: signal * noise - sigma * latents,
+            "sample": lambda: latents,
+        }
+        return targets[self.predicts]()
+
+    def snr(self, timesteps: torch.Tensor) -> torch.Tensor:
+        abar = self.abar(timesteps)
+        return abar / (1 - abar)
+
+    def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        signal, sigma = self._scales(timesteps, noisy)
+        finished = {
+            "epsilon": lambda: (noisy - sigma * predicted) / signal.clamp(min=math.sqrt(_SMALLEST)),
+            "v_prediction": lambda: signal * noisy - sigma * predicted,
+            "sample": lambda: predicted,
+        }
+        return finished[self.predicts]()
+
+    def _scales(self, timesteps: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """sqrt(abar) and sqrt(1 - abar), shaped to multiply `like`."""
+        abar = per_picture(self.abar(timesteps), like)
+        return abar.sqrt(), (1 - abar).sqrt()
+
+
 @dataclass(frozen=True)
-class Diffusion(Noising):
+class Diffusion(VariancePreserving):
     """Discrete diffusion: the table alphas_cumprod (T,), and what is predicted, named as diffusers names it."""
 
     alphas_cumprod: torch.Tensor
@@ -38,49 +79,16 @@ class Diffusion(Noising):
         whole = torch.randint(steps, shape, generator=generator, device=latents.device)
         return own_rows(whole, len(latents), generator)
 
-    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
-        return noise_like(latents, offset, generator)
-
-    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """x_t = sqrt(abar) x_0 + sqrt(1 - abar) n (Ho et al. 2020, eq. 4)."""
-        signal, sigma = self._scales(timesteps, latents)
-        return signal * latents + sigma * noise
-
-    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """v = sqrt(abar) n - sqrt(1 - abar) x_0 (Salimans and Ho 2022, appendix D)."""
-        signal, sigma = self._scales(timesteps, latents)
-        targets = {
-            "epsilon": lambda: noise,
-            "v_prediction": lambda: signal * noise - sigma * latents,
-            "sample": lambda: latents,
-        }
-        return targets[self.prediction]()
-
-    def snr(self, timesteps: torch.Tensor) -> torch.Tensor:
-        abar = self.alphas_cumprod[timesteps]
-        return abar / (1 - abar)
+    def abar(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """Some samplers have timesteps between two of the table; the earlier one stands for them."""
+        return self.alphas_cumprod[timesteps.long()]
 
     @property
     def predicts(self) -> str:
         return self.prediction
 
-    def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Some samplers have timesteps between two of the table; the earlier one stands for them."""
-        signal, sigma = self._scales(timesteps.long(), noisy)
-        finished = {
-            "epsilon": lambda: (noisy - sigma * predicted) / signal.clamp(min=math.sqrt(_SMALLEST)),
-            "v_prediction": lambda: signal * noisy - sigma * predicted,
-            "sample": lambda: predicted,
-        }
-        return finished[self.prediction]()
-
     def predicting(self, prediction: str) -> Diffusion:
         return self if self.prediction == "sample" else replace(self, prediction=prediction)
-
-    def _scales(self, timesteps: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """sqrt(abar) and sqrt(1 - abar), shaped to multiply `like`."""
-        abar = per_picture(self.alphas_cumprod[timesteps], like)
-        return abar.sqrt(), (1 - abar).sqrt()
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,6 @@ class RectifiedFlow(Noising):
         sigma = torch.sigmoid(normal((len(latents),), latents.device, generator))
         shift = self.shift(latents.shape[-2] * latents.shape[-1])
         return 1000 * (shift * sigma / (1 + (shift - 1) * sigma))
-
-    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
-        return noise_like(latents, offset, generator)
 
     def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         sigma = per_picture(timesteps / 1000, latents)

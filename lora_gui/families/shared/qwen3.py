@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoTokenizer, Qwen3Model
 
 from lora_gui.families.base import Load, Reader, whole
+from lora_gui.families.shared import token_limit
 from lora_gui.families.shared.latent import Encoders, LatentFamily
 
 TOKENS = 512  # of a caption with what stands around it
@@ -44,7 +45,7 @@ class Qwen3Family(LatentFamily):
         """The states after each layer, the embeddings first, each (B, 512, C), and a mask of the tokens (B, 512)."""
         tokenizer, encoder = encoders.tokenizers["text_encoder"], encoders.texts["text_encoder"]
         asked = [self._asked(tokenizer, caption) for caption in captions]
-        rows = tokenizer(asked, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")
+        rows = token_limit.rows(tokenizer, asked, TOKENS)
         mask = rows.attention_mask.to(encoder.device)
         found = encoder(
             input_ids=rows.input_ids.to(encoder.device), attention_mask=mask, output_hidden_states=True, use_cache=False

@@ -28,6 +28,12 @@ class Reader:
         return " ".join(caption[cut.start() if cut else 0 :].split()[:_SHOWN])
 
 
+def rows(tokenizer: Any, captions: list[str], length: int = 0) -> Any:
+    """Each caption as a row of tokens, cut or filled up to so many (0: as the tokenizer says itself); (B, length)."""
+    length = length or tokenizer.model_max_length
+    return tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+
+
 def reader(folder: Path, length: int = 0) -> Reader:
     """Of the tokenizer in `folder`, which fills up to so many tokens (0: as it says itself)."""
     tokenizer = AutoTokenizer.from_pretrained(folder)

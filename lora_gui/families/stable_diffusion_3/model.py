@@ -99,9 +99,7 @@ def _t5_states(encoders: Encoders, captions: list[str], like: torch.Tensor) -> t
     if "text_encoder_3" not in encoders.texts:
         return like.new_zeros((len(captions), _T5_TOKENS, encoders.further["width"]))
     tokenizer, encoder = encoders.tokenizers["text_encoder_3"], encoders.texts["text_encoder_3"]
-    ids = tokenizer(
-        captions, padding="max_length", max_length=_T5_TOKENS, truncation=True, return_tensors="pt"
-    ).input_ids
+    ids = token_limit.rows(tokenizer, captions, _T5_TOKENS).input_ids
     return encoder(ids.to(like.device))[0].to(like.dtype)
 
 

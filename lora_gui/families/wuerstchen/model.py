@@ -103,8 +103,7 @@ class Wuerstchen(Family):
         """The states of both text encoders, tokens behind a caption's end masked: (B, 77, 1280) and (B, 77, 1024)."""
         states = {}
         for name, (tokenizer, encoder) in encoders.texts.items():
-            length = tokenizer.model_max_length
-            rows = tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            rows = token_limit.rows(tokenizer, captions)
             ids, mask = rows.input_ids.to(encoder.device), rows.attention_mask.to(encoder.device)
             states[name] = encoder(ids, attention_mask=mask).last_hidden_state
         return states

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from lora_gui.families.base import Conditions, Kit, Noising, Stage
-from lora_gui.families.shared.noising import first_noise, noise_like, per_picture, uniform
+from lora_gui.families.base import Conditions, Kit, Stage
+from lora_gui.families.shared.noising import VariancePreserving, first_noise, uniform
 from lora_gui.settings import DrawSettings
 
 _DECODER_STEPS = 12
@@ -21,7 +21,7 @@ _NOISIEST = 19 / 29  # share of the prior's steps for the noisiest third, as it 
 
 
 @dataclass(frozen=True)
-class Cosine(Noising):
+class Cosine(VariancePreserving):
     """A continuous cosine schedule over timesteps in [0, 1] (Nichol and Dhariwal 2021, eq. 17); predicts the noise."""
 
     offset: float
@@ -30,8 +30,8 @@ class Cosine(Noising):
     def noisiest(self) -> float:
         return 1
 
-    def alphas_cumprod(self, timesteps: torch.Tensor) -> torch.Tensor:
-        """At `timesteps`; both ends cut."""
+    def abar(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """Both ends cut."""
         quarter = math.pi / 2
         levels = ((timesteps + self.offset) / (1 + self.offset) * quarter).cos() ** 2
         return (levels / math.cos(self.offset / (1 + self.offset) * quarter) ** 2).clamp(1e-4, 0.9999)
@@ -41,27 +41,9 @@ class Cosine(Noising):
         share = uniform(len(latents), latents.device, generator)
         return (1.08 * share + 0.001).clamp(0.001, 1)
 
-    def noise(self, latents: torch.Tensor, offset: float, generator: torch.Generator) -> torch.Tensor:
-        return noise_like(latents, offset, generator)
-
-    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        abar = per_picture(self.alphas_cumprod(timesteps), latents)
-        return abar.sqrt() * latents + (1 - abar).sqrt() * noise
-
-    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        return noise
-
     def weight(self, timesteps: torch.Tensor) -> torch.Tensor:
         """1 / (1 + snr) (Choi et al. 2022, eq. 8)."""
         return 1 / (1 + self.snr(timesteps))
-
-    def snr(self, timesteps: torch.Tensor) -> torch.Tensor:
-        abar = self.alphas_cumprod(timesteps)
-        return abar / (1 - abar)
-
-    def x0(self, noisy: torch.Tensor, predicted: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        abar = per_picture(self.alphas_cumprod(timesteps), noisy)
-        return (noisy - (1 - abar).sqrt() * predicted) / abar.sqrt()
 
 
 def timesteps(steps: int) -> list[float]:

@@ -14,7 +14,9 @@ _OTHERS = (".json", ".txt", ".civitai.info", ".cm-info.json", ".metadata.json", 
 
 def beside(path: Path) -> list[Path]:
     """The files that belong to the LoRA at `path`, without itself; a link counts wherever it leads."""
-    return [one for one in _named(path, (*PICTURES, *_OTHERS)) if one.is_file() or one.is_symlink()]
+    there = [one for one in _named(path, (*PICTURES, *_OTHERS)) if one.is_file() or one.is_symlink()]
+    # Many drives know no capitals, and have one file by both of its names.
+    return list({(one.name.casefold(), one.lstat().st_ino): one for one in reversed(there)}.values())[::-1]
 
 
 def picture(path: Path) -> Path | None:
@@ -24,5 +26,11 @@ def picture(path: Path) -> Path | None:
 
 def _named(path: Path, endings: Iterable[str]) -> list[Path]:
     """Those that a disk takes: a long name has no room for a longer ending, and asking for one may be an error."""
-    names = (path.stem + ending for ending in endings)
+    names = (path.stem + one for ending in endings for one in (ending, _loud(ending)))
     return [path.with_name(name) for name in names if len(os.fsencode(name)) <= LONGEST_NAME]
+
+
+def _loud(ending: str) -> str:
+    """As cameras and older programs write it, such as .preview.PNG."""
+    head, dot, suffix = ending.rpartition(".")
+    return head + dot + suffix.upper()

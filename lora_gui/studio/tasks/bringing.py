@@ -82,6 +82,7 @@ def start(studio: Studio, link: str, file: str = "") -> Bringing:
     if not link or len(link) > _LONGEST_LINK or not link.isprintable():
         raise UserError("No LoRA is named.", "Write owner/name, or copy the address of its page.")
     links.check(link)
+    link = links.without_key(link)  # what is begun stands in a file
     mark = hashlib.sha256(f"{link}\n{file}".encode()).hexdigest()[:16]
     folder = studio.downloads / f"{_PREFIX}{mark}"
     Bringing(folder).begin(BringJob(link=link, file=file))

@@ -45,6 +45,7 @@ def require_none_running(studio: Studio) -> None:
 
 def check_disk(studio: Studio, job: TrainJob) -> None:
     """Checkpoints, samples and the LoRA grow with the base; refuse before hours are spent. Raises UserError."""
+    files.make_folder(studio.loras)  # which may be a link to a drive that is not there
     needed = 500_000_000 + bases.size(job.base) // 10
     free = shutil.disk_usage(studio.runs).free
     if free < needed:

@@ -5,6 +5,7 @@ name, and the size and sha256 of each of its files, by which the other computer'
 """
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,5 +202,5 @@ def _texts(base: Base, told: dict[str, Any], run: str, folder: str, with_base: b
     step = here if with_base or not told["place"] else place
     return {
         "README.txt": _README.format(base=step, folder=folder, run=run),
-        "start.sh": _START.format(run=run),
+        "start.sh": _START.format(run=shlex.quote(run)),  # a folder from a stranger can be called anything
     }

@@ -112,10 +112,9 @@ def follow(
     assert child.stdin and child.stdout
     reader = threading.Thread(target=_read, args=(child.stdout, said), daemon=True)
     reader.start()
+    threading.Thread(target=_write, args=(child.stdin, asked), daemon=True).start()  # one that hangs takes no line
     last, until = None, time.monotonic() + seconds
     try:
-        with contextlib.suppress(OSError), child.stdin as given:  # one that has died says so in its log
-            given.write(asked)
         while reader.is_alive() or not said.empty():
             event = None
             with contextlib.suppress(queue.Empty):
@@ -134,6 +133,11 @@ def follow(
         reader.join()
         child.stdout.close()
     return last
+
+
+def _write(given: IO[bytes], asked: bytes) -> None:
+    with contextlib.suppress(OSError), given:  # one that has died says so in its log
+        given.write(asked)
 
 
 def _read(out: IO[bytes], said: "queue.SimpleQueue[events.Event | None]") -> None:

@@ -116,7 +116,8 @@ class Attendant:
 
     def _attend(self) -> None:
         while not self._over.wait(SECONDS):
-            advance(self._studio)
+            with contextlib.suppress(OSError):  # a drive that is away for a moment; the next look may find it
+                advance(self._studio)
 
 
 @contextlib.contextmanager

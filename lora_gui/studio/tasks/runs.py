@@ -17,7 +17,6 @@ from lora_gui.errors import UserError, nearest
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import TrainSettings, check
-from lora_gui.studio.capacity import gpu
 from lora_gui.studio.library import notes
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.tasks import process, retries
@@ -36,7 +35,7 @@ from lora_gui.studio.tasks.launching import (
 )
 from lora_gui.studio.tasks.run import Run, Summary, queued
 from lora_gui.studio.tasks.status import RunStatus
-from lora_gui.studio.things import presets, triggers
+from lora_gui.studio.things import triggers
 from lora_gui.studio.things.names import check_name
 from lora_gui.studio.things.pictures import DROP, Picture
 
@@ -201,16 +200,6 @@ def summaries(studio: Studio) -> list[Summary]:
 
 def latest(studio: Studio) -> Run | None:
     return next(iter(all_runs(studio)), None)
-
-
-def differs(studio: Studio, run: Run) -> dict[str, tuple[Any, Any]]:
-    """The settings in which a run differs from its preset as it is today, each with the preset's value and its own.
-
-    Raises UserError where the run or the preset is damaged.
-    """
-    job = run.job
-    preset = presets.fill(studio, job.preset, job.base, len(job.pictures), card=gpu.memory()).model_dump()
-    return {key: (preset[key], value) for key, value in job.settings.model_dump().items() if value != preset[key]}
 
 
 def size(run: Run) -> int:

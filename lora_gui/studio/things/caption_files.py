@@ -1,5 +1,6 @@
 """What caption files say: one caption a file, or a table of them, as the trainers there are write them."""
 
+import contextlib
 import csv
 import io
 import json
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 
 from lora_gui import files
 from lora_gui.errors import UserError
-from lora_gui.studio.things.names import clean_caption, decoded
+from lora_gui.formats.recall import a1111
+from lora_gui.studio.things.names import clean_caption, decoded, read_lines
 from lora_gui.studio.things.sorting import PICTURES, TEXTS
 
 MOST = 16 << 20  # bytes of a table; more is not read
@@ -19,6 +21,7 @@ CAPTIONS = ("caption", "captions", "text", "prompt", "description")
 TAGS = ("tags", "tag_string")
 _NUMBERED = re.compile(r"(?<=\.\w{3})#\d+$|(?<=\.\w{4})#\d+$")  # of several captions, as `a.jpg#0` of Flickr30k
 _EXCEL = re.compile(r'\s*"?sep=([,;\t|])"?[ \t]*\r?\n', re.IGNORECASE)  # the sign of a table, as Excel has it first
+_DRAWN = re.compile(r"Steps: \d+, ")
 _LINE = re.compile(
     rf"(.+?(?:{'|'.join(map(re.escape, PICTURES))}))(?:#\d+)?[\"']?(?:\s*[|:;,=]\s*|\s+)(\S.*)", re.IGNORECASE
 )
@@ -36,6 +39,18 @@ class Row(NamedTuple):
 
     picture: str
     said: tuple[Said, ...]
+
+
+def of_text(path: Path) -> tuple[str, bool]:
+    """What a text file beside a picture says of it, its lines apart. Raises UserError where it cannot be read.
+
+    Of one that says how the picture was drawn, as A1111 writes it, that is the prompt alone, and the flag is set.
+    """
+    lines = read_lines(path)
+    if any(map(_DRAWN.match, lines)):
+        with contextlib.suppress(UserError):
+            return clean_caption(a1111.read("\n".join(lines)).settings["prompt"]), True
+    return "\n".join(lines), False
 
 
 def of_one(path: Path) -> list[Said]:
@@ -75,14 +90,17 @@ def _rows(path: Path) -> Iterable[Row]:
         return [Row(one[1], (Said(clean_caption(one[2])),)) for one in found if one]
     if suffix in (".csv", ".tsv"):
         return _csv(_text(path), suffix)
-    if suffix == ".json":
-        return _of_json(_json(path))
     if suffix == ".parquet":
         raise UserError(
             f"The captions in {path.name} cannot be read from Parquet.", "Save them as metadata.csv beside it."
         )
-    lines = (_parsed(line) for line in _text(path).splitlines())
-    return [row for line in lines if isinstance(line, dict) for row in _named(line)]
+    text = _text(path)
+    if (whole := _parsed(text)) is not None:
+        return _of_json(whole)
+    lines = [one for line in text.splitlines() if isinstance(one := _parsed(line.strip(" ,")), dict)]
+    if not lines and text.strip():
+        raise UserError(f"{path.name} is no whole JSON.", "Mend it in a text editor, or save it anew.")
+    return [row for line in lines for row in _named(line)]
 
 
 def _of_json(found: Any) -> Iterator[Row]:

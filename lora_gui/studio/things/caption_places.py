@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from lora_gui.errors import UserError
+from lora_gui.studio.things.caption_files import of_text
 from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.intake import gather
-from lora_gui.studio.things.names import read_lines
 from lora_gui.studio.things.picture_names import PictureNames
 from lora_gui.studio.things.sorting import TEXTS, sort
 
@@ -49,6 +49,6 @@ def _new(picture: Path, has_twin: bool) -> Path:
 def _text(path: Path) -> str:
     """What a file says as a caption; one that is no text says something that is not known."""
     try:
-        return "\n".join(read_lines(path))
+        return of_text(path)[0]
     except UserError:
         return "?"

@@ -8,7 +8,6 @@ from lora_gui.errors import UserError
 from lora_gui.studio.things import caption_files
 from lora_gui.studio.things.caption_files import Said
 from lora_gui.studio.things.intake import Incoming
-from lora_gui.studio.things.names import read_lines
 from lora_gui.studio.things.picture_names import PictureNames
 from lora_gui.studio.things.report import CAPTION, PICTURELESS, LeftOut, left_out
 from lora_gui.studio.things.sorting import PICTURES, TAGS, TEXTS, folded
@@ -41,6 +40,7 @@ class Captions:
         self._found: list[list[_Found]] = [[] for _ in pictures]
         self._left: list[LeftOut] = []
         self._settled: set[int] = set()  # files that `_left` speaks of, and those that are empty
+        self._drawn = 0  # texts that say how their picture was drawn
         self.emptied: set[int] = set()
         for number, caption in enumerate(captions):
             try:
@@ -78,13 +78,14 @@ class Captions:
         ]
 
     def _several(self) -> list[str]:
-        """A sentence for each table that has several captions of a picture; those of a text are its lines."""
+        """A sentence for each table that has several captions of a picture, and one for texts that say more."""
         counts: dict[int, int] = {}
         for text, found, sources in zip(self.texts, self._found, self._sources, strict=True):
             tables = {one.file for one in found if one.where != str(self._captions[one.file].name)} & sources
             for file in tables if "\n" in text else ():
                 counts[file] = counts.get(file, 0) + 1
-        return [
+        prompts = [f"Texts that say how their picture was drawn, of which the prompt is the caption: {self._drawn}."]
+        return (prompts if self._drawn else []) + [
             f"{self._captions[file].name} has several captions of {count} {'picture' if count == 1 else 'pictures'}. "
             "They are learnt as one, or in turn where Each line is a caption is on."
             for file, count in counts.items()
@@ -100,7 +101,8 @@ class Captions:
         owners = self._names.of_caption(name)
         said: list[Said] = []
         if owners and suffix in TEXTS:
-            said = [Said("\n".join(read_lines(caption.path)), suffix in TAGS)]
+            text, drawn = caption_files.of_text(caption.path)
+            said, self._drawn = [Said(text, suffix in TAGS)], self._drawn + drawn
         elif owners and suffix == ".json":
             said = caption_files.of_one(caption.path)
         if said:

@@ -14,7 +14,7 @@ from lora_gui.studio.sandbox import several
 from lora_gui.studio.sandbox.picture_decode import DAMAGED
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.report import LeftOut, left_out
-from lora_gui.studio.things.sorting import folded
+from lora_gui.studio.things.sorting import PICTURES, folded
 
 LARGEST = 40_000_000  # bytes of a mask that comes in, and
 _MOST = 90_000_000  # pixels; a picture that comes in has no more
@@ -23,7 +23,8 @@ _SAME_SHAPE = 0.02  # by which sides may differ from the picture's, once both ha
 
 def beside(pictures: Sequence[Incoming], every: Sequence[Incoming]) -> dict[int, Incoming]:
     """The masks among all files that came, by the numbers of the pictures that they lie beside with their names."""
-    called = {(one.name.parent, folded(one.name.stem)): one for one in every if one.given and one.path.name}
+    images = (one for one in every if one.given and one.path.name and one.name.suffix.lower() in PICTURES)
+    called = {(one.name.parent, folded(one.name.stem)): one for one in images}
     wanted = ((n, mask_beside(Path(one.name.name)).stem) for n, one in enumerate(pictures))
     found = {n: called.get((pictures[n].name.parent, folded(stem))) for n, stem in wanted}
     return {n: one for n, one in found.items() if one is not None}

@@ -16,11 +16,11 @@ JOINERS = "\u200c\u200d"  # zero-width: they shape words of Persian and Indic sc
 
 
 def check_name(name: str) -> str:
-    """The file name, without suffix, under which a thing called `name` is stored: a-z, digits, - _ and dots.
+    """The file name, without suffix, under which a LoRA called `name` is stored: a-z, digits, - _ and dots.
 
     Accents are dropped and spaces become `-`. Raises UserError where it cannot be stored safely, naming one that can.
     """
-    typed = unicodedata.normalize("NFC", name).strip()
+    typed = re.sub(r"\.safetensors\s*$", "", unicodedata.normalize("NFC", name), flags=re.IGNORECASE).strip()
     if not typed:
         raise UserError("The name is empty.", "Type a name for the LoRA, such as my-style.")
     plain = unicodedata.normalize("NFKD", typed).encode("ascii", "ignore").decode()

@@ -125,11 +125,11 @@ def _without(content: dict[str, Any], hand: dict[str, Any]) -> dict[str, Any]:
 
 def _free(known: dict[str, Preset], title: str, numbered: bool = False) -> str:
     """The key for a title, which no preset has; upper and lower case are the same, as they are on many drives."""
-    key, taken = safe_name(title), {one.casefold(): preset for one, preset in known.items()}
-    if key in taken and not numbered:
-        raise UserError(f"There is a preset {taken[key].title} already.", "Give this one another name.")
-    number = 2
-    while key in taken:
+    key, number, taken = safe_name(title), 2, {one.casefold() for one in known}
+    same = [one.title for one in known.values() if one.title.casefold() == title.casefold()]
+    if same and key in taken and not numbered:
+        raise UserError(f"There is a preset {same[0]} already.", "Give this one another name.")
+    while key in taken:  # also since letters of the title were lost in it
         key, number = f"{safe_name(title)}-{number}", number + 1
     return key
 

@@ -21,7 +21,7 @@ from lora_gui.studio.things import archives, mask_files, picture_index, recalled
 from lora_gui.studio.things.captions import Captions
 from lora_gui.studio.things.filling import Filled, fill, require_colour
 from lora_gui.studio.things.intake import Incoming, Intake, gather
-from lora_gui.studio.things.names import clean_caption, read_lines
+from lora_gui.studio.things.names import read_lines
 from lora_gui.studio.things.picture_index import MOST, Index
 from lora_gui.studio.things.report import LeftOut, counted, details, left_out
 from lora_gui.studio.things.sorting import repeated, repeats, sort
@@ -231,18 +231,6 @@ def require_free(studio: Studio, folder: Path) -> None:
         if run.summary().state != "finished":
             what = f"The training of {name} ({run.folder.name}) learns from these pictures and is not finished."
             raise UserError(what, "Let it come to its end, or delete that run first.")
-
-
-def set_captions(pictures: PictureSet, captions: Sequence[str]) -> PictureSet:
-    """The same set with these captions, one for each picture in order, written beside the pictures."""
-    changed = []
-    for picture, caption in zip(pictures.pictures, captions, strict=True):
-        caption = clean_caption(caption)
-        if caption != picture.caption:
-            files.write_text(picture.path.with_suffix(".txt"), caption)
-            picture = replace(picture, caption=caption, lines=())
-        changed.append(picture)
-    return replace(pictures, pictures=tuple(changed))
 
 
 def examples() -> dict[str, Path]:

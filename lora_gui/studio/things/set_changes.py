@@ -137,12 +137,15 @@ def between(folder: Path, read: Callable[[], T]) -> T:
             return found
 
 
-def _stirred(folder: Path) -> int:
-    """When a change was begun or ended last; ns."""
+def _stirred(folder: Path) -> tuple[int, ...]:
+    """When a change was begun or ended last, in ns; on drives that count whole seconds, such as FAT, also how each
+    stands, by the length of its note."""
     try:
-        return (folder / FOLDER).stat().st_mtime_ns
+        when = (folder / FOLDER).stat().st_mtime_ns
+        notes = [] if when % 1_000_000_000 else [place / _TOLD for place in _places(folder)]
+        return when, *(one.stat().st_size if one.is_file() else 0 for one in notes)
     except (OSError, ValueError):  # nothing was ever changed; or there can be no such folder
-        return 0
+        return ()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from lora_gui.studio.doctor import remedies
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.things import masks, picture_index, pictures, set_changes
 from lora_gui.studio.things.picture_index import MOST, MOST_REPEATS
-from lora_gui.studio.things.pictures import PictureSet
+from lora_gui.studio.things.pictures import Picture, PictureSet
 
 LONGEST = 80  # letters of a title
 
@@ -105,45 +105,45 @@ def split(studio: Studio, folder: Path, numbers: Sequence[int], title: str) -> P
 
     Raises UserError where there is no such picture, where all are meant, or while a run needs the set.
     """
+    found = pictures.load(folder)
+    meant = [one for one in found.pictures if int(one.path.stem) in set(numbers)]
+    if not meant or len(meant) < len(set(numbers)) or len(meant) == len(found.pictures):
+        raise UserError("A set is split into two by naming some of its pictures.", "Name some, and not all of them.")
+    pictures.require_free(studio, folder)
     place = studio.pictures / new_id(studio.pictures)
-    set_changes.make(folder, lambda: _moved(studio, folder, set(numbers), title, place))
+    partial = files.half_made(place)
+    as_copied = [one.learnt() for one in meant]
+
+    def made() -> set_changes.Made:
+        pictures.require_free(studio, folder)
+        now = pictures.load(folder)
+        if [one.learnt() for one in now.pictures if one.path in {other.path for other in meant}] != as_copied:
+            raise UserError("These pictures were changed meanwhile.", "Look at them, and split the set again.")
+        files.move(partial, place)
+        return remedies.remove(now, meant)
+
+    try:  # copied before, since nobody else can change the set while this is done
+        _fill(partial, found, meant, title)
+        set_changes.make(folder, made)
+    finally:
+        files.remove_folder(partial)
     return pictures.load(place)
 
 
-def _moved(studio: Studio, folder: Path, numbers: set[int], title: str, place: Path) -> set_changes.Made:
-    """A set without the pictures of these numbers, copies of which are the set `place` then."""
-    found = pictures.load(folder)
-    meant = [one for one in found.pictures if int(one.path.stem) in numbers]
-    if not meant or len(meant) < len(numbers) or len(meant) == len(found.pictures):
-        raise UserError("A set is split into two by naming some of its pictures.", "Name some, and not all of them.")
-    pictures.require_free(studio, folder)
-    kept = picture_index.read(folder).model_copy(
-        update={
-            "labels": tuple(one.label for one in meant),
-            "repeats": picture_index.repeats([one.repeats for one in meant]),
-            "digests": tuple(one.digest for one in meant),
-            "opted_out": tuple(at for at, one in enumerate(meant, start=1) if one.opted_out),
-            "notes": (),
-            "left": (),
-            "removed": (),
-            "crops": {at: one.crop for at, one in enumerate(meant, start=1) if one.crop != MIDDLE},
-            "title": " ".join(plain(title).split())[:LONGEST] or f"{len(meant)} pictures",
-        }
+def _fill(partial: Path, found: PictureSet, meant: Sequence[Picture], title: str) -> None:
+    """Make a set of copies of these pictures."""
+    for at, one in enumerate(meant, start=1):
+        target = partial / f"{at:04}.png"
+        files.copy(one.path, target)
+        files.write_text(target.with_suffix(".txt"), one.written)
+        if mask := masks.mask_of(found, one):
+            files.copy(mask, mask_beside(target))
+    index = picture_index.Index(
+        title=" ".join(plain(title).split())[:LONGEST] or f"{len(meant)} pictures",
+        labels=tuple(one.label for one in meant),
+        repeats=picture_index.repeats([one.repeats for one in meant]),
+        digests=tuple(one.digest for one in meant),
+        opted_out=tuple(at for at, one in enumerate(meant, start=1) if one.opted_out),
+        crops={at: one.crop for at, one in enumerate(meant, start=1) if one.crop != MIDDLE},
     )
-    _fill(place, found, meant, kept)
-    return remedies.remove(found, meant)
-
-
-def _fill(place: Path, found: PictureSet, meant: Sequence[pictures.Picture], index: picture_index.Index) -> None:
-    """Make a new set of copies of these pictures."""
-    partial = files.half_made(place)
-    try:
-        for at, one in enumerate(meant, start=1):
-            files.copy(one.path, partial / f"{at:04}.png")
-            files.write_text(partial / f"{at:04}.txt", one.written)
-            if mask := masks.mask_of(found, one):
-                files.copy(mask, mask_beside(partial / f"{at:04}.png"))
-        picture_index.write(partial, index)
-        files.move(partial, place)
-    finally:
-        files.remove_folder(partial)
+    picture_index.write(partial, index)

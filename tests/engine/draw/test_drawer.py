@@ -417,6 +417,7 @@ def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for
     assert any(isinstance(module, Nf4Linear) for module in drawer.opened.pipeline.parts["unet"].modules())
     full = picture({done.lora: 1.0})
     assert not np.array_equal(full, base)
+    assert not drawer.opened.stack._applied._originals  # where it is short of memory, no weight is held twice
     sample = np.array(Image.open(tmp_path / "samples" / "final-0.png")).astype(int)
     assert np.abs(sample - full).mean() < 2  # a run packs its frozen layers, which round otherwise, here in bf16
     assert np.array_equal(picture({done.lora: 0.0}), base)

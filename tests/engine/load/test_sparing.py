@@ -37,8 +37,8 @@ def test_a_resting_network_takes_no_memory_until_it_is_run_and_then_gives_the_sa
     resting = Resting(rests, CPU)
     held = sum(1 for _ in rests.parameters()) * 4
     for _ in range(2):
-        assert not resting.awake and storage(rests) <= held and rests.dtype == torch.float32
-        assert torch.equal(rests.decode(latents).sample, expected) and resting.awake
+        assert resting._buffer is None and storage(rests) <= held and rests.dtype == torch.float32
+        assert torch.equal(rests.decode(latents).sample, expected) and resting._buffer is not None
         resting.rest()
 
 

@@ -186,9 +186,9 @@ def loss_at_fixed_noise(one):
 def test_the_loss_falls(base, tmp_path):
     one = learning(base, tmp_path, steps=25, layers="all", batch_size=4)
     batches, before = buckets.batches(one.cache.sizes, 4, 1), loss_at_fixed_noise(one)
-    for _ in range(25):
+    for _ in range(12):
         one.one_step(batches)
-    assert loss_at_fixed_noise(one) < 0.8 * before
+    assert loss_at_fixed_noise(one) < 0.85 * before
 
 
 def test_gradient_clipping_really_clips(base, tmp_path):

@@ -35,6 +35,12 @@ def test_a_plan_that_never_comes_is_given_up(tmp_path, monkeypatch):
     assert time.monotonic() - began < 20
 
 
+def test_a_child_that_hangs_before_it_has_read_a_long_order_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
+    with pytest.raises(UserError, match="was given up"):
+        process.ask("caption", ["x" * (1 << 20)], tmp_path / "log", seconds=0.2)
+
+
 def test_bases_that_only_draw_and_unknown_ones_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match="draws only"):
         plans.base_of(Studio(tmp_path), "flux1-schnell")

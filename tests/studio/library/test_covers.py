@@ -2,11 +2,13 @@
 
 import base64
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from lora_gui.studio.library import covers, notes, shelf
+from lora_gui.studio.library.beside import beside
 from tests import making
 
 
@@ -47,6 +49,20 @@ def test_a_cover_is_beside_the_file_or_in_it_or_of_its_run_or_the_newest_drawing
     assert colour(cover(studio))[1] < 20
     path.with_name("fox.preview.png").write_bytes(picture("lime"))
     assert colour(cover(studio)) == (0, 255, 0)
+
+
+def test_a_cover_whose_ending_is_in_capitals_is_seen_and_goes_where_its_lora_goes(studio):
+    path = making.lora(studio, "fox")
+    loud = path.with_name("fox.PNG")
+    loud.write_bytes(picture("lime"))
+    assert colour(cover(studio)) == (0, 255, 0) and beside(path) == [loud]
+
+
+def test_where_capitals_count_for_nothing_each_file_lies_beside_once(tmp_path, monkeypatch):
+    small = Path.lstat
+    monkeypatch.setattr(Path, "is_file", lambda path: path.suffix.lower() == ".png")
+    monkeypatch.setattr(Path, "lstat", lambda path: small(tmp_path))
+    assert [one.name for one in beside(tmp_path / "fox.safetensors")] == ["fox.preview.png", "fox.png"]
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", picture("red")[:60]])

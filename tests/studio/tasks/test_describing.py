@@ -9,6 +9,7 @@ from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.describing import Describing
 from lora_gui.studio.things import caption_edits, pictures
+from tests import making
 from tests.tiny_captioners import TEXTS
 
 
@@ -58,7 +59,7 @@ def test_a_caption_that_was_typed_meanwhile_gets_no_suggestion(studio, found, ta
     work = Describing(studio)
     work.describe(found, taught, "style", "", also=True, slow=False)
     ended(work)
-    pictures.set_captions(pictures.load(found.folder), ["by hand", "typed", "", ""])
+    making.captioned(pictures.load(found.folder), ["by hand", "typed", "", ""])
     assert [one.file for one in suggested(found, work.now)[0]] == ["0001.png", "0003.png", "0004.png"]
     work.forget(["0001.png", "0003.png"])
     assert [one.file for one in suggested(found, work.now)[0]] == ["0004.png"]

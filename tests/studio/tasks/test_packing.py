@@ -13,7 +13,7 @@ from lora_gui import files
 from lora_gui.__main__ import main
 from lora_gui.errors import UserError
 from lora_gui.protocol import events
-from lora_gui.protocol.jobs import TrainPicture
+from lora_gui.protocol.jobs import Base, TrainPicture
 from lora_gui.protocol.task_folder import LAST
 from lora_gui.studio.finding import look
 from lora_gui.studio.paths import HOME, Studio
@@ -57,6 +57,15 @@ def made(studio, base, **settings):
         files.copy(Path(one.path), target)
         pictures.append(TrainPicture(path=str(target), caption=one.caption))
     return runs.make(studio, job.model_copy(update={"pictures": tuple(pictures)}))
+
+
+def test_a_strangers_run_whose_folder_is_called_as_a_command_gives_none(tmp_path):
+    base = Base(key="b", title="B", family="sd1", path="b")
+    text = packing._texts(base, {"place": ""}, "$(touch hit)", "to", False)["start.sh"]
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "launch.sh").write_text('printf "%s\\n" "$@"')
+    said = subprocess.run(["bash", "-c", text, str(tmp_path / "start.sh")], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[:3] == ["--do", "resume", "$(touch hit)"] and not (tmp_path / "hit").exists()
 
 
 def there(folder, run):

@@ -1,5 +1,6 @@
 """Runs wait their turn, are reordered and removed, survive the app, and one that fails does not stop the next."""
 
+import errno
 import shutil
 
 import pytest
@@ -47,6 +48,20 @@ def test_a_run_that_fails_does_not_stop_the_next_and_an_attendant_brings_it_up(s
     ordered = [queue.add(studio, job(studio, name)) for name in ("dies", "out-of-memory", "calm")]
     wait_until(lambda: ordered[2].status().state == "running", 60)
     assert [run.status().state for run in ordered[:2]] == ["failed", "failed"]
+    attendant.close()
+
+
+def test_a_drive_that_is_away_for_a_moment_does_not_end_the_queue(studio, monkeypatch):
+    looks = []
+
+    def advance(_):
+        looks.append(1)
+        raise OSError(errno.EIO, "away")
+
+    monkeypatch.setattr(queue, "advance", advance)
+    monkeypatch.setattr(queue, "SECONDS", 0.001)
+    attendant = queue.Attendant(studio)
+    wait_until(lambda: len(looks) > 1)
     attendant.close()
 
 

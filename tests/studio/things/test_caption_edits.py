@@ -9,6 +9,7 @@ from lora_gui.__main__ import main
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import pictures, set_changes
 from lora_gui.studio.things.caption_edits import Edit, accept, edited, suggested
+from tests import making
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_what_was_accepted_is_written_as_it_was_edited_and_what_was_typed_meanwh
     before = captions(made)
     first, second, third = suggested(made, Edit(find=" in oil"))
     assert captions(made) == before and (first.was, first.becomes) == (before[0], before[0].removesuffix(" in oil"))
-    pictures.set_captions(made, [before[0], "by hand", before[2]])
+    making.captioned(made, [before[0], "by hand", before[2]])
     now = pictures.load(made.folder)
     assert accept(now, [first._replace(becomes="my own\nwords "), second]) == (1, 1)
     assert captions(made) == ["my own words", "by hand", before[2]]

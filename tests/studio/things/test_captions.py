@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lora_gui.studio.paths import Studio
-from lora_gui.studio.things.pictures import import_pictures, load, set_captions
+from lora_gui.studio.things.pictures import import_pictures, load
 from lora_gui.studio.things.report import CAPTION, details
 from tests.studio.things.folders import KINDS, brought, filled_with, paired
 
@@ -215,6 +215,24 @@ def test_a_strange_caption_file_costs_nobody_anything(tmp_path, name, content, t
     assert list(captions) == ["a.png"]
 
 
+@pytest.mark.parametrize("name", ["captions.json", "metadata.jsonl"])
+@pytest.mark.parametrize(
+    "text",
+    ['{"file_name": "a.png", "text": "a fox"},\n{"file_name": "b.png", "text": "a cat"},\n',
+     '[{"file_name": "a.png", "text": "a fox"},\n {"file_name": "b.png", "text": "a cat"}]'],
+    ids=["lines", "list"],
+)  # fmt: skip
+def test_json_and_json_lines_are_read_by_what_they_are_and_not_by_what_they_are_called(tmp_path, name, text):
+    said, left = paired(tmp_path, [("a.png", None), ("b.png", None), (name, text)])
+    assert said == {"a.png": "a fox", "b.png": "a cat"} and not left
+
+
+def test_captions_in_json_that_is_not_whole_are_said(tmp_path):
+    files = [("a.png", None), ("captions.json", '{"a.png": "a fox",}'), ("metadata.jsonl", '{"file_name": "a.png"')]
+    said, left = paired(tmp_path, files)
+    assert said == {"a.png": ""} and ["no whole JSON" in one.reason for one in left] == [True, True]
+
+
 def test_caption_tables_of_any_size_cost_no_memory(studio, tmp_path):
     filled_with(tmp_path / "in", [("a.png", None)])
     for name in ("metadata.jsonl", "metadata.csv", "a.json", "a.txt"):
@@ -233,5 +251,12 @@ def test_lines_of_a_caption_file_are_one_caption_and_stay_lines_for_those_who_le
     (one,) = load(made.folder).pictures
     assert one.caption == "red hat, smile a woman in a garden"
     assert one.lines == ("red hat, smile", "a woman in a garden")
-    (changed,) = set_captions(made, ["a hat"]).pictures
-    assert changed.lines == () and load(made.folder).pictures[0].lines == ()
+
+
+def test_of_a_text_that_says_how_its_picture_was_drawn_the_prompt_is_the_caption(studio, tmp_path):
+    """A1111 writes one beside each drawing; its negative prompt and settings would be learnt."""
+    told = "a fox <lora:ink:0.8>\nNegative prompt: a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 8x8"
+    files = [("a.png", None), ("a.txt", told), ("b.png", None), ("b.txt", "Steps: 20, of stone")]
+    said, made = brought(studio, tmp_path, files)
+    assert said == {"a.png": "a fox", "b.png": "Steps: 20, of stone"}
+    assert any("the prompt is the caption: 1." in note for note in made.notes)

@@ -106,11 +106,14 @@ def test_a_mask_that_comes_in_and_cannot_be_used_is_named_and_the_picture_comes_
     assert "b-masklabel.png" in reasons["b-masklabel.png"] and len(reasons) == 2
 
 
-def test_a_mask_may_be_smaller_than_a_picture_that_can_be_learnt(studio, tmp_path):
+def test_a_mask_may_be_smaller_than_a_picture_that_can_be_learnt_and_a_text_of_its_name_is_none(studio, tmp_path):
     Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
     (tmp_path / "a-masklabel.png").write_bytes(painted((8, 8), (0, 0, 4, 8)))
-    made, _ = pictures.import_pictures(studio, [tmp_path / "a.png", tmp_path / "a-masklabel.png"])
-    assert not made.left and white(masks.mask_of(made, made.pictures[0])) == (0, 0, 48, 96)
+    (tmp_path / "a-masklabel.txt").write_text("a captioner went over the folder")
+    names = ("a.png", "a-masklabel.png", "a-masklabel.txt")
+    made, _ = pictures.import_pictures(studio, [tmp_path / name for name in names])
+    assert [one.file for one in made.left] == ["a-masklabel.txt"]
+    assert white(masks.mask_of(made, made.pictures[0])) == (0, 0, 48, 96)
 
 
 @pytest.mark.parametrize("data, says", [

@@ -14,6 +14,7 @@ from lora_gui.studio.things.names import check_name, clean_caption, read_lines, 
         ("Café", "cafe"),
         ("v1.5_b", "v1.5_b"),
         ("Cafe\u0301", "cafe"),
+        ("My Fox.SafeTensors ", "my-fox"),
     ],
 )
 def test_a_good_name_is_stored_in_small_plain_letters(typed, stored, tell):

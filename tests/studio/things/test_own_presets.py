@@ -94,6 +94,14 @@ def test_a_name_that_differs_in_case_alone_is_the_same_as_it_is_on_many_drives(s
     assert sorted(path.name for path in studio.presets.iterdir()) == ["Sketch.toml", "pencil.toml"]
 
 
+def test_titles_of_which_no_letter_can_stand_in_a_key_are_as_many_as_one_likes(studio):
+    for title in ("日本", "日本語"):
+        assert own_presets.save(studio, title, "style", {"rank": 8}).title == title
+    assert sorted(own_presets.own(studio)) == ["my-lora", "my-lora-2"]
+    with pytest.raises(UserError, match="a preset 日本語 already"):
+        own_presets.save(studio, " 日本語", "style", {"rank": 8})
+
+
 def test_a_title_in_another_encoding_is_refused_and_leaves_nothing(studio):
     with pytest.raises(UserError, match="not in UTF-8"):
         own_presets.save(studio, "caf\udce9", "style", {"rank": 5})

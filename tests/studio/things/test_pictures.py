@@ -27,7 +27,6 @@ from lora_gui.studio.things.pictures import (
     import_pictures,
     load,
     picture_sets,
-    set_captions,
     sets,
 )
 
@@ -297,14 +296,6 @@ def test_a_caption_that_is_no_text_costs_only_itself(studio, inbox):
     made, refused = import_pictures(studio, [inbox])
     assert made.pictures[0].caption == "" and not refused
     assert made.notes[1:] == ("a.txt is not a text file. Write the caption as plain text.",)
-
-
-def test_captions_are_changed_on_the_disk(studio, inbox):
-    saved(inbox / "a.png")
-    saved(inbox / "b.png")
-    made, _ = import_pictures(studio, [inbox])
-    changed = set_captions(made, ["one\nline ", "two"])
-    assert [p.caption for p in changed.pictures] == ["one line", "two"] and load(made.folder) == changed
 
 
 @pytest.mark.parametrize(

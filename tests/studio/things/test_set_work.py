@@ -1,11 +1,13 @@
 """Picture sets are named, added to and split, and stay folders that any program can read."""
 
+import os
 import threading
 import time
 
 import pytest
 from PIL import Image
 
+from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import picture_index, pictures, set_changes, set_edits, set_work
@@ -85,6 +87,27 @@ def test_a_set_is_split_in_two_and_that_can_be_taken_back(studio, tmp_path):
             set_work.split(studio, made.folder, wrong, "x")
 
 
+def test_while_a_set_is_copied_to_be_split_it_can_be_changed_which_is_not_lost(studio, tmp_path, monkeypatch):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue", "green")])
+    monkeypatch.setattr(set_changes, "_PATIENCE", 0.1)
+    copy = files.copy
+
+    def changed(act):
+        def copied(source, target):
+            act()
+            copy(source, target)
+
+        monkeypatch.setattr(files, "copy", copied)
+
+    changed(lambda: set_work.rename(made.folder, "foxes"))
+    other = set_work.split(studio, made.folder, [1], "one")
+    assert len(told(made.folder)) == 2 and len(told(other.folder)) == 1
+    changed(lambda: set_work.repeat(made.folder, [2], 5))
+    with pytest.raises(UserError, match="changed meanwhile"):
+        set_work.split(studio, made.folder, [2], "x")
+    assert len(told(made.folder)) == 2 and len(pictures.sets(studio)) == 2
+
+
 def meanwhile(monkeypatch, mine, others):
     """Do `mine`, and `others` from other threads, which begin once the list that `mine` will write is made."""
     written, begun = picture_index.written, []
@@ -131,6 +154,21 @@ def test_changes_at_the_same_time_are_one_after_the_other_and_none_is_lost(studi
         set_changes.undo(folder)
     left = {one.label for one in pictures.load(folder).pictures}
     assert left == {"blue.png", "gold.png", "green.png", "white.png"}
+
+
+def test_a_set_is_read_again_where_it_was_changed_meanwhile_also_on_drives_of_coarse_times(studio, tmp_path):
+    made, _ = pictures.import_pictures(studio, [inbox(tmp_path, "a", "red", "blue")])
+    set_work.rename(made.folder, "foxes")
+    changes, left = made.folder / set_changes.FOLDER, [set_work.repeat, None]
+
+    def read():
+        if (act := left.pop(0)) is not None:
+            act(made.folder, [1], 2)
+            os.utime(changes, (0, 1_800_000_000))
+        return len(left)
+
+    os.utime(changes, (0, 1_800_000_000))
+    assert set_changes.between(made.folder, read) == 0
 
 
 def test_a_set_that_is_not_there_is_not_made_by_a_change(studio):
