@@ -59,6 +59,8 @@ class Studio:
         """
         is_new = not os.path.exists(self.home)
         files.make_folder(self.home)
+        for name in FOLDERS:
+            _require_own(self.home / name)
         if os.path.isfile(self.home / MARK):
             files.touch(self.home / MARK)
             return ""
@@ -83,6 +85,19 @@ class Studio:
 
 
 FOLDERS = tuple(name for name, one in vars(Studio).items() if isinstance(one, Named))
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse one that cannot be looked into, as of who started this as root once: it would seem to be empty."""
+    if folder.is_symlink():  # to a drive that may not answer
+        return
+    try:
+        os.scandir(folder).close()
+    except PermissionError:
+        what = f"You may not look into {folder}, a folder of your studio."
+        raise UserError(what, f"Make it your own again, {drive.ELSEWHERE}") from None
+    except OSError:  # it is not there yet; whoever needs it says what else is the matter
+        return
 
 
 def home_folder() -> Path | None:

@@ -128,6 +128,21 @@ def test_a_studio_that_is_for_reading_only_is_said_at_once(named, monkeypatch):
     assert str(studio.home) in caught.value.what and (studio.home / MARK).is_file()
 
 
+def test_a_folder_of_the_studio_that_may_not_be_looked_into_is_said_at_once_and_not_taken_for_empty(named, monkeypatch):
+    studio = named("here")
+    studio.prepare()
+    look = os.scandir
+
+    def scandir(path):
+        if path == studio.loras:  # root, who runs tests in containers, may look into any
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match="You may not look into .*loras, a folder of your studio. Make it your own"):
+        studio.prepare()
+
+
 @pytest.fixture
 def nobody(monkeypatch, tmp_path):
     """An account without a home, as a container makes up; and its studio."""

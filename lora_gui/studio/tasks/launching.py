@@ -126,6 +126,8 @@ def go_on(
     run.files.clear()
     run.files.write_job(job)
     files.append_line(run.files.events, events.to_line(events.Resumed(because)))
+    if command == "publish":
+        run.files.ask("stop")  # or it would look as if it trained on
     launch(run, command, watch, processes if command == "train" else 1)
 
 

@@ -64,7 +64,8 @@ def describe(path: Path) -> LoraInfo:
     try:
         return _describe(path, state(path))
     except (OSError, ValueError):  # it may have been deleted a moment ago, or have a name that no disk takes
-        raise UserError(f"There is no LoRA {path.name}.", "Choose one of your LoRAs or the path of a file.") from None
+        remedy = "Look where its file lies now, or choose another one."
+        raise UserError(f"There is no LoRA {path.name}.", remedy) from None
 
 
 def changes(path: Path) -> tuple[frozenset[str], bool]:

@@ -86,6 +86,7 @@ def test_resuming_twice_at_once_starts_one_child(studio):
 def test_stopping_a_paused_run_starts_its_child_to_save_what_it_has(studio):
     run = ended(studio, events.Paused(3))
     runs.stop(studio, run)
+    assert run.files.asked() == "stop"  # it does not look as if it learnt further
     assert list(run.wait())[-1] == events.Stopped(3, "/published.safetensors", "ab")
     assert run.status().state == "stopped"
 
