@@ -134,8 +134,9 @@ def _imported(studio: Studio, intake: Intake, ground: str) -> tuple[PictureSet, 
     try:
         filled = fill(studio, partial, found, captions.texts, ground)
         if not filled.stored:
-            many = f"None of the {len(found)} files is a usable picture. {filled.refused[0]}"
-            raise UserError(many if len(found) > 1 else filled.refused[0], DROP)
+            why, many = filled.refused[0], len(found) > 1  # which says what to do itself
+            what = f"None of the {len(found)} files is a usable picture. {why}" if many else why
+            raise UserError(what, "Choose others." if many else "Choose another one.")
         kept, unusable = mask_files.take(partial, filled.stored, mask_files.beside(found, intake.files))
         left = [one for one in left if one.file not in kept | {mask.file for mask in unusable}] + unusable
         filled.remarks += [f"Masks that came with their pictures: {len(kept)}."] if kept else []
