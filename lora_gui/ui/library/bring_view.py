@@ -61,6 +61,7 @@ class BringView:
                         placeholder="Key", elem_id="civitai-key-text",
                     )  # fmt: skip
                     self._keep = gr.Button("Keep", size="sm", scale=0, min_width=90, elem_id="keep-key")
+                    self._forget = gr.Button("Forget", size="sm", scale=0, min_width=90, elem_id="forget-key")
                 self._kept = html(elem_id="key-kept")
         self._page = gr.JSON({}, visible=False)  # the mark of what this page shows
         self._acts: dict[str, Callable[[str], None]] = {
@@ -88,6 +89,7 @@ class BringView:
         each: dict[str, Any] = HIDDEN | {"trigger_mode": "multiple"}  # also while another drop is looked at
         live.after(self._zone.upload(drop, None, outputs, **each), "#lora-dropzone button")
         self._keep.click(noticed(self._kept, self._key_kept), [self._key], [self._kept, self._key], **HIDDEN)
+        self._forget.click(noticed(self._kept, self._key_forgotten), None, [self._kept], **HIDDEN)
 
     def is_going_on(self) -> bool:
         """Whether anything comes, or is being taken in."""
@@ -171,6 +173,12 @@ class BringView:
         return {self._notice: bring_words.dropped(found), self._zone: str(time.time_ns())} | self._shown()
 
     def _key_kept(self, key: str) -> Changes:
-        civitai_key.keep(str(key or ""))
-        said = "The key is kept." if civitai_key.read() else "No key is kept."
-        return {self._key: "", self._kept: markup.notice(said, "", "good")}
+        if not str(key or "").strip():  # as of who presses twice, whose key is kept already
+            raise UserError("No key was typed.", "Paste it whole, or press Forget to be without one.")
+        civitai_key.keep(str(key))
+        return {self._key: "", self._kept: markup.notice("The key is kept.", "", "good")}
+
+    def _key_forgotten(self) -> Changes:
+        civitai_key.keep("")
+        said = f"{civitai_key.VARIABLE} still holds one." if civitai_key.read() else "No key is kept."
+        return {self._kept: markup.notice(said, "", "good")}
