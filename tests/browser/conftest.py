@@ -106,7 +106,7 @@ def page(browser, window):
     with page.expect_response("**/run/predict"):  # the first look
         page.goto(window.address)
     page.wait_for_load_state("networkidle")  # and all others were answered
-    page.locator("#start").wait_for(state="attached")  # hidden where a run stands in place of the form
+    page.locator("#start, #run-state").first.wait_for(state="attached")  # where a run stands, the form may not be there
     page.locator("html:not(.opening)").wait_for()  # and drawn
     yield page
     context.close()

@@ -56,5 +56,5 @@ def test_a_finished_run_shows_each_prompt_and_what_was_found_also_after_a_refres
     expect(page.locator("#insight-state .notice.problem")).not_to_be_empty()
     expect(found.locator(".finding").first).to_be_visible()
     page.set_viewport_size({"width": 390, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert not window.complaints
