@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 
 from lora_gui.engine.load import device
-from lora_gui.engine.load.device import free as _free
 from lora_gui.errors import UserError
 from lora_gui.formats import base_files
 from lora_gui.formats.captioners import Captioner
@@ -35,7 +34,7 @@ def room(found: Captioner, on_processor: bool) -> Room:
         return Room(_CPU if on_processor else device.pick(), torch.float32)
     count, free = _parameters(found), 0.0
     for at, one in enumerate(_places(found.kind, on_processor)):
-        free = _free(one.device)
+        free = device.free(one.device)
         if count * one.dtype.itemsize * _BESIDE <= free:
             return one if at else Room(one.device, one.dtype)
     needed = count * 2 * _BESIDE

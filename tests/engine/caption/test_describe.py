@@ -126,10 +126,10 @@ def test_code_in_a_folder_is_never_run(captioner, pictures, tmp_path):
 
 def test_one_that_does_not_fit_into_memory_is_refused_before_it_is_read(captioner, pictures, monkeypatch):
     found = captioners.told(captioner("blip"))
-    monkeypatch.setattr(room, "_free", lambda where: found.size * 0.8)
+    monkeypatch.setattr(room.device, "free", lambda where: found.size * 0.8)
     half, heard = said(captioner("blip"), pictures)
     assert half and any(isinstance(one, Note) and "16 bits" in one.text for one in heard)
-    monkeypatch.setattr(room, "_free", lambda where: 0)
+    monkeypatch.setattr(room.device, "free", lambda where: 0)
     with pytest.raises(UserError, match="GB of memory") as refused:
         said(captioner("blip"), pictures)
     assert refused.value.cause == "memory"
