@@ -199,8 +199,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             whole = reply.body if fault.cut_after < 0 else reply.body[: fault.cut_after]
             for start in range(0, len(whole), PIECE):
                 piece = whole[start : start + PIECE]
+                asked.sent.append(len(piece))  # first: who has the last byte may ask at once what was sent
                 self.wfile.write(piece)
-                asked.sent.append(len(piece))
                 if server.rate:
                     time.sleep(len(piece) / server.rate)
             if fault.cut_after >= 0 or fault.length >= 0:
