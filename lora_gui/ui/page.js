@@ -58,18 +58,16 @@ window.studio = (() => {
 
   // A look takes long: what a press was replied meanwhile is newer, and must not be drawn over. Nothing is lost by
   // passing such a look over, since it is the page that says what it was told: it looks again. Of answers to edits the
-  // fields know themselves which is newer.
-  const LOOK = '"event_data":{"look":', EDIT = '"event_data":{"changes":', SAME = { __type__: 'update' };
+  // fields know themselves which is newer; at its own answer alone a form sends what was typed meanwhile.
+  const SAME = { __type__: 'update' };
   const fetched = window.fetch;
   let answers = 0;
   window.fetch = async (where, how) => {
     const isEvent = typeof how?.body === 'string' && /\/(run\/predict|queue\/join)/.test(where);
     if (!isEvent) return fetched(where, how);
-    if (how.body.includes(EDIT)) {
-      const own = Object.values(forms).find(one => how.body.includes(`"form":"${one.key}"`));
-      return heard(fetched(where, how)).finally(() => { if (own) own.asked = -Infinity; }); // and at no other answer
-    }
-    if (!how.body.includes(LOOK)) {
+    const { look, form: key } = JSON.parse(how.body).event_data ?? {};
+    if (key in forms) return heard(fetched(where, how)).finally(() => { forms[key].asked = -Infinity; });
+    if (!look) {
       const answer = await heard(fetched(where, how));
       answers += 1;
       return answer;

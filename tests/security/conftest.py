@@ -89,19 +89,25 @@ def window(tmp_path_factory):
         from lora_gui.studio.tasks.drawing import Drawer
         from lora_gui.ui.window import build
 
-        served = Window(studio, launch.free_port(None))
-        built, options = build(studio, Drawer(studio)), launch.options(studio, served.port, TOKEN)
-        guarded = options["app_kwargs"]["lifespan"]
+        came, options = [], launch.options
 
-        @contextlib.asynccontextmanager
-        async def counted(app):
-            app.middleware_stack = Counter(app.middleware_stack, served.came)
-            async with guarded(app):
-                yield
+        def counting(*given):
+            made = options(*given)
+            guarded = made["app_kwargs"]["lifespan"]
 
-        options["app_kwargs"]["lifespan"] = counted
-        app, _, _ = built.launch(**options)
-        served.routes += flat(app.routes)
+            @contextlib.asynccontextmanager
+            async def counted(app):
+                app.middleware_stack = Counter(app.middleware_stack, came)
+                async with guarded(app):
+                    yield
+
+            made["app_kwargs"]["lifespan"] = counted
+            return made
+
+        patch.setattr(launch, "options", counting)
+        built = build(studio, Drawer(studio))
+        served = Window(studio, launch._launch(built, studio, None, TOKEN), came)
+        served.routes += flat(built.app.routes)
         _, headers, _ = served.ask("GET", f"/?token={TOKEN}")
         served.cookie = headers["set-cookie"].split(";")[0]
         served.came.clear()

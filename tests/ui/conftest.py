@@ -3,6 +3,9 @@
 import pytest
 from gradio.routes import App
 
+from lora_gui.ui.generate.gallery import Gallery
+from lora_gui.ui.library.library_tab import _Shelf
+
 
 @pytest.fixture(autouse=True, scope="session")
 def unserved():
@@ -14,4 +17,13 @@ def unserved():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(App, "create_app", staticmethod(create))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unhurried():
+    """A page shows after a moment what was read by then; here all is read before, on a busy computer too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Gallery._listed, "__defaults__", (1, None, ""))  # number, seconds, pressed
+        patch.setattr(_Shelf.listed, "__kwdefaults__", {"number": 1, "seconds": None})
         yield

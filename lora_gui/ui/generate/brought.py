@@ -55,10 +55,13 @@ class Brought:
         return self._changed(shown, change)
 
     def _dropped(self, event: gr.EventData, shown: dict[str, Any]) -> Changes:
-        """Files that were dropped anywhere on the page: LoRAs are imported, the settings of a picture are used."""
+        """Files that were dropped anywhere on the page: LoRAs are imported, the settings of a picture are used, and one
+        that was pasted `begins` the next drawing."""
 
         def change(at: int, draft: DrawDraft) -> DrawDraft:
             path = dropzone.one(event, at)
+            if getattr(event, "begins", False):
+                return self._begin.with_picture(draft, self._base(draft), path)
             if path.suffix.lower() == scan.SUFFIX:
                 return imported(self._studio, draft, path)
             return once_more.used(self._studio, draft, self._base(draft), path)

@@ -18,11 +18,21 @@ window.addEventListener('drop', event => {
   if (files.length) sending = sending.then(work, work);
 });
 
-async function send(files) {
+// A picture that is pasted is begun with: the clipboard keeps nothing of how it was made. A text is the field's.
+document.addEventListener('paste', event => {
+  const { types = [], files = [] } = event.clipboardData ?? {};
+  const pasted = [...files].filter(file => file.type.startsWith('image/'));
+  if (!pasted.length || types.includes('text/plain') || !isHere()) return;
+  event.preventDefault();
+  const work = () => send(pasted, pasted.length === 1);
+  sending = sending.then(work, work);
+});
+
+async function send(files, begins = false) {
   const paths = [];
   let why = '';
   for (const file of files) {
     paths.push(await studio.copied(file).catch(error => { why ||= error.why || ''; return null; }));
   }
-  trigger('upload', { paths, names: files.map(file => file.name), why });
+  trigger('upload', { paths, names: files.map(file => file.name), why, begins });
 }

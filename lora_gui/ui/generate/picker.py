@@ -80,7 +80,8 @@ class Picker:
     def _row(self, card: Card, address: Thumbnails, draft: DrawDraft) -> str:
         assert card.info
         picture = covers.cover(self._studio, card)
-        image = markup.image(address(picture), "") if picture else f"<i>{markup.text(card.name[:1].upper())}</i>"
+        initial = f'<i aria-hidden="true">{markup.text(card.name[:1].upper())}</i>'
+        image = markup.image(address(picture), "") if picture else initial
         why, words = self._fits(card, draft.stack)
         state = " disabled" if why and not words else ""
         told = f'<span class="why">{markup.text(why)} {f"<u>{words}</u>" if words else ""}</span>' if why else ""

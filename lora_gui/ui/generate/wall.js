@@ -101,7 +101,9 @@ element.addEventListener('click', event => {
   if (pressed.dataset.use) trigger('input', { act: pressed.dataset.use, name: shown.name });
   else if (pressed.dataset.do === 'compare') compare(!compares);
   else if (pressed.dataset.do === 'copy') copy(shown);
-  else trigger('select', { act: pressed.dataset.do, name: shown.name });
+  else if (pressed.dataset.do !== 'delete' || event.detail < 2) { // a double click deletes one drawing
+    trigger('select', { act: pressed.dataset.do, name: shown.name });
+  }
 });
 // A drawing that is dragged onto Start from a picture is begun with.
 let dragged = '';

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -37,7 +38,8 @@ def card(one: Card, cover: Callable[[Card], str]) -> str:
     if not one.info:
         return _broken(one)
     address, name = cover(one), markup.text(one.name)
-    picture = markup.image(address, "") if address else f'<i class="initial">{markup.text(one.name[:1].upper())}</i>'
+    initial = f'<i class="initial" aria-hidden="true">{markup.text(one.name[:1].upper())}</i>'
+    picture = markup.image(address, "") if address else initial
     best = f"<span>best at {one.info.strength:g}</span>" if one.info.strength else ""
     said = markup.text(one.info.trigger)
     trigger = f'<code title="{said}">{said}</code>' if said else "no trigger word"
@@ -125,5 +127,11 @@ def address(path: Path) -> str:
 
 
 def place(folder: Path) -> str:
-    """Where nothing is yet, and what to do."""
+    """Where nothing is yet, and what to do; or why the folder cannot be read, which may be a link to another drive."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        if os.path.lexists(folder):
+            what = f"{folder}, the folder of your LoRAs, cannot be read ({error.strerror or error})."
+            return markup.notice(what, "Connect the drive that it lies on, or make the folder your own again.")
     return EMPTY.format(folder=f"<code>{markup.text(str(folder))}</code>")

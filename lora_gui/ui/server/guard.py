@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.requests import ClientDisconnect
+
 from lora_gui.ui.server.uploads import Uploads
 
 Scope = MutableMapping[str, Any]
@@ -38,10 +40,13 @@ SHOWN = (b"image/png", b"image/webp", b"image/jpeg")  # every other file is only
 
 UPLOAD, FILE, STARTED = "/gradio_api/upload", "/gradio_api/file=", "/gradio_api/startup-events"
 # What the page asks for, seen in a real browser; everything else gradio answers to is shut.
-READ = {"/", "/config", "/theme.css", "/gradio_api/theme.css", "/favicon.ico", "/manifest.json", "/gradio_api/app_id"}
+READ = {"/", "/config", "/theme.css", "/gradio_api/theme.css", "/favicon.ico", "/gradio_api/app_id"}
 READ |= {"/gradio_api/queue/data", "/gradio_api/upload_progress"}
 READ_BELOW = ("/static/", "/assets/", "/svelte/", FILE)
 SENT = {UPLOAD, "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/cancel", "/gradio_api/reset"}
+# Answered without a key, and says no more than that something is there: `launch()` and a second start ask the first,
+# browsers the second, which the page links, and for which they send no cookie.
+OPEN = {("HEAD", "/"): "", ("GET", "/manifest.json"): "{}"}
 LARGEST_CALL = 4_000_000  # bytes of what a form may send
 LARGEST_UPLOAD = 2_000_000_000  # bytes of one file and what surrounds it
 
@@ -83,8 +88,8 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})  # the window uses none
         elif not self._is_ours(scope):
             await _answer(send, 403, FOREIGN)
-        elif (scope["method"], scope["path"]) == ("HEAD", "/"):  # how launch() and a second start ask if it is up
-            await _answer(send, 200, "")
+        elif (scope["method"], scope["path"]) in OPEN:
+            await _answer(send, 200, OPEN[scope["method"], scope["path"]])
         elif (scope["method"], scope["path"]) == ("GET", STARTED) and not self._has_started:
             self._has_started = True  # launch() asks for this once, without a cookie
             await self._app(scope, receive, _with_headers(send))
@@ -92,7 +97,8 @@ class Guard:
             cookie = f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={YEAR}"
             await _answer(send, *_onwards(scope), (b"set-cookie", cookie.encode()))
         elif self._has_cookie(scope):
-            await self._let_in(scope, receive, send)
+            with contextlib.suppress(ClientDisconnect):  # a page that is left breaks off what it sends
+                await self._let_in(scope, receive, send)
         else:
             await _answer(send, 401, NO_KEY)
 

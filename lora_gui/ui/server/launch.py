@@ -27,6 +27,7 @@ from lora_gui.ui.server import keys, uploads
 HOST = "127.0.0.1"
 RECORD = "window.json"  # in the studio folder, while a window is open
 UPLOADS = "uploads"  # in the cache
+ICON = Path(files.__file__).with_name("icon.png")  # of the browser's tab
 FIRST_PORT, LAST_PORT = 7860, 7899
 TRIES = 5
 PATIENCE = 60.0  # seconds the other start gets to come up
@@ -195,6 +196,7 @@ def options(studio: Studio, port: int, token: str) -> dict[str, Any]:
         "prevent_thread_lock": True,
         "show_error": False,
         "quiet": True,
+        "favicon_path": ICON,
         "ssr_mode": False,
         "pwa": False,
         "mcp_server": False,

@@ -34,7 +34,7 @@ class CaptionsView:
     """Lays itself out where it is made; nothing is written before it is accepted."""
 
     def __init__(self, studio: Studio) -> None:
-        self._studio, self._writing = studio, threading.Lock()
+        self._studio, self.writing = studio, threading.Lock()
         self._form = html(_form(), js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="bulk")
         self.list = html(js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="suggestions")  # of others, too
         self.parts, self.outputs = (self._form, self.list), [self.list]
@@ -50,7 +50,7 @@ class CaptionsView:
         if event.act == "reject":
             return listed, False
         chosen = [Suggestion(*(str(part) for part in row)) for row in event.rows]
-        with self._writing:  # several are pressed before the first is answered
+        with self.writing:  # several are pressed before the first is answered
             written, left = caption_edits.accept(pictures.load(found.folder), chosen)
         if left:
             what = f"{markup.counted(left, 'caption was', 'captions were')} changed meanwhile and stayed as they are."

@@ -137,7 +137,7 @@ function heard(kept) {
   if (kept.board) shown(kept.board);
   if (kept.state) arrange(JSON.parse(kept.state));
   if (kept.out) out(kept.out);
-  if (kept.history) history(kept.history);
+  if (kept.history) { history(kept.history); pages.postMessage(state.set); }
   const cell = cells.get(kept.n);
   if (cell && 'mask' in kept) {
     cell.data.mask = kept.mask;

@@ -99,9 +99,18 @@ async function turned(act, more) {
 }
 let then = 0;
 function others() { // pictures, and the rest of the page hears of it once
+  pages.postMessage(state.set);
   clearTimeout(then);
   then = setTimeout(() => trigger('select', {}), SETTLED);
 }
+// Another page that shows the same set asks how it stands: what is typed there shall not be typed over what is older.
+const pages = new BroadcastChannel('desk');
+let older = 0;
+pages.onmessage = ({ data }) => {
+  if (data !== state.set) return;
+  clearTimeout(older);
+  older = setTimeout(send, SETTLED, 'state');
+};
 
 grid.addEventListener('keydown', event => {
   if (event.target.matches('textarea')) typed(event);

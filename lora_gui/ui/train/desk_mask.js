@@ -52,7 +52,13 @@ function arranged() {
   if (open_ && !cells.has(open_)) close();
   else if (open_ && !painter.isBusy()) board(open_); // undone, perhaps
 }
+// Start waits for what was typed, moved and painted just before: it is learnt, too.
+studio.settled = async () => {
+  if (open_ && painter.isBusy()) painter.settle();
+  save();
+  await turn;
+};
 const told = () => arrange(JSON.parse(props.value || '{}'));
-watch('value', told);
+watch('value', () => { told(); pages.postMessage(state.set); });
 wide(false);
 told();

@@ -79,7 +79,7 @@ class DeskView:
         self.outputs = [self.board]
         self._judged = "", NOTHING  # the latest, and of which set
         self._latest: dict[tuple[str, int], float] = {}  # when each caption was typed; ms
-        self._writing = threading.Lock()
+        self.writing = threading.Lock()
         self._aim: Callable[[], tuple[PictureSet, Aim] | None] = lambda: None
         self._touched: Callable[[], object] = lambda: None
 
@@ -115,7 +115,7 @@ class DeskView:
         asked = self._aim()
         if asked is None or asked[0].folder.name != folder.name:
             raise planned.gone()
-        with self._writing:
+        with self.writing:
             if event.act in ("undo", "redo"):
                 set_edits.step(self._studio, folder, event.act)
             elif event.act == "back":
@@ -124,19 +124,19 @@ class DeskView:
         return {"state": self._state(pictures.load(folder), asked[1])}
 
     def _taken_out(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
-        with self._writing:
+        with self.writing:
             set_edits.take_out(self._studio, folder, [_number(event.n)])
         self._touched()
         return {"out": desk_state.out(folder, Thumbnails(self._studio, SMALL)), "history": desk_state.history(folder)}
 
     def _cropped(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
-        with self._writing:
+        with self.writing:
             set_edits.crop(folder, _number(event.n), _place(event.crop), str(event.within))
         self._touched()
         return {"n": event.n, "history": desk_state.history(folder)}
 
     def _masked(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
-        with self._writing:
+        with self.writing:
             has_one = _mask(pictures.load(folder), event)
         self._touched()
         return {"n": event.n, "mask": has_one, "history": desk_state.history(folder)}
@@ -144,7 +144,7 @@ class DeskView:
     def _captioned(self, folder: Path, event: gr.EventData) -> dict[str, Any]:
         """Keep a caption, unless one that was typed later has come first."""
         number, words, when = _number(event.n), str(event.words), float(getattr(event, "at", math.inf))
-        with self._writing:
+        with self.writing:
             if when < self._latest.get((folder.name, number), 0.0) <= time.time() * 1000:  # else the clock was set back
                 return {}
             kept = set_edits.caption(folder, number, words, str(getattr(event, "within", "")))

@@ -43,7 +43,7 @@ class DoctorView:
         self._found: dict[str, Judgement | UserError] = {}  # by what was asked; the latest alone is kept
         self._latest = "", Judgement({}, ())  # of which set, and what was found
         self._looking = ""  # at what; empty where at nothing
-        self._lock = threading.Lock()
+        self._lock, self.writing = threading.Lock(), threading.Lock()
         self._rest = html(js_on_load=PRESSES + _JUDGES, elem_id="doctor-all")
         self._page = gr.JSON({}, visible=False)  # what this page shows
         self._hangs = gr.Textbox("", visible=False)  # on what a judgement hangs, as the draft has it
@@ -95,7 +95,8 @@ class DoctorView:
         line = next((one for one in lines if f"{one.kind} {one.word}" == of and one.button), None)
         if line is None:
             raise UserError("The pictures have changed since then.", "Look at what is said of them now.")
-        remedies.mend(self._studio, asked[0], line)
+        with self.writing:
+            remedies.mend(self._studio, asked[0], line)
 
     def _look(self, page: dict[str, Any]) -> Changes:
         """What is to be shown to a page that shows something else; begins to look where nobody has."""

@@ -3,7 +3,8 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes, takes_long
 from lora_gui.ui.widgets.parts import PRESSES, html
 
+MOMENT = 2.0  # seconds that Start waits for what is done to the pictures
 GROUNDS = [("White", "white"), ("Grey", "grey"), ("Black", "black")]  # behind transparent pictures
 
 
@@ -98,6 +100,19 @@ class PicturesView:
             self._live.after(event, "#picture-desk figure", ".zone-ways button")
         events.append(others)
         return events
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """While nothing is done to the pictures, from whichever page: what is begun then learns all that was.
+
+        Raises UserError where that takes longer than a moment.
+        """
+        with ExitStack() as held:
+            for lock in (self._one, self.desk.writing, self._many.writing, self.doctor.writing):
+                if not lock.acquire(timeout=MOMENT):
+                    raise UserError("Your pictures are still being changed.", "Press Start again in a moment.")
+                held.callback(lock.release)
+            yield
 
     def _uploaded(self, event: gr.EventData) -> Changes:
         reasons = itertools.chain(getattr(event, "why", ()), itertools.repeat(""))

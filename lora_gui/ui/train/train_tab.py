@@ -29,6 +29,11 @@ from lora_gui.ui.widgets.draft_form import DraftForm
 from lora_gui.ui.widgets.handlers import HIDDEN, Changes
 from lora_gui.ui.widgets.parts import html
 
+# What was done to the pictures just before Start is learnt, too; of those that are still on their way it is told.
+CARRIES = """async shown => {
+  await studio.settled?.();
+  return [{ ...studio.unsent('train', shown), coming: Boolean(document.querySelector('#dropzone .zone.busy')) }];
+}"""
 ASKED = ("preset", "base", "trigger", "name", "ground")  # fields of the draft; all others are settings
 
 
@@ -106,7 +111,7 @@ class _Setup:
             lambda given: self._started(view, given),
             [shown],
             [*outputs, *view.outputs],
-            **carried,
+            **carried | {"js": CARRIES},
         )
         live.after(self._form.filled(started), "#run .run-name", "#trigger input")
 
@@ -218,7 +223,9 @@ class _Setup:
         try:
             if isinstance(problem := self._take(shown.get("changes")), SettingError):
                 raise problem
-            with self._starting:
+            if shown.get("coming"):
+                raise UserError("Your pictures are still on their way.", "Press Start again once they are here.")
+            with self._starting, self._pictures.at_rest():
                 run = self._begin()
         except UserError as error:
             return self._shows(shown, error)

@@ -1,14 +1,17 @@
 // Where pictures come in: dropped files and folders, or chosen ones; copied one by one, then named to the window.
 const TOGETHER = 4, MOST = 5000, ANSWERS = 5000; // ms that the next drop waits for the answer to the one before
+const NAMES = new Intl.Collator(undefined, { numeric: true });
 const TYPED = 'input:not([type=radio], [type=checkbox], [type=range]), textarea, [contenteditable]';
 let sending = Promise.resolve(), answered = () => {}, busy = 0, said = []; // `busy`: how many drops are not taken in yet; what was said last
 
-function say(words, share) {
+function say(words, share) { // `share` below 0 for unknown
   said = [words, share];
   const line = element.querySelector('.zone-busy');
   element.querySelector('.zone').classList.toggle('busy', words !== '');
   line.querySelector('span').textContent = words;
-  line.querySelector('i').style.width = `${Math.round(share * 100)}%`;
+  const done = line.querySelector('i');
+  done.className = share < 0 ? 'unknown' : '';
+  done.style.width = share < 0 ? '' : `${Math.round(share * 100)}%`;
   const all = (_, of) => `Copying ${of} file${of === '1' ? '' : 's'}`;
   const aloud = element.querySelector('.aloud'), once = words.replace(/^Copying \d+ of (\d+)$/, all);
   if (aloud.textContent !== once) aloud.textContent = once; // and not each file
@@ -42,7 +45,9 @@ function send(files) {
 }
 
 async function copy(files) {
-  const wanted = files.filter(one => !hidden(one)), skipped = files.filter(hidden).map(one => one.name).slice(0, MOST);
+  // By name, as on the command line: a browser lists a folder as the disk does, and the file that was dragged first.
+  const wanted = files.filter(one => !hidden(one)).sort((one, other) => NAMES.compare(one.name, other.name));
+  const skipped = files.filter(hidden).map(one => one.name).slice(0, MOST);
   const sent = [], failed = [], why = [];
   let next = 0, done = 0;
   async function work() {
@@ -63,7 +68,7 @@ async function copy(files) {
 }
 
 function look() {
-  say(element.querySelector('.zone').dataset.looking, 1);
+  say(element.querySelector('.zone').dataset.looking, -1);
 }
 
 // A new value makes the zone idle again; it is not, where another drop is on its way.

@@ -435,13 +435,13 @@ def drawing(page, name="one.png", size=(96, 128), **asked):
     return path
 
 
-def sent(page, monkeypatch, path, act="_begun", kind="picture"):
+def sent(page, monkeypatch, path, act="_begun", kind="picture", **more):
     """A file that the page has copied into the folder of uploads."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(page.home / "uploads"))
     copy = page.home / "uploads" / "some" / path.name
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(path, copy)
-    event = SimpleNamespace(kind=kind, paths=[str(copy)], names=[path.name], why="")
+    event = SimpleNamespace(kind=kind, paths=[str(copy)], names=[path.name], why="", **more)
     return page.take(getattr(page.setup._brought, act)(event, page.shown))
 
 
@@ -503,6 +503,8 @@ def test_a_picture_that_is_dropped_fills_the_form_and_no_other_path_is_read(page
     assert (shown["prompt"], shown["seed"]) == ("a lake", 5) and "Its base is not here" in shown["notice"]
     Image.new("RGB", (64, 64)).save(plain)
     assert "does not say how it was made" in sent(page, monkeypatch, plain, "_dropped")["notice"]
+    assert "how it was made" not in sent(page, monkeypatch, plain, "_dropped", begins=True)["notice"]
+    assert page.context.drafts.draw.value.picture, "one that was pasted, which the clipboard keeps no settings of"
     damaged = page.home / "damaged.png"
     damaged.write_bytes(plain.read_bytes()[:40])
     assert "damaged.png" in sent(page, monkeypatch, damaged)["notice"]

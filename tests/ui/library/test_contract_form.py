@@ -73,7 +73,7 @@ def test_publishing_what_nobody_answers_for_is_held_back_before_anything_is_made
 
 def ended(view, lora):
     """What the page of a LoRA shows once nothing is worked on any more."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not view._told.is_done(lora):
         assert time.monotonic() < until
         time.sleep(0.02)

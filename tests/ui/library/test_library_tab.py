@@ -21,6 +21,13 @@ def test_an_empty_library_says_what_to_do(library):
     assert "No LoRAs yet" in shown(library) and str(library.studio.loras) in shown(library)
 
 
+def test_a_folder_that_leads_to_a_drive_which_is_not_there_is_not_called_empty(library, tmp_path):
+    library.studio.loras.rmdir()
+    library.studio.loras.symlink_to(tmp_path / "gone", target_is_directory=True)
+    assert "No LoRAs yet" not in shown(library)
+    assert "cannot be read" in shown(library) and "Connect the drive" in shown(library)
+
+
 def test_a_card_says_what_its_lora_is_and_a_broken_one_why_it_cannot_be_used(library):
     making.lora(library.studio, "fox", **{"lora_studio.strength": "0.8"})
     notes.change(library.studio, "fox", tags=["ink"], star=True)
@@ -31,6 +38,7 @@ def test_a_card_says_what_its_lora_is_and_a_broken_one_why_it_cannot_be_used(lib
     fox, bad = html.split('<li class="broken"')
     for word in ("fox", "zxy", "Stable Diffusion 1", "best at 0.8", "brought", "<i>ink</i>", 'aria-pressed="true"'):
         assert word in fox, word
+    assert 'aria-hidden="true">F<' in fox, "the letter in the place of a cover is not read aloud"
     assert "bad.safetensors holds" in bad and 'data-act="open"' not in bad and "To the bin" in bad
 
 

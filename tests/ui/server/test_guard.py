@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from lora_gui.ui.server import guard as guarding
 from lora_gui.ui.server.guard import Guard
@@ -14,14 +15,17 @@ HOST = f"127.0.0.1:{PORT}"
 
 
 class Behind:
-    """An ASGI app that counts, and answers with a file of the type `kind`."""
+    """An ASGI app that counts, and answers with a file of the type `kind`, unless the browser `breaks` off."""
 
     def __init__(self):
         self.calls = 0
         self.kind = b"image/png"
+        self.breaks = False
 
     async def __call__(self, scope, receive, send):
         self.calls += 1
+        if self.breaks:
+            raise ClientDisconnect
         headers = [(b"content-type", self.kind), (b"Content-Disposition", b"inline"), (b"x-frame-options", b"ALLOW")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"in"})
@@ -150,8 +154,11 @@ def test_a_websocket_is_closed(guard, behind):
     assert behind.calls == 0
 
 
-def test_only_the_two_questions_of_launch_itself_need_no_cookie_and_the_second_comes_once(guard, behind):
-    assert ask(guard, "HEAD", "/")["status"] == 200 and behind.calls == 0
+def test_only_what_launch_and_browsers_ask_by_themselves_needs_no_cookie_and_the_startup_comes_once(guard, behind):
+    for method, path in (("HEAD", "/"), ("GET", "/manifest.json")):
+        assert ask(guard, method, path)["status"] == 200 and behind.calls == 0
+        assert ask(guard, method, path, host="evil.example")["status"] == 403
+    assert ask(guard, "POST", "/manifest.json")["status"] == 401
     assert ask(guard, "POST", "/gradio_api/startup-events")["status"] == 401
     assert ask(guard, path="/gradio_api/startup-events")["status"] == 200
     assert ask(guard, path="/gradio_api/startup-events")["status"] == 401
@@ -204,6 +211,14 @@ def test_an_upload_without_room_is_refused_before_it_is_read(guard, behind, cook
     assert ask(guard, "POST", "/gradio_api/upload", cookie=cookie, content_length="1000")["status"] == 200
     assert ask(guard, "POST", "/gradio_api/upload", cookie=cookie, content_length="1001")["status"] == 413
     assert behind.calls == 1
+
+
+def test_an_upload_that_is_broken_off_is_no_error_of_the_server_and_makes_room_again(guard, behind, cookie):
+    behind.breaks = True
+    for _ in range(2):
+        with pytest.raises(IndexError):  # nobody is there to be answered
+            ask(guard, "POST", "/gradio_api/upload", cookie=cookie, content_length="1000")
+    assert behind.calls == 2
 
 
 @pytest.mark.parametrize("where", ["elsewhere/a.png", "drawings/../elsewhere/a.png", "drawings/link.png", "a\0b"])

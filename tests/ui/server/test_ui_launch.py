@@ -13,6 +13,7 @@ from lora_gui import files
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
+from lora_gui.studio.tasks.launching import until
 from lora_gui.ui.server import browser, launch
 
 
@@ -69,11 +70,13 @@ def test_what_a_killed_window_left_behind_stops_no_start(taken_port, tmp_path, t
     """Its lock, its record with a number that another process has by now, and its port, which another program took."""
     (tmp_path / "window.lock").write_text(str(os.getpid()))
     files.write_json(tmp_path / "window.json", {"pid": os.getpid(), "port": taken_port, "token": "old"}, private=True)
+    taken = [taken_port]
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the app, which a port just left does not stop
-        with contextlib.suppress(OSError):  # taken already
+        with contextlib.suppress(OSError):  # taken already, by another window, which may leave it meanwhile
             other.bind((launch.HOST, launch.FIRST_PORT))
             other.listen()
+            taken.append(launch.FIRST_PORT)
         window = subprocess.Popen(
             [sys.executable, "app.py", "--no-browser"], stdout=subprocess.PIPE, text=True, cwd=process.ROOT,
             env=os.environ | {"LORA_GUI_HOME": str(tmp_path), "ALL_PROXY": "socks://127.0.0.1:9/", "http_proxy": "a:b"},
@@ -83,7 +86,7 @@ def test_what_a_killed_window_left_behind_stops_no_start(taken_port, tmp_path, t
             said = window.stdout.readline()
             known = files.read_json(tmp_path / "window.json")
             port = known["port"]
-            held = [launch._answers(port), known["token"] in said, port not in (taken_port, launch.FIRST_PORT)]
+            held = [until(lambda: launch._answers(port), 60), known["token"] in said, port not in taken]
         finally:
             window.kill()
             window.communicate()

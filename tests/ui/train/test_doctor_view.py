@@ -16,7 +16,7 @@ def edited(page, **changes):
 
 def said(page, view: DoctorView) -> str:
     """What the line says in the end, as a page that looks again and again gets it."""
-    for _ in range(600):
+    for _ in range(2400):
         line = "".join(str(view._look({}).get(one, "")) for one in (view.line, view._rest))
         if line and "Looking at the pictures" not in line:
             return line

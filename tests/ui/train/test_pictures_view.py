@@ -33,16 +33,17 @@ def test_pictures_come_in_and_what_is_none_is_named(page):
 
 
 def test_pictures_that_come_while_others_are_looked_at_join_them(page, monkeypatch):
-    taken = pictures.import_pictures
+    taken, begun = pictures.import_pictures, threading.Event()
 
     def slowly(*given):
+        begun.set()
         time.sleep(0.3)
         return taken(*given)
 
     monkeypatch.setattr(pictures, "import_pictures", slowly)
     others = threading.Thread(target=upload, args=(page, "one.jpg", "two.jpg"))
     others.start()
-    time.sleep(0.1)
+    assert begun.wait(60)
     upload(page, "three.jpg")
     others.join()
     assert [picture.label for picture in page.pictures()] == ["one.jpg", "two.jpg", "three.jpg"]

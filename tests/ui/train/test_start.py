@@ -8,6 +8,7 @@ import pytest
 
 from lora_gui.studio.tasks import queue, runs
 from lora_gui.studio.things import bases, presets
+from lora_gui.ui.train import pictures_view
 from tests.studio.tasks.test_runs import job, wait_until
 from tests.studio.things.test_loras import SAYS, lora
 
@@ -16,8 +17,8 @@ def type_in(page, **changes):
     return page.take(page.setup._edited(SimpleNamespace(changes=changes), page.shown))
 
 
-def start(page, **changes):
-    return page.take(page.setup._started(page.view, page.shown | {"changes": changes}))
+def start(page, coming=False, **changes):
+    return page.take(page.setup._started(page.view, page.shown | {"changes": changes, "coming": coming}))
 
 
 def test_a_page_that_is_opened_shows_what_the_preset_says_of_these_pictures(page):
@@ -48,6 +49,21 @@ def test_a_value_out_of_bounds_is_named_with_its_bound_and_nothing_starts(page):
     assert "Rank can be at most 256" in start(page, trigger="zxy_style")["notice"] and page.focus == "rank"
     assert runs.all_runs(page.studio) == []
     assert "Rank" not in type_in(page, rank=None)["notice"] and not page.wrong  # emptied, it is the preset's again
+
+
+def test_nothing_starts_without_the_pictures_that_were_dropped_just_before(page):
+    page.examples()
+    assert "still on their way" in start(page, coming=True, trigger="zxy_style")["notice"]
+    assert runs.all_runs(page.studio) == []
+
+
+@pytest.mark.parametrize("part", ["desk", "_many", "doctor"])
+def test_nothing_starts_while_captions_are_written_which_it_would_not_learn(page, monkeypatch, part):
+    page.examples()
+    monkeypatch.setattr(pictures_view, "MOMENT", 0)
+    with getattr(page.setup._pictures, part).writing:
+        assert "still being changed" in start(page, trigger="zxy_style")["notice"]
+    assert runs.all_runs(page.studio) == []
 
 
 def test_settings_that_do_not_go_together_and_names_stand_at_their_fields_too(page):
