@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_gui.engine.train import loop
 from lora_gui.engine.train.loop import train
 from lora_gui.protocol.events import Done, Event
 from lora_gui.protocol.jobs import TrainJob
@@ -27,6 +28,14 @@ class Run:
 
     def of(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unhurried():
+    """On a busy computer a step takes so long that the loss is looked at after each, and told: here, as they count."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_READ_AFTER", 3600.0)
+        yield
 
 
 @pytest.fixture(scope="session")

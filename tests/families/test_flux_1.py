@@ -11,6 +11,7 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 import lora_gui.families
 from lora_gui import families
 from lora_gui.engine.convert import convert
+from lora_gui.engine.draw import as_diffusers
 from lora_gui.engine.draw.pipeline import Pipeline
 from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
@@ -165,6 +166,8 @@ def test_fp16_in_which_it_overflows_becomes_bf16(base):
 def test_a_run_in_bf16_ends_with_a_lora_that_diffusers_reads_once_it_is_converted(base, tmp_path):
     file = contract.lora_of_a_run(Base(key="flux1-dev", title="Tiny", family="flux1", path=str(base)), tmp_path)
     # diffusers takes fused layers of a kohya file apart by the sizes of the full base
+    with pytest.raises(UserError, match="diffusers does not read"):
+        as_diffusers.add(FAMILY.denoisers(base, CPU, torch.float32), file, FAMILY.facts, "one", texts=False)
     *_, last = convert(ConvertJob(file=str(file), to="diffusers", out=str(tmp_path / "diffusers.safetensors")))
     assert isinstance(last, Done)
     pipeline = DiffusionPipeline.from_pretrained(base)

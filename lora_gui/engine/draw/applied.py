@@ -18,16 +18,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from lora_gui.engine.load import lora
+from lora_gui.engine.load import device, lora
 from lora_gui.engine.load.quantize import QuantizedLinear
 
 Weight = Callable[[str], float]  # the strength of an adapter in a layer, by part and module path
 Share = tuple[str, float]  # an adapter of a layer and its strength there
 
+_COPIED = 1 / 4  # of what is free that copies may take: the steps and the decoder need the rest
+
 
 class Applied:
-    """The adapters of a base, none of them active in peft; `merged` adds them to the weights, of which it keeps copies,
-    but for layers in few bits.
+    """The adapters of a base, none of them active in peft; `merged` adds them to the weights, of which it keeps copies
+    meanwhile, but for layers in few bits, and where memory has ample room for those.
 
     A layer is seen to when it is next computed with, so that a change of strengths itself takes no time.
     """
@@ -49,17 +51,29 @@ class Applied:
 
     def use(self, weights: Mapping[str, Weight], merged: bool) -> None:
         """Let exactly these adapters count, each layer in the order given."""
+        counting = {}
         for path, layer in self._layers.items():
-            within = merged and not isinstance(layer.get_base_layer(), QuantizedLinear)
             found = ((name, weight(path)) for name, weight in weights.items() if name in layer.lora_A)
-            shares = tuple((name, strength) for name, strength in found if strength)
+            counting[path] = tuple((name, strength) for name, strength in found if strength)
+        merged = merged and self._has_room(counting)
+        for path, layer in self._layers.items():
+            within, shares = merged and not isinstance(layer.get_base_layer(), QuantizedLinear), counting[path]
             if shares != self._shares.get(path, ()) or (shares and within != self._merged[path]):
                 was_merged = self._merged.get(path, within)
                 self._shares[path], self._merged[path] = shares, within
                 layer.__dict__.pop("forward", None)
                 if was_merged and not within and path in self._originals:
-                    layer.get_base_layer().weight.data.copy_(self._originals[path])
+                    layer.get_base_layer().weight.data.copy_(self._originals.pop(path))
                 self._see_to(path, layer, within)
+
+    def _has_room(self, counting: Mapping[str, tuple[Share, ...]]) -> bool:
+        """Whether the copies that are still to be made are small beside what is free."""
+        bases = [
+            self._layers[path].get_base_layer()
+            for path, shares in counting.items() if shares and path not in self._originals
+        ]  # fmt: skip
+        weights = [base.weight for base in bases if not isinstance(base, QuantizedLinear)]
+        return not weights or sum(one.nbytes for one in weights) <= _COPIED * device.free(weights[0].device)
 
     def _see_to(self, path: str, layer: Any, merged: bool) -> None:
         shares = self._shares[path]
@@ -89,11 +103,11 @@ class Applied:
 
     def _merge(self, path: str, layer: Any) -> None:
         weight = layer.get_base_layer().weight.data
-        original = self._originals.get(path)
         if not self._shares[path]:
-            if original is not None:
-                weight.copy_(original)
+            if path in self._originals:
+                weight.copy_(self._originals.pop(path))
             return
+        original = self._originals.get(path)
         if original is None:
             original = self._originals[path] = weight.clone()
         down, up, gain = self._sum(path, layer)

@@ -14,7 +14,8 @@ from lora_gui.facts import Facts
 from lora_gui.formats import all_tensors, lycoris
 from lora_gui.formats.dialects import is_text_layer
 
-_WRONG = (ValueError, KeyError, IndexError, RuntimeError, TypeError, AttributeError)  # what its readers raise
+# what its readers raise
+_WRONG = (ValueError, KeyError, IndexError, RuntimeError, TypeError, AttributeError, AssertionError)
 
 
 def add(parts: lora.Parts, path: Path, facts: Facts, name: str, texts: bool) -> None:

@@ -46,7 +46,7 @@ class Drawer:
         yield from opened.unread(shots)
         yield from opened.read(shots)
         stays = not (job.streamed_blocks or job.settings.turns)
-        merged = self.device.type == "cpu" and opened.dtype == torch.float32 and stays  # else no copies have room
+        merged = self.device.type == "cpu" and job.precision in ("", "fp32") and stays  # else no copies have room
         stack = yield from opened.stack.use(job.settings.stack, merged, job.read_by)
         room.require(job, opened.folder, opened.family, self.device, opened.dtype)
         digest = yield from hashes.of_base(job.base, job.cache)

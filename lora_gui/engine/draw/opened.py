@@ -45,6 +45,9 @@ class Opened:
     def load(self, job: DrawJob) -> Iterator[Event]:
         """Load what is drawn with: whole, or as it is held in training, without the large text encoders."""
         parts: dict[str, Any] | None = None
+        if job.precision in ("bf16", "fp16") and self.dtype == torch.float32:
+            job = job.model_copy(update={"precision": "int8"})  # as little memory
+            yield Note("Your processor is slow in 16 bits, so the base is held in 8 and draws a little differently.")
         if job.precision:
             parts = self.family.text_encoders(self.folder, self.where, self.dtype)
             self.reads_apart = not parts

@@ -13,6 +13,7 @@ from lora_gui.settings import TrainSettings
 
 Capability = tuple[int, int] | None  # compute capability of a CUDA card; None for any other device
 _BF16_SINCE = (8, 0)  # older cards, up to RTX 20xx, compute bf16 beside their tensor cores: at a quarter of the speed
+_TURING, _BROKEN = (7, 5), "GeForce GTX 16"  # without tensor cores: some of the fp16 of cuDNN is wrong there
 _OURS = 0.95  # of a card under Windows, which draws the desktop with the rest
 _DTYPES = {  # quantised weights are dequantised to bf16
     "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.bfloat16, "nf4": torch.bfloat16,
@@ -38,6 +39,8 @@ def prepare(device: torch.device) -> None:
             torch.set_num_threads(_cores())
     else:
         torch.set_float32_matmul_precision("high")
+    if device.type == "cuda" and capability(device) == _TURING and _BROKEN in torch.cuda.get_device_name(device):
+        torch.backends.cudnn.benchmark = True  # what it chooses untried gives NaN: A1111's pull request 4407
     if device.type == "cuda" and sys.platform == "win32":
         torch.cuda.set_per_process_memory_fraction(_OURS)
 
@@ -71,9 +74,14 @@ def dtype_of(precision: str) -> torch.dtype:
     return _DTYPES[precision]
 
 
-def training_dtype(precision: str, facts: Facts, capability: Capability) -> tuple[torch.dtype, str]:
+def training_dtype(
+    precision: str, facts: Facts, capability: Capability, on_processor: bool = False
+) -> tuple[torch.dtype, str]:
     """Compute dtype of a training, and a sentence where it is another than its precision says, or a slow one."""
     dtype, quick = dtype_of(precision), capability is None or capability >= _BF16_SINCE
+    if on_processor and (own := _of_processor(dtype)) != dtype:
+        slow, more = ("fp16", "bf16") if own == torch.bfloat16 else ("16 bits", "fp32, which takes more memory")
+        return own, f"Your processor is slow in {slow}, so this is computed in {more}."
     if dtype == torch.float32 or facts.learns_in_fp16 and (quick or dtype == torch.float16):
         return dtype, ""
     if facts.learns_in_fp16:
@@ -87,8 +95,22 @@ def training_dtype(precision: str, facts: Facts, capability: Capability) -> tupl
 def drawing_dtype(device: torch.device, precision: str, capability: Capability) -> torch.dtype:
     """Compute dtype of drawing: that of `precision`; where none is named fp16 on a GPU and fp32 on a CPU."""
     dtype = dtype_of(precision or ("fp32" if device.type == "cpu" else "fp16"))
+    if is_processor(device, capability):
+        return _of_processor(dtype)
     old = capability is not None and capability < _BF16_SINCE
     return torch.float16 if old and dtype == torch.bfloat16 else dtype
+
+
+def is_processor(device: torch.device, capability: Capability) -> bool:
+    """Whether no card computes."""
+    return device.type == "cpu" and capability is None
+
+
+def _of_processor(dtype: torch.dtype) -> torch.dtype:
+    """What a processor is quick in, in place of `dtype`: of 16 bits bf16, and fp32 where it has no kernels for that, as
+    those without AVX-512 have none."""
+    has_bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if dtype != torch.float32 and has_bf16 else torch.float32
 
 
 def empty_cache(device: torch.device) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from lora_gui.engine.load import device as devices
 from lora_gui.engine.load import offload, quantize
 from lora_gui.families.base import Load, whole
-from lora_gui.formats import cache_names
+from lora_gui.formats import cache_names, single_file
 from lora_gui.protocol.jobs import DrawJob
 from lora_gui.settings import TrainSettings
 
@@ -21,10 +22,13 @@ OFFLOADED_FROM = 1 << 30  # bytes; a text encoder of this size or more is offloa
 def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """A `Load` for text encoders: a large one is offloaded, each of its blocks on the GPU only while it is used.
 
-    It encodes a few captions once, so this costs about a second, and it may be larger than the denoiser itself.
+    It encodes a few captions once, so this costs about a second, and it may be larger than the denoiser itself. On a
+    processor one that has no room in 32 bits is held in 16, in which some take longer.
     """
     if device.type != "cuda":
-        return whole(kind, folder, device, dtype)
+        values = sum(single_file.read(file).values for file in folder.glob("[!.]*.safetensors"))
+        narrow = device.type == "cpu" and dtype == torch.float32 and values * dtype.itemsize > devices.free(device)
+        return whole(kind, folder, device, torch.bfloat16 if narrow else dtype)
     network = whole(kind, folder, torch.device("cpu"), dtype)
     if nbytes(network) >= OFFLOADED_FROM:
         offload.BlockOffloader(network, device, len(offload.blocks(network)))

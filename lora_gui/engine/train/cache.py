@@ -151,7 +151,7 @@ def _encode_captions(
     for start in starts[ranks.rank :: ranks.count]:
         yield Phase("Encoding captions", start, len(captions))
         encoded = family.encode_captions(encoders, captions[start : start + CAPTIONS_AT_ONCE])
-        made |= {f"{start} {key}": value for key, value in encoded.items()}
+        made |= {f"{start} {key}": value.cpu() for key, value in encoded.items()}  # or they would add up on a card
     made = ranks.exchanged(made)
     keys = [key.partition(" ")[2] for key in made if key.startswith("0 ")]
     return {key: torch.cat([made[f"{start} {key}"] for start in starts]) for key in keys}
@@ -170,7 +170,8 @@ def _encode_pictures(
         pixels = torch.stack([_pixels(Path(shown[n].path), framings[n]) for n in some])
         for number, variant in enumerate((pixels, pixels.flip(-1)) if flip else (pixels,)):
             for key, value in family.encode_pictures(encoders, variant).items():
-                made |= {f"{n} {number} {key}": value[row].clone() for row, n in enumerate(some)}
+                rows = value.cpu()
+                made |= {f"{n} {number} {key}": rows[row].clone() for row, n in enumerate(some)}
             for n in some if masked else ():
                 made[f"{n} {number} {masks.KEY}"] = masks.kept(shown[n], framings[n], bool(number), outside)
         done += len(some) * ranks.count

@@ -118,7 +118,9 @@ def _prepare(
 ) -> Generator[Event, None, tuple[TrainState, Samples]]:
     """Everything before the first step: what is encoded, the base, and what an earlier start had learnt."""
     where = device.pick()
-    dtype, slow = device.training_dtype(job.settings.precision, family.facts, device.capability(where))
+    card = device.capability(where)
+    alone = device.is_processor(where, card)
+    dtype, slow = device.training_dtype(job.settings.precision, family.facts, card, alone)
     settings, told = device.settled(job.settings, where.type == "mps")
     yield from map(Note, filter(None, (slow, *told)))
     job = job.model_copy(update={"settings": settings})

@@ -58,7 +58,7 @@ class Ranks:
         """Make a buffer on the device that of the leading rank."""
 
     def exchanged(self, made: Tensors) -> Tensors:
-        """What all ranks have made, in host memory; their keys differ."""
+        """What all ranks have made, in host memory as what each gives; their keys differ."""
         return made
 
     @contextmanager
@@ -127,7 +127,7 @@ class Together(Ranks):
     def exchanged(self, made: Tensors) -> Tensors:
         every: Tensors = {}
         for rank in range(self.count):
-            own = to_bytes({key: value.cpu().contiguous() for key, value in made.items()}) if rank == self.rank else b""
+            own = to_bytes({key: value.contiguous() for key, value in made.items()}) if rank == self.rank else b""
             size = torch.tensor([len(own)])
             self._from(rank, size)
             data = torch.frombuffer(bytearray(own), dtype=torch.uint8) if own else torch.empty(int(size)).byte()

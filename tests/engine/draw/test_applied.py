@@ -111,6 +111,27 @@ def test_what_a_change_needs_is_done_when_a_layer_is_next_computed_with(stacked)
     assert not torch.equal(layer.get_base_layer().weight, before)
 
 
+def test_weights_are_copied_only_where_there_is_ample_room_and_copies_go_with_the_loras(base, stacked, monkeypatch):
+    parts, applied, layers = stacked
+    plain, copied = predicted(parts), {name: one.down for name, one in layers["two"].items()}
+    needed = sum(dict(lora.wrappers(parts))[name].get_base_layer().weight.nbytes for name in copied)
+    for free, kept in ((4 * needed - 1, set()), (4 * needed, copied.keys()), (0, copied.keys())):
+        monkeypatch.setattr("lora_gui.engine.load.device.free", lambda where, room=free: float(room))
+        use(applied, True, two=0.5)
+        torch.testing.assert_close(predicted(parts), predicted(by_hand(base, (layers["two"], 0.5))))
+        assert applied._originals.keys() == kept
+    use(applied, True, one=0.5, two=0.5)  # of which more would have to be copied than fits
+    predicted(parts)
+    assert not applied._originals
+    use(applied, True)
+    assert torch.equal(predicted(parts), plain)
+    monkeypatch.setattr("lora_gui.engine.load.device.free", lambda where: 1e9)
+    for strengths in ({"two": 0.5}, {}):
+        use(applied, True, **strengths)
+        predicted(parts)
+    assert torch.equal(predicted(parts), plain) and not applied._originals
+
+
 def test_beside_a_base_in_8_bits_the_stack_is_the_sum_as_well(base):
     parts = FAMILY.denoisers(base, CPU, torch.float32, loading.denoiser(TrainSettings(precision="int8")))
     one, two = made(base, 2), made(base, 4, "attention")

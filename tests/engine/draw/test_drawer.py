@@ -17,7 +17,7 @@ from transformers import CLIPTextModel
 from lora_gui.engine.draw import as_diffusers, stack
 from lora_gui.engine.draw.drawer import Drawer
 from lora_gui.engine.load import lora
-from lora_gui.engine.load.quantize import Nf4Linear
+from lora_gui.engine.load.quantize import Int8Linear, Nf4Linear
 from lora_gui.engine.train.loop import train
 from lora_gui.errors import UserError
 from lora_gui.families import family
@@ -402,7 +402,7 @@ def test_a_base_that_is_none_is_a_sentence(drawer, order, tmp_path):
         drawn(drawer, order(path=tmp_path / "none"))
 
 
-def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for_bit(tmp_path, order):
+def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for_bit(tmp_path, order, monkeypatch):
     wide = tiny.stable_diffusion_1(tmp_path / "wide", width=128)
     job = tiny.job(tmp_path, wide, precision="nf4", steps=2)
     done = list(train(job, tmp_path, tiny.QuickStableDiffusion1()))[-1]
@@ -422,6 +422,12 @@ def test_on_a_base_in_few_bits_a_lora_counts_and_strength_0_is_that_base_bit_for
     assert np.abs(sample - full).mean() < 2  # a run packs its frozen layers, which round otherwise, here in bf16
     assert np.array_equal(picture({done.lora: 0.0}), base)
     assert not np.array_equal(picture({}, precision=""), base)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    in_16 = order({done.lora: 1.0}, path=wide).model_copy(update={"precision": "bf16", "cache": job.cache})
+    _, events, _ = drawn(drawer := Drawer(), in_16)  # on a processor without bf16
+    unet = drawer.opened.pipeline.parts["unet"]
+    assert any(isinstance(module, Int8Linear) for module in unet.modules()) and unet.dtype == torch.float32
+    assert any("held in 8" in str(event) for event in events) and not drawer.opened.stack._applied._originals
 
 
 def test_large_text_encoders_leave_once_a_prompt_is_read_and_the_drawing_is_the_same(tmp_path):

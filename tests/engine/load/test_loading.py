@@ -106,6 +106,15 @@ def test_a_format_change_leaves_a_streamed_quantised_layer_where_it_is(wide, tmp
     assert layer.weight.shape == (layer.out_features, layer.in_features)
 
 
+@pytest.mark.parametrize("free, dtype", [(0, torch.bfloat16), (1 << 30, torch.float32)])
+def test_a_text_encoder_without_room_in_32_bits_reads_in_16(base, free, dtype, monkeypatch):
+    monkeypatch.setattr(loading.devices, "free", lambda where: free)
+    encoders = FAMILY.encoders(base, CPU, torch.float32, loading.text_encoder, pictures=False)
+    assert encoders.texts["text_encoder"].dtype == dtype
+    captions, unet = FAMILY.encode_captions(encoders, ["a"]), FAMILY.denoisers(base, CPU, torch.float32)["unet"]
+    assert FAMILY.conditions_of(unet, captions, [(64, 64)])["text"].dtype == torch.float32
+
+
 def test_what_reads_captions_is_gone_before_what_looks_at_pictures_comes(base, tmp_path):
     seen = []
 

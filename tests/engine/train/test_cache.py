@@ -7,12 +7,14 @@ import torch
 from PIL import Image
 
 from lora_gui.engine.train import cache
+from lora_gui.engine.train.ranks import Ranks
 from lora_gui.errors import UserError
 from lora_gui.families import family
 from lora_gui.framing import Framing
 from lora_gui.protocol.events import Note, Phase
 from lora_gui.protocol.jobs import TrainPicture
 from tests import tiny
+from tests.families.card import pretended
 
 CPU = torch.device("cpu")
 
@@ -28,6 +30,19 @@ def test_everything_is_encoded_once_and_mirrored_where_wished(base, tmp_path):
     assert encoded.captions["text"].shape[0] == 5  # four captions and the empty one
     assert [pair["text"].shape[0] for pair in encoded.prompts] == [2, 2]
     assert events[-1] == Phase("Encoding pictures", 4, 4)
+
+
+def test_what_was_encoded_leaves_the_card_before_the_next_is(base, tmp_path):
+    where = []
+
+    class Asked(Ranks):
+        def exchanged(self, made):
+            where.append({one.device.type for one in made.values()})
+            return made
+
+    with pretended() as card:
+        tiny.outcome(cache.build(tiny.job(tmp_path, base), family("sd1"), [], card, torch.float32, Asked()))
+    assert where == [{"cpu"}, {"cpu"}]  # as other processes have theirs, with which they are put together
 
 
 def test_a_mirrored_picture_is_told_what_of_the_mirrored_one_was_cropped(base, tmp_path):

@@ -1,5 +1,6 @@
 """Processes that train one LoRA together, on the processor: two learn as one does with twice the batch."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -39,12 +40,18 @@ def run_folder(place, base, **settings):
     return TaskFolder(folder)
 
 
+def free_port():
+    """One below those that systems give to connections by themselves, of which any may be given away at once."""
+    for port in range(20_000 + 20 * os.getpid() % 10_000, 32_000):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 def together(task, count=2, more=""):
     """Start so many processes in a run's folder, as a launcher does."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    told = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     found = []
     for rank in range(count):
         one = {key: str(value) for key, value in (told | {"RANK": rank, "LOCAL_RANK": rank}).items()}
@@ -58,7 +65,7 @@ def together(task, count=2, more=""):
     return found
 
 
-def ended(processes, seconds=120):
+def ended(processes, seconds=300):
     return [one.wait(seconds) for one in processes]
 
 
@@ -76,7 +83,7 @@ def weights(folder):
     return safetensors.torch.load_file(kept.lora)
 
 
-def wait_until(true, processes=(), seconds=60.0):
+def wait_until(true, processes=(), seconds=120.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end and all(one.poll() is None for one in processes)

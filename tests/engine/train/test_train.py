@@ -30,6 +30,7 @@ from lora_gui.formats.identify import identify
 from lora_gui.protocol.events import Done, Note, Paused, Phase, Sample, Saved, Started, Step, Stopped
 from lora_gui.protocol.jobs import KeepJob
 from lora_gui.protocol.task_folder import TaskFolder
+from lora_gui.studio.tasks.launching import until
 from tests import tiny
 
 FAMILY = tiny.QuickStableDiffusion1()
@@ -151,6 +152,14 @@ def test_memory_settings_learn_nearly_the_same(once, run, settings):
     assert torch.nn.functional.cosine_similarity(one[key].float().flatten(), two[key].float().flatten(), dim=0) > 0.9
 
 
+def test_a_processor_without_bf16_learns_in_fp32_and_says_so(once, run, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    made = run(steps=2, precision="bf16")
+    assert [note.text for note in made.of(Note)][0].startswith("Your processor is slow in 16 bits")
+    one, other = (safetensors.torch.load_file(one.lora) for one in (once(steps=2), made))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
 def test_a_card_without_bf16_learns_in_fp16_and_a_run_goes_on_on_another_card(run, monkeypatch, tmp_path):
     def on(card):
         monkeypatch.setattr(device, "capability", lambda where: card)
@@ -231,7 +240,7 @@ def test_steps_go_on_while_a_checkpoint_is_written_and_the_end_waits_for_it(base
     for event in train(tiny.job(tmp_path, base, steps=5, checkpoint_every=2), tmp_path, FAMILY):
         seen.append(event)
         if isinstance(event, Step) and event.step == 4:  # the next checkpoint is due: it waits for the one before
-            assert begun == [2] and not any(isinstance(one, Saved) for one in seen)
+            assert until(lambda: begun, 60) and begun == [2] and not any(isinstance(one, Saved) for one in seen)
             may_end.set()
     saved = [event.step for event in seen if isinstance(event, Saved)]
     assert saved == begun == [2, 4, 5]
