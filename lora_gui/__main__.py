@@ -29,6 +29,7 @@ from lora_gui.commands import (
     pictures,
     plan,
     presets,
+    printable,
     queue,
     runs,
     settings,
@@ -84,7 +85,7 @@ def _print(lines: Iterable[str], stream: IO[str]) -> bool:
     """Whether all was taken: a reader such as `head` goes away when it has heard enough, and a disk may be full."""
     try:
         for line in lines:
-            print(line, file=stream)
+            print(printable(line), file=stream)
         stream.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left in it is flushed at the end

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,17 @@ def require_new(path: Path) -> None:
 
 
 def free_stem(folder: Path, stem: str, endings: Collection[str]) -> str:
-    """`stem`, or stem-2 ..., that no file in `folder` has with any of these endings; many drives know no capitals."""
-    taken = {path.name.casefold() for path in folder.iterdir()} if os.path.isdir(folder) else set()
+    """`stem`, or stem-2 ..., that no file in `folder` has with any of these endings; many drives know no capitals, and
+    those of a Mac not how an accent is written."""
+    taken = {_folded(path.name) for path in folder.iterdir()} if os.path.isdir(folder) else set()
     name, number = stem, 2
-    while not taken.isdisjoint(f"{name}{ending}".casefold() for ending in endings):
+    while not taken.isdisjoint(_folded(f"{name}{ending}") for ending in endings):
         name, number = f"{stem}-{number}", number + 1
     return name
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def cannot(error: OSError) -> bool:

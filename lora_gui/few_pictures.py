@@ -20,7 +20,7 @@ class FewPictures(Frozen):
 
     masked_loss: bool = Field(
         False, title="Learn by masks",
-        description="On: of pictures that have a mask, such as fox-masklabel.png beside fox.png, what is white in it is learnt, and the rest hardly. Those without are learnt whole. Off: masks are not looked at.",
+        description="On: of pictures that have a mask, such as fox-masklabel.png or masks/fox.png beside fox.png, what is white in it is learnt, and the rest hardly. Those without are learnt whole. Off: masks are not looked at.",
     )
     unmasked_weight: float = Field(
         0.1, ge=0, le=1, title="Outside of masks",

@@ -99,4 +99,9 @@ def once() -> Callable[[str], None]:
 def note(sentence: str) -> None:
     """A sentence for people, apart from the result on standard output; the work goes on where nobody reads it."""
     with contextlib.suppress(OSError):
-        print(sentence, file=sys.stderr, flush=True)
+        print(printable(sentence), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Without signs that would steer a terminal, as names of strangers' files may hold; its lines are kept."""
+    return "".join(sign if sign.isprintable() or sign in "\n\u200c\u200d" else " " for sign in text)

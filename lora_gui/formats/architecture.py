@@ -16,6 +16,8 @@ FIELDS = ("modelspec.architecture", "ss_base_model_version")
 # kinds whose layers may look like those of a family here
 _FOREIGN = {
     r"(sd|stable-diffusion)-?v?-?2.*": "Stable Diffusion 2.x",
+    r"(sd|stable-diffusion)-?v?-?3-?(m|medium)(-.*)?": "Stable Diffusion 3, the one before 3.5",
+    r"(segmind-)?(ssd|vega)(-.*)?": "Segmind's SSD or Vega",
     r"(sd|stable-diffusion)-?xl.*refiner.*": "the SDXL refiner",
     r"flux-?2-?(d|dev)\b.*": "FLUX.2 dev",
     r"stable-cascade.*": "Stable Cascade",
@@ -36,7 +38,7 @@ _FOREIGN = {
     r"omnigen.*": "OmniGen",
     r"mochi.*": "Mochi",
     r"(deepfloyd|if-i).*": "DeepFloyd IF",
-    r"kandinsky.*": "another Kandinsky",
+    r"kandinsky(?!-?v?-?2-?2).*": "another Kandinsky",
 }
 
 
@@ -47,10 +49,10 @@ def said(metadata: Mapping[str, str], families: Mapping[str, Facts]) -> str:
     """
     for field in FIELDS:
         value = metadata.get(field, "")
-        if key := _family(value, families):
-            return key
         if title := _kind(value):
             raise foreign(value if title.casefold() == value.casefold() else f"{title}: {value}")
+        if key := _family(value, families):
+            return key
     return ""
 
 

@@ -68,11 +68,13 @@ def _tucker(roles: Roles, kind: str, n: int) -> torch.Tensor:
 
 def _hada(up_1: torch.Tensor, down_1: torch.Tensor, up_2: torch.Tensor, down_2: torch.Tensor) -> Halves:
     """(up_1 @ down_1) * (up_2 @ down_2): its rank is at most the product of both ranks (Khatri-Rao)."""
+    inputs = down_1.shape[1:]  # (in,) or (in, k, k)
+    up_1, down_1, up_2, down_2 = (one.flatten(1) for one in (up_1, down_1, up_2, down_2))
     rank = down_1.shape[0] * down_2.shape[0]
     if rank >= min(up_1.shape[0], down_1.shape[1]):
-        return _of_dense((up_1 @ down_1) * (up_2 @ down_2))
+        return _of_dense(((up_1 @ down_1) * (up_2 @ down_2)).view(-1, *inputs))
     up = (up_1[:, :, None] * up_2[:, None, :]).flatten(1)
-    return (down_1[:, None, :] * down_2[None, :, :]).flatten(0, 1), up
+    return (down_1[:, None, :] * down_2[None, :, :]).view(-1, *inputs), up
 
 
 def _kronecker(roles: Roles) -> Halves:

@@ -27,14 +27,14 @@ _FUSED_LIMIT = 2048  # those of FLUX.1 that fuse the feed-forward with it carry 
 FACTORED_LIMIT = 6_000_000_000  # values of all LyCORIS layers of a file as plain halves
 SIDE_LIMIT = 65_536  # largest size of a dimension
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}  # bytes of one value
-INTEGERS = {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}  # which an alpha may be
-_ONE = WIDTHS | INTEGERS
+_ONE = WIDTHS | {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1}  # which an alpha may be
+_MARKS = _ONE | {"BOOL": 1, "U16": 2, "U32": 4, "U64": 8}  # of tensors that are of no layer
 ANOTHER_COPY = "Download it again, or ask its maker for a whole .safetensors file."
 
 DOWN = re.compile(r"(.+)\.lora_(?:down|A)\.weight")  # what the first half of a module's adapter is called
 _FUSED = re.compile(r"single_blocks[._]\d+[._]linear1$")
 _UP = re.compile(r"(.+)\.lora_(?:up|B)\.weight")
-
+_OF_LAYER = re.compile(r".+\.(?:lora_\w+\.weight|alpha|dora_scale|lora_magnitude_vector(?:\.weight)?)")
 
 Entries = dict[str, tuple[Any, tuple[Any, ...], Any, Any]]  # of each tensor its dtype, shape, begin and end
 
@@ -144,7 +144,7 @@ def checked(file: IO[bytes], name: str, size: int, settings: str = "") -> Header
     tensors = {
         canonical(key): Tensor(dtype, shape, first + begin, first + end)
         for key, (dtype, shape, begin, end) in found.items()
-        if _plausible(dtype, shape, begin, end)
+        if _sound(dtype, shape, begin, end) and (_plausible(dtype, shape) or not _of_layer(canonical(key)))
     }
     if len({canonical(key) for key in found}) < len(found):
         raise _twice(name)
@@ -192,21 +192,32 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _plausible(dtype: Any, shape: tuple[Any, ...], begin: Any, end: Any) -> bool:
+def _sound(dtype: Any, shape: tuple[Any, ...], begin: Any, end: Any) -> bool:
+    """Whether an entry says where a tensor lies; files have empty ones and marks of other kinds beside their layers."""
     return (
-        len(shape) <= 4
+        len(shape) <= 8
         and all(type(n) is int for n in (*shape, begin, end))
         and isinstance(dtype, str)
-        and all(1 <= n <= SIDE_LIMIT for n in shape)
-        and dtype in (WIDTHS if (count := math.prod(shape)) > 1 else _ONE)
+        and all(0 <= n <= 1 << 40 for n in shape)
+        and dtype in _MARKS
         and begin >= 0
-        and end - begin == count * _ONE[dtype]
+        and end - begin == math.prod(shape) * _MARKS[dtype]
     )
+
+
+def _of_layer(name: str) -> bool:
+    return bool(_OF_LAYER.fullmatch(name) or lycoris.ROLE.fullmatch(name))
+
+
+def _plausible(dtype: str, shape: tuple[int, ...]) -> bool:
+    """Whether a layer can have such a tensor."""
+    known = WIDTHS if math.prod(shape) > 1 else _ONE
+    return len(shape) <= 4 and all(1 <= n <= SIDE_LIMIT for n in shape) and dtype in known
 
 
 def _check_layout(tensors: dict[str, Tensor], start: int, size: int, name: str) -> None:
     """The tensors fill the file from the header to its end, without gaps and without overlap."""
-    for tensor in sorted(tensors.values(), key=lambda t: t.start):
+    for tensor in sorted(tensors.values(), key=lambda t: (t.start, t.end)):
         if tensor.start != start:
             raise UserError(f"The tensors in {name} overlap or leave gaps.", ANOTHER_COPY)
         start = tensor.end
@@ -268,7 +279,7 @@ def all_finite(path: Path, header: Header) -> bool:
     }  # all set: no number
     with open(path, "rb") as file:
         for name, tensor in sorted(header.tensors.items(), key=lambda one: one[1].start):
-            if tensor.dtype in INTEGERS or name in idle:
+            if tensor.dtype not in WIDTHS or name in idle:
                 continue
             kind, exponent = exponents[tensor.dtype]
             file.seek(tensor.start)

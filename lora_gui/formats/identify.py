@@ -34,6 +34,8 @@ DIALECTS = {
     ),
 }
 
+_OF_CHECKPOINTS = re.compile(r"lora_unet_(input_blocks|middle_block|output_blocks)_")
+
 
 def identify(header: Header, families: Iterable[Facts]) -> tuple[str, str]:
     """(family key, dialect). Raises UserError where no family of `families` or no known dialect fits."""
@@ -61,8 +63,7 @@ def unplaced(header: Header, dialect: str) -> list[str]:
 def _family(header: Header, families: dict[str, Facts], named: str) -> str:
     """The family whose layers these are; `named`, which the header names, where no other has more of them."""
     layers = [layer for layer in header.ranks if not T5.fullmatch(layer)] or [*header.ranks]
-    fits = {key: sum(bool(re.fullmatch(facts.layer_names, layer)) for layer in layers) if facts.layer_names else 0
-            for key, facts in families.items()}  # fmt: skip
+    fits = {key: sum(_has(facts, layer) for layer in layers) for key, facts in families.items()}
     most = max(fits.values())
     if named and (not families[named].layer_names or fits[named] == most):
         return named
@@ -76,3 +77,9 @@ def _family(header: Header, families: dict[str, Facts], named: str) -> str:
     if named:
         return named
     raise UserError("This LoRA does not say which kind of base it is for.", "Choose a LoRA made for one of your bases.")
+
+
+def _has(facts: Facts, layer: str) -> bool:
+    """Whether a family has a layer of this name in its files; whose kohya files have diffusers' names has no others."""
+    foreign = _OF_CHECKPOINTS.match(layer) and not facts.kohya_has_checkpoint_names
+    return bool(facts.layer_names and re.fullmatch(facts.layer_names, layer) and not foreign)

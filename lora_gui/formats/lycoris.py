@@ -96,12 +96,12 @@ def _hada(roles: Mapping[str, Shape]) -> tuple[int, int, int]:
         if one[0][1] != two[0][1] or one[1][1] != two[1][1] or cores[0][2:] != cores[1][2:]:
             raise ValueError("other sizes")
         return one[1][0], one[1][1], one[0][1]
-    for up, down in (one, two):
-        if len(up) != 2 or len(down) != 2 or up[1] != down[0]:
+    for up, down in (one, two):  # of convolutions flattened, or as they are, which OneTrainer writes
+        if len(up) not in (2, 4) or len(down) != len(up) or up[1] != down[0] or math.prod(up[2:]) != 1:
             raise ValueError("no factors")
-    if one[0][0] != two[0][0] or one[1][1] != two[1][1]:
+    if one[0][0] != two[0][0] or one[1][1:] != two[1][1:]:
         raise ValueError("other sizes")
-    return one[1][0], one[1][1], one[0][0]
+    return one[1][0], math.prod(one[1][1:]), one[0][0]
 
 
 def _kronecker(roles: Mapping[str, Shape]) -> tuple[int, int, int]:

@@ -53,6 +53,7 @@ _ALONE = tuple(
 )  # fmt: skip
 _DENOISER = "model.diffusion_model."
 _CROSS = re.compile(r"model\.diffusion_model\..*attn2\.to_k\.weight")
+_DEEP = re.compile(r"model\.diffusion_model\.input_blocks\.8\.1\.transformer_blocks\.(\d{1,3})\.")
 _FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 _WIDTHS = {1024: "Stable Diffusion 2.x", 1280: "the refiner of Stable Diffusion XL"}  # of what is read of a caption
 _TASKS = {9: "filling in parts of pictures (inpainting)", 8: "editing pictures by instructions",
@@ -74,6 +75,10 @@ def refuse(name: str, shapes: dict[str, tuple[int, ...]], is_known: bool = False
     for width, title in _WIDTHS.items():
         if read == {width}:
             raise UserError(f"{name} is {title}, which is not supported.", "Choose a base of another kind.")
+    deep = {int(found[1]) for found in map(_DEEP.match, shapes) if found}
+    if read == {2048} and deep and max(deep) < 9:
+        what = f"{name} is a smaller build of Stable Diffusion XL, such as SSD-1B or Vega, which is not supported."
+        raise UserError(what, "Choose a base of Stable Diffusion XL itself.")
     if task := _TASKS.get((shapes.get(_FIRST) or (0, 0))[1]):
         raise UserError(f"{name} is made for {task}.", _OURS)
 

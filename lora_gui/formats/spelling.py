@@ -49,7 +49,7 @@ _OLD_ATTENTION = re.compile(
 )
 _OLD_HALF = re.compile(r"(.*)\.(?:lora|lora_linear_layer|lora_layer)\.(down|up)\.weight")
 _HALF = re.compile(r"(.*)\.lora_(A|B|down|up)\.(?:\w+\.)?weight")  # peft puts the adapter's name between
-_MAGNITUDE = re.compile(r"(.*)\.(?:lora_magnitude_vector|dora_scale)(?:\.\w+)?(?:\.weight)?")
+_MAGNITUDE = re.compile(r"(.*)\.(?:lora_magnitude_vector|dora_scale|magnitude)(?:\.\w+)?(?:\.weight)?")
 _LONGEST = 500  # of names that may be spelt otherwise; longer ones are no layer's
 _CLIP = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 

@@ -84,6 +84,7 @@ class _Upload:
             going = pool.submit(_committed, self._job, made)
             while not wait([going], _OFTEN).done:
                 yield from self._more(opened)
+            yield from self._more(opened)  # also where all of it went between two looks
             yield going.result()
 
     def _more(self, opened: dict[str, _Sent]) -> Iterator[Transfer]:

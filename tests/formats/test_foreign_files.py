@@ -84,6 +84,9 @@ def test_old_spellings_are_read_as_todays(tmp_path, shapes, layers, spelling):
         ("lora_unet_mid_block_x.lora_A.weight", "lora_unet_mid_block_x.lora_down.weight"),
         ("model.diffusion_model.a.lora.up.weight", "diffusion_model.a.lora_up.weight"),
         ("transformer.a.lora_magnitude_vector.default.weight", "transformer.a.lora_magnitude_vector"),
+        ("transformer.a.magnitude", "transformer.a.lora_magnitude_vector"),  # of ai-toolkit, as the next two
+        ("diffusion_model.a.magnitude", "diffusion_model.a.dora_scale"),
+        ("lora_unet_a.magnitude", "lora_unet_a.dora_scale"),
         ("transformer.a.attn.to_out.lora_A.weight", "transformer.a.attn.to_out.lora_A.weight"),
         ("diffusion_model.single_transformer_blocks.0.attn.to_out.lora_A.weight",
          "transformer.single_transformer_blocks.0.attn.to_out.lora_A.weight"),
@@ -154,10 +157,26 @@ def test_flux_loras_of_xlabs_are_read_as_diffusers_reads_them(tmp_path):
     same(found, {name: layer for name, layer in dialects.read(out, None, FLUX, KNOWN).items() if layer.changes})
 
 
+def test_query_key_and_value_may_stand_beside_what_fuses_them_where_they_are_the_same(tmp_path):
+    block, facts = "lora_unet_layers_0_attention_", family("zimage").facts
+    down, up = torch.randn(2, 8), torch.randn(24, 2)
+    fused = {f"{block}qkv.lora_down.weight": down, f"{block}qkv.lora_up.weight": up}
+    apart = {f"{block}to_{one}.lora_{half}.weight": tensor for one, rows in zip("qkv", up.chunk(3), strict=True)
+             for half, tensor in (("down", down.clone()), ("up", rows.clone()))}  # fmt: skip
+    found = dialects.read(save(tmp_path / "a.safetensors", fused | apart), None, facts, KNOWN)
+    same(found, dialects.parse(dict(fused), {}, "kohya", None, facts))
+    with pytest.raises(UserError, match="twice"):
+        dialects.parse(fused | apart | {f"{block}to_k.lora_up.weight": -up[8:16]}, {}, "kohya", None, facts)
+
+
 STRAYS = {
     "bundle_emb.me.clip_l": torch.ones(2, 768),
     "mystery": torch.ones(3),
     "lora_unet_made_up_layer.alpha": torch.tensor(1.0),
+    "v_pred": torch.tensor([]),
+    "scaled": torch.tensor([True, False]),
+    "lora_unet_conv_in.reshape_weight": torch.tensor([64, 4, 3, 3]),  # of ComfyUI
+    "video": torch.ones(1, 2, 1, 1, 1),
 }
 
 

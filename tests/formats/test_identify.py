@@ -71,7 +71,7 @@ SAID = {
     "|flux-1-kontext-dev/lora",
     "sdxl": "sdxl_1.0|sdxl|SDXL 1.0|stable-diffusion-xl-v1-base|sdxl_base_v1-0|sdxl_base_v0-9|pony|Illustrious"
     "|stable-diffusion-xl-v1-base/dora",
-    "sd3": "stable-diffusion-v3.5/lora|sd3.5_large|sd3|stable-diffusion-3-medium/lora|sd3.5m|5-large",
+    "sd3": "stable-diffusion-v3.5/lora|sd3.5_large|sd3|sd_3|sd3.5m|5-large",
     "sd1": "sd_1.5|sd15|SD 1.5|stable-diffusion-v1|stable-diffusion-v1-5|sd_v1|sd1",
 }
 
@@ -100,6 +100,8 @@ def test_a_base_that_nobody_knows_is_no_reason_to_refuse_and_the_layers_decide(v
         ("stable-diffusion-v2-768-v/lora", "Stable Diffusion 2"), ("hunyuan-video/lora", "hunyuan"),
         ("wan2.1-t2v-14b", "Wan"), ("Qwen-Image/lora", "Qwen-Image"), ("flux-2-dev/lora", "FLUX.2 dev"),
         ("stable-diffusion-xl-v1-refiner/lora", "refiner"), ("chroma", "chroma"), ("lumina2", "Lumina"),
+        ("stable-diffusion-3-medium/lora", "before 3.5"), ("stable-diffusion-v3-medium/lora", "before 3.5"),
+        ("ssd", "SSD"), ("vega", "Vega"), ("ssd-1b", "SSD"), ("kandinsky-3", "Kandinsky"),
     ],
 )  # fmt: skip
 def test_what_is_known_to_be_for_another_kind_of_base_is_refused_by_name(value, title):
@@ -134,6 +136,9 @@ CLIP = "text_model_encoder_layers_0_mlp_fc1"
         ("sd3", {f"{BLOCK}.3.attn.to_q": (2432, 2432)}),
         ("sd1", {"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k": (768, 1280)}),
         ("sdxl", {"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k": (2048, 1280)}),
+        ("sdxl", {"lora_unet_input_blocks_4_0_in_layers_2": (320, 640)}),
+        ("sdxl", {"lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q": (1280, 1280)}),
+        ("sd1", {"diffusion_model.input_blocks.4.0.in_layers.2": (320, 640)}),
     ],
 )
 def test_sizes_tell_the_family_where_names_do_not(family, layers):

@@ -33,6 +33,13 @@ def hada(out, inputs, kernel, rank):
     return {"hada_w1_a": a, "hada_w1_b": b, "hada_w2_a": c, "hada_w2_b": d}, (a @ b) * (c @ d) * ALPHA / rank
 
 
+def hada_of_onetrainer(out, inputs, kernel, rank):
+    """Which has the factors of a convolution as the layers that they are in its program."""
+    roles, delta = hada(out, inputs, kernel, rank)
+    shapes = {"a": (out, rank, 1, 1), "b": (rank, inputs, kernel, kernel)}
+    return {role: tensor.view(shapes[role[-1]]) for role, tensor in roles.items()}, delta
+
+
 def hada_tucker(out, inputs, kernel, rank):
     def one():
         core, up, down = torch.randn(rank, rank, kernel, kernel), torch.randn(rank, out), torch.randn(rank, inputs)
@@ -82,6 +89,7 @@ def full(out, inputs, kernel, rank):
 
 KINDS = {
     "LoHa": (hada, LINEAR, 2), "LoHa of large rank": (hada, LINEAR, 9), "LoHa conv": (hada, CONV, 2),
+    "LoHa of OneTrainer": (hada_of_onetrainer, CONV, 2), "LoHa of OneTrainer, large": (hada_of_onetrainer, CONV, 9),
     "LoHa Tucker": (hada_tucker, CONV, 2), "LoKr": (lokr, LINEAR, 2), "LoKr conv": (lokr, CONV, 2),
     "LoKr full": (lambda *size: lokr(*size, whole=True), LINEAR, 2),
     "LoKr full conv": (lambda *size: lokr(*size, whole=True), CONV, 2), "LoKr small": (lokr_small, LINEAR, 2),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _SQUARE = re.compile(r"unet\.(?:.+\.)?(?:conv[12]?|conv_in|conv_out)")  # kernels of 3 x 3
 _POINT = re.compile(r"unet\..+\.conv_shortcut")
 _ENDS = re.compile(r"unet\..+\.attentions\.\d+\.proj_(?:in|out)")
+_ROUNDED = 0.01  # by which the same update may differ in a file of 16 bits
 Place = tuple[tuple[str, ...], str]  # the layers a tensor is for, and its role in them
 Prefixes = dict[str, tuple[str, ...]]  # part to the prefixes of its layers' names, the written one first
 
@@ -74,9 +75,9 @@ class Dialect:
             stored = _swapped(stored) if names[0].endswith(SWAPPED) else stored
             stored = _reshaped(stored, shapes[own[0]][1:] if shapes else _inputs_by_name(stored, own[0], facts))
             for name, layer in _split(own, stored, facts, shapes):
-                if name in layers:
+                if name in layers and not _same(layers[name], layer):
                     raise _twice(name)
-                layers[name] = layer
+                layers[name] = layers.get(name, layer)
         if shapes is not None:
             check_shapes(layers, shapes)
         return layers
@@ -222,6 +223,14 @@ def _out(name: str, layer: Layer, facts: Facts) -> int:
 def _swapped(layer: Layer) -> Layer:
     """The layer with the halves of its outputs swapped; one whose outputs are no pair is the same in the checkpoint."""
     return fused.halves_swapped(layer) if layer.up.shape[0] == 2 * layer.down.shape[1] else layer
+
+
+def _same(one: Layer, two: Layer) -> bool:
+    """Whether two layers do the same: some files have q, k and v beside what fuses them."""
+    if one.magnitude is not None or two.magnitude is not None:
+        return False
+    first, second = one.delta(), two.delta()
+    return first.shape == second.shape and bool((first - second).norm() <= _ROUNDED * first.norm())
 
 
 def _twice(name: str) -> UserError:

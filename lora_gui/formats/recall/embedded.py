@@ -1,4 +1,4 @@
-"""The texts that programs put into their pictures: PNG, JPEG or WebP, read without their pixels and within limits."""
+"""The texts that a picture file holds, PNG, JPEG, WebP or AVIF: read without its pixels and within limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from lora_gui.errors import UserError
-from lora_gui.formats.recall import exif
+from lora_gui.formats.recall import exif, heif
 from lora_gui.formats.recall.chunks import CHUNKS, MOST, of_png
 
 
@@ -15,7 +15,7 @@ def texts(path: Path) -> dict[str, str]:
     such picture or cannot be read."""
     try:
         if not path.is_file():
-            raise UserError(f"There is no picture {path.name}.", "Choose a PNG, JPEG or WebP file.")
+            raise UserError(f"There is no picture {path.name}.", "Choose a PNG, JPEG, WebP or AVIF file.")
         with path.open("rb") as file:
             begins = file.read(12)
             for signature, reader in ((b"\x89PNG\r\n\x1a\n", of_png), (b"\xff\xd8", _of_jpeg)):
@@ -24,9 +24,12 @@ def texts(path: Path) -> dict[str, str]:
                     return reader(file)
             if begins[:4] == b"RIFF" and begins[8:] == b"WEBP":
                 return _of_webp(file)
+            if begins[4:8] == b"ftyp" and begins[8:] in heif.BRANDS:
+                file.seek(0)
+                return heif.texts(file)
     except (OSError, ValueError) as error:
         raise UserError(f"{path.name} could not be read.", "Check the disk and try again.") from error
-    raise UserError(f"{path.name} is no PNG, JPEG or WebP.", "Choose the picture as the program had saved it.")
+    raise UserError(f"{path.name} is no PNG, JPEG, WebP or AVIF.", "Choose the picture as the program had saved it.")
 
 
 def _of_jpeg(file: IO[bytes]) -> dict[str, str]:

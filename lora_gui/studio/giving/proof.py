@@ -99,7 +99,7 @@ class Prover:
                 self._original = self._draw(base, self._lora.path)
                 self._before = self._draw(base, None)
             except UserError as error:
-                self._why = f"{base.title} does not draw with it: {error.what}"
+                self._why = f"drawing on {base.title} failed: {error.what}"
                 continue
             self._base = base
             return

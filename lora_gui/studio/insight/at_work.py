@@ -52,15 +52,18 @@ class AtWork:
 
     def stop(self) -> None:
         """Draw nothing more for it; what was found of the run before stays."""
-        self._stop.set()
-        self._standing = replace(self._standing, stopping=self._standing.goes_on)
+        with self._lock:
+            self._stop.set()
+            self._standing = replace(self._standing, stopping=self._standing.goes_on)
 
     def _make(self, run: Run, stop: threading.Event, order: dict[str, Any]) -> None:
         name, problem = run.folder.name, None
         try:
             for done, of in report.make(self._studio, self._drawer, run, stop.is_set, **order):
-                self._standing = Standing(name, done, of, goes_on=True, stopping=stop.is_set())
+                with self._lock:  # or a `stop` meanwhile would put back how it stood
+                    self._standing = Standing(name, done, of, goes_on=True, stopping=stop.is_set())
         except UserError as error:
             problem = error
         finally:
-            self._standing = Standing(name, problem=problem)
+            with self._lock:
+                self._standing = Standing(name, problem=problem)

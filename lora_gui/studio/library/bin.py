@@ -14,7 +14,7 @@ from lora_gui.studio.library import history, index, notes
 from lora_gui.studio.library.beside import beside
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.stacks import grid, sheets
-from lora_gui.studio.things.loras import lying_in
+from lora_gui.studio.things.loras import lying_in, naming
 
 LORA, DRAWING, SHEET, OTHER = "LoRA", "drawing", "sheet", "other thing"  # kinds
 _NOTES = ".notes"  # in the folder of a LoRA; its own files keep their names, and none of theirs begins with a dot
@@ -93,12 +93,13 @@ def restore(studio: Studio, one: Binned) -> Path:
     if not os.path.lexists(one.path):
         raise UserError(f"{one.name} is not in the bin any more.", "Look into the bin again.")
     parts = {path: path.name.removeprefix(one.path.stem) for path in (*beside(one.path), one.path)}  # the LoRA last
-    stem = drive.free_stem(studio.loras, one.path.stem, [*parts.values()])
-    kept = (one.folder / _NOTES, one.folder / _NOTES_BEFORE)
-    if noted := next((path for path in kept if path.is_file() and path not in parts), None):
-        files.move(noted, notes.place(studio, stem))
-    for path, ending in parts.items():
-        files.move(path, studio.loras / f"{stem}{ending}")
+    with naming(studio):
+        stem = drive.free_stem(studio.loras, one.path.stem, [*parts.values()])
+        kept = (one.folder / _NOTES, one.folder / _NOTES_BEFORE)
+        if noted := next((path for path in kept if path.is_file() and path not in parts), None):
+            files.move(noted, notes.place(studio, stem))
+        for path, ending in parts.items():
+            files.move(path, studio.loras / f"{stem}{ending}")
     drive.drop_empty(one.folder)
     return studio.loras / f"{stem}{one.path.suffix}"
 

@@ -20,6 +20,7 @@ from lora_gui.studio.library.shelf import Card
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks.run import Run
 from lora_gui.studio.things import triggers
+from lora_gui.studio.things.loras import naming
 from lora_gui.studio.things.names import check_name, clean_caption
 
 LONGEST = {"title": 200, "trigger": 200, "description": 2000}  # characters, as files are read again
@@ -41,9 +42,17 @@ def rename(studio: Studio, card: Card, name: str) -> Path:
     Stacks that name it find it by its notes. Returns its new path. Raises UserError where the name cannot be used or is
     taken, or the disk refuses.
     """
-    path, new = card.path, check_name(name)
-    if new == path.stem:
-        return path
+    new = check_name(name)
+    if new == card.path.stem:
+        return card.path
+    with naming(studio):
+        target = _renamed(studio, card, new)
+    _tell_run(studio, card, target)
+    return target
+
+
+def _renamed(studio: Studio, card: Card, new: str) -> Path:
+    path = card.path
     target = path.with_name(f"{new}{path.suffix}")
     moves = {path: target} | {one: path.with_name(new + one.name.removeprefix(path.stem)) for one in beside(path)}
     taken = {one.name.casefold() for one in studio.loras.iterdir()} - {one.name.casefold() for one in moves}
@@ -55,7 +64,6 @@ def rename(studio: Studio, card: Card, name: str) -> Path:
     notes.rename(studio, path.stem, new)
     for one, place in moves.items():
         files.move(one, place)
-    _tell_run(studio, card, target)
     return target
 
 

@@ -32,14 +32,22 @@ def mix(studio: Studio, stack: tuple[StackEntry, ...], name: str, rank: int = 0)
         raise UserError("There is no LoRA to be mixed.", "Name one or more.")
     loras.of_one_family([Path(entry.lora) for entry in stack], "mixed")
     files.make_folder(studio.loras)
-    out = files.free_name(studio.loras, check_name(name), ".safetensors")
+    new = check_name(name)
+    out = files.free_name(studio.loras, new, loras.SUFFIX)
+    made = files.half_made(out)
     absolute = tuple(entry.model_copy(update={"lora": str(Path(entry.lora).absolute())}) for entry in stack)
-    job = MixJob(stack=absolute, rank=rank, name=out.stem, out=str(out.resolve()))
+    job = MixJob(stack=absolute, rank=rank, name=out.stem, out=str(made.resolve()))
     log = studio.cache / "mix.txt"
-    said = process.ask("mix", [job.model_dump_json()], log)
-    told = next((event for event in said if isinstance(event, events.Mixed)), None)
-    if told is None or not isinstance(said[-1], events.Done):
-        raise UserError(*process.cause(log))
+    try:
+        said = process.ask("mix", [job.model_dump_json()], log)
+        told = next((event for event in said if isinstance(event, events.Mixed)), None)
+        if told is None or not isinstance(said[-1], events.Done):
+            raise UserError(*process.cause(log))
+        with loras.naming(studio):  # its name may be another's by now
+            out = files.free_name(studio.loras, new, loras.SUFFIX)
+            files.move(made, out)
+    finally:
+        files.remove(made)
     return Mix(loras.describe(out), told.kept, told.rank, _sentence(told, rank))
 
 

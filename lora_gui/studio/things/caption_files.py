@@ -148,6 +148,9 @@ def _said(record: dict[str, Any]) -> Iterator[Said]:
     for key in CAPTIONS:
         if text := _lines(known.get(key)):
             yield Said(text)
+    spaced = known.get("tag_string")  # of Danbooru, whose tags have no spaces in them
+    if isinstance(spaced, str) and "," not in spaced:
+        known["tag_string"] = spaced.split()
     for key in TAGS:
         if text := clean_caption(_tags(known.get(key))):
             yield Said(text, is_tags=True)

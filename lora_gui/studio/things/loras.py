@@ -5,6 +5,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,14 +104,19 @@ def import_lora(studio: Studio, path: Path, name: str = "") -> LoraInfo:
 def take_in(studio: Studio, path: Path, name: str = "") -> LoraInfo:
     """As `import_lora`, of a file that is known to be usable: whether it is takes reading the whole of it."""
     settings = peft_settings.beside(Path(path))
-    lock = Lock(studio.cache / "bring.lock")  # from the choice of the name until the file has it, which takes long
-    with lock.alone(PATIENCE, "Other LoRAs are just being brought here."):
+    with naming(studio):
         target = files.free_name(studio.loras, safe_name(name or Path(path).stem), SUFFIX)
         if settings and peft_settings.FIELD not in edit.metadata(path):
             edit.edit(path, {peft_settings.FIELD: settings}, target)
         else:
             files.copy(Path(path), target)
     return describe(target)
+
+
+def naming(studio: Studio) -> AbstractContextManager[None]:
+    """While nobody else gives a LoRA of the studio a name: from its choice until the file has it, which may take long.
+    Raises UserError where others take too long."""
+    return Lock(studio.cache / "bring.lock").alone(PATIENCE, "Other LoRAs are just being brought here or renamed.")
 
 
 def require_usable(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Masks as they come: read as grey, brought to their picture's size, and found beside pictures that come in."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -14,19 +15,37 @@ from lora_gui.studio.sandbox import several
 from lora_gui.studio.sandbox.picture_decode import DAMAGED
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.report import LeftOut, left_out
-from lora_gui.studio.things.sorting import PICTURES, folded
+from lora_gui.studio.things.sorting import CONTROLS, FOLDERS, MASK, PICTURES, folded
 
 LARGEST = 40_000_000  # bytes of a mask that comes in, and
 _MOST = 90_000_000  # pixels; a picture that comes in has no more
+_OURS = mask_beside(Path("0")).stem[1:]  # how their names end here
 _SAME_SHAPE = 0.02  # by which sides may differ from the picture's, once both have the same height
+_Place = tuple[PurePosixPath, str]  # a folder, and the folded stem of a name in it
 
 
 def beside(pictures: Sequence[Incoming], every: Sequence[Incoming]) -> dict[int, Incoming]:
-    """The masks among all files that came, by the numbers of the pictures that they lie beside with their names."""
+    """The masks among all files that came, by the numbers of their pictures.
+
+    They lie beside these and are called so, as OneTrainer's, or in a folder for masks under their very names, in or
+    beside that of the pictures, where ai-toolkit, SimpleTuner and sd-scripts are told to look. Those that ai-toolkit
+    has made itself lie among what it calls controls.
+    """
+    learnt, near, apart = {one.name for one in pictures}, dict[_Place, Incoming](), dict[_Place, Incoming]()
     images = (one for one in every if one.given and one.path.name and one.name.suffix.lower() in PICTURES)
-    called = {(one.name.parent, folded(one.name.stem)): one for one in images}
-    wanted = ((n, mask_beside(Path(one.name.name)).stem) for n, one in enumerate(pictures))
-    found = {n: called.get((pictures[n].name.parent, folded(stem))) for n, stem in wanted}
+    for one in sorted(images, key=lambda one: folded(one.name.stem).endswith(_OURS), reverse=True):
+        stem, home = folded(one.name.stem), one.name.parent
+        called = MASK.fullmatch(stem)
+        if FOLDERS["mask"].fullmatch(folded(home.name)) or (called and home.name == CONTROLS):
+            apart.setdefault((home.parent, called["of"] or stem if called else stem), one)
+        elif called and called["of"] and one.name not in learnt:
+            near.setdefault((home, called["of"]), one)
+    places = [(one.name.parent, folded(one.name.stem)) for one in pictures]
+    above = Counter((home.parent, stem) for home, stem in places)
+    found = {}
+    for n, place in enumerate(places):
+        up = (place[0].parent, place[1])
+        found[n] = near.get(place) or apart.get(place) or (apart.get(up) if above[up] == 1 else None)
     return {n: one for n, one in found.items() if one is not None}
 
 

@@ -100,13 +100,22 @@ def encoding(data: bytes, western: str = "cp1252", russian: str = "cp1251") -> s
         pass
     if sum(byte > 127 for byte in data) * 4 < len(data):  # a few accents among plain letters
         return western
-    japanese = data.decode("cp932", errors="replace")
-    if "\ufffd" not in japanese and re.search("[\u3041-\u30ff]", japanese):
+    if _is_japanese(data):
         return "cp932"
     best = from_bytes(
         data, cp_isolation=["gb18030", "big5", "cp949", "euc_jp", russian, "cp1253", "cp1255", "cp1256"]
     ).best()
     return best.encoding if best else western
+
+
+def _is_japanese(data: bytes) -> bool:
+    """Whether it is Shift JIS by its kana, or by kanji that begin with bytes which others have for rare signs only."""
+    text = data.decode("cp932", errors="replace")
+    if "\ufffd" in text or re.search("[\u3041-\u30ff]", text):
+        return "\ufffd" not in text
+    kanji = [sign.encode("cp932", "replace") for sign in text if "\u4e00" <= sign <= "\u9fff"]
+    common = sum(sign[0] < 0xA0 for sign in kanji)
+    return 2 * common > len(kanji) and not re.search("[\uff61-\uff9f]", text)  # half-width, which nobody types
 
 
 def _lost(name: str) -> list[str]:

@@ -20,11 +20,12 @@ BESIDE = {
 NOTES = re.compile(r"(read[ _-]?me|licen[cs]es?|notice|requirements|(sample[ _-]?)?prompts|credits)([ _.-].*)?")
 BINS = {"$recycle.bin", "recycler", "recycled", "#recycle", "@recycle", "lost+found", "system volume information"}
 THUMBNAILS = {"@eadir", ".thumbnails", ".thumbs", "thumbs", "thumbnails", ".@__thumb", "_thumbs"}
+CONTROLS = "_controls"  # what ai-toolkit has made of pictures: depths, poses, masks
 FOLDERS = {
     "regularisation": re.compile(r"regs?|(regs?|regulari[sz]ations?|class)([ _-]?(images?|imgs?|pictures?|data))?"),
     "sample": re.compile(r"samples?"),
     "mask": re.compile(r"masks?|mask[ _-]?labels?"),
-    "conditioning": re.compile(r"(conditioning|control)([ _-]?images?)?|cond[ _-]?labels?"),
+    "conditioning": re.compile(rf"{CONTROLS}|(conditioning|control)([ _-]?(images?|data))?|cond[ _-]?labels?"),
 }
 MASK = re.compile(r"((?P<of>.+?)(?=[-_. (\[]))?(?P<end>[-_. (\[]*(masks?|mask[-_ ]?label)[)\]]?)( ?\(\d+\))?")
 CONDITIONING = re.compile(r".*[-_. ]cond[-_ ]?label")

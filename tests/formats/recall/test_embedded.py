@@ -1,4 +1,4 @@
-"""What JPEG and WebP pictures say of themselves in their EXIF, and PNGs in theirs."""
+"""What JPEG, WebP and AVIF pictures say of themselves in their EXIF, and PNGs in theirs."""
 
 import json
 import struct
@@ -23,7 +23,7 @@ SITE = TEXT.replace("Model: dream", "Clip skip: 2, Created Date: 2025-11-28T09:1
     '{"type":"embed","weight":1,"modelVersionId":3}], Civitai metadata: {"remixOfId":5}'
 )
 EXIF, COMMENT, MAKE, MODEL = 0x8769, 0x9286, 0x010F, 0x0110
-FORMATS = pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png"])
+FORMATS = pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png", "a.avif"])
 
 
 def saved(path, comment=None, **tags):
@@ -64,7 +64,7 @@ def test_one_that_says_nothing_is_refused_with_what_takes_it_out(tmp_path, name)
 
 def test_a_picture_of_another_kind_is_refused(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.bmp")
-    with pytest.raises(UserError, match="no PNG, JPEG or WebP"):
+    with pytest.raises(UserError, match="no PNG, JPEG, WebP or AVIF"):
         recall(tmp_path / "a.bmp")
 
 

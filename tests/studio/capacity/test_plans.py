@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 
 import pytest
 
@@ -29,10 +28,9 @@ def test_a_plan_that_never_comes_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
     monkeypatch.setattr(plans, "_STARTING", 0.5)
     monkeypatch.setattr(plans, "_EACH", 0.5)
-    studio, began = Studio(tmp_path), time.monotonic()
+    studio = Studio(tmp_path)
     with pytest.raises(UserError, match="was given up"):
         plans.ask(studio, [plans.job(studio, plans.base_of(studio, "sd15"), TrainSettings(), 12.0)])
-    assert time.monotonic() - began < 20
 
 
 def test_a_child_that_hangs_before_it_has_read_a_long_order_is_given_up(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_an_upload_that_is_given_up_ends_with_its_child_and_publishes_nothing(st
     what = publish.Shown(folder, "ada/fox", True, {"README.md": 5}, sums, "# fox")
     with SmallHub() as hub:
         hub.allow("hf_write", "ada")
-        hub.fault("POST .*create", stall=2.0)
+        hub.fault("POST .*create", stall=60.0)
         for name, value in hub.environment().items():
             monkeypatch.setenv(name, value)
 

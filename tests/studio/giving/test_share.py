@@ -202,7 +202,7 @@ def test_a_pipe_in_place_of_a_drawing_hangs_nobody(tmp_path, lora, studio):
 
     thread = threading.Thread(target=chosen, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert said
 
 

@@ -1,6 +1,7 @@
 """The report of a run, drawn by the real child with the starter as small as can be; read again, kept and mended."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ from lora_gui.protocol import events
 from lora_gui.protocol.jobs import TrainJob, TrainPicture
 from lora_gui.protocol.task_folder import ADAPTER, MANIFEST, Reached
 from lora_gui.settings import DrawSettings, TrainSettings, check
-from lora_gui.studio.insight import best, mended, report, sheets
+from lora_gui.studio.insight import at_work, best, mended, report, sheets
 from lora_gui.studio.insight.at_work import AtWork
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import queue, runs
 from lora_gui.studio.tasks.drawing import Drawer
+from lora_gui.studio.tasks.launching import until
 from lora_gui.studio.tasks.order import check_size
 from lora_gui.studio.tasks.run import QUEUE
 from lora_gui.studio.things import bases
@@ -166,11 +168,31 @@ def test_two_are_not_made_at_once_and_how_the_one_stands_is_known(studio, drawn,
     with pytest.raises(UserError, match="another run"):
         work.begin(made(studio, "other", events.Stopped(STEPS)))
     work.stop()
+    assert until(lambda: going, 60)
     assert work.standing.goes_on and work.standing.stopping and len(going) == 1
     gate.append(1)
-    while work.standing.goes_on:
-        pass
+    assert until(lambda: not work.standing.goes_on, 60)
     assert work.standing.problem.what == "No." and work.standing.run == run.folder.name
+
+
+def test_one_that_ends_in_the_moment_in_which_it_is_stopped_has_ended(studio, drawn, monkeypatch):
+    gate, changed, work = [], at_work.replace, AtWork(studio, None)
+
+    def make(*given, **order):
+        while not gate:
+            time.sleep(0.001)
+            yield 1, 2
+
+    def ends(standing, **more):
+        gate.append(1)
+        until(lambda: not work.standing.goes_on, 0.1)
+        return changed(standing, **more)
+
+    monkeypatch.setattr(report, "make", make)
+    monkeypatch.setattr(at_work, "replace", ends)
+    work.begin(drawn[0])
+    work.stop()
+    assert until(lambda: not work.standing.goes_on, 60)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from lora_gui.formats import edit
 from lora_gui.studio.library import changes, covers, notes, shelf
 from lora_gui.studio.library.bin import binned, delete, empty, find, restore, size
 from lora_gui.studio.tasks.run import Run
+from lora_gui.studio.things import loras
 from lora_gui.studio.verify import verify
 from tests import making
 
@@ -51,6 +52,18 @@ def test_a_new_name_writes_over_no_file_that_is_called_so(studio):
     with pytest.raises(UserError, match="There is a file owl.txt already."):
         changes.rename(studio, card(studio, "fox"), "owl")
     assert {path.name for path in studio.loras.iterdir()} == {"fox.safetensors", "fox.txt", "owl.TXT"}
+
+
+def test_nobody_takes_a_name_in_the_moment_in_which_another_window_gives_it(studio, monkeypatch):
+    making.lora(studio, "fox")
+    gone = delete(studio, making.lora(studio, "owl"))
+    monkeypatch.setattr(loras, "PATIENCE", 0.0)
+    with loras.naming(studio):
+        with pytest.raises(UserError, match="or renamed"):
+            changes.rename(studio, card(studio, "fox"), "hen")
+        with pytest.raises(UserError, match="or renamed"):
+            restore(studio, gone)
+    assert changes.rename(studio, card(studio, "fox"), "hen").is_file() and restore(studio, gone).is_file()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no colons on Windows")

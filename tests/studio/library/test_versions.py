@@ -2,13 +2,13 @@
 
 import shutil
 import sys
-import time
 
 import pytest
 
 from lora_gui.errors import UserError
 from lora_gui.studio.library import folder, shelf
 from lora_gui.studio.library.versions import put_into_use, versions
+from lora_gui.studio.tasks.launching import until
 from tests import making
 
 
@@ -61,8 +61,5 @@ def test_a_file_manager_is_given_the_folder_as_one_argument_whatever_it_is_calle
     odd = tmp_path / "a; touch gone $(x) 'b"
     odd.mkdir()
     folder.show(odd / "fox.safetensors", {"PATH": f"{tmp_path}:/usr/bin:/bin", "DISPLAY": ":0"})
-    for _ in range(200):
-        if told.exists():
-            break
-        time.sleep(0.05)
+    assert until(told.exists, 60)
     assert told.read_text() == f"1\n{odd}\n"

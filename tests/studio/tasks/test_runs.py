@@ -42,7 +42,7 @@ def job(studio, name="calm", **settings):
     return runs.new_job(studio, name, "zxy", "style", base, pictures, TrainSettings(**settings))
 
 
-def wait_until(said, seconds=20.0):
+def wait_until(said, seconds=120.0):
     end = time.monotonic() + seconds
     while not said():
         assert time.monotonic() < end, "waited too long"

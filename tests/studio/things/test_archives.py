@@ -47,7 +47,7 @@ def test_pictures_captions_and_folders_of_an_archive_come_in_as_they_would_unpac
     assert made.title == "foxes" and not refused
     told = [(one.label, one.caption, one.repeats) for one in made.pictures]
     assert told == [("a.png", "a fox", 10), ("b.png", "", 1)]
-    assert "1 mask" in made.sentence
+    assert "Masks that came with their pictures: 1." in made.notes
     assert {path.name for path in studio.pictures.iterdir()} == {made.folder.name}
     assert not list(studio.cache.glob(".archive*"))
 
@@ -169,6 +169,7 @@ def test_an_archive_within_an_archive_is_no_picture(studio, tmp_path, tell):
 
 @pytest.mark.parametrize("code, name, folder", [
     ("utf-8", "füchsin", "füchse"), ("cp850", "füchsin", "füchse"), ("cp932", "表紙の猫", "絵"),
+    ("cp932", "訓練画像", "風景"),
     ("gbk", "老虎在树下", "新建文件夹"), ("cp949", "빨간 사과", "새 폴더"), ("cp866", "красное яблоко", "новая"),
 ])  # fmt: skip
 def test_names_that_macos_and_windows_write_without_saying_how_are_read(studio, tmp_path, code, name, folder):

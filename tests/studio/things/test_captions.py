@@ -155,6 +155,11 @@ def test_two_captions_that_say_the_same_or_of_which_one_is_empty_are_one(studio,
     assert captions == {"a.png": "a fox", "b.png": "a bear"} and made.notes == ("2 pictures, 2 with captions.",)
 
 
+def test_tags_of_danbooru_which_only_spaces_part_are_tags_apart(tmp_path):
+    told = json.dumps({"id": 7, "tag_string": "1girl blue_hair  solo", "tag_string_artist": "somebody"})
+    assert paired(tmp_path, [("a.png", None), ("a.json", told)])[0] == {"a.png": "1girl, blue_hair, solo"}
+
+
 def test_tags_give_way_to_a_sentence(tmp_path):
     files = {"a.png": None, "a.txt": "a fox", "a.tags": "fox, red"}
     captions, left = paired(tmp_path, files.items())

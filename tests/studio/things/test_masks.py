@@ -92,6 +92,32 @@ def test_masks_come_in_beside_their_pictures_also_when_a_set_is_added_again(stud
     assert white(masks.mask_of(grown, grown.pictures[4])) == (0, 0, 24, 80)
 
 
+@pytest.mark.parametrize("place, mask", [
+    ("a.png", "masks/a.png"), ("a.png", "Mask/A.jpg"), ("images/a.jpg", "masks/a.png"), ("a.jpg", "a_mask.png"),
+    ("a.png", "masks/a-masklabel.png"), ("10_fox/a.png", "10_fox/mask/a.png"),
+    ("a.jpg", "_controls/a.mask.webp"),
+])  # fmt: skip
+def test_masks_come_in_as_other_trainers_keep_them(studio, tmp_path, place, mask):
+    came = tmp_path / "in"
+    for name in (place, mask):
+        (came / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (96, 80), "red").save(came / place)
+    (came / mask).write_bytes(painted((96, 80), (0, 0, 24, 80)))
+    made, _ = pictures.import_pictures(studio, [came])
+    assert white(masks.mask_of(made, made.pictures[0])) == (0, 0, 24, 80) and not made.left
+    assert "Masks that came with their pictures: 1." in made.notes
+
+
+def test_a_mask_that_may_be_of_either_of_two_pictures_is_of_none(studio, tmp_path):
+    for place in ("a/1.png", "b/1.png"):
+        (tmp_path / place).parent.mkdir()
+        Image.new("RGB", (96, 80), "red" if place < "b" else "blue").save(tmp_path / place)
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "1.png").write_bytes(painted((96, 80), (0, 0, 24, 80)))
+    made, _ = pictures.import_pictures(studio, [tmp_path / one for one in ("a", "b", "masks")])
+    assert len(made.pictures) == 2 and [one.kind for one in made.left] == ["mask"]
+
+
 def test_a_mask_that_comes_in_and_cannot_be_used_is_named_and_the_picture_comes_in(studio, tmp_path):
     inbox = tmp_path / "odd"
     inbox.mkdir()

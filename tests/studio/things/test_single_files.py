@@ -61,6 +61,8 @@ def without(shapes, beginning):
         ({"double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, 0, "of a build that is not read", "diffusers folder"),
         (SD15 | {f"{UNET}.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024)}, 0,
          "is Stable Diffusion 2.x", "another kind"),
+        (SDXL | {f"{UNET}.input_blocks.8.1.transformer_blocks.{n}.attn1.to_q.weight": (8, 8) for n in range(4)}, 0,
+         "such as SSD-1B", "itself"),
         ({"decoder.conv_in.weight": (512, 4, 3, 3)}, 0, "an autoencoder .VAE. alone", "the whole checkpoint"),
         ({"encoder.block.0.layer.0.SelfAttention.q.weight": (8, 8)}, 0, "a T5 text encoder alone", "whole checkpoint"),
         ({"down_blocks.0.resnets.0.conv1.weight": (8, 8)}, 0, "a U-Net alone", "the whole checkpoint"),

@@ -86,7 +86,7 @@ def test_a_list_that_is_a_pipe_hangs_nobody_and_one_that_is_too_long_is_said(stu
 
     thread = threading.Thread(target=drawn, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert said
     listed(studio, "long", "red\n" * 300_000)
     with pytest.raises(UserError, match="too long"):
