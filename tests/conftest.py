@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -52,6 +53,19 @@ def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """A test draws the same numbers whichever ran before it in its process; its fixtures draw others."""
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(2)
 
 
 class Row:

@@ -106,6 +106,9 @@ class Server:
 
     def fork(self, caller: socket.socket) -> None:
         request, descriptors = received(caller)
+        if not request:
+            caller.close()
+            return
         self.prepare()
         pid = os.fork()
         if pid == 0:
@@ -161,15 +164,19 @@ class Server:
         shutil.rmtree(self.place.parent, ignore_errors=True)
 
 
-def received(caller: socket.socket) -> tuple[dict, list[int]]:
-    """The request and the three files it came with."""
+def received(caller: socket.socket) -> tuple[dict | None, list[int]]:
+    """The request and the three files it came with; nothing where its sender was killed before it had said it."""
     descriptors = array.array("i")
     head, ancillary, _, _ = caller.recvmsg(HEADER, socket.CMSG_SPACE(3 * descriptors.itemsize))
     for _, _, data in ancillary:
         descriptors.frombytes(data)
     left, data = int.from_bytes(head, "little"), b""
-    while len(data) < left:
-        data += caller.recv(left - len(data))
+    while len(data) < left and (piece := caller.recv(left - len(data))):
+        data += piece
+    if not 0 < left == len(data):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None, []
     return marshal.loads(data), list(descriptors)
 
 

@@ -234,3 +234,8 @@ def test_who_looks_at_what_a_task_is_asked_looks_again_where_a_drive_is_away_for
 
     monkeypatch.setattr(os, "stat", away)
     assert TaskFolder(tmp_path).asked() == ""
+
+
+def test_a_name_is_taken_however_its_capitals_and_accents_are_written(tmp_path):
+    (tmp_path / "Re\u0301.TXT").touch()
+    assert drive.free_stem(tmp_path, "r\xe9", [".txt"]) == "r\xe9-2"

@@ -47,7 +47,7 @@ def test_the_holder_knows_that_it_is_waited_for_and_whoever_waits_comes_next(tmp
         time.sleep(0.01)
     child.kill()
     child.wait()
-    waiting.join(5)
+    waiting.join(60)
     assert mine.held and not other.is_wanted()
     mine.release()
 

@@ -188,10 +188,23 @@ def test_what_a_library_prints_never_stands_among_the_events(tmp_path):
     assert ended.stderr == "printed\nby C\n"
 
 
+# The worker, which comes to step 20 and no further: it is not at its end before it was killed.
+TO_STEP_20 = """if 1:
+    import sys, time
+    from lora_gui import worker
+    from lora_gui.protocol.events import Step
+    say = worker.EventWriter.say
+    def said(writer, event):
+        say(writer, event)
+        time.sleep(600 * (isinstance(event, Step) and event.step >= 20))
+    worker.EventWriter.say = said
+    sys.exit(worker.main(sys.argv[1:]))"""
+
+
 def test_a_killed_child_leaves_a_run_that_goes_on_to_the_same_file(base, tmp_path):
     settings = {"steps": 30, "checkpoint_every": 5, "learning_rate": 1e-3}
     folder = run_folder(tmp_path, base, **settings)
-    command = forkserver.command("-m", "lora_gui.worker", "train", str(folder))
+    command = forkserver.command("-c", TO_STEP_20, "train", str(folder))
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(folder.glob("checkpoints/ckpt-0000[12]*")):
         time.sleep(0.02)

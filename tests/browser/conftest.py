@@ -93,12 +93,56 @@ def forget_what_was_chosen(window):
         time.sleep(0.3)
 
 
+def until(page, true):
+    """Wait for what no locator tells, such as what lies on the disk."""
+    given_up = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < given_up, "it did not come true"
+        time.sleep(0.05) if page.is_closed() else page.wait_for_timeout(50)  # in which Playwright hears of requests
+
+
+def comes_to_rest(page):
+    """Wait until the page has asked for nothing for longer than the time between two looks."""
+    asked = []
+    page.on("request", lambda one: asked.append(one.url))
+
+    def rests():
+        asked.clear()
+        page.wait_for_timeout(2500)
+        return not asked
+
+    until(page, rests)
+
+
+SEEN = "name => [...document.querySelectorAll(`#${name} :is(input, textarea)`)].some(one => one.checkVisibility())"
+
+
+def unfold(page, name):
+    """Open a fold, and wait until it can be typed in.
+
+    A frame after its fields are seen for the first time gradio puts into them what they held at first, whatever was
+    typed meanwhile; on a busy computer a frame takes longer than Playwright to type.
+    """
+    page.locator(f"#{name} > button.label-wrap").click()
+    page.wait_for_function(SEEN, arg=name)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def opened(browser):
+    """A context of its own, as of another browser."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE * 1000)
+    return context
+
+
 @pytest.fixture
 def page(browser, window):
     forget_what_was_chosen(window)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENCE * 1000)
+    context, under_way = opened(browser), set()
     page = context.new_page()
+    page.on("request", lambda one: under_way.add(one) if one.method == "POST" else None)
+    for ended in ("requestfinished", "requestfailed"):
+        page.on(ended, lambda one: under_way.discard(one))
     page.on("console", lambda said: window.complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: window.complaints.append(str(error)))
     # A page that is left breaks off what it was asking for, and says so; the page that comes shall have no complaint.
@@ -109,4 +153,8 @@ def page(browser, window):
     page.locator("#start, #run-state").first.wait_for(state="attached")  # where a run stands, the form may not be there
     page.locator("html:not(.opening)").wait_for()  # and drawn
     yield page
+    for _ in range(60):  # what is asked for yet would be kept for the next test; a few tests hold back their answers
+        if page.is_closed() or not under_way:
+            break
+        page.wait_for_timeout(50)
     context.close()

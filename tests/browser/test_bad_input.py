@@ -4,10 +4,9 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, opened, unfold, until
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -28,11 +27,7 @@ def painted(folder, name, colour="orange"):
 def wait_for_draft(page, window, word):
     """What was chosen is kept a moment after it was chosen."""
     draft = window.home / "draft.json"
-    for _ in range(300):
-        if draft.is_file() and word in draft.read_text(encoding="utf-8"):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"{word} was not kept")
+    until(page, lambda: draft.is_file() and word in draft.read_text(encoding="utf-8"))
 
 
 def test_start_without_pictures_says_what_to_do_and_keeps_what_was_typed(page, window):
@@ -63,21 +58,8 @@ def test_a_caption_is_kept_as_it_was_typed_and_never_becomes_markup(page, window
     page.locator("#picture-desk textarea").press("Tab")
     page.wait_for_function("true")
     expect(page.locator("#train-notice [role=alert]")).to_have_count(0)
-    for _ in range(100):
-        kept = [path.read_text(encoding="utf-8") for path in window.home.glob("pictures/*/0001.txt")]
-        if evil in kept:
-            break
-        page.wait_for_timeout(100)
-    assert evil in kept
+    until(page, lambda: evil in [one.read_text(encoding="utf-8") for one in window.home.glob("pictures/*/0001.txt")])
     assert window.complaints == []
-
-
-def kept(page, true):
-    for _ in range(100):
-        if true():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("it was not kept")
 
 
 def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_page_is_left(page, window, tmp_path):
@@ -93,31 +75,27 @@ def test_what_is_typed_and_not_left_is_kept_a_moment_later_and_at_once_when_the_
     areas.nth(0).press_sequentially("a red fox")
     expect(page.locator("#picture-desk .kept")).to_have_text("Kept.")
     assert texts() == ["a red fox", ""]
-    page.locator("#details button.label-wrap").first.click()
-    page.wait_for_timeout(500)
+    unfold(page, "details")
     page.route("**/gradio_api/run/predict", lambda route: None, times=1)  # the answer to the first edit never comes
     page.locator("#trigger input").press_sequentially("zxy_left")
     page.locator("#setting-rank input").fill("24")
     page.locator("#setting-sample_prompts textarea").fill("a fox at night")
     areas.nth(1).press_sequentially("a blue boat")
     page.reload()
-    kept(page, lambda: texts() == ["a red fox", "a blue boat"])
+    until(page, lambda: texts() == ["a red fox", "a blue boat"])
     expect(areas.nth(1)).to_have_value("a blue boat")
     expect(page.locator("#trigger input")).to_have_value("zxy_left")
-    page.locator("#details button.label-wrap").first.click()
+    unfold(page, "details")
     expect(page.locator("#setting-rank input")).to_have_value("24")
     expect(page.locator("#setting-sample_prompts textarea")).to_have_value("a fox at night")
     areas.nth(0).fill("typed and hidden")
     hidden = "Object.defineProperty(document, 'hidden', {get: () => true, configurable: true});"
     page.evaluate(hidden + "document.dispatchEvent(new Event('visibilitychange'))")
-    kept(page, lambda: texts()[0] == "typed and hidden")
+    until(page, lambda: texts()[0] == "typed and hidden")
     areas.nth(0).fill("typed and closed")
-    page.close(run_before_unload=True)
-    for _ in range(100):
-        if texts()[0] == "typed and closed":
-            break
-        time.sleep(0.05)
-    assert texts() == ["typed and closed", "a blue boat"]
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+    until(page, lambda: texts() == ["typed and closed", "a blue boat"])
 
 
 TRIGGERS = {"": "There is no trigger word.", "x": "single letter", "a<b>": "signs that prompts use"}
@@ -162,7 +140,7 @@ def test_a_name_that_cannot_be_stored_is_refused_with_one_that_can(page, window,
     drop(page, painted(tmp_path, "four.png"))
     expect(page.locator(".pictures img")).to_have_count(1)
     page.locator("#trigger input").fill("zxy_style")
-    page.locator("#details button.label-wrap").first.click()
+    unfold(page, "details")
     expect(page.locator("#verdict")).to_contain_text("is a good trigger word")
     for name, sentence in NAMES.items():
         page.locator("#name input").fill(name)
@@ -191,7 +169,7 @@ def test_a_refreshed_page_still_has_what_was_chosen(page, window, tmp_path):
 
 def test_what_is_wrong_stands_at_its_field_and_on_the_header_until_it_is_mended(page, window, tmp_path):
     header, rank = page.locator("#details button.label-wrap").first, page.locator("#setting-rank input")
-    header.click()
+    unfold(page, "details")
     rank.fill("9999")
     expect(page.locator("#setting-rank .wrong")).to_contain_text("Rank can be at most 256.")
     expect(rank).to_have_attribute("aria-invalid", "true")
@@ -229,7 +207,7 @@ def test_generate_tells_what_is_wrong_at_its_fields_too(page, window):
     expect(page.locator("#draw-notice")).not_to_be_visible()  # it is said once
     page.locator("#prompt textarea").fill("a fox")
     expect(page.locator("#prompt .wrong")).to_have_count(0)
-    page.locator("#draw-details button.label-wrap").click()
+    unfold(page, "draw-details")
     page.locator("#count input").fill("500")
     expect(page.locator("#count .wrong")).to_contain_text("How many can be at most 16.")
     page.locator("#count").get_by_role("button", name="Use 16").click()
@@ -271,7 +249,7 @@ def test_a_file_that_is_no_lora_is_refused(page, window, tmp_path):
 
 
 def test_a_look_older_than_the_answer_to_a_press_is_passed_over(page, browser, window, tmp_path):
-    held, context = [], browser.new_context()
+    held, context = [], opened(browser)
 
     def hold_the_look(route):
         if '"look":' in (route.request.post_data or "") and not held:
@@ -285,8 +263,7 @@ def test_a_look_older_than_the_answer_to_a_press_is_passed_over(page, browser, w
     expect(other.locator(".pictures img")).to_have_count(1)
     page.wait_for_timeout(1100)  # it looks no oftener when it comes into sight
     page.route("**/run/predict", hold_the_look)
-    page.evaluate("window.dispatchEvent(new Event('focus'))")
-    kept(page, lambda: held)
+    until(page, lambda: page.evaluate("window.dispatchEvent(new Event('focus'))") and held)
     fake = tmp_path / "notes.png"
     fake.write_text("not a picture at all")
     drop(page, painted(tmp_path, "second.png", "teal"), fake)
@@ -337,8 +314,7 @@ def test_two_starts_at_once_make_one_run_and_both_windows_show_it(page, browser,
     page.locator("#trigger input").fill("zxy_style")
     page.locator("#start").focus()
     wait_for_draft(page, window, "zxy_style")
-    second = browser.new_context().new_page()
-    second.set_default_timeout(120_000)
+    second = opened(browser).new_page()
     second.goto(window.address)  # it shows what was chosen in the first
     expect(second.locator(".pictures img").first).to_be_visible()
     expect(second.locator("#trigger input")).to_have_value("zxy_style")
@@ -360,13 +336,13 @@ def test_a_second_start_of_the_app_finds_the_window_that_is_open(window):
 
     environment = os.environ | {"LORA_GUI_HOME": str(window.home)}
     second = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert second.returncode == 0 and window.address in second.stdout
 
 
 def test_without_the_key_the_window_stays_shut(browser, window):
-    stranger = browser.new_context().new_page()
+    stranger = opened(browser).new_page()
     answer = stranger.goto(window.address.split("?")[0])
     assert answer.status == 401 and "Start LoRA Studio again" in stranger.content()
     stranger.close()

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from lora_gui.studio.paths import Studio
 from tests import making
-from tests.browser.conftest import PATIENCE, ROOT, Window, open_window
+from tests.browser.conftest import PATIENCE, ROOT, Window, open_window, unfold
 from tests.net.civitai import SmallCivitai
 from tests.net.hub import SmallHub
 
@@ -48,7 +48,7 @@ def test_loras_are_brought_chosen_kept_a_key_for_and_dropped(page, window, serve
     hub.add("ada/two", {"a.safetensors": data, "b.safetensors": data})
     civitai.add(12, 34, other, picture.getvalue(), True, trainedWords=["zxy <b>style</b>"])
     page.get_by_role("tab", name="Library").click()
-    page.get_by_role("button", name="Bring LoRAs").click()
+    unfold(page, "bring")
     link, came = page.locator("#bring-link").locator("input, textarea"), page.locator("#bring-came")
     link.fill("ada/two")
     page.locator("#bring-press").click()
@@ -57,7 +57,7 @@ def test_loras_are_brought_chosen_kept_a_key_for_and_dropped(page, window, serve
     link.fill(f"{civitai.url}/models/12")
     link.press("Enter")
     expect(page.locator("#bringing")).to_contain_text("only to those who are signed in")
-    page.get_by_role("button", name="Key for Civitai").click()
+    unfold(page, "civitai-key")
     page.locator("#civitai-key-text input").fill("k3y")
     page.locator("#keep-key").click()
     expect(page.locator("#key-kept")).to_contain_text("The key is kept.")

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import unfold
 from playwright.sync_api import expect
 from test_drawing_desk import DROP, SHIFTS, drawn, few_steps, order
 from test_look import legible
@@ -122,7 +123,7 @@ def test_two_that_fight_are_balanced_taken_apart_and_become_one(desk, window):
 
 
 def test_a_grid_and_a_strip_are_drawn_binned_and_had_back(desk):
-    desk.locator("#grids button.label-wrap").click()
+    unfold(desk, "grids")
     desk.locator("#grid-columns input").fill("0, 1")
     desk.locator("#travel-stations input").fill("3")
     expect(desk.locator("#grid-plan")).to_contain_text("2 drawings")
@@ -140,7 +141,7 @@ def test_a_grid_and_a_strip_are_drawn_binned_and_had_back(desk):
 
 def test_words_are_weighed_and_a_drawing_varies_and_comes_again_by_its_file(desk, window):
     before = count(window)
-    desk.locator("#draw-details button.label-wrap").click()
+    unfold(desk, "draw-details")
     desk.locator("#draw-variation input").first.fill("0.2")
     desk.locator("#draw-details button.label-wrap").click()
     order(desk, "zxy_style a (red:1.3) {apple|boat} [on a white background]")

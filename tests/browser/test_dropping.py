@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+from conftest import unfold
 from PIL import Image
 from playwright.sync_api import expect
 from test_drawing_desk import few_steps, order
@@ -28,9 +29,9 @@ HEARD = """window.heard = []; new MutationObserver(() => {
   const words = document.querySelector('#dropzone .aloud').textContent;
   if (words && words !== heard.at(-1)) heard.push(words);
 }).observe(document.querySelector('#dropzone'), { childList: true, subtree: true, characterData: true });"""
-PASTE = f"""([selector, given]) => {{ {FILES}
+PASTE = f"""([selector, given, words]) => {{ {FILES}
   const clipboardData = filed(given);
-  clipboardData.setData('text/plain', 'a fox');
+  if (words) clipboardData.setData('text/plain', words);
   const event = new ClipboardEvent('paste', {{ bubbles: true, cancelable: true, clipboardData }});
   document.querySelector(selector).dispatchEvent(event);
   return event.defaultPrevented;
@@ -68,21 +69,21 @@ def test_whatever_is_dropped_comes_in_and_where_nothing_is_taken_a_sentence_says
 
     page.get_by_role("tab", name="Train").click()
     colours = ("teal", "red", "navy", "gold", "blue", "green")
-    first = [painted(tmp_path, f"first-{n}", colour) for n, colour in enumerate(colours)]
+    first = [painted(tmp_path, f"first-{n}", colour) for n, colour in enumerate(colours, start=6)]  # to 11
     then = painted(tmp_path, "then", "orange")
     expect(page.locator("#dropzone .zone")).to_be_visible()
     page.evaluate(HEARD)
-    drop(page, "#dropzone .zone", first, [then])
+    drop(page, "#dropzone .zone", first[::-1], [then])
     expect(page.locator("#picture-desk figure")).to_have_count(7)
     expect(page.locator("#dropzone .zone:not(.busy)")).to_be_visible()
     assert page.evaluate("heard[0]") == "Copying 6 files" and page.evaluate("heard.length") < 6, "and not each file"
     [folder] = [one for one in Studio(window.home).pictures.iterdir() if one.is_dir() and one.name[:1] != "."]
     expected = [path.name for path in (*first, then)]
-    assert [one.label for one in pictures.load(folder).pictures] == expected, "in the order of the drops"
+    assert [one.label for one in pictures.load(folder).pictures] == expected, "each drop by its names"
 
     pasted = packed([painted(tmp_path, "pasted", "black")])
-    assert page.evaluate(PASTE, ["#picture-desk textarea", pasted]) is False, "the text is the field's"
-    assert page.evaluate(PASTE, ["body", pasted]) is True
+    assert page.evaluate(PASTE, ["#picture-desk textarea", pasted, "a fox"]) is False, "the text is the field's"
+    assert page.evaluate(PASTE, ["body", pasted, "a fox"]) is True
     expect(page.locator("#picture-desk figure")).to_have_count(8)
     assert window.complaints == []
 
@@ -94,6 +95,10 @@ def test_each_lora_that_is_dropped_on_generate_joins_the_stack(page, window, tmp
     drop(page, "#stack", loras[:2], loras[2:])
     for row, name in enumerate(("fox", "owl", "cat")):
         expect(page.locator(f"#stack-{row} input[role=combobox]")).to_have_value(name)
+    pasted = packed([painted(tmp_path, "pasted", "black")])
+    assert page.evaluate(PASTE, ["#prompt textarea", pasted, "a fox"]) is False
+    assert page.evaluate(PASTE, ["#prompt textarea", pasted, ""]) is True
+    expect(page.locator("#begin img")).to_be_visible()
     assert window.complaints == []
 
 
@@ -123,7 +128,7 @@ def test_a_drawing_that_is_gone_is_not_shown_any_more(only, page, window):
     expect(page.locator("#shown .words")).to_contain_text("a fox")
     page.locator("#gallery .thumbnail-item").drag_to(page.locator("#begin button.label-wrap"))
     expect(page.locator("#draw-notice")).to_contain_text("only.png is only 16 x 16 pixels.")  # to begin with
-    page.locator("[data-do=delete]").click()
+    page.locator("[data-do=delete]").dblclick()
     expect(nothing).to_be_visible()
     expect(shown).to_be_hidden()
     said.get_by_role("button").press("Enter")
@@ -183,7 +188,7 @@ def test_what_was_just_drawn_is_shown_and_what_is_shown_stays_whatever_is_looked
 
 def test_escape_and_the_arrows_are_the_dialogs_that_stands_in_front(many, page, window):
     opened(page, window)
-    page.locator("#grids button.label-wrap").click()
+    unfold(page, "grids")
     page.locator("#grid-columns-kind input").click()
     page.get_by_role("option", name="Prompt words").click()
     page.locator("#prompt textarea").fill("a red apple")

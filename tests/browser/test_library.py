@@ -1,6 +1,7 @@
 """The library as a person uses it: found, opened, changed, drawn with, deleted and put back."""
 
 import pytest
+from conftest import until
 from playwright.sync_api import expect
 
 from lora_gui.formats import edit
@@ -36,8 +37,7 @@ def test_a_lora_is_found_changed_drawn_with_deleted_and_put_back(page, window, s
     expect(page.locator("#lora-written")).to_contain_text("Saved in the file")
     expect(page.locator("#lora-written")).to_be_in_viewport()
     assert edit.metadata(studio.loras / "ink-fox.safetensors")["modelspec.trigger_phrase"] == "inkfox"
-    page.wait_for_timeout(500)
-    assert notes.of(studio, "ink-fox").text == "Only for me"
+    until(page, lambda: notes.of(studio, "ink-fox").text == "Only for me")
     page.locator("#lora-draw").click()
     expect(page.locator("#strength-0 input[type=number]")).to_have_value("0.7")
     page.locator("#add-lora").click()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Window, open_window
+from conftest import ROOT, Window, open_window, unfold
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -91,7 +91,7 @@ def test_every_text_stands_out_from_what_is_behind_it_in_light_and_dark(page, wi
     legible(page, "Train at first sight")
     page.get_by_text("Use the example pictures").click()
     expect(page.locator(".pictures img").first).to_be_visible()
-    page.locator("#details button.label-wrap").first.click()
+    unfold(page, "details")
     page.locator("#setting-rank input").fill("9999")
     expect(page.locator("#setting-rank .wrong")).to_be_visible()
     page.locator("#trigger input").fill("zxy_style")
@@ -107,7 +107,7 @@ def test_every_text_stands_out_from_what_is_behind_it_in_light_and_dark(page, wi
     page.locator("#check-studio").click()
     expect(page.locator("#check .notice").first).to_be_visible()
     tab(page, "Generate")
-    page.locator("#draw-details button.label-wrap").click()
+    unfold(page, "draw-details")
     page.locator("#count input").fill("99")
     expect(page.locator("#count .wrong")).to_be_visible()
     legible(page, "Generate")
@@ -178,7 +178,7 @@ def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, wind
     page.locator("#runs-list button.name", has_text=LONG).click()
     expect(page.locator("#past-run .run-name")).to_have_text(LONG)
     assert page.evaluate(check) == []
-    assert page.locator("#past-samples img").bounding_box()["width"] > 80
+    page.wait_for_function("document.querySelector('#past-samples img').getBoundingClientRect().width > 80")
     for width in (390, 768, 1024, 1440):
         page.set_viewport_size({"width": width, "height": 844})
         page.locator("#past-resume").click(trial=True)  # nothing lies over it
@@ -190,6 +190,8 @@ def test_on_a_phone_no_button_breaks_its_words_and_nothing_sticks_out(page, wind
         page.wait_for_timeout(400)
         assert page.evaluate(SMALL_TARGETS) == [], f"{name}: a finger needs 44 px"
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.evaluate("studio.say('What the window has to say. '.repeat(9))")
+    assert page.locator("#voice").bounding_box()["width"] > 340, "a sentence has the whole width"
 
 
 def test_what_is_folded_shows_an_arrow_to_the_right_and_what_is_open_one_down(page, window):
@@ -197,8 +199,7 @@ def test_what_is_folded_shows_an_arrow_to_the_right_and_what_is_open_one_down(pa
     assert page.evaluate(turned) == "matrix(0, -1, 1, 0, 0, 0)"  # gradio's points down
     page.locator("#details button.label-wrap").first.click()
     expect(page.locator("#name input")).to_be_visible()
-    page.wait_for_timeout(300)
-    assert page.evaluate(turned) == "none"
+    page.wait_for_function(f"({turned})() === 'none'")
 
 
 def test_what_belongs_together_stands_on_one_line_and_a_dot_moves_no_tab(page, window):
@@ -214,6 +215,7 @@ def test_what_belongs_together_stands_on_one_line_and_a_dot_moves_no_tab(page, w
     assert page.evaluate(f"{root}.colorScheme") == "dark", "what the browser draws by itself is dark too"
     tab(page, "Runs")
     page.locator("#runs-list button.name").last.click()
+    expect(page.locator("#past-see")).to_be_visible()
     see, row = (page.locator(one).bounding_box() for one in ("#past-see", "#past-insight .under"))
     assert abs(see["x"] + see["width"] / 2 - row["x"] - row["width"] / 2) < 30, "in the middle, as what is above it"
 

@@ -1,6 +1,7 @@
 """Two LoRAs in a real Chromium: their parts, whether they fight, each alone on a sheet, and a grid that is stopped."""
 
 import pytest
+from conftest import unfold
 from playwright.sync_api import expect
 from test_look import legible
 
@@ -29,7 +30,7 @@ def desk(page):
         page.locator("#add-lora").click()
         page.locator(f"#picks [data-pick='{name}.safetensors']").click()
         expect(page.locator(f"#stack-{row} input[role=combobox]")).to_have_value(name)
-    page.locator("#draw-details button.label-wrap").click()
+    unfold(page, "draw-details")
     for name, value in QUICK.items():
         page.locator(f"#draw-{name} input").fill(value)
     page.locator("#draw-details button.label-wrap").click()
@@ -77,7 +78,7 @@ def test_a_drawing_is_taken_apart_and_a_grid_is_stopped_and_kept(desk, window):
     desk.keyboard.press("Escape")
     expect(desk.locator("#sheet .sheet")).to_be_hidden()
 
-    desk.locator("#grids button.label-wrap").click()
+    unfold(desk, "grids")
     desk.locator("#grid-columns input").fill(", ".join(f"{n / 100:g}" for n in range(100)))
     expect(desk.locator("#grid-plan")).to_contain_text("100 drawings")
     desk.locator("#grid-draw").click()

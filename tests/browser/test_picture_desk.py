@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import forget_what_was_chosen
+from conftest import forget_what_was_chosen, opened, until
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -27,14 +27,6 @@ def desk(page, tmp_path):
 
 def found(window):
     return pictures.load(max(window.home.glob("pictures/2*")))
-
-
-def until(page, true):
-    for _ in range(200):
-        if true():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("it did not come true")
 
 
 def until_all_are_seen(page):
@@ -100,6 +92,37 @@ def test_captions_are_typed_by_keys_alone_and_a_refresh_loses_none(desk, page, w
     expect(cells.nth(4).locator(".crop")).to_be_hidden()  # one edge of it would be seen
     arrows = "[...document.querySelectorAll('#chosen select')].map(one => getComputedStyle(one).backgroundImage)"
     assert page.evaluate(arrows) and "none" not in page.evaluate(arrows)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator("#picture-desk figure")).to_have_count(5)
+    cells.nth(0).locator("textarea").fill("typed in the first page")
+    expect(other.locator("#picture-desk textarea").nth(0)).to_have_value("typed in the first page")
+    other.close()
+    assert window.complaints == []
+
+
+def test_start_waits_until_the_caption_that_was_typed_last_is_kept(desk, page, window):
+    """Else the run would learn the one before."""
+    held, started = [], []
+
+    def hold_captions(route):
+        asked = route.request.post_data_json
+        if (asked.get("event_data") or {}).get("act") == "caption":
+            held.append(route)
+            return
+        started.extend(one for one in asked["data"] if isinstance(one, dict) and "coming" in one)
+        route.continue_()
+
+    page.route("**/gradio_api/run/predict", hold_captions)
+    desk.locator("textarea").first.fill("a red fox")
+    page.locator("#start").click()
+    until(page, lambda: held)
+    page.wait_for_timeout(500)  # in which a Start that waits for nothing is asked for
+    assert started == []
+    held[0].continue_()
+    expect(page.locator("#trigger input")).to_have_attribute("aria-invalid", "true")  # it was pressed, and has no word
+    assert len(started) == 1 and found(window).pictures[0].caption == "a red fox"
+    page.unroute_all(behavior="ignoreErrors")
     assert window.complaints == []
 
 
@@ -221,7 +244,7 @@ def test_what_is_put_in_before_the_first_look_was_answered_joins_nothing_deleted
         else:
             route.continue_()
 
-    context = browser.new_context()
+    context = opened(browser)
     other = context.new_page()
     other.route("**/gradio_api/run/predict", hold_the_first_look)
     other.goto(window.address)

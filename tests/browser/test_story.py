@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import comes_to_rest, unfold
 from PIL import Image
 from playwright.sync_api import expect
 from safetensors.numpy import load_file, save_file
@@ -22,10 +23,6 @@ PROMPT = "zxy_style apple on a blue background"
 def starter(window):
     if not bases.list_bases(Studio(window.home)):
         pytest.skip("This copy of the app has no starter, the base that the story is played on.")
-
-
-def open_details(page, name):
-    page.locator(f"{name} button.label-wrap").click()
 
 
 def drawn(page, window):
@@ -59,7 +56,7 @@ def train(page):
     expect(page.locator("#plan")).to_contain_text("pictures,")
     page.locator("#trigger input").fill("zxy_style")
     expect(page.locator("#verdict")).to_contain_text("good trigger word")
-    open_details(page, "#details")
+    unfold(page, "details")
     page.locator("#setting-steps input").fill(str(STEPS))
     page.locator("#setting-sample_every input").fill(str(STEPS // 2))
     page.locator("#setting-sample_prompts textarea").fill(PROMPT)
@@ -73,14 +70,9 @@ def nobody_looks(page):
     hidden = "is => { Object.defineProperty(document, 'hidden', {get: () => is, configurable: true}); "
     hidden += "document.dispatchEvent(new Event('visibilitychange')); }"
     page.evaluate(hidden, True)
-    page.wait_for_timeout(1500)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(2500)
-    assert asked == []
-    page.evaluate(hidden, False)
-    page.wait_for_timeout(2000)
-    assert asked
+    comes_to_rest(page)
+    with page.expect_request("**/run/predict"):
+        page.evaluate(hidden, False)
 
 
 def test_from_pictures_to_a_drawing_with_two_loras(page, window):
@@ -104,7 +96,7 @@ def test_from_pictures_to_a_drawing_with_two_loras(page, window):
     expect(page.locator("#stack-0 input[role=combobox]")).to_have_value("zxy_style")
     expect(page.locator("#stack-0 input[type=number]")).to_have_value("1")
     page.locator("#prompt textarea").fill(PROMPT)
-    open_details(page, "#draw-details")
+    unfold(page, "draw-details")
     page.locator("#random input").uncheck()
     page.locator("#seed input").fill("7")
     page.locator("#draw-steps input").fill("6")

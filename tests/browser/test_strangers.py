@@ -3,12 +3,12 @@
 import http.server
 import json
 import threading
-import time
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import comes_to_rest, opened, until
 from PIL import Image
 from playwright.sync_api import Error, expect
 
@@ -43,7 +43,7 @@ def test_a_page_of_somebody_else_gets_nowhere_and_the_window_goes_on(page, windo
     bring_a_picture(page, tmp_path)
     shown = page.locator(".pictures img").get_attribute("src").split("file=")[1]
     port = urlsplit(page.url).port
-    page.wait_for_timeout(1500)  # until what was chosen is kept
+    comes_to_rest(page)  # and what was chosen is kept
     before = sorted(path for path in window.home.rglob("*") if path.is_file())
     addresses = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "evil.example")]
     row, answers = tell("Ways of others' pages in Chromium"), []
@@ -84,16 +84,13 @@ def test_a_link_from_elsewhere_opens_the_window_and_holds_no_handle_to_it(page, 
     """Only a click in a tab of its own may lead here; the page that opened it can neither read nor steer it."""
     other = page.context.new_page()
     other.goto(f"http://127.0.0.1:{stranger}/{PAGE.name}")
-    with page.context.expect_page() as opened:
+    with page.context.expect_page() as came:
         other.evaluate("address => { window.held = window.open(address); }", page.url)
-    opened.value.locator("#start").wait_for()
-    until = time.monotonic() + 30
-    while not other.evaluate("held.closed") and time.monotonic() < until:
-        time.sleep(0.1)
-    assert other.evaluate("held.closed"), "the opener must have been cut off"
+    came.value.locator("#start").wait_for()
+    until(page, lambda: other.evaluate("held.closed"))  # the opener is cut off
     with pytest.raises(Error):
         other.evaluate("held.document.title")
-    opened.value.close()
+    came.value.close()
     other.close()
 
 
@@ -102,15 +99,15 @@ def test_the_private_page_that_a_start_gives_the_browser_opens_the_window_once(b
     known = json.loads((window.home / "window.json").read_text())
     given = keys.page(Studio(window.home), f"http://127.0.0.1:{known['port']}/")
     address = given.as_uri()
-    context = browser.new_context()
+    context = opened(browser)
     page = context.new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.headers.get("referer", "")))
     page.goto(address)
-    page.locator("#start").wait_for(timeout=60_000)
+    page.locator("#start").wait_for()
     assert page.url == f"http://127.0.0.1:{known['port']}/" and not given.exists()
     assert not [referrer for referrer in asked if "token" in referrer or "file:" in referrer]
     assert page.evaluate("history.length") <= 2 and "token" not in page.evaluate("document.referrer")
     page.reload()
-    page.locator("#start").wait_for(timeout=60_000)
+    page.locator("#start").wait_for()
     context.close()

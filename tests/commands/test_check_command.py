@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from lora_gui.__main__ import main
+from lora_gui.commands import printable
 from tests import planted
 
 
@@ -25,14 +26,16 @@ def told(capsys):
 
 
 def test_what_is_wrong_is_printed_for_programs_and_for_people(folder, capsys):
-    Image.open(folder / "red-fox in snow 0.png").save(folder / "again.png")
+    Image.open(folder / "red-fox in snow 0.png").save(folder / "again\u202e.png")
     assert main(["check", str(folder), "--trigger", "zxy", "--json"]) == 0
     found = told(capsys)
     every = [one for picture in found["pictures"] for one in picture["findings"]]
     assert {one["kind"] for one in every} == {"same"} and set(every[0]) == {"kind", "severity", "says", "remedy"}
     assert {one["kind"] for one in found["set"]} == {"few", "uncaptioned", "trigger"}
     assert main(["check", str(folder), "--goal", "character", "--base", "starter"]) == 0
-    assert "shows the same as" in capsys.readouterr().out
+    people = capsys.readouterr().out
+    assert "shows the same as again .png" in people and "\u202e" not in people
+    assert printable("\x1b[2J\n\u072a") == " [2J\n\u072a"
     assert main(["check", str(folder), "--resolution", "-5", "--json"]) == 1
     assert told(capsys)["error"] == "Resolution must be at least 64."
 

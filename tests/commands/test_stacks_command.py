@@ -1,12 +1,16 @@
 """`fight` and `mix` on the command line: what a program reads of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lora_gui.__main__ import main
+from lora_gui.protocol import events
+from lora_gui.protocol.jobs import MixJob
 from lora_gui.studio.paths import HOME, Studio
+from lora_gui.studio.tasks import process
 from lora_gui.studio.things import loras
 from tests import making
 
@@ -38,6 +42,20 @@ def test_loras_are_compared_and_mixed_into_one(studio, command):
     assert code == 0 and made["kept"] == pytest.approx(1) and "keeps 100.0 %" in made["said"]
     assert loras.describe(Path(made["lora"])).trigger == "zxy"
     assert command("fight", "both", "fox")[1]["matrix"][0][1] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_mix_replaces_no_lora_that_came_under_its_name_meanwhile(studio, command, monkeypatch):
+    fox = making.lora(studio, "fox")
+
+    def ask(kind, lines, log):
+        shutil.copy(fox, MixJob.model_validate_json(lines[0]).out)
+        making.lora(studio, "both", 0.75)
+        return [events.Mixed(1.0, 4, 1, 100), events.Done()]
+
+    monkeypatch.setattr(process, "ask", ask)
+    code, made = command("mix", "fox=0.5", "--out", "both")
+    assert code == 0 and Path(made["lora"]).name == "both-2.safetensors"
+    assert (studio.loras / "both.safetensors").read_bytes() != fox.read_bytes() and len([*studio.loras.iterdir()]) == 3
 
 
 @pytest.mark.parametrize(

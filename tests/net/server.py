@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
-PIECE = 16 << 10  # bytes that are sent at once
+PIECE, DROP = 16 << 10, 1 << 10  # bytes that are sent at once, and of a line that is all but dead each 0.05 s
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Fault:
     times: int = 1
     reply: Reply | None = None  # instead of the real one
     cut_after: int = -1  # bytes of the body, and the line drops
+    drip_after: int = -1  # bytes of the body, and the rest takes minutes: whoever wants to meet it on its way has time
     length: int = -1  # what Content-Length or Content-Range says instead of the truth
     spoil: bool = False  # every byte of the body is changed
     ignores_ranges: bool = False
@@ -197,12 +198,14 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             if asked.method == "HEAD":
                 return
             whole = reply.body if fault.cut_after < 0 else reply.body[: fault.cut_after]
-            for start in range(0, len(whole), PIECE):
-                piece = whole[start : start + PIECE]
+            start = 0
+            while start < len(whole):
+                drips = 0 <= fault.drip_after <= start
+                piece = whole[start : start + (DROP if drips else PIECE)]
+                start += len(piece)
                 asked.sent.append(len(piece))  # first: who has the last byte may ask at once what was sent
                 self.wfile.write(piece)
-                if server.rate:
-                    time.sleep(len(piece) / server.rate)
+                time.sleep(0.05 if drips else len(piece) / server.rate if server.rate else 0)
             if fault.cut_after >= 0 or fault.length >= 0:
                 self._drop()
 
