@@ -9,6 +9,7 @@ from lora_gui.formats import base_files, noise_kind
 
 UNPACKED, QUANTISED = "unpacked", "quantised"  # folders in the cache: single-file bases as folders, quantised networks
 CLASS_PICTURES = "class-pictures"  # folder in it of what bases drew of a class, to be learnt beside the user's pictures
+NAMING = "bring.lock"  # file in it that is locked by whoever gives a LoRA of the studio a name
 INDEX = "index.json"  # the last file of a quantised network; without it the folder does not count
 _DTYPES = "torch.bfloat16", "torch.float16"  # that quantised networks compute in; the second on older cards
 _VERSIONS = {UNPACKED: 3, QUANTISED: 2}  # of how they are made; a change makes older ones be left alone

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lora_gui.errors import UserError
-from lora_gui.formats.magnitude import OVER_INPUTS, of_outputs
 
 if TYPE_CHECKING:
     import torch
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 class Layer:
     """The adapter of one layer in fp32: its weight changes by alpha / rank * up @ down (Hu et al. 2021).
 
-    `down` is (rank, in) or (rank, in, k, k), `up` (out, rank) or (out, rank, 1, 1); `magnitude`, (out,), makes it a
-    DoRA (Liu et al. 2024): the norm of each output's weights.
+    `down` is (rank, in) or (rank, in, k, k), `up` (out, rank) or (out, rank, 1, 1); `magnitude` makes it a DoRA (Liu et
+    al. 2024): the norm of each output's weights, (out,), or that of each input's, (1, in).
     """
 
     down: torch.Tensor
@@ -35,6 +34,11 @@ class Layer:
         """The update of the layer's weight at strength 1, in the weight's own shape."""
         product = self.up.flatten(1) @ self.down.flatten(1)
         return (self.alpha / self.rank * product).view(self.up.shape[0], *self.down.shape[1:])
+
+    @property
+    def over_inputs(self) -> bool:
+        """Whether it is a DoRA whose magnitudes are those of inputs."""
+        return self.magnitude is not None and self.magnitude.ndim > 1
 
     @property
     def changes(self) -> bool:
@@ -106,10 +110,10 @@ def is_lokr(layers: Layers) -> bool:
     return any(isinstance(layer, Kronecker) for layer in layers.values())
 
 
-def layer_from(tensors: LayerTensors, alpha_of: Callable[[int], float | None] = lambda rank: None) -> Layer:
+def layer_from(tensors: LayerTensors, alpha_of: Callable[[int], float | None], over_inputs: bool) -> Layer:
     """A layer from its tensors; where there is no alpha among them it is what `alpha_of` its rank says, or the rank.
 
-    Raises UserError where down or up is missing, they do not match, or the magnitude is not one per output.
+    Raises UserError where down or up is missing, or they do not match.
     """
     down, up, magnitude = tensors.get("down"), tensors.get("up"), tensors.get("magnitude")
     if down is None or up is None or down.ndim < 2 or up.ndim < 2 or down.shape[0] != up.shape[1]:
@@ -119,22 +123,16 @@ def layer_from(tensors: LayerTensors, alpha_of: Callable[[int], float | None] = 
         down=down.float(),
         up=up.float(),
         alpha=float(down.shape[0]) if alpha is None else alpha,
-        magnitude=None if magnitude is None else _of_outputs(magnitude, up.shape[0]),
+        magnitude=None if magnitude is None else magnitude.float().reshape((1, -1) if over_inputs else -1),
     )
-
-
-def _of_outputs(magnitude: torch.Tensor, out: int) -> torch.Tensor:
-    """(out,) of what is (out,), (out, 1) or (out, 1, 1, 1) in kohya files and (1, out, 1, 1) in those of peft."""
-    if not of_outputs(magnitude.shape, out):
-        raise UserError(OVER_INPUTS, "Ask its maker for a plain LoRA.")
-    return magnitude.float().flatten()
 
 
 def check_shapes(layers: Layers, shapes: Shapes) -> None:
     """Raises UserError unless every layer fits the weight it is for."""
     for name, layer in layers.items():
         weight = shapes[name]
-        if layer.down.shape[1:] != weight[1:] or layer.up.shape[0] != weight[0]:
+        per_input = () if layer.magnitude is None else layer.magnitude.shape[1:]
+        if layer.down.shape[1:] != weight[1:] or layer.up.shape[0] != weight[0] or per_input not in ((), weight[1:2]):
             raise other_sizes()
 
 

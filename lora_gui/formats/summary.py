@@ -17,7 +17,7 @@ from lora_gui.formats.dialects import DIALECTS
 from lora_gui.formats.header import DOWN, Header
 from lora_gui.formats.identify import identify, unplaced
 from lora_gui.formats.leftover import sentence
-from lora_gui.formats.magnitude import OVER_INPUTS, of_outputs
+from lora_gui.formats.magnitude import UNFIT, over_inputs
 from lora_gui.formats.metadata import trigger_of
 from lora_gui.formats.naming import in_base
 
@@ -156,8 +156,8 @@ def _oddities(
         yield "It is a DoRA: at strengths other than 1, programs differ in what they draw with it."
     if is_lokr:
         yield "It is a LoKr: programs that do not read LyCORIS draw nothing with it."
-    if any(not of_outputs(shape, out) for shape, out in _magnitudes(header)):
-        yield OVER_INPUTS
+    if over_inputs(_magnitudes(header), dialect == "diffusers") is None:
+        yield UNFIT
     if any(re.match(r"lora_te|text_encoder", name) for name in header.tensors):
         yield "It changes a text encoder too, so that words mean something else in the whole prompt."
     if not says.get("modelspec.architecture") and not says.get("ss_base_model_version"):

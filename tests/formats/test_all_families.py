@@ -12,7 +12,7 @@ from lora_gui import families
 from lora_gui.engine.load import lora
 from lora_gui.errors import UserError
 from lora_gui.families import family
-from lora_gui.formats import dialects
+from lora_gui.formats import dialects, magnitude
 from lora_gui.formats.factors import read_factors
 from lora_gui.formats.header import read_header
 from lora_gui.formats.identify import identify
@@ -186,13 +186,51 @@ def test_the_layers_of_which_a_familys_files_can_say_a_dora_are_those_that_its_f
     assert own.facts.layers_of_dora == tuple(said)
 
 
-def test_a_dora_over_inputs_is_refused_plainly(shapes):
-    name = next(name for name in shapes["sd1"] if name.endswith("attn1.to_q"))
-    facts, layer = FAMILIES["sd1"].facts, layers_for("sd1", shapes)[name]
-    tensors = dialects.build({name: layer}, facts)
-    module = next(iter(tensors)).partition(".")[0]
-    with pytest.raises(UserError, match="cannot be applied exactly"):
-        dialects.parse(tensors | {f"{module}.dora_scale": torch.ones(1, layer.down.shape[1])}, {}, "kohya", None, facts)
+def over_inputs(layers):
+    """The layers with magnitudes of inputs."""
+    magnitudes = {name: torch.rand(1, one.down.shape[1]) for name, one in layers.items()}
+    return {name: Layer(one.down, one.up, one.alpha, magnitudes[name]) for name, one in layers.items()}
+
+
+def test_a_dora_over_inputs_is_read_and_written_exactly_but_not_learnt_further(shapes):
+    facts, layers = FAMILIES["sd1"].facts, over_inputs(layers_for("sd1", shapes))
+    for dialect in ("kohya", "comfy"):
+        tensors = dialects.build(layers, facts, dialect)
+        back = dialects.parse(tensors, {}, dialect, shapes["sd1"], facts)
+        assert_same(layers, back)
+        assert all(torch.equal(back[name].magnitude, layer.magnitude) for name, layer in layers.items())
+    with pytest.raises(UserError, match="cannot be trained further"):
+        dialects.parse(tensors, {}, dialect, shapes["sd1"], facts, learns=True)
+    with pytest.raises(UserError, match="diffusers does not read"):
+        dialects.build(layers, facts, "diffusers")
+    module = next(key for key in tensors if key.endswith(".dora_scale"))
+    with pytest.raises(UserError, match="other sizes"):
+        dialects.parse(tensors | {module: torch.ones(1, 7)}, {}, dialect, shapes["sd1"], facts)
+
+
+def test_what_the_magnitudes_of_a_square_convolution_are_of_is_told_by_the_others_or_by_who_wrote_the_file():
+    linear, square, longer = ((1, 64), 32), ((1, 32, 1, 1), 32), ((1, 64, 1, 1), 32)
+    for by_peft in (True, False):
+        assert magnitude.over_inputs([square], by_peft) is not by_peft
+        assert magnitude.over_inputs([square, linear], by_peft) and magnitude.over_inputs([longer, square], by_peft)
+        for of_outputs in ((32,), (32, 1), (32, 1, 1, 1)):
+            assert magnitude.over_inputs([square, (of_outputs, 32)], by_peft) is False
+            assert magnitude.over_inputs([linear, (of_outputs, 32)], by_peft) is None
+        for unfit in ((31,), (), (2, 32), (1, 32, 2), (1, 32, 2, 1), (32, 2)):
+            assert magnitude.over_inputs([(unfit, 32)], by_peft) is None
+
+
+@pytest.mark.parametrize("key", ["sd3", "flux1"])
+def test_a_dora_over_inputs_is_neither_fused_nor_taken_apart(shapes, key):
+    facts, layers = FAMILIES[key].facts, layers_for(key, shapes)
+    with pytest.raises(UserError, match="DoRA over inputs"):
+        dialects.build(over_inputs(layers), facts, "kohya")
+    tensors = dialects.build(layers, facts, "kohya")
+    ends = "lora_down.weight"
+    halves = {name.removesuffix(ends): one for name, one in tensors.items() if name.endswith(ends)}
+    tensors |= {f"{module}dora_scale": torch.ones(1, *down.shape[1:]) for module, down in halves.items()}
+    with pytest.raises(UserError, match="DoRA over inputs"):
+        dialects.parse(tensors, {}, "kohya", shapes[key], facts)
 
 
 def test_a_fused_layer_whose_parts_share_their_down_half_is_taken_apart(shapes):

@@ -17,6 +17,7 @@ from lora_gui.families import family
 from lora_gui.formats import dialects
 from lora_gui.formats.header import all_finite, read_header
 from lora_gui.formats.lora_file import Layer
+from lora_gui.formats.magnitude import UNFIT
 from lora_gui.formats.spelling import canonical
 from lora_gui.formats.summary import summary
 from lora_gui.protocol.events import Note
@@ -264,14 +265,14 @@ def test_an_alpha_of_eight_bits_is_told_exactly(tmp_path, layers, value):
     assert loras.describe(path).alpha == value
 
 
-def test_inspect_and_reading_say_the_same_of_a_dora_over_inputs(tmp_path, layers):
+def test_inspect_and_reading_say_the_same_of_a_dora_that_cannot_be_applied(tmp_path, layers):
     name = next(iter(layers))
     tensors = dialects.build({name: layers[name]}, SD1)
     module = next(iter(tensors)).partition(".")[0]
-    path = save(
-        tmp_path / "a.safetensors", tensors | {f"{module}.dora_scale": torch.ones(1, layers[name].down.shape[1])}
-    )
+    inputs = layers[name].down.shape[1]
+    path = save(tmp_path / "a.safetensors", tensors | {f"{module}.dora_scale": torch.ones(1, inputs)})
+    assert UNFIT not in summary(path, read_header(path), KNOWN).odd and dialects.read(path, None, SD1, KNOWN)
+    save(path, tensors | {f"{module}.dora_scale": torch.ones(1, inputs, 2)})
     with pytest.raises(UserError) as caught:
         dialects.read(path, None, SD1, KNOWN)
-    odd = summary(path, read_header(path), KNOWN).odd
-    assert any(sentence and sentence in caught.value.what for sentence in odd)
+    assert UNFIT in summary(path, read_header(path), KNOWN).odd and UNFIT in caught.value.what

@@ -160,6 +160,20 @@ def test_a_lokr_of_a_kind_that_does_not_learn_here_is_drawn_with_and_not_trained
         dialects.read(path, shapes, FACTS, KNOWN, learns=True)
 
 
+@pytest.mark.parametrize("kind", ["LoHa", "LoKr conv", "LoHa conv", "diff conv"])
+def test_the_magnitudes_of_inputs_are_kept_and_stay_so_when_converted(tmp_path, shapes, kind):
+    path, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    name, delta = made(path, kind, shapes)
+    (inputs, *kernel), module = shapes[name][1:], f"lora_unet_{name.partition('.')[2].replace('.', '_')}"
+    magnitude = torch.rand(1, inputs, *[1 for _ in kernel])
+    made(path, kind, shapes, **{f"{module}.dora_scale": magnitude})
+    list(convert(ConvertJob(file=str(path), to="kohya", out=str(out))))
+    for file in (path, out):
+        layer = dialects.read(file, shapes, FACTS, KNOWN)[name]
+        torch.testing.assert_close(layer.delta(), delta, rtol=1e-4, atol=1e-4)
+        assert torch.equal(layer.magnitude, magnitude.view(1, -1))
+
+
 @pytest.mark.parametrize("kind", ["LoHa", "LoKr", "LoKr small"])
 def test_an_alpha_that_is_infinite_is_refused_where_it_counts(tmp_path, shapes, kind):
     path = tmp_path / "a.safetensors"

@@ -1,9 +1,10 @@
 """LoRAs at their strengths in the layers of a base: added to its weights, or beside them as one low-rank product.
 
 W' = W + sum_k s_k D_k, with D = alpha / r B A of a plain LoRA (Hu et al. 2021), and of a DoRA (Liu et al. 2024) what it
-changes as trained, m (W + B A) / |W + B A| - W, which is (c - 1) W + c B A with c = m / |W + B A| of each output. So 0
-is the base, 1 is what was learnt, and DoRAs add up like the rest; ComfyUI and Forge do the same, while peft puts s into
-the norm. What is computed starts from the base's own weights each time, so that nothing drifts.
+changes as trained, m (W + B A) / |W + B A| - W, which is (c - 1) W + c B A with c = m / |W + B A| of each output, or
+W (c - 1) + B A c of each input. So 0 is the base, 1 is what was learnt, and DoRAs add up like the rest; ComfyUI and
+Forge do the same, while peft puts s into the norm. What is computed starts from the base's own weights each time, so
+that nothing drifts.
 
 Beside the weights it is two small products, or where there are so many tokens that it is less arithmetic, B A added to
 the weight for this use alone, as it is dequantised.
@@ -23,7 +24,9 @@ from lora_gui.engine.load.quantize import QuantizedLinear
 
 Weight = Callable[[str], float]  # the strength of an adapter in a layer, by part and module path
 Share = tuple[str, float]  # an adapter of a layer and its strength there
+Gains = dict[int, torch.Tensor]  # what is added to W per W: 0 by output, (out, 1, ...), and 1 by input, (1, in, ...)
 
+_NOT_ZERO = torch.finfo(torch.float32).eps  # beside norms, as LyCORIS and ComfyUI have it
 _COPIED = 1 / 4  # of what is free that copies may take: the steps and the decoder need the rest
 
 
@@ -97,9 +100,9 @@ class Applied:
         return forward
 
     def _put_beside(self, path: str, layer: Any) -> None:
-        base, (down, up, gain) = layer.get_base_layer(), self._sum(path, layer)
+        base, (down, up, gains) = layer.get_base_layer(), self._sum(path, layer)
         kind = _Linear if isinstance(base, nn.Linear) else _Convolution
-        layer.forward = kind(base, down, up, gain).forward
+        layer.forward = kind(base, down, up, gains).forward
 
     def _merge(self, path: str, layer: Any) -> None:
         weight = layer.get_base_layer().weight.data
@@ -110,39 +113,52 @@ class Applied:
         original = self._originals.get(path)
         if original is None:
             original = self._originals[path] = weight.clone()
-        down, up, gain = self._sum(path, layer)
-        flat = original.flatten(1).float()
-        flat = flat if gain is None else flat * gain[:, None]
+        down, up, gains = self._sum(path, layer)
+        flat = _with(gains, original.float()).flatten(1)
         up, down = up.flatten(1), down.flatten(1)
         if weight.dtype == torch.float32 and weight.is_contiguous():
             torch.addmm(flat, up, down, out=weight.view_as(flat))
         else:
             weight.copy_(torch.addmm(flat, up, down).view_as(weight))
 
-    def _sum(self, path: str, layer: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """All that counts in a layer: downs below each other, ups side by side, and the factor of W x, (out,)."""
-        downs, ups, gain = [], [], None
+    def _sum(self, path: str, layer: Any) -> tuple[torch.Tensor, torch.Tensor, Gains]:
+        """All that counts in a layer: downs below each other, ups side by side, and what is added of W itself."""
+        downs, ups, gains = [], [], Gains()
         for name, strength in self._shares[path]:
-            up = layer.lora_B[name].weight.detach() * (strength * layer.scaling[name])
+            halves = [layer.lora_B[name].weight.detach(), layer.lora_A[name].weight.detach()]
+            halves[0] = halves[0] * (strength * layer.scaling[name])
             if name in layer.lora_magnitude_vector:
-                c = self._scale(name, path, layer)
-                gain = (1.0 if gain is None else gain) + strength * (c - 1)
-                up = up * c.view(-1, *[1] * (up.ndim - 1))
-            downs.append(layer.lora_A[name].weight.detach())
-            ups.append(up)
-        return torch.cat(downs), torch.cat(ups, 1), gain
+                c, along = self._scale(name, path, layer), _along(name, layer)
+                gains[along] = gains.get(along, 0) + strength * (c - 1)
+                halves[along] = halves[along] * c
+            ups.append(halves[0])
+            downs.append(halves[1])
+        return torch.cat(downs), torch.cat(ups, 1), gains
 
     def _scale(self, name: str, path: str, layer: Any) -> torch.Tensor:
-        """c of a DoRA, (out,): its magnitudes over the norms of what it makes of the weights."""
+        """c of a DoRA, (out, 1, ...) or (1, in, ...): its magnitudes over the norms of what it makes of the weights."""
         if (name, path) not in self._scales:
             original = self._originals.get(path)
-            weight = (layer.get_base_layer().weight.detach() if original is None else original).flatten(1).float()
+            weight = (layer.get_base_layer().weight.detach() if original is None else original).float()
             halves = (layer.lora_A[name].weight, layer.lora_B[name].weight)
             down, up = (half.detach().flatten(1).to(weight.device) for half in halves)
-            norms = torch.addmm(weight, up, down, alpha=layer.scaling[name]).norm(dim=1)
-            magnitude = layer.lora_magnitude_vector[name].weight.detach().flatten()
-            self._scales[name, path] = magnitude / norms.to(magnitude.device)
+            changed = torch.addmm(weight.flatten(1), up, down, alpha=layer.scaling[name])
+            along, magnitude = _along(name, layer), layer.lora_magnitude_vector[name].weight.detach().flatten()
+            norms = changed.view(*weight.shape[:2], -1).norm(dim=(1 - along, 2)).to(magnitude.device)
+            shape = [-1 if dimension == along else 1 for dimension in range(weight.ndim)]
+            self._scales[name, path] = (magnitude / (norms + _NOT_ZERO)).view(shape)
         return self._scales[name, path]
+
+
+def _along(name: str, layer: Any) -> int:
+    """Of which dimension of the weight a DoRA's magnitudes are."""
+    return int(layer.lora_magnitude_vector[name].weight.ndim == 2)  # peft's own are (out,) and (1, out, 1, 1)
+
+
+def _with(gains: Gains, weight: torch.Tensor) -> torch.Tensor:
+    """W and what is added of it, new unless that is nothing."""
+    added = [gain.to(weight.dtype) for gain in gains.values()]
+    return torch.addcmul(weight, weight, sum(added[1:], added[0])) if added else weight
 
 
 def _by_peft(layer: Any, shares: tuple[Share, ...]) -> None:
@@ -158,7 +174,7 @@ class _Beside:
     base: Any
     down: torch.Tensor  # (sum of ranks, in), or of a convolution (sum of ranks, in, height, width)
     up: torch.Tensor  # (out, sum of ranks), or (out, sum of ranks, 1, 1)
-    gain: torch.Tensor | None  # (out,)
+    gains: Gains
 
     def halves(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """Both in what is computed in, kept so."""
@@ -166,15 +182,16 @@ class _Beside:
             self.down, self.up = self.down.to(dtype), self.up.to(dtype)
         return self.down, self.up
 
-    def computed(self, x: torch.Tensor, outputs: int) -> torch.Tensor:
-        """What the base computes, W x times the gain; `outputs` is the dimension of the layer's outputs."""
-        y: torch.Tensor = self.base(x)
-        if self.gain is None:
+    def computed(self, x: torch.Tensor, channels: int) -> torch.Tensor:
+        """What the base computes, with the gains; `channels` is the dimension of the layer's inputs and outputs."""
+        shape = [1] * x.ndim
+        shape[channels] = -1
+        gains = {along: gain.to(x.dtype).view(shape) for along, gain in self.gains.items()}
+        y: torch.Tensor = self.base(torch.addcmul(x, x, gains[1]) if 1 in gains else x)
+        if 0 not in gains:
             return y
-        shape = [1] * y.ndim
-        shape[outputs] = -1
-        gain, bias = self.gain.to(y.dtype).view(shape), self.base.bias
-        return y * gain if bias is None else torch.addcmul(bias.view(shape), y - bias.view(shape), gain)
+        plain, bias = self.base(x) if 1 in gains else y, self.base.bias
+        return torch.addcmul(y, plain if bias is None else plain - bias.view(shape), gains[0])
 
 
 class _Linear(_Beside):
@@ -194,11 +211,10 @@ class _Linear(_Beside):
         return not as_it_is and x.numel() // inputs * (inputs + outputs) > inputs * outputs
 
     def _weight(self, dtype: torch.dtype) -> torch.Tensor:
-        """c W + B A (out, in), for one use."""
+        """W, its gains and B A (out, in), for one use."""
         quantised = isinstance(self.base, QuantizedLinear)
         weight = self.base.dequantised(dtype) if quantised else self.base.weight
-        if self.gain is not None:
-            weight = weight * self.gain.to(dtype)[:, None]
+        weight = _with(self.gains, weight)
         return torch.addmm(weight, self.up, self.down, out=weight if quantised else None)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from lora_gui.engine.draw.pipeline import Pipeline, encoded
 from lora_gui.engine.draw.stack import Stack
-from lora_gui.engine.load import device, loading, prediction, unpack
+from lora_gui.engine.load import device, loading, prediction, quantize, unpack
 from lora_gui.engine.load.opening import opening
 from lora_gui.families import family
 from lora_gui.families.base import Tensors
@@ -45,7 +45,8 @@ class Opened:
     def load(self, job: DrawJob) -> Iterator[Event]:
         """Load what is drawn with: whole, or as it is held in training, without the large text encoders."""
         parts: dict[str, Any] | None = None
-        if job.precision in ("bf16", "fp16") and self.dtype == torch.float32:
+        in_few_bits = job.precision in quantize.PRECISIONS
+        if job.precision and not in_few_bits and self.dtype == torch.float32 != device.dtype_of(job.precision):
             job = job.model_copy(update={"precision": "int8"})  # as little memory
             yield Note("Your processor is slow in 16 bits, so the base is held in 8 and draws a little differently.")
         if job.precision:

@@ -80,8 +80,9 @@ def training_dtype(
     """Compute dtype of a training, and a sentence where it is another than its precision says, or a slow one."""
     dtype, quick = dtype_of(precision), capability is None or capability >= _BF16_SINCE
     if on_processor and (own := _of_processor(dtype)) != dtype:
-        slow, more = ("fp16", "bf16") if own == torch.bfloat16 else ("16 bits", "fp32, which takes more memory")
-        return own, f"Your processor is slow in {slow}, so this is computed in {more}."
+        if own == torch.bfloat16:
+            return own, "Your processor is slow in fp16, so this is computed in bf16."
+        return own, "Your processor is slow in 16 bits, so this is computed in fp32, which takes more memory."
     if dtype == torch.float32 or facts.learns_in_fp16 and (quick or dtype == torch.float16):
         return dtype, ""
     if facts.learns_in_fp16:

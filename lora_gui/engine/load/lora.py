@@ -132,7 +132,10 @@ def set_weights(parts: Parts, layers: Layers, name: str) -> None:
         layer.lora_B[name].float().weight.data.copy_(new.up)
         if new.magnitude is not None:
             magnitude = layer.lora_magnitude_vector[name].float().weight
-            magnitude.data.copy_(new.magnitude.view(magnitude.shape))
+            if new.over_inputs:  # which peft has not: it stays (1, in)
+                magnitude.data = new.magnitude.to(magnitude.device, copy=True)
+            else:
+                magnitude.data.copy_(new.magnitude.view(magnitude.shape))
 
 
 def get_weights(parts: Parts, name: str) -> Layers:

@@ -5,10 +5,11 @@ How each is run, its family says; knows no family and no class of a network by n
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from accelerate import init_empty_weights
 from torch import nn
 
 from lora_gui import families
-from lora_gui.engine.load import loading, offload
+from lora_gui.engine.load import loading, offload, quantize
+from lora_gui.engine.load.device import dtype_of
+from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
 from lora_gui.engine.memory.tracker import forward
 from lora_gui.engine.train.cache import CAPTIONS_AT_ONCE
 from lora_gui.errors import UserError
@@ -79,6 +82,27 @@ def build(component: Component, dtype: torch.dtype) -> nn.Module:
     return module.eval()
 
 
+@lru_cache(maxsize=8)
+def short(component: str, precision: str) -> tuple[nn.Module, list[Blocks]]:
+    """Shortened, of its JSON; the same for whoever asks, as does each change of a setting: some take long to build."""
+    if precision in quantize.PRECISIONS:
+        found = copy.deepcopy(short(component, "bf16"))
+        quantize.replace(found[0], precision, torch.device("meta"))
+        return found
+    whole = build(json.loads(component), dtype_of(precision))
+    return whole, shorten(whole)
+
+
+def block_facts(one: Component, precision: str) -> dict[str, Any]:
+    """What a network weighs, whole and in each of the blocks that can wait in RAM; bytes."""
+    module, runs = short(json.dumps(one), precision)
+    times = times_of(runs)
+    found = offload.blocks(module) if loading.can_checkpoint_gradients(module) else []
+    sizes = [offload.size(block) for _, block in found for _ in range(times(block))]
+    left_out = sum((run.times - 1) * loading.nbytes(run.second) for run in runs)
+    return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
+
+
 def shortened(component: Component, text: TextLoad) -> Component:
     """A text encoder up to the last of its layers that is used, without a head."""
     if not text.layers:
@@ -96,6 +120,12 @@ def read_text(module: Any, text: TextLoad, count: int) -> Any:
         mask = torch.empty((count, 1, tokens, tokens), dtype=torch.bool, device="meta")
         return module(ids, attention_mask=mask, output_hidden_states=True, use_cache=False)
     return module(ids, output_hidden_states=text.hidden_states)
+
+
+def last_states(module: Any, text: TextLoad, count: int) -> torch.Tensor:
+    """Of `count` captions."""
+    states: torch.Tensor = read_text(module, text, count).last_hidden_state
+    return states
 
 
 def text_facts(one: Component, text: TextLoad) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from lora_gui.engine.load import loading, lora, offload, quantize
 from lora_gui.engine.load.device import dtype_of
 from lora_gui.engine.load.sparing import tile
 from lora_gui.engine.memory import networks
-from lora_gui.engine.memory.block_dedup import Blocks, shorten, times_of
+from lora_gui.engine.memory.block_dedup import Blocks, times_of
 from lora_gui.engine.memory.networks import Component, Components
 from lora_gui.engine.memory.tracker import Trace, forward, keeping_scores, training
 from lora_gui.engine.train import graphs, recompute
@@ -74,7 +74,8 @@ class Planner:
         load = family.workload({name: one["config"] for name, one in base.items()})
         self.drawn = load.drawn
         self.denoisers = {name.rpartition("/")[2]: (base[name], run) for name, run in _there(load.denoisers, base)}
-        self.texts = [(networks.shortened(base[name], text), text) for name, text in _there(load.texts, base)]
+        self.texts = {name: (networks.shortened(base[name], text), text) for name, text in _there(load.texts, base)}
+        self.texts_learn = type(family).text_encoders is not Family.text_encoders
         self.encoders = [
             (base[name], run, torch.bfloat16 if name in load.in_16_bits else torch.float32)
             for name, run in _there(load.encoders, base)
@@ -125,7 +126,7 @@ class Planner:
         """One step: at its most in the backward, or where the gradients are gathered once the activations have gone."""
         trace, held = self.train(settings), self._lora(settings)
         working = max(0, max(trace.peak, held["gathered"]) - trace.saved)
-        lora, stays = sum(held[key] for key in _HELD), self._waiting() if self.unified else 0
+        lora, stays = sum(held[key] for key in _HELD), self._waiting(settings) if self.unified else 0
         return Phase(weights=self._resident(settings) + stays, lora=lora, saved=trace.saved, working=working)
 
     def sample(self, settings: TrainSettings) -> Phase:
@@ -138,7 +139,7 @@ class Planner:
         trace, told = partial(self._draw_trace, side=side, precision=precision), (side, self.drawn, precision)
         drawn = (self._once(["draw", one, *told], partial(trace, one, run)) for one, run in self.denoisers.values())
         stages = [Phase(weights, lora, working=max(facts["peak"] for facts in drawn))]
-        for decoder in (self._decoder(one, run, side) for one, run in self.decoders):
+        for decoder in (self._decoder(one, run, side, precision) for one, run in self.decoders):
             weights += decoder["weights"]
             stages.append(Phase(weights, lora, working=decoder["peak"]))
         return max(stages, key=lambda stage: stage.total)
@@ -171,15 +172,16 @@ class Planner:
         base = self.offloaded(settings)
         if settings.precision not in quantize.PRECISIONS or settings.streamed_blocks:
             base = self.weights(settings.precision)
-        waiting = self._waiting()
+        waiting = self._waiting(settings)
         if recompute.wanted(settings, _META) == "blocks_in_ram":
             kept = self.train(settings.model_copy(update={"gradient_checkpointing": "blocks"}))
             waiting += max(0, kept.saved - self.train(settings).saved)
         return _PROCESS + max(base + waiting, sum(facts["weights"] for facts in self._texts()))
 
-    def _waiting(self) -> float:
+    def _waiting(self, settings: TrainSettings) -> float:
         """Weights of what decodes, from one drawing to the next."""
-        return sum(self._decoder(one, run, SIDES[-1])["weights"] for one, run in self.decoders)
+        decoders = (self._decoder(one, run, SIDES[-1], settings.precision) for one, run in self.decoders)
+        return sum(decoder["weights"] for decoder in decoders)
 
     def _resident(self, settings: TrainSettings) -> float:
         """Weights on the card while it trains: the base, and text encoders that learn too."""
@@ -187,18 +189,24 @@ class Planner:
         for facts in self._blocks(settings.precision):
             sizes = _last(facts["sizes"], settings.streamed_blocks)
             total += facts["weights"] - sum(sizes) + (offload.RING * max(sizes) if sizes else 0)
-        return total + (sum(facts["weights"] for facts in self._texts()) if settings.train_text_encoder else 0)
+        learners = self._learners(settings).items()
+        return total + sum(self._held(*held)["weights"] for name, held in learners if name in self.texts)
 
     def _texts(self) -> list[dict[str, Any]]:
-        return [self._once(["text", one, asdict(of)], partial(networks.text_facts, one, of)) for one, of in self.texts]
+        texts = self.texts.values()
+        return [self._once(["text", one, asdict(of)], partial(networks.text_facts, one, of)) for one, of in texts]
 
     def _blocks(self, precision: str) -> list[dict[str, Any]]:
-        parts = [one for one, _ in self.denoisers.values()]
-        return [self._once(["blocks", one, precision], partial(self._block_facts, one, precision)) for one in parts]
+        return [self._held(one, precision) for one, _ in self.denoisers.values()]
 
-    def _decoder(self, one: Component, run: Run, side: int) -> dict[str, Any]:
+    def _held(self, one: Component, precision: str) -> dict[str, Any]:
+        return self._once(["blocks", one, precision], partial(networks.block_facts, one, precision))
+
+    def _decoder(self, one: Component, run: Run, side: int, precision: str) -> dict[str, Any]:
         """Tile by tile, as far as it can do so."""
-        return self._once(["decode", one, side], partial(networks.facts, one, run, 1, side, prepare=tile))
+        dtype = dtype_of(precision)
+        key = ["decode", one, side, dtype.itemsize]
+        return self._once(key, partial(networks.facts, one, run, 1, side, dtype, prepare=tile))
 
     def _lora(self, settings: TrainSettings) -> dict[str, int]:
         told = settings.model_dump(include={*lora.SHAPING, "optimizer", "precision", "accumulation"})
@@ -207,8 +215,17 @@ class Planner:
 
     def _learning(self, settings: TrainSettings) -> list[Any]:
         """The parts that are trained, and which of their layers."""
-        parts = {name: one for name, (one, _) in self.denoisers.items()}
+        parts = {name: one for name, (one, _) in self._learners(settings).items()}
         return [parts, [self.family.targets(part, settings.layers) for part in parts]]
+
+    def _learners(self, settings: TrainSettings) -> dict[str, tuple[Component, str]]:
+        """The parts that are trained, and the precision that each is held in: text encoders are never quantised."""
+        found: dict[str, tuple[Component, str]]
+        found = {name: (one, settings.precision) for name, (one, _) in self.denoisers.items()}
+        if settings.train_text_encoder and self.texts_learn:
+            whole = "bf16" if settings.precision in quantize.PRECISIONS else settings.precision
+            found |= {name: (one, whole) for name, (one, _) in self.texts.items()}
+        return found
 
     def _lora_facts(self, settings: TrainSettings) -> dict[str, int]:
         _, runs, masters = self._with_lora(settings)
@@ -230,11 +247,13 @@ class Planner:
         Where only some layers learn, all of their kind count: what was left out stands for other blocks by name.
         """
         settings = settings.model_copy(update={"only_layers": ()})
-        key = json.dumps([settings.precision, settings.layers, *(getattr(settings, name) for name in lora.SHAPING)])
+        learners = self._learners(settings)
+        told = settings.precision, settings.layers, *learners, *(getattr(settings, name) for name in lora.SHAPING)
+        key = json.dumps(told)
         if key not in self._carrying:
             parts, left = {}, []
-            for name, (one, _) in self.denoisers.items():
-                parts[name], runs = copy.deepcopy(_network(json.dumps(one), settings.precision))
+            for name, (one, precision) in learners.items():
+                parts[name], runs = copy.deepcopy(networks.short(json.dumps(one), precision))
                 left += runs
             with _META:
                 lora.add_new(parts, self.family, settings, "planned")
@@ -242,24 +261,18 @@ class Planner:
             self._carrying = {key: (parts, left, masters)}
         return self._carrying[key]
 
-    def _block_facts(self, one: Component, precision: str) -> dict[str, Any]:
-        module, runs = _network(json.dumps(one), precision)
-        times = times_of(runs)
-        found = offload.blocks(module) if loading.can_checkpoint_gradients(module) else []
-        sizes = [offload.size(block) for _, block in found for _ in range(times(block))]
-        left_out = sum((run.times - 1) * loading.nbytes(run.second) for run in runs)
-        return {"weights": loading.nbytes(module) + left_out, "sizes": sizes}
-
     def _draw_trace(self, one: Component, run: Run, side: int, precision: str) -> dict[str, Any]:
-        module, runs = _network(json.dumps(one), precision)
+        module, runs = networks.short(json.dumps(one), precision)
         return forward(module, partial(run, module, self.drawn, side, dtype_of(precision)), runs).to_json()
 
     def _train_trace(self, settings: TrainSettings) -> Trace:
         parts, runs, masters = self._with_lora(settings)
-        for part in parts.values():
-            recompute.apply(part, recompute.wanted(settings, _META), _META)
         load = settings.batch_size, settings.resolution, dtype_of(settings.precision)
-        calls = [partial(self.denoisers[name][1], part, *load) for name, part in parts.items()]
+        texts = {name: text for name, (_, text) in self.texts.items() if name in parts}
+        calls = [partial(networks.last_states, parts[name], text, load[0]) for name, text in texts.items()]
+        for name, (_, run) in self.denoisers.items():
+            recompute.apply(parts[name], recompute.wanted(settings, _META), _META)
+            calls.append(partial(run, parts[name], *load))
         return training(parts.values(), calls, [one for master in masters for one in master.buffers()], runs)
 
     def _once(self, key: list[Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -276,17 +289,6 @@ class Planner:
                     files.write_json(path, found)
             self._known[digest] = found
         return self._known[digest]
-
-
-@lru_cache(maxsize=8)
-def _network(component: str, precision: str) -> tuple[nn.Module, list[Blocks]]:
-    """Shortened, of its JSON; the same for whoever asks, as does each change of a setting: some take long to build."""
-    if precision in quantize.PRECISIONS:
-        found = copy.deepcopy(_network(component, "bf16"))
-        quantize.replace(found[0], precision, _META)
-        return found
-    whole = networks.build(json.loads(component), dtype_of(precision))
-    return whole, shorten(whole)
 
 
 def _last(sizes: list[int], count: int) -> list[int]:

@@ -31,7 +31,7 @@ def require(job: DrawJob, folder: Path, family: Family, where: torch.device, dty
     is_drawn = not settings.picture or settings.denoising > 0  # else it is enlarged alone, in tiles of the base's size
     if not job.cache or not is_drawn or settings.width * settings.height <= width * height:
         return
-    free, precision = _free(where), job.precision or _NAMES[dtype]
+    free, precision = _free(where), _NAMES[dtype] if dtype == torch.float32 else job.precision or _NAMES[dtype]
     try:
         base = job.base.model_copy(update={"path": str(folder)})
         planner = Planner(networks.components(base), family, Path(job.cache), where.type == "mps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Iterator
@@ -16,14 +17,16 @@ from lora_gui import families, files
 from lora_gui.engine.train import checkpoint
 from lora_gui.errors import UserError
 from lora_gui.facts import Facts
-from lora_gui.formats import dialects, header, lycoris, metadata
+from lora_gui.formats import cache_names, dialects, header, lycoris, metadata
 from lora_gui.formats.lora_file import Layers, Shapes
 from lora_gui.protocol.events import Done, Event, Note, Stopped
 from lora_gui.protocol.jobs import KeepJob, TrainJob
+from lora_gui.protocol.lock import Lock
 from lora_gui.protocol.task_folder import TaskFolder
 
 # magnitudes are as large as the base's weights, so that rounding would show
 _IN_FULL = (".alpha", ".dora_scale", ".lora_magnitude_vector.weight")
+_PATIENCE = 120.0  # seconds
 
 
 class NoEffectError(UserError):
@@ -104,11 +107,26 @@ def publish(data: bytes, job: TrainJob) -> tuple[Path, str]:
     for path in sorted(folder.glob("*.safetensors")):
         if _holds(path, told):
             return path, files.sha256(path)
-    path = files.free_name(folder, job.name, ".safetensors")
-    files.write_bytes(path, data)
+    with _naming(job):
+        path = files.free_name(folder, job.name, ".safetensors")
+        files.write_bytes(path, data)
     if files.sha256(path) != digest:
         raise UserError(f"{path.name} reads differently from what was written.", "Check the disk, then resume the run.")
     return path, digest
+
+
+@contextlib.contextmanager
+def _naming(job: TrainJob) -> Iterator[None]:
+    """While nobody else gives a LoRA of the studio a name; who takes too long for that is not waited for."""
+    lock = Lock(Path(job.cache, cache_names.NAMING))
+    if job.cache:
+        with contextlib.suppress(OSError, UserError):  # what was learnt is not lost for a lock that a drive refuses
+            files.make_folder(lock.path.parent)
+            lock.hold(_PATIENCE)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _holds(path: Path, told: tuple[Any, ...]) -> bool:

@@ -110,6 +110,8 @@ def parse(
         layers |= DIALECTS[dialect].parse(_spelt_anew(halved(tensors)), metadata, facts, shapes)
     if not finite:
         raise UserError("Some of its values are not numbers, so it would spoil every drawing.", "Use another LoRA.")
+    if learns and any(layer.over_inputs for layer in layers.values()):
+        raise UserError("This LoRA is a DoRA over inputs, which cannot be trained further here.", "Begin anew.")
     return layers
 
 

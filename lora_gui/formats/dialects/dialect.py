@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from lora_gui.formats.lora_file import (
     other_sizes,
     unknown_layers,
 )
+from lora_gui.formats.magnitude import UNFIT, over_inputs
 from lora_gui.formats.naming import TEXT_LAYERS, Translation, in_base, in_file, is_text
 from lora_gui.formats.spelling import QKV
 
@@ -68,10 +69,11 @@ class Dialect:
             if role in found.setdefault(names, {}):
                 raise _twice(key)
             found[names][role] = tensors[key]
+        over = self._over_inputs(found.values())
         layers: Layers = {}
         for names, roles in found.items():
             own = [in_base(name.rstrip(SWAPPED), shapes) for name in names]
-            stored = layer_from(roles, partial(self.alpha_of, own[0], metadata))
+            stored = layer_from(roles, partial(self.alpha_of, own[0], metadata), over)
             stored = _swapped(stored) if names[0].endswith(SWAPPED) else stored
             stored = _reshaped(stored, shapes[own[0]][1:] if shapes else _inputs_by_name(stored, own[0], facts))
             for name, layer in _split(own, stored, facts, shapes):
@@ -81,6 +83,14 @@ class Dialect:
         if shapes is not None:
             check_shapes(layers, shapes)
         return layers
+
+    def _over_inputs(self, found: Iterable[LayerTensors]) -> bool:
+        """Whether the magnitudes of a file are those of inputs. Raises UserError where they cannot be told."""
+        dora = (roles for roles in found if {"magnitude", "up"} <= roles.keys() and roles["up"].ndim)
+        over = over_inputs(((roles["magnitude"].shape, roles["up"].shape[0]) for roles in dora), self.folds_alpha)
+        if over is None:
+            raise UserError(UNFIT, "Ask its maker for a plain LoRA.")
+        return over
 
     def unplaced(self, keys: Collection[str], facts: Facts, shapes: Shapes | None = None) -> list[str]:
         """The tensors of a file, by their names, that `parse` leaves out."""
@@ -114,15 +124,18 @@ class Dialect:
             if not self.folds_alpha:
                 tensors[f"{module}.{suffixes['alpha']}"] = layer.down.new_tensor(layer.alpha)
             if layer.magnitude is not None:
-                tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude.view(self._magnitude(layer.down.ndim))
+                tensors[f"{module}.{suffixes['magnitude']}"] = layer.magnitude.view(self._magnitude(layer))
         return tensors
 
-    def _magnitude(self, dimensions: int) -> list[int]:
-        """Shape of a magnitude: (out, 1, ...) in kohya's files, (out,) in peft's, (1, out, 1, 1) of convolutions."""
-        ones = [1] * (dimensions - 2)
+    def _magnitude(self, layer: Layer) -> list[int]:
+        """Shape of a magnitude: (out, 1, ...) in kohya's files, (out,) in peft's, (1, out, 1, 1) of convolutions; of
+        inputs (1, in, ...). Raises UserError where that is none of peft's."""
+        ones = [1] * (layer.down.ndim - 2)
+        if self.folds_alpha and layer.over_inputs:
+            raise UserError("This LoRA is a DoRA over inputs, which diffusers does not read.", "Keep it as it is.")
         if self.folds_alpha:
             return [1, -1, *ones] if ones else [-1]
-        return [-1, 1, *ones]
+        return [1, -1, *ones] if layer.over_inputs else [-1, 1, *ones]
 
     def _pairs(self, facts: Facts, shapes: Shapes | None) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Every name a layer can have in a file, and the module paths it adapts: several where it is fused."""

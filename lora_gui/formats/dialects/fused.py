@@ -15,12 +15,13 @@ def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
     """One layer with the updates of `layers`, each on its own `outs` output rows; None is no update.
 
     `down` is concatenated, `up` block-diagonal: where all have the same rank and alpha, every value stays as it is.
-    Raises UserError where some are DoRAs and others are absent.
+    Raises UserError where some are DoRAs and others are absent, and where they are DoRAs over inputs.
     """
     import torch  # here, so that names are told without it
 
     there = [layer for layer in layers if layer is not None]
     first = there[0]
+    _check(first)
     magnitudes = [layer.magnitude for layer in there if layer.magnitude is not None]
     if magnitudes and len(magnitudes) < len(layers):
         raise UserError(
@@ -47,8 +48,10 @@ def fuse(layers: list[Layer | None], outs: list[int]) -> Layer:
 def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
     """The updates of the layers fused into one, each of its own `outs` output rows; None where there is none.
 
-    Where `up` is block-diagonal, `down` is split into the same blocks, else every layer has the whole of it.
+    Where `up` is block-diagonal, `down` is split into the same blocks, else every layer has the whole of it. Raises
+    UserError where it is a DoRA over inputs.
     """
+    _check(layer)
     rows = layer.up.split(outs)
     columns = _blocks(rows) or [slice(0, layer.rank)] * len(outs)
     magnitudes = [None] * len(outs) if layer.magnitude is None else list(layer.magnitude.split(outs))
@@ -58,6 +61,13 @@ def split(layer: Layer, outs: list[int]) -> list[Layer | None]:
         absent = magnitude is None and not part.up.any() and not part.down.any()  # `fuse` put zeros for it
         parts.append(None if absent else part)
     return parts
+
+
+def _check(layer: Layer) -> None:
+    """The norm of an input's weights is over all that is fused, of which a layer apart knows nothing."""
+    if layer.over_inputs:
+        what = "This LoRA is a DoRA over inputs, of layers that are fused in one kind of file and apart in the other."
+        raise UserError(what, "Keep it as it is, or use a plain LoRA.")
 
 
 def _blocks(rows: tuple[torch.Tensor, ...]) -> list[slice] | None:
@@ -92,5 +102,5 @@ def halves_swapped(layer: Layer) -> Layer:
         layer.down,
         torch.cat(layer.up.chunk(2)[::-1]),
         layer.alpha,
-        None if magnitude is None else torch.cat(magnitude.chunk(2)[::-1]),
+        magnitude if magnitude is None or layer.over_inputs else torch.cat(magnitude.chunk(2)[::-1]),
     )

@@ -1,5 +1,6 @@
 """Whether a base fits this computer: in which precision it is held to draw with, and what a training would lack."""
 
+import functools
 import shutil
 from pathlib import Path
 from typing import Any, get_args
@@ -30,7 +31,8 @@ def held(studio: Studio, base: Base) -> dict[str, Any]:
     gib, halved = gpu.memory(), _halved(base)
     if not gib:
         room = _SHARE * psutil.virtual_memory().total / _GIB - _DRAWING
-        return {} if 2 * halved <= room else {"precision": "bf16" if halved <= room else "nf4"}
+        in_half = "bf16" if computes_in_16_bits() else "int8"
+        return {} if 2 * halved <= room else {"precision": in_half if halved <= room else "nf4"}
     if halved + _DRAWING <= gib:
         return {}
     try:
@@ -46,9 +48,25 @@ def said(base: Base, held: dict[str, Any]) -> str:
     return f"{base.title} has no room here in full, so it draws in {bits} bits, a little differently." if bits else ""
 
 
+def is_large(base: Base) -> bool:
+    """Whether a base could be too large for a computer."""
+    return _halved(base) > _SMALL
+
+
 def is_tight(base: Base) -> bool:
     """Whether there is a GPU, and a base that could be too large for it."""
-    return bool(gpu.memory()) and _halved(base) > _SMALL
+    return bool(gpu.memory()) and is_large(base)
+
+
+@functools.cache
+def computes_in_16_bits() -> bool:
+    """Whether torch has kernels for bf16 on this processor: where it has AVX-512, which numpy tells without torch's
+    being loaded. A few of Intel's newest are quick by other means, of which numpy does not know."""
+    import numpy as np  # most commands do not need it
+
+    simd: Any = np.show_config(mode="dicts")
+    found = simd["SIMD Extensions"]
+    return "X86_V4" in (*found["baseline"], *found["found"])
 
 
 def require(studio: Studio, base: Base, settings: TrainSettings) -> None:
@@ -59,10 +77,12 @@ def require(studio: Studio, base: Base, settings: TrainSettings) -> None:
     found = bases.networks(base)
     if 2 * sum(found.values()) / _GIB <= _SMALL:
         return
-    text, precision = {part for part in found if is_text(_name(part))}, settings.precision
-    parts = {part: count * (2.0 if part in text else _BYTES[precision]) / _GIB for part, count in found.items()}
+    text, precision, gib = {part for part in found if is_text(_name(part))}, settings.precision, gpu.memory()
+    widened = not gib and _BYTES[precision] == 2.0 and not computes_in_16_bits()
+    size = _BYTES["fp32" if widened else precision]
+    parts = {part: count * (2.0 if part in text else size) / _GIB for part, count in found.items()}
     trained = {part: gib for part, gib in parts.items() if _name(part) in PARTS and part not in text}
-    smaller, gib = "Choose a smaller base, or a lower precision in Details, such as NF4.", gpu.memory()
+    smaller = "Choose a smaller base, or a lower precision in Details, such as NF4."
     if gib and not (settings.streamed_blocks and gpu.has_its_own()) and (weights := sum(trained.values())) > gib:
         what = f"{base.title} alone fills {weights:.1f} GB in this precision; your card has {gib:.0f} GB."
         raise UserError(what, smaller)

@@ -48,18 +48,21 @@ def remove(found: PictureSet, meant: Sequence[Picture], line: Line | None = None
 def _crop(found: PictureSet, meant: Sequence[Picture], line: Line) -> tuple[str, Contents]:
     """Without the borders."""
     index = picture_index.read(found.folder)
-    digests, contents, count = list(index.digests), Contents(), 0
+    digests, sizes, contents, count = list(index.digests), list(index.sizes), Contents(), 0
     for one in meant:
         picture = pixels(one.path)
         left, top, right, bottom = (side + (side > 0) for side in look.borders(picture))
         if left or top or right or bottom:
             box = (left, top, picture.width - right, picture.height - bottom)
-            inside, count = picture.crop(box), count + 1
-            contents |= {one.path.name: _png(inside), **masks.cropped(found, one, box)}
-            if len(digests) >= int(one.path.stem):
-                digests[int(one.path.stem) - 1] = picture_digest.of(inside)
+            inside, count, number = picture.crop(box), count + 1, int(one.path.stem)
+            contents |= {one.path.name: (data := _png(inside)), **masks.cropped(found, one, box)}
+            if len(digests) >= number:
+                digests[number - 1] = picture_digest.of(inside)
+            if len(sizes) >= number:
+                sizes[number - 1] = len(data)
     if contents:
-        contents[picture_index.FILE] = picture_index.written(index.model_copy(update={"digests": tuple(digests)}))
+        changed = {"digests": tuple(digests), "sizes": tuple(sizes)}
+        contents[picture_index.FILE] = picture_index.written(index.model_copy(update=changed))
     return f"The borders of {count} {'picture' if count == 1 else 'pictures'} were cropped.", contents
 
 

@@ -32,6 +32,7 @@ class Filled:
 
     stored: list[int] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     opted_out: list[int] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -59,6 +60,7 @@ def fill(studio: Studio, folder: Path, found: Sequence[Incoming], captions: Sequ
         shrunk += decoded.shrunk
         filled.stored.append(number)
         filled.digests.append(decoded.digest)
+        filled.sizes.append(len(decoded.data))
         said = [*decoded.notes, *_opted_out(source, decoded.marks)]
         filled.remarks += [plain(source.in_words(remark)) for remark in said]
         filled.opted_out += [len(filled.stored)] * bool(decoded.marks)

@@ -13,7 +13,7 @@ from pathlib import Path
 from lora_gui import families, files
 from lora_gui.drive import require_new
 from lora_gui.errors import UserError, nearest
-from lora_gui.formats import dialects, edit, metadata, peft_settings, programs
+from lora_gui.formats import cache_names, dialects, edit, metadata, peft_settings, programs
 from lora_gui.formats.base_files import SUFFIX as SUFFIX
 from lora_gui.formats.header import ANOTHER_COPY, all_finite, plain, read_header, state
 from lora_gui.formats.metadata import THUMBNAIL, strength_of, trigger_of
@@ -116,7 +116,8 @@ def take_in(studio: Studio, path: Path, name: str = "") -> LoraInfo:
 def naming(studio: Studio) -> AbstractContextManager[None]:
     """While nobody else gives a LoRA of the studio a name: from its choice until the file has it, which may take long.
     Raises UserError where others take too long."""
-    return Lock(studio.cache / "bring.lock").alone(PATIENCE, "Other LoRAs are just being brought here or renamed.")
+    lock = Lock(studio.cache / cache_names.NAMING)
+    return lock.alone(PATIENCE, "Other LoRAs are just being brought here or renamed.")
 
 
 def require_usable(path: Path) -> None:

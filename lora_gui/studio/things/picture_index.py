@@ -42,6 +42,7 @@ class Index(BaseModel):
     notes: tuple[str, ...] = ()
     repeats: tuple[Repeats, ...] = ()
     digests: tuple[str, ...] = ()  # of their pixels
+    sizes: tuple[int, ...] = ()  # of their files, in bytes, 0 where not known: one replaced by hand has another
     opted_out: tuple[int, ...] = ()  # numbers of those whose file said that it may not be learnt from
     left: tuple[LeftOut, ...] = ()
     removed: tuple[int, ...] = ()  # numbers of those that were taken out, and can be put back

@@ -166,6 +166,7 @@ def _index(
         notes=tuple(remarks),
         repeats=picture_index.repeats(numbers),
         digests=tuple(filled.digests),
+        sizes=tuple(filled.sizes),
         opted_out=tuple(filled.opted_out),
         left=tuple(intake.left) + tuple(left) + tuple(filled.left) + tuple(captions.unused(filled.stored)),
     )
@@ -179,7 +180,7 @@ def load(folder: Path) -> PictureSet:
 def _read(folder: Path) -> PictureSet:
     began, index = time.time(), picture_index.read(folder)
     pictures: list[Picture] = []
-    remarks = list(index.notes)
+    remarks, replaced = list(index.notes), list[str]()
     for number, (label, counts) in enumerate(zip(index.labels, index.counts(), strict=False), start=1):
         path, lines = folder / f"{number:04}.png", tuple[str, ...]()
         if not path.is_file():
@@ -189,9 +190,15 @@ def _read(folder: Path) -> PictureSet:
         except UserError as error:  # deleted, or no text any more
             remarks.append(f"{error.what} {error.remedy}")
         digest = index.digests[number - 1] if number <= len(index.digests) else ""
+        if number <= len(index.sizes) and index.sizes[number - 1] not in (0, path.stat().st_size):
+            digest = ""  # which was of what it was before
+            replaced.append(label)
         crop, several = index.crops.get(number, MIDDLE), lines if len(lines) > 1 else ()
         told = (label, counts, digest, number in index.opted_out, crop, several)
         pictures.append(Picture(path, " ".join(lines), *told))
+    if replaced:
+        who = f"{replaced[0]} was" if len(replaced) == 1 else f"{len(replaced)} pictures, such as {replaced[0]}, were"
+        remarks.append(f"{who} changed in the folder of your studio. What lies there now is learnt.")
     return PictureSet(folder, index.called(len(pictures)), tuple(pictures), tuple(remarks), index.left, began)
 
 

@@ -64,11 +64,13 @@ def _joined(folder: Path, came: Path) -> set_changes.Made:
         if mask_beside(source).is_file():
             contents[mask_beside(target).name] = mask_beside(source)
     digests = [*index.digests, *[""] * (begin - len(index.digests)), *more.digests]
+    sizes = [*index.sizes, *[0] * (begin - len(index.sizes)), *more.sizes]
     changed = {
         "labels": (*index.labels, *more.labels),
         "notes": (*index.notes, *more.notes),
         "repeats": picture_index.repeats(index.counts() + more.counts()),
         "digests": tuple(digests),
+        "sizes": tuple(sizes),
         "opted_out": (*index.opted_out, *(begin + number for number in more.opted_out)),
         "left": (*index.left, *more.left),
     }
@@ -143,6 +145,7 @@ def _fill(partial: Path, found: PictureSet, meant: Sequence[Picture], title: str
         labels=tuple(one.label for one in meant),
         repeats=picture_index.repeats([one.repeats for one in meant]),
         digests=tuple(one.digest for one in meant),
+        sizes=tuple(one.path.stat().st_size for one in meant),
         opted_out=tuple(at for at, one in enumerate(meant, start=1) if one.opted_out),
         crops={at: one.crop for at, one in enumerate(meant, start=1) if one.crop != MIDDLE},
     )

@@ -9,7 +9,7 @@ from lora_gui.errors import SettingError, UserError
 from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import fit, gpu
-from lora_gui.studio.capacity.estimate import estimate
+from lora_gui.studio.capacity.estimate import estimate, measured
 from lora_gui.studio.library import scan
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import runs
@@ -172,8 +172,10 @@ def in_words(studio: Studio, plan: Planned, found: pictures.PictureSet | None) -
         return counted + markup.quiet(f"{what} in Details to see how long this takes.")
     minutes = estimate(studio, plan.settings, plan.base)
     time = markup.duration(minutes * 60) if minutes is not None else "time known after the first steps"
+    if minutes is not None and measured(studio, plan.settings, plan.base) is None:
+        time += " with nothing else running"
     steps = markup.counted(plan.settings.steps, "step")
-    memory = "" if fit.is_tight(plan.base) else ", fits in memory"  # else the bar below says how much it takes
+    memory = "" if fit.is_large(plan.base) else ", fits in memory"  # else with a card the bar below tells of it
     return counted + markup.quiet(f"{steps}, {time}{memory}, on {plan.base.title}")
 
 

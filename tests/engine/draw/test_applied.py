@@ -17,8 +17,8 @@ FAMILY = tiny.QuickStableDiffusion1()
 
 
 @functools.cache
-def made(base, rank, layers="all", dora=False):
-    """Random layers of a LoRA, which no test changes."""
+def made(base, rank, layers="all", dora=None):
+    """Random layers of a LoRA, which no test changes; of a DoRA whose magnitudes are of dimension `dora` of weights."""
     parts, settings = FAMILY.denoisers(base, CPU, torch.float32), TrainSettings(rank=rank, alpha=3, layers=layers)
     lora.add_new(parts, FAMILY, settings, "new")
     chance = torch.Generator().manual_seed(rank)
@@ -26,10 +26,16 @@ def made(base, rank, layers="all", dora=False):
     return {
         name: Layer(
             one.down, torch.randn(one.up.shape, generator=chance) * 0.1, one.alpha,
-            weights[name.partition(".")[2]].base_layer.weight.flatten(1).norm(dim=1).detach() * 1.3 if dora else None,
+            None if dora is None else norms(weights[name.partition(".")[2]].base_layer.weight.detach(), dora) * 1.3,
         )
         for name, one in lora.get_weights(parts, "new").items()
     }  # fmt: skip
+
+
+def norms(weight, along):
+    """(out,) or (1, in): of all weights of each output or of each input."""
+    squares = weight.transpose(0, along).flatten(1).square().sum(1).sqrt()
+    return squares[None] if along else squares
 
 
 def predicted(parts, dtype=torch.float32):
@@ -48,8 +54,9 @@ def by_hand(base, *parts_of_stack):
             weight = parts["unet"].get_submodule(name.removeprefix("unet.")).weight.data
             change = one.delta()
             if one.magnitude is not None:
-                whole = (weight + change).flatten(1)
-                change = (one.magnitude[:, None] * whole / whole.norm(dim=1, keepdim=True)).view_as(weight) - weight
+                whole, along = weight + change, one.magnitude.ndim - 1
+                factors = (one.magnitude / norms(whole, along)).view([-1, 1] if along == 0 else [1, -1])
+                change = factors.view(*factors.shape, *[1] * (weight.ndim - 2)) * whole - weight
             sums[name] = sums.get(name, 0) + (strength(name) if callable(strength) else strength) * change
     for name, change in sums.items():
         parts["unet"].get_submodule(name.removeprefix("unet.")).weight.data += change
@@ -62,9 +69,12 @@ def use(applied, merged, **strengths):
 
 @pytest.fixture
 def stacked(base):
-    """A base with two LoRAs and a DoRA in it, none of which counts yet."""
+    """A base with two LoRAs and two DoRAs in it, none of which counts yet."""
     parts = FAMILY.denoisers(base, CPU, torch.float32)
-    layers = {"one": made(base, 2), "two": made(base, 4, "attention"), "dora": made(base, 3, "linear", dora=True)}
+    layers = {
+        "one": made(base, 2), "two": made(base, 4, "attention"),
+        "dora": made(base, 3, "linear", dora=0), "over_inputs": made(base, 2, "all", dora=1),
+    }  # fmt: skip
     for name, one in layers.items():
         lora.add(parts, one, name)
     applied = Applied(parts)
@@ -76,14 +86,14 @@ def stacked(base):
 def test_a_stack_with_a_dora_is_the_exact_weighted_sum_and_leaves_no_trace(base, stacked, merged):
     parts, applied, layers = stacked
     plain = predicted(parts)
-    for one, two, dora in ((0.5, -1.0, 0.7), (0.8, 0.0, 1.0), (0.0, 0.3, -0.4)):
-        use(applied, merged, one=one, two=two, dora=dora)
-        wanted = predicted(by_hand(base, (layers["one"], one), (layers["two"], two), (layers["dora"], dora)))
+    for strengths in ((0.5, -1.0, 0.7, 0.0), (0.8, 0.0, 1.0, 0.6), (0.0, 0.0, 0.0, 1.0), (0.0, 0.3, -0.4, 0.0)):
+        use(applied, merged, **dict(zip(layers, strengths, strict=True)))
+        wanted = predicted(by_hand(base, *zip(layers.values(), strengths, strict=True)))
         torch.testing.assert_close(predicted(parts), wanted, rtol=1e-3, atol=1e-4)
         assert not torch.allclose(wanted, plain, atol=1e-2)
     first = predicted(parts)
     for _ in range(6):
-        use(applied, merged, one=0.37, dora=0.11)
+        use(applied, merged, one=0.37, dora=0.11, over_inputs=0.3)
         predicted(parts)
     use(applied, merged, one=0.0, two=0.3, dora=-0.4)
     assert torch.equal(predicted(parts), first)  # no drift
@@ -149,9 +159,9 @@ def test_beside_a_base_in_8_bits_the_stack_is_the_sum_as_well(base):
     torch.testing.assert_close(predicted(parts), both, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("gain", [None, torch.linspace(0.5, 2, 96)], ids=["plain", "dora"])
+@pytest.mark.parametrize("along", [(), (0,), (1,), (0, 1)], ids=["plain", "dora", "over inputs", "both"])
 @pytest.mark.parametrize("precision", ["", "int8", "nf4"])
-def test_few_tokens_and_many_come_to_the_same_product_by_different_ways(precision, gain):
+def test_few_tokens_and_many_come_to_the_same_product_by_different_ways(precision, along):
     chance = torch.Generator().manual_seed(0)
     base = torch.nn.Linear(64, 96).requires_grad_(False)
     if precision:
@@ -159,10 +169,12 @@ def test_few_tokens_and_many_come_to_the_same_product_by_different_ways(precisio
         in_few_bits._buffers.update(in_few_bits.quantise(base.weight))
         base = in_few_bits
     before, ways = base.weight.clone(), []
-    beside = _Linear(base, torch.randn(8, 64, generator=chance), torch.randn(96, 8, generator=chance), gain)
+    gains = {0: torch.linspace(-0.5, 1, 96)[:, None], 1: torch.linspace(-0.3, 0.8, 64)[None]}
+    gains = {key: gains[key] for key in along}
+    beside = _Linear(base, torch.randn(8, 64, generator=chance), torch.randn(96, 8, generator=chance), gains)
     for tokens in (2, 4096):
         x = torch.randn(1, tokens, 64, generator=chance)
-        weight = (before if gain is None else before * gain[:, None]) + beside.up @ beside.down
+        weight = before * (1 + sum(gains.values())) + beside.up @ beside.down
         torch.testing.assert_close(beside.forward(x), x @ weight.t() + base.bias, rtol=1e-4, atol=1e-3)
         ways.append(beside._changes_weight(x))
     assert ways == [False, True] and torch.equal(base.weight, before)
@@ -199,8 +211,9 @@ def test_in_16_bits_the_product_is_in_16_bits_too(base):
     assert held == {torch.bfloat16}
 
 
-def test_a_dora_beside_blocks_in_ram_is_measured_by_their_weights(base):
-    layers, drawn = made(base, 3, "linear", dora=True), []
+@pytest.mark.parametrize("along", [0, 1], ids=["outputs", "inputs"])
+def test_a_dora_beside_blocks_in_ram_is_measured_by_their_weights(base, along):
+    layers, drawn = made(base, 3, "linear", dora=along), []
     for streamed in (0, 2):
         parts = FAMILY.denoisers(base, CPU, torch.float32, loading.denoiser(TrainSettings(streamed_blocks=streamed)))
         lora.add(parts, layers, "dora")
@@ -209,3 +222,18 @@ def test_a_dora_beside_blocks_in_ram_is_measured_by_their_weights(base):
         use(applied, False, dora=0.7)
         drawn.append(predicted(parts))
     assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("along", [0, 1], ids=["outputs", "inputs"])
+@pytest.mark.parametrize("merged", [True, False], ids=["in the weights", "beside them"])
+def test_outputs_and_inputs_without_any_weight_stay_so_in_a_dora(along, merged):
+    base = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 4)})
+    base["a"].weight.data.select(along, 1).zero_()
+    weight, x = base["a"].weight.detach().clone(), torch.eye(4)[None]
+    parts = {"unet": base}
+    lora.add(parts, {"unet.a": Layer(torch.zeros(1, 4), torch.zeros(4, 1), 1.0, 1.5 * norms(weight, along))}, "dora")
+    applied = Applied(parts)
+    applied.changed()
+    use(applied, merged, dora=1.0)
+    with torch.no_grad():
+        torch.testing.assert_close(base["a"](x), x @ (1.5 * weight).t() + base["a"].bias)

@@ -37,3 +37,15 @@ def test_a_dora_keeps_what_each_of_its_layers_gives(tmp_path):
     more = planner._lora(settings_of("sd15", dora=True))["weights"] - planner._lora(settings_of("sd15"))["weights"]
     assert 0 < more < 0.05 * planner._lora(settings_of("sd15"))["weights"]
     assert 1.05 * plain.saved < dora.saved < 1.6 * plain.saved
+
+
+def test_a_text_encoder_that_learns_has_a_lora_and_keeps_what_its_backward_needs(tmp_path):
+    planner = planner_of("sd15", tmp_path)
+    assert planner._learners(settings_of("sd15")).keys() == planner.denoisers.keys() == {"unet"}
+    planner.denoisers = {}  # which would take seconds
+    one, two = (settings_of("sd15", train_text_encoder=True, batch_size=n, precision="int8") for n in (1, 2))
+    assert planner._lora(one)["weights"] == 4 * 12 * 4 * 2 * 768 * 16  # bytes, layers, projections, halves, width, rank
+    assert planner.least(one) > 2 * 123.06e6  # in 16 bits, whatever the rest is held in
+    states = 12 * 77 * 768 * 2  # bytes of what the layers give of one caption
+    saved = [planner.train(settings).saved for settings in (one, two)]
+    assert 5 * states < saved[0] < 0.6 * saved[1]

@@ -1,5 +1,7 @@
 """What is published is finite, has an effect and is what was written."""
 
+from pathlib import Path
+
 import pytest
 import safetensors.torch
 import torch
@@ -9,7 +11,9 @@ from lora_gui.engine.train import publish
 from lora_gui.engine.train.publish import NoEffectError
 from lora_gui.errors import UserError
 from lora_gui.families import family
+from lora_gui.formats import cache_names
 from lora_gui.formats.lora_file import Layer
+from lora_gui.protocol.lock import Lock, is_held
 from tests import tiny
 
 FACTS = family("sd1").facts
@@ -67,3 +71,13 @@ def test_files_of_others_are_never_overwritten(job):
     two, _ = publish.publish(publish.encode(job, FACTS, layers(2.0), 4), job)
     again, _ = publish.publish(publish.encode(job, FACTS, layers(1.0), 4), job)
     assert (one.name, two.name, again) == ("tiny.safetensors", "tiny-2.safetensors", one)
+
+
+def test_nobody_else_gives_a_name_meanwhile_and_one_who_does_not_end_is_not_waited_for(job, monkeypatch):
+    naming, write, held = Path(job.cache, cache_names.NAMING), files.write_bytes, []
+    monkeypatch.setattr(files, "write_bytes", lambda *given: held.append(is_held(naming)) or write(*given))
+    publish.publish(publish.encode(job, FACTS, layers(1.0), 4), job)
+    assert held == [True] and not is_held(naming)
+    monkeypatch.setattr(publish, "_PATIENCE", 0.0)
+    with Lock(naming):
+        assert publish.publish(publish.encode(job, FACTS, layers(2.0), 4), job)[0].is_file()

@@ -10,7 +10,7 @@ from lora_gui.protocol.jobs import Base, TrainJob
 from lora_gui.protocol.task_folder import Reached, TaskFolder
 from lora_gui.settings import TrainSettings
 from lora_gui.studio.capacity import estimate as module
-from lora_gui.studio.capacity.estimate import estimate
+from lora_gui.studio.capacity.estimate import estimate, measured
 from lora_gui.studio.paths import Studio
 
 BASE = Base(key="toy", title="Toy", family="sd1", path="/a base of nobody/toy")
@@ -46,6 +46,13 @@ def test_it_comes_from_the_short_result_of_the_newest_run_like_it(studio):
     run(studio, 2, done(210), first=50)  # went on from step 50: fifty steps in that time
     assert estimate(studio, TrainSettings(steps=50), BASE) == pytest.approx((10 + 200) / 60)
     assert estimate(studio, TrainSettings(steps=50, resolution=1024), BASE) is None
+
+
+def test_what_no_run_has_shown_yet_is_measured_by_none(studio, monkeypatch):
+    monkeypatch.setattr(module.bases, "ships_with_the_app", lambda base: True)
+    assert estimate(studio, TrainSettings(), BASE) and measured(studio, TrainSettings(), BASE) is None
+    run(studio, 1, done(110))
+    assert estimate(studio, TrainSettings(), BASE) == measured(studio, TrainSettings(), BASE)
 
 
 def test_what_holds_the_base_counts_as_the_passes_it_takes(studio):

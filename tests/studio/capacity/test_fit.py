@@ -2,9 +2,11 @@
 
 import json
 import os
+import platform
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
@@ -50,6 +52,26 @@ def test_too_little_memory_for_a_base_is_said_before_anything_begins(studio, lar
     assert "NF4" in caught.value.remedy
 
 
+@pytest.mark.parametrize("quick, card, gib", [(True, 0.0, 24), (False, 0.0, 46), (False, 48.0, 24)])
+def test_without_16_bits_a_processor_learns_in_32_and_needs_as_much(studio, large, quick, card, gib, monkeypatch):
+    monkeypatch.setattr(gpu, "memory", lambda: card)
+    monkeypatch.setattr(fit, "computes_in_16_bits", lambda: quick)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20 * 2**30))
+    for precision in ("bf16", "fp16"):
+        with pytest.raises(UserError, match=f"takes about {gib} GB of the computer's own memory; 20 GB are free"):
+            fit.require(studio, large, TrainSettings(precision=precision))
+
+
+def test_what_the_processor_computes_in_16_bits_is_known_without_torch():
+    import torch
+
+    fit.computes_in_16_bits.cache_clear()
+    found = fit.computes_in_16_bits()
+    assert found <= torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if platform.machine() in ("x86_64", "AMD64"):  # numpy calls it so
+        assert any("X86_V4" in names for names in np.show_config(mode="dicts")["SIMD Extensions"].values())
+
+
 def test_a_damaged_part_is_said_before_anything_begins(studio, large):
     os.truncate(studio.bases / "large" / "transformer" / "model.safetensors", 10_000)
     with pytest.raises(UserError, match="model.safetensors is cut short"):
@@ -69,10 +91,14 @@ def test_a_base_that_the_card_does_not_hold_whole_is_drawn_with_as_it_is_trained
 
 def test_without_a_card_a_base_is_drawn_with_in_as_many_bits_as_the_memory_has_room_for(studio, large, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: 0.0)
-    for gib, held in ((99, {}), (48, {"precision": "bf16"}), (16, {"precision": "nf4"})):
+    for quick, gib, precision, told in (
+        (True, 99, "", ""), (True, 48, "bf16", ""), (False, 48, "int8", "in 8 bits"), (False, 16, "nf4", "in 4 bits"),
+    ):  # fmt: skip
+        monkeypatch.setattr(fit, "computes_in_16_bits", lambda quick=quick: quick)
         monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: SimpleNamespace(total=gib * 2**30))
-        assert fit.held(studio, large) == held
-        assert ("in 4 bits" in fit.said(large, held)) == (gib == 16) and (gib == 16) == bool(fit.said(large, held))
+        held = fit.held(studio, large)
+        assert held.get("precision", "") == precision
+        assert told in fit.said(large, held) and bool(fit.said(large, held)) == bool(told)
 
 
 @pytest.fixture

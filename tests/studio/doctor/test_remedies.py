@@ -63,6 +63,7 @@ def test_each_remedy_mends_and_can_be_taken_back_and_done_again(ill, kind, says)
     _, left = line(studio, folder, kind)
     assert left is None or left.word != wrong.word
     assert set_changes.history(folder)[-1].says == says
+    assert all(one.digest for one in pictures.load(folder).pictures), "none was replaced by hand"
     set_changes.undo(folder)
     assert state(folder) == before
     set_changes.redo(folder)

@@ -395,6 +395,20 @@ def test_a_set_without_one_of_its_captions_is_used_and_says_so(studio, inbox):
     assert found.pictures[0].caption == "" and "0001.txt could not be read" in found.remarks[0]
 
 
+def test_a_picture_that_was_replaced_by_hand_is_told_and_known_by_nothing_that_the_old_one_was(studio, inbox):
+    for name in ("a.png", "b.png", "c.png"):
+        saved(inbox / name)
+    made, _ = import_pictures(studio, [inbox])
+    assert not made.remarks and all(one.learnt().digest for one in made.pictures)
+    for number, who, known in (
+        (2, "b.png was", [True, False, True]), (3, "2 pictures, such as b.png, were", [True, False, False]),
+    ):  # fmt: skip
+        Image.new("RGB", (300, 200)).save(made.folder / f"000{number}.png")
+        found = load(made.folder)
+        assert found.remarks == (f"{who} changed in the folder of your studio. What lies there now is learnt.",)
+        assert [bool(one.learnt().digest) for one in found.pictures] == known
+
+
 def test_a_set_of_an_older_version_has_no_sum_and_a_later_one_may_say_more(studio, inbox):
     saved(inbox / "a.png")
     made, _ = import_pictures(studio, [inbox])

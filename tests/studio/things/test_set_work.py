@@ -48,6 +48,9 @@ def test_pictures_are_added_with_their_captions_and_digests_and_what_is_refused_
     assert [one.repeats for one in grown.pictures] == [1, 1, 10] and all(one.digest for one in grown.pictures)
     assert "bad.png" in refused[0] and pictures.picture_sets(studio) == [made.folder]
     picture_index.check(made.folder)
+    Image.new("RGB", (200, 120), "teal").save(made.folder / "0003.png")
+    assert [bool(one.digest) for one in pictures.load(made.folder).pictures] == [True, True, False]
+    assert [bool(one.digest) for one in set_work.split(studio, made.folder, [1, 3], "b").pictures] == [True, False]
 
 
 def test_some_pictures_count_more_often_through_split_and_run_and_that_can_be_taken_back(studio, tmp_path):

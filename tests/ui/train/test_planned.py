@@ -70,3 +70,17 @@ def test_a_cloned_run_comes_to_the_same_settings_and_pictures_or_says_that_those
 def test_a_run_whose_preset_is_gone_is_cloned_with_every_setting(studio):
     draft = planned.draft_of(studio, job(studio, rank=3).model_copy(update={"preset": "gone"}))
     assert set(draft.hand) == set(TrainSettings.model_fields)
+
+
+@pytest.mark.parametrize("minutes, known, large, said", [
+    (2.0, 2.0, False, "40 steps, about 2 minutes, fits in memory, on Toy"),
+    (2.0, None, False, "40 steps, about 2 minutes with nothing else running, fits in memory, on Toy"),
+    (None, None, True, "40 steps, time known after the first steps, on Toy"),
+])  # fmt: skip
+def test_what_start_will_do_says_no_more_than_is_known(studio, minutes, known, large, said, monkeypatch):
+    shown = planned.pictures.PictureSet(Path("/set"), "set", (planned.pictures.Picture(Path("/1.png"), "", "1"),))
+    monkeypatch.setattr(planned, "estimate", lambda *asked: minutes)
+    monkeypatch.setattr(planned, "measured", lambda *asked: known)
+    monkeypatch.setattr(planned.fit, "is_large", lambda base: large)
+    plan = planned.planned(studio, TrainDraft(preset="style", hand={"steps": 40}), 1)
+    assert f">{said}<" in planned.in_words(studio, plan, shown)
