@@ -36,7 +36,7 @@ def studio(tmp_path, monkeypatch):
 def test_a_child_that_hangs_is_ended_by_force_when_it_is_asked_something(studio, asked, monkeypatch):
     monkeypatch.setattr(runs, "HANGS", 1.0)
     run = runs.start(studio, job(studio))
-    wait_until(lambda: run.status().state == "running")
+    wait_until(lambda: run.status().state == "running" and run.beat())
     os.kill(run.beat()[0], signal.SIGSTOP)
     getattr(runs, asked)(studio, run)
     wait_until(lambda: run.status().ended)
@@ -48,7 +48,7 @@ def test_a_child_that_hangs_is_ended_by_force_when_it_is_asked_something(studio,
 def test_a_hung_child_that_is_stopped_has_its_checkpoint_published(studio):
     run = ended(studio, events.Paused(3), name="fox")
     runs.resume(studio, run)
-    wait_until(lambda: run.status().state == "running")
+    wait_until(lambda: run.status().state == "running" and run.beat())
     os.kill(run.beat()[0], signal.SIGSTOP)
     run.stop()
     runs.end(studio, run)
@@ -180,6 +180,7 @@ def test_the_lock_of_a_child_is_freed_by_its_death_alone(studio):
     run = runs.start(studio, job(studio))
     task = TaskFolder(run.folder)
     assert task.lives()
+    wait_until(run.beat)  # which it says of itself a moment after it has the lock
     psutil.Process(run.beat()[0]).kill()
     wait_until(lambda: not task.lives())
     assert task.lock.exists()

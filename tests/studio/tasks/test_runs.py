@@ -178,7 +178,7 @@ def test_a_kill_by_the_system_for_memory_is_told_from_any_other(studio, monkeypa
 
 def test_a_killed_child_is_noticed_and_no_process_id_and_no_file_makes_it_look_alive(studio):
     run = runs.start(studio, job(studio))
-    wait_until(lambda: run.status().state == "running")
+    wait_until(lambda: run.status().state == "running" and run.beat())
     psutil.Process(run.beat()[0]).kill()
     wait_until(lambda: run.status().state == "failed")
     for name in ("beat.json", "child.json", "alive"):  # the last as the version before wrote it
