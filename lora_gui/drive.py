@@ -62,15 +62,16 @@ def require_new(path: Path) -> None:
 def free_stem(folder: Path, stem: str, endings: Collection[str]) -> str:
     """`stem`, or stem-2 ..., that no file in `folder` has with any of these endings; many drives know no capitals, and
     those of a Mac not how an accent is written."""
-    taken = {_folded(path.name) for path in folder.iterdir()} if os.path.isdir(folder) else set()
+    taken = {folded(path.name) for path in folder.iterdir()} if os.path.isdir(folder) else set()
     name, number = stem, 2
-    while not taken.isdisjoint(_folded(f"{name}{ending}") for ending in endings):
+    while not taken.isdisjoint(folded(f"{name}{ending}") for ending in endings):
         name, number = f"{stem}-{number}", number + 1
     return name
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())
+def folded(text: str) -> str:
+    """The form in which two names are the same: whatever their case and Unicode form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def cannot(error: OSError) -> bool:

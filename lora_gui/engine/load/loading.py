@@ -25,10 +25,11 @@ def text_encoder(kind: Any, folder: Path, device: torch.device, dtype: torch.dty
     It encodes a few captions once, so this costs about a second, and it may be larger than the denoiser itself. On a
     processor one that has no room in 32 bits is held in 16, in which some take longer.
     """
-    if device.type != "cuda":
+    if device.type == "cpu" and dtype == torch.float32:
         values = sum(single_file.read(file).values for file in folder.glob("[!.]*.safetensors"))
-        narrow = device.type == "cpu" and dtype == torch.float32 and values * dtype.itemsize > devices.free(device)
-        return whole(kind, folder, device, torch.bfloat16 if narrow else dtype)
+        dtype = torch.bfloat16 if values * dtype.itemsize > devices.free(device) else dtype
+    if device.type != "cuda":
+        return whole(kind, folder, device, dtype)
     network = whole(kind, folder, torch.device("cpu"), dtype)
     if nbytes(network) >= OFFLOADED_FROM:
         offload.BlockOffloader(network, device, len(offload.blocks(network)))

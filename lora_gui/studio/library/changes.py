@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import files
+from lora_gui.drive import folded
 from lora_gui.errors import SettingError, UserError
 from lora_gui.formats import edit
 from lora_gui.formats.header import plain
@@ -55,8 +56,8 @@ def _renamed(studio: Studio, card: Card, new: str) -> Path:
     path = card.path
     target = path.with_name(f"{new}{path.suffix}")
     moves = {path: target} | {one: path.with_name(new + one.name.removeprefix(path.stem)) for one in beside(path)}
-    taken = {one.name.casefold() for one in studio.loras.iterdir()} - {one.name.casefold() for one in moves}
-    for there in (one.name for one in moves.values() if one.name.casefold() in taken):
+    taken = {folded(one.name) for one in studio.loras.iterdir()} - {folded(one.name) for one in moves}
+    for there in (one.name for one in moves.values() if folded(one.name) in taken):
         what = f"There is a LoRA called {new} already." if there == target.name else f"There is a file {there} already."
         raise UserError(what, "Choose another name.")
     if not path.is_file():

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import drive, files
+from lora_gui.drive import folded
 from lora_gui.errors import UserError
 from lora_gui.studio.library import index, scan
 from lora_gui.studio.paths import Studio, new_id
 from lora_gui.studio.things import drawings
-from lora_gui.studio.things.sorting import folded
 
 STARS = "stars.json"  # in the folder of drawings
 _TAG = re.compile(r"\s*<lora:([^:>\n]+):([^:>\n]*)>")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_gui import families
+from lora_gui.drive import folded
 from lora_gui.errors import UserError
 from lora_gui.formats.header import plain
 from lora_gui.studio.library import notes, scan
@@ -23,7 +24,6 @@ from lora_gui.studio.library.scan import SUFFIX
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras
 from lora_gui.studio.things.loras import LoraInfo
-from lora_gui.studio.things.sorting import folded
 
 SHOWN = 12  # drawings of a card
 _ORIGINS = {"made": True, "brought": False}

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from lora_gui.drive import folded
 from lora_gui.errors import UserError
 from lora_gui.studio.things import caption_files
 from lora_gui.studio.things.caption_files import Said
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.picture_names import PictureNames
 from lora_gui.studio.things.report import CAPTION, PICTURELESS, LeftOut, left_out
-from lora_gui.studio.things.sorting import PICTURES, TAGS, TEXTS, folded
+from lora_gui.studio.things.sorting import PICTURES, TAGS, TEXTS
 
 NOBODY = "captions without a picture of their name"
 SEVERAL = "captions that could belong to several pictures, and are given to none"

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lora_gui import families, files
-from lora_gui.drive import require_new
+from lora_gui.drive import folded, require_new
 from lora_gui.errors import UserError, nearest
 from lora_gui.formats import cache_names, dialects, edit, metadata, peft_settings, programs
 from lora_gui.formats.base_files import SUFFIX as SUFFIX
@@ -24,7 +24,6 @@ from lora_gui.protocol.lock import Lock
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.tasks import process
 from lora_gui.studio.things.names import safe_name
-from lora_gui.studio.things.sorting import folded
 
 _END = 65_536  # bytes
 PATIENCE = 120.0  # seconds that whoever brings a LoRA waits for others who do

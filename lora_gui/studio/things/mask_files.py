@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from lora_gui import files
+from lora_gui.drive import folded
 from lora_gui.errors import UserError
 from lora_gui.formats import png as png_files
 from lora_gui.protocol.jobs import mask_beside
@@ -15,7 +16,7 @@ from lora_gui.studio.sandbox import several
 from lora_gui.studio.sandbox.picture_decode import DAMAGED
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.report import LeftOut, left_out
-from lora_gui.studio.things.sorting import CONTROLS, FOLDERS, MASK, PICTURES, folded
+from lora_gui.studio.things.sorting import CONTROLS, FOLDERS, MASK, PICTURES
 
 LARGEST = 40_000_000  # bytes of a mask that comes in, and
 _MOST = 90_000_000  # pixels; a picture that comes in has no more

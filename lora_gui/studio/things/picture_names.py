@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from lora_gui.drive import folded
 from lora_gui.studio.things.intake import parts_of
-from lora_gui.studio.things.sorting import PICTURES, folded
+from lora_gui.studio.things.sorting import PICTURES
 
 CAPTION_FOLDERS = {
     "captions", "caption", "txt", "txts", "text", "texts", "labels", "tags", "prompts", "annotations", "json",

@@ -1,10 +1,10 @@
 """What a file that comes in is meant as, by its name and its folders alone: picture, caption, or never learnt."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
+from lora_gui.drive import folded
 from lora_gui.studio.things.intake import Incoming
 from lora_gui.studio.things.report import CAPTION, PICTURELESS, LeftOut, left_out
 
@@ -35,11 +35,6 @@ OF_A_PICTURE = {
     "thumbnail": re.compile(r"(thumb|thumbnail|tn)[-_. ](?P<of>.+)|(?P<by>.+)[-_. ](thumb|thumbnail|tn)"),
 }
 REPEATS = re.compile(r"([1-9]\d{0,2})_(?=.*[^\W\d_])")  # no year, no date, no 01_: a number, and a word
-
-
-def folded(text: str) -> str:
-    """The form in which two names are the same: whatever their case and Unicode form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def is_caption(name: PurePosixPath) -> bool:

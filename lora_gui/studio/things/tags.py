@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from lora_gui.drive import folded
 from lora_gui.errors import UserError
 from lora_gui.studio.paths import Studio
 from lora_gui.studio.things import loras, prompt
 from lora_gui.studio.things.prompt import TAG
-from lora_gui.studio.things.sorting import folded
 
 
 class Strengths(NamedTuple):

@@ -170,9 +170,10 @@ def in_words(studio: Studio, plan: Planned, found: pictures.PictureSet | None) -
         first, *more = plan.wrong.values()
         what = f"{1 + len(more)} settings are wrong. Mend them" if more else f"{first.what} Mend it"
         return counted + markup.quiet(f"{what} in Details to see how long this takes.")
-    minutes = estimate(studio, plan.settings, plan.base)
+    known = measured(studio, plan.settings, plan.base)
+    minutes = estimate(studio, plan.settings, plan.base) if known is None else known
     time = markup.duration(minutes * 60) if minutes is not None else "time known after the first steps"
-    if minutes is not None and measured(studio, plan.settings, plan.base) is None:
+    if minutes is not None and known is None:
         time += " with nothing else running"
     steps = markup.counted(plan.settings.steps, "step")
     memory = "" if fit.is_large(plan.base) else ", fits in memory"  # else with a card the bar below tells of it
