@@ -16,7 +16,7 @@ class Frozen(BaseModel):
 
 
 class FewPictures(Frozen):
-    """Masks, what holds the base, and variants of captions."""
+    """Masks, what holds the base, and variants of captions and pictures."""
 
     masked_loss: bool = Field(
         False, title="Learn by masks",
@@ -59,6 +59,10 @@ class FewPictures(Frozen):
     further_resolutions: tuple[Annotated[int, Field(ge=64, le=2048)], ...] = Field(
         (), max_length=4, title="Further resolutions",
         description="Smaller sizes in pixels at which each picture is learnt as well, such as 512 beside 768, so that what is learnt holds in small and large drawings. Empty: none.",
+    )
+    moved_views: int = Field(
+        0, ge=0, le=31, title="Moved views",
+        description="So many times more is each picture learnt, each time moved by a few pixels, so that lines and texture are learnt wherever they fall and less by heart. 7 are plenty; what is prepared before the first step takes as many times longer. Pixel art stays on its grid. 0: none.",
     )
     timestep_bias: TimestepBias = Field(
         "balanced", title="Noise learnt more often",

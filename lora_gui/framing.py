@@ -13,6 +13,7 @@ Size = tuple[int, int]  # width, height in px
 Place = tuple[float, float]  # from left and top, 0 to 1, of what is over
 
 MIDDLE: Place = (0.5, 0.5)
+UNMOVED: Size = (0, 0)
 
 ENLARGED = 1.05  # at most, but for small pictures that would lose much by it
 _STRETCHED = 1.5  # at most, for those
@@ -27,12 +28,14 @@ _LONGEST = 8.0  # longer side by the shorter, about; far beyond it Stable Diffus
 class Framing:
     """A picture of `original` px, scaled until it covers its `bucket`, and what stands over cropped.
 
-    Of what is over, `place` says how much is cropped at the left and at the top.
+    Of what is over, `place` says how much is cropped at the left and at the top. `moved` is how many px further to the
+    right and down it is seen; beyond its edges, mirrored.
     """
 
     original: Size
     bucket: Size
     place: Place = MIDDLE
+    moved: Size = UNMOVED
 
     @property
     def scale(self) -> float:
@@ -47,7 +50,7 @@ class Framing:
 
     @property
     def corner(self) -> Size:
-        """Left and top of what stays, in px of the scaled picture."""
+        """Left and top of what stays, in px of the scaled picture, unless it is moved."""
         left, top = (
             int((side - to) * share) for side, to, share in zip(self.scaled, self.bucket, self.place, strict=True)
         )
@@ -56,8 +59,8 @@ class Framing:
     @property
     def mirrored(self) -> Framing:
         """That of the mirrored picture, whose left was the right."""
-        left, top = self.place
-        return replace(self, place=(1 - left, top))
+        (left, top), (right, down) = self.place, self.moved
+        return replace(self, place=(1 - left, top), moved=(-right, down))
 
     @property
     def cropped(self) -> float:

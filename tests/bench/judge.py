@@ -202,6 +202,7 @@ class Course:
     strong: bool
     seed: int = 0
     palette: np.ndarray = field(default_factory=lambda: PALETTE)  # backgrounds, (colour, 3)
+    evenly: bool = False  # all answers equally often, however many pictures each has
 
 
 def learn(network: Network, classes: nn.Parameter, pictures: np.ndarray, labels: np.ndarray, course: Course) -> None:
@@ -211,9 +212,9 @@ def learn(network: Network, classes: nn.Parameter, pictures: np.ndarray, labels:
     optimizer = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=course.steps, pct_start=0.1)
     network.train().to(memory_format=torch.channels_last)
-    small = cut_out(pictures)
+    small, order = cut_out(pictures), _order(labels, course.evenly)
     for step in range(course.steps):
-        chosen = rng.integers(len(pictures), size=64)
+        chosen = order[rng.integers(len(order), size=64)]
         x = disturb(on_colours(small[chosen], rng, course.palette), rng, course.strong)
         scores = 16 * network(x.contiguous(memory_format=torch.channels_last)) @ F.normalize(classes, dim=1).T
         loss = F.cross_entropy(scores, torch.from_numpy(labels[chosen]), label_smoothing=0.05)
@@ -223,6 +224,13 @@ def learn(network: Network, classes: nn.Parameter, pictures: np.ndarray, labels:
         schedule.step()
         if (step + 1) % 100 == 0:
             print(f"judge {step + 1}/{course.steps} loss {loss.item():.3f}", file=sys.stderr, flush=True)
+
+
+def _order(labels: np.ndarray, evenly: bool) -> np.ndarray:
+    """The numbers of the pictures to choose from, those of scarce answers more than once if `evenly`."""
+    most = np.bincount(labels).max()
+    each = [np.resize(np.flatnonzero(labels == one), most) for one in np.unique(labels)]
+    return np.concatenate(each) if evenly else np.arange(len(labels))
 
 
 def judge_the_judge(judge: ConceptJudge, work: Path) -> float:

@@ -15,6 +15,7 @@ from starter_quality import HOW, draw
 from torch.nn import functional as F
 
 from lora_gui.engine.convert import convert
+from lora_gui.families.shared.unet import RESCALED
 from lora_gui.protocol.jobs import ConvertJob
 from lora_gui.settings import DrawSettings
 from lora_gui.starter.recipe.pictures import SIZE
@@ -51,7 +52,8 @@ class Drawer:
         """The prompts with the trigger `words` before them, with all `loras` at one strength; the same seeds always."""
         texts = [" ".join([*words, text]) for text in asked.texts]
         loras = [self._readable(lora) for lora in loras]
-        digest = hashlib.sha256(f"{self.of_base} {self.how.model_dump_json(include=set(HOW))} {texts}".encode())
+        how = f"{self.how.model_dump_json(include=set(HOW))} {RESCALED}"
+        digest = hashlib.sha256(f"{self.of_base} {how} {texts}".encode())
         for lora in loras:
             digest.update(hashlib.sha256(lora.read_bytes()).digest() + str(strength).encode())
         path = self.work / "preset-drawings" / f"{digest.hexdigest()[:16]}.npy"

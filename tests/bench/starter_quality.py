@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from judge import concept_judge, judge_the_judge, renderings  # noqa: E402
 
+from lora_gui.families.shared.unet import RESCALED  # noqa: E402
 from lora_gui.families.stable_diffusion_1.facts import FACTS  # noqa: E402
 from lora_gui.settings import DrawSettings  # noqa: E402
 from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption  # noqa: E402
@@ -48,12 +49,14 @@ def draw(pipe: StableDiffusionPipeline, prompts: list[str], how: DrawSettings = 
             tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[1]
         return tensors
 
+    to_zero = pipe.scheduler.config.get("rescale_betas_zero_snr")
+    rescaled = {"guidance_rescale": RESCALED} if to_zero else {}  # pipelines without such a noise do not know it
     for start in range(0, len(prompts), 20):
         part = prompts[start : start + 20]
         noise = [torch.Generator().manual_seed(1000 * seed + start + i) for i in range(len(part))]
         out = pipe(
             part, num_inference_steps=how.steps, guidance_scale=how.guidance, generator=noise, output_type="np",
-            callback_on_step_end=end_guidance, callback_on_step_end_tensor_inputs=["prompt_embeds"],
+            callback_on_step_end=end_guidance, callback_on_step_end_tensor_inputs=["prompt_embeds"], **rescaled,
         )  # fmt: skip
         drawings.append(torch.from_numpy(out.images).permute(0, 3, 1, 2) * 2 - 1)
     return torch.cat(drawings).float()

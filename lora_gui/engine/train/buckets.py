@@ -4,9 +4,10 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from PIL import Image
 
-from lora_gui.framing import Framing, Size
+from lora_gui.framing import UNMOVED, Framing, Size
 from lora_gui.framing import bucket as bucket  # the sizes themselves
 
 
@@ -17,6 +18,10 @@ def fit(
     if framing.scaled != image.size:
         image = image.resize(framing.scaled, by)
     (left, top), (width, height) = framing.corner, framing.bucket
+    if framing.moved != UNMOVED:
+        pixels, edge = np.asarray(image), max(map(abs, framing.moved))
+        image = Image.fromarray(np.pad(pixels, [(edge, edge)] * 2 + [(0, 0)] * (pixels.ndim - 2), mode="reflect"))
+        left, top = left + edge + framing.moved[0], top + edge + framing.moved[1]
     return image.crop((left, top, left + width, top + height))
 
 

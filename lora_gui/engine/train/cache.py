@@ -34,7 +34,7 @@ CAPTIONS_AT_ONCE = 16
 class Cache:
     """Everything a step needs of pictures and captions, in the computer's own memory; captions can be large."""
 
-    framings: list[Framing]  # of each picture; behind them of the same at further resolutions
+    framings: list[Framing]  # of each picture; behind them of the same at further resolutions, and moved
     pictures: list[list[Tensors]]  # for each of these its variants: as it is, and mirrored where wished
     captions: Tensors  # (captions + 1, ...), the empty one last
     captions_of: list[list[int]]  # for each of these the rows of its captions, one or several variants
@@ -66,7 +66,7 @@ class Cache:
         return replace(batch, captions={key: self._stacked([one[row]] * count) for key, one in self.captions.items()})
 
     def seen(self, number: int, repeats: int) -> list[tuple[int, int]]:
-        """Where a picture is, at each resolution that it is learnt at, and how often it comes there."""
+        """Where a picture is, in each view that is learnt of it, and how often it comes there."""
         return [(at, repeats * share) for at, share in self.views.get(number, ((number, 1),))]
 
     @property
@@ -130,7 +130,9 @@ def build(
     empty_cache(device)
     with opening(job.base):
         encoders = family.encoders(base, device, dtype, captions=False)
-    seen, framings = views.of(job, family.facts, _size, job.settings.batch_size * ranks.count)
+    still = _on_a_grid(job) if job.settings.moved_views else ()
+    yield from views.notes(still)
+    seen, framings = views.of(job, family.facts, _size, job.settings.batch_size * ranks.count, still)
     with torch.no_grad():
         pictures = yield from _encode_pictures(job, framings, seen, family, encoders, ranks)
     pictures = [[_kept(variant, device) for variant in variants] for variants in pictures]
@@ -191,6 +193,16 @@ def _groups(framings: list[Framing]) -> list[list[int]]:
         at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
         groups += [members[start : start + at_once] for start in range(0, len(members), at_once)]
     return groups
+
+
+def _on_a_grid(job: TrainJob) -> list[int]:
+    """The numbers of the pictures that are pixel art."""
+    found = []
+    for number, picture in enumerate(job.pictures):
+        with _opened(Path(picture.path)) as image:
+            if not picture.of_class and views.on_a_grid(image):
+                found.append(number)
+    return found
 
 
 def _size(file: Path) -> Size:

@@ -25,7 +25,7 @@ TARGETS = {
     "linear": rf".*attentions\..*\.{_LINEAR}",
     "all": rf".*(attentions\..*\.{_LINEAR}|{_CONVOLUTIONS})",
 }
-_RESCALED = 0.7  # the share phi of the rescaled guidance
+RESCALED = 0.7  # the share phi of the rescaled guidance
 TEXT_TARGETS = r".*self_attn\.(q_proj|k_proj|v_proj|out_proj)"
 
 
@@ -89,7 +89,7 @@ class UNetFamily(LatentFamily):
             return guided
         axes = tuple(range(1, guided.ndim))
         rescaled = guided * (conditional.std(axes, keepdim=True) / guided.std(axes, keepdim=True))
-        return _RESCALED * rescaled + (1 - _RESCALED) * guided
+        return RESCALED * rescaled + (1 - RESCALED) * guided
 
     def reader(self, base: Path) -> Reader:
         return token_limit.reader(base / "tokenizer")

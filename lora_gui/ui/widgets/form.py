@@ -31,7 +31,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "class_words", "class_pictures", "class_weight", "preservation",
             "masked_loss", "unmasked_weight", "caption_lines", "shuffle_tags", "keep_first_tags", "tag_dropout",
             "caption_dropout", "timestep_bias", "learn_below",
-            "further_resolutions",
+            "moved_views", "further_resolutions",
         ),
     ),
     (

@@ -25,6 +25,7 @@ WAYS = {
     "blank words": {"preservation": 0.5, "train_text_encoder": True, "caption_dropout": 0.5},
     "timesteps": {"timestep_bias": "style", "learn_below": 0.8, "preservation": 1},
     "resolutions": {"resolution": 128, "further_resolutions": (64, 96)},
+    "moved": {"moved_views": 2, "masked_loss": True, "flip": True},
     "variants": {"caption_lines": True, "shuffle_tags": True, "tag_dropout": 0.3, "caption_dropout": 0.3},
 }
 QUICK = ("masks and variants", "class and words")
