@@ -30,7 +30,7 @@ def pipe() -> StableDiffusionPipeline:
 
 def drawn(pipe: StableDiffusionPipeline, prompts: list[str], steps: int = 8) -> np.ndarray:
     seeds = [torch.Generator().manual_seed(i) for i in range(len(prompts))]
-    guided = {"guidance_scale": 6.0, "guidance_rescale": 0.7}
+    guided = {"guidance_scale": 4.0, "guidance_rescale": 0.7}
     return pipe(prompts, num_inference_steps=steps, **guided, generator=seeds, output_type="np").images
 
 

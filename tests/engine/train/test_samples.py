@@ -84,7 +84,7 @@ def test_a_changed_pixel_is_seen(base, tmp_path):
 
 def test_the_starter_is_drawn_as_its_own_defaults_say():
     facts = family("sd1").facts
-    own = {"width": 128, "height": 128, "guidance": 6.0, "guidance_end": 0.75, "steps": 8}
+    own = {"width": 128, "height": 128, "guidance": 4.0, "guidance_end": 0.75, "steps": 8}
     assert facts.draw_defaults_of("starter") == facts.draw_defaults | own
     assert facts.draw_defaults_of("sd15") == facts.draw_defaults
     assert "guidance" not in facts.train_defaults_of("starter")
