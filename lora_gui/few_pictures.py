@@ -62,7 +62,7 @@ class FewPictures(Frozen):
     )
     moved_views: int = Field(
         0, ge=0, le=31, title="Moved views",
-        description="So many times more is each picture learnt, each time moved by a few pixels, so that lines are learnt wherever they fall and less by heart. Up to 7: bolder lines come out cleaner, soft shading less; what is prepared before the first step takes as many times longer. Pixel art stays on its grid. 0: none.",
+        description="So many times more is each picture learnt, each time moved by a few pixels. Up to 7: bold lines come out cleaner, soft shading less; the start takes as many times longer. Pixel art stays on its grid. 0: none.",
     )
     timestep_bias: TimestepBias = Field(
         "balanced", title="Noise learnt more often",
