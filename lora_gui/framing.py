@@ -28,8 +28,8 @@ _LONGEST = 8.0  # longer side by the shorter, about; far beyond it Stable Diffus
 class Framing:
     """A picture of `original` px, scaled until it covers its `bucket`, and what stands over cropped.
 
-    Of what is over, `place` says how much is cropped at the left and at the top. `moved` is how many px further to the
-    right and down it is seen; beyond its edges, mirrored.
+    Of what is over, `place` says how much is cropped at the left and at the top. `moved` is by how many px the
+    view of it is moved to the right and down; beyond its edges it is mirrored.
     """
 
     original: Size

@@ -6,7 +6,7 @@ Each preset learns picture sets from outside the base, of which half are for cho
 reporting what the chosen ones do, each from several seeds. Prints one JSON object: each figure as the mean over the
 sets, judges and seeds, with the lowest and the highest judge and seed; what judges find in a style's own pictures is
 the most that can be had. What was trained, drawn or taught to a judge is kept in --work by its content, so that it can
-be broken off and go on. On one quiet core a set takes one to two minutes a seed, and a judge four to twelve.
+be broken off and go on. On one quiet core a set takes one to two minutes a seed, and a judge four to twenty.
 """
 
 import argparse
