@@ -228,9 +228,10 @@ def learn(network: Network, classes: nn.Parameter, pictures: np.ndarray, labels:
 
 def _order(labels: np.ndarray, evenly: bool) -> np.ndarray:
     """The numbers of the pictures to choose from, those of scarce answers more than once if `evenly`."""
+    if not evenly:
+        return np.arange(len(labels))
     most = np.bincount(labels).max()
-    each = [np.resize(np.flatnonzero(labels == one), most) for one in np.unique(labels)]
-    return np.concatenate(each) if evenly else np.arange(len(labels))
+    return np.concatenate([np.resize(np.flatnonzero(labels == one), most) for one in np.unique(labels)])
 
 
 def judge_the_judge(judge: ConceptJudge, work: Path) -> float:

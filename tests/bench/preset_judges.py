@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from starter_quality import MODEL
 from torch import nn
 
+from lora_gui.starter.recipe.autoencoder import reconstructed
 from lora_gui.starter.recipe.concepts import CONCEPTS, KEPT_OUT
 from lora_gui.starter.recipe.pictures import BASE_SETS, EXAMPLE_SETS, PALETTE, composite, render, shared_names
 
@@ -108,7 +109,6 @@ def look_judge(work: Path, kind: str, seed: int) -> tuple[LookJudge, dict[str, f
     return judge, _accuracy(judge, apart)
 
 
-@torch.no_grad()
 def as_drawn(pictures: np.ndarray, palette: np.ndarray, seed: int) -> np.ndarray:
     """What the starter's autoencoder makes of pictures (N, SIZE, SIZE, 4) on random colours; the same shape, opaque."""
     vae = AutoencoderKL.from_pretrained(MODEL / "vae").eval().to(memory_format=torch.channels_last)
@@ -117,8 +117,7 @@ def as_drawn(pictures: np.ndarray, palette: np.ndarray, seed: int) -> np.ndarray
     for start in range(0, len(pictures), 32):
         part = pictures[start : start + 32]
         x = torch.from_numpy(composite(part, palette[rng.integers(len(palette), size=len(part))]))
-        x = x.contiguous(memory_format=torch.channels_last)
-        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+        y = reconstructed(vae, x.contiguous(memory_format=torch.channels_last))
         found[start : start + 32, ..., :3] = ((y + 1) * 127.5).round().permute(0, 2, 3, 1).numpy()
     return found
 

@@ -20,6 +20,7 @@ from judge import concept_judge, judge_the_judge, renderings  # noqa: E402
 from lora_gui.families.shared.unet import RESCALED  # noqa: E402
 from lora_gui.families.stable_diffusion_1.facts import FACTS  # noqa: E402
 from lora_gui.settings import DrawSettings  # noqa: E402
+from lora_gui.starter.recipe.autoencoder import reconstructed  # noqa: E402
 from lora_gui.starter.recipe.concepts import COLOURS, CONCEPTS, caption  # noqa: E402
 from lora_gui.starter.recipe.pictures import BASE_SETS, PALETTE, SIZE, composite  # noqa: E402
 
@@ -91,7 +92,7 @@ def psnr(pipe: StableDiffusionPipeline, work: Path) -> float:
     for start in range(0, len(pictures), 16):
         part = pictures[start : start + 16]
         x = torch.from_numpy(composite(part, PALETTE[(start + np.arange(len(part))) % len(PALETTE)]))
-        y = pipe.vae.decode(pipe.vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+        y = reconstructed(pipe.vae, x)
         values += (-10 * ((y - x) / 2).pow(2).mean(dim=(1, 2, 3)).log10()).tolist()
     return float(np.mean(values))
 

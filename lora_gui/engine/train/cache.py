@@ -196,11 +196,13 @@ def _groups(framings: list[Framing]) -> list[list[int]]:
 
 
 def _on_a_grid(job: TrainJob) -> list[int]:
-    """The numbers of the pictures that are pixel art."""
+    """The numbers of the user's pictures that are pixel art."""
     found = []
     for number, picture in enumerate(job.pictures):
+        if picture.of_class:  # is never moved
+            continue
         with _opened(Path(picture.path)) as image:
-            if not picture.of_class and views.on_a_grid(image):
+            if views.on_a_grid(image):
                 found.append(number)
     return found
 

@@ -51,9 +51,16 @@ def loss_of(vae: AutoencoderKL, x: torch.Tensor, generator: torch.Generator) -> 
 
 
 @torch.no_grad()
+def reconstructed(vae: AutoencoderKL, x: torch.Tensor) -> torch.Tensor:
+    """What it makes of pictures (B, 3, H, W) in [-1, 1], without noise in the latents; the same shape and bounds."""
+    y: torch.Tensor = vae.decode(vae.encode(x).latent_dist.mode()).sample
+    return y.clamp(-1, 1)
+
+
+@torch.no_grad()
 def psnr(vae: AutoencoderKL, x: torch.Tensor) -> float:
     """Mean peak signal-to-noise ratio of the reconstructions in dB; x is (B, 3, H, W) in [-1, 1]."""
-    y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+    y = reconstructed(vae, x)
     mse = ((y - x) / 2).pow(2).mean(dim=(1, 2, 3))
     return float((-10 * mse.log10()).mean())
 
