@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from lora_gui.studio.stacks.grid import Grid
 
 _ROWS = (
-    "what changes and its values: strength, checkpoint, lora, seed, words, steps, guidance or sampler, such as"
-    " strength:0,0.5,1 or words:fox|red fox; | parts values that hold commas"
+    "what changes and its values: strength, second (that of the second LoRA), checkpoint, lora, seed, words, steps,"
+    " guidance or sampler, such as strength:0,0.5,1 or words:fox|red fox; | parts values that hold commas"
 )
 
 

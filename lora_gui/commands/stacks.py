@@ -27,7 +27,7 @@ def add(commands: Any, register: Register) -> None:
 
 
 def run_fight(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
-    """Cosines, norms, shares of groups of blocks, and strengths that balance."""
+    """Cosines, norms, shares of groups of blocks, and strengths that balance where sizes can be compared."""
     from lora_gui.studio.stacks.fight import fight
     from lora_gui.studio.things import loras
 
@@ -36,8 +36,8 @@ def run_fight(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:
 
 def _fight_lines(result: dict[str, Any]) -> list[str]:
     pairs = [f"{pair['sentence']} (cosine {pair['cosine']:+.2f})" for pair in result["pairs"]]
-    balanced = zip(result["names"], result["balance"], strict=True)
-    return [*pairs, *result["notes"], "Balanced: " + ", ".join(f"{name} {value:g}" for name, value in balanced)]
+    balanced = ", ".join(f"{name} {value:g}" for name, value in zip(result["names"], result["balance"], strict=False))
+    return [*pairs, *result["notes"], *([f"Balanced: {balanced}"] if balanced else [])]
 
 
 def run_mix(options: argparse.Namespace, studio: Studio) -> dict[str, Any]:

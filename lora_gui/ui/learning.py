@@ -48,7 +48,7 @@ CARDS: tuple[tuple[str, str, str, tuple[Strip, ...]], ...] = (
     (
         "stacking", "Several at once",
         "LoRAs add up. Two at full strength often fight over the same parts: begin each at 0.6 to 0.8, and lower the "
-        "one that drowns the other.",
+        "one that drowns the other, or see both at several strengths: the button stands under the stack.",
         (("stacking", ("style", "character", "0.7 + 0.8", "1.4 + 1.4"), "A style, a character, and both."),),
     ),
     (

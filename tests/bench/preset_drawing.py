@@ -1,6 +1,7 @@
 """Draw with a base and LoRAs what is asked, once: drawings are kept by all that they come from."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,18 +49,18 @@ class Drawer:
     def of_base(self) -> str:
         return weights(self.base)
 
-    def draw(self, asked: Asked, words: list[str], loras: list[Path], strength: float = 1.0) -> Drawn:
-        """The prompts with the trigger `words` before them, with all `loras` at one strength; the same seeds always."""
+    def draw(self, asked: Asked, words: list[str], loras: list[Path], strengths: Sequence[float] = ()) -> Drawn:
+        """The prompts with the trigger `words` before them, with `loras` at their strengths; the same seeds always."""
         texts = [" ".join([*words, text]) for text in asked.texts]
         loras = [self._readable(lora) for lora in loras]
         how = f"{self.how.model_dump_json(include=set(HOW))} {RESCALED}"
         digest = hashlib.sha256(f"{self.of_base} {how} {texts}".encode())
-        for lora in loras:
+        for lora, strength in zip(loras, strengths, strict=True):
             digest.update(hashlib.sha256(lora.read_bytes()).digest() + str(strength).encode())
         path = self.work / "preset-drawings" / f"{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, self._drawn(texts, loras, strength).numpy())
+            np.save(path, self._drawn(texts, loras, strengths).numpy())
         return Drawn(asked, torch.from_numpy(np.load(path)))
 
     def _readable(self, lora: Path) -> Path:
@@ -73,12 +74,12 @@ class Drawer:
             list(convert(ConvertJob(file=str(lora), to="diffusers", out=str(out))))
         return out
 
-    def _drawn(self, texts: list[str], loras: list[Path], strength: float) -> torch.Tensor:
+    def _drawn(self, texts: list[str], loras: list[Path], strengths: Sequence[float]) -> torch.Tensor:
         names = [f"lora{number}" for number in range(len(loras))]
         for name, lora in zip(names, loras, strict=True):
             self.pipe.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name=name)
         if names:
-            self.pipe.set_adapters(names, [strength] * len(names))
+            self.pipe.set_adapters(names, list(strengths))
         drawings = draw(self.pipe, texts, self.how)
         if names:
             self.pipe.unload_lora_weights()

@@ -12,7 +12,7 @@ be broken off and go on. On one quiet core a set takes one to two minutes a seed
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -79,8 +79,8 @@ def measured(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]
     word, loras = TRIGGERS[trial.kind], [trained.lora]
     wanted, rest = asked(trial, drawer.count), others(trial, drawer.count)
     drawn = {
-        "with": drawer.draw(wanted, [word], loras, strength),
-        "without": drawer.draw(rest, [], loras, strength),
+        "with": drawer.draw(wanted, [word], loras, [strength]),
+        "without": drawer.draw(rest, [], loras, [strength]),
         "base": drawer.draw(wanted, [], []),
         "untouched": drawer.draw(rest, [], []),
     }
@@ -93,12 +93,12 @@ def measured(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]
 
 
 def both(
-    pair: tuple[Trial, Trial], loras: list[Path], drawer: Drawer, panel: list[Judges], strength: float
+    pair: tuple[Trial, Trial], loras: list[Path], drawer: Drawer, panel: list[Judges], strengths: Sequence[float]
 ) -> Table:
-    """A style and a concept at once, both at one strength: what each judge finds of them in the same drawings."""
+    """A style and a concept at once, at their strengths: what each judge finds of them in the same drawings."""
     style, concept = pair
     wanted = stacked(concept, drawer.count // 2)
-    pictures = drawer.draw(wanted, [TRIGGERS["style"], TRIGGERS["concept"]], loras, strength).pictures
+    pictures = drawer.draw(wanted, [TRIGGERS["style"], TRIGGERS["concept"]], loras, strengths).pictures
     found: Table = {"both": [], "style": [], "concept": []}
     for judge in panel:
         styled = [look == style.name for look in judge.looks["style"].looks(pictures)]
@@ -131,12 +131,14 @@ class Run:
     stacks: list[Table]
 
 
-def run(chosen: list[Trial], way: Way, drawer: Drawer, panel: list[Judges], strength: float) -> Run:
+def run(
+    chosen: list[Trial], way: Way, drawer: Drawer, panel: list[Judges], strength: float, strengths: Sequence[float]
+) -> Run:
     """Train each set and look at what it draws, alone and with the others."""
     trained = {one: train(one, way, drawer.work) for one in _told(chosen)}
     sets = {one: measured(one, trained[one], drawer, panel, strength) for one in _told(chosen)}
     pairs = [(a, b) for a in chosen for b in chosen if (a.kind, b.kind) == ("style", "concept")]
-    stacks = [both(pair, [trained[one].lora for one in pair], drawer, panel, strength) for pair in pairs]
+    stacks = [both(pair, [trained[one].lora for one in pair], drawer, panel, strengths) for pair in pairs]
     return Run(trained, sets, stacks)
 
 
@@ -144,7 +146,7 @@ def results(options: argparse.Namespace, panel: list[Judges]) -> dict:
     drawer = Drawer(options.model, options.work, options.count, sampling(options))
     chosen = [one for one in TRIALS if one.half == options.half and one.kind in options.only]
     ways = [Way(options.base, (*options.set, f"seed={seed}"), options.side, options.vram) for seed in options.seeds]
-    runs = [run(chosen, way, drawer, panel, options.strength) for way in ways]
+    runs = [run(chosen, way, drawer, panel, options.strength, options.stacked) for way in ways]
     of_kind = {kind: [one for one in chosen if one.kind == kind] for kind in options.only}
     by_kind = {kind: over([[a.sets[one] for one in of] for a in runs]) for kind, of in of_kind.items()}
     return {
@@ -152,6 +154,7 @@ def results(options: argparse.Namespace, panel: list[Judges]) -> dict:
         "set": options.set,
         "seeds": options.seeds,
         "strength": options.strength,
+        "stacked": options.stacked,
         "figures": by_kind | ({"stacked": over([one.stacks for one in runs])} if runs[0].stacks else {}),
         "by_set": {one.name: _means([a.sets[one] for a in runs]) for one in chosen},
         "steps": {one.name: runs[0].trained[one].steps for one in chosen},
@@ -183,7 +186,9 @@ def main() -> None:
     parser.add_argument("--judges", type=int, default=3)
     parser.add_argument("--judge-steps", type=int, default=CONCEPT_STEPS, help="of the judges of concepts")
     parser.add_argument("--count", type=int, default=48, help="drawings of each kind with each LoRA")
-    parser.add_argument("--strength", type=float, default=1.0, help="of the LoRAs in the drawings")
+    parser.add_argument("--strength", type=float, default=1.0, help="of a LoRA alone in its drawings")
+    stacked_at = {"nargs": 2, "default": [1.0, 1.0], "metavar": ("STYLE", "CONCEPT")}
+    parser.add_argument("--stacked", type=float, **stacked_at, help="the strengths of two that are stacked")
     add_options(parser)
     options = parser.parse_args()
     options.only = list(dict.fromkeys(options.only or KINDS))

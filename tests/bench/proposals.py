@@ -67,8 +67,8 @@ def scores(trial: Trial, trained: Trained, drawer: Drawer, panel: list[Judges]) 
     for folder in sorted((home(trained) / "checkpoints").glob("ckpt-*[0-9]")):
         lora = [published(folder)]
         for strength in STRENGTHS[1:]:
-            drawn["with"] = drawn["real"] = drawer.draw(wanted, [word], lora, strength)
-            drawn["without"] = drawer.draw(rest, [], lora, strength)
+            drawn["with"] = drawn["real"] = drawer.draw(wanted, [word], lora, [strength])
+            drawn["without"] = drawer.draw(rest, [], lora, [strength])
             every, even, odd = (score(trial, drawn, part, panel) for part in PARTS)
             found[Kept(step_of(folder), strength)] = every, even, odd
     return found

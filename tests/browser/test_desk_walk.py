@@ -90,17 +90,17 @@ def test_the_stack_and_its_prompt_are_in_step_and_stacks_are_kept_by_name(desk):
     expect(desk.locator("#stack-0 details.parts summary")).to_contain_text("0.5")
 
 
-def test_two_that_fight_are_balanced_taken_apart_and_become_one(desk, window):
+def test_two_that_may_fight_are_seen_at_strengths_taken_apart_and_become_one(desk, window):
     strength(desk, 2, 0)
     desk.locator("#stack-2 input[type=checkbox]").uncheck()
-    usual = desk.locator("#stack-0 input[type=number]").input_value()
-    strength(desk, 0, 2)  # so that it outweighs the other, whatever both have learnt
     desk.locator("#fight [data-act=fight]").click()
     expect(desk.locator(".fight table tbody tr")).to_have_count(2)
-    desk.locator("#fight [data-act=balance]").click()
-    expect(desk.locator("#fight [data-act=undo]")).to_be_visible()
-    desk.locator("#fight [data-act=undo]").click()
-    strength(desk, 0, usual)
+    desk.locator("#fight [data-act=strengths]").click()
+    expect(desk.locator("#sheet .told")).to_have_text("9 drawings")
+    desk.locator("#sheet .cell").nth(6).click()  # 1.3 of the first, 0.7 of the second
+    desk.locator("#sheet .one button", has_text="Use").click()
+    expect(desk.locator("#stack-0 input[type=number]")).to_have_value("1.3")
+    expect(desk.locator("#stack-1 input[type=number]")).to_have_value("0.7")
     before = count(window)
     order(desk, "zxy_style zxy_cat a red apple")
     together = drawn(desk, window, before + 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lora_gui.__main__ import main
+from lora_gui.commands import stacks
 from lora_gui.protocol import events
 from lora_gui.protocol.jobs import MixJob
 from lora_gui.studio.paths import HOME, Studio
@@ -36,6 +37,8 @@ def test_loras_are_compared_and_mixed_into_one(studio, command):
     code, found = command("fight", "fox", "owl")
     assert code == 0 and found["names"] == ["fox", "owl"] and found["matrix"] == [[1.0, 1.0], [1.0, 1.0]]
     assert found["norms"][0] == pytest.approx(4 * found["norms"][1]) and found["balance"] == [0.2, 0.8]
+    assert stacks._fight_lines(found)[-1] == "Balanced: fox 0.2, owl 0.8"
+    assert stacks._fight_lines(found | {"balance": ()})[-1] != "Balanced: "
     code, before = command("mix", "fox=0.5", "owl=1", "--kept")
     assert code == 0 and before == {"kept": {"4": 1.0}, "exact": 8} and not (studio.loras / "both.safetensors").exists()
     code, made = command("mix", "fox=0.5", "owl=1", "--rank", "3", "--out", "both")

@@ -19,6 +19,7 @@ from lora_gui.studio.things import loras
 
 MOST = 100  # values of an axis
 NONE = "none"  # as a LoRA: without one
+SAID = {"second": "second at"}  # before the values of an axis; the others are called what they are
 
 # (settings, value as typed, all values as typed, studio) -> settings
 Change = Callable[[DrawSettings, str, tuple[str, ...], Studio], DrawSettings]
@@ -32,7 +33,7 @@ class Axis:
     values: tuple[str, ...]
 
     def label(self, value: str) -> str:
-        return value if self.kind in ("", "stack", "lora", "words") else f"{self.kind} {value}"
+        return value if self.kind in ("", "stack", "lora", "words") else f"{SAID.get(self.kind, self.kind)} {value}"
 
     def applied(self, settings: DrawSettings, value: str, studio: Studio) -> DrawSettings:
         """The settings of one row or column. Raises UserError where the value cannot be."""
@@ -72,12 +73,16 @@ def _setting(name: str) -> Change:
     return change
 
 
-def _strength(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
-    """Of the first LoRA; the others stay as they are."""
-    strength = typed.number(value)
-    if isinstance(strength, str):
-        raise UserError(f"The strength {shown(value)} is not a number.", "Write it as 0.8.")
-    return _first(settings, {"strength": strength})
+def _strength(place: int) -> Change:
+    """Of the LoRA in one place of the stack; the others stay as they are."""
+
+    def change(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
+        strength = typed.number(value)
+        if isinstance(strength, str):
+            raise UserError(f"The strength {shown(value)} is not a number.", "Write it as 0.8.")
+        return _with(settings, {"strength": strength}, place)
+
+    return change
 
 
 def _lora(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
@@ -86,7 +91,7 @@ def _lora(settings: DrawSettings, value: str, values: tuple[str, ...], studio: S
         return settings.model_copy(update={"stack": settings.stack[1:]})
     path = str(loras.find(studio, value).path)
     if settings.stack:
-        return _first(settings, {"lora": path})
+        return _with(settings, {"lora": path})
     return settings.model_copy(update={"stack": (check(StackEntry, {"lora": path}),)})
 
 
@@ -101,11 +106,11 @@ def _checkpoint(settings: DrawSettings, value: str, values: tuple[str, ...], stu
         raise UserError(f"Which run {Path(named).stem} came of is not known.", "Name its versions instead of steps.")
     for other in shelf(studio).cards:
         if other.run == card.run and other.info and step == (other.notes.step or other.info.steps):
-            return _first(settings, {"lora": str(other.path)})
+            return _with(settings, {"lora": str(other.path)})
     kept = Run(studio.runs / Path(card.run).name).files.checkpoint(int(step)) / ADAPTER
     if not kept.is_file():
         raise UserError(f"What was learnt by step {step} is not kept.", KEPT)
-    return _first(settings, {"lora": str(kept)})
+    return _with(settings, {"lora": str(kept)})
 
 
 def _words(settings: DrawSettings, value: str, values: tuple[str, ...], studio: Studio) -> DrawSettings:
@@ -115,19 +120,23 @@ def _words(settings: DrawSettings, value: str, values: tuple[str, ...], studio: 
     return check(DrawSettings, settings.model_dump() | {"prompt": settings.prompt.replace(values[0], value)})
 
 
-def _first(settings: DrawSettings, change: dict[str, Any]) -> DrawSettings:
-    first = check(StackEntry, _required(settings).model_dump() | change)
-    return settings.model_copy(update={"stack": (first, *settings.stack[1:])})
+def _with(settings: DrawSettings, change: dict[str, Any], place: int = 0) -> DrawSettings:
+    stack = list(settings.stack)
+    stack[place : place + 1] = [check(StackEntry, _required(settings, place).model_dump() | change)]
+    return settings.model_copy(update={"stack": tuple(stack)})
 
 
-def _required(settings: DrawSettings) -> StackEntry:
-    if not settings.stack:
-        raise UserError("There is no LoRA whose strength or checkpoint could change.", "Put one into the stack.")
-    return settings.stack[0]
+def _required(settings: DrawSettings, place: int = 0) -> StackEntry:
+    if place < len(settings.stack):
+        return settings.stack[place]
+    if place:
+        raise UserError("There is no second LoRA whose strength could change.", "Put two into the stack.")
+    raise UserError("There is no LoRA whose strength or checkpoint could change.", "Put one into the stack.")
 
 
 AXES: dict[str, Change] = {
-    "strength": _strength,
+    "strength": _strength(0),
+    "second": _strength(1),
     "checkpoint": _checkpoint,
     "lora": _lora,
     "seed": _setting("seed"),

@@ -2,7 +2,9 @@
 
 The cosine of two updates is taken over all layers that both change, so that a layer counts by how much is changed in
 it. No threshold of it is a verdict: LoRAs whose updates are orthogonal do not make better drawings for that
-(arXiv 2510.03262), so all is said softly, and the drawings decide.
+(arXiv 2510.03262), so all is said softly, and the drawings decide. Nor do sizes say which is seen more where LoRAs
+change different layers: strengths that made a style and a thing of the starter as large as each other lost the style
+(tests/bench/presets.py), so none are proposed there.
 """
 
 from __future__ import annotations
@@ -29,10 +31,12 @@ WORDS = (
     (-0.5, "{a} and {b} pull apart in places: one may take something from the other."),
     (-math.inf, "{a} and {b} pull the same layers in opposite ways: expect one to undo the other."),
 )  # fmt: skip
-APART = "{a} and {b} change different layers, so there is nothing to get in the way."
+APART = "{a} and {b} change different layers; what one draws may still be lost beside the other."
 Shared = dict[str, tuple[float, float, float]]  # of layers that two change: inner product and both squared norms
 LARGER = 2.0  # times another's size, from which that is what goes wrong most often
 UNLIKE = 1.2  # times another's size, from which they are not about as large
+COMMON = 0.5  # share of the squared norm of each that lies in layers of both, from which their sizes can be compared
+UNCOMPARED = "What they change lies in different layers, so their sizes do not tell which is seen more: drawings do."
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Fight:
     pairs: tuple[Pair, ...]
     norms: tuple[float, ...]
     groups: tuple[dict[str, float], ...]
-    balance: tuple[float, ...]  # strengths proposed
+    balance: tuple[float, ...]  # strengths proposed; empty where sizes cannot be compared
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -83,9 +87,10 @@ def fight(paths: list[Path]) -> Fight:
         tuple(1.0 if i == j else pairs[min(i, j), max(i, j)].cosine for j in range(len(names)))
         for i in range(len(names))
     )
-    notes += filter(None, [_sizes(names, norms)])
-    shares = tuple(map(_shares, squared))
-    return Fight(names, matrix, tuple(pairs.values()), norms, shares, balanced(norms), tuple(notes))
+    alike = all(_comparable(found, norms[i], norms[j]) for (i, j), found in shared.items())
+    notes += filter(None, [_sizes(names, norms) if alike else UNCOMPARED])
+    balance = balanced(norms) if alike else ()
+    return Fight(names, matrix, tuple(pairs.values()), norms, tuple(map(_shares, squared)), balance, tuple(notes))
 
 
 def balanced(norms: tuple[float, ...]) -> tuple[float, ...]:
@@ -122,6 +127,12 @@ def _pair(a: str, b: str, shared: Shared) -> Pair:
     words = next(words for least, words in WORDS if cosine >= least) if size else APART
     worst = max(shared, key=lambda name: abs(shared[name][0])) if size else ""
     return Pair(a, b, round(cosine, 4), len(shared), worst, words.format(a=a, b=b))
+
+
+def _comparable(shared: Shared, *norms: float) -> bool:
+    """Whether enough of two updates of these norms is in layers of both; one that is nothing is not in the way."""
+    common = [sum(found[which] for found in shared.values()) for which in (1, 2)]
+    return 0 in norms or all(part >= COMMON * norm**2 for part, norm in zip(common, norms, strict=True))
 
 
 def _sizes(names: tuple[str, ...], norms: tuple[float, ...]) -> str:

@@ -17,13 +17,17 @@ from lora_gui.ui.generate import stack
 from lora_gui.ui.widgets import markup
 
 NOTHING = ""
-TITLES = {NOTHING: "Nothing", **{kind: kind.capitalize() for kind in AXES}, "lora": "LoRA", "words": "Prompt words"}
+TITLES = {NOTHING: "Nothing", **{kind: kind.capitalize() for kind in AXES}, "second": "Strength of the second",
+          "lora": "LoRA", "words": "Prompt words"}  # fmt: skip
 HINTS = {
     "strength": "Strength is that of the first LoRA in your stack.",
+    "second": "Second is the strength of the second LoRA in your stack.",
     "checkpoint": "Checkpoints are steps of the run that made your first LoRA, or names of its versions.",
     "lora": f"LoRAs take the place of the first in your stack; {NONE} leaves it out.",
     "words": "The first words stand in your prompt and are replaced by each of the others: red fox | blue owl.",
 }
+NEEDS = {"strength": 1, "checkpoint": 1, "second": 2}  # LoRAs in the stack
+STRENGTHS = 0.7, 1.0, 1.3  # of each of two, to see what shows both
 SIDES = ("rows", "columns")
 USUAL: dict[str, Any] = {
     "rows_kind": NOTHING, "rows": "", "columns_kind": "strength", "columns": "0, 0.4, 0.8, 1",
@@ -55,6 +59,18 @@ def read(draft: DrawDraft, side: str) -> Axis:
     return axes.of(kind, str(said[side])) if kind else grid.ONE
 
 
+def of_two(settings: DrawSettings) -> tuple[Axis, Axis]:
+    """The first two LoRAs of the stack at several strengths each; one that takes something away goes on doing so.
+
+    Raises UserError where there are not two."""
+    if len(settings.stack) < NEEDS["second"]:
+        raise UserError("There are not two LoRAs in your stack.", "Put a second one into it.")
+    first, second = (
+        tuple(f"{-value if entry.strength < 0 else value:g}" for value in STRENGTHS) for entry in settings.stack[:2]
+    )
+    return Axis("strength", first), Axis("second", second)
+
+
 def told(studio: Studio, draft: DrawDraft) -> str:
     """How many drawings it will be, or what is wrong, and what has to be known."""
     try:
@@ -78,7 +94,7 @@ def _try(studio: Studio, draft: DrawDraft, axis: Axis) -> None:
         try:
             axis.applied(settings, value, studio)
         except UserError as error:
-            lacks_lora = axis.kind in ("strength", "checkpoint") and not settings.stack  # whatever the value
+            lacks_lora = len(settings.stack) < NEEDS.get(axis.kind, 0)  # whatever the value
             is_named = lacks_lora or value in f"{error.what} {error.remedy}"
             raise UserError(error.what if is_named else f"{axis.label(value)}: {error.what}", error.remedy) from None
 
@@ -114,6 +130,7 @@ def _checkpoints(studio: Studio, draft: DrawDraft) -> str:
 
 OFFERS: dict[str, Callable[[Studio, DrawDraft], str]] = {
     "strength": lambda studio, draft: "0, 0.4, 0.8, 1",
+    "second": lambda studio, draft: "0, 0.4, 0.8, 1",
     "steps": lambda studio, draft: "10, 20, 30",
     "guidance": lambda studio, draft: "3, 5, 8",
     "sampler": lambda studio, draft: "Euler, Euler a, DPM++ 2M",

@@ -12,6 +12,7 @@ from lora_gui.ui.widgets import markup
 
 TITLE = "Will they fight?"
 BEFORE = "Compared by their weights alone, before anything is drawn; it is a hint, and the drawings decide."
+SEEN = "See the first two at several strengths"
 BALANCED = "At these strengths each changes the base about as much as the others."
 ALIKE = "So that each changes the base as much: "
 GROUPS = {"text_encoder": "how words are read", "other": "everything alike", "down": "the layout",
@@ -42,8 +43,8 @@ def with_strengths(draft: DrawDraft, wanted: Strengths) -> DrawDraft:
 
 
 def asks() -> str:
-    """The button, before anybody has asked."""
-    return f'<div class="fight">{_button("fight", TITLE)}{markup.quiet(BEFORE)}</div>'
+    """The buttons, before anybody has asked."""
+    return f'<div class="fight"><div class="chips">{_button("fight", TITLE)}{_seen()}</div>{markup.quiet(BEFORE)}</div>'
 
 
 def told(entries: Sequence[Entry], found: Fight, before: Strengths) -> str:
@@ -52,7 +53,7 @@ def told(entries: Sequence[Entry], found: Fight, before: Strengths) -> str:
     sentences += "".join(f"<li>{markup.text(note)}</li>" for note in found.notes)
     return (
         f'<div class="fight"><h3 class="group">{TITLE}</h3>{_matrix(found)}<ul>{sentences}</ul>'
-        f"{_balance(entries, found, before)}{markup.quiet(BEFORE)}</div>"
+        f'{_balance(entries, found, before)}<div class="chips">{_seen()}</div>{markup.quiet(BEFORE)}</div>'
     )
 
 
@@ -107,7 +108,9 @@ def _mostly(shares: dict[str, float]) -> str:
 
 
 def _balance(entries: Sequence[Entry], found: Fight, before: Strengths) -> str:
-    """From what to what; the same place takes it back."""
+    """From what to what; the same place takes it back. Nothing where sizes cannot be compared."""
+    if not found.balance:
+        return ""
     now = strengths(entries)
     if before:
         return _change(before, now, "undo", "Undo", "Balanced: ")
@@ -129,6 +132,10 @@ def _change(old: Strengths, new: Strengths, act: str, title: str, begins: str) -
         f"{Path(lora).stem} {one:g} → {other:g}" for (lora, one), (_, other) in zip(old, new, strict=True)
     )
     return f'<div class="change"><span>{markup.text(begins + steps)}</span>{_button(act, title)}</div>'
+
+
+def _seen() -> str:
+    return _button("strengths", SEEN)
 
 
 def _button(act: str, title: str) -> str:

@@ -120,7 +120,7 @@ class _Order:
             self._form.filled(press(answer, [shown], outputs, **carried))
         desk = Desk(self._context, self._form, outputs, self._take, self._change, self._restacked, self.asked,
                     self._still)  # fmt: skip
-        self._together.connect(desk)
+        self._together.connect(desk, self._grids.strengths, gallery.sheets.outputs)
         gallery.sheets.connect(desk)
         self._grids.connect(desk, gallery.sheets)
         self._brought.connect(desk, gallery.stage, self._grids.apart, gallery.sheets.outputs)

@@ -87,6 +87,15 @@ class Grids:
 
         return self._begun(shown, plan)
 
+    def strengths(self, shown: dict[str, Any]) -> Changes:
+        """The first two LoRAs of the stack at several strengths each, so that one sees which show both."""
+
+        def plan() -> Grid:
+            base, wanted = self._desk.asked()
+            return grid.plan(self._studio, base, wanted, *axis_words.of_two(wanted))
+
+        return self._begun(shown, plan)
+
     def _begun(self, shown: dict[str, Any], plan: Callable[[], Grid], at: str = "notice") -> Changes:
         """`at` is where a refusal stands: beside what was pressed."""
         desk = self._desk

@@ -1,6 +1,6 @@
 """What two or more LoRAs do together, under the stack: whether they fight, in turns, and saved as one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,10 @@ class Together:
         self.fields: dict[str, Any] = {"turns": turns, "mix_name": name, "mix_rank": rank}
         self.said: dict[str, gr.HTML] = {"fight": self._fight}
 
-    def connect(self, desk: Desk) -> None:
-        self._desk = desk
-        desk.press(self._fight.select, self._pressed, [self._bar], "#fight button")
+    def connect(self, desk: Desk, strengths: Callable[[dict[str, Any]], Changes], sheet: list[Any]) -> None:
+        """`strengths` draws the first two at several strengths, and changes the `sheet`."""
+        self._desk, self._strengths = desk, strengths
+        desk.press(self._fight.select, self._pressed, [self._bar, *sheet], "#fight button")
         desk.press(self._saved.select, self._chosen, [self._saved])
         desk.press(self._ask.click, self._asked, [self._saved])
         desk.press(self._save.click, self._mixed, [self._saved])
@@ -90,6 +91,9 @@ class Together:
 
     def _pressed(self, event: gr.EventData, shown: dict[str, Any]) -> Iterator[Changes]:
         desk, act = self._desk, str(event.act)
+        if act == "strengths":
+            yield self._strengths(shown)
+            return
         problem = desk.take(shown.get("changes"))
         if act == "fight":
             for words in self._works.told("fight", self._compared):
@@ -116,7 +120,7 @@ class Together:
     def _in_balance(self, draft: DrawDraft) -> DrawDraft:
         entries = fight_words.used(draft.stack)
         found = self._found.get(self._key(entries))
-        if not isinstance(found, Fight):
+        if not isinstance(found, Fight) or not found.balance:
             return draft  # the stack has changed meanwhile
         after = fight_words.proposed(entries, found)
         self._balanced = (fight_words.strengths(entries), after)

@@ -88,6 +88,19 @@ def test_balance_makes_the_updates_as_large_as_each_other(tmp_path):
     assert balanced((0.0, 1.0, 1000.0)) == (0.8, 0.8, 0.1)
 
 
+def test_of_loras_that_change_different_layers_no_sizes_are_compared(tmp_path):
+    """As large as each other a style and a thing of the starter lost the style: tests/bench/presets.py."""
+    detail, layout = {CONV: layer(3, kernel=(3, 3))}, {Q: layer(1)}
+    mostly = layout | {TEXT: Layer(layer(2).down, layer(2).up * 9, 2.0)}
+    one = write(tmp_path / "layout.safetensors", layout)
+    for other in (detail, detail | {Q: layer(9)}, mostly):
+        found = fight([one, write(tmp_path / "other.safetensors", other)])
+        assert found.balance == () and any("drawings do" in note for note in found.notes)
+        assert not any("times as much" in note for note in found.notes)
+    idle = Layer(detail[CONV].down, detail[CONV].up * 0, 2.0)
+    assert fight([one, write(tmp_path / "idle.safetensors", {CONV: idle})]).balance == (0.8, 0.8)
+
+
 def test_families_that_differ_a_lora_alone_and_what_is_no_number_are_sentences(tmp_path):
     one = write(tmp_path / "one.safetensors", {Q: layer(1)})
     flux = families.facts_of("flux1")

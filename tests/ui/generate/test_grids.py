@@ -223,3 +223,24 @@ def test_the_steps_of_the_versions_that_a_run_left_are_offered_as_checkpoints(pa
     base, wanted = page.setup.asked()
     planned = grid.plan(page.studio, base, wanted, columns=axis_words.read(page.context.drafts.draw.value, "columns"))
     assert [Path(cell.settings.stack[0].lora).stem for cell in planned.cells] == ["adapter", "fox"]
+
+
+def test_two_loras_are_drawn_at_several_strengths_each_and_a_cell_sets_both(page):
+    type_in(page, **{"strength-1": -0.5})
+    together = page.setup._together
+    page.take(list(together._pressed(SimpleNamespace(act="strengths", word=""), page.shown))[-1])
+    found = done(page)
+    assert found["rows"] == ["strength 0.7", "strength 1", "strength 1.3"]
+    assert found["columns"] == ["second at -0.7", "second at -1", "second at -1.3"], "it goes on taking away"
+    assert found["told"] == "9 drawings"
+    act(page, "use", "6")
+    assert [entry.strength for entry in page.context.drafts.draw.value.stack] == [1.3, -0.7]
+    type_in(page, **{"on-1": False})
+    shown = page.take(list(together._pressed(SimpleNamespace(act="strengths", word=""), page.shown))[-1])
+    assert "There are not two LoRAs" in shown["notice"]
+
+
+def test_the_second_strength_of_a_grid_needs_a_second_lora(page):
+    told = type_in(page, columns_kind="second", columns="0, 1")["grid_plan"]
+    assert "2 drawings." in told and axis_words.HINTS["second"] in told
+    assert "There is no second LoRA" in type_in(page, **{"on-1": False})["grid_plan"]

@@ -67,7 +67,7 @@ def test_what_fights_is_said_and_balance_goes_there_and_back_in_the_same_place(p
 
 def test_strengths_are_proposed_with_a_reason_or_not_at_all(page):
     in_stack(page, 0.8, 0.2)  # the second is four times as large
-    assert "data-act" not in press(page, "fight")["fight"], "each changes the base as much as the other"
+    assert 'data-act="balance"' not in press(page, "fight")["fight"], "each changes the base as much as the other"
     in_stack(page, 0.8, 0.5)
     told = press(page, "fight")["fight"]
     assert "owl changes the base 4.0 times as much as fox" in told and "So that each changes the base as much: " in told
