@@ -26,6 +26,7 @@ from lora_gui.engine.train import (
     optimizers,
     publish,
     recompute,
+    unused,
 )
 from lora_gui.engine.train.ranks import ALONE, Ranks
 from lora_gui.engine.train.samples import Samples, left_out, planned
@@ -61,7 +62,8 @@ def train(
     yield from map(Note, damaged)
     settings = job.settings
     told = optimizers.shortened_warmup(settings, job.extended_at), ranks.note(settings)
-    yield from map(Note, filter(None, (*told, optimizers.unused_rate(settings), optimizers.unused_ratio(settings))))
+    yield from map(Note, filter(None, told))
+    yield from unused.notes(settings)
     try:
         state, samples = yield from _breakable(_prepare(job, task, family, found, ranks), task, ranks)
     except _BrokenOffError:

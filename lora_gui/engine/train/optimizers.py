@@ -165,24 +165,6 @@ def capturable(optimizer: torch.optim.Optimizer) -> bool:
     return True
 
 
-def unused_ratio(settings: TrainSettings) -> str:
-    """A sentence where upper halves were to learn faster and cannot."""
-    if settings.up_ratio == settings.lora_plus:
-        return ""
-    return "Prodigy finds one rate for everything, so the LoRA+ ratio is not used."
-
-
-def unused_rate(settings: TrainSettings) -> str:
-    """A sentence where text encoders were given a rate of their own that counts for nothing."""
-    if not settings.text_encoder_learning_rate:
-        return ""
-    if not settings.train_text_encoder:
-        return "The text encoder is not trained, so the learning rate set for it is not used."
-    if settings.text_rate != settings.text_encoder_learning_rate:
-        return "Prodigy finds one rate for everything, so the text encoder's own is not used."
-    return ""
-
-
 def shown_rate(optimizer: torch.optim.Optimizer) -> float:
     """The learning rate as it counts now; Prodigy's own estimate is a factor of it."""
     group = optimizer.param_groups[0]
