@@ -36,7 +36,7 @@ Shared = dict[str, tuple[float, float, float]]  # of layers that two change: inn
 LARGER = 2.0  # times another's size, from which that is what goes wrong most often
 UNLIKE = 1.2  # times another's size, from which they are not about as large
 COMMON = 0.5  # share of the squared norm of each that lies in layers of both, from which their sizes can be compared
-UNCOMPARED = "What they change lies in different layers, so their sizes do not tell which is seen more: drawings do."
+UNCOMPARED = "Where layers differ, sizes do not tell which is seen more: drawings do."
 
 
 @dataclass(frozen=True)
