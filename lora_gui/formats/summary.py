@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from lora_gui.facts import SWAPPED, CheckpointNames
 from lora_gui.formats import lycoris, peft_settings
-from lora_gui.formats.dialects import DIALECTS
+from lora_gui.formats.dialects import DIALECTS, without_place
 from lora_gui.formats.header import DOWN, Header
-from lora_gui.formats.identify import identify, unplaced
-from lora_gui.formats.leftover import sentence
+from lora_gui.formats.identify import identify
 from lora_gui.formats.magnitude import UNFIT, over_inputs
 from lora_gui.formats.metadata import trigger_of
 from lora_gui.formats.naming import in_base
@@ -50,7 +49,7 @@ def summary(path: Path, header: Header, families: Iterable[Facts]) -> Summary:
     parts = _parts(header, known[family])
     ranks = Counter(rank // parts[module] for module, rank in header.ranks.items())
     counted = Counter(given.get(module, float(rank)) / parts[module] for module, rank in header.ranks.items())
-    odd = (*filter(None, (sentence(unplaced(header, dialect), len(header.tensors)),)),
+    odd = (*filter(None, (without_place(header, dialect, known[family]),)),
            *_oddities(header, dialect, ranks, counted, given))  # fmt: skip
     return Summary(family, dialect, ranks.most_common(1)[0][0], counted.most_common(1)[0][0], odd)
 

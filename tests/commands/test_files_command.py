@@ -31,3 +31,8 @@ def test_what_is_not_read_of_a_lora_and_so_not_in_its_copy_is_said(studio, tmp_p
     making.lora(studio, "fox", layers=(making.LAYER, "lora_te3_encoder_block_0_layer_0_SelfAttention_q"))
     assert cli.main(["convert", "fox", "--to", "diffusers", "--out", str(tmp_path / "out.safetensors")]) == 0
     assert "Of its 6 tensors some are left out: 3 of a T5 text encoder" in capsys.readouterr().err
+    foreign = "lora_unet_down_blocks_7_resnets_0_conv1"  # well spelt, and no layer of its family
+    making.lora(studio, "owl", layers=(making.LAYER, "lora_unet_mid_block_attentions_0_proj_in", foreign))
+    assert cli.main(["convert", "owl", "--to", "diffusers", "--out", str(tmp_path / "owl.safetensors")]) == 0
+    said = capsys.readouterr().err
+    assert f"some are left out: 3 that no layer here has, such as {foreign}.alpha." in said

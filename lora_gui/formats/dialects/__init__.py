@@ -58,9 +58,14 @@ def read(
 def left_out(path: Path, shapes: Shapes | None, facts: Facts, texts: bool = True) -> str:
     """What `read` leaves out of a file that it reads, in a sentence; empty where that is nothing."""
     header = read_header(path)
+    _, dialect = identify(header, [facts])
+    return without_place(header, dialect, facts, shapes, texts)
+
+
+def without_place(header: Header, dialect: str, facts: Facts, shapes: Shapes | None = None, texts: bool = True) -> str:
+    """The same by a header, for a base whose layers are `shapes`, or for any of the family."""
     wanted = {name: one for name, one in header.tensors.items() if texts or not is_text_layer(name)}
     names = {_plainly(name, len(one.shape)): name for name, one in wanted.items()}
-    _, dialect = identify(header, [facts])
     unplaced = DIALECTS[dialect].unplaced(names, facts, shapes)
     return sentence([names[name] for name in unplaced], len(header.tensors))
 
