@@ -187,7 +187,7 @@ def test_a_lora_is_added_by_keys_and_a_strength_that_is_emptied_is_the_one_befor
     page.keyboard.press("Enter")
     expect(page.locator("#prompt textarea")).to_have_value("zxy ")
     expect(page.locator("#prompt textarea")).to_be_focused()
-    page.locator("#fight button").click()
+    page.locator("#fight [data-act=fight]").click()
     expect(page.locator(".fight li").first).to_contain_text("many-letters")
     column, said = (page.locator(one).bounding_box() for one in ("#stack", ".fight ul"))
     assert said["x"] + said["width"] <= column["x"] + column["width"] + 1, "a long name runs over the column"
