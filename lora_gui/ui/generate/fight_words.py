@@ -12,7 +12,7 @@ from lora_gui.ui.widgets import markup
 
 TITLE = "Will they fight?"
 BEFORE = "Compared by their weights alone, before anything is drawn; it is a hint, and the drawings decide."
-SEEN = "See the first two at several strengths"
+ASKED = "By their weights alone, before anything is drawn: a hint. Nine drawings at several strengths decide."
 BALANCED = "At these strengths each changes the base about as much as the others."
 ALIKE = "So that each changes the base as much: "
 GROUPS = {"text_encoder": "how words are read", "other": "everything alike", "down": "the layout",
@@ -42,9 +42,10 @@ def with_strengths(draft: DrawDraft, wanted: Strengths) -> DrawDraft:
     return replace(draft, stack=tuple(rows))
 
 
-def asks() -> str:
+def asks(entries: Sequence[Entry]) -> str:
     """The buttons, before anybody has asked."""
-    return f'<div class="fight"><div class="chips">{_button("fight", TITLE)}{_seen()}</div>{markup.quiet(BEFORE)}</div>'
+    chips = f'<div class="chips">{_button("fight", TITLE)}{_seen(entries)}</div>'
+    return f'<div class="fight">{chips}{markup.quiet(ASKED)}</div>'
 
 
 def told(entries: Sequence[Entry], found: Fight, before: Strengths) -> str:
@@ -53,7 +54,7 @@ def told(entries: Sequence[Entry], found: Fight, before: Strengths) -> str:
     sentences += "".join(f"<li>{markup.text(note)}</li>" for note in found.notes)
     return (
         f'<div class="fight"><h3 class="group">{TITLE}</h3>{_matrix(found)}<ul>{sentences}</ul>'
-        f'{_balance(entries, found, before)}<div class="chips">{_seen()}</div>{markup.quiet(BEFORE)}</div>'
+        f'{_balance(entries, found, before)}<div class="chips">{_seen(entries)}</div>{markup.quiet(BEFORE)}</div>'
     )
 
 
@@ -134,8 +135,10 @@ def _change(old: Strengths, new: Strengths, act: str, title: str, begins: str) -
     return f'<div class="change"><span>{markup.text(begins + steps)}</span>{_button(act, title)}</div>'
 
 
-def _seen() -> str:
-    return _button("strengths", SEEN)
+def _seen(entries: Sequence[Entry]) -> str:
+    """The button that draws two of them at several strengths."""
+    two = "the first two" if len(used(entries)) > 2 else "both"
+    return _button("strengths", f"See {two} at several strengths")
 
 
 def _button(act: str, title: str) -> str:

@@ -73,7 +73,7 @@ class Together:
             return ""
         found = self._found.get(self._key(entries))
         if found is None:
-            return fight_words.asks()
+            return fight_words.asks(entries)
         if isinstance(found, UserError):
             return fight_words.unknown(found)
         now = fight_words.strengths(entries)

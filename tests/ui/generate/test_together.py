@@ -47,6 +47,9 @@ def test_one_lora_alone_is_asked_nothing(page):
     assert in_stack(page, 0.8)["fight"] == ""
     shown = in_stack(page, 0.8, 0.8)
     assert fight_words.TITLE in shown["fight"] and "<table" not in shown["fight"]
+    assert "See both at several strengths" in shown["fight"]
+    assert "See the first two at several strengths" in in_stack(page, 0.8, 0.8, 0.8)["fight"]
+    in_stack(page, 0.8, 0.8)
     assert page.take(page.setup._edited(SimpleNamespace(changes={"on-0": False}), page.shown))["fight"] == ""
 
 
