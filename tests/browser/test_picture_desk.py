@@ -140,8 +140,10 @@ def test_the_crop_is_dragged_a_mask_is_painted_and_both_are_taken_back(desk, pag
     until(page, lambda: found(window).pictures[1].crop == (0.1, 0.5))
     desk.get_by_role("button", name="Crop the middle").press("Enter")
     expect(cell).to_be_focused()  # the button rests
+    until(page, lambda: found(window).pictures[1].crop == MIDDLE)
     desk.get_by_role("button", name="Undo").click()
     until(page, lambda: found(window).pictures[1].crop == (0.1, 0.5))
+    expect(desk.locator(".history")).to_have_text("Taken back: The crop of 1.png was moved.")
     desk.locator("figure").first.focus()
     desk.get_by_role("button", name="Mask").click()
     board = desk.locator(".easel .board")
