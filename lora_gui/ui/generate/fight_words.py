@@ -137,7 +137,7 @@ def _change(old: Strengths, new: Strengths, act: str, title: str, begins: str) -
 
 def _seen(entries: Sequence[Entry]) -> str:
     """The button that draws two of them at several strengths."""
-    two = "the first two" if len(used(entries)) > 2 else "both"
+    two = "the first two" if len(entries) > 2 else "both"
     return _button("strengths", f"See {two} at several strengths")
 
 
